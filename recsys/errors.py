@@ -1,0 +1,53 @@
+"""Every error Tandem raises on purpose, in one tree.
+
+TandemError                 str(error) is a sentence a person can act on
+├── QueryError              a request is wrong: names the field            (the door answers 4xx)
+├── DatasetError            the log or its mapping can't be used           (the flow stops)
+├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
+├── StoreError              Redis said no
+│   └── StoreUnavailable    Redis can't be reached
+├── GenerationError         a generation is refused: hash, dims, missing part
+│   └── NoGeneration        nothing is live yet
+└── StageError              one stage of the pipeline failed or was late   (the next rung answers)
+"""
+
+
+class TandemError(Exception):
+    """Root of the tree; its text is a sentence for a person."""
+
+
+class QueryError(TandemError):
+    """A request is wrong; `field` names what to mend."""
+
+    def __init__(self, message: str, field: str = "", code: str = "invalid") -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+
+
+class DatasetError(TandemError):
+    """The interactions log or its mapping can't be used."""
+
+
+class SettingsError(TandemError):
+    """A setting is wrong, or what it names is taken or out of reach."""
+
+
+class StoreError(TandemError):
+    """Redis refused a command."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis can't be reached."""
+
+
+class GenerationError(TandemError):
+    """A generation is refused before use."""
+
+
+class NoGeneration(GenerationError):
+    """No generation is live."""
+
+
+class StageError(TandemError):
+    """A stage of the pipeline failed or was late."""

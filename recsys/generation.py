@@ -1,0 +1,158 @@
+"""A generation: one immutable unit with one id, and the manifest that proves it whole.
+
+A generation is a folder. Every file in it is a part, named in the manifest with its size and sha256, and checked
+before a byte of it is parsed. Nothing in it can run: npy arrays, safetensors, JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import GenerationError
+from recsys.spec import FeatureSpec
+from recsys.strings import StringTable
+from recsys.tables import ItemTables
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
+USER_IDS, USER_RECORDS = "user_ids", "user_records"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a generation."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a generation is made of and where it came from.
+
+    parts: every file by name. metrics: the evaluation table's served row and the best baseline's. data: name, rows,
+    users, items, first and last timestamp. settings: what serving needs of the dataset's settings.
+    """
+
+    id: str
+    created: float
+    code_version: str
+    parts: dict[str, Part]
+    dims: dict[str, int]
+    data: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.bytes for part in self.parts.values())
+
+    @property
+    def user_buckets(self) -> int:
+        """Hashes that the users' records are spread over in the store."""
+        return max(1, self.dims["users"] // 512)
+
+    def to_json(self) -> str:
+        """As it stands in the folder and in the store."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Manifest:
+        """Inverse of `to_json`; GenerationError where it isn't a manifest of this format."""
+        try:
+            raw = json.loads(text)
+            if raw["format"] != FORMAT:
+                raise GenerationError(f"The generation has format {raw['format']}; this code reads format {FORMAT}.")
+            raw["parts"] = {name: Part(**part) for name, part in raw["parts"].items()}
+            return cls(**raw)
+        except (ValueError, TypeError, KeyError) as error:
+            raise GenerationError(f"The generation's manifest can't be read: {error}.") from error
+
+
+def new_id(now: float | None = None) -> str:
+    """A generation's id: sorts by time, unique by chance, safe in a key and a path."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"g{stamp}-{secrets.token_hex(3)}"
+
+
+def is_user_part(name: str) -> bool:
+    """Whether a part holds users' records, which serving reads one by one and never loads."""
+    return name.startswith((USER_IDS, USER_RECORDS))
+
+
+def describe(folder: Path) -> dict[str, Part]:
+    """Size and sha256 of every file in `folder` but the manifest."""
+    return {path.name: _part(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+
+
+def _part(path: Path) -> Part:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Part(digest, path.stat().st_size)
+
+
+class GenerationFolder:
+    """A generation on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as it stands in the folder."""
+        try:
+            return Manifest.from_json((self.path / MANIFEST).read_bytes())
+        except OSError as error:
+            raise GenerationError(f"{self.path} holds no generation: {error.strerror}.") from error
+
+    def seal(self, manifest: Manifest) -> None:
+        """Write the manifest last: a folder without one is no generation."""
+        (self.path / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+    def verify(self, *, users: bool = False) -> Manifest:
+        """Check size and sha256 of every part (of the users' too, if asked); GenerationError names the first bad one."""
+        manifest = self.manifest
+        for name, part in manifest.parts.items():
+            if is_user_part(name) and not users:
+                continue
+            path = self.path / name
+            if not path.is_file():
+                raise GenerationError(f"Generation {manifest.id} lacks its part {name}.")
+            if _part(path) != part:
+                raise GenerationError(f"Part {name} of generation {manifest.id} is not what its manifest says.")
+        return manifest
+
+    def spec(self) -> FeatureSpec:
+        """The feature spec."""
+        return FeatureSpec.from_json((self.path / SPEC).read_bytes())
+
+    def tables(self) -> ItemTables:
+        """The item tables, mmapped; GenerationError where shapes disagree with the manifest."""
+        tables = ItemTables.load(self.path)
+        dims = self.manifest.dims
+        expected = (dims["items"], dims["embedding"])
+        if tables.embeddings.shape != expected:
+            raise GenerationError(f"The item embeddings are {tables.embeddings.shape}, the manifest says {expected}.")
+        return tables
+
+    def users(self) -> tuple[StringTable, StringTable]:
+        """Ids and packed records of the users the generation was trained on."""
+
+        def strings(name: str) -> StringTable:
+            return StringTable(
+                np.load(self.path / f"{name}.data.npy", mmap_mode="r", allow_pickle=False),
+                np.load(self.path / f"{name}.offsets.npy", mmap_mode="r", allow_pickle=False),
+            )
+
+        return strings(USER_IDS), strings(USER_RECORDS)

@@ -1,0 +1,27 @@
+"""The searchable item embeddings of one generation: exact, by inner product."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recsys.types import F32, I32, PAD, Bool
+
+
+class ExactIndex:
+    """Top-k by float32 inner product over all items that may be shown."""
+
+    def __init__(self, embeddings: F32, available: Bool) -> None:
+        self._items = torch.from_numpy(np.asarray(embeddings))
+        self._hidden = torch.from_numpy(np.flatnonzero(~np.asarray(available)))
+
+    @torch.inference_mode()
+    def search(self, users: F32, k: int) -> I32:
+        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
+        scores = torch.from_numpy(users) @ self._items.T
+        scores[:, self._hidden] = -torch.inf
+        shown = min(k, scores.shape[1] - len(self._hidden))
+        found = np.full((len(users), k), PAD, np.int32)
+        if shown:
+            found[:, :shown] = torch.topk(scores, shown, dim=1).indices.numpy()
+        return found

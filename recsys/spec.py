@@ -1,0 +1,78 @@
+"""The feature spec: how an item's columns become content tokens and an event's type becomes a row.
+
+The spec is learned once from the training data, travels inside the generation, and is the only encoder: training
+encodes the catalogue with it, serving encodes a new item with it.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from recsys.types import I32
+
+CONTENT_TOKENS = 12
+"""Content tokens kept for an item, at most; MovieTweetings' films have 7 at the most, MovieLens' 7."""
+
+NO_TOKEN = 0
+"""Padding of a content row; an unknown value encodes to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """Vocabularies and bucket edges of one dataset.
+
+    tokens: "column=value" strings; token 0 is padding. edges: for each numeric column, ascending bucket edges.
+    event_types: names; an event's type is its row here, 0 for a type that training never saw.
+    """
+
+    tokens: tuple[str, ...]
+    edges: dict[str, tuple[float, ...]]
+    event_types: tuple[str, ...]
+
+    def token_rows(self) -> dict[str, int]:
+        """From token to row."""
+        return {token: row for row, token in enumerate(self.tokens) if row != NO_TOKEN}
+
+    def encode_items(self, items: Sequence[Mapping[str, object]]) -> I32:
+        """Content tokens of items given as column → value (or list of values): [n, CONTENT_TOKENS] int32."""
+        rows = self.token_rows()
+        content = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
+        for index, item in enumerate(items):
+            known = [rows[token] for token in self.item_tokens(item) if token in rows][:CONTENT_TOKENS]
+            content[index, : len(known)] = known
+        return content
+
+    def item_tokens(self, item: Mapping[str, object]) -> list[str]:
+        """The tokens of one item, known or not."""
+        tokens = []
+        for column, value in item.items():
+            edges = self.edges.get(column)
+            if edges is None:
+                values = value if isinstance(value, (list, tuple)) else [value]
+                tokens += [f"{column}={v}" for v in values if v is not None and v != ""]
+            elif isinstance(value, (int, float)) and value == value:
+                tokens.append(f"{column}#{bisect_left(edges, value)}")
+        return tokens
+
+    def event_type_rows(self) -> dict[str, int]:
+        """From event type to row."""
+        return {name: row for row, name in enumerate(self.event_types)}
+
+    def to_json(self) -> str:
+        """As it stands in a generation."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> FeatureSpec:
+        """Inverse of `to_json`."""
+        raw = json.loads(text)
+        return cls(
+            tuple(raw["tokens"]),
+            {column: tuple(edges) for column, edges in raw["edges"].items()},
+            tuple(raw["event_types"]),
+        )

@@ -1,0 +1,75 @@
+"""The item columns of one generation as arrays: what retrieval, ranking and the gateway look up by item row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from recsys.strings import StringTable
+from recsys.types import F32, I32, Bool
+
+POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
+"""Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
+
+
+@dataclass(frozen=True)
+class ItemTables:
+    """One row an item, in the same order everywhere.
+
+    ids, titles: strings. embeddings: [n, d] float32, L2-normalised. content: [n, C] int32 tokens.
+    popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. age: [n] float32 days since first seen, at the data's
+    end. neighbours: [n, M] int32 rows, PAD where there is none; neighbour_weights: [n, M] float32.
+    """
+
+    ids: StringTable
+    titles: StringTable
+    embeddings: F32
+    content: I32
+    available: Bool
+    popularity: F32
+    age: F32
+    neighbours: I32
+    neighbour_weights: F32
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """One more than the largest content token."""
+        return int(self.content.max(initial=0)) + 1
+
+    def save(self, folder: Path) -> None:
+        """Write every table as npy files into `folder`."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, StringTable):
+                np.save(folder / f"{field.name}.data.npy", value.data)
+                np.save(folder / f"{field.name}.offsets.npy", value.offsets)
+            else:
+                np.save(folder / f"{field.name}.npy", value)
+
+    @classmethod
+    def load(cls, folder: Path) -> ItemTables:
+        """Map the tables of `folder` into memory, shared by every process of the host; nothing is unpickled."""
+
+        def mapped(name: str) -> np.ndarray:
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+        def strings(name: str) -> StringTable:
+            return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"))
+
+        return cls(
+            ids=strings("ids"),
+            titles=strings("titles"),
+            embeddings=mapped("embeddings"),
+            content=mapped("content"),
+            available=mapped("available"),
+            popularity=mapped("popularity"),
+            age=mapped("age"),
+            neighbours=mapped("neighbours"),
+            neighbour_weights=mapped("neighbour_weights"),
+        )

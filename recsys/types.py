@@ -1,0 +1,111 @@
+"""The values that travel between data, training and serving. Numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Id = str | int
+"""A user's or an item's id, kept as it came."""
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
+
+PAD = -1
+"""The row of no item: left padding of a history, right padding of candidates."""
+
+HISTORY_LENGTH = 100
+"""Interactions of a user that the towers and the ranker see, newest last. At the tower's longest decay, .98, what
+lies further back weighs under .14 of the newest."""
+
+CANDIDATES = 512
+"""Candidates a query carries from retrieval to ranking, at most."""
+
+
+class Source(IntFlag):
+    """Where a candidate came from; a candidate may come from several."""
+
+    TOWER = 1
+    COVISIT = 2
+    POPULAR = 4
+    PRECOMPUTED = 8
+
+    def names(self) -> list[str]:
+        """Lower-case names, in the order above."""
+        return [flag.name.lower() for flag in Source if flag in self and flag.name]
+
+
+class Event(NamedTuple):
+    """Something a user did: an interaction as it arrives."""
+
+    user_id: Id
+    item_id: Id
+    timestamp: float
+    event_type: str = "click"
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """The past of B users, newest last, padded on the left.
+
+    items: [B, H] int32 item rows, PAD where there is none. times: [B, H] float64 unix seconds.
+    types: [B, H] uint8 rows of the spec's event types.
+    """
+
+    items: I32
+    times: F64
+    types: U8
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @classmethod
+    def empty(cls, batch: int, length: int = HISTORY_LENGTH) -> Histories:
+        """B users who did nothing yet."""
+        return cls(
+            np.full((batch, length), PAD, np.int32),
+            np.zeros((batch, length), np.float64),
+            np.zeros((batch, length), np.uint8),
+        )
+
+    def put(self, row: int, items: I32, times: F64, types: U8) -> None:
+        """Write one user's past (oldest first) into `row`, keeping the newest that fit."""
+        length = self.items.shape[1]
+        count = min(len(items), length)
+        if count:
+            self.items[row, -count:] = items[-count:]
+            self.times[row, -count:] = times[-count:]
+            self.types[row, -count:] = types[-count:]
+
+    def take(self, rows: slice | I64 | Bool) -> Histories:
+        """The users at `rows`."""
+        return Histories(self.items[rows], self.times[rows], self.types[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What retrieval found for B queries, best tower score first, padded on the right.
+
+    items: [B, K] int32 item rows, PAD where there is none. tower, covisit: [B, K] float32 scores.
+    sources: [B, K] uint8, `Source` flags.
+    """
+
+    items: I32
+    tower: F32
+    covisit: F32
+    sources: U8
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, rows: slice | I64 | Bool) -> Candidates:
+        """The queries at `rows`."""
+        return Candidates(self.items[rows], self.tower[rows], self.covisit[rows], self.sources[rows])

@@ -1,0 +1,51 @@
+"""Settings of a training run: one frozen value and the functions that return complete ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TowerConfig:
+    """How the towers train.
+
+    length: newest events of a crop. batch: crops a step. negatives: from the batch, and as many uniform ones.
+    id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
+    """
+
+    dim: int = 64
+    hidden: int = 256
+    length: int = 100
+    batch: int = 64
+    epochs: int = 30
+    learning_rate: float = 3e-3
+    dropout: float = 0.2
+    id_dropout: float = 0.1
+    negatives: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RankerConfig:
+    """How the ranker trains. queries: labelled events drawn from the label window at most."""
+
+    queries: int = 20_000
+    batch: int = 64
+    epochs: int = 4
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """One training run. label_share, test_share: the newest shares of the log, labels before test."""
+
+    tower: TowerConfig = TowerConfig()
+    ranker: RankerConfig = RankerConfig()
+    label_share: float = 0.1
+    test_share: float = 0.1
+    precomputed: int = 100
+    seed: int = 0
+
+
+def small() -> TrainingConfig:
+    """Minutes on two cores: the demo's and the tests' of a real dataset."""
+    return TrainingConfig()

@@ -1,0 +1,47 @@
+"""Build the item tables of a generation from a log and its towers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.strings import StringTable
+from recsys.tables import ItemTables
+from recsys.towers import Towers
+from recsys.types import F32
+from training.baselines import popularity, recency_popularity
+from training.covisit import neighbour_table
+from training.fit import item_embeddings
+from training.log import DAY, Log
+
+
+def build_tables(log: Log, towers: Towers) -> ItemTables:
+    """The item tables as they stand at the end of `log`."""
+    catalogue = log.catalogue
+    neighbours, weights = neighbour_table(log)
+    return ItemTables(
+        ids=StringTable.pack(str(i) for i in catalogue.ids),
+        titles=catalogue.titles,
+        embeddings=item_embeddings(towers, catalogue.content),
+        content=catalogue.content,
+        available=catalogue.available,
+        popularity=popularity_windows(log),
+        age=_age(log),
+        neighbours=neighbours,
+        neighbour_weights=weights,
+    )
+
+
+def popularity_windows(log: Log) -> F32:
+    """The columns of POPULARITY_WINDOWS: [n, 4] float32."""
+
+    def recent(days: float) -> F32:
+        return popularity(log[int(np.searchsorted(log.times, log.end - days * DAY)) :])
+
+    return np.stack([popularity(log), recent(30), recent(7), recency_popularity(log)], axis=1)
+
+
+def _age(log: Log) -> F32:
+    """Days since each item's first event, at the end of the log; 0 for an item without events."""
+    first = np.full(len(log.catalogue), log.end)
+    np.minimum.at(first, log.items, log.times)
+    return ((log.end - first) / DAY).astype(np.float32)
