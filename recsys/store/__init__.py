@@ -1,11 +1,21 @@
 """The store: what training publishes and serving reads, in Redis or Valkey.
 
 `base` says what a store does; `redis` does it, `memory` fakes it for unit tests, and both pass one contract suite
-(tests/contracts). `embedded` runs a Valkey of our own where no REDIS_URL is given.
+(tests/contracts). `embedded` runs a Valkey of our own where no REDIS_URL is given; `connect` chooses.
 """
 
 from recsys.store.base import GenerationStore, UserState, UserStore
+from recsys.store.connect import OpenStore, open_store
 from recsys.store.memory import MemoryStore
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 
-__all__ = ["GenerationStore", "MemoryStore", "RedisGenerationStore", "RedisUserStore", "UserState", "UserStore"]
+__all__ = [
+    "GenerationStore",
+    "MemoryStore",
+    "OpenStore",
+    "RedisGenerationStore",
+    "RedisUserStore",
+    "UserState",
+    "UserStore",
+    "open_store",
+]

@@ -1,0 +1,105 @@
+"""A process's life tied to the one that started it. Knows Linux alone; elsewhere nothing here has an effect.
+
+PDEATHSIG fires when the parent *thread* ends, not the parent process: what is started from a short-lived thread dies
+with that thread. Start long-lived children from a thread that outlives them. An `exec` in the parent ends its other
+threads too, and with them their children.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.5
+_GENERATIONS = 4
+"""Ancestors looked at for a make: recursive makes, each with a shell between, are seldom deeper than two."""
+
+
+def preexec() -> Callable[[], None]:
+    """A `preexec_fn` for subprocess: the child gets SIGTERM when the thread that starts it ends."""
+    if not _LINUX:
+        return lambda: None
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork: loading a library after it may deadlock
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # gone between fork and prctl: the signal will never come
+            os._exit(1)
+
+    return tie
+
+
+def tie_to_parent() -> None:
+    """Send this process SIGTERM when the thread that started it ends."""
+    if not _LINUX:
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def watch_ancestor(callback: Callable[[], None]) -> None:
+    """Call `callback` once, from a thread, when the process that started our make (or else our parent) is gone.
+
+    No effect where SIGINT or SIGHUP is ignored: then we run behind & or nohup, and are wanted to outlive the shell.
+    Call it before the program sets handlers of its own.
+    """
+    ignored = signal.SIG_IGN in (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP))
+    if not _LINUX or ignored:
+        return
+    chain = _chain()
+    threading.Thread(target=_watch, args=(chain, callback), name="lifeline", daemon=True).start()
+
+
+def _watch(chain: dict[int, int], callback: Callable[[], None]) -> None:
+    while all(_parent(pid) == parent for pid, parent in chain.items()):
+        time.sleep(_POLL_SECONDS)
+    callback()
+
+
+def _chain() -> dict[int, int]:
+    """Parents by child, from us up to the parent of the outermost make near by, of our own parent if there is none."""
+    pids = list(_ancestors())
+    makes = [at for at, pid in enumerate(pids) if _name(pid) in ("make", "gmake")]
+    end = (makes[-1] if makes else 0) + 1
+    family = [os.getpid(), *pids]
+    return dict(pairwise(family[: end + 2]))
+
+
+def _ancestors() -> Iterator[int]:
+    """Our parent, its parent, and so on."""
+    pid = os.getpid()
+    for _ in range(_GENERATIONS + 1):
+        above = _parent(pid)
+        if not above:
+            return
+        yield (pid := above)
+
+
+def _parent(pid: int) -> int | None:
+    """Who a process belongs to now; None if it is gone."""
+    stat = _stat(pid)
+    # the name stands in brackets and may hold brackets and spaces itself: what follows the last one is safe
+    return int(stat.rpartition(")")[2].split()[1]) if stat else None
+
+
+def _name(pid: int) -> str:
+    return _stat(pid).partition("(")[2].rpartition(")")[0]
+
+
+def _stat(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return ""

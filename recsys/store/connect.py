@@ -1,0 +1,59 @@
+"""From the environment to a store that answers. The one place that chooses between a Redis and the embedded store."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from recsys.environment import Environment
+from recsys.errors import StoreUnavailable
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import RedisGenerationStore, RedisUserStore
+
+
+class OpenStore:
+    """A store that answered when it was opened, at `url` for this process and its children."""
+
+    def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
+        self.url = url
+        self._embedded = embedded
+
+    def generations(self) -> RedisGenerationStore:
+        """The generations in it."""
+        return RedisGenerationStore(self.url)
+
+    def users(self) -> RedisUserStore:
+        """The users in it."""
+        return RedisUserStore(self.url)
+
+    def keep(self) -> None:
+        """Start the embedded store again if it is gone; call it every second or so while others use `url`."""
+        if self._embedded is not None:
+            self._embedded.keep()
+
+    def close(self) -> None:
+        """End the embedded store if it was started here."""
+        if self._embedded is not None:
+            self._embedded.stop()
+
+    def __enter__(self) -> OpenStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(environment: Environment) -> OpenStore:
+    """The Redis of REDIS_URL, or the embedded store; StoreUnavailable or SettingsError says what to do about it."""
+    if environment.redis_url is None:
+        embedded = EmbeddedStore(environment.folder("store"))
+        return OpenStore(embedded.ensure(), embedded)
+    store = RedisGenerationStore(environment.redis_url)
+    try:
+        store.ping()
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} Start one, or unset REDIS_URL to use the embedded store.") from error
+    finally:
+        store.close()
+    return OpenStore(environment.redis_url)

@@ -1,0 +1,63 @@
+"""Stores for every test that wants a real one, started once a session."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from recsys import lifeline
+from recsys.store.embedded import EmbeddedStore
+from tests.redis_server import redis_server
+
+
+@pytest.fixture(scope="session")
+def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The embedded Valkey, by its unix socket."""
+    store = EmbeddedStore(tmp_path_factory.mktemp("embedded"))
+    yield store.ensure()
+    store.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's Redis, by TCP."""
+    binary = redis_server()
+    if binary is None:
+        pytest.skip("no redis-server on PATH, and none to unpack here (needs root, apt-get and its package sources)")
+    port = _free_port()
+    folder = tmp_path_factory.mktemp("redis")
+    process = subprocess.Popen(
+        [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""],
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lifeline.preexec(),
+    )
+    url = f"redis://127.0.0.1:{port}/0"
+    _wait(url)
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 10
+    with redis.Redis.from_url(url, retry=None) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return

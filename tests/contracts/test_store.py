@@ -1,0 +1,379 @@
+"""What a store does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from recsys.errors import GenerationError
+from recsys.generation import Manifest, Part
+from recsys.store import GenerationStore, MemoryStore, RedisGenerationStore, RedisUserStore, UserState, UserStore
+from recsys.store.base import CHUNK, EVENTS_EXPIRE, EVENTS_KEPT, LIVE, PREVIOUS
+from recsys.store.redis import ALIASES_CHANNEL, UNFINISHED_EXPIRE
+from recsys.types import Event
+
+USERS = 1_500
+SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "several": 3 * CHUNK + 77}
+
+
+@dataclass
+class Store:
+    """One of the stores: its sync port, a way to its async one, and a client to look behind both (None: the fake)."""
+
+    generations: GenerationStore
+    open_users: Callable[[], UserStore]
+    client: Any
+
+    def users(self, work: Callable[[UserStore], Awaitable[Any]]) -> Any:
+        """Do `work` with the user store, in a loop of its own."""
+
+        async def with_store() -> Any:
+            store = self.open_users()
+            try:
+                return await work(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(with_store())
+
+    def read(self, generation: str, *users: str | int) -> list[UserState]:
+        return self.users(lambda store: store.read_users(generation, manifest(generation).user_buckets, users))
+
+    def add(self, *events: Event) -> None:
+        self.users(lambda store: store.add_events(events))
+
+    def publish(self, generation: str, records: dict[str, bytes] | None = None) -> Manifest:
+        """A whole generation, its manifest last."""
+        whole = manifest(generation)
+        for name, size in SIZES.items():
+            self.generations.write_part(generation, name, content(size))
+        self.generations.write_users(generation, whole.user_buckets, records or {"7": b"record"})
+        self.generations.write_manifest(generation, whole.to_json())
+        return whole
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Every store there is."""
+    yield from opened(request)
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def real(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The stores that have keys to look at."""
+    yield from opened(request)
+
+
+def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """The store a parameter names, empty."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Store(memory, lambda: memory, None)
+        return
+    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    generations = RedisGenerationStore(url)
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        yield Store(generations, lambda: RedisUserStore(url), client)
+    generations.close()
+
+
+def content(size: int) -> bytes:
+    """So many bytes, the same every time, no two chunks alike."""
+    return hashlib.shake_128(b"part").digest(size)
+
+
+def manifest(generation: str) -> Manifest:
+    """The manifest of what `Store.publish` writes."""
+    parts = {name: Part(hashlib.sha256(content(size)).hexdigest(), size) for name, size in SIZES.items()}
+    return Manifest(generation, 0.0, "test", parts, {"users": USERS})
+
+
+def keys(store: Store) -> set[str]:
+    """Every key in a real store."""
+    return {key.decode() for key in store.client.keys("*")}
+
+
+class TestGenerations:
+    def test_ping(self, store: Store) -> None:
+        """A store that is there says so."""
+        store.generations.ping()
+
+    @pytest.mark.parametrize("name", SIZES)
+    def test_part_comes_back(self, store: Store, name: str) -> None:
+        """A part comes back byte by byte, in chunks, whatever its size is beside a chunk's."""
+        data = content(SIZES[name])
+        store.generations.write_part("g1", name, data)
+        chunks = list(store.generations.read_part("g1", name, len(data)))
+        assert b"".join(chunks) == data
+        assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
+
+    def test_part_takes_a_memoryview(self, store: Store) -> None:
+        """Mmapped data is written without a copy made of it first."""
+        store.generations.write_part("g1", "p", memoryview(content(CHUNK + 1)))  # type: ignore[arg-type]
+        assert b"".join(store.generations.read_part("g1", "p", CHUNK + 1)) == content(CHUNK + 1)
+
+    @pytest.mark.parametrize("size", [1, CHUNK, 2 * CHUNK])
+    def test_missing_part(self, store: Store, size: int) -> None:
+        """A part that was never written is refused by its name."""
+        with pytest.raises(GenerationError, match="absent"):
+            list(store.generations.read_part("g1", "absent", size))
+
+    def test_part_that_ends_early(self, store: Store) -> None:
+        """A part with fewer bytes than its manifest says is refused, in the last chunk too."""
+        store.generations.write_part("g1", "p", content(CHUNK + 5))
+        for size in (CHUNK + 6, 2 * CHUNK + 5):
+            with pytest.raises(GenerationError, match="p of generation g1"):
+                list(store.generations.read_part("g1", "p", size))
+
+    def test_missing_chunk(self, real: Store) -> None:
+        """A chunk that got lost is named, and what came before it is no excuse."""
+        real.publish("g1")
+        real.client.delete("gen:g1:part:several:2")
+        with pytest.raises(GenerationError, match="chunk 2"):
+            list(real.generations.read_part("g1", "several", SIZES["several"]))
+
+    def test_manifest_comes_back(self, store: Store) -> None:
+        """The manifest is the one that was written; there is none of a generation that isn't there."""
+        written = store.publish("g1")
+        assert store.generations.read_manifest("g2") is None
+        read = store.generations.read_manifest("g1")
+        assert read is not None
+        assert Manifest.from_json(read) == written
+
+    def test_generations_oldest_first(self, store: Store) -> None:
+        """Generations are listed by their ids, which sort by time, in whatever order they were written."""
+        assert store.generations.generations() == []
+        for generation in ("g3", "g1", "g2", "g1"):
+            store.publish(generation)
+        assert store.generations.generations() == ["g1", "g2", "g3"]
+
+    def test_unfinished_is_no_generation(self, store: Store) -> None:
+        """Parts without a manifest are not listed and can't be promoted."""
+        store.generations.write_part("g1", "p", b"x")
+        assert store.generations.generations() == []
+        with pytest.raises(GenerationError):
+            store.generations.promote("g1")
+
+    def test_unfinished_expires_and_finished_stays(self, real: Store) -> None:
+        """What a killed publish left goes by itself; a manifest makes everything stay, also what is refreshed later."""
+        real.generations.write_part("g1", "several", content(SIZES["several"]))
+        real.generations.write_users("g1", 2, {str(user): b"r" for user in range(50)})
+        assert {real.client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in keys(real)} == {True}
+        real.publish("g1")
+        real.generations.write_users("g1", manifest("g1").user_buckets, {"8": b"refreshed"})
+        assert {real.client.ttl(key) for key in keys(real)} == {-1}
+
+
+class TestAliases:
+    def test_nothing_is_live_at_first(self, store: Store) -> None:
+        """Aliases of an empty store name nothing."""
+        assert store.generations.alias(LIVE) is None
+        assert store.generations.alias(PREVIOUS) is None
+
+    def test_promote_keeps_the_way_back(self, store: Store) -> None:
+        """A promotion remembers what was live, and promoting that rolls back."""
+        store.publish("g1")
+        store.publish("g2")
+        store.generations.promote("g1")
+        assert store.generations.alias(PREVIOUS) is None
+        store.generations.promote("g2")
+        assert (store.generations.alias(LIVE), store.generations.alias(PREVIOUS)) == ("g2", "g1")
+        store.generations.promote("g1")
+        assert (store.generations.alias(LIVE), store.generations.alias(PREVIOUS)) == ("g1", "g2")
+
+    def test_promote_twice(self, store: Store) -> None:
+        """Promoting what is live already changes nothing: a retry doesn't lose the way back."""
+        store.publish("g1")
+        store.publish("g2")
+        for generation in ("g1", "g2", "g2"):
+            store.generations.promote(generation)
+        assert (store.generations.alias(LIVE), store.generations.alias(PREVIOUS)) == ("g2", "g1")
+
+    def test_promote_is_guarded(self, store: Store) -> None:
+        """A generation without a manifest can't go live, and the refusal moves no alias."""
+        store.publish("g1")
+        store.generations.promote("g1")
+        with pytest.raises(GenerationError, match="g9"):
+            store.generations.promote("g9")
+        assert (store.generations.alias(LIVE), store.generations.alias(PREVIOUS)) == ("g1", None)
+
+    def test_promote_is_announced(self, real: Store) -> None:
+        """Who listens on the channel hears of a promotion, and nothing of a refused one."""
+        real.publish("g1")
+        with real.client.pubsub(ignore_subscribe_messages=True) as heard:
+            heard.subscribe(ALIASES_CHANNEL)
+            heard.get_message(timeout=1)
+            with pytest.raises(GenerationError):
+                real.generations.promote("g9")
+            real.generations.promote("g1")
+            message = next(message for _ in range(10) if (message := heard.get_message(timeout=1)))
+        assert message["data"] == b"live g1"
+
+
+class TestDelete:
+    def test_deleted_is_gone(self, store: Store) -> None:
+        """A deleted generation is neither listed nor read, its users are unknown, and its neighbour is untouched."""
+        for generation in ("g1", "g10"):
+            store.publish(generation)
+        store.generations.delete("g1")
+        assert store.generations.generations() == ["g10"]
+        assert store.generations.read_manifest("g1") is None
+        assert store.read("g1", 7)[0].record is None
+        assert store.read("g10", 7)[0].record == b"record"
+        with pytest.raises(GenerationError):
+            list(store.generations.read_part("g1", "several", SIZES["several"]))
+
+    def test_no_key_is_left(self, real: Store) -> None:
+        """Not one key of a deleted generation stays, of all its parts, chunks and buckets; users' events do."""
+        real.add(Event(7, 1, 1.0))
+        before = keys(real)
+        real.publish("g1", {str(user): b"r" for user in range(USERS)})
+        assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # the zset, then g1's
+        real.generations.delete("g1")
+        assert keys(real) == before
+
+    @pytest.mark.parametrize("generation", ["g1", "g2"])
+    def test_aliased_stays(self, store: Store, generation: str) -> None:
+        """What is live or the way back is refused, and stays whole."""
+        for published in ("g1", "g2"):
+            store.publish(published)
+            store.generations.promote(published)
+        with pytest.raises(GenerationError, match="alias"):
+            store.generations.delete(generation)
+        assert store.generations.generations() == ["g1", "g2"]
+        assert b"".join(store.generations.read_part(generation, "small", 5)) == content(5)
+
+    def test_nothing_to_delete(self, store: Store) -> None:
+        """Deleting what isn't there, or twice, is no error: a delete that was cut short can be repeated."""
+        store.publish("g1")
+        for _ in range(2):
+            store.generations.delete("g1")
+        assert store.generations.generations() == []
+
+
+class TestUsers:
+    def test_known_and_unknown(self, store: Store) -> None:
+        """A user of the generation has a record; others have none, and nobody has events yet."""
+        store.publish("g1", {"7": b"seven", "ünï 🙂": b"\x00\xff", "{x}:y": b"", "\udc80": b"lone"})
+        states = store.read("g1", "7", "nobody", "ünï 🙂", "{x}:y", "\udc80", 8)
+        assert [state.record for state in states] == [b"seven", None, b"\x00\xff", b"", b"lone", None]
+        assert all(state.events == [] for state in states)
+
+    def test_records_belong_to_a_generation(self, store: Store) -> None:
+        """The same user has another record in another generation."""
+        store.publish("g1", {"7": b"old"})
+        store.publish("g2", {"7": b"new"})
+        assert [store.read(generation, 7)[0].record for generation in ("g1", "g2", "g3")] == [b"old", b"new", None]
+
+    def test_many_users(self, store: Store) -> None:
+        """Records by the thousand find their users again, over all buckets."""
+        records = {str(user): f"record {user}".encode() for user in range(USERS * 3)}
+        store.publish("g1", records)
+        assert [state.record for state in store.read("g1", *range(USERS * 3))] == list(records.values())
+
+    def test_ids_keep_their_type(self, store: Store) -> None:
+        """Ids of users and items come back as they were given: numbers as numbers, text as text."""
+        events = [
+            Event(7, 1, 1.0),
+            Event("7x", "1", 2.0, "view"),
+            Event("ünï 🙂", "é:{}\n\x00", 3.5, "büy"),
+            Event(2**70, -5, 4.0),
+            Event("\udc80", "\udfff", 5.0),
+        ]
+        store.add(*events)
+        read = store.read("g1", *(event.user_id for event in events))
+        assert [state.events for state in read] == [[event] for event in events]
+        assert [type(state.events[0].item_id) for state in read] == [int, str, str, int, str]
+        assert isinstance(read[0].events[0].user_id, int)
+
+    def test_order(self, store: Store) -> None:
+        """Events are read oldest first, in the order they arrived, whoever else's stood between."""
+        events = [Event(user, item, float(item)) for item in range(20) for user in ("a", "b")]
+        store.add(*events[:13])
+        store.add(*events[13:])
+        for state, user in zip(store.read("g1", "a", "b"), ("a", "b"), strict=True):
+            assert state.events == [event for event in events if event.user_id == user]
+
+    def test_newest_are_kept(self, store: Store) -> None:
+        """Of a user's events the newest EVENTS_KEPT stay, whether they came at once or one by one."""
+        events = [Event("a", item, float(item)) for item in range(2 * EVENTS_KEPT + 3)]
+        store.add(*events[:-2])
+        store.add(events[-2])
+        store.add(events[-1])
+        assert store.read("g1", "a")[0].events == events[-EVENTS_KEPT:]
+
+    def test_same_user_twice(self, store: Store) -> None:
+        """A user asked for twice in one call is answered twice."""
+        store.add(Event("a", 1, 1.0))
+        first, second = store.read("g1", "a", "a")
+        assert first == second
+        assert len(first.events) == 1
+
+    def test_nobody(self, store: Store) -> None:
+        """No users are no states and no events are nothing to do."""
+        store.add()
+        assert store.read("g1") == []
+
+    def test_unreadable_events_are_left_out(self, real: Store) -> None:
+        """What is stored and no event is skipped; the user's other events, and other users, are read."""
+        good = Event("a", 1, 1.0)
+        bad = [b"", b"{", b"\xff", b"null", b"[1]", b'["a",1,"x","click"]', b'["a",1,NaN,"click"]', b'["a",[],1,"c"]']
+        bad += [b'["a",1,1e999,"c"]', b'["a",1,1.0,2]', b'"abcd"', b"1],[2", b'["a",1,' + b"9" * 400 + b',"c"]']
+        bad += [b"[" * 100_000, b"9" * 10_000]
+        real.add(good)
+        for text in bad:
+            real.client.rpush("user:a:events", text)
+        real.add(good)
+        real.client.set("user:b:events", "no list")
+        real.client.hset("user:c:events", "no", "list")
+        states = real.read("g1", "a", "b", "c")
+        assert [state.events for state in states] == [[good, good], [], []]
+
+    def test_events_expire(self, real: Store) -> None:
+        """A user's events go EVENTS_EXPIRE after the last of them."""
+        real.add(Event("a", 1, 1.0))
+        real.client.expire("user:a:events", 5)
+        real.add(Event("a", 2, 2.0))
+        assert real.client.ttl("user:a:events") > EVENTS_EXPIRE - 60
+
+    def test_one_round_trip(self, real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Any number of users is read, and any number of events written, with one thing sent."""
+        sent: list[Any] = []
+        send = redis.asyncio.Connection.send_packed_command
+
+        async def counted(connection: Any, *args: Any, **options: Any) -> Any:
+            sent.append(args)
+            return await send(connection, *args, **options)
+
+        async def work(store: UserStore) -> list[int]:
+            await store.read_users("g1", 2, ["warm"])
+            monkeypatch.setattr(redis.asyncio.connection.AbstractConnection, "send_packed_command", counted)
+            await store.add_events([Event(user, 1, 1.0) for user in range(50)])
+            after_write = len(sent)
+            await store.read_users("g1", 2, list(range(50)))
+            return [after_write, len(sent)]
+
+        assert real.users(work) == [1, 2]
+
+    def test_a_cancelled_read_mixes_up_nobody(self, real: Store) -> None:
+        """A read that was given up leaves no answer behind for the next one to take as its own."""
+        real.publish("g1", {"a": b"of a", "b": b"of b"})
+
+        async def work(store: UserStore) -> list[UserState]:
+            await store.read_users("g1", manifest("g1").user_buckets, ["a"])
+            real.client.client_pause(150)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(store.read_users("g1", manifest("g1").user_buckets, ["a"]), 0.05)
+            await asyncio.sleep(0.2)
+            return await store.read_users("g1", manifest("g1").user_buckets, ["b"])
+
+        assert [state.record for state in real.users(work)] == [b"of b"]

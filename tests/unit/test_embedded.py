@@ -1,0 +1,332 @@
+"""The embedded store, with real processes: nothing is lost, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError, StoreError, StoreUnavailable
+from recsys.store import OpenStore, RedisGenerationStore, open_store
+from recsys.store import embedded as module
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import address
+
+OTHER = """
+import sys, time
+from pathlib import Path
+from recsys.store.embedded import EmbeddedStore
+store = EmbeddedStore(Path(sys.argv[1]))
+print(store.ensure(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """An embedded store, not started; its path has a space in it."""
+    store = EmbeddedStore(tmp_path / "a store")
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def other() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+    """Start another process that runs an embedded store of a folder."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", OTHER, str(folder)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def client(store: EmbeddedStore) -> redis.Redis:
+    """A plain client of its server."""
+    return redis.Redis.from_url(store.url)
+
+
+def server_pid(store: EmbeddedStore) -> int:
+    """The process that answers on its socket."""
+    with client(store) as connection:
+        return int(connection.info("server")["process_id"])
+
+
+def gone(pid: int, seconds: float = 5) -> bool:
+    """Whether a process ends within so many seconds; a zombie has."""
+    deadline = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+class TestLife:
+    def test_private_and_without_a_port(self, store: EmbeddedStore) -> None:
+        """Only this user can reach the server: a socket of mode 700, no port, files of mode 600."""
+        store.ensure()
+        with client(store) as connection:
+            assert connection.config_get("port")["port"] == "0"
+            connection.set("k", "v")
+        assert store.socket.stat().st_mode & 0o777 == 0o700
+        kept = [path for path in (store.folder / "appendonlydir").iterdir() if path.stat().st_mode & 0o077]
+        assert kept == []
+
+    def test_data_survives_a_restart(self, store: EmbeddedStore) -> None:
+        """What was written is there after a stop and a start."""
+        store.ensure()
+        with client(store) as connection:
+            connection.set("k", "v")
+        store.stop()
+        assert not store.socket.exists()
+        store.ensure()
+        with client(store) as connection:
+            assert connection.get("k") == b"v"
+
+    def test_kill_is_survived(self, store: EmbeddedStore) -> None:
+        """After kill -9, keep() starts it again over the stale socket file, with the data."""
+        store.ensure()
+        with client(store) as connection:
+            connection.set("k", "v")
+        pid = server_pid(store)
+        os.kill(pid, signal.SIGKILL)
+        assert gone(pid)
+        assert store.socket.exists()
+        store.keep()
+        assert server_pid(store) != pid
+        with client(store) as connection:
+            assert connection.get("k") == b"v"
+
+    def test_keep_leaves_a_healthy_server(self, store: EmbeddedStore) -> None:
+        """keep() does nothing to a server that answers."""
+        store.ensure()
+        pid = server_pid(store)
+        store.keep()
+        assert server_pid(store) == pid
+
+    def test_swept_socket(self, store: EmbeddedStore) -> None:
+        """A socket file that someone removed comes back: the server is started again, one server, same data."""
+        store.ensure()
+        with client(store) as connection:
+            connection.set("k", "v")
+        pid = server_pid(store)
+        store.socket.unlink()
+        store.keep()
+        assert gone(pid)
+        with client(store) as connection:
+            assert connection.get("k") == b"v"
+
+    def test_outlives_the_thread_that_asked(self, store: EmbeddedStore) -> None:
+        """A server started from a short-lived thread stays when that thread ends."""
+        thread = threading.Thread(target=store.ensure)
+        thread.start()
+        thread.join()
+        time.sleep(0.3)
+        assert server_pid(store)
+
+    def test_many_threads_one_server(self, store: EmbeddedStore) -> None:
+        """Threads that ask at once get one server."""
+        threads = [threading.Thread(target=store.ensure) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    def test_dies_with_its_parent(
+        self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]], how: signal.Signals
+    ) -> None:
+        """However the process that started the server ends, the server ends too."""
+        owner = other(store.folder)
+        assert owner.stdout
+        owner.stdout.readline()
+        pid = server_pid(store)
+        owner.send_signal(how)
+        owner.wait()
+        assert gone(pid)
+
+
+class TestSharing:
+    def test_attach(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
+        """A second process uses the server of the first, and its stop() leaves it alone."""
+        owner = other(store.folder)
+        assert owner.stdout
+        assert owner.stdout.readline().strip() == store.url
+        pid = server_pid(store)
+        store.ensure()
+        assert server_pid(store) == pid
+        store.stop()
+        assert server_pid(store) == pid
+
+    def test_outliving_the_owner(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
+        """Who attached and outlives the owner starts the server again, with the data."""
+        owner = other(store.folder)
+        assert owner.stdout
+        owner.stdout.readline()
+        store.ensure()
+        with client(store) as connection:
+            connection.set("k", "v")
+        owner.kill()
+        owner.wait()
+        store.keep()
+        time.sleep(0.2)  # the old server may have answered its last: what counts is the second after
+        store.keep()
+        with client(store) as connection:
+            assert connection.get("k") == b"v"
+
+    def test_starting_at_once(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
+        """Of several processes that start at the same moment one starts the server and the others attach."""
+        for owner in [other(store.folder) for _ in range(4)]:
+            assert owner.stdout
+            assert owner.stdout.readline().strip() == store.url
+        assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
+
+    def test_the_server_holds_the_lock(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that runs and can't be reached keeps others from writing to its folder: they give up in words."""
+        store.ensure()
+        store.socket.unlink()
+        rival = EmbeddedStore(store.folder)
+        monkeypatch.setattr(module, "START_SECONDS", 0.3)
+        with pytest.raises(SettingsError, match="Another process holds"):
+            rival.ensure()
+
+
+class TestPlaces:
+    def test_long_path(self, tmp_path: Path) -> None:
+        """In a folder too deep for a socket's path it stands in a private folder of the temp dir; the data doesn't."""
+        store = EmbeddedStore(tmp_path / ("d" * 120))
+        try:
+            store.ensure()
+            assert server_pid(store)
+            assert store.socket.parent.stat().st_mode & 0o777 == 0o700
+            assert (store.folder / "appendonlydir").is_dir()
+            assert EmbeddedStore(store.folder).url == store.url
+        finally:
+            store.stop()
+            store.socket.parent.rmdir()
+
+    def test_someone_elses_place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A socket folder that others can enter is refused, and so is a link to one."""
+        monkeypatch.setattr(module.tempfile, "gettempdir", lambda: "/tmp")
+        folder = tmp_path / ("e" * 120)
+        place = EmbeddedStore(folder).socket.parent
+        try:
+            place.chmod(0o755)
+            with pytest.raises(SettingsError, match="open to others"):
+                EmbeddedStore(folder)
+            place.rmdir()
+            place.symlink_to(tmp_path)
+            with pytest.raises(SettingsError, match="open to others"):
+                EmbeddedStore(folder)
+        finally:
+            place.unlink()
+
+    def test_file_in_the_way(self, tmp_path: Path) -> None:
+        """Where the folder can't be made, the sentence says what to set."""
+        (tmp_path / "file").touch()
+        with pytest.raises(SettingsError, match=r"can't write .*Set TANDEM_HOME"):
+            EmbeddedStore(tmp_path / "file").ensure()
+
+    def test_no_binary(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A binary that isn't there or can't run is told, and the lock is let go."""
+        for path in (store.folder / "absent", store.folder.parent):
+            monkeypatch.setattr(module, "_binary", lambda path=path: path)
+            with pytest.raises(SettingsError, match="can't be started"):
+                store.ensure()
+        monkeypatch.undo()
+        store.ensure()
+
+    def test_server_that_gives_up(self, store: EmbeddedStore) -> None:
+        """A server that ends at its start is reported with its own last words."""
+        store.folder.mkdir()
+        (store.folder / "appendonlydir").write_text("in the way")
+        with pytest.raises(SettingsError, match=r"did not start: .*append"):
+            store.ensure()
+
+
+class TestOpenStore:
+    def test_embedded(self, tmp_path: Path) -> None:
+        """Without REDIS_URL the store is the embedded one under the home, and ends with the block."""
+        with open_store(Environment(tmp_path, None)) as store:
+            assert store.url.startswith("unix://")
+            assert str(tmp_path) in store.url
+            store.generations().ping()
+            store.keep()
+        with pytest.raises(StoreUnavailable):
+            store.generations().ping()
+
+    def test_redis_url(self, tmp_path: Path, redis_server_url: str) -> None:
+        """With REDIS_URL nothing is started, and nothing is stopped."""
+        for _ in range(2):
+            with open_store(Environment(tmp_path, redis_server_url)) as store:
+                assert isinstance(store, OpenStore)
+                store.keep()
+                store.generations().ping()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_nobody_there(self, tmp_path: Path) -> None:
+        """A Redis that doesn't answer is named without its password, with the way out, at once."""
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            open_store(Environment(tmp_path, "redis://me:secret@127.0.0.1:1/3"))
+        assert str(caught.value) == (
+            "No Redis answers at redis://127.0.0.1:1 (connection refused)."
+            " Start one, or unset REDIS_URL to use the embedded store."
+        )
+        assert time.monotonic() - began < 1
+
+    def test_wrong_password(self, embedded_url: str) -> None:
+        """A refused password is a refusal, not an absence."""
+        with pytest.raises(StoreError, match="refused the user or the password") as caught:
+            RedisGenerationStore(f"{embedded_url}?username=me&password=secret").ping()
+        assert not isinstance(caught.value, StoreUnavailable)
+        assert "secret" not in str(caught.value)
+
+    def test_full(self, store: EmbeddedStore) -> None:
+        """A store that is full says so in a sentence, and what is in it can still be deleted."""
+        store.ensure()
+        generations = RedisGenerationStore(store.url)
+        with client(store) as connection:
+            connection.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreError, match=r"Redis refused: .*memory"):
+            generations.write_part("g1", "p", bytes(4 << 20))
+        generations.delete("g1")
+        generations.close()
+
+    @pytest.mark.parametrize(
+        "url", ["", "foo", "http://host", "redis://host:secret", "redis://:sec/ret@host", "unix://", "redis://h/0?db=x"]
+    )
+    def test_malformed(self, tmp_path: Path, url: str) -> None:
+        """A REDIS_URL that is none is told with what one looks like, and isn't repeated."""
+        with pytest.raises(SettingsError, match="redis://host:6379/0") as caught:
+            open_store(Environment(tmp_path, url))
+        assert "sec" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("redis://:p%40ss@host/2", "redis://host:6379"),
+            ("rediss://user:secret@host:7000", "rediss://host:7000"),
+            ("redis://u:secret@[::1]:7/0?password=secret", "redis://[::1]:7"),
+            ("unix://u:secret@/a/path%20b?password=secret", "unix:///a/path b"),
+        ],
+    )
+    def test_address(self, url: str, shown: str) -> None:
+        """What is shown of a URL holds no user and no password."""
+        assert address(url) == shown

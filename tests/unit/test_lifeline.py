@@ -1,0 +1,113 @@
+"""Processes that end when who started them is gone, shown with real ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lifelines are Linux's")
+
+TIED = (
+    "from recsys.lifeline import tie_to_parent; import time; tie_to_parent(); print('up', flush=True); time.sleep(60)"
+)
+PARENT = """
+import subprocess, sys
+from recsys import lifeline
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+WATCHING = """
+import os, time
+from pathlib import Path
+from recsys.lifeline import watch_ancestor
+watch_ancestor(lambda: os._exit(Path("called").write_text("x") and 0))
+Path("pid").write_text(str(os.getpid()))
+time.sleep(30)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a Makefile whose recipe is a shell with our command in it."""
+    (tmp_path / "watching.py").write_text(WATCHING)
+    (tmp_path / "Makefile").write_text(
+        f"demo:\n\t@true && {sys.executable} watching.py; true\n\nouter:\n\t@$(MAKE) demo\n"
+    )
+    yield tmp_path
+    if (tmp_path / "pid").exists() and not gone(tmp_path, 0):
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
+    """A shell that runs `script` as its child, once our command is up."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    shell = subprocess.Popen(["/bin/sh", "-c", f"{script}\ntrue"], cwd=folder, env=environment)
+    deadline = time.monotonic() + 10
+    while not ((folder / "pid").exists() and (folder / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    return shell
+
+
+def gone(folder: Path, seconds: float) -> bool:
+    """Whether our command ends within so many seconds."""
+    pid, deadline = int((folder / "pid").read_text()), time.monotonic() + seconds
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_tied_process_ends_with_its_parent() -> None:
+    """A process that tied itself ends when its parent is killed."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, TIED], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize("target", ["demo", "outer"])
+def test_killed_shell_is_noticed(folder: Path, target: str) -> None:
+    """When the shell above make is killed, the command is told, through a recipe's shell and a make within a make."""
+    shell = start(folder, f"make -s {target}")
+    shell.kill()
+    shell.wait()
+    assert gone(folder, 5)
+    assert (folder / "called").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_killed_shell_is_noticed_without_make(folder: Path) -> None:
+    """Without a make it is the parent's parent that is watched."""
+    shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py; true'")
+    shell.kill()
+    shell.wait()
+    assert gone(folder, 5)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+@pytest.mark.parametrize("script", ["make -s demo & wait", "nohup make -s demo > out 2>&1"])
+def test_background_is_left_alone(folder: Path, script: str) -> None:
+    """Behind & or nohup the command outlives its shell."""
+    shell = start(folder, script)
+    shell.kill()
+    shell.wait()
+    assert not gone(folder, 1.5)
+    assert not (folder / "called").exists()
