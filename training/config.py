@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+
+
+def available_cores() -> int:
+    """Cores this process may run on: torch counts those of the whole machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +23,7 @@ class TowerConfig:
     hidden: int = 256
     length: int = 100
     batch: int = 64
-    epochs: int = 30
+    epochs: int = 6
     learning_rate: float = 3e-3
     dropout: float = 0.2
     id_dropout: float = 0.1
@@ -36,13 +42,19 @@ class RankerConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """One training run. label_share, test_share: the newest shares of the log, labels before test."""
+    """One training run.
+
+    label_share, test_share: the newest shares of the log, labels before test. test_queries: test events ranked, at
+    most. precomputed: candidates kept of each user. threads: of torch, in all.
+    """
 
     tower: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
     label_share: float = 0.1
     test_share: float = 0.1
+    test_queries: int = 20_000
     precomputed: int = 100
+    threads: int = field(default_factory=available_cores)
     seed: int = 0
 
 

@@ -22,7 +22,8 @@ def neighbour_table(log: Log, neighbours: int = NEIGHBOURS) -> tuple[I32, F32]:
     n = len(log.catalogue)
     order, _ = log.by_user
     users, items = log.users[order], log.items[order].astype(np.int64)
-    total = sparse.csr_matrix((n, n), dtype=np.float32)
+    nothing = np.zeros(0, np.int64)
+    total = sparse.csr_matrix((np.zeros(0, np.float32), (nothing, nothing)), shape=(n, n))
     for step in range(1, SPAN + 1):
         same = users[step:] == users[:-step]
         pair = (items[:-step][same], items[step:][same])

@@ -37,7 +37,7 @@ class Mapping:
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
-        """Read the mapping at `data`: a folder that holds dataset.toml, or such a file anywhere that names the folder."""
+        """Read the mapping at `data`: a folder that holds dataset.toml, or such a file that names the folder."""
         path = Path(data)
         if path.is_dir():
             path = path / MAPPING
@@ -58,7 +58,7 @@ class Mapping:
         folder = (path.parent / raw.get("folder", ".")).resolve()
         if not folder.is_dir():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
-        mapping = cls(
+        return cls(
             path=path,
             name=raw.get("name", folder.name),
             folder=folder,
@@ -67,7 +67,6 @@ class Mapping:
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
             exclude_seen=bool(raw.get("settings", {}).get("exclude_seen", True)),
         )
-        return mapping
 
 
 def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:
@@ -123,7 +122,8 @@ class Quarantine:
     def sift(self, table: str, frame: pd.DataFrame, schema: pa.DataFrameSchema, source: str) -> pd.DataFrame:
         """The rows of `frame` that `schema` accepts; DatasetError if most are bad."""
         try:
-            return schema.validate(frame, lazy=True)
+            good: pd.DataFrame = schema.validate(frame, lazy=True)
+            return good
         except pa.errors.SchemaErrors as errors:
             cases = errors.failure_cases.dropna(subset=["index"]).drop_duplicates("index")
         bad = frame.loc[cases["index"]].assign(
@@ -139,7 +139,8 @@ class Quarantine:
                 f"{len(bad):,} of {len(frame):,} rows of {source} are bad, most for '{counts.index[0]}'. "
                 "Check that the mapping names the right column and that its values are what docs/data.md says."
             )
-        return frame.drop(index=bad.index)
+        kept: pd.DataFrame = frame.drop(index=bad.index)
+        return kept
 
 
 def _read_table(mapping: Mapping, section: str, columns: dict[str, str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,13 +14,7 @@ from recsys.types import F32, I32, PAD
 from training.config import TowerConfig
 from training.log import Log
 from training.loss import corrected_softmax
-
-Progress = Callable[[float, str], None]
-"""Told the share done, 0 to 1, and a word on how it goes."""
-
-
-def no_progress(share: float, word: str) -> None:
-    """Tell nobody."""
+from training.watch import Progress, no_progress
 
 
 def fit_towers(log: Log, config: TowerConfig, seed: int, progress: Progress = no_progress) -> Towers:

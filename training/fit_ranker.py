@@ -12,10 +12,11 @@ from recsys.retriever import Retriever
 from recsys.tables import ItemTables
 from recsys.types import F32, I64, PAD
 from training.config import RankerConfig
-from training.fit import Progress, no_progress
 from training.log import Log
+from training.watch import Progress, no_progress
 
 CHUNK = 256
+MINIMUM_EXAMPLES = 100
 
 
 def fit_ranker(
@@ -26,19 +27,36 @@ def fit_ranker(
     config: RankerConfig,
     seed: int,
     progress: Progress = no_progress,
-) -> RankerNet:
-    """Train on the events at positions `labelled` of `log`, each the one right answer among its candidates."""
+) -> RankerNet | None:
+    """Train on the events at positions `labelled` of `log`, each the one right answer among its candidates.
+
+    None where retrieval finds fewer than MINIMUM_EXAMPLES of them.
+    """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     if len(labelled) > config.queries:
         labelled = np.sort(rng.choice(labelled, config.queries, replace=False))
     x, label, real = _examples(log, labelled, retriever, tables, progress)
+    if len(label) < MINIMUM_EXAMPLES:
+        return None
     net = RankerNet()
-    if len(label):
-        rows = x[real]
-        net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
-        net.deviation.copy_(torch.from_numpy(rows.std(axis=0) + 1e-3))
-        _train(net, x, label, real, config, rng, progress)
+    rows = x[real]
+    net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
+    net.deviation.copy_(torch.from_numpy(rows.std(axis=0) + 1e-3))
+    _train(net, x, label, real, config, rng, progress)
+    return net.eval()
+
+
+@torch.no_grad()
+def popularity_order() -> RankerNet:
+    """A ranker that nothing taught: it orders by decayed popularity, the strongest guess where data is scarce."""
+    net = RankerNet()
+    for parameter in net.parameters():
+        parameter.zero_()
+    column = features.FEATURES.index("popularity_decayed")
+    # The net clamps what it standardises at 5, and the log of a count stays far below 5 * 10.
+    net.deviation[column] = 10
+    net.out.weight[0, column] = 1
     return net.eval()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class Log:
     """Events in order of time.
 
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
-    types: [E] uint8 rows of the spec's event types.
+    types: [E] uint8 rows of the spec's event types. exclude_seen: whether what a user has seen is left out.
     """
 
     users: I32
@@ -46,6 +47,7 @@ class Log:
     types: U8
     user_ids: npt.NDArray[np.object_]
     catalogue: Catalogue
+    exclude_seen: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
@@ -71,12 +73,27 @@ class Log:
         offsets = np.searchsorted(self.users[order], np.arange(len(self.user_ids) + 1))
         return order, offsets
 
-    def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """What the user of each event had done before that event."""
-        order, offsets = self.by_user
+    @cached_property
+    def _place(self) -> I64:
+        """Where each event stands in `by_user`'s order."""
+        order, _ = self.by_user
         place = np.empty(len(self), np.int64)
         place[order] = np.arange(len(self))
-        return self._windows(place[events], offsets[self.users[events]], length)
+        return place
+
+    def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
+        """What the user of each event had done before that event."""
+        _, offsets = self.by_user
+        return self._windows(self._place[events], offsets[self.users[events]], length)
+
+    def seen_before(self, events: I64) -> tuple[I64, I64]:
+        """All that the user of each event had done before it: (places in `events`, item rows), both [S]."""
+        order, offsets = self.by_user
+        first, last = offsets[self.users[events]], self._place[events]
+        count = last - first
+        owner = np.repeat(np.arange(len(events)), count)
+        step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        return owner, self.items[order[first[owner] + step]].astype(np.int64)
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
         """All that each of `users` did."""
@@ -103,12 +120,9 @@ def encode(dataset: Dataset) -> Log:
     """Turn a dataset into a log and its catalogue."""
     frame = dataset.interactions
     users, user_ids = pd.factorize(frame["user_id"])
-    known = pd.Index(dataset.items["item_id"].astype("object"))
-    ids = known.append(pd.Index(frame["item_id"].astype("object").unique()).difference(known, sort=False))
-    if len({type(i) for i in ids}) > 1:
-        ids = pd.Index([str(i) for i in ids], dtype="object")
-        frame = frame.assign(item_id=frame["item_id"].astype("str"))
-    items = ids.get_indexer(pd.Index(frame["item_id"].astype("object")))
+    known, acted = _same_type(dataset.items["item_id"], frame["item_id"])
+    ids = known.append(acted.unique().difference(known, sort=False))
+    items = ids.get_indexer(acted)
     event_types = tuple(frame["event_type"].value_counts().index)[:255]
     types = frame["event_type"].map({name: row for row, name in enumerate(event_types)}).fillna(0)
     return Log(
@@ -118,7 +132,15 @@ def encode(dataset: Dataset) -> Log:
         types=types.to_numpy(np.uint8),
         user_ids=np.asarray(user_ids, object),
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types),
+        exclude_seen=dataset.exclude_seen,
     )
+
+
+def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
+    """Both tables' item ids as integers if both came so, as strings otherwise: 7 and "7" are one item."""
+    if len(known) and pd.api.types.is_integer_dtype(known) != pd.api.types.is_integer_dtype(acted):
+        known, acted = known.astype("str"), acted.astype("str")
+    return pd.Index(known.astype("object")), pd.Index(acted.astype("object"))
 
 
 def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tuple[str, ...]) -> Catalogue:
@@ -128,7 +150,10 @@ def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tupl
         c: tuple(float(q) for q in np.unique(table[c].dropna().quantile(np.linspace(0, 1, NUMERIC_BUCKETS + 1)[1:-1])))
         for c in numeric
     }
-    rows = table[list(dataset.content_columns)].to_dict("records") if dataset.content_columns else []
+    columns = list(dataset.content_columns)
+    rows: list[dict[str, Any]] = [
+        dict(zip(columns, row, strict=True)) for row in table[columns].itertuples(index=False)
+    ]
     blank = FeatureSpec(("",), edges, event_types)
     seen = dict.fromkeys(token for row in rows for token in blank.item_tokens(row))
     spec = FeatureSpec(("", *seen), edges, event_types)

@@ -1,0 +1,109 @@
+"""`python -m flows VERB`: what to do, and an exit code that tells how it went.
+
+0 done, 1 it could not be done (one sentence says why), 2 the command line is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from rich.console import Console
+
+from recsys.environment import Environment
+from recsys.errors import TandemError
+from training.config import small
+from training.watch import Progress, watching
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace], None] = options.verb
+    try:
+        verb(options)
+    except TandemError as error:
+        report(error, as_json=options.json)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and look at what is live.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    run = verbs.add_parser("run", help="ingest, train, evaluate, publish, promote")
+    run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
+    run.add_argument("--allow-shrink", action="store_true", help="accept a log of less than half the last run's rows")
+    run.set_defaults(verb=run_all)
+    status = verbs.add_parser("status", help="what is live")
+    status.set_defaults(verb=show_status)
+    for verb in (run, status):
+        verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
+    return parser
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run the flow; print the metric table and the generation's id."""
+    with watching() as watch, ExitStack() as opening:
+        opening.enter_context(watch("starting Prefect"))
+        from flows.run import run  # Prefect and torch take seconds to import: not before somebody needs them
+
+        def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
+            opening.close()
+            return watch(step)
+
+        keep_traces_off_the_console()
+        published = run(options.data, Environment.read(), small(), options.allow_shrink, first_step_ends_the_opening)
+    if options.json:
+        evaluation = json.loads(published.evaluation.to_json())
+        emit({"generation": published.manifest.id, "bytes": published.manifest.size, "evaluation": evaluation})
+        return
+    console = Console()
+    console.print(published.evaluation.to_table())
+    for warning in published.evaluation.warnings:
+        console.print(f"Note: {warning}", highlight=False)
+    console.print(f"Live: [bold]{published.manifest.id}[/bold]", highlight=False)
+
+
+def show_status(options: argparse.Namespace) -> None:
+    """Print what is live."""
+    from flows.status import read_status
+    from recsys.store.connect import open_store
+
+    with open_store(Environment.read()) as store:
+        status = read_status(store.generations())
+    if options.json:
+        emit(status.to_json())
+    else:
+        Console().print(status.to_table())
+
+
+def keep_traces_off_the_console() -> None:
+    """Errors leave a flow as exceptions, and `main` says them once; Prefect's own copy stays in its run logs."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: not record.name.startswith(("prefect.flow_runs", "prefect.task_runs")))
+
+
+def report(error: TandemError, *, as_json: bool) -> None:
+    """One sentence on stderr, or JSON on stdout."""
+    if as_json:
+        emit({"error": {"code": type(error).__name__, "message": str(error)}})
+    else:
+        print(str(error), file=sys.stderr)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """Print JSON for programs."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

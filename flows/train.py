@@ -1,0 +1,59 @@
+"""Train and evaluate: the steps of `training.recipe` as tasks, and the metrics as artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.ingest import file_name
+from recsys.generation import GenerationFolder
+from training import recipe
+from training.config import TrainingConfig
+from training.dataset import Dataset
+from training.evaluation import Evaluation
+from training.export import export
+from training.log import Log
+from training.recipe import Taught, Trained
+from training.split import Split
+from training.watch import Watch
+
+
+@task(cache_policy=NO_CACHE)
+def train(parts: Split, config: TrainingConfig, watch: Watch) -> Taught:
+    """The ranker, taught by labels later than all its towers saw."""
+    return recipe.teach_ranker(parts, config, watch)
+
+
+@task(cache_policy=NO_CACHE)
+def evaluate(dataset: Dataset, parts: Split, taught: Taught, config: TrainingConfig, watch: Watch) -> Evaluation:
+    """The metric table on the newest part of the log, left behind as two artifacts."""
+    evaluation = recipe.evaluate(parts, taught, config, watch)
+    leave_artifacts(dataset.name, evaluation)
+    return evaluation
+
+
+@task(cache_policy=NO_CACHE)
+def retrain(log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch) -> Trained:
+    """The model over every event: what goes out."""
+    return recipe.finish(log, taught, evaluation, config, watch)
+
+
+@task(cache_policy=NO_CACHE)
+def build(
+    dataset: Dataset, log: Log, trained: Trained, config: TrainingConfig, folder: Path, watch: Watch
+) -> GenerationFolder:
+    """The sealed generation folder, each user's candidates precomputed."""
+    with watch("candidates of every user") as progress:
+        return export(folder, log, trained, config, dataset.name, dataset.bad_rows, progress)
+
+
+def leave_artifacts(name: str, evaluation: Evaluation) -> None:
+    """Leave the metric table in Prefect, for people and as rows."""
+    key = file_name(name).replace("_", "-")  # Prefect allows lower-case letters, digits and dashes
+    notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
+    create_markdown_artifact(evaluation.to_markdown() + notes, key=f"metrics-{key}", description=f"Metrics of {name}")
+    rows = [{"model": model, **row} for model, row in evaluation.rows.items()]
+    create_table_artifact(rows, key=f"metrics-table-{key}", description=f"Metrics of {name}, as rows")

@@ -1,0 +1,178 @@
+"""Write a generation folder: everything serving needs of a trained model, sealed by its manifest.
+
+Knows the folder's format and no store. Nothing it writes can run: npy arrays, safetensors, JSON.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys.generation import (
+    RANKER,
+    SPEC,
+    TOWERS,
+    USER_IDS,
+    USER_RECORDS,
+    GenerationFolder,
+    Manifest,
+    describe,
+    new_id,
+)
+from recsys.ranker import Ranker
+from recsys.record import UserRecord
+from recsys.strings import StringTable
+from recsys.types import HISTORY_LENGTH, I32, I64, PAD
+from training.config import TrainingConfig
+from training.evaluation import SERVED, Evaluation
+from training.first_stage import FirstStage
+from training.log import Log
+from training.recipe import Trained
+from training.watch import Progress, no_progress
+
+CHUNK = 256
+"""Users scored at once."""
+
+
+def export(
+    parent: Path,
+    log: Log,
+    trained: Trained,
+    config: TrainingConfig,
+    name: str = "",
+    bad_rows: int = 0,
+    progress: Progress = no_progress,
+) -> GenerationFolder:
+    """Write a generation of `trained` into a new folder under `parent`, named by its id.
+
+    name, bad_rows: the dataset's name and how many of its rows were refused, for the manifest.
+    """
+    generation = new_id()
+    path = parent / generation
+    path.mkdir(parents=True)
+    stage = trained.stage
+    (path / SPEC).write_text(log.catalogue.spec.to_json(), encoding="utf-8")
+    stage.towers.save(path / TOWERS)
+    trained.net.save(path / RANKER)
+    stage.tables.save(path)
+    save_strings(path, USER_IDS, StringTable.pack(str(user) for user in log.user_ids))
+    blobs = records(log, stage, stage.ranker(trained.net), config.precomputed, progress)
+    save_strings(path, USER_RECORDS, StringTable.pack_bytes(blobs))
+    folder = GenerationFolder(path)
+    folder.seal(
+        Manifest(
+            id=generation,
+            created=time.time(),
+            code_version=code_version(),
+            parts=describe(path),
+            dims={
+                "items": len(stage.tables),
+                "embedding": stage.tables.embeddings.shape[1],
+                "users": len(log.user_ids),
+                "history": HISTORY_LENGTH,
+                "candidates": config.precomputed,
+            },
+            data={
+                "name": name,
+                "rows": len(log),
+                "users": len(log.user_ids),
+                "items": len(log.catalogue),
+                "first": float(log.times[0]),
+                "last": log.end,
+                "bad_rows": bad_rows,
+            },
+            settings={
+                "exclude_seen": stage.exclude_seen,
+                "item_id_type": id_type(log.catalogue.ids),
+                "user_id_type": id_type(log.user_ids),
+            },
+            metrics=summary(trained.evaluation),
+        )
+    )
+    return folder
+
+
+def records(
+    log: Log, stage: FirstStage, ranker: Ranker, precomputed: int, progress: Progress = no_progress
+) -> Iterator[bytes]:
+    """The packed `UserRecord` of every user, in the order of `log.user_ids`."""
+    order, offsets = log.by_user
+    for start in range(0, len(log.user_ids), CHUNK):
+        users = np.arange(start, min(start + CHUNK, len(log.user_ids)))
+        best = precompute(log, users, stage, ranker, precomputed)
+        for user, candidates in zip(users, best, strict=True):
+            events = order[offsets[user] : offsets[user + 1]]
+            newest = events[-HISTORY_LENGTH:]
+            yield UserRecord(
+                items=log.items[newest],
+                times=log.times[newest],
+                types=log.types[newest],
+                seen=np.unique(log.items[events]),
+                candidates=candidates[candidates != PAD],
+            ).pack()
+        progress((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
+
+
+def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:
+    """The k best of the two-stage path after all that `users` did: [B, k] int32, best first, padded on the right."""
+    histories = log.final_histories(users)
+    candidates = stage.retriever.retrieve(histories)
+    scores = ranker.score(histories, candidates)
+    if stage.exclude_seen:
+        scores[_seen(log, users, candidates.items)] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(candidates.items, order, axis=1)
+    return np.where(np.isfinite(np.take_along_axis(scores, order, axis=1)), best, PAD).astype(np.int32)
+
+
+def _seen(log: Log, users: I64, items: I32) -> np.ndarray:
+    """Whether each of `items` [B, K] is among all that its user ever did, however long ago."""
+    order, offsets = log.by_user
+    width = len(log.catalogue) + 1
+    done = [
+        log.items[order[offsets[user] : offsets[user + 1]]] + np.int64(row * width) for row, user in enumerate(users)
+    ]
+    return np.isin(items + np.arange(len(users), dtype=np.int64)[:, None] * width, np.concatenate(done))
+
+
+def save_strings(folder: Path, name: str, strings: StringTable) -> None:
+    """Write a string table's two arrays."""
+    np.save(folder / f"{name}.data.npy", strings.data)
+    np.save(folder / f"{name}.offsets.npy", strings.offsets)
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """What the manifest keeps of an evaluation: the served row, the best baseline's and the warnings."""
+    best = evaluation.best_baseline
+    return {
+        "protocol": evaluation.protocol,
+        SERVED: evaluation.served,
+        "best_baseline": {"name": best, **evaluation.rows[best]},
+        "warnings": list(evaluation.warnings),
+    }
+
+
+def id_type(ids: np.ndarray) -> str:
+    """Whether ids came as integers or as strings."""
+    return "str" if len(ids) and isinstance(ids[0], str) else "int"
+
+
+def code_version() -> str:
+    """The commit of this checkout, or the version of the installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if (root / ".git").exists():
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+        try:
+            return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass  # no git on this machine: the package's version says as much as is known
+    try:
+        return importlib.metadata.version("tandem-recommender")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,42 @@
+"""Everything of a model but its ranker: towers, tables and the retriever over them, as of one moment of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recsys.ranker import Ranker, RankerNet
+from recsys.retriever import Retriever
+from recsys.tables import ItemTables
+from recsys.towers import Towers, UserEncoder
+from training.config import TrainingConfig
+from training.fit import fit_towers
+from training.log import Log
+from training.tables import build_tables
+from training.watch import Progress, no_progress
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """What a log taught, up to its end."""
+
+    towers: Towers
+    tables: ItemTables
+    exclude_seen: bool
+    encoder: UserEncoder
+    retriever: Retriever
+
+    @classmethod
+    def over(cls, towers: Towers, tables: ItemTables, exclude_seen: bool) -> FirstStage:
+        """Join towers and the tables that were built with them."""
+        encoder = UserEncoder(towers.user, tables.embeddings)
+        return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen))
+
+    def ranker(self, net: RankerNet) -> Ranker:
+        """A net's ranker over these tables; the net may have learned on those of another moment."""
+        return Ranker(net, self.tables)
+
+
+def fit_first_stage(log: Log, config: TrainingConfig, progress: Progress = no_progress) -> FirstStage:
+    """Train on every event of `log`."""
+    towers = fit_towers(log, config.tower, config.seed, progress)
+    return FirstStage.over(towers, build_tables(log, towers), log.exclude_seen)

@@ -1,0 +1,116 @@
+"""The life of a model, on one page.
+
+    events before T1        → towers, tables  ┐
+    labels T1..T2           → the ranker      ┘ its labels are later than all its towers and tables saw
+    events before T2        → towers, tables  ┐
+    test T2..end            → the metrics     ┘ with that ranker
+    every event             → towers, tables    what is served, with that ranker
+
+The same three steps stand behind `python -m flows run` and `python -m training evaluate`. Knows no store.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from recsys.errors import DatasetError
+from recsys.ranker import RankerNet
+from training.config import TrainingConfig
+from training.evaluate import rolling
+from training.evaluation import Evaluation
+from training.first_stage import FirstStage, fit_first_stage
+from training.fit_ranker import fit_ranker, popularity_order
+from training.log import Log
+from training.split import Split, split
+from training.watch import Watch, unwatched
+
+PROTOCOLS = ("rolling",)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A ranker and what there is to say about how it came to be."""
+
+    net: RankerNet
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model over the whole log, and what it scored when it did not know the newest part."""
+
+    stage: FirstStage
+    net: RankerNet
+    evaluation: Evaluation
+
+
+def train(log: Log, config: TrainingConfig, watch: Watch = unwatched) -> Trained:
+    """Teach the ranker, measure, and train again on everything."""
+    parts = split(log, config)
+    taught = teach_ranker(parts, config, watch)
+    evaluation = evaluate(parts, taught, config, watch)
+    return finish(log, taught, evaluation, config, watch)
+
+
+def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched) -> Taught:
+    """A ranker taught by the label window, on candidates of towers that ended before it."""
+    use_threads(config)
+    with watch("towers before the labels") as progress:
+        stage = fit_first_stage(parts.before_labels, config, progress)
+    with watch("ranker on the labels") as progress:
+        net = fit_ranker(
+            parts.before_test, parts.labels, stage.retriever, stage.tables, config.ranker, config.seed, progress
+        )
+    if net is not None:
+        return Taught(net)
+    told = (
+        f"Retrieval finds too few of the {len(parts.labels):,} interactions in the label window to teach a ranker: "
+        "it is untrained and orders candidates by recent popularity."
+    )
+    return Taught(popularity_order(), (told,))
+
+
+def evaluate(
+    parts: Split, taught: Taught, config: TrainingConfig, watch: Watch = unwatched, protocol: str = "rolling"
+) -> Evaluation:
+    """The metric table: baselines, the tower alone and what we serve, all knowing only what came before the test."""
+    check_protocol(protocol)
+    use_threads(config)
+    start = time.monotonic()
+    with watch("towers before the test") as progress:
+        stage = fit_first_stage(parts.before_test, config, progress)
+    with watch("evaluation") as progress:
+        rows = rolling(parts, stage, stage.ranker(taught.net), progress)
+    evaluation = Evaluation(
+        protocol=protocol,
+        users=len(np.unique(parts.log.users[parts.test])),
+        items=len(parts.log.catalogue),
+        queries=len(parts.test),
+        seconds=round(time.monotonic() - start, 1),
+        rows=rows,
+    )
+    return replace(evaluation, warnings=[*taught.warnings, *evaluation.shortfalls()])
+
+
+def finish(
+    log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch = unwatched
+) -> Trained:
+    """Towers and tables over every event, which go out with the ranker."""
+    use_threads(config)
+    with watch("towers on everything") as progress:
+        return Trained(fit_first_stage(log, config, progress), taught.net, evaluation)
+
+
+def check_protocol(protocol: str) -> None:
+    """Return if the protocol is known; DatasetError names those that are."""
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"There is no protocol '{protocol}'; there is {', '.join(PROTOCOLS)}.")
+
+
+def use_threads(config: TrainingConfig) -> None:
+    """Give torch its threads, said aloud: by default it takes every core of the machine, allowed or not."""
+    torch.set_num_threads(config.threads)
