@@ -11,7 +11,7 @@ from recsys.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """home: where state lives (TANDEM_HOME, default .tandem here). redis_url: REDIS_URL, None for the embedded store."""
+    """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store."""
 
     home: Path
     redis_url: str | None

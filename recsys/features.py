@@ -93,4 +93,5 @@ def _affinity(tables: ItemTables, history: np.ndarray, rows: np.ndarray) -> F32:
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     content = tables.content[rows]
     covered = np.take_along_axis(share, content.reshape(batch, -1), axis=1).reshape(content.shape)
-    return covered.sum(axis=2) / np.maximum((content != NO_TOKEN).sum(axis=2), 1)
+    affinity: F32 = (covered.sum(axis=2) / np.maximum((content != NO_TOKEN).sum(axis=2), 1)).astype(np.float32)
+    return affinity

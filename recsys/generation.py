@@ -121,7 +121,7 @@ class GenerationFolder:
         (self.path / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
     def verify(self, *, users: bool = False) -> Manifest:
-        """Check size and sha256 of every part (of the users' too, if asked); GenerationError names the first bad one."""
+        """Check size and sha256 of every part (the users' too, if asked); GenerationError names the first bad one."""
         manifest = self.manifest
         for name, part in manifest.parts.items():
             if is_user_part(name) and not users:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 
@@ -12,7 +14,10 @@ class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
 
     def __init__(self, embeddings: F32, available: Bool) -> None:
-        self._items = torch.from_numpy(np.asarray(embeddings))
+        with warnings.catch_warnings():
+            # The table is mapped read-only so that processes share it; nothing here writes to it.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self._items = torch.from_numpy(np.asarray(embeddings))
         self._hidden = torch.from_numpy(np.flatnonzero(~np.asarray(available)))
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from recsys import features
+from recsys.generation import RANKER, GenerationFolder
 from recsys.tables import ItemTables
 from recsys.types import F32, PAD, Candidates, Histories
 
@@ -64,6 +65,11 @@ class Ranker:
     def __init__(self, net: RankerNet, tables: ItemTables) -> None:
         self._net = net.eval()
         self._tables = tables
+
+    @classmethod
+    def load(cls, folder: GenerationFolder) -> Ranker:
+        """The ranker of a generation that `folder.verify` accepted."""
+        return cls(RankerNet.load(folder.path / RANKER), folder.tables())
 
     @torch.inference_mode()
     def score(self, histories: Histories, candidates: Candidates) -> F32:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from recsys import covisitation
+from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
 from recsys.tables import ItemTables
-from recsys.towers import UserEncoder
+from recsys.towers import Towers, UserEncoder
 from recsys.types import CANDIDATES, F32, I32, PAD, Candidates, Histories, Source
 
 FROM_TOWER, FROM_COVISIT, FROM_POPULAR = 320, 128, 64
@@ -25,6 +26,13 @@ class Retriever:
         shown = np.where(tables.available, tables.popularity[:, 3], -1)
         best = np.argsort(-shown, kind="stable")[:FROM_POPULAR]
         self._popular = best[shown[best] >= 0].astype(np.int32)
+
+    @classmethod
+    def load(cls, folder: GenerationFolder) -> Retriever:
+        """The retriever of a generation that `folder.verify` accepted."""
+        tables = folder.tables()
+        tower = Towers.load(folder.path / TOWERS).user
+        return cls(UserEncoder(tower, tables.embeddings), tables, folder.manifest.settings["exclude_seen"])
 
     def retrieve(self, histories: Histories) -> Candidates:
         """Candidates of every source for each user, best tower score first.

@@ -57,7 +57,8 @@ class ItemTables:
         """Map the tables of `folder` into memory, shared by every process of the host; nothing is unpickled."""
 
         def mapped(name: str) -> np.ndarray:
-            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            table: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            return table
 
         def strings(name: str) -> StringTable:
             return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"))

@@ -42,7 +42,8 @@ class ItemTower(nn.Module):
     def from_content(self, content: Tensor) -> Tensor:
         """Unnormalised content part, the mean of the tokens: [n, d]."""
         count = (content != NO_TOKEN).sum(1, keepdim=True).clamp(min=1)
-        return self.content(content).sum(1) / count
+        mean: Tensor = self.content(content).sum(1) / count
+        return mean
 
 
 class UserTower(nn.Module):
@@ -122,4 +123,5 @@ class UserEncoder:
         """items [B, H] int32 rows, PAD where there is none: [B, d] float32, L2-normalised."""
         mask = items != PAD
         x = self._embeddings[items.clip(min=0)] * mask[..., None]
-        return self._tower(torch.from_numpy(x), torch.from_numpy(mask)).numpy()
+        users: F32 = self._tower(torch.from_numpy(x), torch.from_numpy(mask)).numpy()
+        return users

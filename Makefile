@@ -1,0 +1,59 @@
+# Every target makes the environment it needs first. State lives in .tandem/ (TANDEM_HOME).
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+PY := .venv/bin/python
+DATA ?= data/movietweetings
+export PYTHONUNBUFFERED = 1
+
+.PHONY: help demo serve run status test lint load redis-server build clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Dependencies alone are installed, not the project: what runs is what stands in this folder.
+REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print("\n".join(p["dependencies"] + [r for e in sys.argv[1:] for r in p["optional-dependencies"][e]]))
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tandem: Python 3.11 or newer is needed; name one with PYTHON=...")'
+	@echo "tandem: installing into .venv (about two minutes, 1.3 GB) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PY) -c '$(REQUIREMENTS)' > .venv/requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "tandem: installing what the tests need ..."
+	@$(PY) -c '$(REQUIREMENTS)' dev > .venv/requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-dev.txt
+	@touch $@
+
+demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
+	@exec $(PY) -m flows.demo $(if $(ONCE),--once)
+
+serve: .venv/installed ## serve what is live (PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
+	@exec $(PY) -m service serve
+
+run: .venv/installed ## ingest, train, evaluate, publish, promote (DATA=folder or .toml)
+	@exec $(PY) -m flows run --data $(DATA)
+
+status: .venv/installed ## what is live
+	@exec $(PY) -m flows status
+
+test: .venv/installed-dev lint ## lint, types, imports, tests with coverage
+	@exec $(PY) -m pytest --cov --cov-report=term -q
+
+lint: .venv/installed-dev ## ruff, mypy, import rule
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+load: .venv/installed ## REQUESTS (10000) at 20 concurrent users against PORT; the exit code says whether slo.toml held
+	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
+		--users $${USERS:-20} --spawn-rate 100 --requests $${REQUESTS:-10000} --run-time 300s --stop-timeout 10
+
+build: .venv/installed ## build the bento
+	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec .venv/bin/bentoml build
+
+clean: ## remove the environment and all state
+	rm -rf .venv .tandem

@@ -1,0 +1,194 @@
+"""`make demo`: train on the bundled sample, publish, serve, and tell a story over HTTP; then serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError, TandemError
+from recsys.lifeline import preexec, tie_to_parent, watch_ancestor
+from recsys.store.connect import open_store
+from training import dataset
+
+DATA = Path("data/movietweetings")
+START_SECONDS = 120
+SHOWN = 8
+
+console = Console()
+
+
+class Stopped(Exception):
+    """The demo was told to stop."""
+
+
+def main() -> int:
+    """Run the demo; 0, 130 when told to stop before the end of the story, 1 with a sentence."""
+    parser = argparse.ArgumentParser(prog="python -m flows.demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the story")
+    once = parser.parse_args().once
+    watch_ancestor(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    tie_to_parent()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        return _run(once)
+    except TandemError as error:
+        console.print(f"tandem: {error}", style="bold red", highlight=False)
+        return 1
+    except Stopped:
+        console.print("\nstopped")
+        return 130
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    raise Stopped
+
+
+def _run(once: bool) -> int:
+    environment = Environment.read()
+    url = f"http://127.0.0.1:{os.environ.get('PORT', '3000')}"
+    started = time.monotonic()
+    with open_store(environment):
+        with Child("service", "check"):
+            pass
+        console.rule("[bold]1  train on 100,000 film ratings, evaluate, publish")
+        with Child("flows", "run", "--data", str(DATA)):
+            pass
+        console.rule("[bold]2  serve")
+        with Child("service", "serve", wait=False) as service:
+            client = _wait_until_ready(url, service)
+            console.rule("[bold]3  recommend, click, recommend again")
+            tell(client, url)
+            console.print(f"\n[bold green]The whole story took {time.monotonic() - started:.0f} s.[/]")
+            if once:
+                return 0
+            console.print(f"Serving at [bold]{url}[/]: open it in a browser. Ctrl-C stops.")
+            code = service.wait()
+    raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
+
+
+class Child:
+    """A command of ours in a process of its own that never outlives this one."""
+
+    def __init__(self, module: str, *arguments: str, wait: bool = True) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._wait = wait
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches the demo alone, which then ends its children in order.
+        self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=preexec())
+        if self._wait:
+            try:
+                code = self._process.wait()
+            except BaseException:
+                self.__exit__()
+                raise
+            if code:
+                # The child has said why.
+                sys.exit(code)
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+
+def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> httpx.Client:
+    client = httpx.Client(base_url=url, timeout=10)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if service.poll() is not None:
+            sys.exit(service.returncode or 1)
+        try:
+            if client.get("/readyz", timeout=2).status_code == 200:
+                return client
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise SettingsError(f"The service was not ready after {START_SECONDS} s.")
+
+
+def tell(client: httpx.Client, url: str) -> None:
+    """The story: a known user, a click, and someone nobody has seen."""
+    data = dataset.read(DATA)
+    titles = data.items.set_index("item_id")["title"]
+    log = data.interactions
+    user = int(log.groupby("user_id").size().loc[lambda n: n.between(12, 30)].index[0])
+    history = log[log["user_id"] == user]["item_id"].map(titles)
+    console.print(f"\nUser [bold]{user}[/] rated {len(history)} films, last: {', '.join(history.tail(5))}.\n")
+    before = _recommend(client, user)
+    _show(f"POST /recommend for user {user}", before)
+
+    clicked = before["items"][min(5, len(before["items"]) - 1)]
+    _post(client, "/events", {"events": [{"user_id": user, "item_id": clicked["item_id"]}]})
+    console.print(f"\nThe user clicks [bold]{clicked['title']}[/]: POST /events.\n")
+    after = _recommend(client, user)
+    _show("POST /recommend again: what changed", after, before)
+
+    stranger = "someone nobody has seen"
+    console.print(f"\n[bold]{stranger.capitalize()}[/] has no history: the list starts from what is popular now.\n")
+    _show("an unknown user", _recommend(client, stranger))
+    session = [{"item_id": row} for row in titles[titles.isin(["Toy Story", "Finding Nemo", "Up"])].index[:3]]
+    console.print(f"\nThe same stranger, with {len(session)} films looked at in this session, not stored anywhere:\n")
+    _show("an unknown user with a session", _recommend(client, stranger, session=session))
+    console.print(f"\nThe same by hand:\n{_curl(url, user, clicked['item_id'])}", highlight=False)
+
+
+def _recommend(client: httpx.Client, user: int | str, **more: Any) -> dict[str, Any]:
+    return _post(client, "/recommend", {"user_id": user, "k": SHOWN, **more})
+
+
+def _post(client: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = client.post(path, json=body)
+    if answer.status_code != 200:
+        raise SettingsError(f"{path} answered {answer.status_code}: {answer.text}")
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+def _show(title: str, answer: dict[str, Any], before: dict[str, Any] | None = None) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("title")
+    table.add_column("score", justify="right")
+    table.add_column("sources")
+    places = {item["item_id"]: place for place, item in enumerate(before["items"])} if before else {}
+    if before:
+        table.add_column("before", justify="right")
+    for place, item in enumerate(answer["items"]):
+        row = [str(place + 1), item["title"], f"{item['score']:.2f}", ", ".join(item["sources"])]
+        if before:
+            row.append(str(places[item["item_id"]] + 1) if item["item_id"] in places else "[green]new[/]")
+        table.add_row(*row)
+    console.print(table)
+
+
+def _curl(url: str, user: int, item: int | str) -> str:
+    head = "-H 'content-type: application/json'"
+    event = f'{{"events": [{{"user_id": {user}, "item_id": "{item}"}}]}}'
+    return "\n".join(
+        (
+            f"  curl {url}/recommend {head} -d '{{\"user_id\": {user}}}'",
+            f"  curl {url}/events {head} -d '{event}'",
+            f"  curl {url}/status",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Load tests: they know the deployment's HTTP door and slo.toml, and nothing of its insides."""

@@ -1,0 +1,75 @@
+"""Users who browse: Zipf-popular ones, a share nobody has seen, and now and then a click.
+
+Runs as `locust -f loadtests/locustfile.py --host http://127.0.0.1:3000` with the page, or as the gate: `make load`,
+which adds `--headless` and a bounded time. The exit code says whether slo.toml held.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from locust import FastHttpUser, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+
+from loadtests.slo import Slo, Tally
+
+USERS = 16_000
+COLD_SHARE = 0.1
+CLICK_SHARE = 0.05
+
+tally = Tally()
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser: LocustArgumentParser) -> None:
+    """Options of our own."""
+    parser.add_argument("--requests", type=int, default=0, help="end after so many recommendations (0: run by time)")
+
+
+class Visitor(FastHttpUser):
+    """Asks for slates one after the other, with nothing between."""
+
+    connection_timeout = network_timeout = 10.0
+
+    @task
+    def recommend(self) -> None:
+        """One slate; it must have ten distinct items."""
+        user: int | str = min(int(random.paretovariate(0.6)), USERS)
+        if random.random() < COLD_SHARE:
+            user = f"visitor-{random.getrandbits(32)}"
+        with self.client.post("/recommend", json={"user_id": user, "k": 10}, catch_response=True) as answer:
+            slate = _items(answer)
+            wrong = answer.status_code != 200 or len({item["item_id"] for item in slate}) != 10
+            if wrong:
+                answer.failure(f"{answer.status_code}, {len(slate)} items")
+            else:
+                answer.success()
+            tally.add(answer.request_meta["response_time"], not wrong, bool(_degraded(answer)))
+        if slate and random.random() < CLICK_SHARE:
+            clicked = random.choice(slate)["item_id"]
+            self.client.post("/events", json={"events": [{"user_id": user, "item_id": clicked}]})
+        limit = self.environment.parsed_options.requests
+        if limit and tally.requests >= limit and self.environment.runner:
+            self.environment.runner.quit()
+
+
+def _items(answer: Any) -> list[dict[str, Any]]:
+    return answer.json().get("items", []) if answer.status_code == 200 else []
+
+
+def _degraded(answer: Any) -> list[str]:
+    return answer.json().get("degraded", []) if answer.status_code == 200 else []
+
+
+@events.quitting.add_listener
+def judge(environment: Environment, **_: Any) -> None:
+    """Print the verdict, keep it in loadtests/results/load.json, and say it by exit code."""
+    verdict = Slo.read().judge(tally)
+    failed_clicks = environment.stats.get("/events", "POST").num_failures
+    print(verdict.table())
+    if failed_clicks:
+        print(f"{failed_clicks} clicks failed")
+    verdict.write()
+    environment.process_exit_code = 0 if verdict.held and not failed_clicks else 1

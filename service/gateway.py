@@ -1,0 +1,83 @@
+"""The gateway: the deployment's entry service, a thin shell that joins the door, the recommender and the callees."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import bentoml
+import numpy as np
+
+from service import compose
+from service.http import Door
+from service.models import RankingModel, RetrievalModel
+from service.ranking import Ranking
+from service.retrieval import Retrieval
+from service.settings import environment, settings
+from service.stages import Call
+
+door = Door()
+SPLIT = settings().topology == "split"
+
+
+@bentoml.service(
+    name="Gateway",
+    workers=settings().gateway_workers,
+    logging={"access": {"enabled": False}},
+    metrics={"duration": {"buckets": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]}},
+)
+@bentoml.asgi_app(door.app, path="/")
+class Gateway:
+    """Answers requests within their deadline."""
+
+    if SPLIT:
+        retrieval = bentoml.depends(Retrieval)
+        ranking = bentoml.depends(Ranking)
+
+    @bentoml.on_deployment
+    @staticmethod
+    def prepare_workers() -> None:
+        """Once, in the parent of all workers."""
+        compose.prepare_workers(environment())
+
+    def __init__(self) -> None:
+        compose.become_worker(settings())
+        retrieve, rank = self._calls()
+        self._recommender = compose.recommender(environment(), settings(), retrieve, rank)
+        door.recommender = self._recommender
+
+    @bentoml.on_startup
+    async def follow_live(self) -> None:
+        """Adopt the live generation and every one promoted later; ready when the first is warm."""
+        self._following = asyncio.create_task(self._recommender.follow())
+
+    @bentoml.on_shutdown
+    async def stop_following(self) -> None:
+        """Let go."""
+        self._following.cancel()
+
+    async def __is_ready__(self) -> bool:
+        return self._recommender.ready
+
+    def _calls(self) -> tuple[Call, Call]:
+        """How to reach retrieval and ranking in this topology."""
+        if SPLIT:
+            return _remote(self.retrieval, "retrieve"), _remote(self.ranking, "rank")
+        retrieval: RetrievalModel = compose.retrieval(environment())
+        ranking: RankingModel = compose.ranking(environment())
+
+        async def retrieve(rows: np.ndarray) -> np.ndarray:
+            return await asyncio.to_thread(retrieval.retrieve, rows)
+
+        async def rank(rows: np.ndarray) -> np.ndarray:
+            return await asyncio.to_thread(ranking.rank, rows)
+
+        return retrieve, rank
+
+
+def _remote(service: Any, api: str) -> Call:
+    async def call(rows: np.ndarray) -> np.ndarray:
+        answer: np.ndarray = await getattr(service.to_async, api)(rows)
+        return answer
+
+    return call

@@ -1,0 +1,200 @@
+"""The HTTP door: parse, call the recommender, map errors; and no more. JSON in, JSON out, one shape of error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
+from service import metrics, schema
+from service.recommender import Recommender
+
+logger = logging.getLogger("tandem")
+
+B = TypeVar("B", bound=BaseModel)
+Verb = Callable[[Request], Awaitable[BaseModel]]
+
+MAX_BODY = 1 << 20
+"""Bytes of a body. The largest honest request, 1,000 events, is under 300 kB."""
+
+_STATUS = {"overloaded": 429, "not_found": 404, "method": 405, "too_large": 413, "not_json": 400, "media_type": 415}
+_ID_KINDS = {"constrained-int", "constrained-str"}
+"""How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
+
+PAGE = Path(__file__).with_name("page.html")
+
+
+class Door:
+    """The ASGI app; `recommender` is set when the process has one."""
+
+    def __init__(self) -> None:
+        self.recommender: Recommender | None = None
+        self.app = Starlette(
+            routes=[
+                Route("/recommend", self._verb("recommend", self._recommend), methods=["POST"]),
+                Route("/events", self._verb("events", self._events), methods=["POST"]),
+                Route("/status", self._verb("status", self._status), methods=["GET"]),
+                Route("/openapi.json", self._openapi, methods=["GET"]),
+                Route("/", self._page, methods=["GET"]),
+                Route("/{path:path}", self._not_found),
+            ],
+            exception_handlers={HTTPException: _http_error},
+        )
+
+    async def _recommend(self, request: Request) -> BaseModel:
+        body = await _body(request, schema.RecommendRequest)
+        return await self._ready().recommend(body)
+
+    async def _events(self, request: Request) -> BaseModel:
+        body = await _body(request, schema.EventsRequest)
+        return await self._ready().add_events(body.events)
+
+    async def _status(self, _: Request) -> BaseModel:
+        return self._ready().status()
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(openapi())
+
+    async def _page(self, _: Request) -> Response:
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+
+    async def _not_found(self, request: Request) -> Response:
+        for route in self.app.routes:
+            if isinstance(route, Route) and route.path == request.url.path:
+                allowed = ", ".join(sorted(route.methods or ()))
+                response = error_response(QueryError(f"{route.path} takes {allowed}.", code="method"))
+                response.headers["allow"] = allowed
+                return response
+        return error_response(QueryError(f"There is nothing at {request.url.path}.", code="not_found"))
+
+    def _ready(self) -> Recommender:
+        if self.recommender is None:
+            raise NoGeneration("The service is starting.")
+        return self.recommender
+
+    def _verb(self, name: str, verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+        """Time and count a verb, and turn what it raises into an answer."""
+
+        async def answer(request: Request) -> Response:
+            start = time.monotonic()
+            try:
+                body = await verb(request)
+                response = Response(body.model_dump_json(), media_type="application/json")
+            except TandemError as error:
+                response = error_response(error)
+            except Exception:
+                logger.exception("%s failed", name)
+                response = _json_error(500, "internal", "Something broke here; the log has it.")
+            metrics.request_seconds.labels(name, response.status_code).observe(time.monotonic() - start)
+            return response
+
+        return answer
+
+
+async def _body(request: Request, model: type[B]) -> B:
+    """Read and validate a JSON body; QueryError names the first wrong field."""
+    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    if kind != "application/json":
+        raise QueryError(f"The body is {kind}; send application/json.", code="media_type")
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise QueryError(f"The body is larger than {MAX_BODY:,} bytes; send it in parts.", code="too_large")
+    try:
+        return model.model_validate_json(bytes(data))
+    except ValidationError as error:
+        raise _query_error(error) from error
+
+
+def _query_error(error: ValidationError) -> QueryError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return QueryError(
+            f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
+        )
+    place = [str(part) for part in first["loc"]]
+    if place and place[-1] in _ID_KINDS:
+        return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
+    return QueryError(first["msg"].rstrip(".") + ".", ".".join(place))
+
+
+def error_response(error: TandemError) -> Response:
+    """The one shape of error: a code, a sentence and the field."""
+    if isinstance(error, QueryError):
+        status = _STATUS.get(error.code, 422)
+        response = _json_error(status, error.code, str(error), error.field or None)
+        if status == 429:
+            response.headers["retry-after"] = "1"
+        return response
+    if isinstance(error, NoGeneration):
+        return _json_error(503, "not_ready", str(error))
+    if isinstance(error, StoreError):
+        return _json_error(503, "store", str(error))
+    return _json_error(503, "unavailable", str(error))
+
+
+def _json_error(status: int, code: str, message: str, field: str | None = None) -> Response:
+    body = schema.ErrorResponse(error=schema.ErrorBody(code=code, message=message, field=field))
+    # Surrogates in what was sent may stand in the message: ASCII escapes keep the answer valid JSON.
+    return Response(json.dumps(body.model_dump(exclude_none=True)), status, media_type="application/json")
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
+    return _json_error(error.status_code, code, f"{error.detail}.")
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, from the models that validate."""
+    models: list[type[BaseModel]] = [
+        schema.RecommendRequest,
+        schema.RecommendResponse,
+        schema.EventsRequest,
+        schema.EventsResponse,
+        schema.StatusResponse,
+        schema.ErrorResponse,
+    ]
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+    )
+
+    def content(model: type[BaseModel]) -> dict[str, Any]:
+        return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
+
+    def operation(summary: str, gives: type[BaseModel], takes: type[BaseModel] | None = None) -> dict[str, Any]:
+        errors = {"4XX": "The request is wrong; the field and the fix.", "503": "Nothing can be served now."}
+        responses = {code: {"description": text, **content(schema.ErrorResponse)} for code, text in errors.items()}
+        body = {"requestBody": {"required": True, **content(takes)}} if takes else {}
+        return {
+            "summary": summary,
+            "operationId": summary.split()[0].lower(),
+            **body,
+            "responses": {"200": {"description": "OK", **content(gives)}, **responses},
+        }
+
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Tandem", "version": "1", "description": "A two-stage recommender."},
+        "paths": {
+            "/recommend": {
+                "post": operation("Recommend a slate for one user", schema.RecommendResponse, schema.RecommendRequest)
+            },
+            "/events": {"post": operation("Store what users did", schema.EventsResponse, schema.EventsRequest)},
+            "/status": {"get": operation("Status of what is live", schema.StatusResponse)},
+        },
+        "components": {"schemas": definitions["$defs"]},
+    }

@@ -1,0 +1,18 @@
+"""What the pipeline counts, in Prometheus's terms; BentoML's /metrics shows it."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+
+stage_seconds = Histogram(
+    "tandem_stage_seconds", "Time of a stage for one batch of queries", ["stage"], buckets=_BUCKETS
+)
+request_seconds = Histogram("tandem_request_seconds", "Time of a request", ["verb", "code"], buckets=_BUCKETS)
+batch_queries = Histogram("tandem_batch_queries", "Queries merged into one call", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+degraded_total = Counter("tandem_degraded_total", "Answers that left a stage out", ["stage"])
+removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
+live_generation = Gauge(
+    "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
+)

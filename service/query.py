@@ -1,0 +1,107 @@
+"""A query: one request for a slate, enriched on its way through the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+
+from recsys.generation import GenerationFolder, Manifest
+from recsys.record import UserRecord
+from recsys.spec import FeatureSpec
+from recsys.tables import ItemTables
+from recsys.types import F32, F64, I32, I64, U8, Event, Id
+
+
+History = tuple[I32, F64, U8]
+
+NO_HISTORY: History = (np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.uint8))
+
+
+class Degraded(StrEnum):
+    """What an answer had to do without; the order is that of the stages."""
+
+    STORE = "store"
+    RETRIEVAL = "retrieval"
+    RANKING = "ranking"
+
+
+@dataclass(frozen=True)
+class ServedGeneration:
+    """What the gateway needs of a generation: item columns, the spec and the popular items. No model."""
+
+    manifest: Manifest
+    tables: ItemTables
+    spec: FeatureSpec
+
+    @classmethod
+    def load(cls, folder: GenerationFolder) -> ServedGeneration:
+        """Load from a verified folder."""
+        generation = cls(folder.manifest, folder.tables(), folder.spec())
+        generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - built now, not by a request
+        return generation
+
+    @property
+    def id(self) -> str:
+        """The generation's id."""
+        return self.manifest.id
+
+    @cached_property
+    def popular(self) -> I32:
+        """Available item rows, recently most popular first."""
+        decayed = self.tables.popularity[:, 3]
+        order = np.argsort(-decayed, kind="stable").astype(np.int32)
+        return order[np.asarray(self.tables.available)[order]]
+
+    @cached_property
+    def event_types(self) -> dict[str, int]:
+        """Rows of the event types."""
+        return self.spec.event_type_rows()
+
+    def item_rows(self, items: list[Id]) -> I32:
+        """Rows of the items this generation knows, in their order."""
+        rows = self.tables.ids.rows
+        return np.array([rows[str(item)] for item in items if str(item) in rows], np.int32)
+
+    def item_id(self, row: int) -> Id:
+        """The id as it came."""
+        text = self.tables.ids[row]
+        return int(text) if self.manifest.settings["item_id_type"] == "int" else text
+
+
+@dataclass(slots=True)
+class Query:
+    """One request and what the stages found for it.
+
+    history: item rows, times and event types, oldest first. items, tower, covisit, scores, sources: the candidates,
+    aligned. removed: how many each filter took, by its reason.
+    """
+
+    generation: ServedGeneration
+    user_id: Id
+    k: int
+    session: list[Event] = field(default_factory=list)
+    exclude: list[Id] = field(default_factory=list)
+
+    record: UserRecord = field(default_factory=UserRecord.empty)
+    events: list[Event] = field(default_factory=list)
+    history: History = field(default_factory=lambda: NO_HISTORY)
+    items: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    tower: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    covisit: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    sources: U8 = field(default_factory=lambda: np.zeros(0, np.uint8))
+    scores: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    removed: dict[str, int] = field(default_factory=dict)
+    degraded: list[Degraded] = field(default_factory=list)
+
+    def keep(self, kept: I64 | np.ndarray) -> None:
+        """Keep the candidates at these places (or where the mask is true), in that order."""
+        self.items, self.tower, self.covisit = self.items[kept], self.tower[kept], self.covisit[kept]
+        self.sources, self.scores = self.sources[kept], self.scores[kept]
+
+    def set_candidates(self, items: I32, tower: F32, covisit: F32, sources: U8) -> None:
+        """Start over with these candidates; until a scorer has spoken the tower's score orders them."""
+        self.items, self.tower, self.covisit, self.sources = items, tower, covisit, sources
+        self.scores = tower

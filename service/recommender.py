@@ -1,0 +1,170 @@
+"""The recommender behind both doors: which generation is in force, and the verbs. Knows no HTTP and no BentoML."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys.errors import GenerationError, NoGeneration, QueryError, StoreError, TandemError
+from recsys.store.base import LIVE, GenerationStore, UserStore
+from recsys.types import Event, Source
+from service import metrics, schema
+from service.coalescer import Coalescer
+from service.holder import GenerationHolder
+from service.pipeline import Pipeline
+from service.query import Query, ServedGeneration
+from service.settings import Settings
+
+logger = logging.getLogger("tandem")
+
+WARM_UP_ROUNDS = 12
+"""Batches sent through the whole path before a generation is in force: BentoML's dispatcher trains its batching on
+the first eleven, and answers stray 503s while it does."""
+
+
+class Recommender:
+    """Serves one generation at a time and adopts the next when it is promoted."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        users: UserStore,
+        generations: GenerationStore,
+        holder: GenerationHolder[ServedGeneration],
+        settings: Settings,
+    ) -> None:
+        self._pipeline = pipeline
+        self._users = users
+        self._generations = generations
+        self._holder = holder
+        self._settings = settings
+        self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
+        self._live: ServedGeneration | None = None
+        self._store_fault: str | None = None
+        self._refused: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a generation is in force."""
+        return self._live is not None
+
+    @property
+    def live(self) -> ServedGeneration:
+        """The generation in force; NoGeneration where there is none."""
+        if self._live is None:
+            raise NoGeneration(
+                self._store_fault or "No generation is live yet. Train one: python -m flows run --data DIR."
+            )
+        return self._live
+
+    async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
+        """A slate for one user, from one generation."""
+        now = time.time()
+        query = Query(
+            self.live,
+            request.user_id,
+            request.k,
+            [_event(request.user_id, told, now) for told in request.session],
+            list(request.exclude),
+        )
+        await self._coalescer.submit(query)
+        return _response(query)
+
+    async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
+        """Store events; the next `recommend` of these users knows them."""
+        now = time.time()
+        for index, told in enumerate(events):
+            if told.timestamp is not None and told.timestamp > now + 60:
+                raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
+        await self._users.add_events([_event(told.user_id, told, now) for told in events])
+        known = self.live.tables.ids.rows if self._live else {}
+        unknown = dict.fromkeys(told.item_id for told in events if str(told.item_id) not in known)
+        return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
+
+    def status(self) -> schema.StatusResponse:
+        """What is in force."""
+        manifest = self._live.manifest if self._live else None
+        return schema.StatusResponse(
+            ready=self.ready,
+            generation=manifest.id if manifest else None,
+            topology=self._settings.topology,
+            store=self._store_fault or self._refused or "ok",
+            data=manifest.data if manifest else {},
+            metrics=manifest.metrics if manifest else {},
+        )
+
+    async def follow(self) -> None:
+        """Adopt whatever is live, for ever."""
+        while True:
+            try:
+                alias = await asyncio.to_thread(self._generations.alias, LIVE)
+                self._store_fault = None
+                if alias is not None and (self._live is None or self._live.id != alias):
+                    await self._adopt(alias)
+            except StoreError as error:
+                self._store_fault = str(error)
+            except TandemError as error:
+                self._refused = f"A generation was refused: {error}"
+                logger.error(self._refused)
+            except Exception:
+                logger.exception("Adoption failed; trying again.")
+            await asyncio.sleep(self._settings.poll_seconds if self._live else 0.2)
+
+    async def _adopt(self, generation: str) -> None:
+        """Load a generation, warm the whole path with it, and only then put it in force."""
+        served = await asyncio.to_thread(self._holder.get, generation)
+        await self._warm_up(served)
+        # What was loaded lives long: taking it out of the collector's sight ends its long pauses.
+        gc.collect()
+        gc.freeze()
+        self._live, self._refused = served, None
+        metrics.live_generation.set(served.manifest.created)
+        logger.info("Generation %s is in force.", generation)
+
+    async def _warm_up(self, served: ServedGeneration) -> None:
+        popular = served.popular
+        for round_ in range(WARM_UP_ROUNDS):
+            size = min(2 ** (round_ % 6), self._settings.max_batch)
+            queries = [_warm_query(served, popular[(round_ + i) % max(len(popular), 1) :][:8]) for i in range(size)]
+            await self._pipeline.run(queries)
+            left_out = {stage for query in queries for stage in query.degraded}
+            if round_ == WARM_UP_ROUNDS - 1 and left_out:
+                raise GenerationError(f"warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}")
+
+
+def _warm_query(served: ServedGeneration, items: np.ndarray) -> Query:
+    session = [Event("", served.item_id(int(row)), float(i)) for i, row in enumerate(items)]
+    return Query(served, "", 10, session)
+
+
+def _event(user_id: int | str, told: schema.Event | schema.SessionEvent, now: float) -> Event:
+    return Event(user_id, told.item_id, now if told.timestamp is None else told.timestamp, told.event_type)
+
+
+def _response(query: Query) -> schema.RecommendResponse:
+    generation = query.generation
+    items = [
+        schema.ScoredItem.model_construct(
+            item_id=generation.item_id(row),
+            title=generation.tables.titles[row],
+            score=round(score, 4),
+            tower_score=round(tower, 4),
+            sources=Source(source).names(),
+        )
+        for row, score, tower, source in zip(
+            query.items.tolist(), query.scores.tolist(), query.tower.tolist(), query.sources.tolist(), strict=True
+        )
+    ]
+    return schema.RecommendResponse.model_construct(
+        user_id=query.user_id,
+        items=items,
+        generation=generation.id,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=list(dict.fromkeys(query.degraded)),
+    )

@@ -1,0 +1,35 @@
+"""The retrieval service: a thin shell over `models.RetrievalModel`."""
+
+from __future__ import annotations
+
+import bentoml
+import numpy as np
+
+from service import compose
+from service.settings import environment, settings
+
+# The defaults close a caller's shared session after 100 requests or 300 seconds, whoever is using it: 2 to 35 % of
+# concurrent calls to a healthy service fail (bentoml 1.4.40).
+LASTING_CONNECTION = {"max_requests": 10**9, "max_age": 1e9}
+
+# `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
+NEVER_SHED_MS = 60_000
+
+
+@bentoml.service(
+    name="Retrieval",
+    workers=settings().retrieval_workers,
+    runner_connection=LASTING_CONNECTION,
+    logging={"access": {"enabled": False}},
+)
+class Retrieval:
+    """From many items to hundreds."""
+
+    def __init__(self) -> None:
+        compose.become_worker(settings())
+        self._model = compose.retrieval(environment())
+
+    @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
+    def retrieve(self, rows: np.ndarray) -> np.ndarray:
+        """Candidates for wire rows, see `service.wire`."""
+        return self._model.retrieve(rows)

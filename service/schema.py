@@ -1,0 +1,104 @@
+"""What the door takes and gives. Strict: a boolean is no number, an unknown field is an error that names it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+
+Id = Annotated[
+    Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)],
+    Field(description="A string or an integer, as in the interactions log."),
+]
+EventType = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SessionEvent(_Body):
+    """Something the user did in this session that was not sent to /events."""
+
+    item_id: Id
+    event_type: EventType = "click"
+    timestamp: Timestamp | None = Field(None, description="Unix seconds; now if left out.")
+
+
+class RecommendRequest(_Body):
+    """A request for a slate."""
+
+    user_id: Id
+    k: int = Field(10, strict=True, ge=1, le=100, description="Items wanted.")
+    session: list[SessionEvent] = Field(default_factory=list, max_length=100)
+    exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
+
+
+class Event(_Body):
+    """Something a user did."""
+
+    user_id: Id
+    item_id: Id
+    event_type: EventType = "click"
+    timestamp: Timestamp | None = Field(None, description="Unix seconds; now if left out.")
+
+
+class EventsRequest(_Body):
+    """One or many events."""
+
+    events: list[Event] = Field(min_length=1, max_length=1000)
+
+
+class ScoredItem(BaseModel):
+    """One place of a slate."""
+
+    item_id: int | str
+    title: str
+    score: float = Field(description="What ordered the slate; comparable within one answer only.")
+    tower_score: float = Field(description="Inner product of the user's and the item's embedding.")
+    sources: list[str] = Field(description="Who proposed the item: tower, covisit, popular, precomputed.")
+
+
+class RecommendResponse(BaseModel):
+    """A slate."""
+
+    user_id: int | str
+    items: list[ScoredItem]
+    generation: str = Field(description="The one generation that every part of this answer came from.")
+    history: int = Field(description="Interactions of the user that this answer knew of.")
+    removed: dict[str, int] = Field(description="Candidates that filters removed, by reason.")
+    degraded: list[str] = Field(description="Stages that this answer had to do without; empty when all is well.")
+
+
+class EventsResponse(BaseModel):
+    """What was stored."""
+
+    stored: int
+    unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
+
+
+class StatusResponse(BaseModel):
+    """What is live and how this process is."""
+
+    ready: bool
+    generation: str | None
+    topology: str
+    store: str
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class ErrorBody(BaseModel):
+    """What is wrong, and where."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """The shape of every answer that is not 2xx."""
+
+    error: ErrorBody

@@ -1,0 +1,125 @@
+"""Run the deployment: check what it needs, start it, keep its store alive, and end all of it in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from types import FrameType
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError
+from recsys.lifeline import preexec
+from recsys.store.base import LIVE
+from recsys.store.connect import OpenStore, open_store
+from service.settings import Settings
+
+START_SECONDS = 120
+STOP_SECONDS = 30
+SERVICE = "service.gateway:Gateway"
+
+Say = Callable[[str], None]
+
+
+def serve(settings: Settings, environment: Environment, say: Say) -> int:
+    """Serve until told to stop; the exit code. SettingsError or StoreUnavailable where it can't start."""
+    check(settings, environment)
+    with open_store(environment) as store:
+        live = store.generations().alias(LIVE)
+        if live is None:
+            raise SettingsError(
+                "Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings"
+            )
+        stop = _StopSignals()
+        say(f"starting the gateway, retrieval and ranking ({settings.topology}) for generation {live} ...")
+        service = _start(settings, environment, store.url)
+        try:
+            return _supervise(service, settings, store, stop, say)
+        finally:
+            _end(service)
+
+
+def check(settings: Settings, environment: Environment) -> None:
+    """SettingsError where the port is taken or the state can't be written."""
+    environment.folder("cache")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            place = f"{settings.host}:{settings.port}"
+            raise SettingsError(f"{place} can't be bound ({error.strerror}). Choose another port: PORT=...") from error
+
+
+class _StopSignals:
+    """Remembers that a stop was asked for, instead of breaking whatever runs."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def _start(settings: Settings, environment: Environment, store_url: str) -> subprocess.Popen[bytes]:
+    variables = {
+        "REDIS_URL": store_url,
+        "TANDEM_HOME": str(environment.home),
+        "BENTOML_HOME": str(environment.folder("bentoml")),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "OTEL_SDK_DISABLED": os.environ.get("OTEL_SDK_DISABLED", "true"),
+    }
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.port)]
+    # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
+    return subprocess.Popen(command, env=os.environ | variables, start_new_session=True, preexec_fn=preexec())
+
+
+def _supervise(
+    service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, say: Say
+) -> int:
+    started, ready = time.monotonic(), False
+    while not stop.asked:
+        code = service.poll()
+        if code is not None:
+            raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
+        if not ready and _is_ready(settings):
+            ready = True
+            say(f"ready after {time.monotonic() - started:.1f} s at {_url(settings)} (Ctrl-C stops)")
+        if not ready and time.monotonic() - started > START_SECONDS:
+            raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
+        store.keep()
+        time.sleep(0.2 if not ready else 0.5)
+    say("stopping ...")
+    return 0
+
+
+def _url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"
+
+
+def _is_ready(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _end(service: subprocess.Popen[bytes]) -> None:
+    """Ask the services to stop; insist after a while."""
+    if service.poll() is None:
+        service.terminate()
+    try:
+        service.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(service.pid, signal.SIGKILL)
+        service.wait()

@@ -1,0 +1,61 @@
+"""Every setting of the service, with its environment variable; read once, where a process starts."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError
+
+SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
+
+
+def _deadline() -> int:
+    with SLO_FILE.open("rb") as file:
+        return int(tomllib.load(file)["recommend"]["deadline_ms"])
+
+
+class Settings(BaseSettings):
+    """Settings of the deployment; each is TANDEM_ and its name in the environment, but for the ones everyone knows."""
+
+    model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the HTTP door binds.")
+    port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
+    topology: Literal["split", "inline"] = Field(
+        "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
+    )
+    gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
+    retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
+    ranking_workers: int = Field(1, ge=1, le=64, description="Processes of ranking.")
+    torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
+    deadline_ms: int = Field(default_factory=_deadline, ge=1, description="Time a request has; default from slo.toml.")
+    max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
+    max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
+    max_waiting: int = Field(512, ge=1, description="Requests that may wait in a gateway process; more get 429.")
+    poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
+
+
+@cache
+def settings() -> Settings:
+    """The settings in force; SettingsError names the first wrong one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        variable = name if name in os.environ else f"TANDEM_{name.upper()}"
+        raise SettingsError(f"{variable}={first['input']!r} is not a valid setting: {first['msg']}.") from error
+
+
+@cache
+def environment() -> Environment:
+    """Where state lives and which Redis is used."""
+    return Environment.read()

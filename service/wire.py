@@ -1,0 +1,105 @@
+"""What crosses a hop between the services: fixed-width rows of bytes, one a query, so that batches merge by stacking.
+
+A row carries its generation's id: rows of two generations may share a batch while one replaces the other. A row that
+failed says so in its own status byte, so it can't fail its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
+
+_HISTORY = [
+    ("generation", "S40"),
+    ("history_items", "<i4", HISTORY_LENGTH),
+    ("times", "<f8", HISTORY_LENGTH),
+    ("types", "u1", HISTORY_LENGTH),
+]
+_CANDIDATES = [
+    ("items", "<i4", CANDIDATES),
+    ("tower", "<f4", CANDIDATES),
+    ("covisit", "<f4", CANDIDATES),
+    ("sources", "u1", CANDIDATES),
+]
+RETRIEVE = np.dtype(_HISTORY)
+RETRIEVED = np.dtype([("failed", "u1"), *_CANDIDATES])
+RANK = np.dtype([*_HISTORY, *_CANDIDATES])
+RANKED = np.dtype([("failed", "u1"), ("scores", "<f4", CANDIDATES)])
+
+Rows = npt.NDArray[np.uint8]
+
+
+def retrieve_table(generations: list[str], past: Histories) -> np.ndarray:
+    """Records to send to retrieval, one a query."""
+    return _with_histories(RETRIEVE, generations, past)
+
+
+def rank_table(generations: list[str], past: Histories) -> np.ndarray:
+    """Records to send to ranking, one a query, with no candidates yet."""
+    table = _with_histories(RANK, generations, past)
+    table["items"] = PAD
+    return table
+
+
+def as_table(rows: Rows, dtype: np.dtype) -> np.ndarray:
+    """Bytes [B, width] as B records of `dtype`; ValueError where the width is another's."""
+    table: np.ndarray = np.ascontiguousarray(rows).view(dtype)[:, 0]
+    return table
+
+
+def as_bytes(table: np.ndarray) -> Rows:
+    """Inverse of `as_table`."""
+    return table.view(np.uint8).reshape(len(table), table.dtype.itemsize)
+
+
+def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """The row numbers of each generation in a batch."""
+    ids = table["generation"]
+    for name in np.unique(ids):
+        yield name.decode("ascii"), np.flatnonzero(ids == name)
+
+
+def histories(table: np.ndarray) -> Histories:
+    """The histories in records of RETRIEVE or RANK."""
+    return Histories(table["history_items"], table["times"], table["types"])
+
+
+def candidates(table: np.ndarray) -> Candidates:
+    """The candidates in records of RETRIEVED or RANK."""
+    return Candidates(table["items"], table["tower"], table["covisit"], table["sources"])
+
+
+def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidates) -> None:
+    """Write candidates into `rows` of records of RETRIEVED or RANK, padding on the right."""
+    width = found.items.shape[1]
+    items = np.full((len(found), CANDIDATES), PAD, np.int32)
+    items[:, :width] = found.items
+    table["items"][rows] = items
+    for name, values in (("tower", found.tower), ("covisit", found.covisit), ("sources", found.sources)):
+        wide = np.zeros((len(found), CANDIDATES), values.dtype)
+        wide[:, :width] = values
+        table[name][rows] = wide
+
+
+def put_scores(table: np.ndarray, rows: np.ndarray, scores: F32) -> None:
+    """Write scores into `rows` of records of RANKED."""
+    table["scores"][rows] = scores
+
+
+def failed(table: np.ndarray) -> U8:
+    """Which records of an answer failed."""
+    flags: U8 = table["failed"]
+    return flags
+
+
+def _with_histories(dtype: np.dtype, generations: list[str], past: Histories) -> np.ndarray:
+    table = np.zeros(len(past), dtype)
+    table["generation"] = [generation.encode("ascii") for generation in generations]
+    table["history_items"] = past.items
+    table["times"] = past.times
+    table["types"] = past.types
+    return table
