@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import gevent
 from locust import FastHttpUser, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -50,9 +51,6 @@ class Visitor(FastHttpUser):
         if slate and random.random() < CLICK_SHARE:
             clicked = random.choice(slate)["item_id"]
             self.client.post("/events", json={"events": [{"user_id": user, "item_id": clicked}]})
-        limit = self.environment.parsed_options.requests
-        if limit and tally.requests >= limit and self.environment.runner:
-            self.environment.runner.quit()
 
 
 def _items(answer: Any) -> list[dict[str, Any]]:
@@ -61,6 +59,21 @@ def _items(answer: Any) -> list[dict[str, Any]]:
 
 def _degraded(answer: Any) -> list[str]:
     return answer.json().get("degraded", []) if answer.status_code == 200 else []
+
+
+@events.test_start.add_listener
+def end_after_requests(environment: Environment, **_: Any) -> None:
+    """End the run when --requests were answered; a user can't, since ending waits for the users."""
+    limit = environment.parsed_options.requests
+
+    def watch() -> None:
+        while tally.requests < limit:
+            gevent.sleep(0.1)
+        if environment.runner:
+            environment.runner.quit()
+
+    if limit:
+        gevent.spawn(watch)
 
 
 @events.quitting.add_listener

@@ -23,7 +23,6 @@ from service.recommender import Recommender
 from service.settings import Settings
 from service.stages import Call
 
-
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 

@@ -14,7 +14,6 @@ from recsys.spec import FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import F32, F64, I32, I64, U8, Event, Id
 
-
 History = tuple[I32, F64, U8]
 
 NO_HISTORY: History = (np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.uint8))

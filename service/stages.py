@@ -135,7 +135,10 @@ class RankingScorer:
         self._call = call
 
     async def run(self, queries: list[Query]) -> None:
-        """Set the scores."""
+        """Set the scores; precomputed and popular lists keep their order, since they carry no tower scores to rank by."""
+        queries = [query for query in queries if Degraded.RETRIEVAL not in query.degraded and len(query.items)]
+        if not queries:
+            return
         asked = wire.rank_table([query.generation.id for query in queries], stack(queries))
         for query, row in zip(queries, asked, strict=True):
             count = len(query.items)

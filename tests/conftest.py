@@ -11,7 +11,12 @@ import pytest
 import redis
 
 from recsys import lifeline
+from recsys.generation import GenerationFolder
+from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
+from training.log import Log
+from tests import tiny
+from tests.deployment import Deployment
 from tests.redis_server import redis_server
 
 
@@ -41,6 +46,26 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     process.terminate()
     process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFolder, Log]:
+    """A generation trained on the tiny world, and the log it was trained on."""
+    return tiny.generation(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def published(tiny_world: tuple[GenerationFolder, Log], embedded_url: str) -> str:
+    """The tiny world's generation, live in the embedded store; its id."""
+    return tiny.publish(tiny_world[0], RedisGenerationStore(embedded_url))
+
+
+@pytest.fixture(scope="session")
+def deployment(published: str, embedded_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The whole deployment serving the tiny world over real sockets."""
+    home = tmp_path_factory.mktemp("deployment")
+    with Deployment(home, home / "service.log", REDIS_URL=embedded_url) as running:
+        yield running
 
 
 def _free_port() -> int:

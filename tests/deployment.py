@@ -1,0 +1,112 @@
+"""The deployment as its users start it, in processes of its own, for tests over real sockets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 120
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below `pid`."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
+    below, todo = set(), [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            below.add(child)
+            todo.append(child)
+    return below
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those still running; a zombie is not."""
+    running = set()
+    for pid in pids:
+        try:
+            state = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            running.add(pid)
+    return running
+
+
+def wait_until_gone(pids: set[int], seconds: float = 15) -> set[int]:
+    """What is left of `pids` after at most so long."""
+    end = time.monotonic() + seconds
+    while (left := alive(pids)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+class Deployment:
+    """`python -m service serve` on a free port; a context manager that ends it."""
+
+    def __init__(self, home: Path, log: Path, command: list[str] | None = None, cwd: Path = ROOT, **variables: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._command = [part.format(port=self.port) for part in command or [sys.executable, "-m", "service", "serve"]]
+        self._cwd = cwd
+        inherited = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT", "TANDEM_HOME"}}
+        self._env = inherited | {"TANDEM_HOME": str(home), "PORT": str(self.port)} | variables
+
+    def start(self) -> None:
+        """Start without waiting."""
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                self._command, cwd=self._cwd, env=self._env, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def wait_until_ready(self) -> None:
+        """Return when /readyz says yes."""
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"not ready:\n{self.log.read_text()}")
+
+    def stop(self) -> int:
+        """End it in order; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def __enter__(self) -> Deployment:
+        self.start()
+        self.wait_until_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

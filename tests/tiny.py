@@ -1,0 +1,59 @@
+"""A small world with an obvious truth: users like one of three categories, and items are numbered by category."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recsys.generation import GenerationFolder
+from recsys.store.base import GenerationStore
+from training import dataset
+from training.config import RankerConfig, TowerConfig, TrainingConfig
+from training.export import export
+from training.log import Log, encode
+from training.recipe import train
+
+USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")
+CONFIG = TrainingConfig(
+    tower=TowerConfig(dim=32, hidden=64, epochs=12, negatives=64), ranker=RankerConfig(queries=2000, epochs=12), threads=1
+)
+
+
+def write(folder: Path, seed: int = 0) -> Path:
+    """Write the world as a dataset folder: user ids are integers, item ids strings such as comedy-7."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for user in range(USERS):
+        favourite = CATEGORIES[user % 3]
+        items = rng.permutation(PER_CATEGORY)[: rng.integers(6, 16)]
+        start = rng.uniform(0, 40)
+        rows += [(user, f"{favourite}-{item}", 1.6e9 + 86_400 * (start + step)) for step, item in enumerate(items)]
+    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_csv(folder / "interactions.csv", index=False)
+    items = [(f"{c}-{i}", f"The {c} {i}", c, 1990 + i) for c in CATEGORIES for i in range(PER_CATEGORY)]
+    pd.DataFrame(items, columns=["item_id", "title", "genre", "year"]).to_csv(folder / "items.csv", index=False)
+    (folder / "dataset.toml").write_text(
+        'name = "tiny"\n'
+        '[interactions]\nfile = "interactions.csv"\nuser_id = "user_id"\nitem_id = "item_id"\ntimestamp = "timestamp"\n'
+        '[items]\nfile = "items.csv"\nitem_id = "item_id"\ntitle = "title"\ncategories = "genre"\nnumeric = ["year"]\n'
+    )
+    return folder
+
+
+def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
+    """Train on the world and export it; seconds."""
+    data = dataset.read(write(folder / "data", seed))
+    log = encode(data)
+    return export(folder / "generations", log, train(log, CONFIG), CONFIG, "tiny"), log
+
+
+def publish(folder: GenerationFolder, store: GenerationStore) -> str:
+    """Put a generation into a store and make it live, without Prefect."""
+    from flows.publish import upload
+
+    manifest = folder.manifest
+    upload(folder, manifest, store)
+    store.promote(manifest.id)
+    return manifest.id

@@ -1,0 +1,74 @@
+"""A generation proves itself whole before a byte of it is parsed."""
+
+import json
+import shutil
+
+import pytest
+
+from recsys.cache import GenerationCache
+from recsys.errors import GenerationError
+from recsys.generation import MANIFEST, GenerationFolder, Manifest
+from recsys.store import MemoryStore
+from tests import tiny
+
+
+@pytest.fixture
+def folder(tiny_world, tmp_path):
+    return GenerationFolder(shutil.copytree(tiny_world[0].path, tmp_path / "copy"))
+
+
+def test_a_whole_generation_is_accepted(folder):
+    """Nothing wrong, nothing said."""
+    assert folder.verify(users=True).id
+
+
+@pytest.mark.parametrize("part", ["embeddings.npy", "ranker.safetensors", "spec.json", "user_records.data.npy"])
+def test_a_flipped_bit_is_refused_by_name(folder, part):
+    """Any part, the users' included."""
+    data = bytearray((folder.path / part).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder.path / part).write_bytes(data)
+    with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
+        folder.verify(users=True)
+
+
+def test_a_missing_part_is_refused_by_name(folder):
+    """Half a generation is none."""
+    (folder.path / "popularity.npy").unlink()
+    with pytest.raises(GenerationError, match="popularity"):
+        folder.verify()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 99}'])
+def test_what_is_no_manifest_is_refused_with_a_sentence(folder, text):
+    """Never a KeyError from inside."""
+    (folder.path / MANIFEST).write_text(text)
+    with pytest.raises(GenerationError, match=r"\.$"):
+        folder.verify()
+
+
+def test_a_manifest_survives_json(folder):
+    """What is published is what is read."""
+    manifest = folder.manifest
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert json.loads(manifest.to_json())["id"] == manifest.id
+
+
+def test_the_cache_fetches_once_and_refuses_what_changed_on_the_way(tiny_world, tmp_path):
+    """A store that gives other bytes leaves nothing behind that could be taken for a generation."""
+    store = MemoryStore()
+    generation = tiny.publish(tiny_world[0], store)
+    cache = GenerationCache(tmp_path / "cache", store)
+    assert cache.fetch(generation).manifest.id == generation
+    store.write_part(generation, "embeddings.npy", b"x" * tiny_world[0].manifest.parts["embeddings.npy"].bytes)
+    assert cache.fetch(generation).manifest.id == generation
+    fresh = tmp_path / "fresh"
+    with pytest.raises(GenerationError, match="embeddings"):
+        GenerationCache(fresh, store).fetch(generation)
+    assert [path.name for path in fresh.iterdir()] == [".lock"]
+
+
+def test_an_unknown_generation_is_said_to_be_unknown(tmp_path):
+    """A sentence that names it."""
+    with pytest.raises(GenerationError, match="g-nowhere is not in the store"):
+        GenerationCache(tmp_path, MemoryStore()).fetch("g-nowhere")

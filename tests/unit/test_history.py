@@ -1,0 +1,58 @@
+"""Joining what a generation knows of a user with what they did since."""
+
+import numpy as np
+import pytest
+
+from recsys.record import UserRecord
+from recsys.types import Event
+from service.history import assemble
+from service.query import Query, ServedGeneration
+
+
+@pytest.fixture(scope="module")
+def served(tiny_world):
+    return ServedGeneration.load(tiny_world[0])
+
+
+def query(served, *events, session=(), record=None):
+    return Query(served, "u", 10, list(session), events=list(events), record=record or UserRecord.empty())
+
+
+def record(served, *items):
+    rows = served.item_rows([item for item, _ in items])
+    times = np.array([moment for _, moment in items], np.float64)
+    return UserRecord(rows, times, np.zeros(len(rows), np.uint8), np.sort(rows), np.zeros(0, np.int32))
+
+
+def names(served, history):
+    return [served.tables.ids[int(row)] for row in history[0]]
+
+
+def test_events_and_session_follow_the_record_in_order_of_time(served):
+    """Newest last, wherever it came from."""
+    told = query(
+        served,
+        Event("u", "drama-1", 30.0),
+        session=[Event("u", "drama-2", 20.0)],
+        record=record(served, ("comedy-1", 10.0)),
+    )
+    assert names(served, assemble(told)) == ["comedy-1", "drama-2", "drama-1"]
+
+
+def test_an_event_told_twice_counts_once(served):
+    """The log may hold what was also sent here, the session what was also stored."""
+    twice = Event("u", "drama-1", 30.4, served.spec.event_types[0])
+    told = query(served, twice, session=[twice], record=record(served, ("drama-1", 30.0)))
+    assert names(served, assemble(told)) == ["drama-1"]
+
+
+def test_the_same_item_at_another_time_is_another_event(served):
+    """Repeats are not duplicates."""
+    told = query(served, Event("u", "drama-1", 30.0), Event("u", "drama-1", 31.0))
+    assert names(served, assemble(told)) == ["drama-1", "drama-1"]
+
+
+def test_an_item_the_generation_does_not_know_is_left_out(served):
+    """It waits for the next generation and spoils nothing."""
+    told = query(served, Event("u", "opera-1", 30.0), Event("u", "drama-1", 31.0))
+    assert names(served, assemble(told)) == ["drama-1"]

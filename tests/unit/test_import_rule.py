@@ -1,0 +1,52 @@
+"""The walls of the house stand, and fall over loudly when somebody leans on them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINT = Path(sys.executable).with_name("lint-imports")
+
+
+@pytest.fixture
+def house(tmp_path):
+    for name in ("recsys", "service", "training", "flows"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def lint(house):
+    return subprocess.run([LINT, "--no-cache"], cwd=house, capture_output=True, text=True, check=False)
+
+
+def test_the_import_rule_holds(house):
+    """As it stands."""
+    result = lint(house)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("service/pipeline.py", "import training.loss"),
+        ("recsys/towers.py", "import recsys.store"),
+        ("recsys/store/redis.py", "import recsys.ranker"),
+        ("recsys/types.py", "import service"),
+        ("flows/run.py", "import service"),
+        ("recsys/tables.py", "import bentoml"),
+        ("training/fit.py", "import prefect"),
+    ],
+)
+def test_the_import_rule_fails_when_broken(house, module, line):
+    """One line in the wrong room is enough."""
+    path = house / module
+    first = "from __future__ import annotations\n"
+    path.write_text(path.read_text().replace(first, f"{first}{line}\n", 1))
+    assert line in path.read_text()
+    result = lint(house)
+    assert result.returncode == 1, result.stdout
+    assert "BROKEN" in result.stdout

@@ -1,0 +1,193 @@
+"""The ladder: what a request gets when a stage fails, is late, or leaves too little."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from recsys.errors import StoreUnavailable
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.store import MemoryStore
+from recsys.types import Event, Source
+from service import wire
+from service.models import RankingModel, RetrievalModel
+from service.pipeline import Pipeline
+from service.query import Degraded, Query, ServedGeneration
+from tests import tiny
+
+
+class Held:
+    """A holder of one loaded thing."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def get(self, generation):
+        return self.thing
+
+
+class World:
+    """The whole path in one process over the fake store."""
+
+    def __init__(self, folder):
+        self.store = MemoryStore()
+        tiny.publish(folder, self.store)
+        self.served = ServedGeneration.load(folder)
+        self.retrieval = RetrievalModel(Held(Retriever.load(folder)))
+        self.ranking = RankingModel(Held(Ranker.load(folder)))
+
+    async def retrieve(self, rows):
+        return self.retrieval.retrieve(rows)
+
+    async def rank(self, rows):
+        return self.ranking.rank(rows)
+
+    def run(self, *queries, store=None, retrieve=None, rank=None, deadline=5.0):
+        pipeline = Pipeline(store or self.store, retrieve or self.retrieve, rank or self.rank, deadline)
+        asyncio.run(pipeline.run(list(queries)))
+        return queries[0]
+
+    def query(self, user=4, k=10, **more):
+        return Query(self.served, user, k, **more)
+
+
+@pytest.fixture(scope="module")
+def world(tiny_world):
+    return World(tiny_world[0])
+
+
+async def broken(_):
+    raise RuntimeError("gone")
+
+
+async def slow(_):
+    await asyncio.sleep(5)
+
+
+def ids(query):
+    return [query.generation.item_id(int(row)) for row in query.items]
+
+
+def test_a_user_gets_what_they_like_and_nothing_they_had(world, tiny_world):
+    """All is well: k items, of the user's category mostly, none seen before, nothing left out."""
+    query = world.run(world.query(user=4))
+    assert len(set(ids(query))) == 10
+    assert sum(item.startswith("comedy") for item in ids(query)) >= 7
+    seen = {query.generation.tables.ids[row] for row in query.record.seen}
+    assert seen
+    assert not seen & set(ids(query))
+    assert query.degraded == []
+    assert (np.diff(query.scores) <= 0).all()
+
+
+def test_a_click_in_the_session_moves_the_slate(world):
+    """Someone unknown who clicks drama gets drama."""
+    before = world.run(world.query(user="nobody"))
+    session = [Event("nobody", f"drama-{i}", float(i)) for i in range(3)]
+    after = world.run(world.query(user="nobody", session=session))
+    drama = [sum(item.startswith("drama") for item in ids(q)) for q in (before, after)]
+    assert drama[1] > drama[0]
+    assert not {"drama-0", "drama-1", "drama-2"} & set(ids(after))
+
+
+def test_without_retrieval_the_precomputed_candidates_answer(world):
+    """A known user keeps a personal list, and the answer says what it lacks."""
+    query = world.run(world.query(user=4), retrieve=broken)
+    assert query.degraded == [Degraded.RETRIEVAL]
+    assert len(ids(query)) == 10
+    assert (query.sources == Source.PRECOMPUTED).all()
+    assert sum(item.startswith("comedy") for item in ids(query)) >= 7
+
+
+def test_without_retrieval_a_stranger_gets_what_is_popular(world):
+    """The last rung needs nothing but the generation."""
+    query = world.run(world.query(user="nobody"), retrieve=broken)
+    assert (query.sources == Source.POPULAR).all()
+    assert len(ids(query)) == 10
+
+
+def test_without_ranking_retrieval_s_order_stands(world):
+    """Candidates come in the order of the tower's score."""
+    query = world.run(world.query(), rank=broken)
+    assert query.degraded == [Degraded.RANKING]
+    assert np.array_equal(query.scores, query.tower)
+    assert len(ids(query)) == 10
+
+
+def test_without_the_store_the_session_still_counts(world):
+    """Redis away: the user is unknown, the request is not."""
+
+    class Away(MemoryStore):
+        async def read_users(self, *_):
+            raise StoreUnavailable("No Redis answers.")
+
+    session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
+    query = world.run(world.query(session=session), store=Away())
+    assert query.degraded == [Degraded.STORE]
+    assert sum(item.startswith("action") for item in ids(query)) >= 5
+
+
+def test_with_everything_away_there_is_still_an_answer(world):
+    """All three stages fail at once."""
+
+    class Away(MemoryStore):
+        async def read_users(self, *_):
+            raise StoreUnavailable("No Redis answers.")
+
+    query = world.run(world.query(), store=Away(), retrieve=broken, rank=broken)
+    assert query.degraded == [Degraded.STORE, Degraded.RETRIEVAL]
+    assert len(ids(query)) == 10
+
+
+def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
+    """The answer does not wait for what is late."""
+    start = time.monotonic()
+    query = world.run(world.query(), rank=slow, deadline=0.3)
+    assert time.monotonic() - start < 2
+    assert query.degraded == [Degraded.RANKING]
+    assert len(ids(query)) == 10
+
+
+def test_a_poisoned_row_fails_alone(world):
+    """One query of a batch that can't be answered leaves its neighbours' answers as they were, to the bit."""
+    clean = world.run(world.query(user=4))
+    poisoned, neighbour = world.query(user=5), world.query(user=4)
+
+    async def retrieve(rows):
+        asked = wire.as_table(rows.copy(), wire.RETRIEVE)
+        asked["history_items"][0, -1] = 10**6
+        return world.retrieval.retrieve(wire.as_bytes(asked))
+
+    world.run(poisoned, neighbour, retrieve=retrieve)
+    assert poisoned.degraded == [Degraded.RETRIEVAL]
+    assert neighbour.degraded == []
+    assert ids(neighbour) == ids(clean)
+    assert np.array_equal(neighbour.scores, clean.scores)
+
+
+def test_excluded_items_stay_away_and_are_counted(world):
+    """What a filter removes is told, with its reason."""
+    first = world.run(world.query(user=4))
+    second = world.run(world.query(user=4, exclude=ids(first)[:3]))
+    assert not set(ids(first)[:3]) & set(ids(second))
+    assert second.removed["excluded"] == 3
+
+
+def test_the_slate_is_topped_up_while_the_catalogue_has_items(world):
+    """Asking for nearly everything gives everything that is allowed, once each."""
+    query = world.run(world.query(user="nobody", k=75))
+    assert len(ids(query)) == 75
+    assert len(set(ids(query))) == 75
+    assert (np.diff(query.scores) <= 0).all()
+
+
+def test_a_batch_gives_each_query_what_it_gets_alone(world):
+    """Merging requests changes nobody's slate, and no score by more than the rounding of a matrix product."""
+    alone = [world.run(world.query(user=user)) for user in range(9)]
+    together = [world.query(user=user) for user in range(9)]
+    world.run(*together)
+    for one, other in zip(alone, together, strict=True):
+        assert ids(one) == ids(other)
+        assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
