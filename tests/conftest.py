@@ -14,10 +14,17 @@ from recsys import lifeline
 from recsys.generation import GenerationFolder
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
-from training.log import Log
 from tests import tiny
 from tests.deployment import Deployment
 from tests.redis_server import redis_server
+from training.log import Log
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that does not say in a sentence what it shows."""
+    silent = [item.nodeid for item in items if isinstance(item, pytest.Function) and not item.function.__doc__]
+    if silent:
+        raise pytest.UsageError("These tests don't say what they show: " + ", ".join(silent))
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,7 @@ def test_what_is_no_request_at_all_is_refused(client, body):
 @pytest.mark.parametrize("moment", ["NaN", "Infinity", "1e400", "-1", "true", '"yesterday"', "99999999999"])
 def test_a_time_that_is_none_is_refused(client, moment):
     """NaN and infinity parse as JSON in many places; not here."""
-    body = '{"events": [{"user_id": 1, "item_id": "drama-1", "timestamp": %s}]}' % moment
+    body = f'{{"events": [{{"user_id": 1, "item_id": "drama-1", "timestamp": {moment}}}]}}'
     answer = client.post("/events", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["error"]["field"] == "events.0.timestamp"

@@ -1,0 +1,65 @@
+"""The package: built offline, holding serving alone, and serving from an empty folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deployment import ROOT, Deployment
+
+BENTOML = Path(sys.executable).with_name("bentoml")
+
+
+@pytest.fixture(scope="module")
+def bento(tmp_path_factory):
+    """The bento's folder, built with every way out of this machine closed."""
+    home = tmp_path_factory.mktemp("bentos")
+    nowhere = "http://127.0.0.1:9"
+    env = os.environ | {
+        "BENTOML_HOME": str(home),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "http_proxy": nowhere,
+        "https_proxy": nowhere,
+        "PIP_NO_INDEX": "1",
+        "UV_OFFLINE": "1",
+    }
+    result = subprocess.run([BENTOML, "build"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    [folder] = [path for path in (home / "bentos" / "tandem").iterdir() if path.is_dir()]
+    return folder
+
+
+def test_the_bento_holds_serving_and_nothing_else(bento):
+    """service/ and recsys/, and no training, flows, tests or data."""
+    files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
+    code = {file for file in files if file.suffix == ".py"}
+    assert {file.parts[0] for file in code} == {"service", "recsys"}
+    expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
+    assert code == expected
+    assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "page.html"}
+
+
+def test_the_bento_serves_from_an_empty_folder_against_a_redis(bento, published, embedded_url, tmp_path):
+    """What is shipped is enough: no checkout in sight."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    command = [str(BENTOML), "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
+    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
+    with Deployment(tmp_path / "state", tmp_path / "log", command, empty, **variables) as running:
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
+        assert answer.status_code == 200
+        assert answer.json()["generation"] == published
+        assert len(answer.json()["items"]) == 10
+        assert answer.json()["degraded"] == []
+
+
+def test_bentoml_serve_runs_from_the_checkout(published, embedded_url, tmp_path):
+    """The command BentoML's users try first, with nothing named."""
+    command = [str(BENTOML), "serve", "--host", "127.0.0.1", "--port", "{port}"]
+    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
+    with Deployment(tmp_path / "state", tmp_path / "log", command, **variables) as running:
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
+        assert answer.json()["generation"] == published

@@ -1,0 +1,176 @@
+"""Start, end and kill: nothing of ours is ever left behind, and what can't start says why in one sentence."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import RedisGenerationStore
+from tests import tiny
+from tests.deployment import ROOT, Deployment, descendants, wait_until_gone
+
+
+@pytest.fixture
+def home(tiny_world, tmp_path):
+    """A home whose own embedded store holds a live generation."""
+    store = EmbeddedStore(tmp_path / "home" / "store")
+    tiny.publish(tiny_world[0], RedisGenerationStore(store.ensure()))
+    store.stop()
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_stops_everything_and_says_0(home, tmp_path, number):
+    """Services, workers and the embedded store; and it starts again on the same home."""
+    for _ in range(2):
+        running = Deployment(home, tmp_path / "log")
+        running.start()
+        running.wait_until_ready()
+        below = descendants(running.process.pid)
+        assert len(below) >= 5  # the store, BentoML's arbiter and three workers
+        running.process.send_signal(number)
+        assert running.process.wait(40) == 0
+        assert wait_until_gone(below) == set()
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "arbiter"])
+@pytest.mark.parametrize("after", ["ready", "while workers load"])
+def test_killed_it_leaves_no_process(home, tmp_path, victim, after):
+    """kill -9 of the process that holds the others together, at any time."""
+    running = Deployment(home, tmp_path / "log")
+    running.start()
+    if after == "ready":
+        running.wait_until_ready()
+    else:
+        end = time.monotonic() + 30
+        while len(descendants(running.process.pid)) < 5 and time.monotonic() < end:
+            time.sleep(0.02)
+    below = descendants(running.process.pid)
+    assert len(below) >= 5
+    if victim == "supervisor":
+        running.process.kill()
+    else:
+        [arbiter] = [pid for pid in below if b"bentoml\0serve" in _command(pid)]
+        os.kill(arbiter, signal.SIGKILL)
+    code = running.process.wait(40)
+    assert code == (-9 if victim == "supervisor" else 1)
+    assert wait_until_gone(below) == set()
+
+
+def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
+    """kill -9 of the embedded store: answers go on, and users are known again within seconds."""
+    with Deployment(home, tmp_path / "log") as running:
+        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in _command(pid)]
+        os.kill(store, signal.SIGKILL)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
+            assert answer.status_code == 200
+            if not answer.json()["degraded"] and answer.json()["history"]:
+                break
+            time.sleep(0.2)
+        assert answer.json()["degraded"] == []
+        assert answer.json()["history"] > 0
+
+
+def serve(*arguments, **variables):
+    """Run the command that should refuse; its exit code and what it said."""
+    env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}} | variables
+    command = [sys.executable, "-m", "service", *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return result.returncode, result.stderr
+
+
+def is_one_sentence(text):
+    return text.startswith("tandem: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_a_taken_port_is_named(tmp_path):
+    """And how to choose another."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT=port)
+    assert code == 1
+    assert is_one_sentence(said)
+    assert port in said
+    assert "PORT=" in said
+
+
+def test_a_home_that_can_not_be_written_is_named(tmp_path):
+    """A file in the way stops root too, whom permissions don't."""
+    (tmp_path / "home").write_text("in the way")
+    code, said = serve("serve", TANDEM_HOME=str(tmp_path / "home"), PORT="39999")
+    assert code == 1
+    assert is_one_sentence(said)
+    assert "TANDEM_HOME" in said
+
+
+def test_a_redis_out_of_reach_is_named(tmp_path):
+    """With its address and what to do."""
+    code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999", REDIS_URL="redis://:secret@127.0.0.1:1/0")
+    assert code == 1
+    assert is_one_sentence(said)
+    assert "127.0.0.1:1" in said
+    assert "secret" not in said
+
+
+def test_nothing_live_says_how_to_train(tmp_path):
+    """An empty store is no crash."""
+    code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999")
+    assert code == 1
+    assert is_one_sentence(said)
+    assert "python -m flows run" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TANDEM_TOPOLOGY", "ring"), ("PORT", "http"), ("TANDEM_MAX_BATCH", "0")]
+)
+def test_a_wrong_setting_is_named(tmp_path, variable, value):
+    """The variable and its value."""
+    code, said = serve("config", TANDEM_HOME=str(tmp_path), **{variable: value})
+    assert code == 1
+    assert is_one_sentence(said)
+    assert variable in said
+    assert value in said
+
+
+def test_inline_topology_gives_the_same_answers(deployment, embedded_url, published, tmp_path):
+    """Retrieval and ranking inside the gateway: one process less each, the same slates."""
+    with Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=embedded_url, TANDEM_TOPOLOGY="inline") as inline:
+        for user in range(0, 30, 3):
+            body = {"user_id": user, "k": 20}
+            one = httpx.post(f"{inline.url}/recommend", json=body, timeout=10).json()
+            other = httpx.post(f"{deployment.url}/recommend", json=body, timeout=10).json()
+            assert one == other
+        assert httpx.get(f"{inline.url}/status").json()["topology"] == "inline"
+
+
+def test_a_promoted_generation_is_adopted_while_serving(tiny_world, home, tmp_path):
+    """No restart: the next generation comes into force by itself, and every answer names one that was whole."""
+    with Deployment(home, tmp_path / "log") as running:
+        first = httpx.get(f"{running.url}/status").json()["generation"]
+        folder, _ = tiny.generation(tmp_path / "next", seed=1)
+        store = EmbeddedStore(home / "store")
+        second = tiny.publish(folder, RedisGenerationStore(store.ensure()))
+        seen, end = [], time.monotonic() + 30
+        while second not in seen and time.monotonic() < end:
+            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
+            assert answer["degraded"] == []
+            seen.append(answer["generation"])
+        assert set(seen) == {first, second}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
