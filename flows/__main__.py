@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -15,15 +16,21 @@ from typing import Any
 
 from rich.console import Console
 
+from flows.prefect_defaults import make_prefect_home
+from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
 from recsys.errors import TandemError
 from training.config import small
 from training.watch import Progress, watching
 
+TERMINATED = 128 + signal.SIGTERM
+"""The exit code shells give to a process ended by SIGTERM; leaving by it lets the store and Prefect end first."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
         verb(options)
@@ -52,15 +59,21 @@ def parser() -> argparse.ArgumentParser:
 
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
+    from training.dataset import Mapping
+
+    Mapping.read(options.data)  # a mistyped path is told at once
+    server = PrefectServer(make_prefect_home())
+    server.start()
     with watching() as watch, ExitStack() as opening:
         opening.enter_context(watch("starting Prefect"))
-        from flows.run import run  # Prefect and torch take seconds to import: not before somebody needs them
+        from flows.run import run  # the server starts meanwhile: both take seconds
 
         def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
             opening.close()
             return watch(step)
 
         keep_traces_off_the_console()
+        server.wait()
         published = run(options.data, Environment.read(), small(), options.allow_shrink, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())

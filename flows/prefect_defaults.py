@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from recsys.environment import Environment
+from recsys.errors import SettingsError
 
 DEFAULTS = {
-    # Without an API URL every run starts a server of its own; it took 7 to 18 s, and Prefect gives up after 20.
+    # For a flow that is called without our command line: Prefect's own server took 7 to 18 s and is given up after 20.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -20,3 +22,15 @@ def set_prefect_defaults() -> None:
     os.environ.setdefault("PREFECT_HOME", str(Environment.read().home / "prefect"))
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def make_prefect_home() -> Path:
+    """Make the folder of PREFECT_HOME with its parents, which Prefect does not; SettingsError where it can't be."""
+    home = Path(os.environ["PREFECT_HOME"]).expanduser()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+    except OSError as error:
+        raise SettingsError(
+            f"{home} can't be made ({error.strerror}). Set TANDEM_HOME to a folder that can be written."
+        ) from error

@@ -17,6 +17,9 @@ class TowerConfig:
 
     length: newest events of a crop. batch: crops a step. negatives: from the batch, and as many uniform ones.
     id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
+    epochs: on MovieTweetings, two threads, the two stages' recall@10/ndcg@10 (one standard error .0048/.0029), for all
+    and for cold users, and seconds a tower: 10 epochs .1942/.1058, .1652/.0845, 17 s; 6 epochs .1975/.1080,
+    .1695/.0874, 10 s; 4 epochs .1941/.1084, .1583/.0905, 6.5 s, which leaves cold users below recent popularity (.1625).
     """
 
     dim: int = 64
@@ -32,9 +35,15 @@ class TowerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig:
-    """How the ranker trains. queries: labelled events drawn from the label window at most."""
+    """How the ranker trains. queries: labelled events drawn from the label window at most.
+
+    minimum: examples below which no ranker is trained. On MovieTweetings recall@10, three draws each, was .14-.16
+    with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps of so few
+    made it worse.
+    """
 
     queries: int = 20_000
+    minimum: int = 500
     batch: int = 64
     epochs: int = 4
     learning_rate: float = 2e-3

@@ -94,7 +94,8 @@ def _cells(row: Mapping[str, float | None], *, errors: bool) -> list[str]:
         value, error = row[prefix + metric], row[f"{prefix}se_{metric}"]
         if value is None:
             return "-"
-        return f"{value:.4f} ±{error:.4f}".replace("0.", ".") if errors else f"{value:.4f}"
+        told = f"{value:.4f} ±{error:.4f}" if errors else f"{value:.4f}"
+        return told.replace("0.", ".")
 
     return [cell(prefix_of(segment), metric) for segment in SEGMENTS for metric in METRICS]
 

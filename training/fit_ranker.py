@@ -16,7 +16,6 @@ from training.log import Log
 from training.watch import Progress, no_progress
 
 CHUNK = 256
-MINIMUM_EXAMPLES = 100
 
 
 def fit_ranker(
@@ -30,14 +29,14 @@ def fit_ranker(
 ) -> RankerNet | None:
     """Train on the events at positions `labelled` of `log`, each the one right answer among its candidates.
 
-    None where retrieval finds fewer than MINIMUM_EXAMPLES of them.
+    None where retrieval finds fewer than `config.minimum` of them.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     if len(labelled) > config.queries:
         labelled = np.sort(rng.choice(labelled, config.queries, replace=False))
     x, label, real = _examples(log, labelled, retriever, tables, progress)
-    if len(label) < MINIMUM_EXAMPLES:
+    if len(label) < config.minimum:
         return None
     net = RankerNet()
     rows = x[real]

@@ -1,0 +1,334 @@
+"""The flows against a real embedded store, through the real command line."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recsys.environment import Environment
+from recsys.errors import DatasetError, GenerationError, StoreUnavailable
+from recsys.generation import GenerationFolder, Manifest
+from recsys.record import UserRecord
+from recsys.store.connect import open_store
+from recsys.store.memory import MemoryStore
+from tests.flows.ring import log_of, quick, ring, write
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(home, *arguments, **environment):
+    """Run `python -m flows` with its state under `home`."""
+    return subprocess.run(
+        [sys.executable, "-m", "flows", *map(str, arguments)],
+        cwd=ROOT,
+        env=surroundings(home, **environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def surroundings(home, **environment):
+    """The environment of a command: its own home, no settings of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "REDIS_", "TANDEM_"))}
+    return kept | {"TANDEM_HOME": str(home / "tandem"), "HOME": str(home / "user")} | environment
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A home in which a small dataset was run once, and what the command printed."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "user").mkdir()
+    data = write(home / "data", ring(users=150, strings=True))
+    return home, data, call(home, "run", "--data", data, "--json")
+
+
+def test_run_prints_the_generation_that_status_shows(published):
+    """A run ends with 0 and JSON; what it published is live, with its metrics, and can be read back."""
+    home, _, run = published
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    status = call(home, "status", "--json")
+    assert status.returncode == 0, status.stderr
+    shown = json.loads(status.stdout)
+    assert shown["live"] == told["generation"]
+    assert shown["metrics"]["two_stage"] == told["evaluation"]["rows"]["two_stage"]
+    assert (shown["items"], shown["users"], shown["bytes"]) == (40, 150, told["bytes"])
+    assert set(told["evaluation"]["rows"]) == {"popularity", "recency_popularity", "ease_decay", "tower", "two_stage"}
+
+
+def test_the_store_holds_the_users(published):
+    """A user's record comes back from the store as it stands in the generation's folder."""
+    home, _, run = published
+    environment = Environment(home / "tandem", None)
+    generation = json.loads(run.stdout)["generation"]
+    folder = GenerationFolder(environment.home / "generations" / generation)
+    ids, blobs = folder.users()
+
+    async def read(store):
+        users = store.users()
+        state = await users.read_users(generation, folder.manifest.user_buckets, [ids[7], "nobody"])
+        await users.close()
+        return state
+
+    with open_store(environment) as store:
+        known, unknown = asyncio.run(read(store))
+    assert known.record == blobs.bytes_at(7)
+    assert len(UserRecord.unpack(known.record).candidates) > 0
+    assert unknown.record is None
+
+
+def test_progress_is_told_in_plain_lines(published):
+    """Where stderr is no terminal each step is a line of its own, and nothing else is said."""
+    lines = published[2].stderr.splitlines()
+    assert [line.split(":")[0] for line in lines if " s" in line][:3] == [
+        "starting Prefect",
+        "reading the dataset",
+        "towers before the labels",
+    ]
+    assert "Traceback" not in published[2].stderr
+
+
+def test_nothing_is_left_in_the_users_home(published):
+    """Prefect, the store and the training keep their files under TANDEM_HOME."""
+    assert [p for p in (published[0] / "user").rglob("*") if p.is_file()] == []
+
+
+def test_status_is_a_table_for_people(published):
+    """Without --json the same facts are printed for a person."""
+    home, _, run = published
+    status = call(home, "status")
+    assert status.returncode == 0
+    assert json.loads(run.stdout)["generation"] in status.stdout
+    assert "recall@10" in status.stdout
+
+
+def test_a_shrunk_log_stops_and_can_be_allowed(published):
+    """Half the rows or less stop the next run with a sentence that names the way past it."""
+    from flows.ingest import ingest
+    from training.watch import unwatched
+
+    home, _, _ = published
+    environment = Environment(home / "tandem", None)
+    data = str(write(home / "shrunk", ring(users=50)))
+    with pytest.raises(DatasetError, match="--allow-shrink"):
+        ingest.fn(data, environment, False, unwatched)
+    assert len(ingest.fn(data, environment, True, unwatched).interactions) == 600
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_error_inside_the_flow_is_one_sentence(tmp_path, as_json):
+    """A log that can't be used ends the run with 1, one sentence and no traceback, although Prefect stands between."""
+    data = write(tmp_path / "data", ring(users=2, steps=2))
+    run = call(tmp_path, "run", "--data", data, *(["--json"] if as_json else []))
+    assert run.returncode == 1
+    said = [line for line in run.stderr.splitlines() if " s" not in line or "interactions" in line]
+    if as_json:
+        error = json.loads(run.stdout)["error"]
+        assert error["code"] == "DatasetError"
+        assert "at least 50" in error["message"]
+        assert said == []
+    else:
+        assert len(said) == 1
+        assert "at least 50" in said[0]
+
+
+def test_nothing_live_says_what_to_run(tmp_path):
+    """An empty store is said plainly, with the command that changes it, and ends with 1."""
+    status = call(tmp_path, "status")
+    assert status.returncode == 1
+    assert status.stderr.count("\n") == 1
+    assert "python -m flows run --data" in status.stderr
+    as_json = call(tmp_path, "status", "--json")
+    assert as_json.returncode == 1
+    assert json.loads(as_json.stdout)["error"]["code"] == "NoGeneration"
+
+
+def test_an_unreachable_store_and_a_wrong_word_end_honestly(tmp_path):
+    """A store out of reach ends with 1 and a sentence, a command line that makes no sense with 2."""
+    status = call(tmp_path, "status", REDIS_URL="redis://127.0.0.1:1/0")
+    assert status.returncode == 1
+    assert status.stderr.count("\n") == 1
+    assert "Traceback" not in status.stderr
+    assert call(tmp_path, "publicise").returncode == 2
+    assert call(tmp_path, "run").returncode == 2
+
+
+def test_a_killed_run_leaves_no_process(tmp_path):
+    """After kill -9 of a run its store and its Prefect server end by themselves."""
+    data = write(tmp_path / "data", ring(users=800, steps=40))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows", "run", "--data", str(data)],
+        cwd=ROOT,
+        env=surroundings(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("reading"):
+            break
+    children = with_home(tmp_path) - {process.pid}
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while children & with_home(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def with_home(home):
+    """Pids whose environment or command line names `home`: Valkey writes its title over its environment."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(home).encode() in (path / "environ").read_bytes() + (path / "cmdline").read_bytes():
+                found.add(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_an_unreachable_prefect_is_a_sentence(tmp_path):
+    """A PREFECT_API_URL that nobody answers at ends with 1 and a sentence that names it."""
+    data = write(tmp_path / "data", ring())
+    run = call(tmp_path, "run", "--data", data, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert run.returncode == 1
+    assert "http://127.0.0.1:9/api" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_missing_dataset_is_found_before_prefect_starts(tmp_path):
+    """A mistyped --data is told at once."""
+    run = call(tmp_path, "run", "--data", tmp_path / "nowhere")
+    assert run.returncode == 1
+    assert "nowhere" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert not (tmp_path / "tandem" / "prefect").exists()
+
+
+def test_ctrl_c_ends_with_130(tmp_path):
+    """An interrupt ends a run with 130, without a traceback, and nothing goes live."""
+    data = write(tmp_path / "data", ring(users=800, steps=40))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows", "run", "--data", str(data)],
+        cwd=ROOT,
+        env=surroundings(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if line.startswith("reading"):
+            break
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone in the foreground gets it
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert call(tmp_path, "status").returncode == 1
+
+
+@pytest.fixture(scope="module")
+def generation(tmp_path_factory):
+    """A small generation's folder."""
+    from training import recipe
+    from training.export import export
+
+    log = log_of(ring())
+    return export(tmp_path_factory.mktemp("generations"), log, recipe.train(log, quick()), quick(), "ring")
+
+
+def test_a_part_that_comes_back_changed_is_never_promoted(generation):
+    """If the store returns other bytes than were written, the manifest is not written."""
+    from flows.publish import upload
+
+    class Forgetful(MemoryStore):
+        def write_part(self, generation, name, data):
+            super().write_part(generation, name, data[:-1] + b"?" if name == "age.npy" else data)
+
+    store = Forgetful()
+    with pytest.raises(GenerationError, match=r"age\.npy"):
+        upload(generation, generation.manifest, store)
+    assert store.generations() == []
+
+
+def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
+    """The newest three stay, and so do the live one and the one before, however old; folders follow the store."""
+    from flows.publish import forget
+
+    store = MemoryStore()
+    ids = [f"g{n}" for n in range(6)]
+    for name in ids:
+        store.write_manifest(name, generation.manifest.to_json())
+        (tmp_path / name).mkdir()
+    store.promote("g1")
+    store.promote("g0")
+    forget.fn(store, tmp_path)
+    assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
+
+
+@pytest.fixture(scope="session")
+def harness():
+    """One temporary Prefect server for the tests that run tasks here."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    import flows  # noqa: F401 its defaults stand before Prefect is imported
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
+    """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
+    from prefect import flow
+
+    from flows.publish import promote
+
+    class Flaky(MemoryStore):
+        calls = 0
+
+        def promote(self, generation):
+            self.calls += 1
+            if self.calls < 2:
+                raise StoreUnavailable("The store can't be reached.")
+            super().promote(generation)
+
+    @flow(validate_parameters=False)
+    def promoting(store):
+        promote(generation.manifest, store)
+
+    store = Flaky()
+    store.write_manifest(generation.manifest.id, generation.manifest.to_json())
+    promoting(store)
+    assert store.calls == 2
+    empty = Flaky()
+    empty.calls = 5
+    with pytest.raises(GenerationError, match="is not in the store"):
+        promoting(empty)
+    assert empty.calls == 6
+
+
+def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path):
+    """A run leaves a markdown and a table artifact that hold the metric table."""
+    from prefect.artifacts import Artifact
+
+    from flows.run import run
+    from training.watch import unwatched
+
+    data = str(write(tmp_path / "data", ring(users=150)))
+    published = run(data, Environment(tmp_path / "tandem", None), quick(), False, unwatched)
+    assert isinstance(published.manifest, Manifest)
+    markdown = Artifact.get("metrics-ring")
+    assert published.evaluation.to_markdown() in markdown.data
+    rows = json.loads(Artifact.get("metrics-table-ring").data)
+    assert {row["model"]: row["recall@10"] for row in rows} == {
+        name: row["recall@10"] for name, row in published.evaluation.rows.items()
+    }

@@ -1,0 +1,148 @@
+"""The data contract: what a dataset may look like, and what is said where it can't be used."""
+
+import pandas as pd
+import pytest
+
+from recsys.errors import DatasetError
+from training.dataset import read
+from training.log import encode
+
+MAPPING = """
+name = "shop"
+[interactions]
+file = "{file}"
+user_id = "who"
+item_id = "what"
+timestamp = "when"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Write a dataset of one table and return its folder."""
+
+    def write(frame, file="log.csv", more=""):
+        (tmp_path / "dataset.toml").write_text(MAPPING.format(file=file) + more)
+        if isinstance(frame, str):
+            (tmp_path / file).write_text(frame)
+        elif file.endswith(".parquet"):
+            frame.to_parquet(tmp_path / file)
+        else:
+            frame.to_csv(tmp_path / file, index=False)
+        return tmp_path
+
+    return write
+
+
+def rows(count=20, **columns):
+    """A good log of `count` rows."""
+    return pd.DataFrame(
+        {"who": range(count), "what": range(100, 100 + count), "when": range(1_700_000_000, 1_700_000_000 + count)}
+        | columns
+    )
+
+
+@pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet"])
+def test_reads_each_format(shop, file):
+    """CSV, compressed CSV and Parquet give the same table."""
+    table = read(shop(rows(), file)).interactions
+    assert table["user_id"].tolist() == list(range(20))
+    assert table["timestamp"].iloc[0] == 1_700_000_000.0
+
+
+def test_bad_rows_are_set_aside_with_their_reason(shop, tmp_path):
+    """A row without an id or with no time leaves for the quarantine file and is counted under its reason."""
+    frame = rows().astype({"who": "object", "when": "object"})
+    frame.loc[3, "who"] = None
+    frame.loc[5, "when"] = "yesterday"
+    dataset = read(shop(frame), tmp_path / "quarantine")
+    assert len(dataset.interactions) == 18
+    assert dataset.bad_rows == 2
+    aside = pd.read_csv(tmp_path / "quarantine" / "interactions.csv")
+    assert aside["row"].tolist() == [3, 5]
+    assert aside["reason"].str.contains("user_id").tolist() == [True, False]
+    assert aside["reason"].str.contains("timestamp").tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["empty", "header"]),
+        ("who,what,when\n", ["no rows"]),
+        ("who,what,when\n1,2,never\n2,3,soon\n3,4,1700000000\n", ["timestamp", "mapping"]),
+        ("who,what,moment\n1,2,3\n", ["'when'", "timestamp", "moment"]),
+    ],
+)
+def test_an_unusable_table_names_the_column_and_the_fix(shop, text, words):
+    """An empty, header-only, mostly bad or column-less file stops with a sentence that names what to mend."""
+    with pytest.raises(DatasetError) as error:
+        read(shop(text))
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_missing_folder_and_a_missing_file_are_named(shop, tmp_path):
+    """A path that is not there is named, whether given on the command line or in the mapping."""
+    with pytest.raises(DatasetError, match="nowhere"):
+        read(tmp_path / "nowhere")
+    folder = shop(rows())
+    (folder / "log.csv").unlink()
+    with pytest.raises(DatasetError, match=r"log\.csv, which does not exist"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("name = ", "TOML"), ("name = 'x'", "interactions"), ("[interactions]\nfile='a'\nuser_id='u'", "item_id")],
+)
+def test_a_broken_mapping_says_what_it_lacks(tmp_path, text, word):
+    """Bad TOML, a missing section and a missing entry each get their own sentence."""
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(DatasetError, match=word):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        (["7", "12"], [7, 12]),
+        (["007", "12"], ["007", "12"]),
+        (["a b", "ü"], ["a b", "ü"]),
+        (["1.5", "2"], ["1.5", "2"]),
+        (["123456789012345678901", "2"], ["123456789012345678901", "2"]),
+    ],
+)
+def test_ids_stay_as_they_came(shop, ids, kept):
+    """Plain integers are integers; leading zeros, words, fractions and long numbers stay text."""
+    table = read(shop("who,what,when\n" + "".join(f"{i},{i},170000000{n}\n" for n, i in enumerate(ids)))).interactions
+    assert table["item_id"].tolist() == kept
+    assert table["user_id"].tolist() == kept
+
+
+def test_rows_of_one_second_keep_the_files_order(shop):
+    """The log is sorted by time, and what shares a second keeps its order."""
+    table = read(shop(rows(6, when=[5, 1, 5, 1, 5, 1]))).interactions
+    assert table["user_id"].tolist() == [1, 3, 5, 0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2024-05-06T07:08:09Z", "2024-05-06 07:08:10+00:00"],
+        ["1714979289000", "1714979290000"],
+        ["1714979289", "1714979290"],
+    ],
+)
+def test_times_are_dates_seconds_or_milliseconds(shop, times):
+    """ISO dates, seconds and milliseconds all become unix seconds."""
+    table = read(shop("who,what,when\n" + "".join(f"1,2,{t}\n" for t in times))).interactions
+    assert table["timestamp"].tolist() == [1714979289.0, 1714979290.0]
+
+
+def test_item_ids_meet_across_tables(shop):
+    """An item whose id is a number in the log and text in the items table is one item, with its title."""
+    folder = shop(rows(3, what=[7, 8, 9]), more='[items]\nfile = "items.csv"\nitem_id = "id"\ntitle = "name"\n')
+    (folder / "items.csv").write_text("id,name\n7,Seven\nx,Other\n")
+    log = encode(read(folder))
+    assert log.catalogue.ids.tolist() == ["7", "x", "8", "9"]
+    assert log.catalogue.titles[log.items[0]] == "Seven"
+    assert log.items.tolist() == [0, 2, 3]

@@ -1,0 +1,119 @@
+"""The parts of training, each against its plain meaning."""
+
+import numpy as np
+import torch
+
+from recsys.towers import Towers
+from recsys.types import PAD
+from tests.flows.ring import log_of, quick, ring
+from training.baselines import Ease, popularity, recency_popularity
+from training.covisit import neighbour_table
+from training.fit import Crops
+from training.fit_ranker import popularity_order
+from training.loss import corrected_softmax
+from training.tables import build_tables
+
+
+def test_every_prefix_is_the_forward_pass_at_each_prefix():
+    """What training computes in one pass is what serving computes for each history alone."""
+    torch.manual_seed(0)
+    tower = Towers(50, 3, 16).user.eval()
+    mask = torch.ones(3, 12, dtype=torch.bool)
+    mask[1, :5] = False
+    mask[2] = False
+    x = torch.randn(3, 12, 16) * mask[..., None]
+    with torch.no_grad():
+        together = tower.every_prefix(x, mask)
+        for end in range(1, 13):
+            alone = tower(x[:, :end], mask[:, :end])
+            torch.testing.assert_close(together[:, end - 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_negative_that_is_the_target_is_masked():
+    """Adding the target itself to the negatives leaves the loss as it was."""
+    torch.manual_seed(0)
+    users, positives, items = torch.randn(4, 8), torch.randn(4, 8), torch.randn(6, 8)
+    targets, negatives = torch.tensor([1, 1, 1, 1]), torch.arange(10, 16)
+    plain = corrected_softmax(users, targets, items, negatives, torch.ones(6), positives, torch.tensor(0.1))
+    hit = corrected_softmax(
+        users,
+        targets,
+        torch.cat([items, torch.randn(1, 8) * 100]),
+        torch.cat([negatives, torch.tensor([1])]),
+        torch.ones(7),
+        positives,
+        torch.tensor(0.1),
+    )
+    torch.testing.assert_close(plain, hit)
+
+
+def test_a_negative_expected_more_often_weighs_less():
+    """The correction takes the log of the expected count off a negative's logit."""
+    users, positives, items = torch.ones(1, 2), torch.ones(1, 2), torch.ones(1, 2)
+    losses = [
+        float(
+            corrected_softmax(
+                users, torch.tensor([0]), items, torch.tensor([5]), torch.tensor([n]), positives, torch.tensor(1.0)
+            )
+        )
+        for n in (1.0, 3.0)
+    ]
+    np.testing.assert_allclose(losses, [np.log(2), np.log(4 / 3)], rtol=1e-5)
+
+
+def test_crops_are_runs_of_one_user():
+    """A crop is what one user did in a row, padded on the left, and every user with two events has one."""
+    log = log_of(ring(users=20))
+    seen = 0
+    for batch in Crops(log, quick().tower).epoch(np.random.default_rng(0)):
+        for row in batch:
+            crop = row[row != PAD].tolist()
+            assert row[-len(crop) :].tolist() == crop
+            assert any(log.items[log.users == user].tolist() == crop for user in range(20))
+            seen += 1
+    assert seen == 20
+
+
+def test_neighbours_are_what_follows():
+    """In a ring without noise an item's best neighbours are the next ones, nearest first, and never itself."""
+    log = log_of(ring(noise=0.0, items=30, users=60))
+    rows, weights = neighbour_table(log, neighbours=5)
+    # catalogue rows are in order of appearance: compare ids
+    ids = log.catalogue.ids
+    after = [(ids[rows[row]] - ids[row]) % 30 for row in range(30)]
+    assert all(0 not in steps for steps in after)
+    assert np.mean([steps[0] <= 3 for steps in after]) > 0.9
+    assert (np.diff(weights, axis=1) <= 0).all()
+
+
+def test_recency_popularity_halves_with_each_half_life():
+    """An event one half-life before the end counts half."""
+    log = log_of(ring(users=50))
+    expected = np.zeros(len(log.catalogue))
+    for item, time in zip(log.items, log.times, strict=True):
+        expected[item] += 0.5 ** ((log.end - time) / 100_000)
+    np.testing.assert_allclose(recency_popularity(log, half_life=100_000), expected, rtol=1e-4)
+    assert popularity(log).sum() == len(log)
+
+
+def test_ease_scores_only_what_it_knows():
+    """Items with too few interactions score -inf, an item's neighbours in the ring score above the average."""
+    log = log_of(ring(users=200, noise=0.1))
+    minimum = int(np.median(popularity(log)))
+    scores = Ease(log, 50.0, minimum).score(log.final_histories(np.arange(50)))
+    assert (np.isinf(scores) == (popularity(log) < minimum)[None]).all()
+    assert scores.shape == (50, len(log.catalogue))
+
+
+def test_the_untaught_ranker_orders_by_recent_popularity():
+    """The fallback gives the order of decayed popularity and of nothing else."""
+    log = log_of(ring())
+    tables = build_tables(log, Towers(len(log.catalogue), 1, 16))
+    from recsys import features
+
+    x = np.random.default_rng(0).random((40, len(features.FEATURES))).astype(np.float32) * 10
+    decayed = np.log1p(tables.popularity[:40, 3])
+    x[:, features.FEATURES.index("popularity_decayed")] = decayed
+    with torch.no_grad():
+        scores = popularity_order()(torch.from_numpy(x)).numpy()
+    assert np.argsort(-scores, kind="stable").tolist() == np.argsort(-decayed, kind="stable").tolist()

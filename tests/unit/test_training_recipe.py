@@ -1,0 +1,137 @@
+"""The whole of training on a small log: what comes out works, is no better than it should be, and is all there."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.errors import DatasetError, GenerationError
+from recsys.ranker import RankerNet
+from recsys.record import UserRecord
+from recsys.retriever import Retriever
+from recsys.tables import ItemTables
+from recsys.types import HISTORY_LENGTH
+from tests.flows.ring import log_of, quick, ring
+from training import recipe
+from training.export import export, precompute
+from training.split import split
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """A model of a ring with string ids and three columns, and its log."""
+    torch.manual_seed(0)
+    log = log_of(ring(users=150, strings=True))
+    return log, recipe.train(log, quick())
+
+
+def test_what_is_served_has_learned_the_ring(taught):
+    """Where the next item is mostly the next of the ring, the two stages find it and popularity does not."""
+    _, trained = taught
+    rows = trained.evaluation.rows
+    assert rows["two_stage"]["recall@10"] > 0.6
+    assert rows["two_stage"]["recall@10"] > 1.5 * rows["recency_popularity"]["recall@10"]
+
+
+def test_shuffled_items_leave_chance():
+    """With the items shuffled over the events there is nothing to learn, and nothing leaks: recall is chance."""
+    frame = ring(users=300)
+    frame["item_id"] = np.random.default_rng(5).permutation(frame["item_id"])
+    log = log_of(frame, exclude_seen=False)
+    rows = recipe.train(log, quick()).evaluation.rows
+    chance = 10 / len(log.catalogue)
+    for name in ("tower", "two_stage", "ease_decay"):
+        error = rows[name]["se_recall@10"]
+        assert abs(rows[name]["recall@10"] - chance) < 5 * error, name
+
+
+def test_labels_are_unknown_to_the_towers_that_find_their_candidates(monkeypatch):
+    """The ranker's first stage is built from nothing later than the first label."""
+    log = log_of(ring())
+    parts = split(log, quick())
+    ends = []
+    fit = recipe.fit_first_stage
+    monkeypatch.setattr(recipe, "fit_first_stage", lambda log, *rest: ends.append(log.end) or fit(log, *rest))
+    recipe.train(log, quick())
+    assert ends[0] < log.times[parts.labels].min()
+    assert ends[1] < log.times[parts.test].min()
+    assert ends[2] == log.end
+
+
+def test_a_log_too_small_for_a_ranker_says_so_and_still_serves(tmp_path):
+    """Two hundred rows of users with two events give a whole generation whose ranker is popularity, with a warning."""
+    log = log_of(ring(users=100, steps=2, strings=True))
+    trained = recipe.train(log, quick())
+    assert "untrained" in trained.evaluation.warnings[0]
+    folder = export(tmp_path, log, trained, quick(), "tiny")
+    assert "untrained" in folder.verify(users=True).metrics["warnings"][0]
+    tables = folder.tables()
+    best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net), 10)
+    popularity = tables.popularity[best, 3]
+    assert (np.diff(popularity, axis=1) <= 0).all()
+
+
+def test_a_generation_is_whole_and_reads_back(taught, tmp_path):
+    """What is exported verifies, loads as it was, and a changed byte is refused."""
+    log, trained = taught
+    folder = export(tmp_path, log, trained, quick(), "ring", bad_rows=3)
+    manifest = folder.verify(users=True)
+    assert manifest.dims == {"items": 40, "embedding": 16, "users": 150, "history": HISTORY_LENGTH, "candidates": 10}
+    assert manifest.settings == {"exclude_seen": True, "item_id_type": "str", "user_id_type": "str"}
+    assert manifest.data["bad_rows"] == 3
+    assert manifest.metrics["two_stage"] == trained.evaluation.served
+    json.loads(manifest.to_json())
+
+    tables = folder.tables()
+    assert list(tables.ids) == log.catalogue.ids.tolist()
+    np.testing.assert_array_equal(tables.neighbours, trained.stage.tables.neighbours)
+    histories = log.final_histories(np.arange(20))
+    loaded = Retriever.load(folder).retrieve(histories)
+    np.testing.assert_array_equal(loaded.items, trained.stage.retriever.retrieve(histories).items)
+    x = torch.randn(3, len(trained.net.mean))
+    assert torch.equal(RankerNet.load(folder.path / "ranker.safetensors")(x), trained.net(x))
+
+    part = folder.path / "popularity.npy"
+    part.write_bytes(part.read_bytes()[:-1] + b"?")
+    with pytest.raises(GenerationError, match=r"popularity\.npy"):
+        folder.verify()
+
+
+def test_a_users_record_is_what_the_log_says(taught, tmp_path):
+    """History, seen items and ten candidates, none of them seen, the best of the two stages first."""
+    log, trained = taught
+    ids, blobs = export(tmp_path, log, trained, quick()).users()
+    assert list(ids) == log.user_ids.tolist()
+    for user in (0, 77, 149):
+        record = UserRecord.unpack(blobs.bytes_at(user))
+        events = np.flatnonzero(log.users == user)
+        assert record.items.tolist() == log.items[events][-HISTORY_LENGTH:].tolist()
+        assert record.times.tolist() == log.times[events][-HISTORY_LENGTH:].tolist()
+        assert record.seen.tolist() == sorted(set(log.items[events].tolist()))
+        assert len(record.candidates) == 10
+        assert not set(record.candidates.tolist()) & set(record.seen.tolist())
+
+
+def test_what_was_seen_long_ago_is_not_precomputed(tmp_path):
+    """An item that has left the history's window is still seen: it stays out of the candidates."""
+    log = log_of(ring(users=20, items=130, steps=115, noise=0.0))
+    trained = recipe.train(log, quick())
+    best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net), 50)
+    for user in range(20):
+        assert not set(best[user].tolist()) & set(log.items[log.users == user].tolist())
+
+
+def test_tables_survive_their_folder(taught, tmp_path):
+    """Every item table comes back from its files as it was saved."""
+    tables = taught[1].stage.tables
+    tables.save(tmp_path)
+    loaded = ItemTables.load(tmp_path)
+    for name in ("embeddings", "content", "available", "popularity", "age", "neighbours", "neighbour_weights"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(tables, name))
+
+
+def test_an_unknown_protocol_is_named():
+    """A protocol that does not exist is refused with the names of those that do."""
+    with pytest.raises(DatasetError, match=r"'loo'.*rolling"):
+        recipe.check_protocol("loo")
