@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 
 def main() -> int:
-    """Run the demo; 0, 130 when told to stop before the end of the story, 1 with a sentence."""
+    """Run the demo; 0, 130 where it was stopped before the story's end, 1 with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the story")
     once = parser.parse_args().once
@@ -77,7 +77,10 @@ def _run(once: bool) -> int:
             if once:
                 return 0
             console.print(f"Serving at [bold]{url}[/]: open it in a browser. Ctrl-C stops.")
-            code = service.wait()
+            try:
+                code = service.wait()
+            except Stopped:
+                return 0
     raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
 
 
@@ -146,7 +149,7 @@ def tell(client: httpx.Client, url: str) -> None:
     session = [{"item_id": row} for row in titles[titles.isin(["Toy Story", "Finding Nemo", "Up"])].index[:3]]
     console.print(f"\nThe same stranger, with {len(session)} films looked at in this session, not stored anywhere:\n")
     _show("an unknown user with a session", _recommend(client, stranger, session=session))
-    console.print(f"\nThe same by hand:\n{_curl(url, user, clicked['item_id'])}", highlight=False)
+    console.print(f"\nThe same by hand:\n{_curl(url, user, clicked['item_id'])}", highlight=False, soft_wrap=True)
 
 
 def _recommend(client: httpx.Client, user: int | str, **more: Any) -> dict[str, Any]:

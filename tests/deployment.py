@@ -66,7 +66,9 @@ def wait_until_gone(pids: set[int], seconds: float = 15) -> set[int]:
 class Deployment:
     """`python -m service serve` on a free port; a context manager that ends it."""
 
-    def __init__(self, home: Path, log: Path, command: list[str] | None = None, cwd: Path = ROOT, **variables: str) -> None:
+    def __init__(
+        self, home: Path, log: Path, command: list[str] | None = None, cwd: Path = ROOT, **variables: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log

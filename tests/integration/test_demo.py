@@ -1,20 +1,84 @@
-"""`make demo` on the bundled sample, as a newcomer runs it."""
+"""`make demo` on the bundled sample, as a newcomer runs it, and as one who loses patience."""
 
 import os
+import signal
+import socket
 import subprocess
+import time
+from pathlib import Path
 
-from tests.deployment import ROOT, free_port
+import httpx
+import pytest
+
+from tests.deployment import ROOT, descendants, free_port, wait_until_gone
 
 
-def test_the_demo_tells_its_story_and_ends(tmp_path):
-    """Train, publish, serve, recommend, click, recommend; exit code 0 and nothing left running."""
+def start(command, home, log, port):
+    """A shell in a session of its own that runs make, as a terminal would."""
     env = {k: v for k, v in os.environ.items() if k != "REDIS_URL"}
-    env |= {"TANDEM_HOME": str(tmp_path), "PORT": str(free_port()), "ONCE": "1", "COLUMNS": "120"}
-    result = subprocess.run(
-        ["make", "demo"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=480, check=False
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    env |= {"TANDEM_HOME": str(home), "PORT": str(port), "COLUMNS": "120"}
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            ["bash", "-c", command], cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def wait_for(text, log, process, seconds):
+    end = time.monotonic() + seconds
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.2)
+
+
+def named(pids, word):
+    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+
+
+def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):
+    """Train, publish, serve, recommend, click, recommend; then it serves until Ctrl-C, and nothing is left running."""
+    log, port = tmp_path / "log", free_port()
+    process = start("make demo", tmp_path / "home", log, port)
+    wait_for("Ctrl-C stops.", log, process, 480)
+    told = log.read_text()
     for piece in ("two_stage", "Live: g", "recommend again: what changed", "an unknown user", "Toy Story 2", "curl"):
-        assert piece in result.stdout
-    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert left.stdout == ""
+        assert piece in told
+    assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    below = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(60)
+    assert wait_until_gone(below) == set()
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("who", "number"),
+    [("shell", signal.SIGKILL), ("make", signal.SIGKILL), ("demo", signal.SIGKILL), ("demo", signal.SIGTERM)],
+)
+def test_the_demo_killed_while_it_trains_leaves_nothing(tmp_path, who, number):
+    """The shell that ran make, make itself or the demo, killed at the busiest moment."""
+    log = tmp_path / "log"
+    process = start("make demo; true", tmp_path / "home", log, free_port())
+    wait_for("towers before the labels", log, process, 120)
+    below = descendants(process.pid)
+    assert len(below) >= 4  # make, the demo, its store and the flow
+    victims = {"shell": [process.pid], "make": named(below, "make demo"), "demo": named(below, "flows.demo")}
+    os.kill(victims[who][0], number)
+    left = wait_until_gone(below, 30)
+    process.kill()
+    process.wait()
+    assert left == set()
+
+
+def test_the_demo_refuses_a_taken_port_before_it_trains(tmp_path):
+    """One sentence and a code that is not 0, at once and not after two minutes."""
+    log = tmp_path / "log"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert start("make demo", tmp_path / "home", log, port).wait(60) != 0
+    said = log.read_text()
+    assert f"127.0.0.1:{port} can't be bound" in said
+    assert "Traceback" not in said
+    assert "train on" not in said
