@@ -74,7 +74,7 @@ def run_all(options: argparse.Namespace) -> None:
 
         keep_traces_off_the_console()
         server.wait()
-        published = run(options.data, Environment.read(), small(), options.allow_shrink, first_step_ends_the_opening)
+        published = run(options.data, small(), options.allow_shrink, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         emit({"generation": published.manifest.id, "bytes": published.manifest.size, "evaluation": evaluation})

@@ -30,12 +30,12 @@ class Published:
 @flow(name="run", validate_parameters=False)
 def run(
     data: str,
-    environment: Environment,
     config: TrainingConfig,
     allow_shrink: bool,
     watch: Watch,
 ) -> Published:
     """Ingest, train, evaluate, publish, promote."""
+    environment = Environment.read()  # no parameter: Prefect keeps those, and a REDIS_URL may hold a password
     # The store first: one that is out of reach should not be found out after a minute of training.
     with open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")

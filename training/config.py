@@ -19,7 +19,8 @@ class TowerConfig:
     id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
     epochs: on MovieTweetings, two threads, the two stages' recall@10/ndcg@10 (one standard error .0048/.0029), for all
     and for cold users, and seconds a tower: 10 epochs .1942/.1058, .1652/.0845, 17 s; 6 epochs .1975/.1080,
-    .1695/.0874, 10 s; 4 epochs .1941/.1084, .1583/.0905, 6.5 s, which leaves cold users below recent popularity (.1625).
+    .1695/.0874, 10 s; 4 epochs .1941/.1084, .1583/.0905, 6.5 s, with cold users below recent
+    popularity's .1625.
     """
 
     dim: int = 64
@@ -38,8 +39,8 @@ class RankerConfig:
     """How the ranker trains. queries: labelled events drawn from the label window at most.
 
     minimum: examples below which no ranker is trained. On MovieTweetings recall@10, three draws each, was .14-.16
-    with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps of so few
-    made it worse.
+    with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps
+    made rankers of so few noisier, not better.
     """
 
     queries: int = 20_000

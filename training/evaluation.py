@@ -69,7 +69,7 @@ class Evaluation:
         table = Table(title=self._title(), caption=LEGEND + error, caption_justify="left")
         table.add_column("model", no_wrap=True)
         for head in _heads():
-            table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
+            table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
         for name, row in self.rows.items():
             table.add_row(name, *_cells(row, errors=False), style="bold" if name == SERVED else None)
         return table

@@ -316,15 +316,17 @@ def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
     assert empty.calls == 6
 
 
-def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path):
+def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch):
     """A run leaves a markdown and a table artifact that hold the metric table."""
     from prefect.artifacts import Artifact
 
     from flows.run import run
     from training.watch import unwatched
 
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
+    monkeypatch.delenv("REDIS_URL", raising=False)
     data = str(write(tmp_path / "data", ring(users=150)))
-    published = run(data, Environment(tmp_path / "tandem", None), quick(), False, unwatched)
+    published = run(data, quick(), False, unwatched)
     assert isinstance(published.manifest, Manifest)
     markdown = Artifact.get("metrics-ring")
     assert published.evaluation.to_markdown() in markdown.data
