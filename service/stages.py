@@ -135,7 +135,7 @@ class RankingScorer:
         self._call = call
 
     async def run(self, queries: list[Query]) -> None:
-        """Set the scores; precomputed and popular lists keep their order, since they carry no tower scores to rank by."""
+        """Set the scores; precomputed and popular lists carry no tower scores to rank by, and keep their order."""
         queries = [query for query in queries if Degraded.RETRIEVAL not in query.degraded and len(query.items)]
         if not queries:
             return
