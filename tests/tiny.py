@@ -18,7 +18,7 @@ from training.recipe import train
 USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")
 CONFIG = TrainingConfig(
     tower=TowerConfig(dim=32, hidden=64, epochs=12, negatives=64),
-    ranker=RankerConfig(queries=2000, epochs=12),
+    ranker=RankerConfig(queries=2000, minimum=100, epochs=12),
     threads=1,
 )
 
