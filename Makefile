@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test lint load redis-server build clean
+.PHONY: help demo serve run status test lint load build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

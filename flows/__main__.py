@@ -59,13 +59,14 @@ def parser() -> argparse.ArgumentParser:
 
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
-    from training.dataset import Mapping
+    from training.mapping import Mapping
 
     Mapping.read(options.data)  # a mistyped path is told at once
     server = PrefectServer(make_prefect_home())
     server.start()
     with watching() as watch, ExitStack() as opening:
         opening.enter_context(watch("starting Prefect"))
+        from flows.ingest import file_name
         from flows.run import run  # the server starts meanwhile: both take seconds
 
         def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
@@ -77,12 +78,19 @@ def run_all(options: argparse.Namespace) -> None:
         published = run(options.data, small(), options.allow_shrink, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
-        emit({"generation": published.manifest.id, "bytes": published.manifest.size, "evaluation": evaluation})
+        manifest = published.manifest
+        bad_rows = manifest.data["bad_rows"]
+        emit({"generation": manifest.id, "bytes": manifest.size, "bad_rows": bad_rows, "evaluation": evaluation})
         return
     console = Console()
     console.print(published.evaluation.to_table())
     for warning in published.evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
+    if bad_rows := published.manifest.data["bad_rows"]:
+        place = Environment.read().home / "quarantine" / file_name(published.manifest.data["name"])
+        console.print(
+            f"Set aside: {bad_rows:,} bad rows, with their reasons in {place}", highlight=False, soft_wrap=True
+        )
     console.print(f"Live: [bold]{published.manifest.id}[/bold]", highlight=False)
 
 

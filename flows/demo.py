@@ -112,7 +112,7 @@ class Child:
 
 
 def _wait_until_ready(url: str, service: subprocess.Popen[bytes]) -> httpx.Client:
-    client = httpx.Client(base_url=url, timeout=10)
+    client = httpx.Client(base_url=url, timeout=10, trust_env=False)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if service.poll() is not None:

@@ -12,7 +12,8 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError
-from training.dataset import Dataset, Mapping, read
+from training.dataset import Dataset, read
+from training.mapping import Mapping
 from training.watch import Watch
 
 SHRANK = 0.5

@@ -39,6 +39,8 @@ class PrefectServer:
             return
         port = _free_port()
         os.environ[API_URL] = f"http://127.0.0.1:{port}/api"
+        for name in ("no_proxy", "NO_PROXY"):  # a proxy does not know our own server
+            os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
         self._process = self._start(port)
         # Last registered runs first: what Prefect still sends when it ends finds the server up.
         atexit.register(self.stop)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.ingest import file_name
 from recsys.generation import GenerationFolder
 from training import recipe
 from training.config import TrainingConfig
@@ -52,7 +52,7 @@ def build(
 
 def leave_artifacts(name: str, evaluation: Evaluation) -> None:
     """Leave the metric table in Prefect, for people and as rows."""
-    key = file_name(name).replace("_", "-")  # Prefect allows lower-case letters, digits and dashes
+    key = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "dataset"  # all that Prefect allows in one
     notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
     create_markdown_artifact(evaluation.to_markdown() + notes, key=f"metrics-{key}", description=f"Metrics of {name}")
     rows = [{"model": model, **row} for model, row in evaluation.rows.items()]

@@ -41,24 +41,24 @@ class Visitor(FastHttpUser):
         if random.random() < COLD_SHARE:
             user = f"visitor-{random.getrandbits(32)}"
         with self.client.post("/recommend", json={"user_id": user, "k": 10}, catch_response=True) as answer:
-            slate = _items(answer)
-            wrong = answer.status_code != 200 or len({item["item_id"] for item in slate}) != 10
-            if wrong:
-                answer.failure(f"{answer.status_code}, {len(slate)} items")
-            else:
+            items, degraded = _read(answer)
+            whole = answer.status_code == 200 and len(set(items)) == 10
+            if whole:
                 answer.success()
-            tally.add(answer.request_meta["response_time"], not wrong, bool(_degraded(answer)))
-        if slate and random.random() < CLICK_SHARE:
-            clicked = random.choice(slate)["item_id"]
-            self.client.post("/events", json={"events": [{"user_id": user, "item_id": clicked}]})
+            else:
+                answer.failure(f"{answer.status_code}, {len(items)} items")
+            tally.add(answer.request_meta["response_time"], whole, degraded)
+        if items and random.random() < CLICK_SHARE:
+            self.client.post("/events", json={"events": [{"user_id": user, "item_id": random.choice(items)}]})
 
 
-def _items(answer: Any) -> list[dict[str, Any]]:
-    return answer.json().get("items", []) if answer.status_code == 200 else []
-
-
-def _degraded(answer: Any) -> list[str]:
-    return answer.json().get("degraded", []) if answer.status_code == 200 else []
+def _read(answer: Any) -> tuple[list[int | str], bool]:
+    """The items of a slate and whether it is degraded; no items where the body is none."""
+    try:
+        body = answer.json()
+        return [item["item_id"] for item in body["items"]], bool(body["degraded"])
+    except (ValueError, KeyError, TypeError):
+        return [], False
 
 
 @events.test_start.add_listener

@@ -28,11 +28,23 @@ class GenerationCache:
         """The generation, verified; GenerationError if it is missing or not what its manifest says."""
         folder = GenerationFolder(self._folder / generation)
         with self._locked():
-            if not (folder.path / MANIFEST).is_file():
+            for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
+                shutil.rmtree(left, ignore_errors=True)
+            if not self._is_whole(folder):
+                shutil.rmtree(folder.path, ignore_errors=True)
                 self._download(generation, folder.path)
                 self._forget_old(generation)
-        folder.verify()
         return folder
+
+    def _is_whole(self, folder: GenerationFolder) -> bool:
+        """Whether it is here and undamaged."""
+        if not (folder.path / MANIFEST).is_file():
+            return False
+        try:
+            folder.verify()
+        except GenerationError:
+            return False
+        return True
 
     def _download(self, generation: str, target: Path) -> None:
         text = self._store.read_manifest(generation)

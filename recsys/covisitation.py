@@ -10,7 +10,7 @@ from recsys.tables import ItemTables
 from recsys.types import F32, I32, I64, PAD
 
 RECENT = 20
-"""History items that vote. At the decay of .9 a vote from further back weighs under .12 of the newest."""
+"""History items that vote. At the decay of .9 a vote from further back weighs under .13 of the newest."""
 
 DECAY = 0.9
 """Weight of a history item's vote for each step back."""

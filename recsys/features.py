@@ -1,7 +1,7 @@
 """The ranker's features of user x item x context. One function, two callers: training and serving.
 
 Knows no torch and no store. Every value of a query's row depends on that query alone, so a batch of any size gives
-the same bits (tests/skew).
+the same bits (tests/unit/test_retriever.py).
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ def _affinity(tables: ItemTables, history: np.ndarray, rows: np.ndarray) -> F32:
     counts = np.bincount(keys, minlength=batch * vocabulary).reshape(batch, vocabulary)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     content = tables.content[rows]
-    covered = np.take_along_axis(share, content.reshape(batch, -1), axis=1).reshape(content.shape)
+    flat = content.reshape(batch, rows.shape[1] * content.shape[2])
+    covered = np.take_along_axis(share, flat, axis=1).reshape(content.shape)
     affinity: F32 = (covered.sum(axis=2) / np.maximum((content != NO_TOKEN).sum(axis=2), 1)).astype(np.float32)
     return affinity

@@ -50,9 +50,11 @@ class UserRecord:
 
     @classmethod
     def unpack(cls, blob: bytes | None) -> UserRecord:
-        """Inverse of `pack`; None is an unknown user."""
+        """Inverse of `pack`; None is an unknown user, ValueError a record that is none."""
         if blob is None:
             return cls.empty()
+        if len(blob) < _HEAD.size:
+            raise ValueError("the record is cut short")
         history, seen, candidates = _HEAD.unpack_from(blob)
         at = _HEAD.size
         times = np.frombuffer(blob, np.float64, history, at)

@@ -59,7 +59,7 @@ def recommender(environment: Environment, settings: Settings, retrieve: Call, ra
     """The gateway's recommender over two calls, wherever they lead."""
     users = RedisUserStore(_url(environment))
     return Recommender(
-        Pipeline(users, retrieve, rank, settings.deadline_ms / 1000),
+        Pipeline(users, retrieve, rank),
         users,
         RedisGenerationStore(_url(environment)),
         GenerationHolder(_cache(environment), ServedGeneration.load),

@@ -53,8 +53,9 @@ class Gateway:
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """Let go."""
+        """Let go of the store."""
         self._following.cancel()
+        await self._recommender.close()
 
     async def __is_ready__(self) -> bool:
         return self._recommender.ready

@@ -1,13 +1,15 @@
-"""The generations a process holds. A query names its generation; a process that lacks it loads it then."""
+"""The generations a process holds. A query names its generation; a process that lacks it loads it beside the others."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from recsys.cache import GenerationCache
+from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
 
 T = TypeVar("T")
@@ -17,24 +19,50 @@ HELD = 2
 
 
 class GenerationHolder(Generic[T]):
-    """Loaded generations by id, the least used let go first."""
+    """Loaded generations by id, the least used let go first; loading one never holds up the others."""
 
     def __init__(self, cache: GenerationCache, load: Callable[[GenerationFolder], T]) -> None:
         self._cache = cache
         self._load = load
         self._held: OrderedDict[str, T] = OrderedDict()
+        self._loading: dict[str, Future[T]] = {}
         self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, "load")
 
     def get(self, generation: str) -> T:
+        """The loaded generation, at once; where it is not held, GenerationError, and it is loaded meanwhile."""
+        with self._lock:
+            if generation in self._held:
+                self._held.move_to_end(generation)
+                return self._held[generation]
+            started = generation in self._loading
+        loading = self._start(generation)
+        if started and loading.done():
+            return self.wait(generation)
+        raise GenerationError(f"Generation {generation} is being loaded.")
+
+    def wait(self, generation: str) -> T:
         """The loaded generation; GenerationError or StoreUnavailable where it can't be had."""
         with self._lock:
-            if generation not in self._held:
-                self._held[generation] = self._load(self._cache.fetch(generation))
-            self._held.move_to_end(generation)
+            if generation in self._held:
+                return self._held[generation]
+        loading = self._start(generation)
+        try:
+            return loading.result()
+        finally:
+            # What failed is tried anew by the next who asks.
+            self._loading.pop(generation, None)
+
+    def _start(self, generation: str) -> Future[T]:
+        with self._lock:
+            if generation not in self._loading:
+                self._loading[generation] = self._pool.submit(self._fetch, generation)
+            return self._loading[generation]
+
+    def _fetch(self, generation: str) -> T:
+        loaded = self._load(self._cache.fetch(generation))
+        with self._lock:
+            self._held[generation] = loaded
             while len(self._held) > HELD:
                 self._held.popitem(last=False)
-            return self._held[generation]
-
-    def held(self) -> list[str]:
-        """Ids of what is held."""
-        return list(self._held)
+        return loaded

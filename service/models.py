@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recsys.errors import TandemError
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.types import I64
@@ -60,6 +61,10 @@ def _answer_each(asked: np.ndarray, answered: np.ndarray, answer: Callable[[str,
     for generation, at in wire.by_generation(asked):
         try:
             answer(generation, at)
+        except TandemError as error:
+            # The generation itself can't be had, or not yet: that is nobody's row.
+            logger.warning("%d queries of generation %s failed: %s", len(at), generation, error)
+            answered["failed"][at] = 1
         except Exception:
             logger.exception("%d queries of generation %s failed together; trying each alone.", len(at), generation)
             for row in at:

@@ -28,37 +28,41 @@ logger = logging.getLogger("tandem")
 class Pipeline:
     """Takes a batch of queries through every stage. Stages that fail or are late are replaced, never awaited twice."""
 
-    def __init__(self, store: UserStore, retrieve: Call, rank: Call, deadline: float) -> None:
-        """retrieve, rank: calls over wire rows. deadline: seconds a batch has for all its stages."""
+    def __init__(self, store: UserStore, retrieve: Call, rank: Call) -> None:
+        """retrieve, rank: calls over wire rows."""
         self._hydrate = UserHydrator(store)
         self._retrieve = RetrievalSource(retrieve)
         self._filters = (SeenItemsFilter(), ExcludedItemsFilter(), UnavailableItemsFilter())
         self._rank = RankingScorer(rank)
         self._select = SlateSelector(self._filters)
-        self._deadline = deadline
 
     async def run(self, queries: list[Query]) -> None:
-        """hydrate → sources → filter → score → select, for queries that wait together."""
+        """hydrate → sources → score → filter → select, for queries that wait together.
+
+        Filters come after the scorer: the ranker's features know a candidate's place among the others, and training
+        scored whole lists.
+        """
         metrics.batch_queries.observe(len(queries))
-        due = time.monotonic() + self._deadline
-        await self._stage(self._hydrate, queries, due)
+        await self._stage(self._hydrate, queries)
         for query in queries:
             query.history = assemble(query)
-        await self._stage(self._retrieve, queries, due)
+        await self._stage(self._retrieve, queries)
+        await self._stage(self._rank, queries)
         for query in queries:
             self._filter(query)
-        await self._stage(self._rank, queries, due)
-        for query in queries:
             self._select.select(query)
 
-    async def _stage(self, stage: Stage, queries: list[Query], due: float) -> None:
-        """Run one stage within the time that is left; where it can't, take the next rung and say so in `degraded`."""
+    async def _stage(self, stage: Stage, queries: list[Query]) -> None:
+        """Run one stage within its share of the time left; where it can't, take the next rung and say so."""
         start = time.monotonic()
+        left = min(query.due for query in queries) - start
         try:
-            async with asyncio.timeout(max(due - start, 0)):
+            if left <= 0:  # a stage that never waits would not notice
+                raise TimeoutError
+            async with asyncio.timeout(left * stage.share):
                 await stage.run(queries)
         except Exception as error:
-            logger.warning("Stage %s was left out: %s", stage.name, error or type(error).__name__)
+            logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
             stage.fall_back(queries)
             for query in queries:
                 query.degraded.append(stage.degraded)

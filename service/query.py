@@ -74,13 +74,15 @@ class ServedGeneration:
 class Query:
     """One request and what the stages found for it.
 
-    history: item rows, times and event types, oldest first. items, tower, covisit, scores, sources: the candidates,
-    aligned. removed: how many each filter took, by its reason.
+    due: when the answer must be there, by the monotonic clock. history: item rows, times and event types, oldest
+    first. items, tower, covisit, scores, sources: the candidates, aligned. removed: how many each filter took, by its
+    reason.
     """
 
     generation: ServedGeneration
     user_id: Id
     k: int
+    due: float
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,12 @@ logger = logging.getLogger("tandem")
 WARM_UP_ROUNDS = 12
 """Batches sent through the whole path before a generation is in force: BentoML's dispatcher trains its batching on
 the first eleven, and answers stray 503s while it does."""
+
+WARM_UP_SECONDS = 60
+"""How long retrieval and ranking have to load a generation before it is refused, for now."""
+
+PATIENCE = 60
+"""Seconds between two tries of a generation that was refused."""
 
 
 class Recommender:
@@ -47,6 +54,8 @@ class Recommender:
         self._live: ServedGeneration | None = None
         self._store_fault: str | None = None
         self._refused: str | None = None
+        self._refused_id: str | None = None
+        self._try_again = 0.0
 
     @property
     def ready(self) -> bool:
@@ -69,6 +78,7 @@ class Recommender:
             self.live,
             request.user_id,
             request.k,
+            self._due(),
             [_event(request.user_id, told, now) for told in request.session],
             list(request.exclude),
         )
@@ -98,18 +108,26 @@ class Recommender:
             metrics=manifest.metrics if manifest else {},
         )
 
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._users.close()
+
     async def follow(self) -> None:
         """Adopt whatever is live, for ever."""
         while True:
+            alias = None
             try:
                 alias = await asyncio.to_thread(self._generations.alias, LIVE)
                 self._store_fault = None
-                if alias is not None and (self._live is None or self._live.id != alias):
+                if self._live is not None and self._live.id == alias:
+                    self._refused = None
+                elif alias is not None and not (alias == self._refused_id and time.monotonic() < self._try_again):
                     await self._adopt(alias)
             except StoreError as error:
                 self._store_fault = str(error)
             except TandemError as error:
                 self._refused = f"A generation was refused: {error}"
+                self._refused_id, self._try_again = alias, time.monotonic() + PATIENCE
                 logger.error(self._refused)
             except Exception:
                 logger.exception("Adoption failed; trying again.")
@@ -117,7 +135,7 @@ class Recommender:
 
     async def _adopt(self, generation: str) -> None:
         """Load a generation, warm the whole path with it, and only then put it in force."""
-        served = await asyncio.to_thread(self._holder.get, generation)
+        served = await asyncio.to_thread(self._holder.wait, generation)
         await self._warm_up(served)
         # What was loaded lives long: taking it out of the collector's sight ends its long pauses.
         gc.collect()
@@ -127,19 +145,30 @@ class Recommender:
         logger.info("Generation %s is in force.", generation)
 
     async def _warm_up(self, served: ServedGeneration) -> None:
+        """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""
+        clean, end = 0, time.monotonic() + WARM_UP_SECONDS
+        while clean < WARM_UP_ROUNDS:
+            left_out = await self._warm_batch(served, min(2 ** (clean % 6), self._settings.max_batch))
+            if left_out and time.monotonic() > end:
+                raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
+            clean = 0 if left_out else clean + 1
+            await asyncio.sleep(0.2 if left_out else 0)
+
+    async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
+        """What a batch of real-shaped queries had to leave out."""
         popular = served.popular
-        for round_ in range(WARM_UP_ROUNDS):
-            size = min(2 ** (round_ % 6), self._settings.max_batch)
-            queries = [_warm_query(served, popular[(round_ + i) % max(len(popular), 1) :][:8]) for i in range(size)]
-            await self._pipeline.run(queries)
-            left_out = {stage for query in queries for stage in query.degraded}
-            if round_ == WARM_UP_ROUNDS - 1 and left_out:
-                raise GenerationError(f"warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}")
+        starts = [place % max(len(popular), 1) for place in range(size)]
+        queries = [_warm_query(served, popular[start:][:8], self._due()) for start in starts]
+        await self._pipeline.run(queries)
+        return {str(stage) for query in queries for stage in query.degraded}
+
+    def _due(self) -> float:
+        return time.monotonic() + self._settings.deadline_ms / 1000
 
 
-def _warm_query(served: ServedGeneration, items: np.ndarray) -> Query:
+def _warm_query(served: ServedGeneration, items: np.ndarray, due: float) -> Query:
     session = [Event("", served.item_id(int(row)), float(i)) for i, row in enumerate(items)]
-    return Query(served, "", 10, session)
+    return Query(served, "", 10, due, session)
 
 
 def _event(user_id: int | str, told: schema.Event | schema.SessionEvent, now: float) -> Event:
@@ -153,7 +182,7 @@ def _response(query: Query) -> schema.RecommendResponse:
             item_id=generation.item_id(row),
             title=generation.tables.titles[row],
             score=round(score, 4),
-            tower_score=round(tower, 4),
+            tower_score=None if math.isnan(tower) else round(tower, 4),
             sources=Source(source).names(),
         )
         for row, score, tower, source in zip(

@@ -57,7 +57,9 @@ class ScoredItem(BaseModel):
     item_id: int | str
     title: str
     score: float = Field(description="What ordered the slate; comparable within one answer only.")
-    tower_score: float = Field(description="Inner product of the user's and the item's embedding.")
+    tower_score: float | None = Field(
+        description="Inner product of the user's and the item's embedding; null where retrieval did not speak."
+    )
     sources: list[str] = Field(description="Who proposed the item: tower, covisit, popular, precomputed.")
 
 

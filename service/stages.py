@@ -24,6 +24,7 @@ class Stage(Protocol):
 
     name: str
     degraded: Degraded
+    share: float  # of the time left that it may take: a stage that hangs must not cost the ones after it
 
     async def run(self, queries: list[Query]) -> None:
         """Enrich the queries; any exception means it did nothing."""
@@ -35,7 +36,7 @@ class Stage(Protocol):
 class UserHydrator:
     """Reads record and events of every user, in one round trip."""
 
-    name, degraded = "hydrate", Degraded.STORE
+    name, degraded, share = "hydrate", Degraded.STORE, 0.4
 
     def __init__(self, store: UserStore) -> None:
         self._store = store
@@ -48,8 +49,11 @@ class UserHydrator:
                 generation.id, generation.manifest.user_buckets, [query.user_id for query in pinned]
             )
             for query, state in zip(pinned, states, strict=True):
-                query.record = UserRecord.unpack(state.record)
                 query.events = state.events
+                try:
+                    query.record = UserRecord.unpack(state.record)
+                except ValueError:
+                    query.degraded.append(self.degraded)
 
     def fall_back(self, queries: list[Query]) -> None:
         """Everyone is unknown but for the session in the request."""
@@ -58,7 +62,7 @@ class UserHydrator:
 class RetrievalSource:
     """Candidates from towers, co-visitation and popularity: one call for the batch."""
 
-    name, degraded = "retrieve", Degraded.RETRIEVAL
+    name, degraded, share = "retrieve", Degraded.RETRIEVAL, 0.6
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -129,7 +133,7 @@ class UnavailableItemsFilter:
 class RankingScorer:
     """The ranker's score for every candidate: one call for the batch."""
 
-    name, degraded = "rank", Degraded.RANKING
+    name, degraded, share = "rank", Degraded.RANKING, 1.0
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -171,7 +175,16 @@ class SlateSelector:
             self._top_up(query, missing)
 
     def _top_up(self, query: Query, missing: int) -> None:
-        more = Query(query.generation, query.user_id, query.k, query.session, query.exclude, query.record, query.events)
+        more = Query(
+            query.generation,
+            query.user_id,
+            query.k,
+            query.due,
+            query.session,
+            query.exclude,
+            query.record,
+            query.events,
+        )
         _in_order(more, query.generation.popular, Source.POPULAR)
         for rule in self._filters:
             more.keep(rule.kept(more))
@@ -194,5 +207,6 @@ def _precomputed(query: Query) -> None:
 
 
 def _in_order(query: Query, items: np.ndarray, source: Source) -> None:
-    falling = -np.arange(len(items), dtype=np.float32)
-    query.set_candidates(items, falling, np.zeros(len(items), np.float32), np.full(len(items), source, np.uint8))
+    unknown, none = np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.float32)
+    query.set_candidates(items, unknown, none, np.full(len(items), source, np.uint8))
+    query.scores = -np.arange(len(items), dtype=np.float32)

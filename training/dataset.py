@@ -6,77 +6,24 @@ table that is empty, mostly bad or lacks a column stops with a sentence that nam
 
 from __future__ import annotations
 
-import tomllib
+import re
+import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
 from recsys.errors import DatasetError
+from training.mapping import Mapping
 
 MOSTLY_BAD = 0.5
 """Share of bad rows past which a table is refused: the mapping is wrong then, not the rows."""
 
+DAY = 86_400
 DEFAULT_EVENT = "interaction"
-MAPPING = "dataset.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A `dataset.toml`: where the tables are and which of their columns mean what."""
-
-    path: Path
-    name: str
-    folder: Path
-    interactions: dict[str, str]
-    items: dict[str, Any]
-    users: dict[str, Any]
-    exclude_seen: bool
-
-    @classmethod
-    def read(cls, data: str | Path) -> Mapping:
-        """Read the mapping at `data`: a folder that holds dataset.toml, or such a file that names the folder."""
-        path = Path(data)
-        if path.is_dir():
-            path = path / MAPPING
-        if not path.is_file():
-            raise DatasetError(
-                f"{path} does not exist. --data takes a folder with a {MAPPING}, or such a file that names the folder "
-                '(folder = "..."). docs/data.md shows one of five lines.'
-            )
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} is not valid TOML: {error}.") from error
-        unknown = set(raw) - {"name", "folder", "interactions", "items", "users", "settings"}
-        if unknown:
-            raise DatasetError(
-                f"{path} has an unknown entry '{sorted(unknown)[0]}'; docs/data.md lists what it may hold."
-            )
-        folder = (path.parent / raw.get("folder", ".")).resolve()
-        if not folder.is_dir():
-            raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
-        return cls(
-            path=path,
-            name=raw.get("name", folder.name),
-            folder=folder,
-            interactions=_section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"}),
-            items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
-            users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
-            exclude_seen=bool(raw.get("settings", {}).get("exclude_seen", True)),
-        )
-
-
-def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:
-    section = raw.get(name)
-    if not isinstance(section, dict):
-        raise DatasetError(f"{path} lacks its [{name}] section: it names the file and the columns.")
-    missing = sorted(required - set(section))
-    if missing:
-        raise DatasetError(f'{path} lacks {missing[0]} in [{name}]; add a line such as {missing[0]} = "{missing[0]}".')
-    return section
 
 
 @dataclass(frozen=True)
@@ -94,6 +41,7 @@ class Dataset:
     users: pd.DataFrame
     exclude_seen: bool
     content_columns: tuple[str, ...] = ()
+    numeric_columns: tuple[str, ...] = ()
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -107,9 +55,9 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     mapping = Mapping.read(data)
     ward = Quarantine(quarantine)
     interactions = _read_interactions(mapping, ward)
-    items, content = _read_items(mapping, ward)
+    items, content, numeric = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
-    return Dataset(mapping.name, interactions, items, users, mapping.exclude_seen, content, ward.counts)
+    return Dataset(mapping.name, interactions, items, users, mapping.exclude_seen, content, numeric, ward.counts)
 
 
 class Quarantine:
@@ -130,10 +78,8 @@ class Quarantine:
             reason=[f"{c}: {k}" for c, k in zip(cases["column"], cases["check"], strict=True)]
         )
         counts = bad["reason"].value_counts()
-        self.counts[table] = {str(reason): int(n) for reason, n in counts.items()}
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            bad.to_csv(self._folder / f"{table}.csv", index_label="row")
+        self._count(table, {str(reason): int(n) for reason, n in counts.items()})
+        self._write(table, bad)
         if len(bad) > MOSTLY_BAD * len(frame):
             raise DatasetError(
                 f"{len(bad):,} of {len(frame):,} rows of {source} are bad, most for '{counts.index[0]}'. "
@@ -142,8 +88,22 @@ class Quarantine:
         kept: pd.DataFrame = frame.drop(index=bad.index)
         return kept
 
+    def skip(self, table: str, lines: list[int]) -> None:
+        """Note lines of a file that are no rows at all."""
+        if lines:
+            self._count(table, {"too many fields": len(lines)})
+            self._write(f"{table}-lines", pd.DataFrame({"line": lines, "reason": "too many fields"}))
 
-def _read_table(mapping: Mapping, section: str, columns: dict[str, str]) -> pd.DataFrame:
+    def _count(self, table: str, reasons: dict[str, int]) -> None:
+        self.counts.setdefault(table, {}).update(reasons)
+
+    def _write(self, name: str, rows: pd.DataFrame) -> None:
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            rows.to_csv(self._folder / f"{name}.csv", index_label="row")
+
+
+def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Quarantine) -> pd.DataFrame:
     """The file of a section with Tandem's column names; `columns` maps Tandem's name to the file's."""
     spec = getattr(mapping, section)
     path = mapping.folder / spec["file"]
@@ -151,10 +111,9 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str]) -> pd.D
         raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.")
     try:
         if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
+            frame = pd.read_parquet(path).reset_index(drop=True)
         else:
-            ids = {columns[c]: "str" for c in ("user_id", "item_id") if c in columns}
-            frame = pd.read_csv(path, dtype=ids, keep_default_na=True, on_bad_lines="warn", low_memory=False)
+            frame = _read_csv(path, [columns[c] for c in ("user_id", "item_id") if c in columns], section, ward)
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
@@ -170,20 +129,42 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str]) -> pd.D
     return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
 
 
+def _read_csv(path: Path, ids: list[str], section: str, ward: Quarantine) -> pd.DataFrame:
+    """A CSV whose ids are text; lines with too many fields are set aside."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", pd.errors.ParserWarning)
+        # Only an empty field is missing: NA and null are names somewhere.
+        frame = pd.read_csv(
+            path,
+            dtype=dict.fromkeys(ids, "str"),
+            keep_default_na=False,
+            na_values={column: [""] for column in ids},
+            on_bad_lines="warn",
+            low_memory=False,
+        )
+    ward.skip(section, [int(n) for word in told for n in re.findall(r"Skipping line (\d+)", str(word.message))])
+    return frame
+
+
 def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     optional = [c for c in ("event_type", "value") if c in mapping.interactions]
     columns = {c: mapping.interactions[c] for c in ("user_id", "item_id", "timestamp", *optional)}
-    frame = _read_table(mapping, "interactions", columns)[list(columns)]
+    frame = _read_table(mapping, "interactions", columns, ward)[list(columns)]
     frame["timestamp"] = _seconds(frame["timestamp"])
     if "event_type" in frame:
-        frame["event_type"] = frame["event_type"].fillna(DEFAULT_EVENT).astype("str")
+        frame["event_type"] = frame["event_type"].replace("", None).fillna(DEFAULT_EVENT).astype("str")
     else:
         frame["event_type"] = DEFAULT_EVENT
     schema = pa.DataFrameSchema(
         {
             "user_id": pa.Column(checks=_filled(), nullable=False),
             "item_id": pa.Column(checks=_filled(), nullable=False),
-            "timestamp": pa.Column(float, pa.Check.ge(0, error="not a time"), nullable=False),
+            # One time in the far future would move the log's end, and with it every window, to itself.
+            "timestamp": pa.Column(
+                float,
+                pa.Check(lambda t: np.isfinite(t) & (t >= 0) & (t < time.time() + DAY), error="no time, or to come"),
+                nullable=False,
+            ),
         }
     )
     good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]))
@@ -191,51 +172,56 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     return good.sort_values("timestamp", kind="stable", ignore_index=True)
 
 
-def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     if not mapping.items:
-        return pd.DataFrame({"item_id": pd.Series(dtype="str")}), ()
+        return pd.DataFrame({"item_id": pd.Series(dtype="str")}), (), ()
     spec = mapping.items
     columns = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
     extra = [*spec.get("categorical", []), *spec.get("numeric", [])]
-    frame = _read_table(mapping, "items", columns | {c: c for c in extra})
-    schema = pa.DataFrameSchema(
-        {
-            "item_id": pa.Column(
-                checks=[_filled(), pa.Check(lambda s: ~s.duplicated(), error="seen before")], nullable=False
-            )
-        }
-    )
+    frame = _read_table(mapping, "items", columns | {c: c for c in extra}, ward)
+    schema = _described_once("item_id")
     good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"])).reset_index(drop=True)
     good = good.assign(item_id=_ids(good["item_id"]))
     if "categories" in good:
         separator = spec.get("separator", "|")
-        good["categories"] = [
-            [part for part in value.split(separator) if part] if isinstance(value, str) else []
-            for value in good["categories"]
-        ]
+        good["categories"] = [_parts(value, separator) for value in good["categories"]]
+    for column in spec.get("categorical", []):
+        names = [None if _missing(value) else str(value) for value in good[column]]
+        good[column] = pd.Series(names, good.index, dtype="object")  # a str column would turn None into NaN
     for column in spec.get("numeric", []):
         good[column] = pd.to_numeric(good[column], errors="coerce")
     if "available" in good:
         good["available"] = ~good["available"].astype("str").str.lower().isin({"false", "0", "no", "0.0"})
     content = tuple(c for c in ("categories", *extra) if c in good)
     kept = [c for c in ("item_id", "title", "available", *content) if c in good]
-    return good[kept], content
+    return good[kept], content, tuple(spec.get("numeric", []))
 
 
 def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     if not mapping.users:
         return pd.DataFrame({"user_id": pd.Series(dtype="str")})
     extra = mapping.users.get("categorical", [])
-    frame = _read_table(mapping, "users", {"user_id": mapping.users["user_id"]} | {c: c for c in extra})
-    schema = pa.DataFrameSchema(
-        {
-            "user_id": pa.Column(
-                checks=[_filled(), pa.Check(lambda s: ~s.duplicated(), error="seen before")], nullable=False
-            )
-        }
-    )
+    frame = _read_table(mapping, "users", {"user_id": mapping.users["user_id"]} | {c: c for c in extra}, ward)
+    schema = _described_once("user_id")
     good = ward.sift("users", frame, schema, str(mapping.folder / mapping.users["file"])).reset_index(drop=True)
     return good.assign(user_id=_ids(good["user_id"]))[["user_id", *extra]]
+
+
+def _parts(value: object, separator: str) -> list[str]:
+    """The categories in one cell: a list as Parquet holds them, or text with separators."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [str(part) for part in value]
+    return [] if _missing(value) else [part for part in str(value).split(separator) if part]
+
+
+def _missing(value: object) -> bool:
+    return value is None or value == "" or value != value or value is pd.NA
+
+
+def _described_once(column: str) -> pa.DataFrameSchema:
+    """A table with one row for each id."""
+    once = pa.Check(lambda ids: ~ids.duplicated(), error="seen before")
+    return pa.DataFrameSchema({column: pa.Column(checks=[_filled(), once], nullable=False)})
 
 
 def _filled() -> pa.Check:
@@ -256,7 +242,8 @@ def _seconds(column: pd.Series) -> pd.Series:
 
 def _ids(column: pd.Series) -> pd.Series:
     """Ids as they came: integers where every one is a plain integer, strings otherwise."""
-    if pd.api.types.is_integer_dtype(column):
+    whole = pd.api.types.is_float_dtype(column) and bool((column % 1 == 0).all())  # integers that stood beside a null
+    if whole or pd.api.types.is_integer_dtype(column):
         return column.astype("int64")
     text = column.astype("str")
     if text.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all():

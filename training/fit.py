@@ -29,7 +29,12 @@ def fit_towers(log: Log, config: TowerConfig, seed: int, progress: Progress = no
     crops = Crops(log, config)
     steps = max(1, config.epochs * crops.batches)
     optimizer = torch.optim.AdamW(towers.parameters(), config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        config.learning_rate,
+        max(steps, 11),
+        pct_start=0.1,  # divides by a tenth of them less one
+    )
     towers.train()
     done, mean = 0, 0.0
     for _ in range(config.epochs):

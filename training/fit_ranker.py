@@ -99,7 +99,12 @@ def _train(
 ) -> None:
     steps = max(1, config.epochs * -(-len(label) // config.batch))
     optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        config.learning_rate,
+        max(steps, 11),
+        pct_start=0.1,  # divides by a tenth of them less one
+    )
     net.train()
     done, mean = 0, 0.0
     for _ in range(config.epochs):

@@ -145,10 +145,9 @@ def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
 
 def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tuple[str, ...]) -> Catalogue:
     table = dataset.items
-    numeric = [c for c in dataset.content_columns if pd.api.types.is_numeric_dtype(table[c])]
     edges = {
         c: tuple(float(q) for q in np.unique(table[c].dropna().quantile(np.linspace(0, 1, NUMERIC_BUCKETS + 1)[1:-1])))
-        for c in numeric
+        for c in dataset.numeric_columns
     }
     columns = list(dataset.content_columns)
     rows: list[dict[str, Any]] = [

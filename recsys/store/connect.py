@@ -7,7 +7,7 @@ from types import TracebackType
 from recsys.environment import Environment
 from recsys.errors import StoreUnavailable
 from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from recsys.store.redis import RedisGenerationStore
 
 
 class OpenStore:
@@ -16,14 +16,12 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.url = url
         self._embedded = embedded
+        self._lent: list[RedisGenerationStore] = []
 
     def generations(self) -> RedisGenerationStore:
-        """The generations in it."""
-        return RedisGenerationStore(self.url)
-
-    def users(self) -> RedisUserStore:
-        """The users in it."""
-        return RedisUserStore(self.url)
+        """The generations in it, until this is closed."""
+        self._lent.append(RedisGenerationStore(self.url))
+        return self._lent[-1]
 
     def keep(self) -> None:
         """Start the embedded store again if it is gone; call it every second or so while others use `url`."""
@@ -31,7 +29,9 @@ class OpenStore:
             self._embedded.keep()
 
     def close(self) -> None:
-        """End the embedded store if it was started here."""
+        """Close what was handed out; end the embedded store if it was started here."""
+        for store in self._lent:
+            store.close()
         if self._embedded is not None:
             self._embedded.stop()
 

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from tests.deployment import ROOT, Deployment
 
@@ -40,6 +42,13 @@ def test_the_bento_holds_serving_and_nothing_else(bento):
     expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
     assert code == expected
     assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "page.html"}
+
+
+def test_the_bento_asks_for_what_the_project_asks_for():
+    """Two lists of one truth: every package of the bento, with the same range."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["python"]["packages"]
+    assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
 
 
 def test_the_bento_serves_from_an_empty_folder_against_a_redis(bento, published, embedded_url, tmp_path):

@@ -1,5 +1,7 @@
 """The data contract: what a dataset may look like, and what is said where it can't be used."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -146,3 +148,110 @@ def test_item_ids_meet_across_tables(shop):
     assert log.catalogue.ids.tolist() == ["7", "x", "8", "9"]
     assert log.catalogue.titles[log.items[0]] == "Seven"
     assert log.items.tolist() == [0, 2, 3]
+
+
+def test_a_time_to_come_or_without_end_is_set_aside(shop):
+    """One of them would move the log's end, and every popularity window with it."""
+    frame = rows().astype({"when": "object"})
+    frame.loc[3, "when"], frame.loc[5, "when"] = 1_700_000_000_000, "inf"
+    dataset = read(shop(frame))
+    assert dataset.quarantined == {"interactions": {"timestamp: no time, or to come": 2}}
+
+
+def test_a_line_with_too_many_fields_is_counted(shop, tmp_path):
+    """No row is dropped in silence."""
+    dataset = read(shop("who,what,when\n1,2,1700000000\n1,2,3,4,5\n1,4,1700000001\n"), tmp_path / "quarantine")
+    assert len(dataset.interactions) == 2
+    assert dataset.quarantined["interactions"] == {"too many fields": 1}
+    assert pd.read_csv(tmp_path / "quarantine" / "interactions-lines.csv")["line"].tolist() == [3]
+
+
+def test_ids_called_null_or_na_are_ids(shop):
+    """Only an empty field is missing."""
+    frame = rows().astype({"what": "object"})
+    frame.loc[3, "what"], frame.loc[4, "what"] = "NA", "null"
+    dataset = read(shop(frame))
+    assert {"NA", "null", "100"} <= set(dataset.interactions["item_id"])
+    assert dataset.bad_rows == 0
+
+
+def test_integer_ids_beside_a_missing_one_stay_integers(shop):
+    """Parquet makes such a column one of floats; 1 must not become "1.0"."""
+    frame = rows().astype({"who": "float64"})
+    frame.loc[3, "who"] = None
+    dataset = read(shop(frame, "log.parquet"))
+    assert dataset.interactions["user_id"].tolist()[:3] == [0, 1, 2]
+    assert dataset.interactions["user_id"].dtype == "int64"
+
+
+def test_a_parquet_file_of_joined_frames_is_read(shop):
+    """Its index repeats, and a bad row in it takes no good one along."""
+    frame = pd.concat([rows(10), rows(10)])
+    frame.iloc[3, 2] = -1
+    assert len(read(shop(frame, "log.parquet")).interactions) == 19
+
+
+ITEMS = """
+[items]
+file = "items.parquet"
+item_id = "what"
+categories = "kinds"
+categorical = ["brand"]
+numeric = ["price"]
+"""
+
+
+def test_item_columns_mean_what_the_mapping_says(shop, tmp_path):
+    """Integers in a categorical column are names, lists are lists, and what is missing is no value of its own."""
+    pd.DataFrame(
+        {
+            "what": [100, 101, 102],
+            "kinds": [["a", "b"], [], ["a"]],
+            "brand": [7, None, 9],
+            "price": [1.0, 2.0, None],
+        }
+    ).to_parquet(tmp_path / "items.parquet")
+    dataset = read(shop(rows(), more=ITEMS))
+    spec = encode(dataset).catalogue.spec
+    assert {"categories=a", "categories=b", "brand=7.0", "brand=9.0"} <= set(spec.tokens)
+    assert not any("nan" in token.lower() or "none" in token.lower() for token in spec.tokens)
+    assert list(spec.edges) == ["price"]
+
+
+def test_categories_that_are_integers_are_kept(shop, tmp_path):
+    """A shop's category numbers describe its items as well as names would."""
+    pd.DataFrame({"what": [100, 101], "kinds": [3, 4], "brand": [True, False], "price": [1, 2]}).to_parquet(
+        tmp_path / "items.parquet"
+    )
+    tokens = set(encode(read(shop(rows(), more=ITEMS))).catalogue.spec.tokens)
+    assert {"categories=3", "categories=4", "brand=True"} <= tokens
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ('[settings]\nexclude_seen = "false"\n', "exclude_seen"),
+        ("[settings]\nexclude_sen = false\n", "exclude_sen"),
+        ('[items]\nfile = "x"\nitem_id = "y"\ncatgories = "z"\n', "catgories"),
+        ("[setings]\n", "setings"),
+    ],
+)
+def test_a_misspelt_entry_is_named(shop, more, word):
+    """A mapping that says something else than its author meant must not train in silence."""
+    with pytest.raises(DatasetError, match=word):
+        read(shop(rows(), more=more))
+
+
+@pytest.mark.skipif(
+    not Path("data/ml-1m.toml").resolve().parents[2].joinpath("shared/data/ml-1m").is_dir(),
+    reason="MovieLens 1M is not beside this checkout",
+)
+def test_a_mapping_may_stand_apart_from_its_data():
+    """data/ml-1m.toml names a folder outside the repository, whose data may not be passed on."""
+    dataset = read("data/ml-1m.toml")
+    assert (len(dataset.interactions), dataset.interactions["user_id"].nunique(), dataset.bad_rows) == (
+        999_611,
+        6_040,
+        0,
+    )
+    assert len(dataset.items) == 3_883

@@ -68,6 +68,18 @@ def test_the_cache_fetches_once_and_refuses_what_changed_on_the_way(tiny_world, 
     assert [path.name for path in fresh.iterdir()] == [".lock"]
 
 
+def test_a_damaged_copy_on_this_host_is_fetched_again(tiny_world, tmp_path):
+    """And what a killed download left is cleared away."""
+    store = MemoryStore()
+    generation = tiny.publish(tiny_world[0], store)
+    cache = GenerationCache(tmp_path, store)
+    part = cache.fetch(generation).path / "embeddings.npy"
+    part.write_bytes(part.read_bytes()[:-100])
+    (tmp_path / f".{generation}-left").mkdir()
+    cache.fetch(generation).verify()
+    assert {path.name for path in tmp_path.iterdir()} == {generation, ".lock"}
+
+
 def test_an_unknown_generation_is_said_to_be_unknown(tmp_path):
     """A sentence that names it."""
     with pytest.raises(GenerationError, match="g-nowhere is not in the store"):

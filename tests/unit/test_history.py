@@ -15,7 +15,7 @@ def served(tiny_world):
 
 
 def query(served, *events, session=(), record=None):
-    return Query(served, "u", 10, list(session), events=list(events), record=record or UserRecord.empty())
+    return Query(served, "u", 10, 0.0, list(session), events=list(events), record=record or UserRecord.empty())
 
 
 def record(served, *items):

@@ -9,7 +9,7 @@ import pytest
 from recsys.errors import StoreUnavailable
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
-from recsys.store import MemoryStore
+from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service import wire
 from service.models import RankingModel, RetrievalModel
@@ -44,13 +44,13 @@ class World:
     async def rank(self, rows):
         return self.ranking.rank(rows)
 
-    def run(self, *queries, store=None, retrieve=None, rank=None, deadline=5.0):
-        pipeline = Pipeline(store or self.store, retrieve or self.retrieve, rank or self.rank, deadline)
+    def run(self, *queries, store=None, retrieve=None, rank=None):
+        pipeline = Pipeline(store or self.store, retrieve or self.retrieve, rank or self.rank)
         asyncio.run(pipeline.run(list(queries)))
         return queries[0]
 
-    def query(self, user=4, k=10, **more):
-        return Query(self.served, user, k, **more)
+    def query(self, user=4, k=10, deadline=5.0, **more):
+        return Query(self.served, user, k, time.monotonic() + deadline, **more)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +129,51 @@ def test_without_the_store_the_session_still_counts(world):
     assert sum(item.startswith("action") for item in ids(query)) >= 5
 
 
+def test_a_store_that_hangs_costs_only_the_history(world):
+    """Its share of the deadline runs out, and the later stages still have theirs."""
+
+    class Hanging(MemoryStore):
+        async def read_users(self, *_):
+            await asyncio.sleep(5)
+
+    session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
+    query = world.run(world.query(deadline=0.5, session=session), store=Hanging())
+    assert query.degraded == [Degraded.STORE]
+    assert sum(item.startswith("action") for item in ids(query)) >= 5
+
+
+def test_a_request_that_waited_its_deadline_away_gets_the_last_rung(world):
+    """Time in the queue is time too: it is answered at once, from what needs no call."""
+    start = time.monotonic()
+    query = world.run(world.query(deadline=-1.0))
+    assert time.monotonic() - start < 0.3
+    assert Degraded.RETRIEVAL in query.degraded
+    assert len(ids(query)) == 10
+
+
+def test_an_unreadable_record_is_one_user_s_misfortune(world):
+    """The others of the batch keep theirs."""
+
+    class Spoiled(MemoryStore):
+        async def read_users(self, generation, buckets, users):
+            states = await world.store.read_users(generation, buckets, users)
+            return [UserState(b"xx", states[0].events), *states[1:]]
+
+    spoiled, fine = world.query(user=4), world.query(user=4)
+    world.run(spoiled, fine, store=Spoiled())
+    assert spoiled.degraded == [Degraded.STORE]
+    assert fine.degraded == []
+    assert len(fine.record.items) > 0
+    assert len(ids(spoiled)) == 10
+
+
+def test_a_fallback_claims_no_tower_score(world):
+    """What nobody computed is not a number."""
+    query = world.run(world.query(user=4), retrieve=broken)
+    assert np.isnan(query.tower).all()
+    assert (np.diff(query.scores) < 0).all()
+
+
 def test_with_everything_away_there_is_still_an_answer(world):
     """All three stages fail at once."""
 
@@ -144,7 +189,7 @@ def test_with_everything_away_there_is_still_an_answer(world):
 def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
     """The answer does not wait for what is late."""
     start = time.monotonic()
-    query = world.run(world.query(), rank=slow, deadline=0.3)
+    query = world.run(world.query(deadline=0.3), rank=slow)
     assert time.monotonic() - start < 2
     assert query.degraded == [Degraded.RANKING]
     assert len(ids(query)) == 10

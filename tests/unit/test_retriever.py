@@ -83,6 +83,8 @@ def test_features_of_a_query_do_not_depend_on_its_neighbours(scene):
     for row in range(0, len(histories), 7):
         one = slice(row, row + 1)
         assert np.array_equal(together[one], features.build(tables, histories.take(one), candidates.take(one)))
+    nobody = slice(0, 0)
+    assert features.build(tables, histories.take(nobody), candidates.take(nobody)).shape[0] == 0
     assert together.shape[-1] == len(features.FEATURES)
     assert np.isfinite(together).all()
 

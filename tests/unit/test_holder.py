@@ -1,0 +1,68 @@
+"""Loading a generation beside another."""
+
+import threading
+import time
+
+import pytest
+
+from recsys.errors import GenerationError
+from service.holder import HELD, GenerationHolder
+
+
+class Cache:
+    """Hands out the id itself."""
+
+    def fetch(self, generation):
+        return generation
+
+
+def test_what_is_held_answers_while_another_loads():
+    """A slow load never holds up queries of the generation in force."""
+    gate = threading.Event()
+
+    def load(generation):
+        if generation == "new":
+            gate.wait(5)
+        return generation.upper()
+
+    holder = GenerationHolder(Cache(), load)
+    assert holder.wait("old") == "OLD"
+    with pytest.raises(GenerationError, match="being loaded"):
+        holder.get("new")
+    start = time.monotonic()
+    assert holder.get("old") == "OLD"
+    assert time.monotonic() - start < 1
+    gate.set()
+    assert holder.wait("new") == "NEW"
+    assert holder.get("new") == "NEW"
+
+
+def test_a_failed_load_is_told_and_tried_anew():
+    """The reason reaches who asks, and the next one may have more luck."""
+    tries = []
+
+    def load(generation):
+        tries.append(generation)
+        if len(tries) == 1:
+            raise GenerationError("Part x is not what its manifest says.")
+        return generation
+
+    holder = GenerationHolder(Cache(), load)
+    with pytest.raises(GenerationError, match="Part x"):
+        holder.wait("g")
+    assert holder.wait("g") == "g"
+    assert tries == ["g", "g"]
+
+
+def test_old_generations_are_let_go():
+    """Only as many are held as a swap needs, and the one in use stays."""
+    loads = []
+    holder = GenerationHolder(Cache(), lambda generation: loads.append(generation) or generation)
+    for generation in ("a", "b"):
+        holder.wait(generation)
+    assert holder.get("a") == "a"
+    holder.wait("c")
+    assert holder.get("a") == "a"
+    assert len(holder._held) == HELD
+    holder.wait("b")
+    assert loads == ["a", "b", "c", "b"]

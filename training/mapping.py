@@ -1,0 +1,90 @@
+"""A `dataset.toml`: where the tables of a dataset are, and which of their columns mean what."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import DatasetError
+
+MAPPING = "dataset.toml"
+
+ENTRIES = {
+    "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value"},
+    "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
+    "users": {"file", "user_id", "categorical"},
+    "settings": {"exclude_seen"},
+}
+"""What each section may hold; beside them stand `name` and `folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A `dataset.toml`: where the tables are and which of their columns mean what."""
+
+    path: Path
+    name: str
+    folder: Path
+    interactions: dict[str, str]
+    items: dict[str, Any]
+    users: dict[str, Any]
+    exclude_seen: bool
+
+    @classmethod
+    def read(cls, data: str | Path) -> Mapping:
+        """Read the mapping at `data`: a folder that holds dataset.toml, or such a file that names the folder."""
+        path = Path(data)
+        if path.is_dir():
+            path = path / MAPPING
+        if not path.is_file():
+            raise DatasetError(
+                f"{path} does not exist. --data takes a folder with a {MAPPING}, or such a file that names the folder "
+                '(folder = "..."). docs/data.md shows one of five lines.'
+            )
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path} is not valid TOML: {error}.") from error
+        unknown = _unknown(raw)
+        if unknown:
+            raise DatasetError(f"{path} has an unknown entry '{unknown}'; docs/data.md lists what it may hold.")
+        folder = (path.parent / raw.get("folder", ".")).resolve()
+        if not folder.is_dir():
+            raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
+        exclude_seen = raw.get("settings", {}).get("exclude_seen", True)
+        if not isinstance(exclude_seen, bool):
+            raise DatasetError(f"{path}: exclude_seen in [settings] is true or false, without quotes.")
+        return cls(
+            path=path,
+            name=raw.get("name", folder.name),
+            folder=folder,
+            interactions=_section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"}),
+            items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
+            users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
+            exclude_seen=exclude_seen,
+        )
+
+
+def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:
+    section = raw.get(name)
+    if not isinstance(section, dict):
+        raise DatasetError(f"{path} lacks its [{name}] section: it names the file and the columns.")
+    missing = sorted(required - set(section))
+    if missing:
+        raise DatasetError(f'{path} lacks {missing[0]} in [{name}]; add a line such as {missing[0]} = "{missing[0]}".')
+    return section
+
+
+def _unknown(raw: dict[str, Any]) -> str | None:
+    """The first entry that means nothing here: a misspelt one must not be ignored."""
+    for section, entries in raw.items():
+        if section in {"name", "folder"}:
+            continue
+        if section not in ENTRIES or not isinstance(entries, dict):
+            return section
+        for entry in entries:
+            if entry not in ENTRIES[section]:
+                return f"{entry}' in '[{section}]"
+    return None
