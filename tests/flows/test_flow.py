@@ -72,7 +72,7 @@ def test_the_store_holds_the_users(published):
     ids, blobs = folder.users()
 
     async def read(store):
-        users = store.users()
+        users = RedisUserStore(store.url)
         state = await users.read_users(generation, folder.manifest.user_buckets, [ids[7], "nobody"])
         await users.close()
         return state
