@@ -16,8 +16,8 @@ from recsys.errors import DatasetError, GenerationError, StoreUnavailable
 from recsys.generation import GenerationFolder, Manifest
 from recsys.record import UserRecord
 from recsys.store.connect import open_store
-from recsys.store.redis import RedisUserStore
 from recsys.store.memory import MemoryStore
+from recsys.store.redis import RedisUserStore
 from tests.flows.ring import log_of, quick, ring, write
 
 ROOT = Path(__file__).parents[2]
