@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from recsys.errors import TandemError
+from recsys.store.redis import address
 from service.settings import Settings, environment, settings
 
 
@@ -33,6 +34,9 @@ def main() -> int:
 
 
 def _print_config(values: Settings) -> None:
+    print(f"{'TANDEM_HOME':26} {environment().home!s:12} Where state lives.")
+    store = address(environment().redis_url or "") if environment().redis_url else "embedded"
+    print(f"{'REDIS_URL':26} {store:12} The store; a Valkey of our own where it is not set.")
     for name, info in Settings.model_fields.items():
         variable = str(info.validation_alias or f"TANDEM_{name.upper()}")
         print(f"{variable:26} {getattr(values, name)!s:12} {info.description}")

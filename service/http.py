@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -30,6 +30,8 @@ MAX_BODY = 4 << 20
 """Bytes of a body. The largest valid one, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
 
 _STATUS = {"overloaded": 429, "not_found": 404, "method": 405, "too_large": 413, "not_json": 400, "media_type": 415}
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
 _ID_KINDS = {"constrained-int", "constrained-str"}
 """How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
 
@@ -48,7 +50,7 @@ class Door:
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
-                Route("/{path:path}", self._not_found),
+                Route("/{path:path}", self._not_found, methods=_METHODS),
             ],
             exception_handlers={HTTPException: _http_error},
         )
@@ -77,7 +79,7 @@ class Door:
                 response = error_response(QueryError(f"{route.path} takes {allowed}.", code="method"))
                 response.headers["allow"] = allowed
                 return response
-        return error_response(QueryError(f"There is nothing at {request.url.path}.", code="not_found"))
+        return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
 
     def _ready(self) -> Recommender:
         if self.recommender is None:
@@ -94,6 +96,8 @@ class Door:
                 response = Response(body.model_dump_json(), media_type="application/json")
             except TandemError as error:
                 response = error_response(error)
+            except ClientDisconnect:
+                response = Response(status_code=400)  # nobody is there to read it
             except Exception:
                 logger.exception("%s failed", name)
                 response = _json_error(500, "internal", "Something broke here; the log has it.")
@@ -140,7 +144,9 @@ def error_response(error: TandemError) -> Response:
             response.headers["retry-after"] = "1"
         return response
     if isinstance(error, NoGeneration):
-        return _json_error(503, "not_ready", str(error))
+        response = _json_error(503, "not_ready", str(error))
+        response.headers["retry-after"] = "1"
+        return response
     if isinstance(error, StoreError):
         return _json_error(503, "store", str(error))
     return _json_error(503, "unavailable", str(error))

@@ -52,6 +52,7 @@ class Recommender:
         self._settings = settings
         self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
         self._live: ServedGeneration | None = None
+        self._coming = "The service is starting; try again in a moment."
         self._store_fault: str | None = None
         self._refused: str | None = None
         self._refused_id: str | None = None
@@ -66,9 +67,7 @@ class Recommender:
     def live(self) -> ServedGeneration:
         """The generation in force; NoGeneration where there is none."""
         if self._live is None:
-            raise NoGeneration(
-                self._store_fault or "No generation is live yet. Train one: python -m flows run --data DIR."
-            )
+            raise NoGeneration(self._store_fault or self._refused or self._coming)
         return self._live
 
     async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
@@ -92,8 +91,8 @@ class Recommender:
             if told.timestamp is not None and told.timestamp > now + 60:
                 raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
         await self._users.add_events([_event(told.user_id, told, now) for told in events])
-        known = self.live.tables.ids.rows if self._live else {}
-        unknown = dict.fromkeys(told.item_id for told in events if str(told.item_id) not in known)
+        known = self._live.tables.ids.rows if self._live else None
+        unknown = dict.fromkeys(told.item_id for told in events if known is not None and str(told.item_id) not in known)
         return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
 
     def status(self) -> schema.StatusResponse:
@@ -119,6 +118,10 @@ class Recommender:
             try:
                 alias = await asyncio.to_thread(self._generations.alias, LIVE)
                 self._store_fault = None
+                if alias is None:
+                    self._coming = "No generation is live yet. Train one: python -m flows run --data DIR."
+                else:
+                    self._coming = f"Generation {alias} is being loaded; try again in a moment."
                 if self._live is not None and self._live.id == alias:
                     self._refused = None
                 elif alias is not None and not (alias == self._refused_id and time.monotonic() < self._try_again):

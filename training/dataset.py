@@ -150,6 +150,7 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     optional = [c for c in ("event_type", "value") if c in mapping.interactions]
     columns = {c: mapping.interactions[c] for c in ("user_id", "item_id", "timestamp", *optional)}
     frame = _read_table(mapping, "interactions", columns, ward)[list(columns)]
+    frame["timestamp_given"] = frame["timestamp"]  # for the quarantine file: what stood there
     frame["timestamp"] = _seconds(frame["timestamp"])
     if "event_type" in frame:
         frame["event_type"] = frame["event_type"].replace("", None).fillna(DEFAULT_EVENT).astype("str")
@@ -162,12 +163,17 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
             # One time in the far future would move the log's end, and with it every window, to itself.
             "timestamp": pa.Column(
                 float,
-                pa.Check(lambda t: np.isfinite(t) & (t >= 0) & (t < time.time() + DAY), error="no time, or to come"),
-                nullable=False,
+                pa.Check(
+                    lambda t: np.isfinite(t) & (t >= 0) & (t < time.time() + DAY),
+                    error="no time, or to come",
+                    ignore_na=False,
+                ),
+                nullable=True,  # the check says it better
             ),
         }
     )
     good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]))
+    good = good.drop(columns="timestamp_given")
     good = good.assign(user_id=_ids(good["user_id"]), item_id=_ids(good["item_id"]))
     return good.sort_values("timestamp", kind="stable", ignore_index=True)
 
@@ -229,14 +235,25 @@ def _filled() -> pa.Check:
 
 
 def _seconds(column: pd.Series) -> pd.Series:
-    """Unix seconds from numbers (seconds, milliseconds or microseconds) or date strings; NaN where neither."""
-    numbers = pd.to_numeric(column, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(column) else None
-    if numbers is not None and numbers.notna().sum() * 2 >= len(column):
-        largest = float(numbers.quantile(0.5)) if len(numbers) else 0.0
-        scale = 1e6 if largest > 1e14 else 1e3 if largest > 1e11 else 1.0
-        return numbers.astype("float64") / scale
+    """Unix seconds from numbers (seconds, milliseconds or microseconds) or dates, whichever most are; NaN else."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _since_1970(column)
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    if numbers.notna().all():
+        return _scaled(numbers)
+    dates = _since_1970(column.where(numbers.isna()))
+    return _scaled(numbers) if numbers.notna().sum() >= dates.notna().sum() else dates
+
+
+def _scaled(numbers: pd.Series) -> pd.Series:
+    """Seconds, where most of the numbers are so large that they must be milliseconds or microseconds."""
+    typical = float(numbers.quantile(0.5))
+    return numbers / (1e6 if typical > 1e14 else 1e3 if typical > 1e11 else 1.0)
+
+
+def _since_1970(column: pd.Series) -> pd.Series:
     moments = pd.to_datetime(column, errors="coerce", utc=True, format="mixed")
-    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    seconds: pd.Series = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     return seconds.astype("float64")
 
 

@@ -17,6 +17,9 @@ from training.watch import Progress, no_progress
 
 CHUNK = 256
 
+ORDERS = ("popularity_decayed", "tower", "covisit")
+"""Features that give an order by themselves, for where examples are too few; the first wins a tie."""
+
 
 def fit_ranker(
     log: Log,
@@ -26,10 +29,10 @@ def fit_ranker(
     config: RankerConfig,
     seed: int,
     progress: Progress = no_progress,
-) -> RankerNet | None:
+) -> tuple[RankerNet, str | None]:
     """Train on the events at positions `labelled` of `log`, each the one right answer among its candidates.
 
-    None where retrieval finds fewer than `config.minimum` of them.
+    Where fewer than `config.minimum` of them are found, the ranker orders by one feature, which is named.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -37,23 +40,34 @@ def fit_ranker(
         labelled = np.sort(rng.choice(labelled, config.queries, replace=False))
     x, label, real = _examples(log, labelled, retriever, tables, progress)
     if len(label) < config.minimum:
-        return None
+        order = best_order(x, label, real)
+        return order_by(order), order
     net = RankerNet()
     rows = x[real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
     net.deviation.copy_(torch.from_numpy(rows.std(axis=0) + 1e-3))
     _train(net, x, label, real, config, rng, progress)
-    return net.eval()
+    return net.eval(), None
+
+
+def best_order(x: F32, label: I64, real: np.ndarray) -> str:
+    """Of the orders one feature gives, that which puts most labels among the first ten; popularity where none does."""
+    hits = {}
+    for name in ORDERS:
+        scores = np.where(real, x[..., features.FEATURES.index(name)], -np.inf)
+        target = np.take_along_axis(scores, label[:, None], axis=1)
+        hits[name] = int(((scores >= target).sum(axis=1) <= 10).sum())
+    return max(ORDERS, key=lambda name: hits[name])
 
 
 @torch.no_grad()
-def popularity_order() -> RankerNet:
-    """A ranker that nothing taught: it orders by decayed popularity, the strongest guess where data is scarce."""
+def order_by(feature: str) -> RankerNet:
+    """A ranker that nothing taught: it orders by one feature."""
     net = RankerNet()
     for parameter in net.parameters():
         parameter.zero_()
-    column = features.FEATURES.index("popularity_decayed")
-    # The net clamps what it standardises at 5, and the log of a count stays far below 5 * 10.
+    column = features.FEATURES.index(feature)
+    # The net clamps what it standardises at 5, and every one of ORDERS stays far below 5 * 10.
     net.deviation[column] = 10
     net.out.weight[0, column] = 1
     return net.eval()

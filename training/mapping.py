@@ -41,7 +41,7 @@ class Mapping:
         if not path.is_file():
             raise DatasetError(
                 f"{path} does not exist. --data takes a folder with a {MAPPING}, or such a file that names the folder "
-                '(folder = "..."). docs/data.md shows one of five lines.'
+                '(folder = "..."). docs/data.md shows one.'
             )
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))

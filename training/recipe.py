@@ -23,7 +23,7 @@ from training.config import TrainingConfig
 from training.evaluate import rolling
 from training.evaluation import Evaluation
 from training.first_stage import FirstStage, fit_first_stage
-from training.fit_ranker import fit_ranker, popularity_order
+from training.fit_ranker import fit_ranker
 from training.log import Log
 from training.split import Split, split
 from training.watch import Watch, unwatched
@@ -62,16 +62,18 @@ def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched)
     with watch("towers before the labels") as progress:
         stage = fit_first_stage(parts.before_labels, config, progress)
     with watch("ranker on the labels") as progress:
-        net = fit_ranker(
+        net, order = fit_ranker(
             parts.before_test, parts.labels, stage.retriever, stage.tables, config.ranker, config.seed, progress
         )
-    if net is not None:
+    if order is None:
         return Taught(net)
+    enough = config.ranker.minimum / config.label_share
     told = (
-        f"Retrieval finds too few of the {len(parts.labels):,} interactions in the label window to teach a ranker: "
-        "it is untrained and orders candidates by recent popularity."
+        f"Of the {len(parts.labels):,} interactions in the label window fewer than {config.ranker.minimum:,} teach a "
+        f"ranker: it is untrained, and candidates are ordered by {order}, the best single feature there. A log of "
+        f"{enough:,.0f} interactions or some more is enough."
     )
-    return Taught(popularity_order(), (told,))
+    return Taught(net, (told,))
 
 
 def evaluate(

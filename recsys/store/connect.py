@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 
 from recsys.environment import Environment
-from recsys.errors import StoreUnavailable
+from recsys.errors import StoreError, StoreUnavailable
 from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
+from recsys.store.redis import RedisGenerationStore, address
 
 
 class OpenStore:
@@ -54,6 +54,10 @@ def open_store(environment: Environment) -> OpenStore:
         store.ping()
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error} Start one, or unset REDIS_URL to use the embedded store.") from error
+    except StoreError as error:
+        raise StoreError(
+            f"What answers at {address(environment.redis_url)} is of no use as a store. {error}"
+        ) from error
     finally:
         store.close()
     return OpenStore(environment.redis_url)

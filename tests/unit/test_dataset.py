@@ -62,6 +62,7 @@ def test_bad_rows_are_set_aside_with_their_reason(shop, tmp_path):
     assert dataset.bad_rows == 2
     aside = pd.read_csv(tmp_path / "quarantine" / "interactions.csv")
     assert aside["row"].tolist() == [3, 5]
+    assert aside["timestamp_given"].tolist()[1] == "yesterday"
     assert aside["reason"].str.contains("user_id").tolist() == [True, False]
     assert aside["reason"].str.contains("timestamp").tolist() == [False, True]
 

@@ -1,15 +1,17 @@
 """The parts of training, each against its plain meaning."""
 
 import numpy as np
+import pytest
 import torch
 
+from recsys import features
 from recsys.towers import Towers
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
 from training.covisit import neighbour_table
 from training.fit import Crops
-from training.fit_ranker import popularity_order
+from training.fit_ranker import ORDERS, best_order, order_by
 from training.loss import corrected_softmax
 from training.tables import build_tables
 
@@ -109,11 +111,25 @@ def test_the_untaught_ranker_orders_by_recent_popularity():
     """The fallback gives the order of decayed popularity and of nothing else."""
     log = log_of(ring())
     tables = build_tables(log, Towers(len(log.catalogue), 1, 16))
-    from recsys import features
-
     x = np.random.default_rng(0).random((40, len(features.FEATURES))).astype(np.float32) * 10
     decayed = np.log1p(tables.popularity[:40, 3])
     x[:, features.FEATURES.index("popularity_decayed")] = decayed
     with torch.no_grad():
-        scores = popularity_order()(torch.from_numpy(x)).numpy()
+        scores = order_by("popularity_decayed")(torch.from_numpy(x)).numpy()
     assert np.argsort(-scores, kind="stable").tolist() == np.argsort(-decayed, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("strongest", ORDERS)
+def test_too_few_examples_are_enough_to_choose_an_order(strongest):
+    """The feature that puts the labels first is the one that is taken."""
+    rng = np.random.default_rng(0)
+    x = rng.random((30, 40, len(features.FEATURES))).astype(np.float32)
+    label = rng.integers(0, 40, 30)
+    x[np.arange(30), label, features.FEATURES.index(strongest)] = 2
+    assert best_order(x, label, np.ones((30, 40), bool)) == strongest
+
+
+def test_without_an_example_popularity_orders():
+    """Nothing found is no reason to trust a tower."""
+    none = np.zeros((0, 1, len(features.FEATURES)), np.float32)
+    assert best_order(none, np.zeros(0, np.int64), np.zeros((0, 1), bool)) == "popularity_decayed"
