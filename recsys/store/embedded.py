@@ -51,13 +51,17 @@ class EmbeddedStore:
         """The URL of a server that answers, started here if there is none; SettingsError if it can't be."""
         with self._turn:
             deadline = time.monotonic() + START_SECONDS
+            started = False
             while not self._answers():
-                if self._running():
-                    self._wait_for_own(deadline)
+                if time.monotonic() > deadline:
+                    raise self._late()
+                if self._running():  # or just killed: the thread that waits for its end has not told us yet
+                    time.sleep(0.01)
+                elif started:
+                    raise SettingsError(f"The store in {self.folder} did not start: {self._last_words()}")
                 elif (lock := self._lock()) is not None:
                     self._start(lock)
-                elif time.monotonic() > deadline:
-                    raise SettingsError(f"Another process holds {self.folder / 'lock'}, and no store answers there.")
+                    started = True
                 else:
                     time.sleep(0.02)
         return self.url
@@ -134,17 +138,14 @@ class EmbeddedStore:
             *("--save", "", "--shutdown-on-sigterm", "now force", "--daemonize", "no"),
         ]
 
-    def _wait_for_own(self, deadline: float) -> None:
-        while self._running() and not self._answers():
-            if time.monotonic() > deadline:
-                self.stop()
-                raise SettingsError(
-                    f"The store in {self.folder} did not get ready in {START_SECONDS:.0f} s: {self._last_words()}"
-                )
-            time.sleep(0.01)
+    def _late(self) -> SettingsError:
+        """Why nothing answers yet; what we started ends."""
         if not self._running():
-            self._process = None
-            raise SettingsError(f"The store in {self.folder} did not start: {self._last_words()}")
+            return SettingsError(f"Another process holds {self.folder / 'lock'}, and no store answers there.")
+        self.stop()
+        return SettingsError(
+            f"The store in {self.folder} did not get ready in {START_SECONDS:.0f} s: {self._last_words()}"
+        )
 
     def _last_words(self) -> str:
         lines = (self.folder / "valkey.log").read_text(errors="replace").split("\n")
