@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 from rich.table import Table
 
+from training.glimpse import Glimpse
+
 K = 10
 BASELINES = ("popularity", "recency_popularity", "ease_decay")
 SERVED = "two_stage"
@@ -25,7 +27,8 @@ class Evaluation:
     """The metric table of one protocol.
 
     rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …, "cold_queries": …}}; a segment without
-    queries has counts of 0 and metrics of None.
+    queries has counts of 0 and metrics of None. order: the one feature that orders candidates where no ranker could be
+    taught. glimpse: the spread of scores and some users' slates.
     """
 
     protocol: str
@@ -35,6 +38,8 @@ class Evaluation:
     seconds: float
     rows: dict[str, Row]
     warnings: list[str] = field(default_factory=list)
+    order: str | None = None
+    glimpse: Glimpse | None = None
 
     def to_json(self) -> str:
         """As programs read it."""

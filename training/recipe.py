@@ -24,6 +24,7 @@ from training.evaluate import rolling
 from training.evaluation import Evaluation
 from training.first_stage import FirstStage, fit_first_stage
 from training.fit_ranker import fit_ranker
+from training.inspection import look
 from training.log import Log
 from training.split import Split, split
 from training.watch import Watch, unwatched
@@ -33,10 +34,11 @@ PROTOCOLS = ("rolling",)
 
 @dataclass(frozen=True)
 class Taught:
-    """A ranker and what there is to say about how it came to be."""
+    """A ranker and what there is to say about how it came to be; order: the one feature it is, if none was taught."""
 
     net: RankerNet
     warnings: tuple[str, ...] = ()
+    order: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched)
         f"ranker: it is untrained, and candidates are ordered by {order}, the best single feature there. A log of "
         f"{enough:,.0f} interactions or some more is enough."
     )
-    return Taught(net, (told,))
+    return Taught(net, (told,), order)
 
 
 def evaluate(
@@ -86,7 +88,8 @@ def evaluate(
     with watch("towers before the test") as progress:
         stage = fit_first_stage(parts.before_test, config, progress)
     with watch("evaluation") as progress:
-        rows = rolling(parts, stage, stage.ranker(taught.net), progress)
+        ranker = stage.ranker(taught.net)
+        rows = rolling(parts, stage, ranker, progress)
     evaluation = Evaluation(
         protocol=protocol,
         users=len(np.unique(parts.log.users[parts.test])),
@@ -94,6 +97,8 @@ def evaluate(
         queries=len(parts.test),
         seconds=round(time.monotonic() - start, 1),
         rows=rows,
+        order=taught.order,
+        glimpse=look(parts, stage, ranker, config.seed),
     )
     return replace(evaluation, warnings=[*taught.warnings, *evaluation.shortfalls()])
 
