@@ -7,9 +7,12 @@ TandemError                 str(error) is a sentence a person can act on
 ├── StoreError              Redis said no
 │   └── StoreUnavailable    Redis can't be reached
 ├── GenerationError         a generation is refused: hash, dims, missing part
-│   └── NoGeneration        nothing is live yet
+│   ├── NoGeneration        nothing is live yet
+│   └── GateRefused         it is not let go live: names each failed check
 └── StageError              one stage of the pipeline failed or was late   (the next rung answers)
 """
+
+from collections.abc import Mapping, Sequence
 
 
 class TandemError(Exception):
@@ -47,6 +50,14 @@ class GenerationError(TandemError):
 
 class NoGeneration(GenerationError):
     """No generation is live."""
+
+
+class GateRefused(GenerationError):
+    """A generation does not go live; `failed` holds the failed checks for programs."""
+
+    def __init__(self, message: str, failed: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.failed = list(failed)
 
 
 class StageError(TandemError):

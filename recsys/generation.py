@@ -40,7 +40,8 @@ class Manifest:
     """What a generation is made of and where it came from.
 
     parts: every file by name. metrics: the evaluation table's served row and the best baseline's. data: name, rows,
-    users, items, first and last timestamp. settings: what serving needs of the dataset's settings.
+    users, items, first and last timestamp, filled values of the item columns. settings: what serving needs of the
+    dataset's settings. forced: what the gate had refused, where it was promoted all the same.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Manifest:
     data: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    forced: list[str] = field(default_factory=list)
     format: int = FORMAT
 
     @property

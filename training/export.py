@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from training.config import TrainingConfig
 from training.evaluation import SERVED, Evaluation
 from training.first_stage import FirstStage
 from training.log import Log
+from training.profile import DataProfile
 from training.recipe import Trained
 from training.watch import Progress, no_progress
 
@@ -48,10 +50,14 @@ def export(
     name: str = "",
     bad_rows: int = 0,
     progress: Progress = no_progress,
+    *,
+    profile: DataProfile | None = None,
+    forced: Sequence[str] = (),
 ) -> GenerationFolder:
     """Write a generation of `trained` into a new folder under `parent`, named by its id.
 
-    name, bad_rows: the dataset's name and how many of its rows were refused, for the manifest.
+    For the manifest, name, bad_rows: the dataset's name and how many of its rows were refused. profile: what the next
+    run's gate compares its data with. forced: what this run's gate refused.
     """
     generation = new_id()
     path = parent / generation
@@ -86,6 +92,8 @@ def export(
                 "first": float(log.times[0]),
                 "last": log.end,
                 "bad_rows": bad_rows,
+                "described": profile.described if profile else 0,
+                "filled": dict(profile.filled) if profile else {},
             },
             settings={
                 "exclude_seen": stage.exclude_seen,
@@ -93,6 +101,7 @@ def export(
                 "user_id_type": id_type(log.user_ids),
             },
             metrics=summary(trained.evaluation),
+            forced=list(forced),
         )
     )
     return folder
@@ -148,13 +157,15 @@ def save_strings(folder: Path, name: str, strings: StringTable) -> None:
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """What the manifest keeps of an evaluation: the served row, the best baseline's and the warnings."""
-    best = evaluation.best_baseline
+    """What the manifest keeps of an evaluation: the served row, the best baseline's, the scores and the warnings."""
+    best, glimpse = evaluation.best_baseline, evaluation.glimpse
     return {
         "protocol": evaluation.protocol,
         SERVED: evaluation.served,
         "best_baseline": {"name": best, **evaluation.rows[best]},
         "warnings": list(evaluation.warnings),
+        # One feature in the ranker's place is on a scale of its own: nothing to compare a taught ranker with.
+        "scores": asdict(glimpse.scores) if glimpse and not evaluation.order else None,
     }
 
 

@@ -13,13 +13,13 @@ class Scores:
     """How sure the ranker was of its first ten, over a sample of test queries.
 
     Scores of a list are defined up to a shift, so what is counted is their softmax: histogram[b] of the queries gave
-    the first ten of their candidates between b and b + 1 tenths of all probability. constant: queries whose
+    the first ten of their candidates between b and b + 1 tenths of all probability. even: queries whose
     candidates all scored the same. broken: queries with a score that is no finite number.
     """
 
     queries: int
     histogram: tuple[int, ...]
-    constant: int = 0
+    even: int = 0
     broken: int = 0
 
 
