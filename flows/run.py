@@ -42,7 +42,7 @@ def run(
 
         dataset = ingest(data, environment, allow_shrink, watch)
         log = encode(dataset)
-        parts = split(log, config)
+        parts = split(log, config, moments=dataset.moments)
 
         taught = train(parts, config, watch)
         evaluation = evaluate(dataset, parts, taught, config, watch)

@@ -1,15 +1,23 @@
-"""What a recommender has to beat: popularity, recent popularity, and a linear item-to-item model."""
+"""What a recommender has to beat: popularity, recent popularity, neighbours, a linear and a factor model.
+
+Each knows users by their histories alone, so all answer for users whom they never saw.
+"""
 
 from __future__ import annotations
+
+import importlib.util
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 from scipy import sparse
 
-from recsys.types import F32, PAD, Histories
+from recsys.types import F32, HISTORY_LENGTH, I64, PAD, Histories
 from training.log import DAY, Log
 
 HALF_LIFE = 7 * DAY
+DECAY = 0.9
+"""Weight of a history item's vote for each step back."""
 
 
 def popularity(log: Log) -> F32:
@@ -23,23 +31,31 @@ def recency_popularity(log: Log, half_life: float = HALF_LIFE) -> F32:
     return np.bincount(log.items, weight, minlength=len(log.catalogue)).astype(np.float32)
 
 
+def incidence(log: Log) -> sparse.csr_matrix:
+    """Who had what: [U, n] float32 of ones."""
+    x = sparse.csr_matrix(
+        (np.ones(len(log), np.float32), (log.users, log.items)), shape=(len(log.user_ids), len(log.catalogue))
+    )
+    x.data[:] = 1
+    return x
+
+
+def votes(histories: Histories, n_items: int, decay: float = DECAY) -> sparse.csr_matrix:
+    """Histories as rows [B, n] float32, each item weighing `decay` for every step back from the newest."""
+    users, positions = np.nonzero(histories.items != PAD)
+    weight = (decay ** (histories.items.shape[1] - 1 - positions)).astype(np.float32)
+    return sparse.csr_matrix((weight, (users, histories.items[users, positions])), shape=(len(histories), n_items))
+
+
 class Ease:
     """EASE (Steck, WWW 2019) over items with enough interactions, with a history's votes decaying by position."""
 
-    def __init__(
-        self, log: Log, regularization: float, minimum: int = 1, decay: float = 0.9, limit: int = 10_000
-    ) -> None:
+    def __init__(self, log: Log, regularization: float, minimum: int = 1, limit: int = 10_000) -> None:
         counts = popularity(log)
         kept = np.flatnonzero(counts >= minimum)
-        kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
-        self._row = np.full(len(log.catalogue), PAD, np.int64)
-        self._row[kept] = np.arange(len(kept))
-        self._kept = kept
-        self._decay = decay
-        x = sparse.csr_matrix(
-            (np.ones(len(log), np.float32), (log.users, log.items)), shape=(len(log.user_ids), len(log.catalogue))
-        )[:, kept]
-        x.data[:] = 1
+        self._kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
+        self._n_items = len(log.catalogue)
+        x = incidence(log)[:, self._kept]
         gram = (x.T @ x).toarray()
         gram[np.diag_indices_from(gram)] += regularization
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
@@ -48,13 +64,86 @@ class Ease:
 
     def score(self, histories: Histories) -> F32:
         """Scores of every catalogue item: [B, n] float32; items without enough interactions get -inf."""
-        users, positions = np.nonzero(histories.items != PAD)
-        rows = self._row[histories.items[users, positions]]
-        weight = self._decay ** (histories.items.shape[1] - 1 - positions).astype(np.float32)
-        known = rows != PAD
-        votes = sparse.csr_matrix(
-            (weight[known], (users[known], rows[known])), shape=(len(histories), len(self._kept)), dtype=np.float32
-        )
-        scores = np.full((len(histories), len(self._row)), -np.inf, np.float32)
-        scores[:, self._kept] = votes @ self.weights
+        scores = np.full((len(histories), self._n_items), -np.inf, np.float32)
+        scores[:, self._kept] = votes(histories, self._n_items)[:, self._kept] @ self.weights
         return scores
+
+
+class ItemKnn:
+    """Item neighbours by cosine over the users who had both, with a history's votes decaying by position.
+
+    Of a user the newest `length` interactions count, so that one who had everything costs no square of it.
+    """
+
+    NEIGHBOURS = 100
+    CELLS = 1 << 24
+    """Cosines held at once, were all of a block above 0."""
+
+    def __init__(self, log: Log, neighbours: int = NEIGHBOURS, length: int = 5 * HISTORY_LENGTH) -> None:
+        x = incidence(_newest(log, length))
+        norm = np.sqrt(np.asarray(x.sum(axis=0)).ravel())
+        x = (x @ sparse.diags(1 / np.maximum(norm, 1))).tocsr()
+        transposed = x.T.tocsr()
+        n = transposed.shape[0]
+        rows = max(1, self.CELLS // n)
+        blocks = [_largest(transposed[start : start + rows] @ x, start, neighbours) for start in range(0, n, rows)]
+        self.weights = sparse.vstack(blocks).tocsr()
+
+    def score(self, histories: Histories) -> F32:
+        """Scores of every catalogue item: [B, n] float32; 0 for what is no neighbour of the history."""
+        scores: F32 = (votes(histories, self.weights.shape[0]) @ self.weights).toarray()
+        return scores
+
+
+class Ials:
+    """Implicit ALS (Hu et al., ICDM 2008) by the `implicit` package; a user's factors follow from a history."""
+
+    def __init__(
+        self,
+        log: Log,
+        threads: int,
+        seed: int,
+        factors: int = 64,
+        regularization: float = 10.0,
+        alpha: float = 1.0,
+        iterations: int = 10,
+    ) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares
+        from threadpoolctl import threadpool_limits
+
+        self._n_items = len(log.catalogue)
+        self._model: Any = AlternatingLeastSquares(
+            factors, regularization, alpha, iterations=iterations, num_threads=threads, random_state=seed
+        )
+        with threadpool_limits(1, "blas"):  # its own threads and BLAS's get in each other's way
+            self._model.fit(incidence(log), show_progress=False)
+
+    @staticmethod
+    def installed() -> bool:
+        """Whether the package is there."""
+        return importlib.util.find_spec("implicit") is not None
+
+    def score(self, histories: Histories) -> F32:
+        """Scores of every catalogue item: [B, n] float32."""
+        users = self._model.recalculate_user(np.arange(len(histories)), votes(histories, self._n_items, decay=1.0))
+        scores: F32 = users @ self._model.item_factors.T
+        return scores
+
+
+def _newest(log: Log, length: int) -> Log:
+    """The `length` newest events of each user."""
+    order, offsets = log.by_user
+    last = np.repeat(offsets[1:], np.diff(offsets))
+    kept: I64 = order[last - np.arange(len(log)) <= length]
+    return log[np.sort(kept)]
+
+
+def _largest(weights: sparse.csr_matrix, start: int, k: int) -> sparse.csr_matrix:
+    """The k largest entries of each row, without those of row r in column start + r."""
+    entries = weights.tocoo()
+    off = entries.row + start != entries.col
+    row, col, value = entries.row[off], entries.col[off], entries.data[off]
+    order = np.lexsort((-value, row))
+    row, col, value = row[order], col[order], value[order]
+    kept = np.arange(len(row)) - np.searchsorted(row, row) < k
+    return sparse.csr_matrix((value[kept], (row[kept], col[kept])), shape=weights.shape)

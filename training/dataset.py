@@ -17,7 +17,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from recsys.errors import DatasetError
-from training.mapping import Mapping
+from training.mapping import Mapping, Moments
 
 MOSTLY_BAD = 0.5
 """Share of bad rows past which a table is refused: the mapping is wrong then, not the rows."""
@@ -32,7 +32,7 @@ class Dataset:
 
     interactions: user_id, item_id, timestamp (float64 unix seconds), event_type, in order of time; rows of one second
     keep the file's order. items: item_id, title, available and content columns. users: user_id and attributes.
-    quarantined: {table: {reason: rows}}.
+    quarantined: {table: {reason: rows}}. moments: when a test in time begins, where the mapping says so.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Dataset:
     content_columns: tuple[str, ...] = ()
     numeric_columns: tuple[str, ...] = ()
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
+    moments: Moments = field(default_factory=Moments)
 
     @property
     def bad_rows(self) -> int:
@@ -57,7 +58,17 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     interactions = _read_interactions(mapping, ward)
     items, content, numeric = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
-    return Dataset(mapping.name, interactions, items, users, mapping.exclude_seen, content, numeric, ward.counts)
+    return Dataset(
+        mapping.name,
+        interactions,
+        items,
+        users,
+        mapping.exclude_seen,
+        content,
+        numeric,
+        ward.counts,
+        mapping.moments,
+    )
 
 
 class Quarantine:

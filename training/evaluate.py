@@ -6,16 +6,13 @@ Knows scores and ranks; how a model comes by its scores is the scorer's business
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
-from recsys.types import F32, HISTORY_LENGTH, I64, PAD, Bool, Histories
-from training.baselines import Ease, popularity, recency_popularity
-from training.evaluation import METRICS, SEGMENTS, SERVED, K, Row, prefix_of
-from training.first_stage import FirstStage
-from training.log import Log
+from recsys.types import F32, F64, I64, Bool, Histories
+from training.evaluation import COVERAGE, NDCG_AT, RECALL_AT, SEGMENTS, K, Row, prefix_of
 from training.split import Split
 from training.watch import Progress, no_progress
 
@@ -23,91 +20,108 @@ CELLS = 1 << 24
 """Scores held at once: 64 MiB of float32, whatever the catalogue."""
 
 CHUNK = 256
-EASE_REGULARIZATION = 100.0
-"""Of 30, 100 and 300 the best on MovieTweetings."""
 
 Score = Callable[[Histories], F32]
 """Scores of every catalogue item for B histories: [B, n] float32, -inf for an item the model can't recommend."""
 
 
-def rolling(split: Split, stage: FirstStage, ranker: Ranker, progress: Progress = no_progress) -> dict[str, Row]:
-    """Rank the next item of every test event, all models frozen at the test's start: the rows of an Evaluation."""
-    known, embeddings = split.before_test, stage.tables.embeddings
-    scorers: dict[str, Score] = {
-        "popularity": same_for_all(popularity(known)),
-        "recency_popularity": same_for_all(recency_popularity(known)),
-        "ease_decay": Ease(known, EASE_REGULARIZATION, minimum=2).score,
-        "tower": lambda histories: stage.encoder.encode(histories.items) @ embeddings.T,
-        SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, len(embeddings)),
+@dataclass(frozen=True)
+class Ranked:
+    """What a scorer did with a test: places: [T] int64, of each target. shown: [n] bool, items in someone's first K."""
+
+    places: I64
+    shown: Bool
+
+
+def evaluate(parts: Split, scorers: Mapping[str, Score], progress: Progress = no_progress) -> dict[str, Row]:
+    """The rows of an Evaluation: every scorer asked every query of the test."""
+    ranked = rank_targets(parts, scorers, progress)
+    users = parts.log.users[parts.test]
+    events = {"all": np.ones_like(parts.warm), "warm": parts.warm, "cold": ~parts.warm, "new": parts.new}
+    shown = max(int(parts.log.catalogue.available.sum()), 1)
+    return {
+        name: measure(each.places, parts.query, users, events) | {COVERAGE: round(int(each.shown.sum()) / shown, 6)}
+        for name, each in ranked.items()
     }
-    ranks = rank_targets(split.log, split.test, scorers, stage.tables.available, stage.exclude_seen, progress)
-    users = split.log.users[split.test]
-    return {name: measure(ranked, users, split.warm) for name, ranked in ranks.items()}
 
 
-def same_for_all(scores: F32) -> Score:
-    """A scorer that knows no users."""
-    return lambda histories: np.tile(scores, (len(histories), 1))
-
-
-def two_stage(histories: Histories, retriever: Retriever, ranker: Ranker, n_items: int) -> F32:
-    """The ranker's scores of what retrieval found, -inf elsewhere: [B, n] float32."""
-    candidates = retriever.retrieve(histories)
-    users, places = np.nonzero(candidates.items != PAD)
-    scores = np.full((len(histories), n_items), -np.inf, np.float32)
-    scores[users, candidates.items[users, places]] = ranker.score(histories, candidates)[users, places]
-    return scores
-
-
-def rank_targets(
-    log: Log,
-    events: I64,
-    scorers: Mapping[str, Score],
-    available: Bool,
-    exclude_seen: bool,
-    progress: Progress = no_progress,
-) -> dict[str, I64]:
-    """The place of each event's item under each scorer, best 0: the items that score as high or higher.
+def rank_targets(parts: Split, scorers: Mapping[str, Score], progress: Progress = no_progress) -> dict[str, Ranked]:
+    """Where each scorer puts each target, best 0: the items that score as high or higher.
 
     An item that the user had seen (where those are left out), that is not available or that scores -inf is placed
     last: it would never have been shown.
     """
+    available = parts.log.catalogue.available
     rows = max(1, min(CHUNK, CELLS // max(len(available), 1)))
-    ranks = {name: np.empty(len(events), np.int64) for name in scorers}
-    for start in range(0, len(events), rows):
-        chunk = events[start : start + rows]
-        histories = log.histories(chunk, HISTORY_LENGTH)
-        hidden = np.broadcast_to(~available, (len(chunk), len(available)))
-        if exclude_seen:
-            hidden = hidden.copy()
-            hidden[log.seen_before(chunk)] = True
+    ranked = {name: Ranked(np.empty(len(parts.test), np.int64), np.zeros_like(available)) for name in scorers}
+    by_query = np.argsort(parts.query, kind="stable")
+    starts = np.flatnonzero(np.diff(parts.query[by_query], prepend=-1))
+    ends = np.append(starts[1:], len(by_query))
+    for first in range(0, len(starts), rows):
+        asked = slice(first, first + rows)
+        targets = by_query[starts[first] : ends[asked][-1]]
+        histories, seen = parts.past(parts.test[by_query[starts[asked]]])
+        hidden = np.tile(~available, (len(histories), 1))
+        if parts.log.exclude_seen:
+            hidden[seen] = True
+        wanted, owner = parts.log.items[parts.test[targets]], parts.query[targets] - first
         for name, score in scorers.items():
-            ranks[name][start : start + rows] = places(score(histories), log.items[chunk], hidden)
-        progress(min(1.0, (start + rows) / len(events)), f"{min(start + rows, len(events)):,} queries")
-    return ranks
+            scores = np.where(hidden, np.float32(-np.inf), score(histories))
+            ranked[name].places[targets] = places(scores, owner, wanted)
+            ranked[name].shown[slates(scores)] = True
+        progress(min(1.0, (first + rows) / len(starts)), f"{min(first + rows, len(starts)):,} queries")
+    return ranked
 
 
-def places(scores: F32, targets: np.ndarray, hidden: Bool) -> I64:
-    """Items that are not hidden and score at least as high as the target, the target apart: [B] int64."""
-    scores = np.where(hidden, -np.inf, scores)
-    target = scores[np.arange(len(scores)), targets][:, None]
-    ahead = (scores >= target).sum(axis=1) - 1
-    placed: I64 = np.where(np.isfinite(target[:, 0]), ahead, scores.shape[1])
+def places(scores: F32, owner: I64, targets: np.ndarray) -> I64:
+    """Items that score at least as high as each target for its owner, the target apart: [T] int64.
+
+    scores: [B, n], -inf for what is not shown. owner, targets: [T] rows of it and items.
+    """
+    placed = np.empty(len(targets), np.int64)
+    for start in range(0, len(targets), len(scores)):
+        chunk = slice(start, start + len(scores))
+        target = scores[owner[chunk], targets[chunk]][:, None]
+        ahead = (scores[owner[chunk]] >= target).sum(axis=1) - 1
+        placed[chunk] = np.where(np.isfinite(target[:, 0]), ahead, scores.shape[1])
     return placed
 
 
-def measure(ranks: I64, users: np.ndarray, warm: Bool) -> Row:
-    """One row of the table from the place of each target."""
-    hit = ranks < K
-    values = {METRICS[0]: hit.astype(np.float64), METRICS[1]: hit / np.log2(np.minimum(ranks, K) + 2)}
+def slates(scores: F32) -> I64:
+    """The items that are among the first K of some row: [S] int64."""
+    best = torch.topk(torch.from_numpy(scores), min(K, scores.shape[1]), dim=1)
+    shown: I64 = best.indices[torch.isfinite(best.values)].unique().numpy()
+    return shown
+
+
+def measure(ranks: I64, query: I64, users: np.ndarray, segments: Mapping[str, Bool]) -> Row:
+    """One row of the table from the place of each target: [T], as the query, the user and each segment's mask."""
     row: Row = {}
-    for segment, chosen in zip(SEGMENTS, (np.ones_like(warm), warm, ~warm), strict=True):
-        prefix = prefix_of(segment)
-        row[f"{prefix}queries"] = int(chosen.sum())
-        for metric, value in values.items():
-            mean, error = _mean(value[chosen], users[chosen])
-            row[prefix + metric], row[f"{prefix}se_{metric}"] = mean, error
+    for segment in SEGMENTS:
+        chosen, prefix = segments[segment], prefix_of(segment)
+        _, first, group = np.unique(query[chosen], return_index=True, return_inverse=True)
+        asking = users[chosen][first]
+        row[f"{prefix}queries"] = len(first)
+        for metric, values in _per_query(ranks[chosen], group, len(first)).items():
+            row[prefix + metric], row[f"{prefix}se_{metric}"] = _mean(values, asking)
     return row
+
+
+def _per_query(ranks: I64, query: I64, queries: int) -> dict[str, F64]:
+    """Each metric of each query: [Q] float64, of 1 at most however many targets a query has.
+
+    Recall@k: targets among the first k, of the k or fewer that there could be. NDCG@k: discounts 1/log2(place + 2)
+    of those, of the sum there could be.
+    """
+    targets = np.bincount(query, minlength=queries)
+    ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(max(NDCG_AT)) + 2))])
+    values = {}
+    for k in RECALL_AT:
+        values[f"recall@{k}"] = np.bincount(query, ranks < k, minlength=queries) / np.minimum(targets, k)
+    for k in NDCG_AT:
+        gain = (ranks < k) / np.log2(ranks + 2)
+        values[f"ndcg@{k}"] = np.bincount(query, gain, minlength=queries) / ideal[np.minimum(targets, k)]
+    return values
 
 
 def _mean(values: np.ndarray, users: np.ndarray) -> tuple[float | None, float | None]:

@@ -6,15 +6,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from rich.console import Group
 from rich.table import Table
 
 from training.glimpse import Glimpse
 
 K = 10
-BASELINES = ("popularity", "recency_popularity", "ease_decay")
+BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials")
+"""Rows that have to be beaten; one that could not be made is left out."""
+
 SERVED = "two_stage"
-SEGMENTS = ("all", "warm", "cold")
+SEGMENTS = ("all", "warm", "cold", "new")
+"""Queries of everyone, of users whom the models knew, of those they did not; and targets they had no event of."""
+
+RECALL_AT, NDCG_AT = (K, 20, 100, 200), (K, 20)
 METRICS = (f"recall@{K}", f"ndcg@{K}")
+"""What the first table shows and a baseline is compared in."""
+
+FURTHER = (*(f"recall@{k}" for k in RECALL_AT[1:]), *(f"ndcg@{k}" for k in NDCG_AT[1:]))
+COVERAGE = f"coverage@{K}"
+"""Share of the catalogue that is on somebody's slate."""
 
 LEGEND = "Full ranking, nothing sampled; seen items out; ties against the model."
 
@@ -26,9 +37,10 @@ Row = dict[str, float | None]
 class Evaluation:
     """The metric table of one protocol.
 
-    rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …, "cold_queries": …}}; a segment without
-    queries has counts of 0 and metrics of None. order: the one feature that orders candidates where no ranker could be
-    taught. glimpse: the spread of scores and some users' slates.
+    items: those that are ranked. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
+    "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, of METRICS and FURTHER and each of SEGMENTS; a
+    segment without queries has counts of 0 and metrics of None. order: the one feature that orders candidates where no
+    ranker could be taught. glimpse: the spread of scores and some users' slates.
     """
 
     protocol: str
@@ -51,15 +63,20 @@ class Evaluation:
         return self.rows[SERVED]
 
     @property
+    def baselines(self) -> list[str]:
+        """The baselines that have a row."""
+        return [name for name in BASELINES if name in self.rows]
+
+    @property
     def best_baseline(self) -> str:
         """The baseline with the highest recall."""
-        return max(BASELINES, key=lambda name: self.rows[name][METRICS[0]] or 0.0)
+        return max(self.baselines, key=lambda name: self.rows[name][METRICS[0]] or 0.0)
 
     def shortfalls(self) -> list[str]:
         """A sentence for each metric in which some baseline beats what we serve."""
         told = []
         for name in (prefix_of(segment) + metric for segment in SEGMENTS for metric in METRICS):
-            best = max(BASELINES, key=lambda baseline: self.rows[baseline][name] or 0.0)
+            best = max(self.baselines, key=lambda baseline: self.rows[baseline][name] or 0.0)
             ours, theirs = self.served[name] or 0.0, self.rows[best][name] or 0.0
             if theirs > ours:
                 told.append(
@@ -67,42 +84,62 @@ class Evaluation:
                 )
         return told
 
-    def to_table(self) -> Table:
-        """For a person at a terminal."""
+    def to_table(self) -> Group:
+        """For a person at a terminal: the metrics by segment, then what else there is of all queries."""
         recall = METRICS[0]
         error = f" One standard error of our {recall}: {self.served[f'se_{recall}'] or 0:.4f}."
-        table = Table(title=self._title(), caption=LEGEND + error, caption_justify="left")
-        table.add_column("model", no_wrap=True)
-        for head in _heads():
-            table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
-        for name, row in self.rows.items():
-            table.add_row(name, *_cells(row, errors=False), style="bold" if name == SERVED else None)
-        return table
+        caption = LEGEND + error
+        return Group(
+            self._table(self._title(), _segments(self.served), METRICS, caption),
+            self._table("all queries, further down the list", ["all"], (*FURTHER, COVERAGE)),
+        )
 
     def to_markdown(self) -> str:
         """For an artifact or a document."""
-        rows = [["model", *_heads()], ["---"] + ["---:"] * len(_heads())]
-        rows += [[name, *_cells(row, errors=True)] for name, row in self.rows.items()]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        return f"**{self._title()}**\n\n{table}\n\n{LEGEND} ± one standard error, clustered by user."
+        first = self._markdown(_segments(self.served), METRICS)
+        further = self._markdown(["all"], (*FURTHER, COVERAGE))
+        return f"**{self._title()}**\n\n{first}\n\n{LEGEND} ± one standard error, clustered by user.\n\n{further}"
+
+    def _table(self, title: str, segments: list[str], metrics: tuple[str, ...], caption: str | None = None) -> Table:
+        table = Table(title=title, caption=caption, caption_justify="left")
+        table.add_column("model", no_wrap=True)
+        for head in _heads(segments, metrics):
+            table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
+        for name, row in self.rows.items():
+            cells = _cells(row, segments, metrics, errors=False)
+            table.add_row(name, *cells, style="bold" if name == SERVED else None)
+        return table
+
+    def _markdown(self, segments: list[str], metrics: tuple[str, ...]) -> str:
+        heads = _heads(segments, metrics)
+        rows = [["model", *heads], ["---"] + ["---:"] * len(heads)]
+        rows += [[name, *_cells(row, segments, metrics, errors=True)] for name, row in self.rows.items()]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     def _title(self) -> str:
         return f"{self.protocol}: {self.queries:,} queries, {self.users:,} users, {self.items:,} items"
 
 
-def _heads() -> list[str]:
-    return [f"{segment} {metric}" for segment in SEGMENTS for metric in METRICS]
+def _segments(row: Mapping[str, float | None]) -> list[str]:
+    """All, and the other segments that have queries."""
+    return [segment for segment in SEGMENTS if segment == "all" or row[f"{prefix_of(segment)}queries"]]
 
 
-def _cells(row: Mapping[str, float | None], *, errors: bool) -> list[str]:
+def _heads(segments: list[str], metrics: tuple[str, ...]) -> list[str]:
+    return [metric if len(segments) == 1 else f"{segment} {metric}" for segment in segments for metric in metrics]
+
+
+def _cells(
+    row: Mapping[str, float | None], segments: list[str], metrics: tuple[str, ...], *, errors: bool
+) -> list[str]:
     def cell(prefix: str, metric: str) -> str:
-        value, error = row[prefix + metric], row[f"{prefix}se_{metric}"]
+        value, error = row[prefix + metric], row.get(f"{prefix}se_{metric}")
         if value is None:
             return "-"
-        told = f"{value:.4f} ±{error:.4f}" if errors else f"{value:.4f}"
+        told = f"{value:.4f} ±{error:.4f}" if errors and error is not None else f"{value:.4f}"
         return told.replace("0.", ".")
 
-    return [cell(prefix_of(segment), metric) for segment in SEGMENTS for metric in METRICS]
+    return [cell(prefix_of(segment), metric) for segment in segments for metric in metrics]
 
 
 def prefix_of(segment: str) -> str:

@@ -6,11 +6,12 @@ import numpy as np
 
 from recsys.ranker import Ranker
 from recsys.types import F32, HISTORY_LENGTH, I64, PAD, Bool
-from training.evaluate import CELLS, CHUNK, two_stage
+from training.evaluate import CELLS, CHUNK
 from training.evaluation import K
 from training.first_stage import FirstStage
 from training.glimpse import BINS, Glimpse, Scores, Slate
 from training.log import Log
+from training.rows import two_stage
 from training.split import Split
 
 QUERIES = 1_000

@@ -61,7 +61,8 @@ class Log:
         """The events before `moment`, users and items keeping their rows."""
         return self[: int(np.searchsorted(self.times, moment))]
 
-    def __getitem__(self, events: slice) -> Log:
+    def __getitem__(self, events: slice | I64 | Bool) -> Log:
+        """Some events, in order of time: a slice, ascending positions or a mask."""
         return replace(
             self, users=self.users[events], items=self.items[events], times=self.times[events], types=self.types[events]
         )
@@ -88,17 +89,26 @@ class Log:
 
     def seen_before(self, events: I64) -> tuple[I64, I64]:
         """All that the user of each event had done before it: (places in `events`, item rows), both [S]."""
-        order, offsets = self.by_user
-        first, last = offsets[self.users[events]], self._place[events]
-        count = last - first
-        owner = np.repeat(np.arange(len(events)), count)
-        step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-        return owner, self.items[order[first[owner] + step]].astype(np.int64)
+        _, offsets = self.by_user
+        return self._spans(offsets[self.users[events]], self._place[events])
+
+    def seen_by(self, users: I64) -> tuple[I64, I64]:
+        """All that each of `users` did: (places in `users`, item rows), both [S]."""
+        _, offsets = self.by_user
+        return self._spans(offsets[users], offsets[users + 1])
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
         """All that each of `users` did."""
         _, offsets = self.by_user
         return self._windows(offsets[users + 1], offsets[users], length)
+
+    def _spans(self, starts: I64, ends: I64) -> tuple[I64, I64]:
+        """Items between places of `by_user`'s order, with the span of each."""
+        order, _ = self.by_user
+        count = ends - starts
+        owner = np.repeat(np.arange(len(starts)), count)
+        step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+        return owner, self.items[order[starts[owner] + step]].astype(np.int64)
 
     def _windows(self, ends: I64, starts: I64, length: int) -> Histories:
         order, _ = self.by_user

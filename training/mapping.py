@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,17 @@ ENTRIES = {
     "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
     "users": {"file", "user_id", "categorical"},
     "settings": {"exclude_seen"},
+    "evaluation": {"test_from", "labels_from"},
 }
 """What each section may hold; beside them stand `name` and `folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When the test and the ranker's labels begin, unix seconds; None: where their shares of the log say."""
+
+    test_from: float | None = None
+    labels_from: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class Mapping:
     items: dict[str, Any]
     users: dict[str, Any]
     exclude_seen: bool
+    moments: Moments = field(default_factory=Moments)
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -64,7 +75,19 @@ class Mapping:
             items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
             exclude_seen=exclude_seen,
+            moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
         )
+
+
+def moment(value: object, name: str) -> float:
+    """Unix seconds of a date or a time, as TOML or ISO 8601 have it, in UTC where it names no zone."""
+    try:
+        told = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise DatasetError(
+            f"{name} is a date or a time such as 2000-12-21 or 2000-12-21T18:00:00Z, not {value}."
+        ) from error
+    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
 
 
 def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:

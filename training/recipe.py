@@ -17,19 +17,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from recsys.errors import DatasetError
 from recsys.ranker import RankerNet
 from training.config import TrainingConfig
-from training.evaluate import rolling
+from training.evaluate import evaluate as measure
 from training.evaluation import Evaluation
 from training.first_stage import FirstStage, fit_first_stage
 from training.fit_ranker import fit_ranker
 from training.inspection import look
 from training.log import Log
+from training.mapping import Moments
+from training.rows import baselines, stages
 from training.split import Split, split
 from training.watch import Watch, unwatched
-
-PROTOCOLS = ("rolling",)
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,15 @@ class Trained:
     evaluation: Evaluation
 
 
-def train(log: Log, config: TrainingConfig, watch: Watch = unwatched) -> Trained:
+def train(
+    log: Log,
+    config: TrainingConfig,
+    watch: Watch = unwatched,
+    protocol: str = "rolling",
+    moments: Moments | None = None,
+) -> Trained:
     """Teach the ranker, measure, and train again on everything."""
-    parts = split(log, config)
+    parts = split(log, config, protocol, moments)
     taught = teach_ranker(parts, config, watch)
     evaluation = evaluate(parts, taught, config, watch)
     return finish(log, taught, evaluation, config, watch)
@@ -78,29 +83,28 @@ def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched)
     return Taught(net, (told,), order)
 
 
-def evaluate(
-    parts: Split, taught: Taught, config: TrainingConfig, watch: Watch = unwatched, protocol: str = "rolling"
-) -> Evaluation:
-    """The metric table: baselines, the tower alone and what we serve, all knowing only what came before the test."""
-    check_protocol(protocol)
+def evaluate(parts: Split, taught: Taught, config: TrainingConfig, watch: Watch = unwatched) -> Evaluation:
+    """The metric table: baselines, the stages and what we serve, all knowing only what came before the test."""
     use_threads(config)
     start = time.monotonic()
     with watch("towers before the test") as progress:
         stage = fit_first_stage(parts.before_test, config, progress)
+    ranker = stage.ranker(taught.net)
+    with watch("baselines") as progress:
+        beaten, left_out = baselines(parts.before_test, config.threads, config.seed, progress)
     with watch("evaluation") as progress:
-        ranker = stage.ranker(taught.net)
-        rows = rolling(parts, stage, ranker, progress)
+        rows = measure(parts, beaten | stages(stage, ranker), progress)
     evaluation = Evaluation(
-        protocol=protocol,
+        protocol=parts.protocol,
         users=len(np.unique(parts.log.users[parts.test])),
-        items=len(parts.log.catalogue),
-        queries=len(parts.test),
+        items=int(parts.log.catalogue.available.sum()),
+        queries=len(np.unique(parts.query)),
         seconds=round(time.monotonic() - start, 1),
         rows=rows,
         order=taught.order,
         glimpse=look(parts, stage, ranker, config.seed),
     )
-    return replace(evaluation, warnings=[*taught.warnings, *evaluation.shortfalls()])
+    return replace(evaluation, warnings=[*taught.warnings, *left_out, *evaluation.shortfalls()])
 
 
 def finish(
@@ -110,12 +114,6 @@ def finish(
     use_threads(config)
     with watch("towers on everything") as progress:
         return Trained(fit_first_stage(log, config, progress), taught.net, evaluation)
-
-
-def check_protocol(protocol: str) -> None:
-    """Return if the protocol is known; DatasetError names those that are."""
-    if protocol not in PROTOCOLS:
-        raise DatasetError(f"There is no protocol '{protocol}'; there is {', '.join(PROTOCOLS)}.")
 
 
 def use_threads(config: TrainingConfig) -> None:

@@ -1,66 +1,218 @@
-"""Cut a log in time: what the towers learn from, what labels the ranker, what tests both.
+"""Cut a log: what the towers learn from, what labels the ranker, what tests both.
 
-    |------------- towers -------------|--- labels ---|--- test ---|
-    first event                        T1             T2           last event
+    rolling, horizon   |------------- towers -------------|--- labels ---|--- test ---|
+                       first event                        T1             T2           last event
+    loo, each user     |------------- towers -------------| the 3 before | the last  |
 
 Knows no model. A moment belongs to the later side, so events of one second are never on both.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 
 from recsys.errors import DatasetError
-from recsys.types import I64, Bool
+from recsys.types import I64, Bool, Histories
 from training.config import TrainingConfig
 from training.log import DAY, Log
+from training.mapping import Moments
+
+PROTOCOLS = ("loo", "rolling", "horizon")
+"""Leave one out; the next item of every later event; all later items of known users."""
+
+IN_TIME = ("rolling", "horizon")
+"""Those that cut the log at a moment."""
 
 MINIMUM_EVENTS = 50
 """Below this the newest tenth holds fewer than five events, and no figure of it means anything."""
 
 QUERIES_PER_USER = 10
-"""Test events of one user, at most, so that a few busy users do not decide the figures."""
+"""Rolling test events of one user, at most, so that a few busy users do not decide the figures."""
+
+LABELS_PER_USER = 3
+"""Leave one out: events before a user's last that label the ranker."""
+
+LEAST_HISTORY = 2
+"""Leave one out: events that a user keeps before a held-out one, to predict from and to learn from."""
+
+QUERY_SEED = 0
+"""Draws the test's queries: not the training's seed, so that runs of several seeds answer the same questions."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One log cut at T1 and T2.
+    """One log, and which of its events the models may know; DatasetError where they would know what they are asked.
 
-    before_labels: events before T1. before_test: events before T2. labels, test: [L], [Q] int64 positions in `log`,
-    ascending. warm: [Q] bool, whether the test event's user did anything before T2.
+    log: its catalogue shows the items that occur in it, which are what is ranked. taught, known: [E] bool, the events
+    of before_labels and of before_test. labels: [L] int64 positions in `before_test`, ascending. test: [T] int64
+    positions in `log`, ascending, each the target of a query or, in horizon, one of a query's targets.
     """
 
+    protocol: str
     log: Log
-    before_labels: Log
-    before_test: Log
+    taught: Bool
+    known: Bool
     labels: I64
     test: I64
-    warm: Bool
+
+    def __post_init__(self) -> None:
+        labels = np.flatnonzero(self.known)[self.labels]
+        self._refuse_known(self.taught, labels, "label")
+        self._refuse_known(self.known, self.test, "test")
+
+    @cached_property
+    def before_labels(self) -> Log:
+        """What the towers know that find the candidates of the labels."""
+        return _part(self.log, self.taught)
+
+    @cached_property
+    def before_test(self) -> Log:
+        """What the models under test know."""
+        return _part(self.log, self.known)
+
+    @cached_property
+    def warm(self) -> Bool:
+        """[T] bool, whether the models knew the test event's user."""
+        seen: Bool = np.bincount(self.before_test.users, minlength=len(self.log.user_ids)) > 0
+        return seen[self.log.users[self.test]]
+
+    @cached_property
+    def new(self) -> Bool:
+        """[T] bool, whether the models had no event of the test event's item."""
+        seen: Bool = np.bincount(self.before_test.items, minlength=len(self.log.catalogue)) > 0
+        return ~seen[self.log.items[self.test]]
+
+    @cached_property
+    def query(self) -> I64:
+        """[T] int64, the query of which a test event is a target, numbered from 0."""
+        return self.queries_of(self.log.users[self.test])
+
+    def queries_of(self, users: np.ndarray) -> I64:
+        """Which query each of some held-out events belongs to: all of a user's to one in horizon, else one each."""
+        if self.protocol != "horizon":
+            return np.arange(len(users))
+        return np.unique(users, return_inverse=True)[1].astype(np.int64)
+
+    def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
+        """What is known to a query, one test event of each given: histories, and all seen as (query, item) pairs.
+
+        In horizon it ends with the models' knowledge; else right before the event.
+        """
+        if self.protocol == "horizon":
+            users = self.log.users[events].astype(np.int64)
+            return self.before_test.final_histories(users), self.before_test.seen_by(users)
+        return self.log.histories(events), self.log.seen_before(events)
+
+    def _refuse_known(self, known: Bool, events: I64, name: str) -> None:
+        """DatasetError if `events` are in `known`, or not later than it: for the user, and in time where time cuts."""
+        newest = np.full(len(self.log.user_ids), -1)
+        seen = np.flatnonzero(known)
+        np.maximum.at(newest, self.log.users[seen], seen)
+        leaked = known[events] | (newest[self.log.users[events]] >= events)
+        if self.protocol in IN_TIME and len(seen):
+            leaked |= self.log.times[events] <= self.log.times[seen].max()
+        if leaked.any():
+            raise DatasetError(
+                f"{int(leaked.sum()):,} of the {len(events):,} {name} events are no later than what the models saw "
+                f"({self.protocol}): they would be asked for what they were told. Nothing was measured."
+            )
 
 
-def split(log: Log, config: TrainingConfig) -> Split:
-    """Cut `log` by the shares of `config`; DatasetError where it is too small or all of one moment."""
+def split(log: Log, config: TrainingConfig, protocol: str = "rolling", moments: Moments | None = None) -> Split:
+    """Cut `log` by a protocol; DatasetError where it is too small, all of one moment or not what `moments` say.
+
+    In time it is cut where `moments` say, else by the shares of `config`.
+    """
+    check_protocol(protocol)
     if len(log) < MINIMUM_EVENTS:
         raise DatasetError(
             f"The log has {len(log)} good interactions; training needs at least {MINIMUM_EVENTS}, "
             "so that the newest tenth can test what the rest taught."
         )
-    label_moment = _moment(log, 1 - config.test_share - config.label_share)
-    test_moment = _moment(log, 1 - config.test_share)
-    before_labels, before_test = log.before(label_moment), log.before(test_moment)
-    if not len(before_labels) or len(before_test) == len(log):
+    log = _showing_what_occurs(log)
+    if protocol == "loo":
+        return _leave_one_out(log, config.test_queries)
+    taught, known = _cut(log, config, moments or Moments())
+    if protocol == "horizon":
+        labels, test = _later_items(log, taught, known), _all_later(log, known, config.test_queries)
+    else:
+        labels, test = np.flatnonzero(known & ~taught), _some_of_each(log, known, config.test_queries)
+    return Split(protocol, log, taught, known, labels, test)
+
+
+def check_protocol(protocol: str) -> None:
+    """Return if the protocol is known; DatasetError names those that are."""
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"There is no protocol '{protocol}'; there is {', '.join(PROTOCOLS)}.")
+
+
+def _showing_what_occurs(log: Log) -> Log:
+    """`log` with a catalogue that shows no item without an event: what nobody ever took is not ranked."""
+    occurs = np.bincount(log.items, minlength=len(log.catalogue)) > 0
+    return replace(log, catalogue=replace(log.catalogue, available=log.catalogue.available & occurs))
+
+
+def _part(log: Log, events: Bool) -> Log:
+    """The events of a mask; a view where they are the log's first."""
+    count = int(events.sum())
+    return log[:count] if events[:count].all() else log[events]
+
+
+def _leave_one_out(log: Log, limit: int) -> Split:
+    """Test the last event of each user who has LEAST_HISTORY before it, label with those right before it."""
+    order, offsets = log.by_user
+    size = np.diff(offsets)
+    from_last = np.empty(len(log), np.int64)
+    from_last[order] = np.repeat(offsets[1:], size) - 1 - np.arange(len(log))
+    before = size[log.users] - 1 - from_last
+    held_out = before >= LEAST_HISTORY
+    test = held_out & (from_last == 0)
+    label = held_out & (from_last > 0) & (from_last <= LABELS_PER_USER)
+    if not test.any():
+        raise DatasetError(
+            f"Leave-one-out tests users with at least {LEAST_HISTORY + 1} interactions, and this log has none. "
+            "Use --protocol rolling."
+        )
+    known = ~test
+    return Split("loo", log, known & ~label, known, np.flatnonzero(label[known]), _sample(np.flatnonzero(test), limit))
+
+
+def _cut(log: Log, config: TrainingConfig, moments: Moments) -> tuple[Bool, Bool]:
+    """The events before the labels and before the test; DatasetError where either or the test has none."""
+    test_from = moments.test_from
+    if test_from is None:
+        label_from, test_from = (
+            _moment(log, 1 - config.test_share - config.label_share),
+            _moment(log, 1 - config.test_share),
+        )
+    else:
+        before = log.before(test_from)
+        if not 0 < len(before) < len(log):
+            raise DatasetError(
+                f"There is nothing to test or nothing to learn from: test_from is {_said(test_from)}, and the "
+                f"interactions lie between {_said(float(log.times[0]))} and {_said(log.end)}."
+            )
+        label_from = _moment(before, 1 - config.label_share / (1 - config.test_share))
+    if moments.labels_from is not None:
+        label_from = moments.labels_from
+        if not log.times[0] < label_from < test_from:
+            raise DatasetError(
+                f"labels_from is {_said(label_from)}; it has to lie after the first interaction, "
+                f"{_said(float(log.times[0]))}, and before the test, {_said(test_from)}."
+            )
+    taught, known = log.times < label_from, log.times < test_from
+    if not taught.any() or known.all():
         days = (log.end - float(log.times[0])) / DAY
         raise DatasetError(
             f"The log can't be split in time: its {len(log):,} interactions lie within {days:.2f} days and the newest "
             f"{config.test_share:.0%} share one moment with the rest. Check that `timestamp` names the column that "
             "says when each interaction happened."
         )
-    test = _spread(log, np.arange(len(before_test), len(log)), config.test_queries, config.seed)
-    known = np.bincount(before_test.users, minlength=len(log.user_ids)) > 0
-    labels = np.arange(len(before_labels), len(before_test))
-    return Split(log, before_labels, before_test, labels, test, known[log.users[test]])
+    return taught, known
 
 
 def _moment(log: Log, share: float) -> float:
@@ -68,13 +220,50 @@ def _moment(log: Log, share: float) -> float:
     return float(log.times[min(int(len(log) * share), len(log) - 1)])
 
 
-def _spread(log: Log, events: I64, limit: int, seed: int) -> I64:
-    """The first QUERIES_PER_USER of `events` of each user; a seeded sample where they are more than `limit`."""
+def _said(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _some_of_each(log: Log, known: Bool, limit: int) -> I64:
+    """QUERIES_PER_USER of the events after `known` of each user, drawn, and of all users `limit`.
+
+    Drawn over a user's whole time: the first ten of a new user are what a first visit holds and no more.
+    """
+    events = np.flatnonzero(~known)
     users = log.users[events]
-    order = np.argsort(users, kind="stable")
+    order = np.lexsort((np.random.default_rng(QUERY_SEED).random(len(events)), users))
     place = np.empty(len(users), np.int64)
     place[order] = np.arange(len(users)) - np.searchsorted(users[order], users[order])
-    kept = events[place < QUERIES_PER_USER]
-    if len(kept) > limit:
-        kept = np.sort(np.random.default_rng(seed).choice(kept, limit, replace=False))
-    return kept
+    return _sample(events[place < QUERIES_PER_USER], limit)
+
+
+def _all_later(log: Log, known: Bool, limit: int) -> I64:
+    """The later items of known users, of `limit` users at most."""
+    events = _later_items(log, known, np.ones(len(log), bool))
+    if not len(events):
+        raise DatasetError(
+            "The horizon protocol asks for the later items of users known before the test, and there are none here. "
+            "Use --protocol rolling."
+        )
+    users = _sample(np.unique(log.users[events]), limit)
+    return events[np.isin(log.users[events], users)]
+
+
+def _later_items(log: Log, known: Bool, until: Bool) -> I64:
+    """What known users do between `known` and the end of `until`: one event an item, none seen where that counts."""
+    events = np.flatnonzero(until & ~known)
+    pairs = log.users.astype(np.int64) * len(log.catalogue) + log.items
+    _, first = np.unique(pairs[events], return_index=True)
+    kept = np.zeros(len(events), bool)
+    kept[first] = True
+    kept &= np.isin(log.users[events], log.users[known])
+    if log.exclude_seen:
+        kept &= ~np.isin(pairs[events], pairs[known])
+    return events[kept]
+
+
+def _sample(rows: I64, limit: int) -> I64:
+    """At most `limit` of `rows`, drawn, ascending."""
+    if len(rows) <= limit:
+        return rows
+    return np.sort(np.random.default_rng(QUERY_SEED).choice(rows, limit, replace=False))

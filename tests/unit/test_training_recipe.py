@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.errors import DatasetError, GenerationError
+from recsys.errors import GenerationError
 from recsys.ranker import RankerNet
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
@@ -129,9 +129,3 @@ def test_tables_survive_their_folder(taught, tmp_path):
     loaded = ItemTables.load(tmp_path)
     for name in ("embeddings", "content", "available", "popularity", "age", "neighbours", "neighbour_weights"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(tables, name))
-
-
-def test_an_unknown_protocol_is_named():
-    """A protocol that does not exist is refused with the names of those that do."""
-    with pytest.raises(DatasetError, match=r"'loo'.*rolling"):
-        recipe.check_protocol("loo")

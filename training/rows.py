@@ -1,0 +1,91 @@
+"""The rows of a metric table: what has to be beaten, what we serve, and the stages it is made of, as scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.tables import ItemTables
+from recsys.types import F32, PAD, Candidates, Histories
+from training.baselines import Ease, Ials, ItemKnn, popularity, recency_popularity
+from training.evaluate import Score
+from training.evaluation import SERVED
+from training.first_stage import FirstStage
+from training.log import Log
+from training.watch import Progress, no_progress
+
+EASE_REGULARIZATION = 300.0
+FUSION = 60
+"""Places added before they are turned over, in reciprocal rank fusion (Cormack et al., SIGIR 2009)."""
+
+
+def baselines(
+    known: Log, threads: int, seed: int, progress: Progress = no_progress
+) -> tuple[dict[str, Score], list[str]]:
+    """The models to beat, fitted on `known`, and a sentence for each that is left out."""
+    fits: dict[str, Callable[[], Score]] = {
+        "popularity": lambda: same_for_all(popularity(known)),
+        "recency_popularity": lambda: same_for_all(recency_popularity(known)),
+        "item_knn": lambda: ItemKnn(known).score,
+        "ease_decay": lambda: Ease(known, EASE_REGULARIZATION).score,
+        "ials": lambda: Ials(known, threads, seed).score,
+    }
+    left_out = []
+    if not Ials.installed():
+        del fits["ials"]
+        left_out.append("The row ials is left out: `implicit`, a development dependency, is not installed.")
+    rows: dict[str, Score] = {}
+    for name, fit in fits.items():
+        progress(len(rows) / len(fits), name)
+        rows[name] = fit()
+    return rows, left_out
+
+
+def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score]:
+    """What we serve, and before it its towers alone and its sources without a ranker."""
+    embeddings = stage.tables.embeddings
+    n_items = len(embeddings)
+    return {
+        "tower": lambda histories: stage.encoder.encode(histories.items) @ embeddings.T,
+        "union": lambda histories: union(histories, stage.retriever, stage.tables),
+        SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, n_items),
+    }
+
+
+def same_for_all(scores: F32) -> Score:
+    """A scorer that knows no users."""
+    return lambda histories: np.tile(scores, (len(histories), 1))
+
+
+def two_stage(histories: Histories, retriever: Retriever, ranker: Ranker, n_items: int) -> F32:
+    """The ranker's scores of what retrieval found, -inf elsewhere: [B, n] float32."""
+    candidates = retriever.retrieve(histories)
+    return spread(candidates, ranker.score(histories, candidates), n_items)
+
+
+def union(histories: Histories, retriever: Retriever, tables: ItemTables) -> F32:
+    """What retrieval found by the sum of its reciprocal ranks in each source's own order, -inf elsewhere."""
+    candidates = retriever.retrieve(histories)
+    real = candidates.items != PAD
+    popular = tables.popularity[np.where(real, candidates.items, 0), -1]
+    fused = np.zeros(candidates.items.shape, np.float32)
+    for scores, told in (
+        (candidates.tower, real),
+        (candidates.covisit, candidates.covisit > 0),
+        (popular, real),
+    ):
+        order = np.argsort(-np.where(told, scores, -np.inf), axis=1, kind="stable")
+        rank = np.argsort(order, axis=1)
+        fused += told / (FUSION + 1 + rank).astype(np.float32)
+    return spread(candidates, fused, len(tables))
+
+
+def spread(candidates: Candidates, scores: F32, n_items: int) -> F32:
+    """Scores of candidates [B, K] as scores of the whole catalogue: [B, n] float32, -inf where there is none."""
+    users, places = np.nonzero(candidates.items != PAD)
+    wide = np.full((len(candidates), n_items), -np.inf, np.float32)
+    wide[users, candidates.items[users, places]] = scores[users, places]
+    return wide
