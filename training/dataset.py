@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,9 +165,10 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     frame["timestamp_given"] = frame["timestamp"]  # for the quarantine file: what stood there
     frame["timestamp"] = _seconds(frame["timestamp"])
     if "event_type" in frame:
-        frame["event_type"] = frame["event_type"].replace("", None).fillna(DEFAULT_EVENT).astype("str")
+        types = frame["event_type"].replace("", None).fillna(DEFAULT_EVENT)
+        frame["event_type"] = types.astype("str").astype("category")
     else:
-        frame["event_type"] = DEFAULT_EVENT
+        frame["event_type"] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), pd.Index([DEFAULT_EVENT]))
     schema = pa.DataFrameSchema(
         {
             "user_id": pa.Column(checks=_filled(), nullable=False),
@@ -201,10 +203,9 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
     good = good.assign(item_id=_ids(good["item_id"]))
     if "categories" in good:
         separator = spec.get("separator", "|")
-        good["categories"] = [_parts(value, separator) for value in good["categories"]]
+        good["categories"] = _each(good["categories"], lambda value: _parts(value, separator))
     for column in spec.get("categorical", []):
-        names = [None if _missing(value) else str(value) for value in good[column]]
-        good[column] = pd.Series(names, good.index, dtype="object")  # a str column would turn None into NaN
+        good[column] = _each(good[column], lambda value: None if _missing(value) else str(value))
     for column in spec.get("numeric", []):
         good[column] = pd.to_numeric(good[column], errors="coerce")
     if "available" in good:
@@ -224,11 +225,23 @@ def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     return good.assign(user_id=_ids(good["user_id"]))[["user_id", *extra]]
 
 
-def _parts(value: object, separator: str) -> list[str]:
+def _each(column: pd.Series, meaning: Callable[[object], object]) -> pd.Series:
+    """What the cells of a column mean, as objects; cells that are alike share one."""
+    cells: list[object] = column.tolist()
+    if any(isinstance(cell, (list, np.ndarray)) for cell in cells):  # Parquet's lists, which pandas can't tell apart
+        codes = np.arange(len(cells))
+    else:
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+        cells = distinct.tolist()
+    meanings = np.fromiter(map(meaning, cells), object, len(cells))
+    return pd.Series(meanings[codes], column.index, dtype="object")  # a str column would turn None into NaN
+
+
+def _parts(value: object, separator: str) -> tuple[str, ...]:
     """The categories in one cell: a list as Parquet holds them, or text with separators."""
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [str(part) for part in value]
-    return [] if _missing(value) else [part for part in str(value).split(separator) if part]
+        return tuple(str(part) for part in value)
+    return () if _missing(value) else tuple(part for part in str(value).split(separator) if part)
 
 
 def _missing(value: object) -> bool:
@@ -242,7 +255,12 @@ def _described_once(column: str) -> pa.DataFrameSchema:
 
 
 def _filled() -> pa.Check:
-    return pa.Check(lambda s: s.notna() & (s.astype("str").str.strip() != ""), error="empty", ignore_na=False)
+    def filled(ids: pd.Series) -> pd.Series:
+        if pd.api.types.is_numeric_dtype(ids):
+            return ids.notna()
+        return ids.notna() & (ids.astype("str").str.strip() != "")
+
+    return pa.Check(filled, error="empty", ignore_na=False)
 
 
 def _seconds(column: pd.Series) -> pd.Series:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from recsys.spec import FeatureSpec
+from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.strings import StringTable
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
 from training.dataset import Dataset
@@ -130,20 +129,28 @@ def encode(dataset: Dataset) -> Log:
     """Turn a dataset into a log and its catalogue."""
     frame = dataset.interactions
     users, user_ids = pd.factorize(frame["user_id"])
-    known, acted = _same_type(dataset.items["item_id"], frame["item_id"])
-    ids = known.append(acted.unique().difference(known, sort=False))
-    items = ids.get_indexer(acted)
-    event_types = tuple(frame["event_type"].value_counts().index)[:255]
-    types = frame["event_type"].map({name: row for row, name in enumerate(event_types)}).fillna(0)
+    acted, acted_ids = pd.factorize(frame["item_id"])
+    known, named = _same_type(dataset.items["item_id"], pd.Series(acted_ids))
+    ids = known.append(named.difference(known, sort=False))
+    types, event_types = _by_frequency(frame["event_type"])
     return Log(
         users=users.astype(np.int32),
-        items=items.astype(np.int32),
+        items=ids.get_indexer(named).astype(np.int32)[acted],
         times=frame["timestamp"].to_numpy(np.float64),
-        types=types.to_numpy(np.uint8),
+        types=types,
         user_ids=np.asarray(user_ids, object),
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types),
         exclude_seen=dataset.exclude_seen,
     )
+
+
+def _by_frequency(column: pd.Series) -> tuple[U8, tuple[str, ...]]:
+    """The rows of each event's type, and the 255 most frequent types by row; 0 stands for any other too."""
+    codes, names = pd.factorize(column)
+    order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")[:255]
+    rows = np.zeros(len(names), np.uint8)
+    rows[order] = np.arange(len(order))
+    return rows[codes], tuple(str(name) for name in np.asarray(names, object)[order])
 
 
 def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
@@ -159,16 +166,46 @@ def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tupl
         c: tuple(float(q) for q in np.unique(table[c].dropna().quantile(np.linspace(0, 1, NUMERIC_BUCKETS + 1)[1:-1])))
         for c in dataset.numeric_columns
     }
-    columns = list(dataset.content_columns)
-    rows: list[dict[str, Any]] = [
-        dict(zip(columns, row, strict=True)) for row in table[columns].itertuples(index=False)
-    ]
-    blank = FeatureSpec(("",), edges, event_types)
-    seen = dict.fromkeys(token for row in rows for token in blank.item_tokens(row))
-    spec = FeatureSpec(("", *seen), edges, event_types)
-    content = spec.encode_items(rows + [{}] * (len(ids) - len(rows)))
+    tokens, content = encode_columns(table[list(dataset.content_columns)], FeatureSpec(("",), edges, event_types))
     titles = list(table["title"].fillna("").astype("str")) if "title" in table else [""] * len(table)
     available = np.ones(len(ids), bool)
     if "available" in table:
         available[: len(table)] = table["available"]
-    return Catalogue(ids, StringTable.pack(titles + [""] * (len(ids) - len(titles))), content, available, spec)
+    return Catalogue(
+        ids=ids,
+        titles=StringTable.pack(titles + [""] * (len(ids) - len(titles))),
+        content=np.pad(content, ((0, len(ids) - len(content)), (0, 0)), constant_values=NO_TOKEN),
+        available=available,
+        spec=FeatureSpec(("", *tokens), edges, event_types),
+    )
+
+
+def encode_columns(table: pd.DataFrame, blank: FeatureSpec) -> tuple[list[str], I32]:
+    """The tokens of a table in the order of their first appearance, and its content: [n, CONTENT_TOKENS] int32.
+
+    What `blank.encode_items` gives row by row once it knows the tokens, but each distinct value is encoded once: a
+    million items took 10.1 s and 800 MiB row by row.
+    """
+    rows: dict[str, int] = {}
+    parts = [np.full((len(table), 1), NO_TOKEN, np.int32)]
+    for column in table:
+        codes, values = pd.factorize(table[column])
+        tokens = [blank.item_tokens({str(column): value})[:CONTENT_TOKENS] for value in values.tolist()]
+        encoded = np.full((len(values) + 1, max(map(len, tokens), default=0)), NO_TOKEN, np.int32)  # the last: missing
+        for row, named in enumerate(tokens):
+            encoded[row, : len(named)] = [rows.setdefault(token, len(rows) + 1) for token in named]
+        parts.append(encoded[codes])
+    content = np.concatenate(parts, axis=1)
+    left = np.argsort(content == NO_TOKEN, axis=1, kind="stable")[:, :CONTENT_TOKENS]
+    content = np.take_along_axis(content, left, axis=1)
+    content = np.pad(content, ((0, 0), (0, CONTENT_TOKENS - content.shape[1])), constant_values=NO_TOKEN)
+    return _by_appearance(list(rows), content)
+
+
+def _by_appearance(tokens: list[str], content: I32) -> tuple[list[str], I32]:
+    """Number tokens anew by the first row that holds them; a token that no row has room for goes."""
+    used, first = np.unique(content[content != NO_TOKEN], return_index=True)
+    order = used[np.argsort(first)]
+    renumbered = np.full(len(tokens) + 1, NO_TOKEN, np.int32)
+    renumbered[order] = np.arange(1, len(order) + 1)
+    return [tokens[token - 1] for token in order], renumbered[content]
