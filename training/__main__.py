@@ -1,8 +1,9 @@
-"""`python -m training evaluate`: the metric table of a dataset, without a store and without Prefect."""
+"""`python -m training VERB`: the metric table of a dataset, and how training grows; no store and no Prefect."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import replace
@@ -12,7 +13,9 @@ from rich.console import Console
 
 from recsys.errors import DatasetError, TandemError
 from training import dataset, recipe
+from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
 from training.config import small
+from training.generate import SHAPES, generate
 from training.log import encode
 from training.mapping import moment
 from training.split import IN_TIME, PROTOCOLS, check_protocol, split
@@ -23,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
     try:
-        evaluate(options)
+        options.run(options)
     except TandemError as error:
         print(error, file=sys.stderr)
         return 1
@@ -44,10 +47,35 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--labels-from", metavar="TIME", help="when the ranker's labels begin")
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
+    evaluate.set_defaults(run=run_evaluate)
+    made = verbs.add_parser("generate", help="write a generated dataset of some shape and size")
+    made.add_argument(
+        "--shape",
+        choices=SHAPES,
+        default="plain",
+        help="three columns, short visits, people who buy again, or a wide catalogue",
+    )
+    made.add_argument("--out", type=Path, required=True, help="the folder to write")
+    made.add_argument("--interactions", type=size, metavar="N", help="such as 100k; default: the shape's")
+    made.add_argument("--items", type=size, metavar="N", help="default: the shape's")
+    made.add_argument("--seed", type=int, default=0)
+    made.set_defaults(run=run_generate)
+    grows = verbs.add_parser("bench", help="seconds and memory of each step on generated data, and how they grow")
+    grows.add_argument("--interactions", type=size, nargs="+", metavar="N", help="default: 100k 1M 10M")
+    grows.add_argument("--items", type=size, nargs="+", metavar="N", help="default: 10k 100k 1M")
+    grows.add_argument("--quick", action="store_true", help="10k and 100k interactions, 1k and 10k items")
+    grows.add_argument("--json", type=Path, help="where to write the measurements for programs")
+    grows.set_defaults(run=run_bench)
     return parser
 
 
-def evaluate(options: argparse.Namespace) -> None:
+def size(text: str) -> int:
+    """A number of rows as people say it: 100k, 10M."""
+    units = {"k": 1_000, "M": 1_000_000}
+    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
     """Print the table and, if asked, write it."""
     check_protocol(options.protocol)
     stated = {
@@ -59,9 +87,7 @@ def evaluate(options: argparse.Namespace) -> None:
         raise DatasetError(
             f"--protocol {options.protocol} does not cut in time: it takes no --test-from or --labels-from."
         )
-    target: Path | None = options.json
-    if target is not None and not target.parent.is_dir():
-        raise DatasetError(f"--json names {target}, whose folder does not exist.")
+    target = checked(options.json)
     start = time.monotonic()
     config = small()
     table = dataset.read(options.data)
@@ -76,6 +102,37 @@ def evaluate(options: argparse.Namespace) -> None:
         console.print(f"Note: {warning}")
     if target is not None:
         target.write_text(evaluation.to_json(), encoding="utf-8")
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    """Write the dataset and say where."""
+    shape = SHAPES[options.shape]
+    shape = replace(shape, interactions=options.interactions or shape.interactions, items=options.items or shape.items)
+    folder = generate(shape, options.out, options.seed, options.shape)
+    print(f"{shape.interactions:,} interactions of {shape.items:,} items in {folder}")
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    """Print both tables and, if asked, write what was measured."""
+    target = checked(options.json)
+    measured = bench(
+        options.interactions or (QUICK_INTERACTIONS if options.quick else INTERACTIONS),
+        options.items or (QUICK_ITEMS if options.quick else ITEMS),
+    )
+    console = Console()
+    for axis in measured.axes:
+        console.print(axis.table())
+    for violation in measured.violations():
+        console.print(f"Note: {violation}")
+    if target is not None:
+        target.write_text(json.dumps(measured.to_json(), indent=2), encoding="utf-8")
+
+
+def checked(target: Path | None) -> Path | None:
+    """Where to write, refused before the work and not after it."""
+    if target is not None and not target.parent.is_dir():
+        raise DatasetError(f"--json names {target}, whose folder does not exist.")
+    return target
 
 
 if __name__ == "__main__":
