@@ -50,7 +50,7 @@ def votes(histories: Histories, n_items: int, decay: float = DECAY) -> sparse.cs
 class Ease:
     """EASE (Steck, WWW 2019) over items with enough interactions, with a history's votes decaying by position."""
 
-    def __init__(self, log: Log, regularization: float, minimum: int = 1, limit: int = 10_000) -> None:
+    def __init__(self, log: Log, regularization: float, minimum: int = 2, limit: int = 10_000) -> None:
         counts = popularity(log)
         kept = np.flatnonzero(counts >= minimum)
         self._kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
@@ -59,7 +59,8 @@ class Ease:
         gram = (x.T @ x).toarray()
         gram[np.diag_indices_from(gram)] += regularization
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
-        self.weights = inverse / -np.diag(inverse)
+        # In rows, or each product with a sparse matrix would first turn all of it.
+        self.weights = np.ascontiguousarray(inverse / -np.diag(inverse))
         np.fill_diagonal(self.weights, 0)
 
     def score(self, histories: Histories) -> F32:
@@ -106,7 +107,7 @@ class Ials:
         factors: int = 64,
         regularization: float = 10.0,
         alpha: float = 1.0,
-        iterations: int = 10,
+        iterations: int = 15,
     ) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
