@@ -13,6 +13,7 @@ TandemError                 str(error) is a sentence a person can act on
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class TandemError(Exception):
@@ -53,7 +54,9 @@ class NoGeneration(GenerationError):
 
 
 class GateRefused(GenerationError):
-    """A generation does not go live; `failed` holds the failed checks for programs."""
+    """A generation does not go live; for programs, failed: the failed checks. report: where the run's page is."""
+
+    report: Path | None = None
 
     def __init__(self, message: str, failed: Sequence[Mapping[str, object]] = ()) -> None:
         super().__init__(message)

@@ -40,7 +40,7 @@ class Retriever:
         Items in the history are left out where the dataset says so; the rest of what a user has seen is the
         filters' to remove, since the history is cut to its newest items.
         """
-        users = self._encoder.encode(histories.items)
+        users = self._encoder.encode(histories)
         spare = histories.items.shape[1] if self._exclude_seen else 0
         votes = covisitation.votes(self._tables, histories.items)
         tower = self._index.search(users, FROM_TOWER + spare)

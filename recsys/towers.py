@@ -2,20 +2,25 @@
 
 The item tower turns an id and content into an embedding; an id it never trained on leaves the content alone. The
 user tower encodes what a user did, not who they are: averages of the history's item embeddings at several decays, so
-a new user and a new click work at once and the state updates in O(d) an event.
+a new user and a new click work at once and the state updates in O(d) an event. Beside the
+item an event is its type and the time since the one before; the query is the time since the newest. Time is worth
+.0192 of recall@10 and .0123 of ndcg@10 on MovieLens 1M (leave one out, six epochs).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recsys import moments
 from recsys.spec import NO_TOKEN
-from recsys.types import F32, I32, PAD
+from recsys.types import F32, PAD, Histories
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """Weight kept by each step back in the history; 0 is the newest item alone."""
@@ -46,50 +51,90 @@ class ItemTower(nn.Module):
         return mean
 
 
+class Past(NamedTuple):
+    """A history as the user tower takes it, newest last, padded on the left.
+
+    items: [B, L, D] item embeddings, zero where there is none. real: [B, L] bool. types, gaps: [B, L] int64, the
+    event's type and the step of `recsys.moments` from the event before it.
+    """
+
+    items: Tensor
+    real: Tensor
+    types: Tensor
+    gaps: Tensor
+
+
+class State(NamedTuple):
+    """All that the user tower keeps of a history: decayed sums and weights, [B, N, D] and [B, N]."""
+
+    sums: Tensor
+    weights: Tensor
+
+
 class UserTower(nn.Module):
-    """User embedding from the item embeddings of a history, newest last, padded on the left."""
+    """User embedding from what a user did, and how long ago."""
 
     decay: Tensor
 
-    def __init__(self, dim: int, hidden: int = 256, dropout: float = 0.2) -> None:
+    def __init__(self, dim: int, types: int, hidden: int = 256, dropout: float = 0.2) -> None:
         super().__init__()
         wide = dim * len(DECAYS)
+        self.types = nn.Embedding(types, dim)
+        self.gaps = nn.Embedding(moments.STEPS + 1, dim)
+        self.waits = nn.Embedding(moments.STEPS + 1, wide)
+        self.nobody = nn.Parameter(torch.randn(wide) * 0.05)
         self.skip = nn.Linear(wide, dim)
         self.mlp = nn.Sequential(nn.Linear(wide, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
-        self.nobody = nn.Parameter(torch.randn(dim) * 0.05)
+        for embedding in (self.types, self.gaps, self.waits):
+            nn.init.normal_(embedding.weight, std=0.02)
         self.register_buffer("decay", torch.tensor(DECAYS), persistent=False)
 
-    def forward(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        """Embedding after the whole history: [B, D]; an empty history gives the learned embedding of nobody."""
-        steps = torch.arange(x_BLD.shape[1] - 1, -1, -1)
-        weight_NBL = (self.decay[:, None] ** steps)[:, None, :] * mask_BL
-        weight_NBL = weight_NBL / weight_NBL.sum(-1, keepdim=True).clamp(min=1e-9)
-        state_BND = torch.einsum("nbl,bld->bnd", weight_NBL, x_BLD)
-        return self._head(state_BND.flatten(1), mask_BL.any(-1))
+    def forward(self, past: Past, waits_B: Tensor) -> Tensor:
+        """Embedding after the whole history, asked `waits` steps after its end: [B, D]."""
+        return self.read(self.remember(past), waits_B)
 
-    def every_prefix(self, x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        """Embedding after each prefix of the history, all in one pass: [B, L, D]."""
-        length = x_BLD.shape[1]
+    def remember(self, past: Past) -> State:
+        """The state after a whole history."""
+        steps = torch.arange(past.real.shape[1] - 1, -1, -1)
+        weight_NBL = (self.decay[:, None] ** steps)[:, None, :] * past.real
+        return State(torch.einsum("nbl,bld->bnd", weight_NBL, self._events(past)), weight_NBL.sum(-1).T)
+
+    def update(self, state: State, event: Past) -> State:
+        """The state after one more event, a history of length one: O(d), nothing is read again."""
+        sums = state.sums * self.decay[:, None] + self._events(event)
+        return State(sums, state.weights * self.decay + 1)
+
+    def read(self, state: State, waits: Tensor) -> Tensor:
+        """The embedding that a state gives [..., D]; one without events gives that of a user who did nothing."""
+        mean = (state.sums / state.weights.clamp(min=1e-9)[..., None]).flatten(-2)
+        somebody = state.weights[..., -1:] > 0
+        wide = torch.where(somebody, mean, self.nobody) + self.waits(waits)
+        user: Tensor = F.normalize(self.skip(wide) + self.mlp(wide), dim=-1)
+        return user
+
+    def every_prefix(self, past: Past, waits_BL: Tensor) -> Tensor:
+        """Embedding after each prefix of the history, each asked `waits` after its end, all in one pass: [B, L, D]."""
+        length = past.real.shape[1]
         steps = torch.arange(length)[:, None] - torch.arange(length)
         weight_NLL = torch.where(steps >= 0, self.decay[:, None, None] ** steps.clamp(min=0), 0.0)
-        total_NBL = torch.einsum("nij,bj->nbi", weight_NLL, mask_BL.to(x_BLD.dtype))
-        sum_NBLD = torch.einsum("nij,bjd->nbid", weight_NLL, x_BLD * mask_BL[..., None])
-        state_NBLD = sum_NBLD / total_NBL.clamp(min=1e-9)[..., None]
-        state_BLW = state_NBLD.permute(1, 2, 0, 3).flatten(2)
-        return self._head(state_BLW, mask_BL.cumsum(-1) > 0)
+        weights_BLN = torch.einsum("nij,bj->bin", weight_NLL, past.real.float())
+        sums_BLND = torch.einsum("nij,bjd->bind", weight_NLL, self._events(past))
+        return self.read(State(sums_BLND, weights_BLN), waits_BL)
 
-    def _head(self, state: Tensor, somebody: Tensor) -> Tensor:
-        user = torch.where(somebody[..., None], self.skip(state) + self.mlp(state), self.nobody)
-        return F.normalize(user, dim=-1)
+    def _events(self, past: Past) -> Tensor:
+        events: Tensor = (past.items + self.types(past.types) + self.gaps(past.gaps)) * past.real[..., None]
+        return events
 
 
 class Towers(nn.Module):
     """Both towers and the temperature they were trained with."""
 
-    def __init__(self, items: int, tokens: int, dim: int = 64, hidden: int = 256, dropout: float = 0.2) -> None:
+    def __init__(
+        self, items: int, tokens: int, types: int, dim: int = 64, hidden: int = 256, dropout: float = 0.2
+    ) -> None:
         super().__init__()
         self.item = ItemTower(items, tokens, dim)
-        self.user = UserTower(dim, hidden, dropout)
+        self.user = UserTower(dim, types, hidden, dropout)
         self.log_temperature = nn.Parameter(torch.tensor(0.06).log())
 
     @property
@@ -106,7 +151,8 @@ class Towers(nn.Module):
         """Read weights that `save` wrote; sizes follow from the tensors."""
         state = load_file(path)
         items, dim = state["item.ids.weight"].shape
-        towers = cls(items, len(state["item.content.weight"]), dim, len(state["user.mlp.0.weight"]))
+        tokens, types = len(state["item.content.weight"]), len(state["user.types.weight"])
+        towers = cls(items, tokens, types, dim, hidden=len(state["user.mlp.0.weight"]))
         towers.load_state_dict(state)
         return towers.eval()
 
@@ -117,11 +163,14 @@ class UserEncoder:
     def __init__(self, tower: UserTower, embeddings: F32) -> None:
         self._tower = tower.eval()
         self._embeddings = embeddings
+        self._types = tower.types.num_embeddings
 
     @torch.inference_mode()
-    def encode(self, items: I32) -> F32:
-        """items [B, H] int32 rows, PAD where there is none: [B, d] float32, L2-normalised."""
-        mask = items != PAD
-        x = self._embeddings[items.clip(min=0)] * mask[..., None]
-        users: F32 = self._tower(torch.from_numpy(x), torch.from_numpy(mask)).numpy()
+    def encode(self, histories: Histories) -> F32:
+        """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
+        real = histories.items != PAD
+        items = self._embeddings[histories.items.clip(min=0)] * real[..., None]
+        types = np.minimum(histories.types, self._types - 1).astype(np.int64)
+        past = Past(*map(torch.from_numpy, (items, real, types, moments.gaps(histories))))
+        users: F32 = self._tower(past, torch.from_numpy(moments.waits(histories))).numpy()
         return users

@@ -57,23 +57,26 @@ class Histories:
     """The past of B users, newest last, padded on the left.
 
     items: [B, H] int32 item rows, PAD where there is none. times: [B, H] float64 unix seconds.
-    types: [B, H] uint8 rows of the spec's event types.
+    types: [B, H] uint8 rows of the spec's event types. now: [B] float64 unix seconds, the moment asked about.
     """
 
     items: I32
     times: F64
     types: U8
+    now: F64
 
     def __len__(self) -> int:
         return len(self.items)
 
     @classmethod
-    def empty(cls, batch: int, length: int = HISTORY_LENGTH) -> Histories:
-        """B users who did nothing yet."""
+    def empty(cls, now: F64, length: int = HISTORY_LENGTH) -> Histories:
+        """Users who did nothing until `now` [B]."""
+        batch = len(now)
         return cls(
             np.full((batch, length), PAD, np.int32),
             np.zeros((batch, length), np.float64),
             np.zeros((batch, length), np.uint8),
+            np.asarray(now, np.float64),
         )
 
     def put(self, row: int, items: I32, times: F64, types: U8) -> None:
@@ -87,7 +90,7 @@ class Histories:
 
     def take(self, rows: slice | I64 | Bool) -> Histories:
         """The users at `rows`."""
-        return Histories(self.items[rows], self.times[rows], self.types[rows])
+        return Histories(self.items[rows], self.times[rows], self.types[rows], self.now[rows])
 
 
 @dataclass(frozen=True, slots=True)

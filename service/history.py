@@ -10,7 +10,7 @@ from service.query import History, Query
 
 def stack(queries: list[Query]) -> Histories:
     """The histories of a batch as arrays, newest last."""
-    batch = Histories.empty(len(queries))
+    batch = Histories.empty(np.array([query.now for query in queries]))
     for row, query in enumerate(queries):
         batch.put(row, *query.history)
     return batch

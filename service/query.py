@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -74,9 +75,9 @@ class ServedGeneration:
 class Query:
     """One request and what the stages found for it.
 
-    due: when the answer must be there, by the monotonic clock. history: item rows, times and event types, oldest
-    first. items, tower, covisit, scores, sources: the candidates, aligned. removed: how many each filter took, by its
-    reason.
+    due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. history: item
+    rows, times and event types, oldest first. items, tower, covisit, scores, sources: the candidates, aligned.
+    removed: how many each filter took, by its reason.
     """
 
     generation: ServedGeneration
@@ -85,6 +86,7 @@ class Query:
     due: float
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
+    now: float = field(default_factory=time.time)
 
     record: UserRecord = field(default_factory=UserRecord.empty)
     events: list[Event] = field(default_factory=list)

@@ -80,6 +80,7 @@ class Recommender:
             self._due(),
             [_event(request.user_id, told, now) for told in request.session],
             list(request.exclude),
+            now,
         )
         await self._coalescer.submit(query)
         return _response(query)

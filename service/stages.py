@@ -182,6 +182,7 @@ class SlateSelector:
             query.due,
             query.session,
             query.exclude,
+            query.now,
             query.record,
             query.events,
         )

@@ -18,6 +18,7 @@ _HISTORY = [
     ("history_items", "<i4", HISTORY_LENGTH),
     ("times", "<f8", HISTORY_LENGTH),
     ("types", "u1", HISTORY_LENGTH),
+    ("now", "<f8"),
 ]
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
@@ -65,7 +66,7 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 def histories(table: np.ndarray) -> Histories:
     """The histories in records of RETRIEVE or RANK."""
-    return Histories(table["history_items"], table["times"], table["types"])
+    return Histories(table["history_items"], table["times"], table["types"], table["now"])
 
 
 def candidates(table: np.ndarray) -> Candidates:
@@ -102,4 +103,5 @@ def _with_histories(dtype: np.dtype, generations: list[str], past: Histories) ->
     table["history_items"] = past.items
     table["times"] = past.times
     table["types"] = past.types
+    table["now"] = past.now
     return table

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn import functional as F
 
-from recsys.towers import Towers
-from recsys.types import F32, I32, PAD
+from recsys import moments
+from recsys.towers import Past, Towers
+from recsys.types import F32, I32, PAD, Bool, Histories
 from training.config import TowerConfig
+from training.course import Course
 from training.log import Log
 from training.loss import corrected_softmax
 from training.watch import Progress, no_progress
@@ -22,58 +25,69 @@ def fit_towers(log: Log, config: TowerConfig, seed: int, progress: Progress = no
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     catalogue = log.catalogue
-    towers = Towers(len(catalogue), len(catalogue.spec.tokens), config.dim, config.hidden, config.dropout)
+    spec = catalogue.spec
+    towers = Towers(
+        len(catalogue), len(spec.tokens), max(1, len(spec.event_types)), config.dim, config.hidden, config.dropout
+    )
     content = torch.from_numpy(catalogue.content).long()
     counts = np.bincount(log.items, minlength=len(catalogue))
     frequency = torch.from_numpy(counts / max(counts.sum(), 1)).float()
     crops = Crops(log, config)
-    steps = max(1, config.epochs * crops.batches)
-    optimizer = torch.optim.AdamW(towers.parameters(), config.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        max(steps, 11),
-        pct_start=0.1,  # divides by a tenth of them less one
-    )
+    course = Course(towers, config.learning_rate, 1e-4, config.epochs * crops.batches, progress)
     towers.train()
-    done, mean = 0, 0.0
     for _ in range(config.epochs):
-        for items in crops.epoch(rng):
-            loss = _step(towers, torch.from_numpy(items).long(), content, frequency, config)
-            optimizer.zero_grad()
-            loss.backward()
-            clip_grad_norm_(towers.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            mean = 0.98 * mean + 0.02 * float(loss.detach()) if done > 1 else float(loss.detach())
-            progress(done / steps, f"loss {mean:.3f}")
+        for crop in crops.epoch(rng):
+            course.step(_loss(towers, crop, content, frequency, config))
+    _fill_unseen_steps(towers, log)
     return towers.eval()
 
 
-def _step(towers: Towers, items_BL: Tensor, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
-    """Loss of one batch of crops [B, L + 1], PAD on the left."""
-    real = items_BL != PAD
-    rows = items_BL.clamp(min=0)
-    predicted = real[:, :-1] & real[:, 1:]
+@torch.no_grad()
+def _fill_unseen_steps(towers: Towers, log: Log) -> None:
+    """Give a step of time that no two events lie apart what the nearest one learned: a log may rest for years."""
+    order, _ = log.by_user
+    same = np.diff(log.users[order]) == 0
+    seen = np.unique(moments.steps(np.diff(log.times[order])[same]))
+    if not len(seen):
+        return
+    every = np.arange(moments.STEPS)
+    nearest = seen[np.abs(every[:, None] - seen).argmin(axis=1)]
+    for embedding in (towers.user.gaps, towers.user.waits):
+        embedding.weight[: moments.STEPS] = embedding.weight[nearest]
+
+
+def _loss(towers: Towers, crop: Crop, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
+    """Mean loss of one batch of crops."""
+    real = torch.from_numpy(crop.histories.items) != PAD
+    rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
+    gaps = torch.from_numpy(moments.gaps(crop.histories))
+    predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
     targets_P = rows[:, 1:][predicted]
     in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
     negatives_N = torch.cat([in_batch, torch.randint(len(content), (config.negatives,))])
     wanted, where = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
     known = torch.rand(len(wanted)) >= config.id_dropout
     embeddings = towers.item(wanted, content[wanted], known)
-    x_BLD = embeddings[where[: rows.numel()]].unflatten(0, rows.shape)
-    users_PD = towers.user.every_prefix(x_BLD[:, :-1], real[:, :-1])[predicted]
+    # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
+    x_BLD = F.embedding(where[: rows.numel()], embeddings).unflatten(0, rows.shape)
+    past = Past(x_BLD[:, :-1], real[:, :-1], torch.from_numpy(crop.histories.types).long()[:, :-1], gaps[:, :-1])
     expected = config.negatives * (frequency[negatives_N] + 1 / len(content))
     return corrected_softmax(
-        users_PD,
+        towers.user.every_prefix(past, gaps[:, 1:])[predicted],
         targets_P,
-        embeddings[where[rows.numel() :]],
+        F.embedding(where[rows.numel() :], embeddings),
         negatives_N,
         expected,
         x_BLD[:, 1:][predicted],
         towers.temperature,
     )
+
+
+class Crop(NamedTuple):
+    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event."""
+
+    histories: Histories
+    whole: Bool
 
 
 class Crops:
@@ -84,20 +98,20 @@ class Crops:
         self._order, self._offsets = log.by_user
         self._length = config.length + 1
         self._batch = config.batch
-        self._users = np.flatnonzero(np.diff(self._offsets) >= 2)
+        self._users = np.flatnonzero(np.diff(self._offsets))
         self.batches = -(-len(self._users) // self._batch)
 
-    def epoch(self, rng: np.random.Generator) -> Iterator[I32]:
-        """One crop of each user who did at least two things: [B, L + 1] int32, PAD on the left."""
+    def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
+        """One crop of each user."""
         sizes = np.diff(self._offsets)[self._users]
         taken = np.minimum(sizes, self._length)
-        starts = self._offsets[self._users] + (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
+        skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
+        ends = self._offsets[self._users] + skipped + taken
         by_length = np.lexsort((rng.random(len(sizes)), taken))
         for batch in rng.permutation(self.batches):
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
-            at = (starts + taken)[chosen][:, None] + np.arange(-int(taken[chosen].max()), 0)
-            real = at >= starts[chosen][:, None]
-            yield np.where(real, self._log.items[self._order[np.where(real, at, 0)]], PAD).astype(np.int32)
+            windows = self._log.windows(ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1)
+            yield Crop(windows, skipped[chosen] == 0)
 
 
 @torch.inference_mode()

@@ -84,7 +84,7 @@ class Log:
     def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
         """What the user of each event had done before that event."""
         _, offsets = self.by_user
-        return self._windows(self._place[events], offsets[self.users[events]], length)
+        return self.windows(self._place[events], offsets[self.users[events]], length, self.times[events])
 
     def seen_before(self, events: I64) -> tuple[I64, I64]:
         """All that the user of each event had done before it: (places in `events`, item rows), both [S]."""
@@ -97,9 +97,9 @@ class Log:
         return self._spans(offsets[users], offsets[users + 1])
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """All that each of `users` did."""
+        """All that each of `users` did, asked about at the log's end."""
         _, offsets = self.by_user
-        return self._windows(offsets[users + 1], offsets[users], length)
+        return self.windows(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
 
     def _spans(self, starts: I64, ends: I64) -> tuple[I64, I64]:
         """Items between places of `by_user`'s order, with the span of each."""
@@ -109,12 +109,15 @@ class Log:
         step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
         return owner, self.items[order[starts[owner] + step]].astype(np.int64)
 
-    def _windows(self, ends: I64, starts: I64, length: int) -> Histories:
+    def windows(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
+        """The last `length` events between places of `by_user`'s order; `now` is the newest's time if left out."""
         order, _ = self.by_user
         at = ends[:, None] + np.arange(-length, 0)
         real = at >= starts[:, None]
         events = order[np.where(real, at, 0)] if len(order) else np.zeros(at.shape, np.int64)
-        histories = Histories.empty(len(ends), length)
+        if now is None:
+            now = self.times[order[ends - 1]]
+        histories = Histories.empty(now, length)
         for target, source in (
             (histories.items, self.items),
             (histories.times, self.times),

@@ -49,7 +49,7 @@ def stages(stage: FirstStage, ranker: Ranker) -> dict[str, Score]:
     embeddings = stage.tables.embeddings
     n_items = len(embeddings)
     return {
-        "tower": lambda histories: stage.encoder.encode(histories.items) @ embeddings.T,
+        "tower": lambda histories: stage.encoder.encode(histories) @ embeddings.T,
         "union": lambda histories: union(histories, stage.retriever, stage.tables),
         SERVED: lambda histories: two_stage(histories, stage.retriever, ranker, n_items),
     }

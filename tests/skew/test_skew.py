@@ -1,48 +1,58 @@
 """Training and serving compute the same: one history through both gives one vector and one score."""
 
+import time
+from dataclasses import replace
+
 import httpx
 import numpy as np
 import torch
 
+from recsys import moments
 from recsys.generation import RANKER, TOWERS
 from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
-from recsys.towers import Towers, UserEncoder
+from recsys.towers import Past, Towers, UserEncoder
 from recsys.types import PAD
 
 USERS = range(0, 60, 3)
 
 
-def trained_vectors(folder, log):
+def trained_vectors(folder, log, histories):
     """User embeddings as the training loop computes them: all prefixes at once, the last one taken."""
     towers = Towers.load(folder.path / TOWERS)
-    histories = log.final_histories(np.arange(len(log.user_ids)))
     rows = torch.from_numpy(histories.items).long()
     embeddings = towers.item(torch.arange(len(log.catalogue)), torch.from_numpy(log.catalogue.content).long())
-    mask = rows != PAD
+    real = rows != PAD
+    x = embeddings[rows.clamp(min=0)] * real[..., None]
+    past = Past(x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(moments.gaps(histories)))
+    waits = torch.zeros(rows.shape, dtype=torch.long)
+    waits[:, -1] = torch.from_numpy(moments.waits(histories))
     with torch.inference_mode():
-        return towers.user.every_prefix(embeddings[rows.clamp(min=0)], mask)[:, -1].numpy(), embeddings.detach().numpy()
+        return towers.user.every_prefix(past, waits)[:, -1].numpy(), embeddings.detach().numpy()
 
 
 def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_world):
     """The loop's pass over every prefix, with embeddings straight from the item tower, against the serving encoder."""
     folder, log = tiny_world
-    trained, _ = trained_vectors(folder, log)
+    histories = log.final_histories(np.arange(len(log.user_ids)))
+    trained, _ = trained_vectors(folder, log, histories)
     encoder = UserEncoder(Towers.load(folder.path / TOWERS).user, folder.tables().embeddings)
-    served = encoder.encode(log.final_histories(np.arange(len(log.user_ids))).items)
+    served = encoder.encode(histories)
     assert np.abs(trained - served).max() < 1e-5
 
 
 def test_the_service_scores_what_training_scores(tiny_world, deployment):
     """Through the door, the store and three processes: tower score and ranker score of every item of the slate."""
     folder, log = tiny_world
-    trained, embeddings = trained_vectors(folder, log)
+    now = np.full(len(log.user_ids), time.time())
+    everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=now)
+    trained, embeddings = trained_vectors(folder, log, everybody)
     retriever, ranker = Retriever.load(folder), Ranker(RankerNet.load(folder.path / RANKER), folder.tables())
     rows = folder.tables().ids.rows
     checked = 0
     for user in USERS:
         answer = httpx.post(f"{deployment.url}/recommend", json={"user_id": int(log.user_ids[user]), "k": 20}).json()
-        histories = log.final_histories(np.array([user]))
+        histories = everybody.take(np.array([user]))
         candidates = retriever.retrieve(histories)
         scores = dict(zip(candidates.items[0].tolist(), ranker.score(histories, candidates)[0].tolist(), strict=True))
         for item in answer["items"]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recsys import features
-from recsys.towers import Towers
+from recsys import features, moments
+from recsys.towers import Past, Towers
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
@@ -16,19 +16,54 @@ from training.loss import corrected_softmax
 from training.tables import build_tables
 
 
+def random_past(batch: int, length: int, dim: int) -> Past:
+    """Histories of several lengths, one of them empty."""
+    real = torch.ones(batch, length, dtype=torch.bool)
+    real[1, : length // 2] = False
+    real[2] = False
+    items = torch.randn(batch, length, dim) * real[..., None]
+    return Past(items, real, torch.randint(4, real.shape), torch.randint(moments.STEPS + 1, real.shape))
+
+
 def test_every_prefix_is_the_forward_pass_at_each_prefix():
     """What training computes in one pass is what serving computes for each history alone."""
     torch.manual_seed(0)
-    tower = Towers(50, 3, 16).user.eval()
-    mask = torch.ones(3, 12, dtype=torch.bool)
-    mask[1, :5] = False
-    mask[2] = False
-    x = torch.randn(3, 12, 16) * mask[..., None]
+    tower = Towers(50, 3, 4, 16).user.eval()
+    past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3, 12))
     with torch.no_grad():
-        together = tower.every_prefix(x, mask)
+        together = tower.every_prefix(past, waits)
         for end in range(1, 13):
-            alone = tower(x[:, :end], mask[:, :end])
+            alone = tower(Past(*(part[:, :end] for part in past)), waits[:, end - 1])
             torch.testing.assert_close(together[:, end - 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_one_event_updates_the_state():
+    """A user's state after one more event is that of the longer history, without reading the history again."""
+    torch.manual_seed(0)
+    tower = Towers(50, 3, 4, 16).user.eval()
+    past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3,))
+    past.real[:, -1] = True
+    with torch.no_grad():
+        before = tower.remember(Past(*(part[:, :-1] for part in past)))
+        after = tower.read(tower.update(before, Past(*(part[:, -1:] for part in past))), waits)
+        torch.testing.assert_close(after, tower(past, waits), atol=1e-5, rtol=1e-4)
+
+
+def test_the_loss_and_its_gradient_are_the_plain_softmax():
+    """Computed some rows at a time, loss and gradients equal those of one cross entropy over all logits."""
+    torch.manual_seed(0)
+    users, positives, items = torch.randn(1300, 8), torch.randn(1300, 8), torch.randn(40, 8)
+    temperature = torch.tensor(0.3)
+    targets, negatives, expected = torch.randint(60, (1300,)), torch.randint(60, (40,)), torch.rand(40) + 0.1
+    leaves = [tensor.requires_grad_() for tensor in (users, positives, items, temperature)]
+    ours = corrected_softmax(users, targets, items, negatives, expected, positives, temperature)
+    negative = users @ items.T / temperature - expected.log()
+    negative = negative.masked_fill(targets[:, None] == negatives, -torch.inf)
+    logits = torch.cat([(users * positives).sum(1, keepdim=True) / temperature, negative], dim=1)
+    plain = torch.nn.functional.cross_entropy(logits, torch.zeros(1300, dtype=torch.long))
+    torch.testing.assert_close(ours, plain)
+    for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_a_negative_that_is_the_target_is_masked():
@@ -64,14 +99,16 @@ def test_a_negative_expected_more_often_weighs_less():
 
 
 def test_crops_are_runs_of_one_user():
-    """A crop is what one user did in a row, padded on the left, and every user with two events has one."""
+    """A crop is what one user did in a row, with room for nothing on its left, and every user has one."""
     log = log_of(ring(users=20))
     seen = 0
-    for batch in Crops(log, quick().tower).epoch(np.random.default_rng(0)):
-        for row in batch:
-            crop = row[row != PAD].tolist()
-            assert row[-len(crop) :].tolist() == crop
-            assert any(log.items[log.users == user].tolist() == crop for user in range(20))
+    for crop in Crops(log, quick().tower).epoch(np.random.default_rng(0)):
+        for row, whole in zip(crop.histories.items, crop.whole, strict=True):
+            run = row[row != PAD].tolist()
+            assert row[0] == PAD
+            assert row[-len(run) :].tolist() == run
+            assert whole
+            assert any(log.items[log.users == user].tolist() == run for user in range(20))
             seen += 1
     assert seen == 20
 
