@@ -10,16 +10,20 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from flows.prefect_defaults import make_prefect_home
 from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
-from recsys.errors import TandemError
+from recsys.errors import GateRefused, TandemError
+from training.check import Check
 from training.config import small
 from training.watch import Progress, watching
 
@@ -46,9 +50,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and look at what is live.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    run = verbs.add_parser("run", help="ingest, train, evaluate, publish, promote")
+    run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
-    run.add_argument("--allow-shrink", action="store_true", help="accept a log of less than half the last run's rows")
+    run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
     run.set_defaults(verb=run_all)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
@@ -75,15 +79,26 @@ def run_all(options: argparse.Namespace) -> None:
 
         keep_traces_off_the_console()
         server.wait()
-        published = run(options.data, small(), options.allow_shrink, first_step_ends_the_opening)
+        published = run(options.data, small(), options.force, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         manifest = published.manifest
         bad_rows = manifest.data["bad_rows"]
-        emit({"generation": manifest.id, "bytes": manifest.size, "bad_rows": bad_rows, "evaluation": evaluation})
+        emit(
+            {
+                "generation": manifest.id,
+                "bytes": manifest.size,
+                "bad_rows": bad_rows,
+                "evaluation": evaluation,
+                "gate": [asdict(check) for check in published.checks],
+                "forced": manifest.forced,
+                "report": published.report and str(published.report),
+            }
+        )
         return
     console = Console()
     console.print(published.evaluation.to_table())
+    console.print(gate_table(published.checks))
     for warning in published.evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
     if bad_rows := published.manifest.data["bad_rows"]:
@@ -91,7 +106,20 @@ def run_all(options: argparse.Namespace) -> None:
         console.print(
             f"Set aside: {bad_rows:,} bad rows, with their reasons in {place}", highlight=False, soft_wrap=True
         )
+    for line in published.manifest.forced:
+        console.print(f"Forced past the gate: {line}", style="bold red", highlight=False, markup=False)
+    if published.report:
+        console.print(f"Report: {published.report}", highlight=False, soft_wrap=True)
     console.print(f"Live: [bold]{published.manifest.id}[/bold]", highlight=False)
+
+
+def gate_table(checks: Sequence[Check]) -> Table:
+    """Every check of the gate, a line each."""
+    table = Table(title="the gate", show_header=False)
+    marks = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "not judged": "[dim]not judged[/]"}
+    for check in checks:
+        table.add_row(marks[check.verdict], escape(check.sentence))
+    return table
 
 
 def show_status(options: argparse.Namespace) -> None:
@@ -99,8 +127,9 @@ def show_status(options: argparse.Namespace) -> None:
     from flows.status import read_status
     from recsys.store.connect import open_store
 
-    with open_store(Environment.read()) as store:
-        status = read_status(store.generations())
+    environment = Environment.read()
+    with open_store(environment) as store:
+        status = read_status(store.generations(), environment.home)
     if options.json:
         emit(status.to_json())
     else:
@@ -114,11 +143,16 @@ def keep_traces_off_the_console() -> None:
 
 
 def report(error: TandemError, *, as_json: bool) -> None:
-    """One sentence on stderr, or JSON on stdout."""
+    """One sentence on stderr, or JSON on stdout; of a refusal each failed check, and where its report is."""
+    told: dict[str, Any] = {"code": type(error).__name__, "message": str(error)}
+    if isinstance(error, GateRefused):
+        told |= {"failed": error.failed, "report": error.report and str(error.report)}
     if as_json:
-        emit({"error": {"code": type(error).__name__, "message": str(error)}})
-    else:
-        print(str(error), file=sys.stderr)
+        emit({"error": told})
+        return
+    print(str(error), file=sys.stderr)
+    if told.get("report"):
+        print(f"Report: {told['report']}", file=sys.stderr)
 
 
 def emit(value: dict[str, Any]) -> None:

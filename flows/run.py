@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from prefect import flow
 
-from flows.ingest import ingest, remember
+from flows.gate import judge_data, judge_model, judge_trained, look_at_live, stop_unless
+from flows.ingest import ingest
 from flows.publish import forget, promote, publish
+from flows.report import leave_report, reporting
 from flows.train import build, evaluate, retrain, train
 from recsys.environment import Environment
 from recsys.generation import Manifest
 from recsys.store.connect import open_store
+from training.check import Check, failed
 from training.config import TrainingConfig
 from training.evaluation import Evaluation
 from training.log import encode
+from training.report import Curves, Findings
 from training.split import split
 from training.watch import Watch
 
@@ -25,33 +30,48 @@ class Published:
 
     manifest: Manifest
     evaluation: Evaluation
+    checks: list[Check]
+    report: Path | None
 
 
 @flow(name="run", validate_parameters=False)
 def run(
     data: str,
     config: TrainingConfig,
-    allow_shrink: bool,
+    force: bool,
     watch: Watch,
 ) -> Published:
-    """Ingest, train, evaluate, publish, promote."""
+    """Ingest, train, evaluate, pass the gate, publish, promote; force: past a gate that refuses."""
     environment = Environment.read()  # no parameter: Prefect keeps those, and a REDIS_URL may hold a password
     # The store first: one that is out of reach should not be found out after a minute of training.
     with open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")
 
-        dataset = ingest(data, environment, allow_shrink, watch)
+        curves = Curves(watch)
+
+        dataset = ingest(data, environment, curves)
         log = encode(dataset)
-        parts = split(log, config, moments=dataset.moments)
+        with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
+            live = findings.live = look_at_live(generations)
+            findings.checks += judge_data(findings.data, live)
+            stop_unless(force, findings.checks, dataset.name, live)
 
-        taught = train(parts, config, watch)
-        evaluation = evaluate(dataset, parts, taught, config, watch)
-        trained = retrain(log, taught, evaluation, config, watch)
+            parts = split(log, config, moments=dataset.moments)
+            taught = train(parts, config, curves)
+            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves)
+            findings.checks += judge_model(evaluation, findings.data, live)
+            stop_unless(force, findings.checks, dataset.name, live)
 
-        generation = build(dataset, log, trained, config, folder, watch)
-        manifest = publish(generation, generations, watch)
-        promote(manifest, generations)
+            trained = retrain(log, taught, evaluation, config, curves)
+            findings.checks += judge_trained(log, trained)
+            stop_unless(force, findings.checks, dataset.name, live)
+
+            profile, forced = findings.data, failed(findings.checks)
+            generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
+            manifest = publish(generation, generations, curves)
+            promote(manifest, generations)
+            findings.generation = manifest.id
 
         forget(generations, folder)
-        remember(dataset, environment)
-    return Published(manifest, evaluation)
+        report = leave_report(findings, environment)
+    return Published(manifest, evaluation, findings.checks, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +17,11 @@ from training.evaluation import METRICS, SERVED
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The live generation and those beside it. age: seconds since it was made; bytes: of all its parts."""
+    """The live generation and those beside it.
+
+    age: seconds since it was made. bytes: of all its parts. forced: what the gate had refused when it was forced past.
+    report: where its page is on this machine.
+    """
 
     live: str
     previous: str | None
@@ -29,6 +34,8 @@ class Status:
     users: int
     bytes: int
     metrics: dict[str, Any]
+    forced: list[str]
+    report: str | None
 
     def to_json(self) -> dict[str, Any]:
         """As programs read it."""
@@ -55,12 +62,14 @@ class Status:
             (metric, f"{_figure(self.metrics.get(SERVED, {}), metric)}, {best.get('name')} {_figure(best, metric)}")
             for metric in METRICS
         ]
+        lines += [("forced", line) for line in self.forced]
         lines += [("note", warning) for warning in self.metrics.get("warnings", [])]
+        lines += [("report", self.report)] if self.report else []
         return [*lines, ("previous", self.previous or "none"), ("generations", "\n".join(self.generations))]
 
 
-def read_status(store: GenerationStore) -> Status:
-    """What is live in `store`; NoGeneration says how to change that."""
+def read_status(store: GenerationStore, home: Path) -> Status:
+    """What is live in `store`, with the report under `home`; NoGeneration says how to change that."""
     live = store.alias(LIVE)
     text = store.read_manifest(live) if live else None
     if live is None or text is None:
@@ -68,6 +77,7 @@ def read_status(store: GenerationStore) -> Status:
             "Nothing is live yet. Train and publish with: python -m flows run --data data/movietweetings"
         )
     manifest = Manifest.from_json(text)
+    report = home / "reports" / f"{live}.html"
     return Status(
         live=live,
         previous=store.alias(PREVIOUS),
@@ -80,6 +90,8 @@ def read_status(store: GenerationStore) -> Status:
         users=manifest.dims["users"],
         bytes=manifest.size,
         metrics=manifest.metrics,
+        forced=manifest.forced,
+        report=str(report.resolve()) if report.is_file() else None,
     )
 
 

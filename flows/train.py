@@ -16,6 +16,7 @@ from training.dataset import Dataset
 from training.evaluation import Evaluation
 from training.export import export
 from training.log import Log
+from training.profile import DataProfile
 from training.recipe import Taught, Trained
 from training.split import Split
 from training.watch import Watch
@@ -43,17 +44,32 @@ def retrain(log: Log, taught: Taught, evaluation: Evaluation, config: TrainingCo
 
 @task(cache_policy=NO_CACHE)
 def build(
-    dataset: Dataset, log: Log, trained: Trained, config: TrainingConfig, folder: Path, watch: Watch
+    dataset: Dataset,
+    log: Log,
+    trained: Trained,
+    config: TrainingConfig,
+    folder: Path,
+    watch: Watch,
+    *,
+    profile: DataProfile,
+    forced: list[str],
 ) -> GenerationFolder:
     """The sealed generation folder, each user's candidates precomputed."""
     with watch("candidates of every user") as progress:
-        return export(folder, log, trained, config, dataset.name, dataset.bad_rows, progress)
+        name, bad_rows = dataset.name, dataset.bad_rows
+        return export(folder, log, trained, config, name, bad_rows, progress, profile=profile, forced=forced)
 
 
 def leave_artifacts(name: str, evaluation: Evaluation) -> None:
     """Leave the metric table in Prefect, for people and as rows."""
-    key = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "dataset"  # all that Prefect allows in one
     notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
-    create_markdown_artifact(evaluation.to_markdown() + notes, key=f"metrics-{key}", description=f"Metrics of {name}")
+    create_markdown_artifact(
+        evaluation.to_markdown() + notes, key=artifact_key("metrics", name), description=f"Metrics of {name}"
+    )
     rows = [{"model": model, **row} for model, row in evaluation.rows.items()]
-    create_table_artifact(rows, key=f"metrics-table-{key}", description=f"Metrics of {name}, as rows")
+    create_table_artifact(rows, key=artifact_key("metrics-table", name), description=f"Metrics of {name}, as rows")
+
+
+def artifact_key(kind: str, name: str) -> str:
+    """The key of a dataset's artifact: lower-case letters, digits and dashes are all that Prefect allows in one."""
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'dataset'}"

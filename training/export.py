@@ -9,7 +9,6 @@ import importlib.metadata
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "best_baseline": {"name": best, **evaluation.rows[best]},
         "warnings": list(evaluation.warnings),
         # One feature in the ranker's place is on a scale of its own: nothing to compare a taught ranker with.
-        "scores": asdict(glimpse.scores) if glimpse and not evaluation.order else None,
+        "scores": glimpse.scores.to_json() if glimpse and not evaluation.order else None,
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 BINS = 10
 """Bars of the histogram: with 1,000 queries even a bar that holds a hundredth of them has ten."""
@@ -22,20 +23,29 @@ class Scores:
     even: int = 0
     broken: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return asdict(self) | {"histogram": list(self.histogram)}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Scores:
+        """Inverse of `to_json`."""
+        return cls(**raw | {"histogram": tuple(raw["histogram"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Slate:
     """One test query as a person reads it: the newest titles of the history, newest last, and the ten shown.
 
-    target: what the user took next. place: where it stands on the slate, from 0; None where it is not on it.
+    events: in all of the history. targets: what the user took next. hits: places on the slate, from 0, that hold one.
     """
 
     user: str
     history: tuple[str, ...]
     events: int
     shown: tuple[str, ...]
-    target: str
-    place: int | None
+    targets: tuple[str, ...]
+    hits: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

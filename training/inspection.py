@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.ranker import Ranker
-from recsys.types import F32, HISTORY_LENGTH, I64, PAD, Bool
+from recsys.types import F32, I32, I64, PAD
 from training.evaluate import CELLS, CHUNK
 from training.evaluation import K
 from training.first_stage import FirstStage
@@ -24,33 +24,52 @@ EVEN = 1e-6
 """Scores closer than this to each other say nothing: float32 keeps seven digits."""
 
 
-def look(split: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Glimpse:
-    """The spread of scores over a seeded sample of the test queries, and the slates of ten users drawn from it."""
-    rng = np.random.default_rng(seed)
-    events = rng.permutation(split.test)[:QUERIES]
-    _, first = np.unique(split.log.users[events], return_index=True)
-    shown = set(np.sort(first)[:SLATES].tolist())
+def look(parts: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Glimpse:
+    """The spread of scores over a seeded sample of the test's queries, and the slates of ten users among them."""
+    _, first = np.unique(parts.query, return_index=True)
+    events = parts.test[np.random.default_rng(seed).permutation(first)[:QUERIES]]
+    _, once = np.unique(parts.log.users[events], return_index=True)
+    shown = np.isin(np.arange(len(events)), np.sort(once)[:SLATES])
     counts, slates = np.zeros(BINS + 2, np.int64), list[Slate]()
     rows = max(1, min(CHUNK, CELLS // max(len(stage.tables), 1)))
     for start in range(0, len(events), rows):
-        chunk = events[start : start + rows]
-        scores = two_stage(split.log.histories(chunk, HISTORY_LENGTH), stage.retriever, ranker, len(stage.tables))
+        chunk = slice(start, start + rows)
+        histories, seen = parts.past(events[chunk])
+        scores = two_stage(histories, stage.retriever, ranker, len(stage.tables))
         counts += count(scores)
-        chosen = [row for row in range(len(chunk)) if start + row in shown]
-        if chosen:
-            slates += read_slates(split.log, chunk[chosen], scores[chosen], stage)
-    *histogram, constant, broken = (int(n) for n in counts)
-    return Glimpse(Scores(len(events), tuple(histogram), constant, broken), tuple(slates))
+        scores[:, ~parts.log.catalogue.available] = -np.inf
+        if parts.log.exclude_seen:
+            scores[seen] = -np.inf
+        slates += [
+            read_slate(parts, events[start + row], histories.items[row], int((seen[0] == row).sum()), scores[row])
+            for row in np.flatnonzero(shown[chunk])
+        ]
+    *spread, even, broken = (int(n) for n in counts)
+    return Glimpse(Scores(len(events), tuple(spread), even, broken), tuple(slates))
+
+
+def look_again(log: Log, stage: FirstStage, ranker: Ranker) -> Scores:
+    """The spread of the scores of a model that knows every event, over a seeded sample of its users as they stand."""
+    users = np.random.default_rng(0).permutation(len(log.user_ids))[:QUERIES]
+    counts = np.zeros(BINS + 2, np.int64)
+    rows = max(1, min(CHUNK, CELLS // max(len(stage.tables), 1)))
+    for start in range(0, len(users), rows):
+        histories = log.final_histories(users[start : start + rows])
+        counts += count(two_stage(histories, stage.retriever, ranker, len(stage.tables)))
+    *spread, even, broken = (int(n) for n in counts)
+    return Scores(len(users), tuple(spread), even, broken)
 
 
 def count(scores: F32) -> I64:
     """Queries in each bar of the histogram, then those with even scores, then those with broken ones: [BINS + 2].
 
-    scores: [B, n] float32, -inf for what is no candidate. A query without candidates counts as broken.
+    scores: [B, n] float32, -inf for what is no candidate. A query without candidates, as of a user who has had
+    everything, counts nowhere.
     """
     real = np.isfinite(scores)
-    broken = np.isnan(scores).any(axis=1) | np.isposinf(scores).any(axis=1) | ~real.any(axis=1)
-    kept, where = scores[~broken].astype(np.float64), real[~broken]
+    broken = np.isnan(scores).any(axis=1) | np.isposinf(scores).any(axis=1)
+    sound = real.any(axis=1) & ~broken
+    kept, where = scores[sound].astype(np.float64), real[sound]
     top = kept.max(axis=1, keepdims=True, initial=-np.inf)
     bottom = np.where(where, kept, np.inf).min(axis=1, initial=np.inf)
     even = (top[:, 0] - bottom < EVEN) & (where.sum(axis=1) > 1)
@@ -60,30 +79,21 @@ def count(scores: F32) -> I64:
     return np.concatenate([bars, [even.sum(), broken.sum()]]).astype(np.int64)
 
 
-def read_slates(log: Log, events: I64, scores: F32, stage: FirstStage) -> list[Slate]:
-    """The slates of some test events from their scores [B, n], with the names a person knows."""
-    hidden: Bool = np.broadcast_to(~stage.tables.available, scores.shape).copy()
-    if stage.exclude_seen:
-        hidden[log.seen_before(events)] = True
-    scores = np.where(hidden, -np.inf, scores)
-    histories = log.histories(events).items
-    slates = []
-    for event, row, history in zip(events, scores, histories, strict=True):
-        order = np.argsort(-row, kind="stable")[:K]
-        order = order[np.isfinite(row[order])]
-        past, target = history[history != PAD], int(log.items[event])
-        before = int((log.users[:event] == log.users[event]).sum())
-        slates.append(
-            Slate(
-                user=str(log.user_ids[log.users[event]]),
-                history=tuple(name(log, item) for item in past[-TITLES:]),
-                events=before,
-                shown=tuple(name(log, item) for item in order),
-                target=name(log, target),
-                place=int(np.flatnonzero(order == target)[0]) if target in order else None,
-            )
-        )
-    return slates
+def read_slate(parts: Split, event: int, history: I32, events: int, scores: F32) -> Slate:
+    """One query's slate from the scores of what may be shown [n], in the names a person knows."""
+    log = parts.log
+    order = np.argsort(-scores, kind="stable")[:K]
+    order = order[np.isfinite(scores[order])]
+    asked = parts.query[np.searchsorted(parts.test, event)]
+    targets = log.items[parts.test[parts.query == asked]]
+    return Slate(
+        user=str(log.user_ids[log.users[event]]),
+        history=tuple(name(log, item) for item in history[history != PAD][-TITLES:]),
+        events=events,
+        shown=tuple(name(log, item) for item in order),
+        targets=tuple(name(log, item) for item in targets),
+        hits=tuple(int(place) for place in np.flatnonzero(np.isin(order, targets))),
+    )
 
 
 def name(log: Log, item: int) -> str:

@@ -72,5 +72,5 @@ class Live:
             filled=data.get("filled", {}),
         )
         scores = metrics.get("scores")
-        spread = Scores(**{**scores, "histogram": tuple(scores["histogram"])}) if scores else None
+        spread = Scores.from_json(scores) if scores else None
         return cls(manifest.id, profile, metrics.get("protocol", ""), metrics.get(SERVED, {}), spread)

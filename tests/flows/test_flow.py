@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from recsys.environment import Environment
-from recsys.errors import DatasetError, GenerationError, StoreUnavailable
+from recsys.errors import GenerationError, StoreUnavailable
 from recsys.generation import GenerationFolder, Manifest
 from recsys.record import UserRecord
 from recsys.store.connect import open_store
 from recsys.store.memory import MemoryStore
 from recsys.store.redis import RedisUserStore
 from tests.flows.ring import log_of, quick, ring, write
+from training.evaluation import BASELINES
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ def test_run_prints_the_generation_that_status_shows(published):
     assert shown["live"] == told["generation"]
     assert shown["metrics"]["two_stage"] == told["evaluation"]["rows"]["two_stage"]
     assert (shown["items"], shown["users"], shown["bytes"]) == (40, 150, told["bytes"])
-    assert set(told["evaluation"]["rows"]) == {"popularity", "recency_popularity", "ease_decay", "tower", "two_stage"}
+    assert set(told["evaluation"]["rows"]) == {*BASELINES, "tower", "union", "two_stage"}
 
 
 def test_the_store_holds_the_users(published):
@@ -108,19 +109,6 @@ def test_status_is_a_table_for_people(published):
     assert status.returncode == 0
     assert json.loads(run.stdout)["generation"] in status.stdout
     assert "recall@10" in status.stdout
-
-
-def test_a_shrunk_log_stops_and_can_be_allowed(published):
-    """Half the rows or less stop the next run with a sentence that names the way past it."""
-    from flows.ingest import ingest
-    from training.watch import unwatched
-
-    home, _, _ = published
-    environment = Environment(home / "tandem", None)
-    data = str(write(home / "shrunk", ring(users=50)))
-    with pytest.raises(DatasetError, match="--allow-shrink"):
-        ingest.fn(data, environment, False, unwatched)
-    assert len(ingest.fn(data, environment, True, unwatched).interactions) == 600
 
 
 @pytest.mark.parametrize("as_json", [False, True])

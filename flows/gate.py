@@ -1,0 +1,77 @@
+"""The gate as steps of a flow: look at what is live, judge, and stop or be forced. What is judged: `training.gate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.publish import lost_the_store
+from flows.train import artifact_key
+from recsys.errors import GateRefused
+from recsys.generation import Manifest
+from recsys.store.base import LIVE, GenerationStore
+from training.check import Check, failed
+from training.evaluation import Evaluation
+from training.gate import check_data, check_model, check_trained
+from training.inspection import look_again
+from training.log import Log
+from training.profile import DataProfile, Live
+from training.recipe import Trained
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def look_at_live(store: GenerationStore) -> Live | None:
+    """What is live, to compare with; None where nothing is."""
+    generation = store.alias(LIVE)
+    text = store.read_manifest(generation) if generation else None
+    return Live.of(Manifest.from_json(text)) if text else None
+
+
+@task(cache_policy=NO_CACHE)
+def judge_data(data: DataProfile, live: Live | None) -> list[Check]:
+    """The checks of the log and the catalogue, before anything is trained."""
+    return logged(check_data(data, live))
+
+
+@task(cache_policy=NO_CACHE)
+def judge_model(evaluation: Evaluation, data: DataProfile, live: Live | None) -> list[Check]:
+    """The checks of the tested model, before it is trained again on everything."""
+    return logged(check_model(evaluation, data, live))
+
+
+@task(cache_policy=NO_CACHE)
+def judge_trained(log: Log, trained: Trained) -> list[Check]:
+    """The checks of what would go out, which no test can measure: it knows every event."""
+    return logged(check_trained(look_again(log, trained.stage, trained.stage.ranker(trained.net))))
+
+
+def logged(checks: list[Check]) -> list[Check]:
+    """The checks, those that failed in the run's log."""
+    for line in failed(checks):
+        get_run_logger().warning("The gate: %s", line)
+    return checks
+
+
+def stop_unless(force: bool, checks: Sequence[Check], name: str, live: Live | None) -> None:
+    """Leave the checks so far as an artifact; GateRefused if one failed. Forced, the run's log says so instead."""
+    create_table_artifact(
+        [asdict(check) for check in checks],
+        key=artifact_key("gate", name),
+        description=f"The gate's checks of {name}",
+    )
+    lines = failed(checks)
+    if lines and not force:
+        raise GateRefused(refusal(lines, live), [asdict(check) for check in checks if check.verdict == "failed"])
+    if lines:
+        get_run_logger().warning("Forced past the gate (--force), with %d failed checks.", len(lines))
+
+
+def refusal(lines: Sequence[str], live: Live | None) -> str:
+    """What is said to the one who is refused: each failed line, and what can be done."""
+    stays = f"{live.id} stays live" if live else "nothing was published"
+    told = "".join(f"\n  - {line}" for line in lines)
+    return f"The gate refused this run, and {stays}:{told}\nIf all of that is meant, run again with --force."

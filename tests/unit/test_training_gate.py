@@ -1,0 +1,245 @@
+"""The gate's functions: each check passes just inside its bound, fails just outside, and says both figures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.generation import Manifest
+from tests.flows.ring import dataset, log_of, ring
+from training.check import GateConfig, failed
+from training.evaluation import Evaluation
+from training.gate import check_data, check_model, check_trained
+from training.glimpse import Glimpse, Scores
+from training.inspection import count
+from training.profile import DataProfile, Live, filled
+from training.score_checks import chance, stability, typical
+
+DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
+SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))
+
+
+def row(recall, ndcg, *, cold=None, new=None, queries=2_000, segment=400):
+    """A model's figures, each with a standard error of .01; cold and new: a recall, NDCG being half of it."""
+    told = {"queries": queries, "recall@10": recall, "se_recall@10": 0.01, "ndcg@10": ndcg, "se_ndcg@10": 0.01}
+    for prefix, value in (("cold_", cold), ("new_", new)):
+        told[f"{prefix}queries"] = segment if value is not None else 0
+        for metric, figure in (("recall@10", value), ("ndcg@10", None if value is None else value / 2)):
+            told[prefix + metric], told[f"{prefix}se_{metric}"] = figure, None if value is None else 0.01
+    return told
+
+
+def evaluation(served, baseline=None, *, order=None, scores=SPREAD, queries=2_000, **more):
+    """An evaluation whose best baseline is recency_popularity unless `more` has a better one."""
+    rows = {
+        "popularity": row(0.05, 0.02),
+        "recency_popularity": baseline or row(0.1, 0.05),
+        "two_stage": served,
+        **more,
+    }
+    return Evaluation("rolling", 100, 300, queries, 1.0, rows, order=order, glimpse=Glimpse(scores, ()))
+
+
+def live(served=None, **data):
+    """A live generation of the same dataset."""
+    return Live("g1", replace(DATA, **data), "rolling", served or row(0.2, 0.1, cold=0.2, new=0.2), SPREAD)
+
+
+def lines(checks, *names):
+    """The failed sentences; all that failed must be among `names`, and all of those must have failed."""
+    assert {each.name for each in checks if each.verdict == "failed"} == set(names)
+    return failed(checks)
+
+
+def test_a_first_generation_is_asked_only_what_needs_no_other():
+    """Where nothing is live no check speaks of it, and a good model passes."""
+    checks = [*check_data(DATA, None), *check_model(evaluation(row(0.2, 0.1)), DATA, None)]
+    assert failed(checks) == []
+    assert "live" not in " ".join(each.sentence for each in checks)
+    assert {each.name for each in checks if each.verdict == "passed"} >= {
+        "column genre",
+        "recall@10, all queries, best baseline",
+    }
+
+
+@pytest.mark.parametrize("metric", ["recall@10", "ndcg@10"])
+def test_the_best_baseline_has_to_be_beaten(metric):
+    """A tie over many queries is no win, in either metric, and the sentence has both figures and the model's name."""
+    served = row(0.2, 0.1) | {metric: 0.15}
+    checks = check_model(evaluation(served, ease_decay=row(0.1, 0.05) | {metric: 0.15}), DATA, None)
+    (line,) = lines(checks, f"{metric}, all queries, best baseline")
+    assert line == f"{metric}, all queries: 0.1500, and the best baseline, ease_decay, has 0.1500; it has to be beaten."
+
+
+def test_few_queries_ask_for_more_than_popularity_and_no_worse_than_the_best():
+    """With fewer than a thousand queries a tie with a personal baseline passes, a tie with popularity does not."""
+    tie = row(0.2, 0.1, queries=500)
+    assert failed(check_model(evaluation(tie, ease_decay=row(0.21, 0.11), queries=500), DATA, None)) == []
+    lines(
+        check_model(evaluation(tie, ease_decay=row(0.24, 0.11), queries=500), DATA, None),
+        "recall@10, all queries, best baseline",
+    )
+    lines(
+        check_model(evaluation(tie, row(0.2, 0.05), ease_decay=row(0.21, 0.11), queries=500), DATA, None),
+        "recall@10, all queries, recency_popularity",
+    )
+    lines(
+        check_model(evaluation(tie, row(0.2, 0.05), queries=500), DATA, None), "recall@10, all queries, best baseline"
+    )
+
+
+def test_one_feature_in_a_rankers_place_may_tie():
+    """Where there is too little to teach a ranker, the best baseline may be ahead by noise, and by no more."""
+    assert failed(check_model(evaluation(row(0.1, 0.05), order="popularity_decayed"), DATA, None)) == []
+    (line,) = lines(
+        check_model(evaluation(row(0.07, 0.05), order="popularity_decayed"), DATA, None),
+        "recall@10, all queries, best baseline",
+    )
+    assert "too little data" in line
+
+
+@pytest.mark.parametrize(("segment", "name"), [("cold", "cold users"), ("new", "new items")])
+def test_a_segment_may_be_behind_by_noise_and_not_by_more(segment, name):
+    """Cold users and new items fail only with enough queries, and more than two standard errors behind."""
+    theirs = row(0.1, 0.05, **{segment: 0.15})
+    noise = 2 * np.hypot(0.01, 0.01)
+    for ours, fails in ((0.15 - noise + 0.001, False), (0.15 - noise - 0.001, True)):
+        checks = check_model(evaluation(row(0.2, 0.1, **{segment: ours}), theirs), DATA, None)
+        lines(checks, *([f"recall@10, {name}, best baseline"] if fails else []))
+    few = check_model(evaluation(row(0.2, 0.1, **{segment: 0.0}, segment=199), theirs), DATA, None)
+    assert failed(few) == []
+    assert any(each.verdict == "not judged" and "199 queries" in each.sentence for each in few)
+
+
+def test_the_live_one_may_be_missed_by_the_tolerance_and_noise():
+    """A tenth and two standard errors below what is live pass, more fails, and the sentence has all three figures."""
+    noise = 2 * np.hypot(0.01, 0.01)
+    bound = 0.9 * 0.3 - noise
+    before = live(row(0.3, 0.1, cold=0.2))
+    assert failed(check_model(evaluation(row(bound + 1e-4, 0.1)), DATA, before)) == []
+    (line,) = lines(check_model(evaluation(row(bound - 1e-4, 0.1)), DATA, before), "recall@10, all queries, live")
+    assert line.startswith("recall@10, all queries: 0.2416, and live g1 has 0.3000; 0.2417 would pass")
+    (line,) = lines(check_model(evaluation(row(0.3, 0.1, cold=0.13)), DATA, before), "recall@10, cold users, live")
+    assert "0.1300" in line
+    assert "0.2000" in line
+
+
+def test_figures_of_another_protocol_or_dataset_are_not_compared():
+    """What can't be compared is said to be not judged, and never fails."""
+    bad = evaluation(row(0.11, 0.06))
+    assert "recall@10, all queries, live" in {c.name for c in check_model(bad, DATA, live()) if c.verdict == "failed"}
+    assert failed(check_model(bad, DATA, replace(live(), protocol="loo"))) == []
+    other = live(name="films", rows=10**6)
+    assert failed(check_model(bad, DATA, other)) == []
+    checks = check_data(DATA, other)
+    assert failed(checks) == []
+    assert any(c.verdict == "not judged" and "films" in c.sentence for c in checks)
+
+
+@pytest.mark.parametrize("what", ["rows", "users", "items"])
+def test_sizes_may_move_between_half_and_three_times(what):
+    """A tenth of the rows is refused with both figures; so are three times as many."""
+    before = getattr(DATA, what)
+    for share, fails in ((0.1, True), (0.49, True), (0.5, False), (3.0, False), (3.1, True)):
+        ours = int(before * share)
+        told = lines(check_data(replace(DATA, **{what: ours}), live()), *([what] if fails else []))
+        assert not fails or told[0].startswith(f"{what}: {ours:,}, and live g1 has {before:,};")
+
+
+def test_an_empty_column_is_refused_first_and_later():
+    """No value at all is refused even where nothing is live; a fifth less than the live one and noise passes."""
+    assert (
+        "column genre: 0.0% of 300" in lines(check_data(replace(DATA, filled={"genre": 0.0}), None), "column genre")[0]
+    )
+    for share, fails in ((0.0, True), (0.65, True), (0.69, False), (1.0, False)):
+        ours = replace(DATA, filled={"genre": share, "available": 1.0})
+        told = lines(check_data(ours, live()), *(["column genre"] if fails else []))
+        assert not fails or "live g1 has 90.0%" in told[0]
+    gone = replace(DATA, filled={"available": 1.0})
+    lines(check_data(gone, live()), "column genre")
+    assert failed(check_data(replace(DATA, filled={"sold": 0.0, **DATA.filled}), live(filled={"sold": 0.0}))) == []
+
+
+def test_scores_have_to_be_numbers_and_to_differ():
+    """One broken query is too many; so are more than nine in ten queries with one score for all candidates."""
+    for scores, name in ((replace(SPREAD, broken=1), "finite scores"), (replace(SPREAD, even=901), "different scores")):
+        lines(check_model(evaluation(row(0.2, 0.1), scores=scores), DATA, None), f"{name}, tested")
+        lines(check_trained(scores), f"{name}, trained on everything")
+    assert failed(check_trained(replace(SPREAD, even=900))) == []
+
+
+def test_the_spread_of_scores_may_not_jump():
+    """A ranker twice as sure as the live one is refused, its like passes, and one feature is not compared."""
+    surer = Scores(1000, (0, 0, 0, 20, 100, 290, 270, 280, 40, 0))
+    good = row(0.2, 0.1, cold=0.2, new=0.2)
+    (line,) = lines(check_model(evaluation(good, scores=surer), DATA, live()), "spread of the scores")
+    assert f"{stability(surer, SPREAD):.2f}" in line
+    assert failed(check_model(evaluation(good), DATA, live())) == []
+    assert failed(check_model(evaluation(good, scores=surer, order="tower"), DATA, live())) == []
+
+
+def test_the_stability_index_stays_within_chance_where_nothing_changed():
+    """Two draws of one distribution exceed the allowance for chance in fewer than one of twenty cases."""
+    rng = np.random.default_rng(0)
+    share = np.array([1, 4, 6, 5, 5, 2, 1, 1, 0.2, 0.1]) / 25.3
+
+    def draw(n):
+        return Scores(n, tuple(rng.multinomial(n, share).tolist()))
+
+    over = [stability(a, b) > chance(a, b) for a, b in ((draw(150), draw(1_000)) for _ in range(400))]
+    assert sum(over) < 20
+    assert typical(Scores(4, (0, 2, 2, 0, 0, 0, 0, 0, 0, 0))) == pytest.approx(0.2)
+
+
+def test_scores_are_counted_by_what_the_first_ten_hold():
+    """Even scores of 40 candidates leave a quarter to the first ten, NaN is broken, and no candidates count nowhere."""
+    scores = np.full((5, 40), 1.0, np.float32)
+    scores[1, 0] = 50
+    scores[2, 3] = np.nan
+    scores[3] = -np.inf
+    scores[4, 10:] = -np.inf
+    *bars, even, broken = count(scores).tolist()
+    assert bars == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
+    assert (even, broken) == (2, 1)
+    assert count(scores + 1000).tolist() == count(scores).tolist()
+
+
+def test_columns_are_filled_as_far_as_they_have_values():
+    """Empty text, no categories, no number and not available are no values."""
+    table = pd.DataFrame(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "title": ["A", "", None, " "],
+            "categories": [["x"], [], ["y", "z"], []],
+            "year": [1990.0, np.nan, np.nan, np.nan],
+            "available": [True, True, True, False],
+        }
+    )
+    data = replace(dataset(ring(users=10)), items=table)
+    assert filled(data) == {"title": 0.25, "categories": 0.5, "year": 0.25, "available": 0.75}
+    assert DataProfile.of(dataset(ring(users=10)), log_of(ring(users=10))).rows == 120
+
+
+def test_the_live_generation_is_read_from_its_manifest():
+    """What the manifest notes comes back; a manifest from before the gate leaves out what it did not note."""
+    data = {"name": "shop", "rows": 10, "users": 3, "items": 4, "described": 4, "filled": {"genre": 0.5}}
+    metrics = {"protocol": "rolling", "two_stage": {"recall@10": 0.2}, "scores": SPREAD.to_json()}
+    manifest = Manifest("g1", 0.0, "v", {}, {"users": 3}, data, metrics=metrics, forced=["rows: 1"])
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    found = Live.of(Manifest.from_json(manifest.to_json()))
+    assert found == Live("g1", DataProfile("shop", 10, 3, 4, 4, {"genre": 0.5}), "rolling", {"recall@10": 0.2}, SPREAD)
+    old = json.loads(manifest.to_json())
+    del old["forced"], old["metrics"]["scores"], old["data"]["filled"]
+    found = Live.of(Manifest.from_json(json.dumps(old)))
+    assert found.scores is None
+    assert failed(check_data(DataProfile("shop", 10, 3, 4, 4, {"genre": 0.1}), found)) == []
+
+
+def test_thresholds_are_settings():
+    """Another configuration moves each bound."""
+    strict = GateConfig(errors=0.0, tolerance=0.0, least=0.99, filled=1.0, index=0.0)
+    before = live(row(0.2, 0.1))
+    lines(check_model(evaluation(row(0.199, 0.1)), DATA, before, strict), "recall@10, all queries, live")
+    lines(check_data(replace(DATA, rows=9_800), live(), strict), "rows")

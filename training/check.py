@@ -1,0 +1,61 @@
+"""What the gate asks and how much is too much, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["passed", "failed", "not judged"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """How much is too much.
+
+    errors: standard errors within which a difference is noise; two are exceeded once in 40 times by chance.
+    queries: fewer judge no segment. With 200 and a recall of .15, two standard errors are a third of the figure.
+    telling: fewer, over all, can't tell better from as good: with 1,000 and a recall of .2, two standard errors are an
+    eighth of it. Then popularity has to be beaten, and the other baselines may be ahead by noise: a ring of 300 users
+    (360 queries) has .758/.710 where EASE has .758/.582.
+    tolerance: share of the live one's figure that may go besides noise, since every run has a test window of its own.
+    least, most: rows, users and items as shares of the live one's. Half a log is a broken export and no quiet day;
+    three times as many is a log that was joined twice, or another source. A day adds some percent.
+    filled: share of the live one's filled values below which a column of the items has fallen out.
+    even: share of queries whose candidates may all score the same. An order by co-visitation is even for users without
+    a past; a ranker that died is even for all.
+    index: population stability index of the ranker's sureness; above .25 a distribution is commonly held to be another.
+    On MovieTweetings .03 to .09 between seeds, .04 to .13 after a tenth more of the log, 1.3 and more after twice the
+    log, and 2.4 with the items shuffled.
+    """
+
+    errors: float = 2.0
+    queries: int = 200
+    telling: int = 1_000
+    tolerance: float = 0.1
+    least: float = 0.5
+    most: float = 3.0
+    filled: float = 0.8
+    even: float = 0.9
+    index: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: our figure, the bound it had to keep (None where it was not judged), and a sentence with both."""
+
+    name: str
+    verdict: Verdict
+    sentence: str
+    ours: float | None = None
+    bound: float | None = None
+
+
+def check(name: str, passed: bool, sentence: str, ours: float, bound: float) -> Check:
+    """A comparison that was made."""
+    return Check(name, "passed" if passed else "failed", sentence, ours, bound)
+
+
+def failed(checks: Iterable[Check]) -> list[str]:
+    """The sentences of the checks that failed."""
+    return [each.sentence for each in checks if each.verdict == "failed"]

@@ -1,0 +1,97 @@
+"""The gate's checks of the metrics: better than the best baseline, and not much worse than what is live."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from training.check import Check, GateConfig, check
+from training.evaluation import BASELINES, METRICS, Evaluation, Row
+from training.profile import Live
+
+SEGMENTS = {"": "all queries", "cold_": "cold users", "new_": "new items"}
+"""Prefix of a segment's figures, and its name. Warm users are not asked apart: with the cold they are all."""
+
+IMPERSONAL = ("popularity", "recency_popularity")
+"""The baselines that know no user. Whoever can't beat them has learned nothing of anybody."""
+
+
+def metric_checks(evaluation: Evaluation, live: Live | None, config: GateConfig) -> list[Check]:
+    """Both metrics, over all queries and of each segment that has enough of them."""
+    return [
+        each
+        for prefix in SEGMENTS
+        for metric in METRICS
+        for each in _of_metric(evaluation, live, prefix, metric, config)
+    ]
+
+
+def _of_metric(
+    evaluation: Evaluation, live: Live | None, prefix: str, metric: str, config: GateConfig
+) -> Iterator[Check]:
+    name, ours = f"{metric}, {SEGMENTS[prefix]}", evaluation.served.get(prefix + metric)
+    if prefix and not _enough(evaluation.served, prefix, config):
+        queries = evaluation.served.get(f"{prefix}queries") or 0
+        yield Check(name, "not judged", f"{name}: {queries:.0f} queries, and {config.queries} would judge them.", ours)
+    elif ours is None:
+        yield Check(name, "failed", f"{name}: nothing was measured.")
+    else:
+        yield from _against_baselines(name, ours, evaluation, prefix, metric, config)
+        if live is not None:
+            yield _against_live(name, ours, evaluation, live, prefix, metric, config)
+
+
+def _against_baselines(
+    name: str, ours: float, evaluation: Evaluation, prefix: str, metric: str, config: GateConfig
+) -> Iterator[Check]:
+    """Over all queries the best baseline has to be beaten, or where they are few the best impersonal one.
+
+    For a segment, and for one feature in a ranker's place, it is enough not to be behind by more than noise.
+    """
+    rows = {model: evaluation.rows[model] for model in BASELINES if model in evaluation.rows}
+
+    def figure(model: str) -> float:
+        return rows[model].get(prefix + metric) or 0.0
+
+    best, impersonal = max(rows, key=figure), max((m for m in IMPERSONAL if m in rows), key=figure, default=None)
+    strict = not prefix and not evaluation.order
+    few = evaluation.queries < config.telling
+    if strict and few and impersonal and impersonal != best:
+        told = f"{name}: {ours:.4f}, and {impersonal} has {figure(impersonal):.4f}; it has to be beaten."
+        yield check(f"{name}, {impersonal}", ours > figure(impersonal), told, ours, figure(impersonal))
+    told = f"{name}: {ours:.4f}, and the best baseline, {best}, has {figure(best):.4f}"
+    if strict and not (few and impersonal != best):
+        told = f"{told}; it has to be beaten."
+        yield check(f"{name}, best baseline", ours > figure(best), told, ours, figure(best))
+        return
+    bound = figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric)
+    why = "" if prefix else f", as {evaluation.queries:,} queries tell no more"
+    why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why
+    told = f"{told}; {bound:.4f} would pass, {config.errors:g} standard errors below{why}."
+    yield check(f"{name}, best baseline", ours >= bound, told, ours, bound)
+
+
+def _against_live(
+    name: str, ours: float, evaluation: Evaluation, live: Live, prefix: str, metric: str, config: GateConfig
+) -> Check:
+    theirs = live.served.get(prefix + metric)
+    judged = live.protocol == evaluation.protocol and (not prefix or _enough(live.served, prefix, config))
+    if theirs is None or not judged:
+        told = f"{name}: {ours:.4f}, and live {live.id} has no figure to compare it with."
+        return Check(f"{name}, live", "not judged", told, ours)
+    bound = (1 - config.tolerance) * theirs - config.errors * _error(evaluation.served, live.served, prefix, metric)
+    told = (
+        f"{name}: {ours:.4f}, and live {live.id} has {theirs:.4f}; {bound:.4f} would pass, "
+        f"{config.tolerance:.0%} and {config.errors:g} standard errors below."
+    )
+    return check(f"{name}, live", ours >= bound, told, ours, bound)
+
+
+def _enough(row: Row, prefix: str, config: GateConfig) -> bool:
+    return (row.get(f"{prefix}queries") or 0) >= config.queries
+
+
+def _error(one: Row, other: Row, prefix: str, metric: str) -> float:
+    """Standard error of a difference; of two models asked the same it is less, so this passes rather than refuses."""
+    key = f"{prefix}se_{metric}"
+    return math.hypot(one.get(key) or 0.0, other.get(key) or 0.0)
