@@ -159,11 +159,19 @@ class Steps:
         """What `step` gives."""
         gc.collect()
         forget_peak()
-        start = time.monotonic()
+        start, worked = time.monotonic(), time.process_time()
         taken = step(*args, **named)
-        cost = Cost(round(time.monotonic() - start, 3), round(max(peak() - self._born, 0.0), 1))
+        cost = Cost(
+            seconds=round(time.monotonic() - start, 3),
+            cpu=round(time.process_time() - worked, 3),
+            mib=round(max(peak() - self._born, 0.0), 1),
+        )
         self.costs[name] = cost
-        print(f"{self._name} · {name}: {cost.seconds:.1f} s, {cost.mib:,.0f} MiB", file=sys.stderr, flush=True)  # noqa: T201 a long run shows that it lives
+        print(
+            f"{self._name} · {name}: {cost.seconds:.1f} s, {cost.cpu:.1f} CPU s, {cost.mib:,.0f} MiB",
+            file=sys.stderr,
+            flush=True,
+        )  # noqa: T201 a long run shows that it lives
         return taken
 
 
