@@ -264,17 +264,6 @@ def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
 
 
-@pytest.fixture(scope="session")
-def harness():
-    """One temporary Prefect server for the tests that run tasks here."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    import flows  # noqa: F401 its defaults stand before Prefect is imported
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
 def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
     """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
     from prefect import flow

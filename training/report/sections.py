@@ -23,7 +23,7 @@ def metrics(findings: Findings) -> Markup | None:
         f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}: every one of "
         f"{evaluation.items:,} items ranked, nothing sampled, seen items out, ties against the model."
     )
-    notes = [element("p", f"Note: {warning}", class_="soft") for warning in evaluation.warnings]
+    notes = [element("p", f"Note: {warning}", class_="soft note") for warning in evaluation.warnings]
     return join(
         element("h2", "How good it is"),
         element("p", told),
@@ -51,7 +51,7 @@ def _figure(rows: dict[str, Row], metric: str, segments: list[str]) -> Markup:
         "figcaption",
         element("b", metric.replace("recall", "Recall").replace("ndcg", "NDCG")),
         " of each model, bars two standard errors to each side, clustered by user: ",
-        *(join(element("span", class_=f"key {name}"), told) for name, told in KEYS.items()),
+        *(element("span", element("span", class_=f"key {name}"), told, class_="legend") for name, told in KEYS.items()),
     )
     return element("figure", caption, element("div", *panels, class_="grid"))
 
@@ -66,7 +66,7 @@ def kind(model: str) -> str:
 
 def _table(rows: dict[str, Row], segments: list[str]) -> Markup:
     heads = [
-        element("th", f"{metric}, {SEGMENTS[prefix]}", class_="number head")
+        element("th", element("small", SEGMENTS[prefix]), metric, class_="number")
         for prefix in segments
         for metric in METRICS
     ]
@@ -85,7 +85,7 @@ def _further(rows: dict[str, Row]) -> Markup:
         ", all queries; coverage is the share of the catalogue that is on somebody's first ten.",
     )
     cells = {name: [_cell(row, "", metric) for metric in shown] for name, row in rows.items()}
-    return _rows(caption, [element("th", name, class_="number head") for name in shown], cells)
+    return _rows(caption, [element("th", name, class_="number") for name in shown], cells)
 
 
 def _rows(caption: Markup, heads: list[Markup], cells: dict[str, list[Markup]]) -> Markup:
