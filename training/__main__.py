@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
         "--test-from", metavar="TIME", help="when the test begins, UTC: 2000-12-21 (rolling, horizon)"
     )
     evaluate.add_argument("--labels-from", metavar="TIME", help="when the ranker's labels begin")
+    evaluate.add_argument(
+        "--new-items", type=float, default=0.0, metavar="SHARE", help="hide every event of a share of the items"
+    )
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
     evaluate.set_defaults(run=run_evaluate)
     made = verbs.add_parser("generate", help="write a generated dataset of some shape and size")
@@ -87,11 +90,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
         raise DatasetError(
             f"--protocol {options.protocol} does not cut in time: it takes no --test-from or --labels-from."
         )
+    if not 0 <= options.new_items < 1:
+        raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
     target = checked(options.json)
     start = time.monotonic()
     config = small()
     table = dataset.read(options.data)
-    parts = split(encode(table), config, options.protocol, replace(table.moments, **stated))
+    parts = split(encode(table), config, options.protocol, replace(table.moments, **stated), options.new_items)
     with watching() as watch:
         taught = recipe.teach_ranker(parts, config, watch)
         evaluation = recipe.evaluate(parts, taught, config, watch)

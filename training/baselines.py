@@ -97,7 +97,11 @@ class ItemKnn:
 
 
 class Ials:
-    """Implicit ALS (Hu et al., ICDM 2008) by the `implicit` package; a user's factors follow from a history."""
+    """Implicit ALS (Hu et al., ICDM 2008) by the `implicit` package; a user's factors follow from a history.
+
+    Regularizations of .01 to 20 are alike on MovieLens 1M, leave one out (recall@10 .099 to .103, error .004), 30 and
+    alpha 10 are lower (.094). Folding in the newest HISTORY_LENGTH gives .101 where the whole history gives .098.
+    """
 
     def __init__(
         self,
@@ -113,10 +117,10 @@ class Ials:
         from threadpoolctl import threadpool_limits
 
         self._n_items = len(log.catalogue)
-        self._model: Any = AlternatingLeastSquares(
-            factors, regularization, alpha, iterations=iterations, num_threads=threads, random_state=seed
-        )
         with threadpool_limits(1, "blas"):  # its own threads and BLAS's get in each other's way
+            self._model: Any = AlternatingLeastSquares(
+                factors, regularization, alpha, iterations=iterations, num_threads=threads, random_state=seed
+            )
             self._model.fit(incidence(log), show_progress=False)
 
     @staticmethod

@@ -18,6 +18,9 @@ from training.log import Log
 from training.watch import Progress, no_progress
 
 EASE_REGULARIZATION = 300.0
+"""MovieLens 1M, leave one out: recall@10/@100 .223/.550, and .215/.496 with 100; MovieTweetings tells 30, 100 and 300
+not apart (.092, .093, .093; one standard error .003)."""
+
 FUSION = 60
 """Places added before they are turned over, in reciprocal rank fusion (Cormack et al., SIGIR 2009)."""
 

@@ -122,10 +122,17 @@ class Split:
             )
 
 
-def split(log: Log, config: TrainingConfig, protocol: str = "rolling", moments: Moments | None = None) -> Split:
+def split(
+    log: Log,
+    config: TrainingConfig,
+    protocol: str = "rolling",
+    moments: Moments | None = None,
+    new_items: float = 0.0,
+) -> Split:
     """Cut `log` by a protocol; DatasetError where it is too small, all of one moment or not what `moments` say.
 
-    In time it is cut where `moments` say, else by the shares of `config`.
+    In time it is cut where `moments` say, else by the shares of `config`. new_items: share of the items of which the
+    models are told no event, for a log whose test has few items that are new by themselves.
     """
     check_protocol(protocol)
     if len(log) < MINIMUM_EVENTS:
@@ -135,13 +142,17 @@ def split(log: Log, config: TrainingConfig, protocol: str = "rolling", moments: 
         )
     log = _showing_what_occurs(log)
     if protocol == "loo":
-        return _leave_one_out(log, config.test_queries)
-    taught, known = _cut(log, config, moments or Moments())
-    if protocol == "horizon":
-        labels, test = _later_items(log, taught, known), _all_later(log, known, config.test_queries)
+        taught, known, labels, test = _leave_one_out(log, config.test_queries)
     else:
-        labels, test = np.flatnonzero(known & ~taught), _some_of_each(log, known, config.test_queries)
-    return Split(protocol, log, taught, known, labels, test)
+        taught, known = _cut(log, config, moments or Moments())
+        labels, test = np.flatnonzero(known & ~taught), np.flatnonzero(~known)
+        if protocol == "horizon":
+            labels, test = _wanted(log, labels, taught), _wanted(log, test, known)
+        test = _drawn(protocol, log, test, config.test_queries)
+    told = _told(log, new_items)
+    known = known & told
+    labels = np.searchsorted(np.flatnonzero(known), labels[told[labels]])
+    return Split(protocol, log, taught & told, known, labels, test)
 
 
 def check_protocol(protocol: str) -> None:
@@ -162,8 +173,11 @@ def _part(log: Log, events: Bool) -> Log:
     return log[:count] if events[:count].all() else log[events]
 
 
-def _leave_one_out(log: Log, limit: int) -> Split:
-    """Test the last event of each user who has LEAST_HISTORY before it, label with those right before it."""
+def _leave_one_out(log: Log, limit: int) -> tuple[Bool, Bool, I64, I64]:
+    """Test the last event of each user who has LEAST_HISTORY before it, label with those right before it.
+
+    What the towers and the models may know, and the positions of the labels and the test.
+    """
     order, offsets = log.by_user
     size = np.diff(offsets)
     from_last = np.empty(len(log), np.int64)
@@ -178,7 +192,7 @@ def _leave_one_out(log: Log, limit: int) -> Split:
             "Use --protocol rolling."
         )
     known = ~test
-    return Split("loo", log, known & ~label, known, np.flatnonzero(label[known]), _sample(np.flatnonzero(test), limit))
+    return known & ~label, known, np.flatnonzero(label), _sample(np.flatnonzero(test), limit)
 
 
 def _cut(log: Log, config: TrainingConfig, moments: Moments) -> tuple[Bool, Bool]:
@@ -224,34 +238,27 @@ def _said(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _some_of_each(log: Log, known: Bool, limit: int) -> I64:
-    """QUERIES_PER_USER of the events after `known` of each user, drawn, and of all users `limit`.
+def _drawn(protocol: str, log: Log, events: I64, limit: int) -> I64:
+    """Of the test's events those that are asked: QUERIES_PER_USER of each user, or all of `limit` users in horizon.
 
-    Drawn over a user's whole time: the first ten of a new user are what a first visit holds and no more.
+    The ten are drawn over a user's whole time: the first ten of a new user are what one first visit holds.
     """
-    events = np.flatnonzero(~known)
     users = log.users[events]
+    if protocol == "horizon":
+        if not len(events):
+            raise DatasetError(
+                "The horizon protocol asks for the later items of users known before the test, and there are none "
+                "here. Use --protocol rolling."
+            )
+        return events[np.isin(users, _sample(np.unique(users), limit))]
     order = np.lexsort((np.random.default_rng(QUERY_SEED).random(len(events)), users))
     place = np.empty(len(users), np.int64)
     place[order] = np.arange(len(users)) - np.searchsorted(users[order], users[order])
     return _sample(events[place < QUERIES_PER_USER], limit)
 
 
-def _all_later(log: Log, known: Bool, limit: int) -> I64:
-    """The later items of known users, of `limit` users at most."""
-    events = _later_items(log, known, np.ones(len(log), bool))
-    if not len(events):
-        raise DatasetError(
-            "The horizon protocol asks for the later items of users known before the test, and there are none here. "
-            "Use --protocol rolling."
-        )
-    users = _sample(np.unique(log.users[events]), limit)
-    return events[np.isin(log.users[events], users)]
-
-
-def _later_items(log: Log, known: Bool, until: Bool) -> I64:
-    """What known users do between `known` and the end of `until`: one event an item, none seen where that counts."""
-    events = np.flatnonzero(until & ~known)
+def _wanted(log: Log, events: I64, known: Bool) -> I64:
+    """Of `events` those of users in `known`: the first of each item, and none they had where those are left out."""
     pairs = log.users.astype(np.int64) * len(log.catalogue) + log.items
     _, first = np.unique(pairs[events], return_index=True)
     kept = np.zeros(len(events), bool)
@@ -267,3 +274,11 @@ def _sample(rows: I64, limit: int) -> I64:
     if len(rows) <= limit:
         return rows
     return np.sort(np.random.default_rng(QUERY_SEED).choice(rows, limit, replace=False))
+
+
+def _told(log: Log, new_items: float) -> Bool:
+    """The events of all items but a drawn share of those that are ranked: [E] bool."""
+    shown = np.flatnonzero(log.catalogue.available)
+    hidden = np.random.default_rng(QUERY_SEED).choice(shown, int(len(shown) * new_items), replace=False)
+    told: Bool = ~np.isin(log.items, hidden)
+    return told
