@@ -111,6 +111,36 @@ def test_status_is_a_table_for_people(published):
     assert "recall@10" in status.stdout
 
 
+def test_the_gate_is_shown_and_the_report_named(published):
+    """A run's JSON has every check and the place of a page that names the generation; so has status."""
+    home, _, run = published
+    told = json.loads(run.stdout)
+    assert {check["verdict"] for check in told["gate"]} <= {"passed", "not judged"}
+    assert told["forced"] == []
+    assert told["generation"] in Path(told["report"]).read_text()
+    assert json.loads(call(home, "status", "--json").stdout)["report"] == told["report"]
+
+
+def test_a_tenth_of_the_log_is_refused_on_the_command_line(published):
+    """It ends with 1, each failed line with both figures, and the way past; as data with --json; live stays."""
+    home, _, run = published
+    live = json.loads(run.stdout)["generation"]
+    data = write(home / "tenth", ring(users=15, strings=True))
+    refused = call(home, "run", "--data", data)
+    assert refused.returncode == 1
+    assert f"  - rows: 180, and live {live} has 1,800; 900 to 5,400 would pass.\n" in refused.stderr
+    assert "--force" in refused.stderr
+    assert "Report: " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    as_json = call(home, "run", "--data", data, "--json")
+    assert as_json.returncode == 1
+    error = json.loads(as_json.stdout)["error"]
+    assert error["code"] == "GateRefused"
+    assert {(check["name"], check["ours"], check["bound"]) for check in error["failed"]} >= {("rows", 180, 900)}
+    assert Path(error["report"]).is_file()
+    assert json.loads(call(home, "status", "--json").stdout)["live"] == live
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_inside_the_flow_is_one_sentence(tmp_path, as_json):
     """A log that can't be used ends the run with 1, one sentence and no traceback, although Prefect stands between."""
@@ -312,3 +342,16 @@ def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch
     assert {row["model"]: row["recall@10"] for row in rows} == {
         name: row["recall@10"] for name, row in published.evaluation.rows.items()
     }
+
+
+def test_force_is_told_on_the_console_and_by_status(published):
+    """A forced run says past what it went, and status goes on saying it. Last: it changes what is live."""
+    home, _, _ = published
+    forced = call(home, "run", "--data", write(home / "forced", ring(users=40, strings=True)), "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert "Forced past the gate: rows: 480, and live" in forced.stdout
+    status = json.loads(call(home, "status", "--json").stdout)
+    assert status["forced"][0].startswith("rows: 480, and live")
+    table = call(home, "status").stdout
+    assert "forced" in table
+    assert "rows: 480" in table

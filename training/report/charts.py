@@ -121,7 +121,8 @@ def histogram(ours: Sequence[int], theirs: Sequence[int] | None, title: str) -> 
 
 def nice_ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round numbers from just below `low` to just above `high`."""
-    rough = (high - low) / about or 1.0
+    apart = high - low > 1e-6 * max(abs(low), abs(high), 1.0)
+    rough = (high - low if apart else 1.0) / about
     power = 10 ** math.floor(math.log10(rough))
     step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -1,0 +1,192 @@
+"""The report: one page that needs nothing else, says what happened, and runs nothing that a title says."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.types import PAD
+from tests.flows.ring import dataset, log_of, quick, ring
+from training import recipe
+from training.check import Check
+from training.evaluation import SERVED
+from training.glimpse import Glimpse, Scores, Slate
+from training.report import Curves, Findings, write
+from training.report.charts import histogram, learning_curve, nice_ticks
+from training.report.markup import Markup, element, join
+from training.report.page import page
+from training.split import split
+from training.watch import unwatched
+
+NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What a small run found out, and its split."""
+    frame = ring(users=150)
+    log, curves = log_of(frame), Curves(unwatched)
+    parts = split(log, quick())
+    taught = recipe.teach_ranker(parts, quick(), curves)
+    findings = Findings.of(dataset(frame), log, quick(), curves.curves)
+    findings.evaluation = recipe.evaluate(parts, taught, quick(), curves)
+    findings.generation = "g20260101-000000-abcdef"
+    return findings, parts
+
+
+class Reader(HTMLParser):
+    """Tags, text, and whether every tag was closed in turn."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_whole_and_asks_nothing_of_the_network(found, tmp_path):
+    """Every tag is closed, nothing is linked, loaded or run, and every part of the page is there."""
+    html = write(found[0], tmp_path / "page.html").read_text()
+    reader = Reader(html)
+    assert reader.open == []
+    assert not {"script", "link", "img", "iframe", "object", "a"} & set(reader.tags)
+    assert not {"src", "href", "onload", "style"} & {name for name, _ in reader.attributes}
+    assert "http" not in html.replace("http-equiv", "")
+    assert "url(" not in html
+    for head in (
+        "How good it is",
+        "How sure the ranker is",
+        "Learning curves",
+        "What users would have seen",
+        "The data",
+    ):
+        assert head in reader.text
+    assert found[0].generation in reader.text
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_page_has_the_figures_of_the_evaluation(found):
+    """Each model has its row, with the value and the standard error of the evaluation, and a mark in each chart."""
+    html = page(found[0])
+    for name, row in found[0].evaluation.rows.items():
+        value, error = (f"{row[key]:.4f}".replace("0.", ".", 1) for key in ("recall@10", "se_recall@10"))
+        assert re.search(rf">{name}</th><td class=\"number\">{value}<small> ±{error}", html), name
+    assert len(re.findall(r'<circle [^>]*class="served"', html)) >= 4
+
+
+def test_what_a_dataset_says_is_text(found):
+    """Markup in a title, a user, a column or a reason is shown and not obeyed, and half a character is no crash."""
+    findings = found[0]
+    slate = Slate(NASTY, (NASTY,), 1, (NASTY,), (NASTY,), (0,))
+    nasty = replace(
+        findings,
+        data=replace(findings.data, name=NASTY, filled={NASTY: 1.0}),
+        quarantined={NASTY: {NASTY: 1}},
+        checks=[Check(NASTY, "failed", NASTY)],
+        evaluation=replace(findings.evaluation, warnings=[NASTY], glimpse=Glimpse(Scores(1, (1,) * 10), (slate,))),
+    )
+    html = page(nasty)
+    html.encode()
+    assert not {"script", "img"} & set(Reader(html).tags)
+    assert html.count("&lt;script&gt;") >= 9
+
+
+def test_a_refused_run_says_so_first_and_leaves_out_what_it_does_not_have(found):
+    """A run stopped before training has its failed lines and its data, and no empty figures."""
+    failed = [Check("rows", "failed", "rows: 10, and live g1 has 100."), Check("users", "passed", "users: 5.")]
+    html = page(replace(found[0], evaluation=None, generation=None, refused=True, checks=failed, curves={}))
+    assert (
+        html.index("The gate refused this run") < html.index("rows: 10, and live g1 has 100.") < html.index("users: 5.")
+    )
+    assert "How good it is" not in html
+    assert "Learning curves" not in html
+
+
+def test_curves_keep_what_a_step_says_of_its_loss_and_pass_everything_on():
+    """The share and the loss of each word that has one, by step; the watch behind hears all of it."""
+    heard = []
+
+    class Loud:
+        def __init__(self, step):
+            heard.append(step)
+
+        def __enter__(self):
+            return lambda share, word: heard.append((share, word))
+
+        def __exit__(self, *_):
+            heard.append("end")
+
+    curves = Curves(Loud)
+    with curves("towers") as progress:
+        progress(0.5, "loss 1.250")
+        progress(0.6, "candidates")
+        progress(1.0, "loss 0.75")
+    assert curves.curves == {"towers": [(0.5, 1.25), (1.0, 0.75)]}
+    assert heard == ["towers", (0.5, "loss 1.250"), (0.6, "candidates"), (1.0, "loss 0.75"), "end"]
+
+
+def test_a_run_leaves_the_curve_of_every_step_that_trains(found):
+    """Towers and ranker each tell a loss that falls."""
+    curves = found[0].curves
+    assert set(curves) == {"towers before the labels", "ranker on the labels", "towers before the test"}
+    assert all(curve[-1][1] < curve[0][1] for curve in curves.values())
+
+
+def test_slates_are_what_the_metrics_count(found):
+    """A target is marked on a slate exactly where the evaluation places it, and nothing seen is shown."""
+    findings, parts = found
+    slates = findings.evaluation.glimpse.slates
+    assert len(slates) == 10
+    assert len({slate.user for slate in slates}) == 10
+    recall = findings.evaluation.rows[SERVED]["recall@10"]
+    for slate in slates:
+        assert len(slate.shown) == len(set(slate.shown)) == 10
+        assert not set(slate.shown) & set(slate.history)
+        assert all(slate.shown[place] in slate.targets for place in slate.hits)
+        assert bool(slate.hits) == bool(set(slate.shown) & set(slate.targets))
+        user = parts.log.user_ids.tolist().index(int(slate.user))
+        items = parts.log.items[parts.log.users == user]
+        assert PAD not in items
+        assert list(slate.history) == [str(parts.log.catalogue.ids[i]) for i in items[: slate.events][-8:]]
+        assert slate.targets == (str(parts.log.catalogue.ids[items[slate.events]]),)
+    assert sum(bool(slate.hits) for slate in slates) >= 10 * recall / 2
+
+
+@given(low=st.floats(-1e6, 1e6), width=st.floats(0, 1e6))
+def test_ticks_are_round_few_and_hold_the_data(low, width):
+    """Whatever the range, two to eight ticks ascend from its low end or below to its high end or above."""
+    ticks = nice_ticks(low, low + width)
+    assert 2 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks))
+    slack = 1e-6 * max(abs(low), width, 1)
+    assert ticks[0] <= low + slack
+    assert ticks[-1] >= low + width - slack
+
+
+def test_charts_stand_on_odd_figures():
+    """One point, equal points, a loss that is no number and an empty histogram are drawn without complaint."""
+    for curve in ([(0.5, 1.0)], [(0.1, 2.0), (0.9, 2.0)], [(0.1, float("nan")), (0.5, 1.0)]):
+        assert "polyline" in learning_curve(curve, "x")
+    assert "rect" in histogram([0] * 10, None, "x")
+
+
+def test_only_elements_are_taken_as_they_are():
+    """Text is escaped in elements and attributes, elements are not escaped twice, and None is nothing."""
+    inner = element("b", "<", title='"')
+    assert inner == '<b title="&quot;">&lt;</b>'
+    assert element("p", inner, None, "&") == '<p><b title="&quot;">&lt;</b>&amp;</p>'
+    assert isinstance(join("a", inner), Markup)
