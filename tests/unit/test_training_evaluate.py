@@ -4,84 +4,159 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.flows.ring import log_of, ring
-from training.evaluate import measure, places, rank_targets, same_for_all
-from training.evaluation import Evaluation
+from tests.flows.ring import log_of, quick, ring
+from training.evaluate import evaluate, measure, places, rank_targets, slates
+from training.evaluation import FURTHER, METRICS, SEGMENTS, Evaluation
+from training.rows import baselines, same_for_all
+from training.split import split
+
+NAMES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", "tower", "union", "two_stage")
 
 
-def slow_place(scores, target, hidden):
+def slow_place(scores, target):
     """Count one by one what stands before the target."""
-    if hidden[target] or not np.isfinite(scores[target]):
+    if not np.isfinite(scores[target]):
         return len(scores)
-    return sum(not hidden[i] and scores[i] >= scores[target] for i in range(len(scores)) if i != target)
+    return sum(scores[i] >= scores[target] for i in range(len(scores)) if i != target)
+
+
+def row_of(ranks, query=None, users=None, warm=None, new=None):
+    """A measured row, every query by default its own user's, known, with an old item."""
+    ranks = np.asarray(ranks)
+    query = np.arange(len(ranks)) if query is None else np.asarray(query)
+    users = query if users is None else np.asarray(users)
+    warm = np.ones(len(ranks), bool) if warm is None else np.asarray(warm)
+    new = np.zeros(len(ranks), bool) if new is None else np.asarray(new)
+    return measure(ranks, query, users, {"all": np.ones(len(ranks), bool), "warm": warm, "cold": ~warm, "new": new})
+
+
+def evaluation_of(rows):
+    """An evaluation of these rows."""
+    return Evaluation("rolling", 1, 60, 1, 0.1, {name: row | {"coverage@10": 0.5} for name, row in rows.items()})
 
 
 def test_places_equal_a_count_one_by_one():
-    """Whatever the scores, ties and hidden items, the place is what counting gives."""
+    """Whatever the scores, ties and hidden items, and however many targets a query has, counting gives the place."""
     rng = np.random.default_rng(1)
-    scores = rng.integers(5, size=(200, 30)).astype(np.float32)
-    scores[rng.random(scores.shape) < 0.2] = -np.inf
-    hidden = rng.random(scores.shape) < 0.3
-    targets = rng.integers(30, size=200)
-    expected = [slow_place(*row) for row in zip(scores, targets, hidden, strict=True)]
-    assert places(scores, targets, hidden).tolist() == expected
+    scores = rng.integers(5, size=(40, 30)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.3] = -np.inf
+    owner, targets = np.sort(rng.integers(40, size=200)), rng.integers(30, size=200)
+    expected = [slow_place(scores[row], target) for row, target in zip(owner, targets, strict=True)]
+    assert places(scores, owner, targets).tolist() == expected
 
 
 def test_ties_count_against_us():
     """A model that scores everything alike finds nothing."""
-    flat = np.zeros((1, 5), np.float32)
-    assert places(flat, np.array([2]), np.zeros((1, 5), bool)).tolist() == [4]
+    assert places(np.zeros((1, 5), np.float32), np.array([0]), np.array([2])).tolist() == [4]
 
 
+@pytest.mark.parametrize("protocol", ["loo", "rolling", "horizon"])
 @pytest.mark.parametrize("exclude_seen", [True, False])
-def test_everything_seen_before_is_left_out(exclude_seen):
-    """However long ago an item was seen, it is not in the way of the target, and as a target it counts as missed."""
+def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclude_seen):
+    """However long ago an item was seen, it is not in the way of a target, and as a target it counts as missed."""
     log = log_of(ring(users=30, steps=130), exclude_seen)
-    events = np.arange(len(log))[-60:]
+    parts = split(log, quick(), protocol)
     scores = np.random.default_rng(2).random(len(log.catalogue)).astype(np.float32)
-    ranks = rank_targets(log, events, {"x": same_for_all(scores)}, log.catalogue.available, exclude_seen)["x"]
-    for event, rank in zip(events, ranks, strict=True):
-        hidden = np.zeros(len(scores), bool)
+    ranked = rank_targets(parts, {"x": same_for_all(scores)})["x"]
+    first_test = {user: min(parts.test[log.users[parts.test] == user]) for user in set(log.users[parts.test])}
+    for event, place in zip(parts.test, ranked.places, strict=True):
+        user = log.users[event]
+        until = first_test[user] if protocol == "horizon" else event
+        past = (log.users[:until] == user) & (parts.known[:until] | (protocol != "horizon"))
+        shown = scores.copy()
         if exclude_seen:
-            hidden[log.items[:event][log.users[:event] == log.users[event]]] = True
-        assert rank == slow_place(scores, log.items[event], hidden)
+            shown[log.items[:until][past]] = -np.inf
+        assert place == slow_place(shown, log.items[event])
 
 
 def test_chunks_do_not_change_ranks(monkeypatch):
-    """A budget of one row at a time gives the ranks of all at once."""
-    log = log_of(ring(users=30))
-    events = np.arange(len(log))[-50:]
-    scorers = {"x": lambda histories: np.random.default_rng(3).random((1, 40)).repeat(len(histories), 0)}
-    at_once = rank_targets(log, events, scorers, log.catalogue.available, True)["x"]
+    """A budget of one row at a time gives the ranks and the coverage of all at once."""
+    parts = split(log_of(ring(users=60)), quick(), "horizon")
+    scorers = {"x": lambda histories: np.cos(histories.items[:, -1:] * np.arange(1, 41)).astype(np.float32)}
+    at_once = rank_targets(parts, scorers)["x"]
     monkeypatch.setattr("training.evaluate.CELLS", 1)
-    assert rank_targets(log, events, scorers, log.catalogue.available, True)["x"].tolist() == at_once.tolist()
+    slowly = rank_targets(parts, scorers)["x"]
+    assert slowly.places.tolist() == at_once.places.tolist()
+    assert slowly.shown.tolist() == at_once.shown.tolist()
 
 
-def test_metrics_are_recall_and_ndcg_of_one_relevant_item():
-    """Recall counts places under 10, NDCG weighs them by 1/log2(place + 2); warm and cold are apart."""
-    row = measure(np.array([0, 1, 9, 10]), np.array([0, 0, 1, 2]), np.array([True, True, False, False]))
-    assert row["recall@10"] == 0.75
+def test_metrics_of_one_target_are_hits_and_their_discount():
+    """Recall counts places under k, NDCG weighs them by 1/log2(place + 2); warm, cold and new are apart."""
+    row = row_of([0, 1, 9, 10], users=[0, 0, 1, 2], warm=[True, True, False, False], new=[False, True, False, True])
+    assert (row["recall@10"], row["recall@20"]) == (0.75, 1.0)
     assert row["ndcg@10"] == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11)) / 4, abs=1e-6)
-    assert (row["warm_recall@10"], row["cold_recall@10"]) == (1.0, 0.5)
-    assert (row["queries"], row["warm_queries"], row["cold_queries"]) == (4, 2, 2)
+    assert (row["warm_recall@10"], row["cold_recall@10"], row["new_recall@10"]) == (1.0, 0.5, 0.5)
+    assert [row[f"{segment}queries"] for segment in ("", "warm_", "cold_", "new_")] == [4, 2, 2, 2]
     # clusters {0, 1}, {2}, {3} deviate from .75 by .5, .25 and -.75
     assert row["se_recall@10"] == pytest.approx(np.sqrt(0.25 + 0.0625 + 0.5625) / 4, abs=1e-6)
 
 
-def test_an_empty_segment_is_valid_json_and_a_dash():
-    """Without cold users their metrics are null for programs and a dash for people."""
-    row = measure(np.array([0, 50]), np.array([0, 1]), np.array([True, True]))
-    names = ("popularity", "recency_popularity", "ease_decay", "tower", "two_stage")
-    evaluation = Evaluation("rolling", 2, 60, 2, 0.1, dict.fromkeys(names, row))
+def test_metrics_of_many_targets_are_shares_of_the_best_there_could_be():
+    """Three hits for twelve targets are three of the ten there could be; a hit for one target is all there could be."""
+    row = row_of([0, 1, 2, *range(50, 59), 1], query=[0] * 12 + [1])
+    discount = 1 / np.log2(np.arange(10) + 2)
+    assert row["queries"] == 2
+    assert row["recall@10"] == pytest.approx((3 / 10 + 1) / 2)
+    assert row["recall@20"] == pytest.approx((3 / 12 + 1) / 2)
+    assert row["ndcg@10"] == pytest.approx((discount[:3].sum() / discount.sum() + discount[1]) / 2, abs=1e-6)
+
+
+def test_slates_are_the_first_ten_that_can_be_shown():
+    """An item that scores -inf is on nobody's slate, however short the slate."""
+    scores = np.full((2, 30), -np.inf, np.float32)
+    scores[0, :15] = np.arange(15)
+    scores[1, 20:22] = 1
+    assert slates(scores).tolist() == [*range(5, 15), 20, 21]
+
+
+def test_coverage_is_the_share_of_the_catalogue_on_some_slate():
+    """One list for all covers ten of the items, whatever the users."""
+    parts = split(log_of(ring(users=100), exclude_seen=False), quick())
+    row = evaluate(parts, {"x": same_for_all(np.arange(40, dtype=np.float32))})["x"]
+    assert row["coverage@10"] == 10 / 40
+
+
+def test_an_empty_segment_is_valid_json_and_has_no_column():
+    """Without cold users their metrics are null for programs and no column for people."""
+    evaluation = evaluation_of(dict.fromkeys(NAMES, row_of([0, 50])))
     assert json.loads(evaluation.to_json())["rows"]["tower"]["cold_recall@10"] is None
-    assert evaluation.to_markdown().count("| - |") == 5
+    assert "cold" not in evaluation.to_markdown()
     assert evaluation.shortfalls() == []
+
+
+def test_every_figure_of_the_contract_is_there():
+    """A row has each metric of each segment with its error, the segment's queries, and the coverage."""
+    row = json.loads(evaluation_of(dict.fromkeys(NAMES, row_of([0, 50]))).to_json())["rows"]["tower"]
+    for prefix in ("" if segment == "all" else f"{segment}_" for segment in SEGMENTS):
+        assert f"{prefix}queries" in row
+        assert all({prefix + metric, f"{prefix}se_{metric}"} <= set(row) for metric in (*METRICS, *FURTHER))
+    assert {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20", "coverage@10"} <= set(row)
+
+
+def test_the_tables_fit_a_terminal_of_eighty_columns():
+    """With every segment there, no figure and no name is cut."""
+    row = row_of([0, 50, 3], warm=[True, False, True], new=[True, False, False])
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(evaluation_of(dict.fromkeys(NAMES, row)).to_table())
+    assert "…" not in capture.get()
+    assert "recency_popularity" in capture.get()
 
 
 def test_a_baseline_ahead_of_us_is_told():
     """Where a baseline beats what is served, a sentence says in what and by how much."""
-    good, bad = (measure(np.array([r]), np.array([0]), np.array([True])) for r in (0, 99))
-    rows = {"popularity": good, "recency_popularity": bad, "ease_decay": bad, "tower": bad, "two_stage": bad}
-    told = Evaluation("rolling", 1, 60, 1, 0.1, rows).shortfalls()
+    good, bad = row_of([0]), row_of([99])
+    told = evaluation_of(dict.fromkeys(NAMES, bad) | {"popularity": good}).shortfalls()
     assert told[0] == "popularity beats what is served in recall@10: 1.0000 against 0.0000."
+
+
+def test_without_implicit_its_row_is_left_out_with_a_word(monkeypatch):
+    """A machine without the development dependency gets the other rows and a sentence."""
+    monkeypatch.setattr("training.baselines.importlib.util.find_spec", lambda name: None)
+    rows, told = baselines(log_of(ring(users=30)), threads=1, seed=0)
+    assert "ials" not in rows
+    assert "implicit" in told[0]
+    evaluation = evaluation_of({name: row_of([0]) for name in (*rows, "two_stage")})
+    assert evaluation.best_baseline == "popularity"
