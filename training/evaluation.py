@@ -102,7 +102,7 @@ class Evaluation:
         return f"**{self._title()}**\n\n{first}\n\n{LEGEND} ± one standard error, clustered by user.\n\n{further}"
 
     def _table(self, title: str, segments: list[str], metrics: tuple[str, ...], caption: str | None = None) -> Table:
-        table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+        table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         table.add_column("model", no_wrap=True)
         for head in _heads(segments, metrics):
             table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
