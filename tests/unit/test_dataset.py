@@ -243,6 +243,26 @@ def test_a_misspelt_entry_is_named(shop, more, word):
         read(shop(rows(), more=more))
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("2000-12-21", 977_356_800),
+        ("'2000-12-21'", 977_356_800),
+        ("2000-12-21T02:00:00+02:00", 977_356_800),
+        ("2000-12-21T00:00:30", 977_356_830),
+    ],
+)
+def test_the_moment_of_the_test_may_be_stated(shop, said, seconds):
+    """As a date, a time or text, in UTC where it names no zone."""
+    assert read(shop(rows(), more=f"[evaluation]\ntest_from = {said}\n")).moments.test_from == seconds
+
+
+def test_a_moment_that_is_none_is_named(shop):
+    """What is no date gets a sentence with the entry's name."""
+    with pytest.raises(DatasetError, match=r"labels_from is a date or a time .* not soon"):
+        read(shop(rows(), more='[evaluation]\nlabels_from = "soon"\n'))
+
+
 @pytest.mark.skipif(
     not Path("data/ml-1m.toml").resolve().parents[2].joinpath("shared/data/ml-1m").is_dir(),
     reason="MovieLens 1M is not beside this checkout",
