@@ -18,6 +18,7 @@ from training.config import small
 from training.generate import SHAPES, generate
 from training.log import encode
 from training.mapping import moment
+from training.report import Curves, Findings, write
 from training.split import IN_TIME, PROTOCOLS, check_protocol, split
 from training.watch import watching
 
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--new-items", type=float, default=0.0, metavar="SHARE", help="hide every event of a share of the items"
     )
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
+    evaluate.add_argument("--report", type=Path, help="where to write a page for people: figures, curves, slates")
     evaluate.set_defaults(run=run_evaluate)
     made = verbs.add_parser("generate", help="write a generated dataset of some shape and size")
     made.add_argument(
@@ -92,14 +94,16 @@ def run_evaluate(options: argparse.Namespace) -> None:
         )
     if not 0 <= options.new_items < 1:
         raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
-    target = checked(options.json)
+    target, page = checked(options.json), checked(options.report, "--report")
     start = time.monotonic()
     config = small()
     table = dataset.read(options.data)
-    parts = split(encode(table), config, options.protocol, replace(table.moments, **stated), options.new_items)
+    log = encode(table)
+    parts = split(log, config, options.protocol, replace(table.moments, **stated), options.new_items)
     with watching() as watch:
-        taught = recipe.teach_ranker(parts, config, watch)
-        evaluation = recipe.evaluate(parts, taught, config, watch)
+        curves = Curves(watch)
+        taught = recipe.teach_ranker(parts, config, curves)
+        evaluation = recipe.evaluate(parts, taught, config, curves)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())
@@ -107,6 +111,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
         console.print(f"Note: {warning}")
     if target is not None:
         target.write_text(evaluation.to_json(), encoding="utf-8")
+    if page is not None:
+        findings = Findings.of(table, log, config, curves.curves)
+        write(replace(findings, evaluation=evaluation), page)
 
 
 def run_generate(options: argparse.Namespace) -> None:
@@ -133,10 +140,10 @@ def run_bench(options: argparse.Namespace) -> None:
         target.write_text(json.dumps(measured.to_json(), indent=2), encoding="utf-8")
 
 
-def checked(target: Path | None) -> Path | None:
+def checked(target: Path | None, option: str = "--json") -> Path | None:
     """Where to write, refused before the work and not after it."""
     if target is not None and not target.parent.is_dir():
-        raise DatasetError(f"--json names {target}, whose folder does not exist.")
+        raise DatasetError(f"{option} names {target}, whose folder does not exist.")
     return target
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from recsys.types import PAD
 from tests.flows.ring import dataset, log_of, quick, ring
+from tests.flows.ring import write as write_ring
 from training import recipe
+from training.__main__ import main
 from training.check import Check
 from training.evaluation import SERVED
 from training.glimpse import Glimpse, Scores, Slate
@@ -86,6 +88,19 @@ def test_the_page_has_the_figures_of_the_evaluation(found):
         value, error = (f"{row[key]:.4f}".replace("0.", ".", 1) for key in ("recall@10", "se_recall@10"))
         assert re.search(rf">{name}</th><td class=\"number\">{value}<small> ±{error}", html), name
     assert len(re.findall(r'<circle [^>]*class="served"', html)) >= 4
+
+
+def test_evaluate_writes_the_page_too(tmp_path, monkeypatch, capsys):
+    """`python -m training evaluate --report` leaves the same page, and a folder that is not there is told at once."""
+    monkeypatch.setattr("training.__main__.small", quick)
+    data = str(write_ring(tmp_path / "data", ring(users=150)))
+    assert main(["evaluate", "--data", data, "--report", str(tmp_path / "page.html")]) == 0
+    html = (tmp_path / "page.html").read_text()
+    assert "Training run on ring" in html
+    assert "evaluated" in html
+    assert "What users would have seen" in html
+    assert main(["evaluate", "--data", data, "--report", str(tmp_path / "nowhere" / "page.html")]) == 1
+    assert "--report names" in capsys.readouterr().err
 
 
 def test_what_a_dataset_says_is_text(found):
