@@ -33,8 +33,8 @@ demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (30
 serve: .venv/installed ## serve what is live (PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
 	@exec $(PY) -m service serve
 
-run: .venv/installed ## ingest, train, evaluate, publish, promote (DATA=folder or .toml)
-	@exec $(PY) -m flows run --data $(DATA)
+run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)
+	@exec $(PY) -m flows run --data $(DATA) $(if $(FORCE),--force)
 
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
