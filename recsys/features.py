@@ -2,23 +2,48 @@
 
 Knows no torch and no store. Every value of a query's row depends on that query alone, so a batch of any size gives
 the same bits (tests/unit/test_retriever.py).
+
+What they are worth on MovieLens 1M, leave one out (recall@10/ndcg@10 of one ranker, two epochs): without votes and
+likeness .3262/.1966; with the votes of covisit and follow .3343/.2026; of ease .3374/.2027; with likeness
+.3293/.1975; with all of them .3472/.2100.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from recsys import moments
+from recsys.sources import repeat_features
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import F32, PAD, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, I32, PAD, Candidates, Histories, Source
+
+ALIKE = 10
+"""Newest history items whose likeness to a candidate is a feature each."""
+
+ALIKE_WITHIN = 20
+"""Newest history items among which the likest, and the mean likeness, are looked for."""
+
+COVISIT_DECAYS = (0.0, 0.5, 0.9)
+FOLLOW_DECAYS = (0.0, 0.5, 0.9)
+EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
+FLAGS = (Source.TOWER, Source.COVISIT, Source.EASE, Source.POPULAR, Source.FRESH, Source.REPEAT)
+VOTE_SCALE = 1e3
+"""Brings votes, shares of a few thousandths, to where log1p bends."""
 
 FEATURES = (
     "tower",
     "tower_gap",
     "tower_rank",
-    "covisit",
+    *(f"covisit_{decay}" for decay in COVISIT_DECAYS),
     "covisit_share",
     "covisit_rank",
+    *(f"follow_{decay}" for decay in FOLLOW_DECAYS),
+    *(f"ease_{decay}" for decay in EASE_DECAYS),
+    "ease_rank",
+    *(f"like_{step}" for step in range(1, ALIKE + 1)),
+    "like_best",
+    "like_mean",
     "popularity_all",
     "popularity_30d",
     "popularity_7d",
@@ -28,71 +53,103 @@ FEATURES = (
     "age",
     "content_affinity",
     "last_content_affinity",
+    "repeat_count",
+    "repeat_recency",
     "history_length",
-    "from_tower",
-    "from_covisit",
-    "from_popular",
+    "wait",
+    "gap",
+    *(f"from_{flag.names()[0]}" for flag in FLAGS),
 )
 """Names of the columns that `build` returns, in order."""
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
-    real = candidates.items != PAD
-    rows = np.where(real, candidates.items, 0)
-    popularity = np.log1p(tables.popularity[rows])
-    tower = np.where(real, candidates.tower, -np.inf)
-    covisit = np.where(real, candidates.covisit, 0)
-    best_covisit = covisit.max(axis=1, keepdims=True, initial=0)
-    decayed = np.where(real, popularity[..., 3], -np.inf)
-    length = (histories.items != PAD).sum(axis=1)
+    features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
+    waits, gaps = moments.waits(histories), moments.gaps(histories)[:, -1]
+    for row in range(len(candidates)):
+        count = int((candidates.items[row] != PAD).sum())  # padded on the right
+        if count:
+            features[row, :count] = _of_one(
+                tables,
+                histories.items[row],
+                candidates.items[row, :count],
+                candidates.tower[row, :count],
+                candidates.sources[row, :count],
+                (waits[row] / moments.STEPS, gaps[row] / moments.STEPS),
+            )
+    return features
+
+
+def _of_one(
+    tables: ItemTables, history: I32, items: I32, tower: F32, sources: np.ndarray, when: tuple[float, float]
+) -> F32:
+    """Features of one query's K candidates: [K, F]."""
+    popularity = np.log1p(tables.popularity[items])
+    covisit = VOTE_SCALE * tables.covisit.votes(history, items, COVISIT_DECAYS)
+    follow = VOTE_SCALE * tables.follow.votes(history, items, FOLLOW_DECAYS)
+    ease = tables.ease.votes(history, items, EASE_DECAYS)
+    alike = _likeness(tables, history, items)
     columns = [
-        candidates.tower,
-        candidates.tower - np.maximum(tower.max(axis=1, keepdims=True, initial=-np.inf), -1),
-        np.log1p(_rank(tower)),
-        np.log1p(covisit),
-        covisit / np.maximum(best_covisit, np.float32(1e-6)),
-        np.log1p(_rank(covisit)),
-        popularity[..., 0],
-        popularity[..., 1],
-        popularity[..., 2],
-        popularity[..., 3],
-        np.log1p(_rank(decayed)),
-        popularity[..., 2] - popularity[..., 1],
-        np.log1p(tables.age[rows]),
-        _affinity(tables, histories.items, rows),
-        _affinity(tables, histories.items[:, -1:], rows),
-        np.broadcast_to(np.log1p(length)[:, None], rows.shape),
-        (candidates.sources & Source.TOWER) != 0,
-        (candidates.sources & Source.COVISIT) != 0,
-        (candidates.sources & Source.POPULAR) != 0,
+        tower,
+        tower - tower.max(),
+        _rank(tower),
+        *np.log1p(covisit),
+        covisit[-1] / max(covisit[-1].max(), np.float32(1e-6)),
+        _rank(covisit[-1]),
+        *np.log1p(follow),
+        *ease,
+        _rank(ease[-2]),
+        *alike[:, :ALIKE].T,
+        alike.max(axis=1),
+        alike.mean(axis=1),
+        popularity[:, 0],
+        popularity[:, 1],
+        popularity[:, 2],
+        popularity[:, 3],
+        _rank(popularity[:, 3]),
+        popularity[:, 2] - popularity[:, 1],
+        np.log1p(tables.age[items]),
+        *_affinity(tables, (history, history[-1:]), items),
+        *repeat_features(history, items),
+        np.log1p(np.float32((history != PAD).sum())),
+        *when,
+        *((sources & flag) != 0 for flag in FLAGS),
     ]
-    features = np.empty((*rows.shape, len(FEATURES)), np.float32)
+    features = np.empty((len(items), len(FEATURES)), np.float32)
     for index, column in enumerate(columns):
-        features[..., index] = column
-    features[~real] = 0
+        features[:, index] = column
     return features
 
 
 def _rank(scores: F32) -> F32:
-    """Place of each score in its row, best 0; equal scores in their order."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    rank = np.empty(scores.shape, np.float32)
-    np.put_along_axis(rank, order, np.arange(scores.shape[1], dtype=np.float32)[None], axis=1)
-    return rank
+    """Log of one more than the place of each score, best first; equal scores in their order."""
+    rank = np.empty(len(scores), np.float32)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores), dtype=np.float32)
+    return np.log1p(rank)
 
 
-def _affinity(tables: ItemTables, history: np.ndarray, rows: np.ndarray) -> F32:
-    """Share of the history's content tokens that a candidate's tokens cover, averaged over its tokens."""
-    batch = len(history)
-    vocabulary = tables.vocabulary
-    users, positions = np.nonzero(history != PAD)
-    tokens = tables.content[history[users, positions]]
-    keys = (users[:, None] * vocabulary + tokens)[tokens != NO_TOKEN]
-    counts = np.bincount(keys, minlength=batch * vocabulary).reshape(batch, vocabulary)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    content = tables.content[rows]
-    flat = content.reshape(batch, rows.shape[1] * content.shape[2])
-    covered = np.take_along_axis(share, flat, axis=1).reshape(content.shape)
-    affinity: F32 = (covered.sum(axis=2) / np.maximum((content != NO_TOKEN).sum(axis=2), 1)).astype(np.float32)
-    return affinity
+def _likeness(tables: ItemTables, history: I32, items: I32) -> F32:
+    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [K, 20]."""
+    recent = history[-ALIKE_WITHIN:][::-1]
+    past = tables.embeddings[recent] * (recent != PAD)[:, None]
+    # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
+    wide = np.zeros((CANDIDATES, past.shape[1]), np.float32)
+    wide[: len(items)] = tables.embeddings[items]
+    alike = np.zeros((len(items), ALIKE_WITHIN), np.float32)
+    alike[:, : len(recent)] = (wide @ past.T)[: len(items)]
+    return alike
+
+
+def _affinity(tables: ItemTables, histories: tuple[I32, ...], items: I32) -> list[F32]:
+    """Share of each history's content tokens that a candidate's tokens cover, averaged over its tokens: [K] each."""
+    content = tables.content[items]
+    told = np.maximum((content != NO_TOKEN).sum(axis=1), 1)
+    found = []
+    for history in histories:
+        tokens = tables.content[history[history != PAD]]
+        liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
+        share = np.zeros(tables.vocabulary, np.float32)
+        share[liked] = count / max(count.sum(), 1)
+        found.append((share[content].sum(axis=1) / told).astype(np.float32))
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.neighbours import Neighbours
 from recsys.strings import StringTable
 from recsys.types import F32, I32, Bool
 
@@ -21,7 +22,8 @@ class ItemTables:
 
     ids, titles: strings. embeddings: [n, d] float32, L2-normalised. content: [n, C] int32 tokens.
     popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. age: [n] float32 days since first seen, at the data's
-    end. neighbours: [n, M] int32 rows, PAD where there is none; neighbour_weights: [n, M] float32.
+    end. covisit, follow, ease: neighbours by what is done soon after, right after, and by EASE; the last is empty
+    where the catalogue is too large for it.
     """
 
     ids: StringTable
@@ -31,8 +33,9 @@ class ItemTables:
     available: Bool
     popularity: F32
     age: F32
-    neighbours: I32
-    neighbour_weights: F32
+    covisit: Neighbours
+    follow: Neighbours
+    ease: Neighbours
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -49,6 +52,8 @@ class ItemTables:
             if isinstance(value, StringTable):
                 np.save(folder / f"{field.name}.data.npy", value.data)
                 np.save(folder / f"{field.name}.offsets.npy", value.offsets)
+            elif isinstance(value, Neighbours):
+                value.save(folder, field.name)
             else:
                 np.save(folder / f"{field.name}.npy", value)
 
@@ -63,6 +68,9 @@ class ItemTables:
         def strings(name: str) -> StringTable:
             return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"))
 
+        def neighbours(name: str) -> Neighbours:
+            return Neighbours(mapped(f"{name}.rows"), mapped(f"{name}.weights"))
+
         return cls(
             ids=strings("ids"),
             titles=strings("titles"),
@@ -71,6 +79,7 @@ class ItemTables:
             available=mapped("available"),
             popularity=mapped("popularity"),
             age=mapped("age"),
-            neighbours=mapped("neighbours"),
-            neighbour_weights=mapped("neighbour_weights"),
+            covisit=neighbours("covisit"),
+            follow=neighbours("follow"),
+            ease=neighbours("ease"),
         )

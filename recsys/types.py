@@ -37,6 +37,9 @@ class Source(IntFlag):
     COVISIT = 2
     POPULAR = 4
     PRECOMPUTED = 8
+    FRESH = 16
+    REPEAT = 32
+    EASE = 64
 
     def names(self) -> list[str]:
         """Lower-case names, in the order above."""
@@ -97,13 +100,12 @@ class Histories:
 class Candidates:
     """What retrieval found for B queries, best tower score first, padded on the right.
 
-    items: [B, K] int32 item rows, PAD where there is none. tower, covisit: [B, K] float32 scores.
+    items: [B, K] int32 item rows, PAD where there is none. tower: [B, K] float32 scores.
     sources: [B, K] uint8, `Source` flags.
     """
 
     items: I32
     tower: F32
-    covisit: F32
     sources: U8
 
     def __len__(self) -> int:
@@ -111,4 +113,4 @@ class Candidates:
 
     def take(self, rows: slice | I64 | Bool) -> Candidates:
         """The queries at `rows`."""
-        return Candidates(self.items[rows], self.tower[rows], self.covisit[rows], self.sources[rows])
+        return Candidates(self.items[rows], self.tower[rows], self.sources[rows])

@@ -76,7 +76,7 @@ class Query:
     """One request and what the stages found for it.
 
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. history: item
-    rows, times and event types, oldest first. items, tower, covisit, scores, sources: the candidates, aligned.
+    rows, times and event types, oldest first. items, tower, scores, sources: the candidates, aligned.
     removed: how many each filter took, by its reason.
     """
 
@@ -93,7 +93,6 @@ class Query:
     history: History = field(default_factory=lambda: NO_HISTORY)
     items: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     tower: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
-    covisit: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
     sources: U8 = field(default_factory=lambda: np.zeros(0, np.uint8))
     scores: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
     removed: dict[str, int] = field(default_factory=dict)
@@ -101,10 +100,10 @@ class Query:
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""
-        self.items, self.tower, self.covisit = self.items[kept], self.tower[kept], self.covisit[kept]
+        self.items, self.tower = self.items[kept], self.tower[kept]
         self.sources, self.scores = self.sources[kept], self.scores[kept]
 
-    def set_candidates(self, items: I32, tower: F32, covisit: F32, sources: U8) -> None:
+    def set_candidates(self, items: I32, tower: F32, sources: U8) -> None:
         """Start over with these candidates; until a scorer has spoken the tower's score orders them."""
-        self.items, self.tower, self.covisit, self.sources = items, tower, covisit, sources
+        self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower

@@ -60,7 +60,9 @@ class ScoredItem(BaseModel):
     tower_score: float | None = Field(
         description="Inner product of the user's and the item's embedding; null where retrieval did not speak."
     )
-    sources: list[str] = Field(description="Who proposed the item: tower, covisit, popular, precomputed.")
+    sources: list[str] = Field(
+        description="Who proposed the item: tower, covisit, ease, popular, fresh, repeat, precomputed."
+    )
 
 
 class RecommendResponse(BaseModel):

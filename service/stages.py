@@ -79,7 +79,7 @@ class RetrievalSource:
                 query.degraded.append(self.degraded)
                 continue
             real = row["items"] != PAD
-            query.set_candidates(row["items"][real], row["tower"][real], row["covisit"][real], row["sources"][real])
+            query.set_candidates(row["items"][real], row["tower"][real], row["sources"][real])
 
     def fall_back(self, queries: list[Query]) -> None:
         """Precomputed candidates where the user has them, else what is popular."""
@@ -147,7 +147,7 @@ class RankingScorer:
         for query, row in zip(queries, asked, strict=True):
             count = len(query.items)
             row["items"][:count], row["tower"][:count] = query.items, query.tower
-            row["covisit"][:count], row["sources"][:count] = query.covisit, query.sources
+            row["sources"][:count] = query.sources
         scored = wire.as_table(await self._call(wire.as_bytes(asked)), wire.RANKED)
         if wire.failed(scored).all():
             raise StageError("ranking failed for every query")
@@ -193,7 +193,6 @@ class SlateSelector:
         floor = query.scores.min(initial=0)
         query.items = np.concatenate([query.items, more.items])
         query.tower = np.concatenate([query.tower, more.tower])
-        query.covisit = np.concatenate([query.covisit, more.covisit])
         query.sources = np.concatenate([query.sources, more.sources])
         # Below everything that was scored, and in their own order.
         query.scores = np.concatenate([query.scores, floor - 1 - np.arange(len(more.items), dtype=np.float32)])
@@ -208,6 +207,6 @@ def _precomputed(query: Query) -> None:
 
 
 def _in_order(query: Query, items: np.ndarray, source: Source) -> None:
-    unknown, none = np.full(len(items), np.nan, np.float32), np.zeros(len(items), np.float32)
-    query.set_candidates(items, unknown, none, np.full(len(items), source, np.uint8))
+    unknown = np.full(len(items), np.nan, np.float32)
+    query.set_candidates(items, unknown, np.full(len(items), source, np.uint8))
     query.scores = -np.arange(len(items), dtype=np.float32)

@@ -23,7 +23,6 @@ _HISTORY = [
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
     ("tower", "<f4", CANDIDATES),
-    ("covisit", "<f4", CANDIDATES),
     ("sources", "u1", CANDIDATES),
 ]
 RETRIEVE = np.dtype(_HISTORY)
@@ -71,7 +70,7 @@ def histories(table: np.ndarray) -> Histories:
 
 def candidates(table: np.ndarray) -> Candidates:
     """The candidates in records of RETRIEVED or RANK."""
-    return Candidates(table["items"], table["tower"], table["covisit"], table["sources"])
+    return Candidates(table["items"], table["tower"], table["sources"])
 
 
 def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidates) -> None:
@@ -80,7 +79,7 @@ def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidate
     items = np.full((len(found), CANDIDATES), PAD, np.int32)
     items[:, :width] = found.items
     table["items"][rows] = items
-    for name, values in (("tower", found.tower), ("covisit", found.covisit), ("sources", found.sources)):
+    for name, values in (("tower", found.tower), ("sources", found.sources)):
         wide = np.zeros((len(found), CANDIDATES), values.dtype)
         wide[:, :width] = values
         table[name][rows] = wide

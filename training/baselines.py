@@ -53,9 +53,9 @@ class Ease:
     def __init__(self, log: Log, regularization: float, minimum: int = 2, limit: int = 10_000) -> None:
         counts = popularity(log)
         kept = np.flatnonzero(counts >= minimum)
-        self._kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
+        self.kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
         self._n_items = len(log.catalogue)
-        x = incidence(log)[:, self._kept]
+        x = incidence(log)[:, self.kept]
         gram = (x.T @ x).toarray()
         gram[np.diag_indices_from(gram)] += regularization
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
@@ -66,7 +66,7 @@ class Ease:
     def score(self, histories: Histories) -> F32:
         """Scores of every catalogue item: [B, n] float32; items without enough interactions get -inf."""
         scores = np.full((len(histories), self._n_items), -np.inf, np.float32)
-        scores[:, self._kept] = votes(histories, self._n_items)[:, self._kept] @ self.weights
+        scores[:, self.kept] = votes(histories, self._n_items)[:, self.kept] @ self.weights
         return scores
 
 

@@ -96,11 +96,9 @@ def walk(interactions: int, items: int, config: TrainingConfig | None = None) ->
         stage = steps.take("item tables", _stage, learn, towers)
         queries = config.ranker.queries
         steps.take("candidates", _retrieve, known, parts.labels[-queries:], stage)
-        net, _ = steps.take(
-            "ranker", fit_ranker, known, parts.labels, stage.retriever, stage.tables, config.ranker, config.seed
-        )
+        net = steps.take("ranker", fit_ranker, parts, stage, config.ranker, config.seed).net
         rivals, _ = steps.take("baselines", baselines, known, config.threads, config.seed)
-        rows = steps.take("evaluation", evaluate, parts, rivals | stages(stage, stage.ranker(net)))
+        rows = steps.take("evaluation", evaluate, parts, {**rivals, **stages(stage, stage.ranker(net))})
         del rivals
         trained = recipe.Trained(stage, net, Evaluation("rolling", 0, 0, 0, 0.0, rows))
         steps.take("export", export, folder / "generations", some_users(log, EXPORTED), trained, config)

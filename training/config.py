@@ -36,7 +36,7 @@ class TowerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig:
-    """How the ranker trains. queries: labelled events drawn from the label window at most.
+    """How the ranker trains. queries: of the label window, at most. candidates: of a query, a sample with its answers.
 
     minimum: examples below which no ranker is trained. On MovieTweetings recall@10, three draws each, was .14-.16
     with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps
@@ -44,10 +44,11 @@ class RankerConfig:
     """
 
     queries: int = 20_000
+    candidates: int = 200
     minimum: int = 500
-    batch: int = 64
-    epochs: int = 4
-    learning_rate: float = 2e-3
+    batch: int = 32
+    epochs: int = 3
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ Score = Callable[[Histories], F32]
 
 
 @dataclass(frozen=True)
+class Reach:
+    """A scorer of several lists at once: minus the best place that any of them gives an item.
+
+    Its recall@N is what all lists hold when each is asked for N items. It has no order of its own to rate.
+    """
+
+    score: Score
+
+
+@dataclass(frozen=True)
 class Ranked:
     """What a scorer did with a test: places: [T] int64, of each target. shown: [n] bool, items in someone's first K."""
 
@@ -33,19 +43,25 @@ class Ranked:
     shown: Bool
 
 
-def evaluate(parts: Split, scorers: Mapping[str, Score], progress: Progress = no_progress) -> dict[str, Row]:
+def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progress = no_progress) -> dict[str, Row]:
     """The rows of an Evaluation: every scorer asked every query of the test."""
     ranked = rank_targets(parts, scorers, progress)
     users = parts.log.users[parts.test]
     events = {"all": np.ones_like(parts.warm), "warm": parts.warm, "cold": ~parts.warm, "new": parts.new}
     shown = max(int(parts.log.catalogue.available.sum()), 1)
-    return {
+    rows = {
         name: measure(each.places, parts.query, users, events) | {COVERAGE: round(int(each.shown.sum()) / shown, 6)}
         for name, each in ranked.items()
     }
+    for name, scorer in scorers.items():
+        if isinstance(scorer, Reach):
+            rows[name].update({key: None for key in rows[name] if "ndcg" in key or key == COVERAGE})
+    return rows
 
 
-def rank_targets(parts: Split, scorers: Mapping[str, Score], progress: Progress = no_progress) -> dict[str, Ranked]:
+def rank_targets(
+    parts: Split, scorers: Mapping[str, Score | Reach], progress: Progress = no_progress
+) -> dict[str, Ranked]:
     """Where each scorer puts each target, best 0: the items that score as high or higher.
 
     An item that the user had seen (where those are left out), that is not available or that scores -inf is placed
@@ -65,8 +81,12 @@ def rank_targets(parts: Split, scorers: Mapping[str, Score], progress: Progress 
         if parts.log.exclude_seen:
             hidden[seen] = True
         wanted, owner = parts.log.items[parts.test[targets]], parts.query[targets] - first
-        for name, score in scorers.items():
-            scores = np.where(hidden, np.float32(-np.inf), score(histories))
+        for name, scorer in scorers.items():
+            if isinstance(scorer, Reach):
+                place = -np.where(hidden, np.float32(-np.inf), scorer.score(histories))[owner, wanted]
+                ranked[name].places[targets] = np.minimum(place, len(available))
+                continue
+            scores = np.where(hidden, np.float32(-np.inf), scorer(histories))
             ranked[name].places[targets] = places(scores, owner, wanted)
             ranked[name].shown[slates(scores)] = True
         progress(min(1.0, (first + rows) / len(starts)), f"{min(first + rows, len(starts)):,} queries")

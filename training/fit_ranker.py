@@ -1,62 +1,146 @@
-"""Fit the ranker listwise on candidates of a generation whose tower and tables ended before the labels began."""
+"""Fit the ranker listwise on candidates of a first stage whose towers and tables ended before the labels began."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from recsys import features
 from recsys.ranker import RankerNet
-from recsys.retriever import Retriever
-from recsys.tables import ItemTables
-from recsys.types import F32, I64, PAD
+from recsys.types import F32, I64, PAD, Bool
 from training.config import RankerConfig
-from training.log import Log
+from training.course import Course
+from training.first_stage import FirstStage
+from training.split import Split
 from training.watch import Progress, no_progress
 
 CHUNK = 256
 
-ORDERS = ("popularity_decayed", "tower", "covisit")
+ORDERS = ("popularity_decayed", "tower", "covisit_0.9")
 """Features that give an order by themselves, for where examples are too few; the first wins a tie."""
 
 
-def fit_ranker(
-    log: Log,
-    labelled: I64,
-    retriever: Retriever,
-    tables: ItemTables,
-    config: RankerConfig,
-    seed: int,
-    progress: Progress = no_progress,
-) -> tuple[RankerNet, str | None]:
-    """Train on the events at positions `labelled` of `log`, each the one right answer among its candidates.
+@dataclass(frozen=True)
+class FittedRanker:
+    """The net; the feature it orders by if nothing could teach it; its learning curve."""
 
-    Where fewer than `config.minimum` of them are found, the ranker orders by one feature, which is named.
+    net: RankerNet
+    order: str | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Queries with the answers among their candidates.
+
+    x: [Q, K, F] float32. answer: [Q, K] bool, what the user went on to. real: [Q, K] bool, padding apart.
+    """
+
+    x: F32
+    answer: Bool
+    real: Bool
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def fit_ranker(
+    parts: Split, stage: FirstStage, config: RankerConfig, seed: int, progress: Progress = no_progress
+) -> FittedRanker:
+    """Train on the labels of `parts`: each query's answers against the other candidates that `stage` finds for it.
+
+    Where fewer than `config.minimum` queries have an answer among theirs, the ranker orders by one feature.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    if len(labelled) > config.queries:
-        labelled = np.sort(rng.choice(labelled, config.queries, replace=False))
-    x, label, real = _examples(log, labelled, retriever, tables, progress)
-    if len(label) < config.minimum:
-        order = best_order(x, label, real)
-        return order_by(order), order
+    examples = gather(parts, stage, config, rng, lambda share, word: progress(share / 2, word))
+    if len(examples) < config.minimum:
+        order = best_order(examples)
+        return FittedRanker(order_by(order), order)
     net = RankerNet()
-    rows = x[real]
+    rows = examples.x[examples.real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
     net.deviation.copy_(torch.from_numpy(rows.std(axis=0) + 1e-3))
-    _train(net, x, label, real, config, rng, progress)
-    return net.eval(), None
+    steps = config.epochs * -(-len(examples) // config.batch)
+    course = Course(net, config.learning_rate, 1e-3, steps, lambda share, word: progress(0.5 + share / 2, word))
+    net.train()
+    for _ in range(config.epochs):
+        order_of_epoch = rng.permutation(len(examples))
+        for start in range(0, len(examples), config.batch):
+            course.step(_loss(net, examples, np.sort(order_of_epoch[start : start + config.batch])))
+    return FittedRanker(net.eval(), None, tuple(course.curve))
 
 
-def best_order(x: F32, label: I64, real: np.ndarray) -> str:
-    """Of the orders one feature gives, that which puts most labels among the first ten; popularity where none does."""
+def _loss(net: RankerNet, examples: Examples, rows: I64) -> Tensor:
+    """Mean cross entropy of the answers, those of one query sharing its weight, against all its candidates."""
+    answer = torch.from_numpy(examples.answer[rows])
+    real = torch.from_numpy(examples.real[rows])
+    scores = net(torch.from_numpy(examples.x[rows])).masked_fill(~real, -torch.inf)
+    told = torch.log_softmax(scores, dim=1).masked_fill(~answer, 0.0)
+    return -(told.sum(1) / answer.sum(1)).mean()
+
+
+def gather(
+    parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: Progress = no_progress
+) -> Examples:
+    """Examples of the queries that have an answer among their candidates; a sample of `config.candidates` of each."""
+    queries = parts.label_queries()
+    if len(queries) > config.queries:
+        queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
+    found = [_nothing()]
+    for start in range(0, len(queries), CHUNK):
+        found.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
+        progress(min(1.0, (start + CHUNK) / len(queries)), "candidates")
+    width = max(part.x.shape[1] for part in found)
+    return Examples(
+        np.concatenate([_wide(part.x, width) for part in found]),
+        np.concatenate([_wide(part.answer, width) for part in found]),
+        np.concatenate([_wide(part.real, width) for part in found]),
+    )
+
+
+def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: np.random.Generator) -> Examples:
+    histories = parts.label_past(np.array([events[0] for events in queries]))
+    candidates = stage.retriever.retrieve(histories)
+    # An item of one query among those of all: query * n + item.
+    n = len(stage.tables)
+    owner = np.repeat(np.arange(len(queries)), [len(events) for events in queries])
+    wanted = owner * n + parts.before_test.items[np.concatenate(queries)]
+    real = candidates.items != PAD
+    answer = np.isin(np.arange(len(queries))[:, None] * n + candidates.items, wanted) & real
+    some = answer.any(axis=1)
+    histories, candidates, answer, real = histories.take(some), candidates.take(some), answer[some], real[some]
+    # Answers first, then candidates by chance, padding last; kept in the order they had.
+    lot = rng.random(answer.shape, np.float32) - answer + 2 * ~real
+    kept = np.sort(np.argsort(lot, axis=1, kind="stable")[:, :k], axis=1)
+    x = features.build(stage.tables, histories, candidates)
+    return Examples(
+        np.take_along_axis(x, kept[..., None], axis=1),
+        np.take_along_axis(answer, kept, axis=1),
+        np.take_along_axis(real, kept, axis=1),
+    )
+
+
+def _nothing() -> Examples:
+    return Examples(
+        np.zeros((0, 1, len(features.FEATURES)), np.float32), np.zeros((0, 1), bool), np.zeros((0, 1), bool)
+    )
+
+
+def _wide(array: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+
+
+def best_order(examples: Examples) -> str:
+    """Of the orders one feature gives, that which puts most answers among the first ten; popularity where none does."""
     hits = {}
     for name in ORDERS:
-        scores = np.where(real, x[..., features.FEATURES.index(name)], -np.inf)
-        target = np.take_along_axis(scores, label[:, None], axis=1)
-        hits[name] = int(((scores >= target).sum(axis=1) <= 10).sum())
+        scores = np.where(examples.real, examples.x[..., features.FEATURES.index(name)], -np.inf)
+        rank = (scores[:, None, :] >= scores[:, :, None]).sum(axis=2)
+        hits[name] = int((rank[examples.answer] <= 10).sum())
     return max(ORDERS, key=lambda name: hits[name])
 
 
@@ -71,66 +155,3 @@ def order_by(feature: str) -> RankerNet:
     net.deviation[column] = 10
     net.out.weight[0, column] = 1
     return net.eval()
-
-
-def _examples(
-    log: Log, labelled: I64, retriever: Retriever, tables: ItemTables, progress: Progress
-) -> tuple[F32, I64, np.ndarray]:
-    """Features [Q, K, F], the label's place [Q] and what is real [Q, K], for events whose item is a candidate."""
-    parts = []
-    for start in range(0, len(labelled), CHUNK):
-        events = labelled[start : start + CHUNK]
-        histories = log.histories(events)
-        candidates = retriever.retrieve(histories)
-        hit = candidates.items == log.items[events][:, None]
-        found = hit.any(axis=1)
-        x = features.build(tables, histories.take(found), candidates.take(found))
-        parts.append((x, hit[found].argmax(axis=1), candidates.items[found] != PAD))
-        progress(0.5 * min(1.0, (start + CHUNK) / len(labelled)), "candidates")
-    if not parts:
-        return np.zeros((0, 1, len(features.FEATURES)), np.float32), np.zeros(0, np.int64), np.zeros((0, 1), bool)
-    width = max(part[0].shape[1] for part in parts)
-
-    def wide(array: np.ndarray) -> np.ndarray:
-        padding = [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
-        return np.pad(array, padding)
-
-    return (
-        np.concatenate([wide(part[0]) for part in parts]),
-        np.concatenate([part[1] for part in parts]),
-        np.concatenate([wide(part[2]) for part in parts]),
-    )
-
-
-def _train(
-    net: RankerNet,
-    x: F32,
-    label: I64,
-    real: np.ndarray,
-    config: RankerConfig,
-    rng: np.random.Generator,
-    progress: Progress,
-) -> None:
-    steps = max(1, config.epochs * -(-len(label) // config.batch))
-    optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        max(steps, 11),
-        pct_start=0.1,  # divides by a tenth of them less one
-    )
-    net.train()
-    done, mean = 0, 0.0
-    for _ in range(config.epochs):
-        order = rng.permutation(len(label))
-        for start in range(0, len(order), config.batch):
-            rows = order[start : start + config.batch]
-            scores = net(torch.from_numpy(x[rows])).masked_fill(torch.from_numpy(~real[rows]), -torch.inf)
-            loss = F.cross_entropy(scores, torch.from_numpy(label[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            done += 1
-            mean = 0.98 * mean + 0.02 * float(loss.detach()) if done > 1 else float(loss.detach())
-            progress(0.5 + 0.5 * done / steps, f"loss {mean:.3f}")

@@ -69,18 +69,16 @@ def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched)
     with watch("towers before the labels") as progress:
         stage = fit_first_stage(parts.before_labels, config, progress)
     with watch("ranker on the labels") as progress:
-        net, order = fit_ranker(
-            parts.before_test, parts.labels, stage.retriever, stage.tables, config.ranker, config.seed, progress
-        )
-    if order is None:
-        return Taught(net)
+        fitted = fit_ranker(parts, stage, config.ranker, config.seed, progress)
+    if fitted.order is None:
+        return Taught(fitted.net)
     enough = config.ranker.minimum / config.label_share
     told = (
         f"Of the {len(parts.labels):,} interactions in the label window fewer than {config.ranker.minimum:,} teach a "
-        f"ranker: it is untrained, and candidates are ordered by {order}, the best single feature there. A log of "
-        f"{enough:,.0f} interactions or some more is enough."
+        f"ranker: it is untrained, and candidates are ordered by {fitted.order}, the best single feature there. A log "
+        f"of {enough:,.0f} interactions or some more is enough."
     )
-    return Taught(net, (told,), order)
+    return Taught(fitted.net, (told,), fitted.order)
 
 
 def evaluate(parts: Split, taught: Taught, config: TrainingConfig, watch: Watch = unwatched) -> Evaluation:
@@ -93,7 +91,7 @@ def evaluate(parts: Split, taught: Taught, config: TrainingConfig, watch: Watch 
     with watch("baselines") as progress:
         beaten, left_out = baselines(parts.before_test, config.threads, config.seed, progress)
     with watch("evaluation") as progress:
-        rows = measure(parts, beaten | stages(stage, ranker), progress)
+        rows = measure(parts, {**beaten, **stages(stage, ranker)}, progress)
     evaluation = Evaluation(
         protocol=parts.protocol,
         users=len(np.unique(parts.log.users[parts.test])),

@@ -97,6 +97,20 @@ class Split:
             return np.arange(len(users))
         return np.unique(users, return_inverse=True)[1].astype(np.int64)
 
+    def label_queries(self) -> list[I64]:
+        """The labels of each of the ranker's queries: all of a user's in horizon, else one each."""
+        if self.protocol != "horizon":
+            return list(self.labels[:, None])
+        query = self.queries_of(self.before_test.users[self.labels])
+        order = np.argsort(query, kind="stable")
+        return np.split(self.labels[order], np.flatnonzero(np.diff(query[order])) + 1)
+
+    def label_past(self, events: I64) -> Histories:
+        """What is known to the ranker's queries, one label of each given."""
+        if self.protocol == "horizon":
+            return self.before_labels.final_histories(self.before_test.users[events].astype(np.int64))
+        return self.before_test.histories(events)
+
     def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         """What is known to a query, one test event of each given: histories, and all seen as (query, item) pairs.
 

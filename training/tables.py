@@ -9,15 +9,14 @@ from recsys.tables import ItemTables
 from recsys.towers import Towers
 from recsys.types import F32
 from training.baselines import popularity, recency_popularity
-from training.covisit import neighbour_table
 from training.fit import item_embeddings
 from training.log import DAY, Log
+from training.neighbours import covisit_table, ease_table, follow_table
 
 
 def build_tables(log: Log, towers: Towers) -> ItemTables:
     """The item tables as they stand at the end of `log`."""
     catalogue = log.catalogue
-    neighbours, weights = neighbour_table(log)
     return ItemTables(
         ids=StringTable.pack(str(i) for i in catalogue.ids),
         titles=catalogue.titles,
@@ -26,8 +25,9 @@ def build_tables(log: Log, towers: Towers) -> ItemTables:
         available=catalogue.available,
         popularity=popularity_windows(log),
         age=_age(log),
-        neighbours=neighbours,
-        neighbour_weights=weights,
+        covisit=covisit_table(log),
+        follow=follow_table(log),
+        ease=ease_table(log),
     )
 
 

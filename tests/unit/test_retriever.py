@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import covisitation, features
+from recsys import features
 from recsys.index import ExactIndex
+from recsys.neighbours import RECENT, Neighbours
 from recsys.record import UserRecord
-from recsys.retriever import Retriever
+from recsys.retriever import SHARES, Retriever
 from recsys.strings import StringTable
 from recsys.types import PAD, Source
 
@@ -49,30 +50,73 @@ def test_every_source_is_named(scene):
     """An item that two sources brought names both."""
     retriever, tables, histories = scene
     found = retriever.retrieve(histories)
-    popular = set(np.argsort(-tables.popularity[:, 3], kind="stable")[:64].tolist())
+    popular = set(np.argsort(-tables.popularity[:, 3], kind="stable")[: SHARES[Source.POPULAR]].tolist())
     for items, sources in zip(found.items, found.sources, strict=True):
         for item, source in zip(items[items != PAD].tolist(), sources[items != PAD].tolist(), strict=True):
             assert source
             assert bool(source & Source.POPULAR) == (item in popular)
 
 
-def test_covisitation_votes_are_the_sum_over_the_history(scene):
-    """Each recent item votes for its neighbours, weighed by how long ago it was."""
+@pytest.mark.parametrize("dense", [1 << 16, 0])
+def test_votes_are_the_sum_over_the_history(scene, monkeypatch, dense):
+    """Each recent item votes for its neighbours, weighed by how long ago it was, in small catalogues and in large."""
+    monkeypatch.setattr("recsys.neighbours.DENSE", dense)
     _, tables, histories = scene
-    votes = covisitation.votes(tables, histories.items)
-    everything = np.broadcast_to(np.arange(len(tables), dtype=np.int32), (len(histories), len(tables)))
-    scores = votes.score(everything)
+    table = tables.covisit
+    everything = np.arange(len(tables), dtype=np.int32)
+    best = table.best(histories.items, 5, 0.9)
     for row, history in enumerate(histories.items):
-        expected = np.zeros(len(tables))
-        recent = history[-covisitation.RECENT :]
-        for step, item in enumerate(recent[::-1]):
+        expected = np.zeros((2, len(tables)))
+        for step, item in enumerate(history[-RECENT:][::-1]):
             if item != PAD:
-                for neighbour, weight in zip(tables.neighbours[item], tables.neighbour_weights[item], strict=True):
+                for neighbour, weight in zip(table.rows[item], table.weights[item], strict=True):
                     if neighbour != PAD:
-                        expected[neighbour] += weight * covisitation.DECAY**step
-        assert np.allclose(scores[row], expected, atol=1e-5)
-        best = votes.top(len(histories), 5)[row]
-        assert np.allclose(scores[row][best[best != PAD]], np.sort(expected)[::-1][: (best != PAD).sum()], atol=1e-5)
+                        expected[:, neighbour] += weight * np.array([0.9, 0.0]) ** step
+        scores = table.votes(history, everything, (0.9, 0.0))
+        assert np.allclose(scores, expected, atol=1e-5)
+        found = best[row][best[row] != PAD]
+        assert np.allclose(scores[0, found], np.sort(expected[0])[::-1][: len(found)], atol=1e-5)
+        some = everything[::-3]
+        assert np.array_equal(table.votes(history, some, (0.9, 0.0)), scores[:, some])
+
+
+def test_a_table_without_neighbours_votes_for_nothing():
+    """Where EASE was too large to build, its votes are 0 and it brings nothing."""
+    none = Neighbours.none(9)
+    history = np.array([1, 2, 3], np.int32)
+    assert not none.votes(history, history, (0.9,)).any()
+    assert (none.best(history[None], 4, 0.9) == PAD).all()
+
+
+def test_repeats_come_back_where_seen_items_may(scene):
+    """Without exclude_seen the user's own items are candidates, named as repeats, with their count and recency."""
+    retriever, tables, histories = scene
+    again = Retriever(retriever._encoder, tables, exclude_seen=False)
+    found = again.retrieve(histories)
+    x = features.build(tables, histories, found)
+    count, recency = features.FEATURES.index("repeat_count"), features.FEATURES.index("repeat_recency")
+    for row, history in enumerate(histories.items):
+        own = set(history[history != PAD].tolist())
+        named = {
+            item for item, flags in zip(found.items[row], found.sources[row], strict=True) if flags & Source.REPEAT
+        }
+        assert named == own
+        newest = np.flatnonzero(found.items[row] == history[-1])[0]
+        assert x[row, newest, count] == (history == history[-1]).sum()
+        assert x[row, newest, recency] == 1
+
+
+def test_fresh_items_are_the_newest_of_liked_categories(scene):
+    """What the fresh source brings shares a content token with the history, and none newer of it is left out."""
+    retriever, tables, histories = scene
+    found = retriever.retrieve(histories)
+    brought = 0
+    for items, sources, history in zip(found.items, found.sources, histories.items, strict=True):
+        liked = set(tables.content[history[history != PAD]].ravel().tolist()) - {0}
+        for item in items[(sources & Source.FRESH) != 0]:
+            assert set(tables.content[item].tolist()) & liked
+            brought += 1
+    assert brought
 
 
 def test_features_of_a_query_do_not_depend_on_its_neighbours(scene):

@@ -9,10 +9,10 @@ from recsys.towers import Past, Towers
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
-from training.covisit import neighbour_table
 from training.fit import Crops
-from training.fit_ranker import ORDERS, best_order, order_by
+from training.fit_ranker import ORDERS, Examples, best_order, order_by
 from training.loss import corrected_softmax
+from training.neighbours import ease_table, followers
 from training.tables import build_tables
 
 
@@ -116,13 +116,36 @@ def test_crops_are_runs_of_one_user():
 def test_neighbours_are_what_follows():
     """In a ring without noise an item's best neighbours are the next ones, nearest first, and never itself."""
     log = log_of(ring(noise=0.0, items=30, users=60))
-    rows, weights = neighbour_table(log, neighbours=5)
+    table = followers(log, 10, 0.5, neighbours=5)
+    rows, weights = table.rows, table.weights
     # catalogue rows are in order of appearance: compare ids
     ids = log.catalogue.ids
     after = [(ids[rows[row]] - ids[row]) % 30 for row in range(30)]
     assert all(0 not in steps for steps in after)
     assert np.mean([steps[0] <= 3 for steps in after]) > 0.9
     assert (np.diff(weights, axis=1) <= 0).all()
+
+
+def test_neighbours_counted_in_blocks_are_those_counted_at_once(monkeypatch):
+    """Where the pairs of a log are too many to hold, blocks of items give the same table."""
+    log = log_of(ring(items=40, users=60))
+    whole = followers(log, 4, 0.8, neighbours=8)
+    monkeypatch.setattr("training.neighbours.PAIRS", 200)
+    parts = followers(log, 4, 0.8, neighbours=8)
+    np.testing.assert_array_equal(whole.rows, parts.rows)
+    np.testing.assert_allclose(whole.weights, parts.weights, rtol=1e-5)
+
+
+def test_ease_stays_away_from_large_catalogues(monkeypatch):
+    """Up to its limit of items the table holds EASE's own largest weights; past it there is none."""
+    log = log_of(ring(items=30, users=60))
+    table, model = ease_table(log), Ease(log, 300.0, 5)
+    for place, item in enumerate(model.kept):
+        own = model.weights[place]
+        best = np.sort(own[own > 0])[::-1]
+        np.testing.assert_allclose(table.weights[item][: len(best)], best[: table.width], rtol=1e-5)
+    monkeypatch.setattr("training.neighbours.EASE_LIMIT", 10)
+    assert ease_table(log).width == 0
 
 
 def test_recency_popularity_halves_with_each_half_life():
@@ -163,10 +186,12 @@ def test_too_few_examples_are_enough_to_choose_an_order(strongest):
     x = rng.random((30, 40, len(features.FEATURES))).astype(np.float32)
     label = rng.integers(0, 40, 30)
     x[np.arange(30), label, features.FEATURES.index(strongest)] = 2
-    assert best_order(x, label, np.ones((30, 40), bool)) == strongest
+    answer = np.zeros((30, 40), bool)
+    answer[np.arange(30), label] = True
+    assert best_order(Examples(x, answer, np.ones((30, 40), bool))) == strongest
 
 
 def test_without_an_example_popularity_orders():
     """Nothing found is no reason to trust a tower."""
     none = np.zeros((0, 1, len(features.FEATURES)), np.float32)
-    assert best_order(none, np.zeros(0, np.int64), np.zeros((0, 1), bool)) == "popularity_decayed"
+    assert best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool))) == "popularity_decayed"

@@ -73,7 +73,7 @@ def test_a_generation_is_whole_and_reads_back(taught, tmp_path):
 
     tables = folder.tables()
     assert list(tables.ids) == log.catalogue.ids.tolist()
-    np.testing.assert_array_equal(tables.neighbours, trained.stage.tables.neighbours)
+    np.testing.assert_array_equal(tables.covisit.rows, trained.stage.tables.covisit.rows)
     histories = log.final_histories(np.arange(20))
     loaded = Retriever.load(folder).retrieve(histories)
     np.testing.assert_array_equal(loaded.items, trained.stage.retriever.retrieve(histories).items)
@@ -115,5 +115,8 @@ def test_tables_survive_their_folder(taught, tmp_path):
     tables = taught[1].stage.tables
     tables.save(tmp_path)
     loaded = ItemTables.load(tmp_path)
-    for name in ("embeddings", "content", "available", "popularity", "age", "neighbours", "neighbour_weights"):
+    for name in ("embeddings", "content", "available", "popularity", "age"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(tables, name))
+    for name in ("covisit", "follow", "ease"):
+        np.testing.assert_array_equal(getattr(loaded, name).rows, getattr(tables, name).rows)
+        np.testing.assert_array_equal(getattr(loaded, name).weights, getattr(tables, name).weights)

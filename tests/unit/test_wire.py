@@ -36,7 +36,7 @@ def test_rows_are_grouped_by_their_generation():
 def test_candidates_are_padded_not_zeroed():
     """A place without a candidate is PAD, since 0 is an item."""
     table = np.zeros(1, wire.RETRIEVED)
-    found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.float32, np.uint8)))
+    found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.uint8)))
     wire.put_candidates(table, slice(None), found)
     assert wire.candidates(table).items[0, :2].tolist() == [7, 0]
     assert (wire.candidates(table).items[0, 2:] == PAD).all()

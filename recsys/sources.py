@@ -1,0 +1,77 @@
+"""Sources that need no model: what is popular, what is new in liked categories, what a user comes back to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.spec import NO_TOKEN
+from recsys.tables import ItemTables
+from recsys.types import F32, I32, PAD
+
+FRESH_PER_TOKEN = 8
+LIKED_TOKENS = 4
+"""Content tokens of the recent history whose new items are brought, the most frequent ones."""
+
+RECENT = 20
+
+
+def most_popular(tables: ItemTables, k: int) -> I32:
+    """The k available items with most recent interactions, best first; fewer where fewer are available."""
+    shown = np.where(tables.available, tables.popularity[:, 3], -1)
+    best = np.argsort(-shown, kind="stable")[:k]
+    return best[shown[best] >= 0].astype(np.int32)
+
+
+class FreshItems:
+    """The newest available items of every content token."""
+
+    def __init__(self, tables: ItemTables) -> None:
+        self._content = tables.content
+        newest = np.argsort(tables.age, kind="stable")
+        newest = newest[np.asarray(tables.available)[newest]]
+        tokens = np.asarray(tables.content)[newest]
+        place, column = np.nonzero(tokens != NO_TOKEN)
+        token = tokens[place, column]
+        order = np.argsort(token, kind="stable")
+        token, item = token[order], newest[place][order].astype(np.int32)
+        rank = np.arange(len(token)) - np.searchsorted(token, token)
+        kept = rank < FRESH_PER_TOKEN
+        self._items = item[kept]
+        self._offsets = np.searchsorted(token[kept], np.arange(tables.vocabulary + 1))
+
+    def best(self, histories: I32) -> I32:
+        """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
+        found = np.full((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), PAD, np.int32)
+        for row, history in enumerate(histories[:, -RECENT:]):
+            tokens = self._content[history[history != PAD]]
+            liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
+            for index, token in enumerate(liked[np.argsort(-count, kind="stable")][:LIKED_TOKENS]):
+                items = self._items[self._offsets[token] : self._offsets[token + 1]]
+                start = index * FRESH_PER_TOKEN
+                found[row, start : start + len(items)] = items
+        return found
+
+
+def repeats(histories: I32, available: np.ndarray, k: int) -> I32:
+    """The k items that each user came to last, newest first, each once: [B, k] int32, padded on the right."""
+    found = np.full((len(histories), k), PAD, np.int32)
+    for row, history in enumerate(histories):
+        past = history[history != PAD][::-1]
+        items, first = np.unique(past, return_index=True)
+        latest = items[np.argsort(first)]
+        latest = latest[available[latest]][:k]
+        found[row, : len(latest)] = latest
+    return found
+
+
+def repeat_features(history: I32, candidates: I32) -> tuple[F32, F32]:
+    """How often each candidate stands in one history [H], and .9 to the steps since it last did: both [K] float32."""
+    past = history[history != PAD][::-1]
+    items, first, count = np.unique(past, return_index=True, return_counts=True)
+    if not len(items):
+        return np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
+    at = np.minimum(np.searchsorted(items, candidates), len(items) - 1)
+    known = items[at] == candidates
+    times = np.where(known, count[at], 0).astype(np.float32)
+    recency = np.where(known, np.float32(0.9) ** first[at].astype(np.float32), np.float32(0))
+    return times, recency
