@@ -28,7 +28,7 @@ FURTHER = (*(f"recall@{k}" for k in RECALL_AT[1:]), *(f"ndcg@{k}" for k in NDCG_
 COVERAGE = f"coverage@{K}"
 """Share of the catalogue that is on somebody's slate."""
 
-LEGEND = "Full ranking, nothing sampled; seen items out; ties against the model."
+LEGEND = "Full ranking, nothing sampled; seen items out; ties against the model. union: each source asked for k items."
 
 Row = dict[str, float | None]
 """One model's figures by name."""
