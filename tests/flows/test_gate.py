@@ -56,6 +56,7 @@ def test_a_good_run_passes_and_leaves_what_the_next_is_compared_with(world):
     """The checks are all there and passed, and the manifest has columns and scores for the next run."""
     _, published = world
     assert {check.verdict for check in published.checks} == {"passed", "not judged"}
+    assert {"finite scores, tested", "finite scores, trained on everything"} <= {c.name for c in published.checks}
     manifest = published.manifest
     assert manifest.forced == []
     assert manifest.data["filled"] == {"title": 1.0, "categories": 1.0, "year": 1.0}
