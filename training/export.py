@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -67,8 +67,7 @@ def export(
     trained.net.save(path / RANKER)
     stage.tables.save(path)
     save_strings(path, USER_IDS, StringTable.pack(str(user) for user in log.user_ids))
-    blobs = records(log, stage, stage.ranker(trained.net), config.precomputed, progress)
-    save_strings(path, USER_RECORDS, StringTable.pack_bytes(blobs))
+    save_blobs(path, USER_RECORDS, records(log, stage, stage.ranker(trained.net), config.precomputed, progress))
     folder = GenerationFolder(path)
     folder.seal(
         Manifest(
@@ -91,7 +90,6 @@ def export(
                 "first": float(log.times[0]),
                 "last": log.end,
                 "bad_rows": bad_rows,
-                "described": profile.described if profile else 0,
                 "filled": dict(profile.filled) if profile else {},
             },
             settings={
@@ -153,6 +151,24 @@ def save_strings(folder: Path, name: str, strings: StringTable) -> None:
     """Write a string table's two arrays."""
     np.save(folder / f"{name}.data.npy", strings.data)
     np.save(folder / f"{name}.offsets.npy", strings.offsets)
+
+
+def save_blobs(folder: Path, name: str, blobs: Iterable[bytes]) -> None:
+    """Write byte strings as a string table's two arrays, each as it comes: all users' records are more than fits."""
+    sizes = [0]
+    with (folder / f"{name}.data.npy").open("wb") as file:
+        _write_header(file, 0)
+        for blob in blobs:
+            file.write(blob)
+            sizes.append(len(blob))
+        file.seek(0)
+        _write_header(file, sum(sizes))
+    np.save(folder / f"{name}.offsets.npy", np.cumsum(sizes, dtype=np.int64))
+
+
+def _write_header(file: BinaryIO, count: int) -> None:
+    """The header of an npy file of bytes; numpy leaves room in it for a count that grows."""
+    np.lib.format.write_array_header_1_0(file, {"shape": (count,), "fortran_order": False, "descr": "|u1"})
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
