@@ -24,7 +24,7 @@ from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
 from recsys.errors import GateRefused, TandemError
 from training.check import Check
-from training.config import small
+from training.config import CONFIGS
 from training.watch import Progress, watching
 
 TERMINATED = 128 + signal.SIGTERM
@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
+    run.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
     run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
     run.set_defaults(verb=run_all)
     status = verbs.add_parser("status", help="what is live")
@@ -79,7 +80,7 @@ def run_all(options: argparse.Namespace) -> None:
 
         keep_traces_off_the_console()
         server.wait()
-        published = run(options.data, small(), options.force, first_step_ends_the_opening)
+        published = run(options.data, CONFIGS[options.config](), options.force, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         manifest = published.manifest

@@ -66,7 +66,7 @@ def _run(once: bool) -> int:
         with Child("service", "check"):
             pass
         console.rule("[bold]1  train on 100,000 film ratings, evaluate, publish")
-        with Child("flows", "run", "--data", str(DATA)):
+        with Child("flows", "run", "--data", str(DATA), "--config", "small"):
             pass
         console.rule("[bold]2  serve")
         with Child("service", "serve", wait=False) as service:

@@ -16,6 +16,7 @@ from recsys.environment import Environment
 from recsys.generation import Manifest
 from recsys.store.connect import open_store
 from training.check import Check, failed
+from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.evaluation import Evaluation
 from training.log import encode
@@ -47,7 +48,7 @@ def run(
     with open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")
 
-        curves = Curves(watch)
+        curves, checkpoints = Curves(watch), Checkpoints(environment.folder("checkpoints"))
 
         dataset = ingest(data, environment, curves)
         log = encode(dataset)
@@ -57,12 +58,12 @@ def run(
             stop_unless(force, findings.checks, dataset.name, live)
 
             parts = split(log, config, moments=dataset.moments)
-            taught = train(parts, config, curves)
-            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves)
+            taught = train(parts, config, curves, checkpoints)
+            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints)
             findings.checks += judge_model(evaluation, findings.data, live)
             stop_unless(force, findings.checks, dataset.name, live)
 
-            trained = retrain(log, taught, evaluation, config, curves)
+            trained = retrain(log, taught, evaluation, config, curves, checkpoints)
             findings.checks += judge_trained(log, trained)
             stop_unless(force, findings.checks, dataset.name, live)
 
@@ -73,5 +74,6 @@ def run(
             findings.generation = manifest.id
 
         forget(generations, folder)
+        checkpoints.clear()
         report = leave_report(findings, environment)
     return Published(manifest, evaluation, findings.checks, report)

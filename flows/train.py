@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from recsys.generation import GenerationFolder
 from training import recipe
+from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import Evaluation
@@ -23,23 +24,27 @@ from training.watch import Watch
 
 
 @task(cache_policy=NO_CACHE)
-def train(parts: Split, config: TrainingConfig, watch: Watch) -> Taught:
+def train(parts: Split, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints) -> Taught:
     """The ranker, taught by labels later than all its towers saw."""
-    return recipe.teach_ranker(parts, config, watch)
+    return recipe.teach_ranker(parts, config, watch, checkpoints)
 
 
 @task(cache_policy=NO_CACHE)
-def evaluate(dataset: Dataset, parts: Split, taught: Taught, config: TrainingConfig, watch: Watch) -> Evaluation:
+def evaluate(
+    dataset: Dataset, parts: Split, taught: Taught, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
+) -> Evaluation:
     """The metric table on the newest part of the log, left behind as two artifacts."""
-    evaluation = recipe.evaluate(parts, taught, config, watch)
+    evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints)
     leave_artifacts(dataset.name, evaluation)
     return evaluation
 
 
 @task(cache_policy=NO_CACHE)
-def retrain(log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch) -> Trained:
+def retrain(
+    log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
+) -> Trained:
     """The model over every event: what goes out."""
-    return recipe.finish(log, taught, evaluation, config, watch)
+    return recipe.finish(log, taught, evaluation, config, watch, checkpoints)
 
 
 @task(cache_policy=NO_CACHE)

@@ -29,10 +29,10 @@ DECAYS = (0.0, 0.6, 0.9, 0.98)
 class ItemTower(nn.Module):
     """Item embedding from an id row and content tokens: L2-normalised, [n, d]."""
 
-    def __init__(self, items: int, tokens: int, dim: int) -> None:
+    def __init__(self, items: int, tokens: int, dim: int, *, sparse: bool = False) -> None:
         super().__init__()
-        self.ids = nn.Embedding(items, dim)
-        self.content = nn.Embedding(tokens, dim, padding_idx=NO_TOKEN)
+        self.ids = nn.Embedding(items, dim, sparse=sparse)
+        self.content = nn.Embedding(tokens, dim, padding_idx=NO_TOKEN, sparse=sparse)
         nn.init.normal_(self.ids.weight, std=0.05)
         with torch.no_grad():
             self.content.weight.normal_(std=0.05)[NO_TOKEN] = 0
@@ -76,7 +76,7 @@ class UserTower(nn.Module):
 
     decay: Tensor
 
-    def __init__(self, dim: int, types: int, hidden: int = 256, dropout: float = 0.2) -> None:
+    def __init__(self, dim: int, types: int, hidden: int = 384, dropout: float = 0.1) -> None:
         super().__init__()
         wide = dim * len(DECAYS)
         self.types = nn.Embedding(types, dim)
@@ -127,13 +127,21 @@ class UserTower(nn.Module):
 
 
 class Towers(nn.Module):
-    """Both towers and the temperature they were trained with."""
+    """Both towers and the temperature they were trained with; sparse: gradients of the item tables name rows."""
 
     def __init__(
-        self, items: int, tokens: int, types: int, dim: int = 64, hidden: int = 256, dropout: float = 0.2
+        self,
+        items: int,
+        tokens: int,
+        types: int,
+        dim: int = 64,
+        hidden: int = 384,
+        dropout: float = 0.1,
+        *,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
-        self.item = ItemTower(items, tokens, dim)
+        self.item = ItemTower(items, tokens, dim, sparse=sparse)
         self.user = UserTower(dim, types, hidden, dropout)
         self.log_temperature = nn.Parameter(torch.tensor(0.06).log())
 

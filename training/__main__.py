@@ -11,10 +11,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
 from training import dataset, recipe
 from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
-from training.config import small
+from training.checkpoint import Checkpoints
+from training.config import CONFIGS
 from training.generate import SHAPES, generate
 from training.log import encode
 from training.mapping import moment
@@ -50,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--new-items", type=float, default=0.0, metavar="SHARE", help="hide every event of a share of the items"
     )
+    evaluate.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
     evaluate.add_argument("--report", type=Path, help="where to write a page for people: figures, curves, slates")
     evaluate.set_defaults(run=run_evaluate)
@@ -96,14 +99,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
         raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
     target, page = checked(options.json), checked(options.report, "--report")
     start = time.monotonic()
-    config = small()
+    config = CONFIGS[options.config]()
     table = dataset.read(options.data)
     log = encode(table)
     parts = split(log, config, options.protocol, replace(table.moments, **stated), options.new_items)
     with watching() as watch:
-        curves = Curves(watch)
-        taught = recipe.teach_ranker(parts, config, curves)
-        evaluation = recipe.evaluate(parts, taught, config, curves)
+        curves, checkpoints = Curves(watch), Checkpoints(Environment.read().folder("checkpoints"))
+        taught = recipe.teach_ranker(parts, config, curves, checkpoints)
+        evaluation = recipe.evaluate(parts, taught, config, curves, checkpoints)
+        checkpoints.clear()
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())

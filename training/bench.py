@@ -92,7 +92,7 @@ def walk(interactions: int, items: int, config: TrainingConfig | None = None) ->
         log = steps.take("encode", encode, table)
         del table
         parts, learn, known = steps.take("split", _cut, log, config)
-        towers = steps.take("towers", fit_towers, some_users(learn, TAUGHT), config.tower, config.seed)
+        towers = steps.take("towers", fit_towers, some_users(learn, TAUGHT), config.tower, config.seed).towers
         stage = steps.take("item tables", _stage, learn, towers)
         queries = config.ranker.queries
         steps.take("candidates", _retrieve, known, parts.labels[-queries:], stage)

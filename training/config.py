@@ -17,19 +17,19 @@ class TowerConfig:
 
     length: newest events of a crop. batch: crops a step. negatives: from the batch, and as many uniform ones.
     id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
-    epochs: on MovieTweetings, two threads, the two stages' recall@10/ndcg@10 (one standard error .0048/.0029), for all
-    and for cold users, and seconds a tower: 10 epochs .1942/.1058, .1652/.0845, 17 s; 6 epochs .1975/.1080,
-    .1695/.0874, 10 s; 4 epochs .1941/.1084, .1583/.0905, 6.5 s, with cold users below recent
-    popularity's .1625.
+    epochs: at most; the judge stops `patience` epochs after the best. On MovieLens 1M (leave one out) recall@10 of the
+    tower is .261, .291, .303, .308, .310 after 2, 6, 12, 18 and 24 epochs; on MovieTweetings (rolling, one standard
+    error .005) .134 after 2, .136 after 4, .132 after 8 and falling.
     """
 
     dim: int = 64
-    hidden: int = 256
+    hidden: int = 384
     length: int = 100
-    batch: int = 64
-    epochs: int = 6
+    batch: int = 32
+    epochs: int = 8
+    patience: int = 2
     learning_rate: float = 3e-3
-    dropout: float = 0.2
+    dropout: float = 0.1
     id_dropout: float = 0.1
     negatives: int = 512
 
@@ -70,5 +70,13 @@ class TrainingConfig:
 
 
 def small() -> TrainingConfig:
-    """Minutes on two cores: the demo's and the tests' of a real dataset."""
+    """Minutes on two cores: the demo's, and a first look at a dataset."""
     return TrainingConfig()
+
+
+def full() -> TrainingConfig:
+    """As long as it helps: within a quarter of an hour for a million interactions on two cores."""
+    return TrainingConfig(tower=TowerConfig(epochs=24, patience=4))
+
+
+CONFIGS = {"small": small, "full": full}

@@ -1,4 +1,4 @@
-"""The course of a training: one optimiser, one learning rate that rises and falls, and what the loss was on the way."""
+"""The course of a training: one optimiser, one learning rate that rises and falls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from torch.nn.utils import clip_grad_norm_
 from training.watch import Progress, no_progress
 
 SMOOTHING = 0.98
-POINTS = 200
-"""Points of a learning curve, at most."""
 
 
 class Course:
@@ -35,7 +33,6 @@ class Course:
             pct_start=0.1,  # divides by a tenth of them less one
         )
         self._done, self._mean = 0, 0.0
-        self.curve: list[tuple[float, float]] = []
 
     def step(self, loss: Tensor) -> None:
         """Learn from one batch's loss."""
@@ -48,6 +45,4 @@ class Course:
         now = float(loss.detach())
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * now if self._done > 1 else now
         share = self._done / self._steps
-        if len(self.curve) < share * POINTS:
-            self.curve.append((share, self._mean))
         self._progress(share, f"loss {self._mean:.3f}")

@@ -8,8 +8,9 @@ from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
 from recsys.tables import ItemTables
 from recsys.towers import Towers, UserEncoder
+from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
-from training.fit import fit_towers
+from training.fit import Judge, fit_towers
 from training.log import Log
 from training.tables import build_tables
 from training.watch import Progress, no_progress
@@ -36,7 +37,24 @@ class FirstStage:
         return Ranker(net, self.tables)
 
 
-def fit_first_stage(log: Log, config: TrainingConfig, progress: Progress = no_progress) -> FirstStage:
-    """Train on every event of `log`."""
-    towers = fit_towers(log, config.tower, config.seed, progress)
-    return FirstStage.over(towers, build_tables(log, towers), log.exclude_seen)
+@dataclass(frozen=True)
+class FittedStage:
+    """A first stage, and the epochs its towers trained."""
+
+    stage: FirstStage
+    epochs: int
+
+
+def fit_first_stage(
+    log: Log,
+    config: TrainingConfig,
+    progress: Progress = no_progress,
+    judge: Judge | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> FittedStage:
+    """Train on every event of `log`; a judge chooses the epochs."""
+    purpose = "judged" if judge else "all epochs"
+    checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
+    fitted = fit_towers(log, config.tower, config.seed, progress, judge, checkpoint)
+    stage = FirstStage.over(fitted.towers, build_tables(log, fitted.towers), log.exclude_seen)
+    return FittedStage(stage, fitted.epochs)

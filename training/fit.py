@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,34 +14,144 @@ from torch.nn import functional as F
 
 from recsys import moments
 from recsys.towers import Past, Towers
-from recsys.types import F32, I32, PAD, Bool, Histories
+from recsys.types import F32, I32
+from training.averaging import Average
+from training.checkpoint import Checkpoint
 from training.config import TowerConfig
-from training.course import Course
+from training.crops import Batch, Crop, Crops
 from training.log import Log
 from training.loss import corrected_softmax
+from training.optimizers import TABLES, Optimizers
 from training.watch import Progress, no_progress
 
+Judge = Callable[[Towers], float]
+"""How good towers are, higher better, on what they were not trained on."""
 
-def fit_towers(log: Log, config: TowerConfig, seed: int, progress: Progress = no_progress) -> Towers:
-    """Train both towers on every event of `log`."""
+
+@dataclass(frozen=True)
+class FittedTowers:
+    """The towers, and the epochs that made them."""
+
+    towers: Towers
+    epochs: int
+
+
+def fit_towers(
+    log: Log,
+    config: TowerConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    judge: Judge | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> FittedTowers:
+    """Train both towers on every event of `log`, for `config.epochs`, and give away their running average.
+
+    With a judge the best epoch is taken, and none is begun `config.patience` epochs after it. With a checkpoint a
+    training that was killed goes on where its last whole epoch ended, and ends as it would have.
+    """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    catalogue = log.catalogue
-    spec = catalogue.spec
-    towers = Towers(
-        len(catalogue), len(spec.tokens), max(1, len(spec.event_types)), config.dim, config.hidden, config.dropout
-    )
-    content = torch.from_numpy(catalogue.content).long()
-    counts = np.bincount(log.items, minlength=len(catalogue))
-    frequency = torch.from_numpy(counts / max(counts.sum(), 1)).float()
-    crops = Crops(log, config)
-    course = Course(towers, config.learning_rate, 1e-4, config.epochs * crops.batches, progress)
-    towers.train()
-    for _ in range(config.epochs):
-        for crop in crops.epoch(rng):
-            course.step(_loss(towers, crop, content, frequency, config))
+    training = TowerTraining(log, config, seed, judge)
+    if checkpoint is not None:
+        training.restore(checkpoint.load())
+    while not training.over:
+        training.epoch(progress)
+        if checkpoint is not None:
+            checkpoint.save(*training.snapshot())
+    towers = training.best
     _fill_unseen_steps(towers, log)
-    return towers.eval()
+    return FittedTowers(towers.eval(), training.best_epoch)
+
+
+class TowerTraining:
+    """A training between two epochs: all that the next one depends on."""
+
+    def __init__(self, log: Log, config: TowerConfig, seed: int, judge: Judge | None) -> None:
+        spec, items = log.catalogue.spec, len(log.catalogue)
+        self._config, self._judge = config, judge
+        self._rng = np.random.default_rng(seed)
+        self._crops = Crops(log, config)
+        self._content = torch.from_numpy(log.catalogue.content).long()
+        counts = np.bincount(log.items, minlength=items)
+        self._frequency = torch.from_numpy(counts / max(counts.sum(), 1)).float()
+        types = max(1, len(spec.event_types))
+        self.towers = Towers(items, len(spec.tokens), types, config.dim, config.hidden, config.dropout, sparse=True)
+        self._optimizers = Optimizers(self.towers, config.learning_rate, config.epochs * self._crops.batches)
+        self._average = Average(self.towers, TABLES)
+        self._best = copy.deepcopy(self.towers)
+        self._done = 0
+        self._judged: list[float] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether enough epochs are done, or none got better for a while."""
+        waited = self._done - self.best_epoch if self._judge else 0
+        return self._done >= self._config.epochs or waited >= self._config.patience
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that the judge liked most; without one, the last."""
+        return int(np.argmax(self._judged)) + 1 if self._judged else self._done
+
+    @property
+    def best(self) -> Towers:
+        """The averaged towers of the best epoch."""
+        return self._best if self._judge else self._average.whole()
+
+    def epoch(self, progress: Progress) -> None:
+        """One crop of every user."""
+        self.towers.train()
+        losses = []
+        for batch, crop in enumerate(self._crops.epoch(self._rng)):
+            losses.append(self._step(crop))
+            share = (self._done + (batch + 1) / self._crops.batches) / self._config.epochs
+            progress(share, f"epoch {self._done + 1}, loss {np.mean(losses[-50:]):.3f}")
+        self._done += 1
+        if self._judge:
+            whole = self._average.whole()
+            self._judged.append(self._judge(whole))
+            if self.best_epoch == self._done:
+                self._best.load_state_dict(whole.state_dict())
+
+    def _step(self, crop: Crop) -> float:
+        batch = Batch.of(crop, self._content, self._config)
+        rows = dict(zip(TABLES, batch.touched(self._content), strict=True))
+        self._average.before(rows)
+        loss = _loss(self.towers, batch, self._content, self._frequency, self._config)
+        self._optimizers.step(loss)
+        self._average.update(rows)
+        return float(loss.detach())
+
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """As tensors and JSON."""
+        average = self._average
+        tensors = {"rng": torch.get_rng_state(), "kept": average.kept}
+        for name, module in (("now", self.towers), ("mean", average.towers), ("best", self._best)):
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        tensors |= {f"touched.{key}": value for key, value in average.touched.items()}
+        tensors |= self._optimizers.tensors()
+        facts = {
+            "numpy": self._rng.bit_generator.state,
+            "done": self._done,
+            "judged": self._judged,
+            "steps": average.steps,
+        }
+        return tensors, facts
+
+    def restore(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        """Go on from a snapshot, if there is one."""
+        if saved is None:
+            return
+        tensors, facts = saved
+        average = self._average
+        for name, module in (("now", self.towers), ("mean", average.towers), ("best", self._best)):
+            module.load_state_dict({key: tensors[f"{name}.{key}"] for key in module.state_dict()})
+        for key in average.touched:
+            average.touched[key] = tensors[f"touched.{key}"]
+        average.kept, average.steps = tensors["kept"], facts["steps"]
+        self._optimizers.load(tensors, average.steps)
+        self._done, self._judged = facts["done"], facts["judged"]
+        self._rng.bit_generator.state = facts["numpy"]
+        torch.set_rng_state(tensors["rng"])
 
 
 @torch.no_grad()
@@ -56,62 +168,23 @@ def _fill_unseen_steps(towers: Towers, log: Log) -> None:
         embedding.weight[: moments.STEPS] = embedding.weight[nearest]
 
 
-def _loss(towers: Towers, crop: Crop, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
+def _loss(towers: Towers, batch: Batch, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
     """Mean loss of one batch of crops."""
-    real = torch.from_numpy(crop.histories.items) != PAD
-    rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
-    gaps = torch.from_numpy(moments.gaps(crop.histories))
-    predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
-    targets_P = rows[:, 1:][predicted]
-    in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
-    negatives_N = torch.cat([in_batch, torch.randint(len(content), (config.negatives,))])
-    wanted, where = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
-    known = torch.rand(len(wanted)) >= config.id_dropout
-    embeddings = towers.item(wanted, content[wanted], known)
+    rows, real, gaps = batch.rows, batch.real, batch.gaps
+    embeddings = towers.item(batch.wanted, content[batch.wanted], batch.known)
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
-    x_BLD = F.embedding(where[: rows.numel()], embeddings).unflatten(0, rows.shape)
-    past = Past(x_BLD[:, :-1], real[:, :-1], torch.from_numpy(crop.histories.types).long()[:, :-1], gaps[:, :-1])
-    expected = config.negatives * (frequency[negatives_N] + 1 / len(content))
+    x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
+    past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
+    expected = config.negatives * (frequency[batch.negatives] + 1 / len(content))
     return corrected_softmax(
-        towers.user.every_prefix(past, gaps[:, 1:])[predicted],
-        targets_P,
-        F.embedding(where[rows.numel() :], embeddings),
-        negatives_N,
+        towers.user.every_prefix(past, gaps[:, 1:])[batch.predicted],
+        rows[:, 1:][batch.predicted],
+        F.embedding(batch.where[rows.numel() :], embeddings),
+        batch.negatives,
         expected,
-        x_BLD[:, 1:][predicted],
+        x_BLD[:, 1:][batch.predicted],
         towers.temperature,
     )
-
-
-class Crop(NamedTuple):
-    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event."""
-
-    histories: Histories
-    whole: Bool
-
-
-class Crops:
-    """Random runs of users' events, batched by length so that little is padding."""
-
-    def __init__(self, log: Log, config: TowerConfig) -> None:
-        self._log = log
-        self._order, self._offsets = log.by_user
-        self._length = config.length + 1
-        self._batch = config.batch
-        self._users = np.flatnonzero(np.diff(self._offsets))
-        self.batches = -(-len(self._users) // self._batch)
-
-    def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
-        """One crop of each user."""
-        sizes = np.diff(self._offsets)[self._users]
-        taken = np.minimum(sizes, self._length)
-        skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
-        ends = self._offsets[self._users] + skipped + taken
-        by_length = np.lexsort((rng.random(len(sizes)), taken))
-        for batch in rng.permutation(self.batches):
-            chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
-            windows = self._log.windows(ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1)
-            yield Crop(windows, skipped[chosen] == 0)
 
 
 @torch.inference_mode()

@@ -25,11 +25,10 @@ ORDERS = ("popularity_decayed", "tower", "covisit_0.9")
 
 @dataclass(frozen=True)
 class FittedRanker:
-    """The net; the feature it orders by if nothing could teach it; its learning curve."""
+    """The net, and the one feature it orders by if nothing could teach it."""
 
     net: RankerNet
     order: str | None = None
-    curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def fit_ranker(
         order_of_epoch = rng.permutation(len(examples))
         for start in range(0, len(examples), config.batch):
             course.step(_loss(net, examples, np.sort(order_of_epoch[start : start + config.batch])))
-    return FittedRanker(net.eval(), None, tuple(course.curve))
+    return FittedRanker(net.eval())
 
 
 def _loss(net: RankerNet, examples: Examples, rows: I64) -> Tensor:

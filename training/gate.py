@@ -73,10 +73,10 @@ def _column(column: str, data: DataProfile, live: Live | None, config: GateConfi
     """One column of the items; one that only the live generation had is empty here."""
     ours, theirs = data.filled.get(column, 0.0), _filled(live).get(column)
     what = "items that are available" if column == AVAILABLE else f"items with a value in column {column}"
-    told = f"{what}: {ours:.1%} of {data.described:,}"
+    told = f"{what}: {ours:.1%} of {data.items:,}"
     if live is None or theirs is None:
         return check(f"column {column}", ours > 0, f"{told}; none would be refused.", ours, 0.0)
-    noise = config.errors * math.sqrt(theirs * (1 - theirs) / max(data.described, 1))
+    noise = config.errors * math.sqrt(theirs * (1 - theirs) / max(data.items, 1))
     bound = max(config.filled * theirs - noise, 0.0)
     told += f", and live {live.id} has {theirs:.1%}; {bound:.1%} would pass."
     return check(f"column {column}", ours >= bound and (ours > 0 or not theirs), told, ours, bound)

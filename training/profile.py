@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from recsys.generation import Manifest
 from training.dataset import Dataset
 from training.evaluation import SERVED, Row
@@ -18,7 +20,8 @@ AVAILABLE = "available"
 class DataProfile:
     """A dataset in figures.
 
-    described: rows of the items table. filled: share of them that have a value, by column; of `available`, that are.
+    items: those that only the log names too. described: rows of the items table. filled: share of all items that have a
+    value, by column of the table; of `available`, that are.
     """
 
     name: str
@@ -31,22 +34,29 @@ class DataProfile:
     @classmethod
     def of(cls, dataset: Dataset, log: Log) -> DataProfile:
         """Count a dataset and the log it became."""
-        return cls(dataset.name, len(log), len(log.user_ids), len(log.catalogue), len(dataset.items), filled(dataset))
+        items = len(log.catalogue)
+        return cls(dataset.name, len(log), len(log.user_ids), items, len(dataset.items), filled(dataset, items))
 
 
-def filled(dataset: Dataset) -> dict[str, float]:
-    """Share of the items table's rows that have a value, by column."""
-    shares = {}
-    for column in dataset.items.columns.drop("item_id"):
-        values = dataset.items[column]
-        if column == AVAILABLE:
-            full = values.astype("bool")
-        elif column == "categories":
-            full = values.map(len) > 0
-        else:
-            full = values.notna() & (values.astype("str").str.strip() != "")
-        shares[str(column)] = round(float(full.mean()), 6)
-    return shares
+def filled(dataset: Dataset, items: int) -> dict[str, float]:
+    """Share of the `items` of a catalogue that have a value, by column of the items table.
+
+    An item that only the log names has none: where ids no longer match (a leading zero was lost), all columns fall.
+    """
+    table = dataset.items.drop(columns="item_id")
+    full = {str(column): int(_full(table[column]).sum()) for column in table}
+    if AVAILABLE in full:
+        full[AVAILABLE] += items - len(table)  # what the table does not name is available
+    return {column: round(count / max(items, 1), 6) for column, count in full.items()}
+
+
+def _full(values: pd.Series) -> pd.Series:
+    """Which of a column's values are one."""
+    if values.name == AVAILABLE:
+        return values.astype("bool")
+    if values.name == "categories":
+        return values.map(len) > 0
+    return values.notna() & (values.astype("str").str.strip() != "")
 
 
 @dataclass(frozen=True, slots=True)

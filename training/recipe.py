@@ -1,7 +1,7 @@
 """The life of a model, on one page.
 
     events before T1        → towers, tables  ┐
-    labels T1..T2           → the ranker      ┘ its labels are later than all its towers and tables saw
+    labels T1..T2           → the ranker      ┘ and the towers' epochs; later than all that its towers and tables saw
     events before T2        → towers, tables  ┐
     test T2..end            → the metrics     ┘ with that ranker
     every event             → towers, tables    what is served, with that ranker
@@ -18,12 +18,14 @@ import numpy as np
 import torch
 
 from recsys.ranker import RankerNet
+from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.evaluate import evaluate as measure
 from training.evaluation import Evaluation
 from training.first_stage import FirstStage, fit_first_stage
 from training.fit_ranker import fit_ranker
 from training.inspection import look
+from training.judge import tower_judge
 from training.log import Log
 from training.mapping import Moments
 from training.rows import baselines, stages
@@ -33,11 +35,19 @@ from training.watch import Watch, unwatched
 
 @dataclass(frozen=True)
 class Taught:
-    """A ranker and what there is to say about how it came to be; order: the one feature it is, if none was taught."""
+    """A ranker and what there is to say about how it came to be.
+
+    epochs: of the towers, as the labels judged them. order: the one feature the ranker is, if none was taught.
+    """
 
     net: RankerNet
+    epochs: int
     warnings: tuple[str, ...] = ()
     order: str | None = None
+
+    def tuned(self, config: TrainingConfig) -> TrainingConfig:
+        """`config` with what the labels decided: for towers that have no labels left to be judged by."""
+        return replace(config, tower=replace(config.tower, epochs=self.epochs))
 
 
 @dataclass(frozen=True)
@@ -63,30 +73,39 @@ def train(
     return finish(log, taught, evaluation, config, watch)
 
 
-def teach_ranker(parts: Split, config: TrainingConfig, watch: Watch = unwatched) -> Taught:
-    """A ranker taught by the label window, on candidates of towers that ended before it."""
+def teach_ranker(
+    parts: Split, config: TrainingConfig, watch: Watch = unwatched, checkpoints: Checkpoints | None = None
+) -> Taught:
+    """A ranker taught by the label window, on candidates of towers that ended before it and that it judged."""
     use_threads(config)
     with watch("towers before the labels") as progress:
-        stage = fit_first_stage(parts.before_labels, config, progress)
+        judge = tower_judge(parts, config.seed)
+        first = fit_first_stage(parts.before_labels, config, progress, judge, checkpoints)
     with watch("ranker on the labels") as progress:
-        fitted = fit_ranker(parts, stage, config.ranker, config.seed, progress)
+        fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress)
     if fitted.order is None:
-        return Taught(fitted.net)
+        return Taught(fitted.net, first.epochs)
     enough = config.ranker.minimum / config.label_share
     told = (
         f"Of the {len(parts.labels):,} interactions in the label window fewer than {config.ranker.minimum:,} teach a "
         f"ranker: it is untrained, and candidates are ordered by {fitted.order}, the best single feature there. A log "
         f"of {enough:,.0f} interactions or some more is enough."
     )
-    return Taught(fitted.net, (told,), fitted.order)
+    return Taught(fitted.net, first.epochs, (told,), fitted.order)
 
 
-def evaluate(parts: Split, taught: Taught, config: TrainingConfig, watch: Watch = unwatched) -> Evaluation:
+def evaluate(
+    parts: Split,
+    taught: Taught,
+    config: TrainingConfig,
+    watch: Watch = unwatched,
+    checkpoints: Checkpoints | None = None,
+) -> Evaluation:
     """The metric table: baselines, the stages and what we serve, all knowing only what came before the test."""
     use_threads(config)
     start = time.monotonic()
     with watch("towers before the test") as progress:
-        stage = fit_first_stage(parts.before_test, config, progress)
+        stage = fit_first_stage(parts.before_test, taught.tuned(config), progress, None, checkpoints).stage
     ranker = stage.ranker(taught.net)
     with watch("baselines") as progress:
         beaten, left_out = baselines(parts.before_test, config.threads, config.seed, progress)
@@ -106,12 +125,18 @@ def evaluate(parts: Split, taught: Taught, config: TrainingConfig, watch: Watch 
 
 
 def finish(
-    log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch = unwatched
+    log: Log,
+    taught: Taught,
+    evaluation: Evaluation,
+    config: TrainingConfig,
+    watch: Watch = unwatched,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Towers and tables over every event, which go out with the ranker."""
     use_threads(config)
     with watch("towers on everything") as progress:
-        return Trained(fit_first_stage(log, config, progress), taught.net, evaluation)
+        stage = fit_first_stage(log, taught.tuned(config), progress, None, checkpoints).stage
+    return Trained(stage, taught.net, evaluation)
 
 
 def use_threads(config: TrainingConfig) -> None:

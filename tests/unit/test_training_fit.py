@@ -9,7 +9,7 @@ from recsys.towers import Past, Towers
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
-from training.fit import Crops
+from training.crops import Crops
 from training.fit_ranker import ORDERS, Examples, best_order, order_by
 from training.loss import corrected_softmax
 from training.neighbours import ease_table, followers

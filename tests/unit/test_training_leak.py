@@ -38,7 +38,7 @@ def test_shuffled_items_leave_chance(protocol):
 def test_shuffled_targets_leave_chance(protocol):
     """Models that learned the ring find its next item, and no more than chance once the targets are shuffled."""
     parts = split(log_of(ring(users=200, items=ITEMS), exclude_seen=False), quick(), protocol)
-    taught, stage = recipe.teach_ranker(parts, quick()), fit_first_stage(parts.before_test, quick())
+    taught, stage = recipe.teach_ranker(parts, quick()), fit_first_stage(parts.before_test, quick()).stage
     items = parts.log.items.copy()
     items[parts.test] = np.random.default_rng(5).permutation(items[parts.test])
     shuffled = replace(parts, log=replace(parts.log, items=items))

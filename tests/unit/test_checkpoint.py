@@ -1,0 +1,126 @@
+"""A training that is killed goes on, and ends where it would have ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+import torch
+
+from recsys.towers import Towers
+from tests.flows.ring import log_of, quick, ring
+from training.averaging import DECAY, Average
+from training.checkpoint import Checkpoints
+from training.fit import fit_towers
+from training.optimizers import TABLES
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    from dataclasses import replace
+    import torch
+    from tests.flows.ring import log_of, quick, ring
+    from training.checkpoint import Checkpoints
+    from training.fit import fit_towers
+
+    torch.set_num_threads(1)
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
+    judged = []
+
+    def judge(towers):
+        judged.append(0)
+        if len(judged) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return -abs(len(judged) - 2)
+
+    fit_towers(log, config, 7, judge=judge, checkpoint=Checkpoints(Path({folder!r})).of(log, config, 7, "test"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Bits are compared, and the number of threads decides in which order sums are added up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def same(one, other) -> bool:
+    """Whether two towers have the same bits."""
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_the_same_seed_gives_the_same_towers():
+    """Two trainings are equal to the last bit, and another seed is another training."""
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=3)
+    first, second, other = (fit_towers(log, config, seed).towers for seed in (1, 1, 2))
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_a_killed_training_ends_as_if_nothing_had_happened(tmp_path):
+    """Killed with -9 inside its fourth epoch, it starts again after the third and gives the same towers."""
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
+    code = textwrap.dedent(KILLED).format(folder=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL
+    judged = []
+
+    def judge(done: int):
+        def score(_towers) -> float:
+            judged.append(0)
+            return -abs(done + len(judged) - 2)
+
+        return score
+
+    resumed = fit_towers(log, config, 7, judge=judge(3), checkpoint=Checkpoints(tmp_path).of(log, config, 7, "test"))
+    assert len(judged) == min(config.epochs, 2 + config.patience) - 3
+    judged.clear()
+    whole = fit_towers(log, config, 7, judge=judge(0))
+    assert resumed.epochs == whole.epochs == 2
+    assert same(resumed.towers, whole.towers)
+
+
+def test_a_checkpoint_of_something_else_is_not_taken(tmp_path):
+    """Other data, another setting or another seed begins anew; what can't be read is no checkpoint."""
+    log, config = log_of(ring(users=60)), quick().tower
+    checkpoints = Checkpoints(tmp_path)
+    own = checkpoints.of(log, config, 1, "test")
+    own.save({"x": torch.zeros(2)}, {"done": 1})
+    assert own.load()[1] == {"done": 1}
+    for other in (
+        checkpoints.of(log[:-1], config, 1, "test"),
+        checkpoints.of(log, replace(config, dropout=0.3), 1, "test"),
+        checkpoints.of(log, config, 2, "test"),
+    ):
+        assert other.load() is None
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:-5])
+    assert own.load() is None
+    checkpoints.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_rest_are_averaged_as_if_they_had_been_counted_in():
+    """A table averaged when its rows are touched equals one averaged whole at every step."""
+    torch.manual_seed(0)
+    towers = Towers(9, 4, 2, 8)
+    plain = {name: towers.get_parameter(name).detach().clone() for name in TABLES}
+    average = Average(towers, TABLES)
+    for step in range(1, 40):
+        rows = {TABLES[0]: torch.randperm(9)[:3], TABLES[1]: torch.randperm(4)[:2]}
+        average.before(rows)
+        with torch.no_grad():
+            for name, touched in rows.items():
+                towers.get_parameter(name)[touched] += torch.randn(len(touched), 8)
+        average.update(rows)
+        decay = min(DECAY, (1 + step) / (10 + step))
+        for name in TABLES:
+            plain[name] = torch.lerp(plain[name], towers.get_parameter(name).detach(), 1 - decay)
+    whole = average.whole()
+    for name in TABLES:
+        torch.testing.assert_close(whole.get_parameter(name), plain[name], atol=1e-5, rtol=1e-4)

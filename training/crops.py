@@ -1,0 +1,90 @@
+"""Runs of users' events, and the batches that towers train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys import moments
+from recsys.types import PAD, Bool, Histories
+from training.config import TowerConfig
+from training.log import Log
+
+
+class Crop(NamedTuple):
+    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event."""
+
+    histories: Histories
+    whole: Bool
+
+
+class Crops:
+    """Random runs of users' events, batched by length so that little is padding."""
+
+    def __init__(self, log: Log, config: TowerConfig) -> None:
+        self._log = log
+        self._order, self._offsets = log.by_user
+        self._length = config.length + 1
+        self._batch = config.batch
+        self._users = np.flatnonzero(np.diff(self._offsets))
+        self.batches = -(-len(self._users) // self._batch)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
+        """One crop of each user."""
+        sizes = np.diff(self._offsets)[self._users]
+        taken = np.minimum(sizes, self._length)
+        skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
+        ends = self._offsets[self._users] + skipped + taken
+        by_length = np.lexsort((rng.random(len(sizes)), taken))
+        for batch in rng.permutation(self.batches):
+            chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
+            windows = self._log.windows(ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1)
+            yield Crop(windows, skipped[chosen] == 0)
+
+
+class Batch(NamedTuple):
+    """Crops made ready: item rows [B, L + 1], what is real, the steps of time, event types, what is to be predicted.
+
+    negatives: [N] item rows. wanted: [W] distinct item rows of all these; where: the place among them of each row,
+    then of each negative. known: [W], False where the id is hidden.
+    """
+
+    rows: Tensor
+    real: Tensor
+    gaps: Tensor
+    types: Tensor
+    predicted: Tensor
+    negatives: Tensor
+    wanted: Tensor
+    where: Tensor
+    known: Tensor
+
+    @classmethod
+    def of(cls, crop: Crop, content: Tensor, config: TowerConfig) -> Batch:
+        """Draw negatives, half from the batch's own targets and half uniformly, and the ids to hide."""
+        real = torch.from_numpy(crop.histories.items) != PAD
+        rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
+        predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
+        targets_P = rows[:, 1:][predicted]
+        in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
+        negatives_N = torch.cat([in_batch, torch.randint(len(content), (config.negatives,))])
+        wanted, where = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
+        return cls(
+            rows,
+            real,
+            torch.from_numpy(moments.gaps(crop.histories)),
+            torch.from_numpy(crop.histories.types).long(),
+            predicted,
+            negatives_N,
+            wanted,
+            where,
+            torch.rand(len(wanted)) >= config.id_dropout,
+        )
+
+    def touched(self, content: Tensor) -> tuple[Tensor, Tensor]:
+        """The item rows and the content tokens that this batch reads, each once."""
+        return self.wanted, torch.unique(content[self.wanted])
