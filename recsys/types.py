@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -90,6 +90,12 @@ class Histories:
             self.items[row, -count:] = items[-count:]
             self.times[row, -count:] = times[-count:]
             self.types[row, -count:] = types[-count:]
+
+    def newest(self, count: int) -> Histories:
+        """The same users as if they had done only the newest `count` things."""
+        items = self.items.copy()
+        items[:, : max(items.shape[1] - count, 0)] = PAD
+        return replace(self, items=items)
 
     def take(self, rows: slice | I64 | Bool) -> Histories:
         """The users at `rows`."""

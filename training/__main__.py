@@ -13,6 +13,7 @@ from rich.console import Console
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
+from recsys.types import HISTORY_LENGTH
 from training import dataset, recipe
 from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
 from training.checkpoint import Checkpoints
@@ -51,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--labels-from", metavar="TIME", help="when the ranker's labels begin")
     evaluate.add_argument(
         "--new-items", type=float, default=0.0, metavar="SHARE", help="hide every event of a share of the items"
+    )
+    evaluate.add_argument(
+        "--history", type=int, default=HISTORY_LENGTH, metavar="N", help="test queries know a user's newest N events"
     )
     evaluate.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
@@ -97,12 +101,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
         )
     if not 0 <= options.new_items < 1:
         raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
+    if options.history < 0:
+        raise DatasetError(f"--history is a number of events, 0 or more, not {options.history}.")
     target, page = checked(options.json), checked(options.report, "--report")
     start = time.monotonic()
     config = CONFIGS[options.config]()
     table = dataset.read(options.data)
     log = encode(table)
     parts = split(log, config, options.protocol, replace(table.moments, **stated), options.new_items)
+    parts = replace(parts, history=options.history)
     with watching() as watch:
         curves, checkpoints = Curves(watch), Checkpoints(Environment.read().folder("checkpoints"))
         taught = recipe.teach_ranker(parts, config, curves, checkpoints)

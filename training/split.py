@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from recsys.errors import DatasetError
-from recsys.types import I64, Bool, Histories
+from recsys.types import HISTORY_LENGTH, I64, Bool, Histories
 from training.config import TrainingConfig
 from training.log import DAY, Log
 from training.mapping import Moments
@@ -49,7 +49,8 @@ class Split:
 
     log: its catalogue shows the items that occur in it, which are what is ranked. taught, known: [E] bool, the events
     of before_labels and of before_test. labels: [L] int64 positions in `before_test`, ascending. test: [T] int64
-    positions in `log`, ascending, each the target of a query or, in horizon, one of a query's targets.
+    positions in `log`, ascending, each the target of a query or, in horizon, one of a query's targets. history: events
+    of a user that a query of the test knows, the newest, at most.
     """
 
     protocol: str
@@ -58,6 +59,7 @@ class Split:
     known: Bool
     labels: I64
     test: I64
+    history: int = HISTORY_LENGTH
 
     def __post_init__(self) -> None:
         labels = np.flatnonzero(self.known)[self.labels]
@@ -114,12 +116,15 @@ class Split:
     def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         """What is known to a query, one test event of each given: histories, and all seen as (query, item) pairs.
 
-        In horizon it ends with the models' knowledge; else right before the event.
+        In horizon it ends with the models' knowledge; else right before the event. All seen is left out of the
+        ranking, also where the histories are cut to the newest `history`.
         """
         if self.protocol == "horizon":
             users = self.log.users[events].astype(np.int64)
-            return self.before_test.final_histories(users), self.before_test.seen_by(users)
-        return self.log.histories(events), self.log.seen_before(events)
+            histories, seen = self.before_test.final_histories(users), self.before_test.seen_by(users)
+        else:
+            histories, seen = self.log.histories(events), self.log.seen_before(events)
+        return histories.newest(self.history), seen
 
     def _refuse_known(self, known: Bool, events: I64, name: str) -> None:
         """DatasetError if `events` are in `known`, or not later than it: for the user, and in time where time cuts."""

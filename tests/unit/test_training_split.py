@@ -253,3 +253,13 @@ def test_an_unknown_protocol_is_named():
     """A protocol that does not exist is refused with the names of those that do."""
     with pytest.raises(DatasetError, match=r"'daily'.*loo, rolling, horizon"):
         split(log_of(ring()), quick(), "daily")
+
+
+def test_queries_can_be_held_to_a_users_newest_events(parts):
+    """Cut to three events a query knows the newest three, and still ranks nothing that its user has seen."""
+    events = parts.test[:20]
+    whole, seen = parts.past(events)
+    cut, still_seen = replace(parts, history=3).past(events)
+    np.testing.assert_array_equal(cut.items[:, -3:], whole.items[:, -3:])
+    assert (cut.items[:, :-3] == PAD).all()
+    np.testing.assert_array_equal(seen[1], still_seen[1])
