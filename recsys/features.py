@@ -16,7 +16,7 @@ from recsys import moments
 from recsys.sources import repeat_features
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, F32, I32, PAD, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, I32, PAD, U8, Candidates, Histories, Source
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -58,6 +58,9 @@ FEATURES = (
     "history_length",
     "wait",
     "gap",
+    "lift_daypart",
+    "lift_weekend",
+    "lift_context",
     *(f"from_{flag.names()[0]}" for flag in FLAGS),
 )
 """Names of the columns that `build` returns, in order."""
@@ -73,6 +76,7 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
             features[row, :count] = _of_one(
                 tables,
                 histories.items[row],
+                histories.context[row],
                 candidates.items[row, :count],
                 candidates.tower[row, :count],
                 candidates.sources[row, :count],
@@ -82,7 +86,7 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
 
 
 def _of_one(
-    tables: ItemTables, history: I32, items: I32, tower: F32, sources: np.ndarray, when: tuple[float, float]
+    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U8, when: tuple[float, float]
 ) -> F32:
     """Features of one query's K candidates: [K, F]."""
     popularity = np.log1p(tables.popularity[items])
@@ -114,6 +118,7 @@ def _of_one(
         *repeat_features(history, items),
         np.log1p(np.float32((history != PAD).sum())),
         *when,
+        *tables.context_lift.of(context, items),
         *((sources & flag) != 0 for flag in FLAGS),
     ]
     features = np.empty((len(items), len(FEATURES)), np.float32)

@@ -1,4 +1,4 @@
-"""The feature spec: how an item's columns become content tokens and an event's type becomes a row.
+"""The feature spec: how an item's columns become content tokens, and an event's type and context become rows.
 
 The spec is learned once from the training data, travels inside the generation, and is the only encoder: training
 encodes the catalogue with it, serving encodes a new item with it.
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from recsys.types import I32
+from recsys.types import CONTEXTS, I32, U8
 
 CONTENT_TOKENS = 12
 """Content tokens kept for an item, at most; MovieTweetings' films have 7 at the most, MovieLens' 7."""
@@ -27,12 +27,14 @@ class FeatureSpec:
     """Vocabularies and bucket edges of one dataset.
 
     tokens: "column=value" strings; token 0 is padding. edges: for each numeric column, ascending bucket edges.
-    event_types: names; an event's type is its row here, 0 for a type that training never saw.
+    event_types: names; an event's type is its row here, 0 for a type that training never saw. contexts: columns that
+    say in what context an event happened, each with its values, the most frequent first; the first is row 1.
     """
 
     tokens: tuple[str, ...]
     edges: dict[str, tuple[float, ...]]
     event_types: tuple[str, ...]
+    contexts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def token_rows(self) -> dict[str, int]:
         """From token to row."""
@@ -63,6 +65,14 @@ class FeatureSpec:
         """From event type to row."""
         return {name: row for row, name in enumerate(self.event_types)}
 
+    def encode_context(self, told: Mapping[str, str]) -> U8:
+        """Rows of a context given as column → value: [CONTEXTS] uint8, 0 for a value that is unknown or not told."""
+        context = np.zeros(CONTEXTS, np.uint8)
+        for place, (column, values) in enumerate(self.contexts):
+            if told.get(column) in values:
+                context[place] = 1 + values.index(told[column])
+        return context
+
     def to_json(self) -> str:
         """As it stands in a generation."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
@@ -75,4 +85,5 @@ class FeatureSpec:
             tuple(raw["tokens"]),
             {column: tuple(edges) for column, edges in raw["edges"].items()},
             tuple(raw["event_types"]),
+            tuple((column, tuple(values)) for column, values in raw["contexts"]),
         )

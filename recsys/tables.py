@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringTable
 from recsys.types import F32, I32, Bool
@@ -23,7 +24,7 @@ class ItemTables:
     ids, titles: strings. embeddings: [n, d] float32, L2-normalised. content: [n, C] int32 tokens.
     popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. age: [n] float32 days since first seen, at the data's
     end. covisit, follow, ease: neighbours by what is done soon after, right after, and by EASE; the last is empty
-    where the catalogue is too large for it.
+    where the catalogue is too large for it. context_lift: in which contexts an item is taken more than others are.
     """
 
     ids: StringTable
@@ -36,6 +37,7 @@ class ItemTables:
     covisit: Neighbours
     follow: Neighbours
     ease: Neighbours
+    context_lift: ContextLift
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -52,7 +54,7 @@ class ItemTables:
             if isinstance(value, StringTable):
                 np.save(folder / f"{field.name}.data.npy", value.data)
                 np.save(folder / f"{field.name}.offsets.npy", value.offsets)
-            elif isinstance(value, Neighbours):
+            elif isinstance(value, Neighbours | ContextLift):
                 value.save(folder, field.name)
             else:
                 np.save(folder / f"{field.name}.npy", value)
@@ -82,4 +84,5 @@ class ItemTables:
             covisit=neighbours("covisit"),
             follow=neighbours("follow"),
             ease=neighbours("ease"),
+            context_lift=ContextLift(mapped("context_lift.table"), mapped("context_lift.starts")),
         )

@@ -26,6 +26,9 @@ HISTORY_LENGTH = 100
 """Interactions of a user that the towers and the ranker see, newest last. At the tower's longest decay, .98, what
 lies further back weighs under .14 of the newest."""
 
+CLOCK, CONTEXTS = 2, 4
+"""Context of a query: its hour and its weekday, and the columns that a dataset may name, at most."""
+
 CANDIDATES = 512
 """Candidates a query carries from retrieval to ranking, at most."""
 
@@ -61,25 +64,29 @@ class Histories:
 
     items: [B, H] int32 item rows, PAD where there is none. times: [B, H] float64 unix seconds.
     types: [B, H] uint8 rows of the spec's event types. now: [B] float64 unix seconds, the moment asked about.
+    context: [B, CLOCK + CONTEXTS] uint8, what is known of that moment: `moments.clock`, then rows of the spec's
+    context columns; 0 is unknown.
     """
 
     items: I32
     times: F64
     types: U8
     now: F64
+    context: U8
 
     def __len__(self) -> int:
         return len(self.items)
 
     @classmethod
     def empty(cls, now: F64, length: int = HISTORY_LENGTH) -> Histories:
-        """Users who did nothing until `now` [B]."""
+        """Users who did nothing until `now` [B], in a context unknown."""
         batch = len(now)
         return cls(
             np.full((batch, length), PAD, np.int32),
             np.zeros((batch, length), np.float64),
             np.zeros((batch, length), np.uint8),
             np.asarray(now, np.float64),
+            np.zeros((batch, CLOCK + CONTEXTS), np.uint8),
         )
 
     def put(self, row: int, items: I32, times: F64, types: U8) -> None:
@@ -99,7 +106,7 @@ class Histories:
 
     def take(self, rows: slice | I64 | Bool) -> Histories:
         """The users at `rows`."""
-        return Histories(self.items[rows], self.times[rows], self.types[rows], self.now[rows])
+        return Histories(self.items[rows], self.times[rows], self.types[rows], self.now[rows], self.context[rows])
 
 
 @dataclass(frozen=True, slots=True)

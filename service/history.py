@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import Histories
+from recsys import moments
+from recsys.types import CLOCK, Histories
 from service.query import History, Query
 
 
 def stack(queries: list[Query]) -> Histories:
-    """The histories of a batch as arrays, newest last."""
+    """The histories of a batch as arrays, newest last, asked about now and in the requests' contexts."""
     batch = Histories.empty(np.array([query.now for query in queries]))
+    batch.context[:, :CLOCK] = moments.clock(batch.now)
     for row, query in enumerate(queries):
         batch.put(row, *query.history)
+        batch.context[row, CLOCK:] = query.context
     return batch
 
 

@@ -13,7 +13,7 @@ from recsys.generation import GenerationFolder, Manifest
 from recsys.record import UserRecord
 from recsys.spec import FeatureSpec
 from recsys.tables import ItemTables
-from recsys.types import F32, F64, I32, I64, U8, Event, Id
+from recsys.types import CONTEXTS, F32, F64, I32, I64, U8, Event, Id
 
 History = tuple[I32, F64, U8]
 
@@ -76,8 +76,8 @@ class Query:
     """One request and what the stages found for it.
 
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. history: item
-    rows, times and event types, oldest first. items, tower, scores, sources: the candidates, aligned.
-    removed: how many each filter took, by its reason.
+    rows, times and event types, oldest first. context: [CONTEXTS] uint8 rows, 0 for what is unknown. items, tower,
+    scores, sources: the candidates, aligned. removed: how many each filter took, by its reason.
     """
 
     generation: ServedGeneration
@@ -87,6 +87,7 @@ class Query:
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
     now: float = field(default_factory=time.time)
+    context: U8 = field(default_factory=lambda: np.zeros(CONTEXTS, np.uint8))
 
     record: UserRecord = field(default_factory=UserRecord.empty)
     events: list[Event] = field(default_factory=list)

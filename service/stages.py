@@ -183,8 +183,8 @@ class SlateSelector:
             query.session,
             query.exclude,
             query.now,
-            query.record,
-            query.events,
+            record=query.record,
+            events=query.events,
         )
         _in_order(more, query.generation.popular, Source.POPULAR)
         for rule in self._filters:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
 
 _HISTORY = [
     ("generation", "S40"),
@@ -19,6 +19,7 @@ _HISTORY = [
     ("times", "<f8", HISTORY_LENGTH),
     ("types", "u1", HISTORY_LENGTH),
     ("now", "<f8"),
+    ("context", "u1", CLOCK + CONTEXTS),
 ]
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
@@ -65,7 +66,7 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 def histories(table: np.ndarray) -> Histories:
     """The histories in records of RETRIEVE or RANK."""
-    return Histories(table["history_items"], table["times"], table["types"], table["now"])
+    return Histories(table["history_items"], table["times"], table["types"], table["now"], table["context"])
 
 
 def candidates(table: np.ndarray) -> Candidates:
@@ -103,4 +104,5 @@ def _with_histories(dtype: np.dtype, generations: list[str], past: Histories) ->
     table["times"] = past.times
     table["types"] = past.types
     table["now"] = past.now
+    table["context"] = past.context
     return table

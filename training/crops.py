@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 
 from recsys import moments
-from recsys.types import PAD, Bool, Histories
+from recsys.types import PAD, U8, Bool, Histories
 from training.config import TowerConfig
 from training.log import Log
 
 
 class Crop(NamedTuple):
-    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event."""
+    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event.
+
+    context: [B, L + 1, CLOCK + CONTEXTS] uint8, that of each event.
+    """
 
     histories: Histories
+    context: U8
     whole: Bool
 
 
@@ -42,21 +46,24 @@ class Crops:
         by_length = np.lexsort((rng.random(len(sizes)), taken))
         for batch in rng.permutation(self.batches):
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
-            windows = self._log.windows(ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1)
-            yield Crop(windows, skipped[chosen] == 0)
+            span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
+            context = self._log.context_of(self._log.run(*span)[0])
+            yield Crop(self._log.windows(*span), context, skipped[chosen] == 0)
 
 
 class Batch(NamedTuple):
     """Crops made ready: item rows [B, L + 1], what is real, the steps of time, event types, what is to be predicted.
 
-    negatives: [N] item rows. wanted: [W] distinct item rows of all these; where: the place among them of each row,
-    then of each negative. known: [W], False where the id is hidden.
+    context: [B, L + 1, CLOCK + CONTEXTS], that of each event, some of it hidden. negatives: [N] item rows. wanted: [W]
+    distinct item rows of all these; where: the place among them of each row, then of each negative. known: [W], False
+    where the id is hidden.
     """
 
     rows: Tensor
     real: Tensor
     gaps: Tensor
     types: Tensor
+    context: Tensor
     predicted: Tensor
     negatives: Tensor
     wanted: Tensor
@@ -65,7 +72,7 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, crop: Crop, content: Tensor, config: TowerConfig) -> Batch:
-        """Draw negatives, half from the batch's own targets and half uniformly, and the ids to hide."""
+        """Draw negatives, half from the batch's own targets and half uniformly, and the ids and contexts to hide."""
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
         predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
@@ -78,6 +85,7 @@ class Batch(NamedTuple):
             real,
             torch.from_numpy(moments.gaps(crop.histories)),
             torch.from_numpy(crop.histories.types).long(),
+            _partly_hidden(torch.from_numpy(crop.context), config.context_dropout),
             predicted,
             negatives_N,
             wanted,
@@ -88,3 +96,9 @@ class Batch(NamedTuple):
     def touched(self, content: Tensor) -> tuple[Tensor, Tensor]:
         """The item rows and the content tokens that this batch reads, each once."""
         return self.wanted, torch.unique(content[self.wanted])
+
+
+def _partly_hidden(context: Tensor, share: float) -> Tensor:
+    """`context` [..., C] with a share of the moments wholly unknown, and of the others' columns as many: int64."""
+    shown = (torch.rand(context.shape) >= share) & (torch.rand(*context.shape[:-1], 1) >= share)
+    return context.long() * shown

@@ -25,15 +25,19 @@ MOSTLY_BAD = 0.5
 
 DAY = 86_400
 DEFAULT_EVENT = "interaction"
+IDS = ("user_id", "item_id")
+CONTEXT = "context."
+"""Before a context column's name, so that it can't be one of Tandem's."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Validated tables with Tandem's column names.
 
-    interactions: user_id, item_id, timestamp (float64 unix seconds), event_type, in order of time; rows of one second
-    keep the file's order. items: item_id, title, available and content columns. users: user_id and attributes.
-    quarantined: {table: {reason: rows}}. moments: when a test in time begins, where the mapping says so.
+    interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each
+    of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
+    and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
+    time begins, where the mapping says so.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Dataset:
     numeric_columns: tuple[str, ...] = ()
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
+    context_columns: tuple[str, ...] = ()
 
     @property
     def bad_rows(self) -> int:
@@ -69,6 +74,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         numeric,
         ward.counts,
         mapping.moments,
+        tuple(mapping.interactions.get("context", ())),
     )
 
 
@@ -125,32 +131,34 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path).reset_index(drop=True)
         else:
-            frame = _read_csv(path, [columns[c] for c in ("user_id", "item_id") if c in columns], section, ward)
+            text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
+            frame = _read_csv(path, text, section, ward)
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
         raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {error}.") from error
     for ours, theirs in columns.items():
         if theirs not in frame.columns:
+            entry = "context" if ours.startswith(CONTEXT) else ours
             raise DatasetError(
                 f"{path} has no column '{theirs}' (its columns: {', '.join(map(str, frame.columns[:12]))}). "
-                f"Set {ours} in [{section}] of {mapping.path} to the column that holds it."
+                f"Set {entry} in [{section}] of {mapping.path} to the column that holds it."
             )
     if frame.empty:
         raise DatasetError(f"{path} has a header but no rows.")
     return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
 
 
-def _read_csv(path: Path, ids: list[str], section: str, ward: Quarantine) -> pd.DataFrame:
-    """A CSV whose ids are text; lines with too many fields are set aside."""
+def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd.DataFrame:
+    """A CSV in which some columns are text; lines with too many fields are set aside."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", pd.errors.ParserWarning)
         # Only an empty field is missing: NA and null are names somewhere.
         frame = pd.read_csv(
             path,
-            dtype=dict.fromkeys(ids, "str"),
+            dtype=dict.fromkeys(text, "str"),
             keep_default_na=False,
-            na_values={column: [""] for column in ids},
+            na_values={column: [""] for column in text},
             on_bad_lines="warn",
             low_memory=False,
         )
@@ -160,7 +168,8 @@ def _read_csv(path: Path, ids: list[str], section: str, ward: Quarantine) -> pd.
 
 def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     optional = [c for c in ("event_type", "value") if c in mapping.interactions]
-    columns = {c: mapping.interactions[c] for c in ("user_id", "item_id", "timestamp", *optional)}
+    columns = {c: mapping.interactions[c] for c in (*IDS, "timestamp", *optional)}
+    columns |= {f"{CONTEXT}{column}": column for column in mapping.interactions.get("context", ())}
     frame = _read_table(mapping, "interactions", columns, ward)[list(columns)]
     frame["timestamp_given"] = frame["timestamp"]  # for the quarantine file: what stood there
     frame["timestamp"] = _seconds(frame["timestamp"])
@@ -169,6 +178,9 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
         frame["event_type"] = types.astype("str").astype("category")
     else:
         frame["event_type"] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), pd.Index([DEFAULT_EVENT]))
+    for column in columns:
+        if column.startswith(CONTEXT):
+            frame[column] = _each(frame[column], _word).astype("category")
     schema = pa.DataFrameSchema(
         {
             "user_id": pa.Column(checks=_filled(), nullable=False),
@@ -242,6 +254,13 @@ def _parts(value: object, separator: str) -> tuple[str, ...]:
     if isinstance(value, (list, tuple, np.ndarray)):
         return tuple(str(part) for part in value)
     return () if _missing(value) else tuple(part for part in str(value).split(separator) if part)
+
+
+def _word(value: object) -> str | None:
+    """A cell as text; Parquet's whole numbers beside a null come as floats, and 3.0 is 3."""
+    if _missing(value):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _missing(value: object) -> bool:

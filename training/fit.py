@@ -59,6 +59,7 @@ def fit_towers(
             checkpoint.save(*training.snapshot())
     towers = training.best
     _fill_unseen_steps(towers, log)
+    _forget_unseen_contexts(towers, log)
     return FittedTowers(towers.eval(), training.best_epoch)
 
 
@@ -74,7 +75,9 @@ class TowerTraining:
         counts = np.bincount(log.items, minlength=items)
         self._frequency = torch.from_numpy(counts / max(counts.sum(), 1)).float()
         types = max(1, len(spec.event_types))
-        self.towers = Towers(items, len(spec.tokens), types, config.dim, config.hidden, config.dropout, sparse=True)
+        contexts = [len(values) + 1 for _, values in spec.contexts]
+        sizes = items, len(spec.tokens), types, config.dim, config.hidden
+        self.towers = Towers(*sizes, config.dropout, contexts, sparse=True)
         self._optimizers = Optimizers(self.towers, config.learning_rate, config.epochs * self._crops.batches)
         self._average = Average(self.towers, TABLES)
         self._best = copy.deepcopy(self.towers)
@@ -168,6 +171,16 @@ def _fill_unseen_steps(towers: Towers, log: Log) -> None:
         embedding.weight[: moments.STEPS] = embedding.weight[nearest]
 
 
+@torch.no_grad()
+def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
+    """Make an hour, a weekday or a value in which nothing happened what the unknown one is."""
+    context = log.context_of(np.arange(len(log)))
+    for column, embedding in enumerate(towers.user.contexts):
+        weight = embedding.get_parameter("weight")
+        unseen = np.bincount(context[:, column], minlength=len(weight)) == 0
+        weight[torch.from_numpy(unseen)] = weight[0].clone()
+
+
 def _loss(towers: Towers, batch: Batch, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
     """Mean loss of one batch of crops."""
     rows, real, gaps = batch.rows, batch.real, batch.gaps
@@ -177,7 +190,7 @@ def _loss(towers: Towers, batch: Batch, content: Tensor, frequency: Tensor, conf
     past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
     expected = config.negatives * (frequency[batch.negatives] + 1 / len(content))
     return corrected_softmax(
-        towers.user.every_prefix(past, gaps[:, 1:])[batch.predicted],
+        towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])[batch.predicted],
         rows[:, 1:][batch.predicted],
         F.embedding(batch.where[rows.numel() :], embeddings),
         batch.negatives,

@@ -62,7 +62,9 @@ def fit_ranker(
     net = RankerNet()
     rows = examples.x[examples.real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
-    net.deviation.copy_(torch.from_numpy(rows.std(axis=0) + 1e-3))
+    # A column that never varied taught nothing, and says nothing should it vary one day.
+    varied = rows.min(axis=0) < rows.max(axis=0)
+    net.deviation.copy_(torch.from_numpy(np.where(varied, rows.std(axis=0) + 1e-3, np.inf)))
     steps = config.epochs * -(-len(examples) // config.batch)
     course = Course(net, config.learning_rate, 1e-3, steps, lambda share, word: progress(0.5 + share / 2, word))
     net.train()

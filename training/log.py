@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from recsys import moments
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.strings import StringTable
-from recsys.types import F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
-from training.dataset import Dataset
+from recsys.types import CLOCK, CONTEXTS, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
+from training.dataset import CONTEXT, Dataset
 
 NUMERIC_BUCKETS = 16
 DAY = 86_400.0
@@ -37,13 +38,15 @@ class Log:
     """Events in order of time.
 
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
-    types: [E] uint8 rows of the spec's event types. exclude_seen: whether what a user has seen is left out.
+    types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of its C context columns, 0 where
+    unknown. exclude_seen: whether what a user has seen is left out.
     """
 
     users: I32
     items: I32
     times: F64
     types: U8
+    contexts: U8
     user_ids: npt.NDArray[np.object_]
     catalogue: Catalogue
     exclude_seen: bool = True
@@ -63,7 +66,12 @@ class Log:
     def __getitem__(self, events: slice | I64 | Bool) -> Log:
         """Some events, in order of time: a slice, ascending positions or a mask."""
         return replace(
-            self, users=self.users[events], items=self.items[events], times=self.times[events], types=self.types[events]
+            self,
+            users=self.users[events],
+            items=self.items[events],
+            times=self.times[events],
+            types=self.types[events],
+            contexts=self.contexts[events],
         )
 
     @cached_property
@@ -82,9 +90,17 @@ class Log:
         return place
 
     def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """What the user of each event had done before that event."""
+        """What the user of each event had done before that event, asked about in its context."""
         _, offsets = self.by_user
-        return self.windows(self._place[events], offsets[self.users[events]], length, self.times[events])
+        past = self.windows(self._place[events], offsets[self.users[events]], length, self.times[events])
+        return replace(past, context=self.context_of(events))
+
+    def context_of(self, events: I64) -> U8:
+        """The context in which events happened, as `Histories` has it: [..., CLOCK + CONTEXTS] uint8."""
+        context = np.zeros((*events.shape, CLOCK + CONTEXTS), np.uint8)
+        context[..., :CLOCK] = moments.clock(self.times[events])
+        context[..., CLOCK : CLOCK + self.contexts.shape[1]] = self.contexts[events]
+        return context
 
     def seen_before(self, events: I64) -> tuple[I64, I64]:
         """All that the user of each event had done before it: (places in `events`, item rows), both [S]."""
@@ -97,7 +113,7 @@ class Log:
         return self._spans(offsets[users], offsets[users + 1])
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
-        """All that each of `users` did, asked about at the log's end."""
+        """All that each of `users` did, asked about at the log's end, and for any context."""
         _, offsets = self.by_user
         return self.windows(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
 
@@ -112,9 +128,7 @@ class Log:
     def windows(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
         """The last `length` events between places of `by_user`'s order; `now` is the newest's time if left out."""
         order, _ = self.by_user
-        at = ends[:, None] + np.arange(-length, 0)
-        real = at >= starts[:, None]
-        events = order[np.where(real, at, 0)] if len(order) else np.zeros(at.shape, np.int64)
+        events, real = self.run(ends, starts, length)
         if now is None:
             now = self.times[order[ends - 1]]
         histories = Histories.empty(now, length)
@@ -127,6 +141,13 @@ class Log:
                 target[real] = source[events][real]
         return histories
 
+    def run(self, ends: I64, starts: I64, length: int) -> tuple[I64, Bool]:
+        """The last `length` events between places of `by_user`'s order: positions, and which are any, [B, length]."""
+        order, _ = self.by_user
+        at = ends[:, None] + np.arange(-length, 0)
+        real = at >= starts[:, None]
+        return order[np.where(real, at, 0)] if len(order) else np.zeros(at.shape, np.int64), real
+
 
 def encode(dataset: Dataset) -> Log:
     """Turn a dataset into a log and its catalogue."""
@@ -136,24 +157,38 @@ def encode(dataset: Dataset) -> Log:
     known, named = _same_type(dataset.items["item_id"], pd.Series(acted_ids))
     ids = known.append(named.difference(known, sort=False))
     types, event_types = _by_frequency(frame["event_type"])
+    contexts, columns = _contexts(dataset)
     return Log(
         users=users.astype(np.int32),
         items=ids.get_indexer(named).astype(np.int32)[acted],
         times=frame["timestamp"].to_numpy(np.float64),
         types=types,
+        contexts=contexts,
         user_ids=np.asarray(user_ids, object),
-        catalogue=_catalogue(dataset, np.asarray(ids, object), event_types),
+        catalogue=_catalogue(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
     )
 
 
-def _by_frequency(column: pd.Series) -> tuple[U8, tuple[str, ...]]:
-    """The rows of each event's type, and the 255 most frequent types by row; 0 stands for any other too."""
+def _by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str, ...]]:
+    """The row of each value, and the 255 most frequent values by row, from `first` on.
+
+    Row 0 stands for any other, and for a value that is missing, too.
+    """
     codes, names = pd.factorize(column)
-    order = np.argsort(-np.bincount(codes, minlength=len(names)), kind="stable")[:255]
-    rows = np.zeros(len(names), np.uint8)
-    rows[order] = np.arange(len(order))
+    order = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(names)), kind="stable")[:255]
+    rows = np.zeros(len(names) + 1, np.uint8)  # the last: missing
+    rows[order] = np.arange(first, first + len(order))
     return rows[codes], tuple(str(name) for name in np.asarray(names, object)[order])
+
+
+def _contexts(dataset: Dataset) -> tuple[U8, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """The rows of each event's context, [E, C], and the columns with their values as the spec has them."""
+    found = {c: _by_frequency(dataset.interactions[f"{CONTEXT}{c}"], 1) for c in dataset.context_columns}
+    contexts = np.zeros((len(dataset.interactions), len(found)), np.uint8)
+    for place, (rows, _) in enumerate(found.values()):
+        contexts[:, place] = rows
+    return contexts, tuple((column, values) for column, (_, values) in found.items())
 
 
 def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
@@ -163,7 +198,12 @@ def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
     return pd.Index(known.astype("object")), pd.Index(acted.astype("object"))
 
 
-def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tuple[str, ...]) -> Catalogue:
+def _catalogue(
+    dataset: Dataset,
+    ids: npt.NDArray[np.object_],
+    event_types: tuple[str, ...],
+    contexts: tuple[tuple[str, tuple[str, ...]], ...],
+) -> Catalogue:
     table = dataset.items
     edges = {
         c: tuple(float(q) for q in np.unique(table[c].dropna().quantile(np.linspace(0, 1, NUMERIC_BUCKETS + 1)[1:-1])))
@@ -179,7 +219,7 @@ def _catalogue(dataset: Dataset, ids: npt.NDArray[np.object_], event_types: tupl
         titles=StringTable.pack(titles + [""] * (len(ids) - len(titles))),
         content=np.pad(content, ((0, len(ids) - len(content)), (0, 0)), constant_values=NO_TOKEN),
         available=available,
-        spec=FeatureSpec(("", *tokens), edges, event_types),
+        spec=FeatureSpec(("", *tokens), edges, event_types, contexts),
     )
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DatasetError
+from recsys.types import CONTEXTS
 
 MAPPING = "dataset.toml"
 
 ENTRIES = {
-    "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value"},
+    "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value", "context"},
     "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
     "users": {"file", "user_id", "categorical"},
     "settings": {"exclude_seen"},
@@ -37,7 +38,7 @@ class Mapping:
     path: Path
     name: str
     folder: Path
-    interactions: dict[str, str]
+    interactions: dict[str, Any]
     items: dict[str, Any]
     users: dict[str, Any]
     exclude_seen: bool
@@ -67,11 +68,13 @@ class Mapping:
         exclude_seen = raw.get("settings", {}).get("exclude_seen", True)
         if not isinstance(exclude_seen, bool):
             raise DatasetError(f"{path}: exclude_seen in [settings] is true or false, without quotes.")
+        interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
+        _check_context(path, interactions)
         return cls(
             path=path,
             name=raw.get("name", folder.name),
             folder=folder,
-            interactions=_section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"}),
+            interactions=interactions,
             items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
             exclude_seen=exclude_seen,
@@ -98,6 +101,24 @@ def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> 
     if missing:
         raise DatasetError(f'{path} lacks {missing[0]} in [{name}]; add a line such as {missing[0]} = "{missing[0]}".')
     return section
+
+
+def _check_context(path: Path, interactions: dict[str, Any]) -> None:
+    """DatasetError unless `context` names a few columns of their own."""
+    named = interactions.get("context", [])
+    if not isinstance(named, list) or not all(isinstance(column, str) for column in named) or len(named) > CONTEXTS:
+        raise DatasetError(
+            f"{path}: context in [interactions] is a list of at most {CONTEXTS} columns of the interactions table, "
+            'such as ["device", "country"].'
+        )
+    meanings = {value: entry for entry, value in interactions.items() if entry != "context"}
+    for place, column in enumerate(named):
+        other = "context" if column in named[:place] else meanings.get(column)
+        if other:
+            raise DatasetError(
+                f"{path}: context in [interactions] names '{column}', which already is its {other}; a column has one "
+                "meaning, so take it out of the list."
+            )
 
 
 def _unknown(raw: dict[str, Any]) -> str | None:

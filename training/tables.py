@@ -10,6 +10,7 @@ from recsys.towers import Towers
 from recsys.types import F32
 from training.baselines import popularity, recency_popularity
 from training.fit import item_embeddings
+from training.lift import context_lift
 from training.log import DAY, Log
 from training.neighbours import covisit_table, ease_table, follow_table
 
@@ -28,6 +29,7 @@ def build_tables(log: Log, towers: Towers) -> ItemTables:
         covisit=covisit_table(log),
         follow=follow_table(log),
         ease=ease_table(log),
+        context_lift=context_lift(log),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from recsys import features, moments
 from recsys.towers import Past, Towers
-from recsys.types import PAD
+from recsys.types import CLOCK, CONTEXTS, PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
 from training.crops import Crops
@@ -28,25 +28,27 @@ def random_past(batch: int, length: int, dim: int) -> Past:
 def test_every_prefix_is_the_forward_pass_at_each_prefix():
     """What training computes in one pass is what serving computes for each history alone."""
     torch.manual_seed(0)
-    tower = Towers(50, 3, 4, 16).user.eval()
+    tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
     past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3, 12))
+    context = torch.randint(8, (3, 12, CLOCK + CONTEXTS))
     with torch.no_grad():
-        together = tower.every_prefix(past, waits)
+        together = tower.every_prefix(past, waits, context)
         for end in range(1, 13):
-            alone = tower(Past(*(part[:, :end] for part in past)), waits[:, end - 1])
+            alone = tower(Past(*(part[:, :end] for part in past)), waits[:, end - 1], context[:, end - 1])
             torch.testing.assert_close(together[:, end - 1], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_one_event_updates_the_state():
     """A user's state after one more event is that of the longer history, without reading the history again."""
     torch.manual_seed(0)
-    tower = Towers(50, 3, 4, 16).user.eval()
+    tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
     past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3,))
+    context = torch.randint(8, (3, CLOCK + CONTEXTS))
     past.real[:, -1] = True
     with torch.no_grad():
         before = tower.remember(Past(*(part[:, :-1] for part in past)))
-        after = tower.read(tower.update(before, Past(*(part[:, -1:] for part in past))), waits)
-        torch.testing.assert_close(after, tower(past, waits), atol=1e-5, rtol=1e-4)
+        after = tower.read(tower.update(before, Past(*(part[:, -1:] for part in past))), waits, context)
+        torch.testing.assert_close(after, tower(past, waits, context), atol=1e-5, rtol=1e-4)
 
 
 def test_the_loss_and_its_gradient_are_the_plain_softmax():

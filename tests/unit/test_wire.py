@@ -9,6 +9,7 @@ from service import wire
 
 def histories(batch: int) -> Histories:
     past = Histories.empty(np.arange(batch) + 1.6e9)
+    past.context[:] = np.arange(past.context.size).reshape(past.context.shape)
     for row in range(batch):
         past.put(row, np.arange(row, dtype=np.int32), np.arange(row, dtype=np.float64), np.ones(row, np.uint8))
     return past
@@ -24,6 +25,7 @@ def test_histories_survive_the_hop():
     assert np.array_equal(back.times, past.times)
     assert np.array_equal(back.types, past.types)
     assert np.array_equal(back.now, past.now)
+    assert np.array_equal(back.context, past.context)
 
 
 def test_rows_are_grouped_by_their_generation():
