@@ -129,7 +129,7 @@ def _query_error(error: ValidationError) -> QueryError:
         return QueryError(
             f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
         )
-    place = [str(part) for part in first["loc"]]
+    place = [str(part) for part in first["loc"] if part != "[key]"]  # pydantic's word for the name of an entry
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
     return QueryError(first["msg"].rstrip(".") + ".", ".".join(place))

@@ -7,7 +7,7 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -72,15 +72,17 @@ class Recommender:
 
     async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
         """A slate for one user, from one generation."""
-        now = time.time()
+        now, generation = time.time(), self.live
+        _check_context(request.context, generation)
         query = Query(
-            self.live,
+            generation,
             request.user_id,
             request.k,
             self._due(),
             [_event(request.user_id, told, now) for told in request.session],
             list(request.exclude),
             now,
+            generation.spec.encode_context(request.context),
         )
         await self._coalescer.submit(query)
         return _response(query)
@@ -173,6 +175,15 @@ class Recommender:
 def _warm_query(served: ServedGeneration, items: np.ndarray, due: float) -> Query:
     session = [Event("", served.item_id(int(row)), float(i)) for i, row in enumerate(items)]
     return Query(served, "", 10, due, session)
+
+
+def _check_context(told: Mapping[str, str], generation: ServedGeneration) -> None:
+    """QueryError names a column that the generation does not have."""
+    columns = [column for column, _ in generation.spec.contexts]
+    for column in told:
+        if column not in columns:
+            there = f"it has {', '.join(columns)}" if columns else "it has none"
+            raise QueryError(f"The live generation has no context column of this name; {there}.", f"context.{column}")
 
 
 def _event(user_id: int | str, told: schema.Event | schema.SessionEvent, now: float) -> Event:

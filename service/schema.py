@@ -12,6 +12,17 @@ Id = Annotated[
     Field(description="A string or an integer, as in the interactions log."),
 ]
 EventType = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+Context = Annotated[
+    dict[
+        Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(strict=True, max_length=256)],
+    ],
+    Field(
+        max_length=8,
+        description="In what context this is asked: a value for any of the dataset's context columns, such as "
+        '{"device": "mobile"}. A value that training never saw counts as unknown, as does a column left out.',
+    ),
+]
 Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
 
 
@@ -34,6 +45,7 @@ class RecommendRequest(_Body):
     k: int = Field(10, strict=True, ge=1, le=100, description="Items wanted.")
     session: list[SessionEvent] = Field(default_factory=list, max_length=100)
     exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
+    context: Context = Field(default_factory=dict)
 
 
 class Event(_Body):

@@ -1,4 +1,7 @@
-"""A small world with an obvious truth: users like one of three categories, and items are numbered by category."""
+"""A small world with an obvious truth: users like one of three categories, and items are numbered by category.
+
+Items of an even number are taken on a mobile, of an odd number on a desktop.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from training.log import Log, encode
 from training.recipe import train
 
 USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")
+DEVICES = ("mobile", "desktop")
 CONFIG = TrainingConfig(
     tower=TowerConfig(dim=32, hidden=64, epochs=12, negatives=64),
     ranker=RankerConfig(queries=2000, minimum=100, epochs=12),
@@ -32,13 +36,18 @@ def write(folder: Path, seed: int = 0) -> Path:
         favourite = CATEGORIES[user % 3]
         items = rng.permutation(PER_CATEGORY)[: rng.integers(6, 16)]
         start = rng.uniform(0, 40)
-        rows += [(user, f"{favourite}-{item}", 1.6e9 + 86_400 * (start + step)) for step, item in enumerate(items)]
-    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_csv(folder / "interactions.csv", index=False)
+        rows += [
+            (user, f"{favourite}-{item}", 1.6e9 + 86_400 * (start + step), DEVICES[item % 2])
+            for step, item in enumerate(items)
+        ]
+    columns = ["user_id", "item_id", "timestamp", "device"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "interactions.csv", index=False)
     items = [(f"{c}-{i}", f"The {c} {i}", c, 1990 + i) for c in CATEGORIES for i in range(PER_CATEGORY)]
     pd.DataFrame(items, columns=["item_id", "title", "genre", "year"]).to_csv(folder / "items.csv", index=False)
     (folder / "dataset.toml").write_text(
         'name = "tiny"\n'
         '[interactions]\nfile = "interactions.csv"\nuser_id = "user_id"\nitem_id = "item_id"\ntimestamp = "timestamp"\n'
+        'context = ["device"]\n'
         '[items]\nfile = "items.csv"\nitem_id = "item_id"\ntitle = "title"\ncategories = "genre"\nnumeric = ["year"]\n'
     )
     return folder

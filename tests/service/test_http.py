@@ -88,6 +88,22 @@ def test_excluded_items_do_not_come_back(client):
     assert second["removed"]["excluded"] == len(first)
 
 
+def test_the_context_decides_and_an_unknown_value_is_no_error(client):
+    """Items of an even number are taken on a mobile: so many more are shown to one; what is no device is ignored."""
+
+    def even(**context):
+        return sum(int(item.split("-")[1]) % 2 == 0 for item in ids(recommend(client, "nobody", context=context)))
+
+    assert even(device="mobile") > even() > even(device="desktop")
+    assert even(device="abacus") == even()
+
+
+def test_a_context_that_is_not_there_is_told_what_is(client):
+    """The sentence names the columns of the live generation."""
+    answer = client.post("/recommend", json={"user_id": 1, "context": {"devise": "mobile"}})
+    assert "it has device" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -109,6 +125,13 @@ def test_excluded_items_do_not_come_back(client):
         ({"user_id": 1, "session": [{"item_id": {}}]}, "session.0.item_id"),
         ({"user_id": 1, "session": "x"}, "session"),
         ({"user_id": 1, "exclude": ["a"] * 1001}, "exclude"),
+        ({"user_id": 1, "context": {"devise": "mobile"}}, "context.devise"),
+        ({"user_id": 1, "context": {"device": 3}}, "context.device"),
+        ({"user_id": 1, "context": {"device": None}}, "context.device"),
+        ({"user_id": 1, "context": {"device": "x" * 257}}, "context.device"),
+        ({"user_id": 1, "context": {"": "mobile"}}, "context."),
+        ({"user_id": 1, "context": {str(i): "" for i in range(9)}}, "context"),
+        ({"user_id": 1, "context": "mobile"}, "context"),
     ],
 )
 def test_a_wrong_request_is_told_its_field(client, body, field):

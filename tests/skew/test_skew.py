@@ -12,7 +12,7 @@ from recsys.generation import RANKER, TOWERS
 from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
 from recsys.towers import Past, Towers, UserEncoder
-from recsys.types import PAD
+from recsys.types import CLOCK, CONTEXTS, PAD
 
 USERS = range(0, 60, 3)
 
@@ -27,14 +27,17 @@ def trained_vectors(folder, log, histories):
     past = Past(x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(moments.gaps(histories)))
     waits = torch.zeros(rows.shape, dtype=torch.long)
     waits[:, -1] = torch.from_numpy(moments.waits(histories))
+    context = torch.zeros((*rows.shape, histories.context.shape[1]), dtype=torch.long)
+    context[:, -1] = torch.from_numpy(histories.context)
     with torch.inference_mode():
-        return towers.user.every_prefix(past, waits)[:, -1].numpy(), embeddings.detach().numpy()
+        return towers.user.every_prefix(past, waits, context)[:, -1].numpy(), embeddings.detach().numpy()
 
 
 def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_world):
     """The loop's pass over every prefix, with embeddings straight from the item tower, against the serving encoder."""
     folder, log = tiny_world
-    histories = log.final_histories(np.arange(len(log.user_ids)))
+    users = np.arange(len(log.user_ids))
+    histories = replace(log.final_histories(users), context=log.context_of(users))
     trained, _ = trained_vectors(folder, log, histories)
     encoder = UserEncoder(Towers.load(folder.path / TOWERS).user, folder.tables().embeddings)
     served = encoder.encode(histories)
@@ -42,16 +45,21 @@ def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_wo
 
 
 def test_the_service_scores_what_training_scores(tiny_world, deployment):
-    """Through the door, the store and three processes: tower score and ranker score of every item of the slate."""
+    """Through the door, the store and three processes: tower and ranker score of every item of slates in a context."""
     folder, log = tiny_world
     now = np.full(len(log.user_ids), time.time())
-    everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=now)
+    context = np.zeros((len(log.user_ids), CLOCK + CONTEXTS), np.uint8)
+    context[:, :CLOCK] = moments.clock(now)
+    column, devices = log.catalogue.spec.contexts[0]
+    context[:, CLOCK] = 1 + np.arange(len(now)) % len(devices)
+    everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=now, context=context)
     trained, embeddings = trained_vectors(folder, log, everybody)
     retriever, ranker = Retriever.load(folder), Ranker(RankerNet.load(folder.path / RANKER), folder.tables())
     rows = folder.tables().ids.rows
     checked = 0
     for user in USERS:
-        answer = httpx.post(f"{deployment.url}/recommend", json={"user_id": int(log.user_ids[user]), "k": 20}).json()
+        asked = {"user_id": int(log.user_ids[user]), "k": 20, "context": {column: devices[user % len(devices)]}}
+        answer = httpx.post(f"{deployment.url}/recommend", json=asked).json()
         histories = everybody.take(np.array([user]))
         candidates = retriever.retrieve(histories)
         scores = dict(zip(candidates.items[0].tolist(), ranker.score(histories, candidates)[0].tolist(), strict=True))
