@@ -1,0 +1,274 @@
+"""The context of a query: from the log's columns and the clock, through the spec, to the towers and the ranker."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from recsys import features, moments
+from recsys.errors import DatasetError
+from recsys.lift import VALUES, ContextLift, places, starts_of
+from recsys.spec import FeatureSpec
+from recsys.towers import Towers
+from recsys.types import CLOCK, CONTEXTS
+from tests.flows.ring import START, quick
+from training import recipe
+from training.config import RankerConfig
+from training.crops import Batch, Crops
+from training.dataset import Dataset, read
+from training.evaluate import evaluate
+from training.first_stage import fit_first_stage
+from training.fit import fit_towers
+from training.lift import PRIOR, context_lift
+from training.log import Log, encode
+from training.rows import two_stage
+from training.split import split
+
+DEVICES = ("mobile", "desktop")
+ITEMS = 40
+
+
+def by_device(users: int = 150, steps: int = 12, name: str = "device") -> pd.DataFrame:
+    """A log in which the device alone decides: items below 20 on a mobile, the others on a desktop."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(users):
+        order = [rng.permutation(ITEMS // 2), ITEMS // 2 + rng.permutation(ITEMS // 2)]
+        for step, at in enumerate(rng.integers(2, size=steps)):
+            rows.append((user, order[at][step], START + step * 86_400 + rng.integers(86_000), DEVICES[at]))
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", name])
+    return frame.sort_values("timestamp", kind="stable", ignore_index=True).astype({"timestamp": "float64"})
+
+
+def log_of(frame: pd.DataFrame, *columns: str) -> Log:
+    """The frame as a log, `columns` being its context."""
+    nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
+    frame = frame.assign(event_type="click").rename(columns={c: f"context.{c}" for c in columns})
+    users = nothing.rename(columns={"item_id": "user_id"})
+    return encode(Dataset("by-device", frame, nothing, users, True, context_columns=columns))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Write a small log and a mapping with some `context`, and return their folder."""
+
+    def write(context, **columns):
+        frame = by_device(4, 5).assign(**columns)
+        frame.to_csv(tmp_path / "log.csv", index=False)
+        (tmp_path / "dataset.toml").write_text(
+            '[interactions]\nfile = "log.csv"\nuser_id = "user_id"\nitem_id = "item_id"\ntimestamp = "timestamp"\n'
+            f"context = {context}\n"
+        )
+        return tmp_path
+
+    return write
+
+
+def test_the_clock_is_that_of_the_calendar():
+    """Hour and weekday from 1, Monday first, in UTC, for any second."""
+    times = np.random.default_rng(0).uniform(0, 4e9, 500)
+    for time, (hour, weekday) in zip(times, moments.clock(times).tolist(), strict=True):
+        said = datetime.fromtimestamp(time, UTC)
+        assert (hour, weekday) == (said.hour + 1, said.isoweekday())
+
+
+def test_the_clock_is_told_coarsely():
+    """Quarters of the day begin at 0, 6, 12 and 18; the weekend is Saturday and Sunday; unknown stays unknown."""
+    context = np.zeros((25, CLOCK + CONTEXTS), np.uint8)
+    context[:, 0] = np.arange(25)
+    context[:8, 1] = np.arange(8)
+    coarse = moments.by_part(context)
+    assert coarse[:, 0].tolist() == [0] + [1] * 6 + [2] * 6 + [3] * 6 + [4] * 6
+    assert coarse[:8, 1].tolist() == [0, 1, 1, 1, 1, 1, 2, 2]
+
+
+def test_contexts_travel_in_the_spec():
+    """Columns keep their order and values their rows, through JSON."""
+    spec = FeatureSpec(("",), {}, ("click",), (("device", ("mobile", "desktop")), ("country", ("de", "at", "ch"))))
+    back = FeatureSpec.from_json(spec.to_json())
+    assert back == spec
+    assert back.encode_context({"country": "at", "device": "mobile"}).tolist() == [1, 2, 0, 0]
+    assert back.encode_context({"country": "AT"}).tolist() == [0, 0, 0, 0]
+
+
+def test_a_log_holds_the_context_of_its_events(shop):
+    """The most frequent value is row 1; an empty field is unknown; numbers are told as they stand in the file."""
+    frame = by_device(4, 5)
+    countries = ["43", "", "049"] + ["43"] * (len(frame) - 3)
+    log = encode(read(shop('["country", "device"]', country=countries)))
+    columns = dict(log.catalogue.spec.contexts)
+    assert columns["country"] == ("43", "049")
+    assert log.contexts[:4, 0].tolist() == [1, 0, 2, 1]
+    told = [columns["device"][row - 1] for row in log.contexts[:, 1]]
+    assert told == frame["device"].tolist()
+
+
+def test_values_past_the_255_most_frequent_are_unknown():
+    """A row is one byte."""
+    frame = by_device(60, 10)
+    frame["device"] = [f"d{i}" for i in range(300)] * 2
+    log = log_of(frame, "device")
+    assert len(log.catalogue.spec.contexts[0][1]) == 255
+    assert (log.contexts == 0).sum() == 90
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ('"device"', ["list", '["device", "country"]']),
+        ("[1]", ["list"]),
+        ('["a", "b", "c", "d", "e"]', ["at most 4"]),
+        ('["devise"]', ["'devise'", "device", "Set context"]),
+        ('["device", "device"]', ["'device'", "already is its context"]),
+        ('["item_id"]', ["'item_id'", "already is its item_id"]),
+    ],
+)
+def test_a_context_that_can_not_be_is_named(shop, context, words):
+    """What is no list, too long, absent or has a meaning already stops with a sentence that says the fix."""
+    with pytest.raises(DatasetError) as error:
+        read(shop(context))
+    assert all(word in str(error.value) for word in words)
+
+
+def test_an_event_is_asked_in_its_own_context():
+    """A history before an event has that event's context, its clock included; one at the end has none."""
+    log = log_of(by_device(10, 6), "device")
+    events = np.array([3, 17, 42])
+    asked = log.histories(events).context
+    assert np.array_equal(asked[:, :CLOCK], moments.clock(log.times[events]))
+    assert np.array_equal(asked[:, CLOCK], log.contexts[events, 0])
+    assert not asked[:, CLOCK + 1 :].any()
+    assert not log.final_histories(np.arange(10)).context.any()
+
+
+def test_a_place_of_a_crop_is_asked_in_the_context_of_what_comes_next():
+    """The column that predicts an item carries that item's device, wherever it is not hidden."""
+    log = log_of(by_device(20, 8), "device")
+    config = replace(quick().tower, context_dropout=0.3)
+    mobile = np.isin(log.catalogue.ids, np.arange(ITEMS // 2))
+    devices = log.catalogue.spec.contexts[0][1]
+    shown = hidden = 0
+    for crop in Crops(log, config).epoch(np.random.default_rng(0)):
+        batch = Batch.of(crop, torch.from_numpy(log.catalogue.content).long(), config)
+        rows = batch.context[:, 1:, CLOCK][batch.predicted]
+        targets = batch.rows[:, 1:][batch.predicted]
+        for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
+            shown += row != 0
+            hidden += row == 0
+            assert row == 0 or devices[row - 1] == DEVICES[0 if mobile[target] else 1]
+    assert 0.3 < hidden / (hidden + shown) < 0.7
+
+
+def test_an_hour_without_events_is_an_unknown_hour():
+    """What training never saw gives the vector of what is not known, and no noise."""
+    frame = by_device(30, 5)
+    frame["timestamp"] = frame["timestamp"] // 86_400 * 86_400 + 9 * 3600
+    towers = fit_towers(log_of(frame, "device"), replace(quick().tower, epochs=1), 0).towers
+    hours = towers.user.contexts[0].weight
+    assert torch.equal(hours[12], hours[0])
+    assert not torch.equal(hours[10], hours[0])
+
+
+def test_towers_with_contexts_read_back(tmp_path):
+    """Sizes follow from the tensors."""
+    towers = Towers(9, 4, 2, 8, contexts=(3, 5))
+    towers.save(tmp_path / "towers")
+    assert [len(e.weight) for e in Towers.load(tmp_path / "towers").user.contexts] == [25, 8, 3, 5]
+
+
+def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
+    """Each against a plain count, whatever the block; the values past the most frequent share a place."""
+    frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
+    log = log_of(frame, "device", "shop")
+    table = context_lift(log)
+    monkeypatch.setattr("training.lift.BLOCK", 7)
+    np.testing.assert_allclose(context_lift(log).table, table.table, rtol=1e-5)
+    items = np.arange(len(log.catalogue))
+    assert np.diff(table.starts).tolist() == [4, 2, 2, VALUES + 1]
+    for event in (5, 100, 333):
+        context = log.context_of(np.array([event]))[0]
+        all_rows = np.minimum(moments.by_part(log.context_of(np.arange(len(log)))), VALUES + 1)
+        expected = []
+        for group, row in enumerate(np.minimum(moments.by_part(context), VALUES + 1)[:4]):
+            there = all_rows[:, group] == row
+            share = there.mean()
+            taken, own = (np.bincount(log.items[chosen], minlength=len(items)) for chosen in (there, slice(None)))
+            expected.append(np.log((taken + PRIOR * share) / ((own + PRIOR) * share)))
+        found = table.of(context, items.astype(np.int32))
+        np.testing.assert_allclose(found, [*expected[:2], np.mean(expected[2:], axis=0)], atol=1e-5)
+
+
+def test_an_unknown_context_lifts_nothing():
+    """Nor does a column that is told while another is not count for half."""
+    log = log_of(by_device(40, 10).assign(shop=1), "device", "shop")
+    table, items = context_lift(log), np.arange(5, dtype=np.int32)
+    nowhere = np.zeros(CLOCK + CONTEXTS, np.uint8)
+    assert not table.of(nowhere, items).any()
+    nowhere[CLOCK] = 1
+    found = table.of(nowhere, items)
+    assert not found[:2].any()
+    assert np.array_equal(found[2], table.table[:5, table.starts[2]])
+
+
+def test_a_catalogue_too_large_keeps_the_lifts_of_the_clock(monkeypatch):
+    """The columns' are left out, and asking for them is no error."""
+    log = log_of(by_device(40, 10), "device")
+    monkeypatch.setattr("training.lift.CELLS", len(log.catalogue) * 7)
+    table = context_lift(log)
+    assert np.array_equal(table.starts, starts_of([]))
+    context = log.context_of(np.array([3]))[0]
+    assert len(places(context, table.starts)) == CLOCK
+    found = table.of(context, np.arange(5, dtype=np.int32))
+    assert found[:2].any()
+    assert not found[2].any()
+
+
+def test_lifts_survive_their_folder(tmp_path):
+    """Two arrays."""
+    table = ContextLift(np.ones((3, 6), np.float32), starts_of([]))
+    table.save(tmp_path, "lift")
+    assert np.array_equal(np.load(tmp_path / "lift.table.npy"), table.table)
+    assert np.array_equal(np.load(tmp_path / "lift.starts.npy"), table.starts)
+
+
+def test_towers_and_ranker_use_the_context():
+    """Where the device decides what is taken, knowing it finds more than hiding it, in both stages."""
+    log = log_of(by_device(400), "device")
+    config = replace(quick(), ranker=RankerConfig(epochs=8, minimum=50))
+    parts = split(log, config)
+    taught = recipe.teach_ranker(parts, config)
+    assert taught.order is None
+    stage = fit_first_stage(parts.before_test, taught.tuned(config)).stage
+    ranker = stage.ranker(taught.net)
+
+    def tower(histories):
+        return stage.encoder.encode(histories) @ stage.tables.embeddings.T
+
+    def both(histories):
+        return two_stage(histories, stage.retriever, ranker, len(stage.tables))
+
+    def hiding(scorer):
+        return lambda histories: scorer(replace(histories, context=np.zeros_like(histories.context)))
+
+    rows = evaluate(parts, {"tower": tower, "tower hidden": hiding(tower), "both": both, "both hidden": hiding(both)})
+    recall = {name: row["recall@10"] for name, row in rows.items()}
+    for known in ("tower", "both"):
+        assert recall[known] > 0.55
+        assert recall[known] > recall[f"{known} hidden"] + 0.2
+
+
+def test_the_ranker_is_told_the_lift():
+    """The columns stand where their names say."""
+    log = log_of(by_device(), "device")
+    stage = fit_first_stage(log, replace(quick(), tower=replace(quick().tower, epochs=1))).stage
+    histories = log.histories(np.arange(1500, 1520))
+    candidates = stage.retriever.retrieve(histories)
+    x = features.build(stage.tables, histories, candidates)
+    for row in range(20):
+        items = candidates.items[row][candidates.items[row] >= 0]
+        lifts = stage.tables.context_lift.of(histories.context[row], items)
+        for name, values in zip(("lift_daypart", "lift_weekend", "lift_context"), lifts, strict=True):
+            assert np.array_equal(x[row, : len(items), features.FEATURES.index(name)], values)
