@@ -81,9 +81,7 @@ class UserTower(nn.Module):
 
     decay: Tensor
 
-    def __init__(
-        self, dim: int, types: int, hidden: int = 384, dropout: float = 0.1, contexts: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, dim: int, types: int, hidden: int = 384, contexts: Sequence[int] = ()) -> None:
         super().__init__()
         wide = dim * len(DECAYS)
         self.types = nn.Embedding(types, dim)
@@ -93,7 +91,7 @@ class UserTower(nn.Module):
         self.contexts = nn.ModuleList(nn.Embedding(rows, wide) for rows in columns)
         self.nobody = nn.Parameter(torch.randn(wide) * 0.05)
         self.skip = nn.Linear(wide, dim)
-        self.mlp = nn.Sequential(nn.Linear(wide, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        self.mlp = nn.Sequential(nn.Linear(wide, hidden), nn.GELU(), nn.Linear(hidden, dim))
         for embedding in (self.types, self.gaps, self.waits, *self.contexts):
             nn.init.normal_(embedding.weight, std=0.02)
         self.register_buffer("decay", torch.tensor(DECAYS), persistent=False)
@@ -150,14 +148,13 @@ class Towers(nn.Module):
         types: int,
         dim: int = 64,
         hidden: int = 384,
-        dropout: float = 0.1,
         contexts: Sequence[int] = (),
         *,
         sparse: bool = False,
     ) -> None:
         super().__init__()
         self.item = ItemTower(items, tokens, dim, sparse=sparse)
-        self.user = UserTower(dim, types, hidden, dropout, contexts)
+        self.user = UserTower(dim, types, hidden, contexts)
         self.log_temperature = nn.Parameter(torch.tensor(0.06).log())
 
     @property

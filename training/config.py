@@ -31,7 +31,6 @@ class TowerConfig:
     epochs: int = 8
     patience: int = 2
     learning_rate: float = 3e-3
-    dropout: float = 0.1
     id_dropout: float = 0.1
     context_dropout: float = 0.1
     negatives: int = 512

@@ -93,6 +93,20 @@ class Batch(NamedTuple):
             torch.rand(len(wanted)) >= config.id_dropout,
         )
 
+    def share(self, first: int, step: int) -> Batch:
+        """Every `step`-th crop from `first` on, and the negatives of all."""
+        mine = slice(first, None, step)
+        where = self.where[: self.rows.numel()].view_as(self.rows)[mine]
+        return self._replace(
+            rows=self.rows[mine],
+            real=self.real[mine],
+            gaps=self.gaps[mine],
+            types=self.types[mine],
+            context=self.context[mine],
+            predicted=self.predicted[mine],
+            where=torch.cat([where.flatten(), self.where[self.rows.numel() :]]),
+        )
+
     def touched(self, content: Tensor) -> tuple[Tensor, Tensor]:
         """The item rows and the content tokens that this batch reads, each once."""
         return self.wanted, torch.unique(content[self.wanted])

@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from recsys import moments
-from recsys.towers import Past, Towers
+from recsys.towers import Towers
 from recsys.types import F32, I32
 from training.averaging import Average
 from training.checkpoint import Checkpoint
 from training.config import TowerConfig
 from training.crops import Batch, Crop, Crops
+from training.gradients import Gradients
 from training.log import Log
-from training.loss import corrected_softmax
 from training.optimizers import TABLES, Optimizers
 from training.watch import Progress, no_progress
 
@@ -50,13 +49,18 @@ def fit_towers(
     training that was killed goes on where its last whole epoch ended, and ends as it would have.
     """
     torch.manual_seed(seed)
+    threads = torch.get_num_threads()
     training = TowerTraining(log, config, seed, judge)
-    if checkpoint is not None:
-        training.restore(checkpoint.load())
-    while not training.over:
-        training.epoch(progress)
+    try:
         if checkpoint is not None:
-            checkpoint.save(*training.snapshot())
+            training.restore(checkpoint.load())
+        while not training.over:
+            training.epoch(progress)
+            if checkpoint is not None:
+                checkpoint.save(*training.snapshot())
+    finally:
+        training.close()
+        torch.set_num_threads(threads)  # the threads of the gradients took the rest of the process to one each
     towers = training.best
     _fill_unseen_steps(towers, log)
     _forget_unseen_contexts(towers, log)
@@ -72,12 +76,11 @@ class TowerTraining:
         self._rng = np.random.default_rng(seed)
         self._crops = Crops(log, config)
         self._content = torch.from_numpy(log.catalogue.content).long()
-        counts = np.bincount(log.items, minlength=items)
-        self._frequency = torch.from_numpy(counts / max(counts.sum(), 1)).float()
         types = max(1, len(spec.event_types))
         contexts = [len(values) + 1 for _, values in spec.contexts]
         sizes = items, len(spec.tokens), types, config.dim, config.hidden
-        self.towers = Towers(*sizes, config.dropout, contexts, sparse=True)
+        self.towers = Towers(*sizes, contexts, sparse=True)
+        self._gradients = Gradients(self.towers, log, config.negatives)
         self._optimizers = Optimizers(self.towers, config.learning_rate, config.epochs * self._crops.batches)
         self._average = Average(self.towers, TABLES)
         self._best = copy.deepcopy(self.towers)
@@ -119,10 +122,15 @@ class TowerTraining:
         batch = Batch.of(crop, self._content, self._config)
         rows = dict(zip(TABLES, batch.touched(self._content), strict=True))
         self._average.before(rows)
-        loss = _loss(self.towers, batch, self._content, self._frequency, self._config)
-        self._optimizers.step(loss)
+        self._optimizers.forget()
+        loss = self._gradients.add(batch)
+        self._optimizers.step()
         self._average.update(rows)
-        return float(loss.detach())
+        return loss
+
+    def close(self) -> None:
+        """End its threads."""
+        self._gradients.close()
 
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """As tensors and JSON."""
@@ -179,25 +187,6 @@ def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
         weight = embedding.get_parameter("weight")
         unseen = np.bincount(context[:, column], minlength=len(weight)) == 0
         weight[torch.from_numpy(unseen)] = weight[0].clone()
-
-
-def _loss(towers: Towers, batch: Batch, content: Tensor, frequency: Tensor, config: TowerConfig) -> Tensor:
-    """Mean loss of one batch of crops."""
-    rows, real, gaps = batch.rows, batch.real, batch.gaps
-    embeddings = towers.item(batch.wanted, content[batch.wanted], batch.known)
-    # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
-    x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
-    past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
-    expected = config.negatives * (frequency[batch.negatives] + 1 / len(content))
-    return corrected_softmax(
-        towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])[batch.predicted],
-        rows[:, 1:][batch.predicted],
-        F.embedding(batch.where[rows.numel() :], embeddings),
-        batch.negatives,
-        expected,
-        x_BLD[:, 1:][batch.predicted],
-        towers.temperature,
-    )
 
 
 @torch.inference_mode()

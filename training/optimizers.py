@@ -31,13 +31,16 @@ class Optimizers:
         self._rate, self._warm = learning_rate, max(1, min(WARM_UP, steps // 10))
         self._done = 0
 
-    def step(self, loss: Tensor) -> None:
-        """Learn from one batch's loss."""
+    def forget(self) -> None:
+        """No gradients."""
+        for optimizer in self._both:
+            optimizer.zero_grad()
+
+    def step(self) -> None:
+        """Move by the gradients."""
         self._done += 1
         for optimizer in self._both:
             optimizer.param_groups[0]["lr"] = self._rate * min(1.0, self._done / self._warm)
-            optimizer.zero_grad()
-        loss.backward()
         clip_grad_norm_(self._dense, 1.0)
         for optimizer in self._both:
             optimizer.step()

@@ -94,7 +94,7 @@ def test_a_checkpoint_of_something_else_is_not_taken(tmp_path):
     assert own.load()[1] == {"done": 1}
     for other in (
         checkpoints.of(log[:-1], config, 1, "test"),
-        checkpoints.of(log, replace(config, dropout=0.3), 1, "test"),
+        checkpoints.of(log, replace(config, id_dropout=0.3), 1, "test"),
         checkpoints.of(log, config, 2, "test"),
     ):
         assert other.load() is None

@@ -1,0 +1,89 @@
+"""The gradients of a batch of crops, shared out among threads."""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recsys.towers import Past, Towers
+from training.crops import Batch
+from training.log import Log
+from training.loss import corrected_softmax
+
+SHARES = 2
+"""Parts of a batch, one a thread. On two cores a step of MovieLens 1M takes 65 ms on one thread, 56 to 69 with two
+threads inside each operator, 40 with two halves of the batch, 45 with four quarters."""
+
+
+class Gradients:
+    """Adds up what the shares of a batch say of the towers' weights.
+
+    In the order of the shares, whichever thread is first: the same seed gives the same bits on any number of cores.
+    """
+
+    def __init__(self, towers: Towers, log: Log, negatives: int) -> None:
+        self._towers = towers
+        self._weights = [*towers.user.parameters(), towers.log_temperature]
+        self._content = torch.from_numpy(log.catalogue.content).long()
+        counts = np.bincount(log.items, minlength=len(log.catalogue))
+        drawn = counts / max(counts.sum(), 1) + 1 / len(log.catalogue)
+        self._expected = torch.from_numpy(negatives * drawn).float()
+        self._threads = ThreadPoolExecutor(min(SHARES, torch.get_num_threads()), "tandem-gradients", one_thread_each)
+
+    def add(self, batch: Batch) -> float:
+        """Set the gradients of the batch's mean loss; the loss."""
+        embeddings = self._towers.item(batch.wanted, self._content[batch.wanted], batch.known)
+        leaf = embeddings.detach().requires_grad_()
+        expected_N = self._expected[batch.negatives]
+        total = int(batch.predicted.sum())
+
+        def share(first: int) -> tuple[float, tuple[Tensor | None, ...]] | None:
+            mine = batch.share(first, SHARES)
+            predicted = int(mine.predicted.sum())
+            if not predicted:
+                return None
+            loss = _loss(self._towers, mine, leaf, expected_N) * (predicted / total)
+            return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
+
+        told = [each for each in self._threads.map(share, range(SHARES)) if each is not None]
+        for_items, *for_weights = (_sum(parts) for parts in zip(*(gradients for _, gradients in told), strict=True))
+        for weight, gradient in zip(self._weights, for_weights, strict=True):
+            weight.grad = gradient
+        embeddings.backward(for_items)
+        return sum(loss for loss, _ in told)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+
+def one_thread_each() -> None:
+    """For a thread of ours: its operators start no others."""
+    torch.set_num_threads(1)
+
+
+def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    told = [part for part in parts if part is not None]
+    return functools.reduce(torch.add, told) if told else None
+
+
+def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) -> Tensor:
+    """Mean loss of crops whose wanted items have these embeddings [W, d]."""
+    rows, real, gaps = batch.rows, batch.real, batch.gaps
+    # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
+    x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
+    past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
+    return corrected_softmax(
+        towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])[batch.predicted],
+        rows[:, 1:][batch.predicted],
+        F.embedding(batch.where[rows.numel() :], embeddings),
+        batch.negatives,
+        expected_N,
+        x_BLD[:, 1:][batch.predicted],
+        towers.temperature,
+    )
