@@ -14,6 +14,7 @@ from tests.flows.ring import write as write_ring
 from training import recipe
 from training.__main__ import main
 from training.check import Check
+from training.config import CONFIGS
 from training.evaluation import SERVED
 from training.glimpse import Glimpse, Scores, Slate
 from training.report import Curves, Findings, write
@@ -92,7 +93,8 @@ def test_the_page_has_the_figures_of_the_evaluation(found):
 
 def test_evaluate_writes_the_page_too(tmp_path, monkeypatch, capsys):
     """`python -m training evaluate --report` leaves the same page, and a folder that is not there is told at once."""
-    monkeypatch.setattr("training.__main__.small", quick)
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
+    monkeypatch.setitem(CONFIGS, "full", quick)
     data = str(write_ring(tmp_path / "data", ring(users=150)))
     assert main(["evaluate", "--data", data, "--report", str(tmp_path / "page.html")]) == 0
     html = (tmp_path / "page.html").read_text()
