@@ -20,7 +20,7 @@ class Findings:
     """A run, from what is known at its start to what came of it.
 
     window: times of the first and the last event. quarantined: {table: {reason: rows}}. curves: see `Curves`, filled
-    while the run goes on. generation: its id, None where nothing was published. forced: whether it went past the gate.
+    while the run goes on. generation: its id, None where nothing was published. refused: whether the gate stopped it.
     """
 
     data: DataProfile
