@@ -227,7 +227,7 @@ def encode_columns(table: pd.DataFrame, blank: FeatureSpec) -> tuple[list[str], 
     """The tokens of a table in the order of their first appearance, and its content: [n, CONTENT_TOKENS] int32.
 
     What `blank.encode_items` gives row by row once it knows the tokens, but each distinct value is encoded once: a
-    million items took 10.1 s and 800 MiB row by row.
+    log of a million items took 12.4 s to encode row by row, 5.4 s so.
     """
     rows: dict[str, int] = {}
     parts = [np.full((len(table), 1), NO_TOKEN, np.int32)]
