@@ -3,7 +3,8 @@
 The item tower turns an id and content into an embedding; an id it never trained on leaves the content alone. The
 user tower encodes what a user did, not who they are: averages of the history's item embeddings at several decays, so
 a new user and a new click work at once and the state updates in O(d) an event. Beside the
-item an event is its type and the time since the one before; the query is the time since the newest, and its context.
+item an event is its type and the time since the one before; the query is the time since the newest, and what the
+dataset's context columns say. Its hour and weekday are the ranker's alone (docs/decisions.md).
 Time is worth .0192 of recall@10 and .0123 of ndcg@10 on MovieLens 1M (leave one out, six epochs).
 """
 
@@ -87,8 +88,7 @@ class UserTower(nn.Module):
         self.types = nn.Embedding(types, dim)
         self.gaps = nn.Embedding(moments.STEPS + 1, dim)
         self.waits = nn.Embedding(moments.STEPS + 1, wide)
-        columns = (moments.HOURS + 1, moments.WEEKDAYS + 1, *contexts)
-        self.contexts = nn.ModuleList(nn.Embedding(rows, wide) for rows in columns)
+        self.contexts = nn.ModuleList(nn.Embedding(rows, wide) for rows in contexts)
         self.nobody = nn.Parameter(torch.randn(wide) * 0.05)
         self.skip = nn.Linear(wide, dim)
         self.mlp = nn.Sequential(nn.Linear(wide, hidden), nn.GELU(), nn.Linear(hidden, dim))
@@ -114,12 +114,12 @@ class UserTower(nn.Module):
     def read(self, state: State, waits: Tensor, context: Tensor) -> Tensor:
         """The embedding that a state gives [..., D]; one without events gives that of a user who did nothing.
 
-        waits: [...]. context: [..., C], as in `Histories`; columns past those of the tower are not read.
+        waits: [...]. context: [..., C], as in `Histories`; the clock, and columns past the tower's, are not read.
         """
         mean = (state.sums / state.weights.clamp(min=1e-9)[..., None]).flatten(-2)
         somebody = state.weights[..., -1:] > 0
         wide = torch.where(somebody, mean, self.nobody) + self.waits(waits)
-        for column, embedding in enumerate(self.contexts):
+        for column, embedding in enumerate(self.contexts, CLOCK):
             wide = wide + embedding(context[..., column])
         user: Tensor = F.normalize(self.skip(wide) + self.mlp(wide), dim=-1)
         return user
@@ -172,7 +172,7 @@ class Towers(nn.Module):
         state = load_file(path)
         items, dim = state["item.ids.weight"].shape
         tokens, types = len(state["item.content.weight"]), len(state["user.types.weight"])
-        columns = takewhile(state.__contains__, (f"user.contexts.{column}.weight" for column in count(CLOCK)))
+        columns = takewhile(state.__contains__, (f"user.contexts.{column}.weight" for column in count()))
         contexts = [len(state[name]) for name in columns]
         towers = cls(items, tokens, types, dim, hidden=len(state["user.mlp.0.weight"]), contexts=contexts)
         towers.load_state_dict(state)

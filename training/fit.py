@@ -181,11 +181,10 @@ def _fill_unseen_steps(towers: Towers, log: Log) -> None:
 
 @torch.no_grad()
 def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
-    """Make an hour, a weekday or a value in which nothing happened what the unknown one is."""
-    context = log.context_of(np.arange(len(log)))
+    """Make a value of a context column that no event has what the unknown one is."""
     for column, embedding in enumerate(towers.user.contexts):
         weight = embedding.get_parameter("weight")
-        unseen = np.bincount(context[:, column], minlength=len(weight)) == 0
+        unseen = np.bincount(log.contexts[:, column], minlength=len(weight)) == 0
         weight[torch.from_numpy(unseen)] = weight[0].clone()
 
 
