@@ -21,7 +21,10 @@ from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
+older ones."""
+
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
 USER_IDS, USER_RECORDS = "user_ids", "user_records"
@@ -70,12 +73,18 @@ class Manifest:
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Manifest:
-        """Inverse of `to_json`; GenerationError where it isn't a manifest of this format."""
+    def from_json(cls, text: str | bytes, *, any_format: bool = False) -> Manifest:
+        """Inverse of `to_json`; GenerationError where it isn't a manifest of this format.
+
+        any_format: for those who only ask what there is, to compare with or to delete it.
+        """
         try:
             raw = json.loads(text)
-            if raw["format"] != FORMAT:
-                raise GenerationError(f"The generation has format {raw['format']}; this code reads format {FORMAT}.")
+            if raw["format"] != FORMAT and not any_format:
+                raise GenerationError(
+                    f"The generation has format {raw['format']}; this code reads format {FORMAT}. "
+                    "Make one with: python -m flows run --data DIR."
+                )
             raw["parts"] = {name: Part(**part) for name, part in raw["parts"].items()}
             return cls(**raw)
         except (ValueError, TypeError, KeyError) as error:

@@ -9,7 +9,7 @@ from recsys.index import ExactIndex
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import Towers, UserEncoder
-from recsys.types import CANDIDATES, F32, I32, PAD, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
 
 SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
 """How many candidates each source may bring; the tower brings the rest of CANDIDATES, and the share of those that a
@@ -27,7 +27,7 @@ class Retriever:
         self._tables = tables
         self._index = ExactIndex(tables.embeddings, tables.available)
         self._exclude_seen = exclude_seen
-        self._popular = most_popular(tables, CANDIDATES)
+        self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._fresh = FreshItems(tables)
         absent = {Source.REPEAT} if exclude_seen else set()
         if not tables.ease.width:
@@ -70,22 +70,22 @@ class Retriever:
     def _bring(self, users: F32, histories: Histories, shares: dict[Source, int]) -> dict[Source, I32]:
         """The items of each source in `shares`."""
         past, tables = histories.items, self._tables
+        spare = past.shape[1] if self._exclude_seen else 0  # as many may have been had, and are dropped
         brought = {}
         for source, k in shares.items():
-            spare = past.shape[1] if self._exclude_seen else 0
             if source == Source.TOWER:
                 items = self._index.search(users, k + spare)
             elif source == Source.COVISIT:
-                items = tables.covisit.best(past, k, VOTE_DECAY)
+                items = tables.covisit.best(past, k + spare, VOTE_DECAY)
             elif source == Source.EASE:
-                items = tables.ease.best(past, k, VOTE_DECAY)
+                items = tables.ease.best(past, k + spare, VOTE_DECAY)
             elif source == Source.POPULAR:
-                items = np.broadcast_to(self._popular[:k], (len(past), min(k, len(self._popular))))
+                items = np.broadcast_to(self._popular[: k + spare], (len(past), len(self._popular[: k + spare])))
             elif source == Source.FRESH:
-                items = self._fresh.best(past)[:, :k]
+                items = self._fresh.best(past)
             else:
                 items = repeats(past, tables.available, k)
-            brought[source] = _drop(items, past, k) if source == Source.TOWER and self._exclude_seen else items
+            brought[source] = _drop(items, past, k) if self._exclude_seen else items[:, :k]
         return brought
 
     def tower_scores(self, users: F32, items: I32) -> F32:

@@ -23,12 +23,14 @@ def most_popular(tables: ItemTables, k: int) -> I32:
 
 
 class FreshItems:
-    """The newest available items of every content token."""
+    """The available items of every content token that were first taken last."""
 
     def __init__(self, tables: ItemTables) -> None:
         self._content = tables.content
         newest = np.argsort(tables.age, kind="stable")
-        newest = newest[np.asarray(tables.available)[newest]]
+        # An item that nobody ever took has no age; the tower, which knows its content, brings it if it belongs.
+        taken = np.asarray(tables.available) & (np.asarray(tables.popularity)[:, 0] > 0)
+        newest = newest[taken[newest]]
         tokens = np.asarray(tables.content)[newest]
         place, column = np.nonzero(tokens != NO_TOKEN)
         token = tokens[place, column]

@@ -48,7 +48,7 @@ def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progr
     ranked = rank_targets(parts, scorers, progress)
     users = parts.log.users[parts.test]
     events = {"all": np.ones_like(parts.warm), "warm": parts.warm, "cold": ~parts.warm, "new": parts.new}
-    shown = max(int(parts.log.catalogue.available.sum()), 1)
+    shown = max(int(parts.ranked.sum()), 1)
     rows = {
         name: measure(each.places, parts.query, users, events) | {COVERAGE: round(int(each.shown.sum()) / shown, 6)}
         for name, each in ranked.items()
@@ -67,7 +67,7 @@ def rank_targets(
     An item that the user had seen (where those are left out), that is not available or that scores -inf is placed
     last: it would never have been shown.
     """
-    available = parts.log.catalogue.available
+    available = parts.ranked
     rows = max(1, min(CHUNK, CELLS // max(len(available), 1)))
     ranked = {name: Ranked(np.empty(len(parts.test), np.int64), np.zeros_like(available)) for name in scorers}
     by_query = np.argsort(parts.query, kind="stable")

@@ -61,10 +61,7 @@ def fit_towers(
     finally:
         training.close()
         torch.set_num_threads(threads)  # the threads of the gradients took the rest of the process to one each
-    towers = training.best
-    _fill_unseen_steps(towers, log)
-    _forget_unseen_contexts(towers, log)
-    return FittedTowers(towers.eval(), training.best_epoch)
+    return FittedTowers(training.best, training.best_epoch)
 
 
 class TowerTraining:
@@ -72,7 +69,7 @@ class TowerTraining:
 
     def __init__(self, log: Log, config: TowerConfig, seed: int, judge: Judge | None) -> None:
         spec, items = log.catalogue.spec, len(log.catalogue)
-        self._config, self._judge = config, judge
+        self._log, self._config, self._judge = log, config, judge
         self._rng = np.random.default_rng(seed)
         self._crops = Crops(log, config)
         self._content = torch.from_numpy(log.catalogue.content).long()
@@ -101,7 +98,7 @@ class TowerTraining:
     @property
     def best(self) -> Towers:
         """The averaged towers of the best epoch."""
-        return self._best if self._judge else self._average.whole()
+        return self._best.eval() if self._judge else self._settled()
 
     def epoch(self, progress: Progress) -> None:
         """One crop of every user."""
@@ -113,10 +110,18 @@ class TowerTraining:
             progress(share, f"epoch {self._done + 1}, loss {np.mean(losses[-50:]):.3f}")
         self._done += 1
         if self._judge:
-            whole = self._average.whole()
+            whole = self._settled()
             self._judged.append(self._judge(whole))
             if self.best_epoch == self._done:
                 self._best.load_state_dict(whole.state_dict())
+
+    def _settled(self) -> Towers:
+        """The average as it would be served: what no event taught is set to what is known to be sensible."""
+        towers = self._average.whole()
+        _fill_unseen_steps(towers, self._log)
+        _forget_unseen_contexts(towers, self._log)
+        _forget_unseen_items(towers, self._log)
+        return towers.eval()
 
     def _step(self, crop: Crop) -> float:
         batch = Batch.of(crop, self._content, self._config)
@@ -186,6 +191,13 @@ def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
         weight = embedding.get_parameter("weight")
         unseen = np.bincount(log.contexts[:, column], minlength=len(weight)) == 0
         weight[torch.from_numpy(unseen)] = weight[0].clone()
+
+
+@torch.no_grad()
+def _forget_unseen_items(towers: Towers, log: Log) -> None:
+    """Leave an item that nobody took to its content: all its id ever learned is to be a negative."""
+    seen = np.bincount(log.items, minlength=len(log.catalogue)) > 0
+    towers.item.ids.weight[torch.from_numpy(~seen)] = 0
 
 
 @torch.inference_mode()

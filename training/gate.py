@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from recsys.generation import FORMAT
 from training.check import Check, GateConfig, check
 from training.evaluation import Evaluation
 from training.glimpse import Scores
@@ -30,6 +31,8 @@ def check_data(data: DataProfile, live: Live | None, config: GateConfig = DEFAUL
         return [*(_size(*size, other.id, config) for size in sizes), *checks]
     if live is not None:
         told = f"live {live.id} was made from {live.data.name}, this run from {data.name}: nothing to compare with."
+        if live.format != FORMAT:
+            told = f"live {live.id} has format {live.format}, this run makes format {FORMAT}: nothing to compare with."
         checks.append(Check("the live generation", "not judged", told))
     return checks
 
@@ -55,8 +58,8 @@ def check_trained(scores: Scores, config: GateConfig = DEFAULT) -> list[Check]:
 
 
 def comparable(data: DataProfile, live: Live | None) -> Live | None:
-    """The live generation if it was made from the same dataset, by name."""
-    return live if live is not None and live.data.name == data.name else None
+    """The live generation if it has this format and was made from the same dataset, by name."""
+    return live if live is not None and (live.format, live.data.name) == (FORMAT, data.name) else None
 
 
 def _size(name: str, ours: int, theirs: int, live: str, config: GateConfig) -> Check:

@@ -37,7 +37,7 @@ def look(parts: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Glim
         histories, seen = parts.past(events[chunk])
         scores = two_stage(histories, stage.retriever, ranker, len(stage.tables))
         counts += count(scores)
-        scores[:, ~parts.log.catalogue.available] = -np.inf
+        scores[:, ~parts.ranked] = -np.inf
         if parts.log.exclude_seen:
             scores[seen] = -np.inf
         slates += [

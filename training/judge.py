@@ -23,7 +23,7 @@ def tower_judge(parts: Split, seed: int) -> Judge | None:
     chosen = np.sort(rng.choice(len(queries), min(len(queries), QUERIES), replace=False))
     events = np.array([queries[at][0] for at in chosen])
     histories, wanted = parts.label_past(events), parts.before_test.items[events]
-    content, hidden = parts.log.catalogue.content, ~parts.log.catalogue.available
+    content, hidden = parts.log.catalogue.content, ~parts.ranked
 
     def judge(towers: Towers) -> float:
         embeddings = item_embeddings(towers, content)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from recsys.generation import Manifest
+from recsys.generation import FORMAT, Manifest
 from training.dataset import Dataset
 from training.evaluation import SERVED, Row
 from training.glimpse import Scores
@@ -68,6 +68,7 @@ class Live:
     protocol: str = ""
     served: Row = field(default_factory=dict)
     scores: Scores | None = None
+    format: int = FORMAT
 
     @classmethod
     def of(cls, manifest: Manifest) -> Live:
@@ -83,4 +84,5 @@ class Live:
         )
         scores = metrics.get("scores")
         spread = Scores.from_json(scores) if scores else None
-        return cls(manifest.id, profile, metrics.get("protocol", ""), metrics.get(SERVED, {}), spread)
+        served = metrics.get(SERVED, {})
+        return cls(manifest.id, profile, metrics.get("protocol", ""), served, spread, manifest.format)

@@ -114,7 +114,7 @@ def evaluate(
     evaluation = Evaluation(
         protocol=parts.protocol,
         users=len(np.unique(parts.log.users[parts.test])),
-        items=int(parts.log.catalogue.available.sum()),
+        items=int(parts.ranked.sum()),
         queries=len(np.unique(parts.query)),
         seconds=round(time.monotonic() - start, 1),
         rows=rows,

@@ -9,7 +9,7 @@ Knows no model. A moment belongs to the later side, so events of one second are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -47,10 +47,9 @@ QUERY_SEED = 0
 class Split:
     """One log, and which of its events the models may know; DatasetError where they would know what they are asked.
 
-    log: its catalogue shows the items that occur in it, which are what is ranked. taught, known: [E] bool, the events
-    of before_labels and of before_test. labels: [L] int64 positions in `before_test`, ascending. test: [T] int64
-    positions in `log`, ascending, each the target of a query or, in horizon, one of a query's targets. history: events
-    of a user that a query of the test knows, the newest, at most.
+    taught, known: [E] bool, the events of before_labels and of before_test. labels: [L] int64 positions in
+    `before_test`, ascending. test: [T] int64 positions in `log`, ascending, each the target of a query or, in horizon,
+    one of a query's targets. history: events of a user that a query of the test knows, the newest, at most.
     """
 
     protocol: str
@@ -81,6 +80,16 @@ class Split:
         """[T] bool, whether the models knew the test event's user."""
         seen: Bool = np.bincount(self.before_test.users, minlength=len(self.log.user_ids)) > 0
         return seen[self.log.users[self.test]]
+
+    @cached_property
+    def ranked(self) -> Bool:
+        """[n] bool, the items that targets are ranked among: available, and in some event of the log.
+
+        Whoever ranks may use it; no model may: what occurs only in the test is a secret of the test.
+        """
+        occurs = np.bincount(self.log.items, minlength=len(self.log.catalogue)) > 0
+        shown: Bool = self.log.catalogue.available & occurs
+        return shown
 
     @cached_property
     def new(self) -> Bool:
@@ -159,7 +168,6 @@ def split(
             f"The log has {len(log)} good interactions; training needs at least {MINIMUM_EVENTS}, "
             "so that the newest tenth can test what the rest taught."
         )
-    log = _showing_what_occurs(log)
     if protocol == "loo":
         taught, known, labels, test = _leave_one_out(log, config.test_queries)
     else:
@@ -178,12 +186,6 @@ def check_protocol(protocol: str) -> None:
     """Return if the protocol is known; DatasetError names those that are."""
     if protocol not in PROTOCOLS:
         raise DatasetError(f"There is no protocol '{protocol}'; there is {', '.join(PROTOCOLS)}.")
-
-
-def _showing_what_occurs(log: Log) -> Log:
-    """`log` with a catalogue that shows no item without an event: what nobody ever took is not ranked."""
-    occurs = np.bincount(log.items, minlength=len(log.catalogue)) > 0
-    return replace(log, catalogue=replace(log.catalogue, available=log.catalogue.available & occurs))
 
 
 def _part(log: Log, events: Bool) -> Log:
@@ -297,7 +299,8 @@ def _sample(rows: I64, limit: int) -> I64:
 
 def _told(log: Log, new_items: float) -> Bool:
     """The events of all items but a drawn share of those that are ranked: [E] bool."""
-    shown = np.flatnonzero(log.catalogue.available)
+    occurs = np.bincount(log.items, minlength=len(log.catalogue)) > 0
+    shown = np.flatnonzero(log.catalogue.available & occurs)
     hidden = np.random.default_rng(QUERY_SEED).choice(shown, int(len(shown) * new_items), replace=False)
     told: Bool = ~np.isin(log.items, hidden)
     return told

@@ -150,7 +150,7 @@ class RedisGenerationStore:
         if not free:
             raise GenerationError(f"Generation {generation} is named by an alias and stays.")
         if manifest is not None:
-            self._unlink(generation, Manifest.from_json(manifest))
+            self._unlink(generation, Manifest.from_json(manifest, any_format=True))
 
     def _unlink(self, generation: str, manifest: Manifest) -> None:
         """Free everything the manifest names, and the manifest last: a delete that was cut short can be repeated."""

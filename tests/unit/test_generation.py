@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,15 @@ def test_what_is_no_manifest_is_refused_with_a_sentence(folder, text):
     (folder.path / MANIFEST).write_text(text)
     with pytest.raises(GenerationError, match=r"\.$"):
         folder.verify()
+
+
+def test_a_generation_of_another_format_is_not_served(tiny_world, tmp_path):
+    """What an older version published is refused before a part of it is fetched, with what to do."""
+    store = MemoryStore()
+    generation = tiny.publish(tiny_world[0], store)
+    store.write_manifest(generation, replace(tiny_world[0].manifest, format=1).to_json())
+    with pytest.raises(GenerationError, match="has format 1; this code reads format 2. Make one with: "):
+        GenerationCache(tmp_path, store).fetch(generation)
 
 
 def test_a_manifest_survives_json(folder):

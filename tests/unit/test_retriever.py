@@ -47,11 +47,12 @@ def test_candidates_are_distinct_available_unseen_and_ordered(scene):
 
 
 def test_every_source_is_named(scene):
-    """An item that two sources brought names both."""
+    """An item that two sources brought names both; what a user had takes nobody's place."""
     retriever, tables, histories = scene
     found = retriever.retrieve(histories)
-    popular = set(np.argsort(-tables.popularity[:, 3], kind="stable")[: SHARES[Source.POPULAR]].tolist())
-    for items, sources in zip(found.items, found.sources, strict=True):
+    ordered = np.argsort(-tables.popularity[:, 3], kind="stable")
+    for items, sources, history in zip(found.items, found.sources, histories.items, strict=True):
+        popular = ordered[~np.isin(ordered, history)][: SHARES[Source.POPULAR]]
         for item, source in zip(items[items != PAD].tolist(), sources[items != PAD].tolist(), strict=True):
             assert source
             assert bool(source & Source.POPULAR) == (item in popular)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.generation import Manifest
+from recsys.store import MemoryStore
 from tests.flows.ring import dataset, log_of, ring
 from training.check import GateConfig, failed
 from training.evaluation import Evaluation
@@ -241,6 +242,21 @@ def test_the_live_generation_is_read_from_its_manifest():
     found = Live.of(Manifest.from_json(json.dumps(old)))
     assert found.scores is None
     assert failed(check_data(DataProfile("shop", 10, 3, 4, 4, {"genre": 0.1}), found)) == []
+
+
+def test_a_live_generation_of_another_format_is_nothing_to_compare_with():
+    """After an upgrade the first run is judged without what is live, and a check says so."""
+    from flows.gate import look_at_live
+
+    store = MemoryStore()
+    store.write_manifest("g1", Manifest("g1", 0.0, "v", {}, {"users": 3}, {"name": "shop"}, format=1).to_json())
+    store.promote("g1")
+    old = look_at_live.fn(store)
+    checks = [*check_data(DATA, old), *check_model(evaluation(row(0.2, 0.1)), DATA, old)]
+    assert failed(checks) == []
+    (told,) = [each for each in checks if "g1" in each.sentence]
+    assert told.verdict == "not judged"
+    assert told.sentence == "live g1 has format 1, this run makes format 2: nothing to compare with."
 
 
 def test_thresholds_are_settings():

@@ -83,3 +83,18 @@ def test_models_that_saw_the_test_are_refused():
     parts = split(log_of(ring()), quick())
     with pytest.raises(DatasetError, match="asked for what they were told"):
         replace(parts, known=np.ones_like(parts.known), labels=parts.labels)
+
+
+def test_what_occurs_only_in_the_test_is_unknown_to_every_source():
+    """Other items in the test leave candidates as they are: what will occur is no reason to bring an item."""
+    log = log_of(ring(users=200, items=ITEMS))
+    parts = split(log, quick(), "rolling")
+    stage = fit_first_stage(parts.before_test, quick()).stage
+    later = parts.log.items.copy()
+    later[~parts.known] = ITEMS - 1 - later[~parts.known]
+    other = replace(parts, log=replace(parts.log, items=later))
+    again = fit_first_stage(other.before_test, quick()).stage
+    histories, _ = parts.past(parts.test[:50])
+    one, two = stage.retriever.retrieve(histories), again.retriever.retrieve(histories)
+    np.testing.assert_array_equal(one.items, two.items)
+    np.testing.assert_array_equal(one.sources, two.sources)

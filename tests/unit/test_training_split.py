@@ -174,12 +174,12 @@ def test_a_share_of_the_items_can_be_hidden(protocol):
 
 
 def test_an_item_that_nobody_took_is_not_ranked():
-    """The catalogue of a test shows what occurs in the log and is available."""
+    """Targets are ranked among what occurs in the log and is available; the models do not know what occurs."""
     log = log_of(ring())
     log = replace(log, items=np.where(log.items == 3, 4, log.items).astype(np.int32))
     parts = split(log, quick())
-    assert np.flatnonzero(~parts.log.catalogue.available).tolist() == [3]
-    assert log.catalogue.available.all()
+    assert np.flatnonzero(~parts.ranked).tolist() == [3]
+    assert parts.before_test.catalogue.available.all()
 
 
 def test_the_test_can_begin_at_a_stated_moment():
