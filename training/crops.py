@@ -71,14 +71,14 @@ class Batch(NamedTuple):
     known: Tensor
 
     @classmethod
-    def of(cls, crop: Crop, content: Tensor, config: TowerConfig) -> Batch:
-        """Draw negatives, half from the batch's own targets and half uniformly, and the ids and contexts to hide."""
+    def of(cls, crop: Crop, taken: Tensor, config: TowerConfig) -> Batch:
+        """Draw negatives, half from the batch's own targets and half from `taken`, and the ids and contexts to hide."""
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
         predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
         targets_P = rows[:, 1:][predicted]
         in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
-        negatives_N = torch.cat([in_batch, torch.randint(len(content), (config.negatives,))])
+        negatives_N = torch.cat([in_batch, taken[torch.randint(len(taken), (config.negatives,))]])
         wanted, where = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
         return cls(
             rows,

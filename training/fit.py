@@ -73,6 +73,8 @@ class TowerTraining:
         self._rng = np.random.default_rng(seed)
         self._crops = Crops(log, config)
         self._content = torch.from_numpy(log.catalogue.content).long()
+        # A negative that nobody ever took would only teach that new items are bad.
+        self._taken = torch.from_numpy(np.unique(log.items)).long()
         types = max(1, len(spec.event_types))
         contexts = [len(values) + 1 for _, values in spec.contexts]
         sizes = items, len(spec.tokens), types, config.dim, config.hidden
@@ -124,7 +126,7 @@ class TowerTraining:
         return towers.eval()
 
     def _step(self, crop: Crop) -> float:
-        batch = Batch.of(crop, self._content, self._config)
+        batch = Batch.of(crop, self._taken, self._config)
         rows = dict(zip(TABLES, batch.touched(self._content), strict=True))
         self._average.before(rows)
         self._optimizers.forget()

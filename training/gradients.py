@@ -31,7 +31,7 @@ class Gradients:
         self._weights = [*towers.user.parameters(), towers.log_temperature]
         self._content = torch.from_numpy(log.catalogue.content).long()
         counts = np.bincount(log.items, minlength=len(log.catalogue))
-        drawn = counts / max(counts.sum(), 1) + 1 / len(log.catalogue)
+        drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
         self._expected = torch.from_numpy(negatives * drawn).float()
         self._threads = ThreadPoolExecutor(min(SHARES, torch.get_num_threads()), "tandem-gradients", one_thread_each)
 
