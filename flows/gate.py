@@ -28,7 +28,7 @@ def look_at_live(store: GenerationStore) -> Live | None:
     """What is live, to compare with; None where nothing is."""
     generation = store.alias(LIVE)
     text = store.read_manifest(generation) if generation else None
-    return Live.of(Manifest.from_json(text)) if text else None
+    return Live.of(Manifest.from_json(text, any_format=True)) if text else None
 
 
 @task(cache_policy=NO_CACHE)

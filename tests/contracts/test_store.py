@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -238,6 +238,14 @@ class TestDelete:
         before = keys(real)
         real.publish("g1", {str(user): b"r" for user in range(USERS)})
         assert len(keys(real) - before) == 1 + 1 + 1 + 1 + 2 + 4 + manifest("g1").user_buckets  # the zset, then g1's
+        real.generations.delete("g1")
+        assert keys(real) == before
+
+    def test_another_format_is_deleted(self, real: Store) -> None:
+        """What an older version published is cleared away like any other generation."""
+        before = keys(real)
+        old = replace(real.publish("g1"), format=1)
+        real.client.set("gen:g1:manifest", old.to_json())
         real.generations.delete("g1")
         assert keys(real) == before
 
