@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.config import TowerConfig
-from training.log import Log
+from training.log import DAY, Log
+
+KEPT = 7 * DAY
+"""Seconds that what a killed run left is kept for its next try: nobody comes back for it later."""
 
 
 class Checkpoint:
@@ -46,15 +51,19 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        for path in folder.glob("towers-*"):
+            if time.time() - path.stat().st_mtime > KEPT:
+                path.unlink(missing_ok=True)
         self._used: list[Path] = []
 
     def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
-        """That of training towers on `log`."""
+        """That of training towers on `log`; purpose: what else decides, such as the judge."""
         digest = hashlib.sha256()
         for array in (log.users, log.items, log.times, log.types, log.contexts, log.catalogue.content):
             digest.update(array.tobytes())
-        facts = [asdict(config), seed, purpose, torch.get_num_threads(), torch.__version__, len(log.catalogue)]
+        facts = [asdict(config), seed, purpose, torch.get_num_threads(), torch.__version__, len(log.catalogue), code()]
         digest.update(json.dumps(facts).encode())
+        digest.update(log.catalogue.spec.to_json().encode())
         path = self._folder / f"towers-{digest.hexdigest()[:24]}.safetensors"
         self._used.append(path)
         return Checkpoint(path)
@@ -63,3 +72,12 @@ class Checkpoints:
         """Remove what this run used: it has ended well."""
         for path in self._used:
             path.unlink(missing_ok=True)
+
+
+@cache
+def code() -> str:
+    """A digest of the code that trains: with the settings and the spec it decides the shape of every weight."""
+    root, digest = Path(__file__).parent.parent, hashlib.sha256()
+    for path in sorted(path for name in ("recsys", "training") for path in (root / name).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

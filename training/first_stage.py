@@ -10,7 +10,8 @@ from recsys.tables import ItemTables
 from recsys.towers import Towers, UserEncoder
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
-from training.fit import Judge, fit_towers
+from training.fit import fit_towers
+from training.judge import TowerJudge
 from training.log import Log
 from training.tables import build_tables
 from training.watch import Progress, no_progress
@@ -49,11 +50,11 @@ def fit_first_stage(
     log: Log,
     config: TrainingConfig,
     progress: Progress = no_progress,
-    judge: Judge | None = None,
+    judge: TowerJudge | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FittedStage:
     """Train on every event of `log`; a judge chooses the epochs."""
-    purpose = "judged" if judge else "all epochs"
+    purpose = judge.key if judge else "all epochs"
     checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
     fitted = fit_towers(log, config.tower, config.seed, progress, judge, checkpoint)
     stage = FirstStage.over(fitted.towers, build_tables(log, fitted.towers), log.exclude_seen)

@@ -156,8 +156,8 @@ class TowerTraining:
         return tensors, facts
 
     def restore(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
-        """Go on from a snapshot, if there is one."""
-        if saved is None:
+        """Go on from a snapshot, if there is one of such a training."""
+        if saved is None or not self._fits(*saved):
             return
         tensors, facts = saved
         average = self._average
@@ -170,6 +170,12 @@ class TowerTraining:
         self._done, self._judged = facts["done"], facts["judged"]
         self._rng.bit_generator.state = facts["numpy"]
         torch.set_rng_state(tensors["rng"])
+
+    def _fits(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> bool:
+        """Whether a snapshot has all that this training has now, in the same shapes."""
+        mine, told = self.snapshot()
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        return told.keys() == facts.keys() and all(shapes.get(name) == each.shape for name, each in mine.items())
 
 
 @torch.no_grad()

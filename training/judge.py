@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 import numpy as np
 
 from recsys.towers import Towers, UserEncoder
+from recsys.types import I32, Bool, Histories
 from training.evaluate import CELLS, places
-from training.fit import Judge, item_embeddings
+from training.fit import item_embeddings
 from training.split import Split
 
 QUERIES = 3_000
@@ -14,28 +18,49 @@ CUT_OFF = 100
 """NDCG@100: towers find candidates, so a target at the fiftieth place counts, and the first counts more."""
 
 
-def tower_judge(parts: Split, seed: int) -> Judge | None:
-    """NDCG@100 of a sample of the label queries, full ranking; None where there are no labels."""
+@dataclass(frozen=True)
+class TowerJudge:
+    """NDCG@100 of some queries, full ranking.
+
+    histories: what is known to each. wanted: [Q] int32, the item that each is about. content: that of the catalogue.
+    hidden: [n] bool, items that are not ranked.
+    """
+
+    histories: Histories
+    wanted: I32
+    content: I32
+    hidden: Bool
+
+    def __call__(self, towers: Towers) -> float:
+        """The mean gain of what the queries want."""
+        embeddings = item_embeddings(towers, self.content)
+        users = UserEncoder(towers.user, embeddings).encode(self.histories)
+        gain = 0.0
+        rows = max(1, CELLS // len(embeddings))
+        for start in range(0, len(users), rows):
+            chunk = slice(start, start + rows)
+            scores = users[chunk] @ embeddings.T
+            scores[:, self.hidden] = -np.inf
+            place = places(scores, np.arange(len(scores)), self.wanted[chunk])
+            gain += float((1 / np.log2(place[place < CUT_OFF] + 2)).sum())
+        return gain / len(users)
+
+    @property
+    def key(self) -> str:
+        """Names what it asks: judges of one key give the same towers the same figure."""
+        past, digest = self.histories, hashlib.sha256()
+        for array in (past.items, past.times, past.types, past.now, past.context, self.wanted, self.hidden):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def tower_judge(parts: Split, seed: int) -> TowerJudge | None:
+    """NDCG@100 of a sample of the label queries; None where there are no labels."""
     queries = parts.label_queries()
     if not queries:
         return None
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(queries), min(len(queries), QUERIES), replace=False))
     events = np.array([queries[at][0] for at in chosen])
-    histories, wanted = parts.label_past(events), parts.before_test.items[events]
-    content, hidden = parts.log.catalogue.content, ~parts.ranked
-
-    def judge(towers: Towers) -> float:
-        embeddings = item_embeddings(towers, content)
-        users = UserEncoder(towers.user, embeddings).encode(histories)
-        gain = 0.0
-        rows = max(1, CELLS // len(embeddings))
-        for start in range(0, len(events), rows):
-            chunk = slice(start, start + rows)
-            scores = users[chunk] @ embeddings.T
-            scores[:, hidden] = -np.inf
-            place = places(scores, np.arange(len(scores)), wanted[chunk])
-            gain += float((1 / np.log2(place[place < CUT_OFF] + 2)).sum())
-        return gain / len(events)
-
-    return judge
+    wanted = parts.before_test.items[events]
+    return TowerJudge(parts.label_past(events), wanted, parts.log.catalogue.content, ~parts.ranked)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,9 @@ from tests.flows.ring import log_of, quick, ring
 from training.averaging import DECAY, Average
 from training.checkpoint import Checkpoints
 from training.fit import fit_towers
+from training.judge import tower_judge
 from training.optimizers import TABLES
+from training.split import split
 
 KILLED = """
     import os, signal
@@ -103,6 +106,44 @@ def test_a_checkpoint_of_something_else_is_not_taken(tmp_path):
     assert own.load() is None
     checkpoints.clear()
     assert not list(tmp_path.iterdir())
+
+
+def test_another_judge_or_other_code_is_another_training(tmp_path, monkeypatch):
+    """Rolling and horizon teach the same events and judge otherwise; new code may not even have the same weights."""
+    log, config = log_of(ring(users=60)), quick()
+    judges = [tower_judge(split(log, config, protocol), seed=0) for protocol in ("rolling", "rolling", "horizon")]
+    one, same_again, other = (judge.key for judge in judges)
+    assert one == same_again != other
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.of(log, config.tower, 1, one).save({"x": torch.zeros(2)}, {"done": 1})
+    assert checkpoints.of(log, config.tower, 1, same_again).load()
+    assert checkpoints.of(log, config.tower, 1, other).load() is None
+    monkeypatch.setattr("training.checkpoint.code", lambda: "edited")
+    assert checkpoints.of(log, config.tower, 1, one).load() is None
+
+
+def test_a_snapshot_that_does_not_fit_begins_anew(tmp_path):
+    """Weights of another shape, or ones that are missing, are as good as none; nothing of them stays."""
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=1)
+    whole = fit_towers(log, config, 7)
+    checkpoint = Checkpoints(tmp_path).of(log, config, 7, "test")
+    for misfit in ({"now.item.ids.weight": torch.zeros(2, 2)}, {}):
+        fit_towers(log, config, 7, checkpoint=checkpoint)
+        tensors, facts = checkpoint.load()
+        del tensors["now.item.ids.weight"]
+        checkpoint.save(tensors | misfit, facts)
+        assert same(fit_towers(log, config, 7, checkpoint=checkpoint).towers, whole.towers)
+
+
+def test_what_nobody_came_back_for_is_removed(tmp_path):
+    """Checkpoints, and files that a kill left half written, go after a week; younger ones stay."""
+    week = 7 * 86_400
+    for name, age in (("old.safetensors", week + 60), ("old.123", week + 60), ("young.safetensors", week - 60)):
+        path = tmp_path / f"towers-{name}"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    Checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["towers-young.safetensors"]
 
 
 def test_rows_that_rest_are_averaged_as_if_they_had_been_counted_in():
