@@ -9,6 +9,9 @@ import torch
 
 from recsys.types import F32, I32, PAD, Bool
 
+CELLS = 1 << 24
+"""Scores held at once: 64 MiB of float32, sixteen users over a million items."""
+
 
 class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
@@ -23,10 +26,12 @@ class ExactIndex:
     @torch.inference_mode()
     def search(self, users: F32, k: int) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
-        scores = torch.from_numpy(users) @ self._items.T
-        scores[:, self._hidden] = -torch.inf
-        shown = min(k, scores.shape[1] - len(self._hidden))
         found = np.full((len(users), k), PAD, np.int32)
-        if shown:
-            found[:, :shown] = torch.topk(scores, shown, dim=1).indices.numpy()
+        shown = min(k, len(self._items) - len(self._hidden))
+        rows = max(1, CELLS // max(len(self._items), 1))
+        for start in range(0, len(users) if shown else 0, rows):
+            chunk = slice(start, start + rows)
+            scores = torch.from_numpy(users[chunk]) @ self._items.T
+            scores[:, self._hidden] = -torch.inf
+            found[chunk, :shown] = torch.topk(scores, shown, dim=1).indices.numpy()
         return found

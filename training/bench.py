@@ -118,15 +118,8 @@ def settings() -> TrainingConfig:
 
 def some_users(log: Log, every: int) -> Log:
     """The events of one user in `every`."""
-    kept = np.flatnonzero(log.users % every == 0)
-    return replace(
-        log,
-        users=log.users[kept] // every,
-        items=log.items[kept],
-        times=log.times[kept],
-        types=log.types[kept],
-        user_ids=log.user_ids[::every],
-    )
+    kept = log[log.users % every == 0]
+    return replace(kept, users=kept.users // every, user_ids=log.user_ids[::every])
 
 
 def _cut(log: Log, config: TrainingConfig) -> tuple[Split, Log, Log]:

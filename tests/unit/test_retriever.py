@@ -33,6 +33,16 @@ def test_the_index_finds_what_brute_force_finds():
         assert (row[available.sum() :] == PAD).all()
 
 
+def test_the_index_searched_some_users_at_a_time_is_searched_at_once(monkeypatch):
+    """Where the scores of all users are too many to hold, chunks of users find the same rows."""
+    rng = np.random.default_rng(0)
+    items, users = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(7, 8)).astype(np.float32)
+    index = ExactIndex(items, rng.random(50) > 0.3)
+    whole = index.search(users, 20)
+    monkeypatch.setattr("recsys.index.CELLS", 150)
+    np.testing.assert_array_equal(index.search(users, 20), whole)
+
+
 def test_candidates_are_distinct_available_unseen_and_ordered(scene):
     """Whatever the sources bring, a candidate stands once, with the tower's score falling."""
     retriever, tables, histories = scene
