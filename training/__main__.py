@@ -155,6 +155,8 @@ def checked(target: Path | None, option: str = "--json") -> Path | None:
     """Where to write, refused before the work and not after it."""
     if target is not None and not target.parent.is_dir():
         raise DatasetError(f"{option} names {target}, whose folder does not exist.")
+    if target is not None and target.is_dir():
+        raise DatasetError(f"{option} names {target}, which is a folder: name a file in it.")
     return target
 
 

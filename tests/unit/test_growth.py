@@ -1,10 +1,13 @@
 """The bench: exponents are slopes, every step is measured on every size, and what grows too fast is named."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from training.__main__ import main, size
+from recsys.errors import DatasetError
+from training.__main__ import checked, main, size
 from training.bench import settings, some_users, walk
 from training.dataset import read
 from training.generate import Shape, generate
@@ -94,10 +97,19 @@ def test_the_verb_measures_every_size_in_a_process_of_its_own(tmp_path, capfd):
 
 
 def test_some_users_keep_all_they_did(tmp_path):
-    """Every tenth user's events, in their order, under their own ids."""
+    """Every tenth user's events, in their order, with their contexts, under their own ids."""
     log = encode(read(generate(Shape(2_000, 100), tmp_path)))
+    log = replace(log, contexts=np.arange(len(log), dtype=np.uint8)[:, None])
     some = some_users(log, 10)
     assert len(some.user_ids) == -(-len(log.user_ids) // 10)
     for user, name in enumerate(some.user_ids[:5]):
         before = list(log.user_ids).index(name)
         assert some.items[some.users == user].tolist() == log.items[log.users == before].tolist()
+        assert some.contexts[some.users == user].tolist() == log.contexts[log.users == before].tolist()
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_folder_is_no_file_to_write(tmp_path, option):
+    """It is refused before the work and not after it, with a sentence."""
+    with pytest.raises(DatasetError, match=f"{option} names .*, which is a folder"):
+        checked(tmp_path, option)
