@@ -15,7 +15,8 @@ def test_a_shape_trains_and_is_evaluated(tmp_path, shape, capsys):
     items = "12k" if shape == "wide" else "400"
     assert main(["generate", "--shape", shape, "--out", str(tmp_path), "--interactions", "5k", "--items", items]) == 0
     target = tmp_path / "table.json"
-    assert main(["evaluate", "--data", str(tmp_path), "--json", str(target)]) == 0, capsys.readouterr().err
+    arguments = ["--config", "small", "--data", str(tmp_path), "--json", str(target)]
+    assert main(["evaluate", *arguments]) == 0, capsys.readouterr().err
     table = json.loads(target.read_text())
     assert table["queries"] > 0
     for row in ROWS:
