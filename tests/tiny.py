@@ -22,7 +22,7 @@ USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")
 DEVICES = ("mobile", "desktop")
 CONFIG = TrainingConfig(
     tower=TowerConfig(dim=32, hidden=64, epochs=12, negatives=64),
-    ranker=RankerConfig(queries=2000, minimum=100, epochs=12),
+    ranker=RankerConfig(queries=2000, minimum=100, doubtful=0, epochs=12),
     threads=1,
 )
 

@@ -40,6 +40,7 @@ class TowerConfig:
 class RankerConfig:
     """How the ranker trains. queries: of the label window, at most. candidates: of a query, a sample with its answers.
 
+    doubtful: examples below which a ranker has to find more of what it was not taught than a simple order does.
     minimum: examples below which no ranker is trained. On MovieTweetings recall@10, three draws each, was .14-.16
     with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps
     made rankers of so few noisier, not better.
@@ -48,6 +49,7 @@ class RankerConfig:
     queries: int = 20_000
     candidates: int = 200
     minimum: int = 500
+    doubtful: int = 2_000
     batch: int = 32
     epochs: int = 3
     learning_rate: float = 3e-3

@@ -40,7 +40,7 @@ class Evaluation:
 
     items: those that are ranked. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, of METRICS and FURTHER and each of SEGMENTS; a
-    segment without queries has counts of 0 and metrics of None. order: the one feature that orders candidates where no
+    segment without queries has counts of 0 and metrics of None. order: the simple order of candidates where no
     ranker could be taught. glimpse: the spread of scores and some users' slates.
     """
 

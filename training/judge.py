@@ -63,4 +63,4 @@ def tower_judge(parts: Split, seed: int) -> TowerJudge | None:
     chosen = np.sort(rng.choice(len(queries), min(len(queries), QUERIES), replace=False))
     events = np.array([queries[at][0] for at in chosen])
     wanted = parts.before_test.items[events]
-    return TowerJudge(parts.label_past(events), wanted, parts.log.catalogue.content, ~parts.ranked)
+    return TowerJudge(parts.label_past(events)[0], wanted, parts.log.catalogue.content, ~parts.ranked)

@@ -46,7 +46,7 @@ def _against_baselines(
 ) -> Iterator[Check]:
     """Over all queries the best baseline has to be beaten, or where they are few the best impersonal one.
 
-    For a segment, and for one feature in a ranker's place, it is enough not to be behind by more than noise.
+    For a segment, and for a simple order in a ranker's place, it is enough not to be behind by more than noise.
     """
     rows = {model: evaluation.rows[model] for model in BASELINES if model in evaluation.rows}
 

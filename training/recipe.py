@@ -37,7 +37,7 @@ from training.watch import Watch, unwatched
 class Taught:
     """A ranker and what there is to say about how it came to be.
 
-    epochs: of the towers, as the labels judged them. order: the one feature the ranker is, if none was taught.
+    epochs: of the towers, as the labels judged them. order: the simple order that the ranker is, if none was taught.
     """
 
     net: RankerNet
@@ -85,11 +85,11 @@ def teach_ranker(
         fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress)
     if fitted.order is None:
         return Taught(fitted.net, first.epochs)
-    enough = config.ranker.minimum / config.label_share
+    enough = config.ranker.doubtful / config.label_share
     told = (
-        f"Of the {len(parts.labels):,} interactions in the label window fewer than {config.ranker.minimum:,} teach a "
-        f"ranker: it is untrained, and candidates are ordered by {fitted.order}, the best single feature there. A log "
-        f"of {enough:,.0f} interactions or some more is enough."
+        f"The {len(parts.labels):,} interactions in the label window do not teach a ranker that beats a simple order: "
+        f"candidates are ordered by {fitted.order}, and the ranker is untrained. A log of {enough:,.0f} interactions "
+        "or some more is enough, most often."
     )
     return Taught(fitted.net, first.epochs, (told,), fitted.order)
 

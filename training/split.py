@@ -116,11 +116,12 @@ class Split:
         order = np.argsort(query, kind="stable")
         return np.split(self.labels[order], np.flatnonzero(np.diff(query[order])) + 1)
 
-    def label_past(self, events: I64) -> Histories:
-        """What is known to the ranker's queries, one label of each given."""
+    def label_past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
+        """What is known to the ranker's queries, one label of each given: as `past`."""
         if self.protocol == "horizon":
-            return self.before_labels.final_histories(self.before_test.users[events].astype(np.int64))
-        return self.before_test.histories(events)
+            users = self.before_test.users[events].astype(np.int64)
+            return self.before_labels.final_histories(users), self.before_labels.seen_by(users)
+        return self.before_test.histories(events), self.before_test.seen_before(events)
 
     def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         """What is known to a query, one test event of each given: histories, and all seen as (query, item) pairs.

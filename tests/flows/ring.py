@@ -16,7 +16,7 @@ START = 1_700_000_000.0
 def quick() -> TrainingConfig:
     """Settings that train in seconds."""
     tower = TowerConfig(dim=16, hidden=32, batch=16, epochs=20, negatives=64)
-    return TrainingConfig(tower=tower, ranker=RankerConfig(epochs=2, minimum=50), precomputed=10, threads=1)
+    return TrainingConfig(tower=tower, ranker=RankerConfig(epochs=2, minimum=50, doubtful=0), precomputed=10, threads=1)
 
 
 def ring(users: int = 100, items: int = 40, steps: int = 12, noise: float = 0.2, strings: bool = False) -> pd.DataFrame:

@@ -152,7 +152,7 @@ def test_a_place_of_a_crop_is_asked_in_the_context_of_what_comes_next():
     devices = log.catalogue.spec.contexts[0][1]
     shown = hidden = 0
     for crop in Crops(log, config).epoch(np.random.default_rng(0)):
-        batch = Batch.of(crop, torch.from_numpy(log.catalogue.content).long(), config)
+        batch = Batch.of(crop, torch.arange(len(log.catalogue)), config)
         rows = batch.context[:, 1:, CLOCK][batch.predicted]
         targets = batch.rows[:, 1:][batch.predicted]
         for row, target in zip(rows.tolist(), targets.tolist(), strict=True):

@@ -10,9 +10,9 @@ from recsys.types import CLOCK, CONTEXTS, PAD
 from tests.flows.ring import log_of, quick, ring
 from training.baselines import Ease, popularity, recency_popularity
 from training.crops import Crops
-from training.fit_ranker import ORDERS, Examples, best_order, order_by
 from training.loss import corrected_softmax
 from training.neighbours import ease_table, followers
+from training.orders import ORDERS, Examples, best_order, found, order_by
 from training.tables import build_tables
 
 
@@ -181,19 +181,32 @@ def test_the_untaught_ranker_orders_by_recent_popularity():
     assert np.argsort(-scores, kind="stable").tolist() == np.argsort(-decayed, kind="stable").tolist()
 
 
-@pytest.mark.parametrize("strongest", ORDERS)
+@pytest.mark.parametrize("strongest", ["popularity_decayed", "tower", "covisit_0.9"])
 def test_too_few_examples_are_enough_to_choose_an_order(strongest):
     """The feature that puts the labels first is the one that is taken."""
     rng = np.random.default_rng(0)
     x = rng.random((30, 40, len(features.FEATURES))).astype(np.float32)
     label = rng.integers(0, 40, 30)
-    x[np.arange(30), label, features.FEATURES.index(strongest)] = 2
+    x[np.arange(30), label, features.FEATURES.index(strongest)] = 20
     answer = np.zeros((30, 40), bool)
     answer[np.arange(30), label] = True
-    assert best_order(Examples(x, answer, np.ones((30, 40), bool))) == strongest
+    assert best_order(Examples(x, answer, np.ones((30, 40), bool))) == (strongest, 1.0)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_an_order_is_the_ranker_that_stands_in_for_it(name):
+    """What `best_order` measures is what the untaught ranker then serves."""
+    rng = np.random.default_rng(0)
+    x = rng.random((20, 40, len(features.FEATURES))).astype(np.float32)
+    answer = rng.random((20, 40)) < 0.2
+    examples = Examples(x, answer, np.ones((20, 40), bool))
+    expected = sum(weight * x[..., features.FEATURES.index(feature)] for feature, weight in ORDERS[name].items())
+    with torch.no_grad():
+        scores = order_by(name)(torch.from_numpy(x)).numpy()
+    assert found(examples, scores) == pytest.approx(found(examples, expected))
 
 
 def test_without_an_example_popularity_orders():
     """Nothing found is no reason to trust a tower."""
     none = np.zeros((0, 1, len(features.FEATURES)), np.float32)
-    assert best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool))) == "popularity_decayed"
+    assert best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool)))[0] == "popularity_decayed"

@@ -16,7 +16,7 @@ from recsys.types import HISTORY_LENGTH
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.export import export, precompute
-from training.fit_ranker import ORDERS
+from training.orders import ORDERS
 from training.split import split
 
 
