@@ -75,7 +75,7 @@ class TrainingConfig:
 
 def small() -> TrainingConfig:
     """Minutes on two cores: the demo's, and a first look at a dataset."""
-    return TrainingConfig()
+    return TrainingConfig(tower=TowerConfig(batch=64, epochs=5, patience=2))
 
 
 def full() -> TrainingConfig:
