@@ -69,7 +69,7 @@ def _against_baselines(
     if strict:
         yield beaten(best, f"the best baseline, {best},", "best baseline")
         return
-    bound = figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric)
+    bound = max(figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric), 0.0)
     why = "" if prefix else f", as {evaluation.queries:,} queries tell no more"
     why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why
     told = (
@@ -87,7 +87,8 @@ def _against_live(
     if theirs is None or not judged:
         told = f"{name}: {ours:.4f}, and live {live.id} has no figure to compare it with."
         return Check(f"{name}, live", "not judged", told, ours)
-    bound = (1 - config.tolerance) * theirs - config.errors * _error(evaluation.served, live.served, prefix, metric)
+    noise = config.errors * _error(evaluation.served, live.served, prefix, metric)
+    bound = max((1 - config.tolerance) * theirs - noise, 0.0)
     told = (
         f"{name}: {ours:.4f}, and live {live.id} has {theirs:.4f}; {bound:.4f} would pass, "
         f"{config.tolerance:.0%} and {config.errors:g} standard errors below."
