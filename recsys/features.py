@@ -3,9 +3,9 @@
 Knows no torch and no store. Every value of a query's row depends on that query alone, so a batch of any size gives
 the same bits (tests/unit/test_retriever.py).
 
-What they were worth on MovieLens 1M, leave one out (recall@10/ndcg@10 of one ranker, two epochs, whole tables): without votes and
-likeness .3262/.1966; with the votes of covisit and follow .3343/.2026; of ease .3374/.2027; with likeness
-.3293/.1975; with all of them .3472/.2100.
+What they were worth on MovieLens 1M, leave one out (recall@10/ndcg@10 of one ranker, two epochs,
+whole tables): without votes and likeness .3262/.1966; with the votes of covisit and follow .3343/.2026; of ease
+.3374/.2027; with likeness .3293/.1975; with all of them .3472/.2100.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ user tower encodes what a user did, not who they are: averages of the history's 
 a new user and a new click work at once and the state updates in O(d) an event. Beside the
 item an event is its type and the time since the one before; the query is the time since the newest, and what the
 dataset's context columns say. Its hour and weekday are the ranker's alone (docs/decisions.md).
-On MovieLens 1M (leave one out) six epochs with these times have recall@10/ndcg@10 .2788/.1616, eight without .2623/.1530.
+On MovieLens 1M (leave one out) six epochs with these times have recall@10/ndcg@10 .2788/.1616, eight without them
+.2623/.1530.
 """
 
 from __future__ import annotations

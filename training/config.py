@@ -19,9 +19,9 @@ class TowerConfig:
     id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
     context_dropout: share of the moments, and of each context column of the rest, that are hidden: what is asked
     without a context, as precomputed lists are, is nothing new.
-    epochs: at most; the judge stops `patience` epochs after the best. On MovieLens 1M (leave one out, 4,000 queries, an
-    average over 1,000 steps) recall@10 of the tower is .261, .291, .303, .309, .313 after 2, 6, 12, 18 and 24 epochs; on MovieTweetings (rolling, one standard
-    error .005) .134 after 2, .136 after 4, .132 after 8 and falling.
+    epochs: at most; the judge stops `patience` epochs after the best. On MovieLens 1M (leave one out, 4,000 queries,
+    an average over 1,000 steps) recall@10 of the tower is .261, .291, .303, .309, .313 after 2, 6, 12, 18 and 24
+    epochs; on MovieTweetings (rolling, one standard error .005) .134 after 2, .136 after 4, .132 after 8 and falling.
     """
 
     dim: int = 64
