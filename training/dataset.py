@@ -215,7 +215,7 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
     good = good.assign(item_id=_ids(good["item_id"]))
     if "categories" in good:
         separator = spec.get("separator", "|")
-        good["categories"] = _each(good["categories"], lambda value: _parts(value, separator))
+        good["categories"] = _each(good["categories"], lambda value: _parts(value, separator), lists=True)
     for column in spec.get("categorical", []):
         good[column] = _each(good[column], lambda value: None if _missing(value) else str(value))
     for column in spec.get("numeric", []):
@@ -237,10 +237,15 @@ def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     return good.assign(user_id=_ids(good["user_id"]))[["user_id", *extra]]
 
 
-def _each(column: pd.Series, meaning: Callable[[object], object]) -> pd.Series:
-    """What the cells of a column mean, as objects; cells that are alike share one."""
+def _each(column: pd.Series, meaning: Callable[[object], object], *, lists: bool = False) -> pd.Series:
+    """What the cells of a column mean, as objects; cells that are alike share one. DatasetError for unwanted lists."""
     cells: list[object] = column.tolist()
     if any(isinstance(cell, (list, np.ndarray)) for cell in cells):  # Parquet's lists, which pandas can't tell apart
+        if not lists:
+            raise DatasetError(
+                f"The column '{column.name}' holds lists, and one value a row is wanted there. Name it as `categories` "
+                "of [items], which may hold several, or write one value in each row."
+            )
         codes = np.arange(len(cells))
     else:
         codes, distinct = pd.factorize(column, use_na_sentinel=False)

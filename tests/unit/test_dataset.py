@@ -276,3 +276,16 @@ def test_a_mapping_may_stand_apart_from_its_data():
         0,
     )
     assert len(dataset.items) == 3_883
+
+
+def test_lists_where_one_value_is_wanted_are_named(shop, tmp_path):
+    """A Parquet column of lists, taken for a single category or for a context, is a sentence with the column."""
+    folder = shop(
+        rows(),
+        more=ITEMS.replace('categorical = ["brand"]', 'categorical = ["kinds"]').replace('categories = "kinds"\n', ""),
+    )
+    pd.DataFrame({"what": [100], "kinds": [["a", "b"]], "brand": ["x"], "price": [1.0]}).to_parquet(
+        tmp_path / "items.parquet"
+    )
+    with pytest.raises(DatasetError, match="The column 'kinds' holds lists"):
+        read(folder)
