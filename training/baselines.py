@@ -6,6 +6,7 @@ Each knows users by their histories alone, so all answer for users whom they nev
 from __future__ import annotations
 
 import importlib.util
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,17 +78,18 @@ class ItemKnn:
     """
 
     NEIGHBOURS = 100
-    CELLS = 1 << 24
-    """Cosines held at once, were all of a block above 0."""
+    PRODUCTS = 1 << 24
+    """Pairs of interactions of one user that are added up at once, which bounds the cosines of a block."""
 
     def __init__(self, log: Log, neighbours: int = NEIGHBOURS, length: int = 5 * HISTORY_LENGTH) -> None:
         x = incidence(_newest(log, length))
         norm = np.sqrt(np.asarray(x.sum(axis=0)).ravel())
         x = (x @ sparse.diags(1 / np.maximum(norm, 1))).tocsr()
         transposed = x.T.tocsr()
-        n = transposed.shape[0]
-        rows = max(1, self.CELLS // n)
-        blocks = [_largest(transposed[start : start + rows] @ x, start, neighbours) for start in range(0, n, rows)]
+        # Cut by what a block costs: rows of equal number, as many as could all be full, were quadratic in the items.
+        products = np.cumsum(transposed.astype(bool) @ np.diff(x.indptr))
+        cuts = _cuts(products, self.PRODUCTS)
+        blocks = [_largest(transposed[start:end] @ x, start, neighbours) for start, end in pairwise(cuts)]
         self.weights = sparse.vstack(blocks).tocsr()
 
     def score(self, histories: Histories) -> F32:
@@ -141,6 +143,15 @@ def _newest(log: Log, length: int) -> Log:
     last = np.repeat(offsets[1:], np.diff(offsets))
     kept: I64 = order[last - np.arange(len(log)) <= length]
     return log[np.sort(kept)]
+
+
+def _cuts(total: I64, most: int) -> list[int]:
+    """Where to cut rows whose costs add up to `total` [n], so that no part of several rows costs more than `most`."""
+    cuts = [0]
+    while cuts[-1] < len(total):
+        spent = total[cuts[-1] - 1] if cuts[-1] else 0
+        cuts.append(max(int(np.searchsorted(total, spent + most, side="right")), cuts[-1] + 1))
+    return cuts
 
 
 def _largest(weights: sparse.csr_matrix, start: int, k: int) -> sparse.csr_matrix:

@@ -23,6 +23,9 @@ from training.log import Log
 from training.optimizers import TABLES, Optimizers
 from training.watch import Progress, no_progress
 
+ROWS = 1 << 16
+"""Items embedded at once: their tokens' embeddings are several times the table."""
+
 Judge = Callable[[Towers], float]
 """How good towers are, higher better, on what they were not trained on."""
 
@@ -211,6 +214,9 @@ def _forget_unseen_items(towers: Towers, log: Log) -> None:
 @torch.inference_mode()
 def item_embeddings(towers: Towers, content: I32) -> F32:
     """Embeddings of the whole catalogue: [n, d] float32."""
-    rows = torch.arange(len(content))
-    embeddings: F32 = towers.eval().item(rows, torch.from_numpy(content).long()).numpy()
+    towers.eval()
+    embeddings = np.empty((len(content), towers.item.ids.embedding_dim), np.float32)
+    for start in range(0, len(content), ROWS):
+        chunk = torch.from_numpy(content[start : start + ROWS]).long()
+        embeddings[start : start + ROWS] = towers.item(torch.arange(start, start + len(chunk)), chunk).numpy()
     return embeddings

@@ -14,6 +14,9 @@ NEIGHBOURS = 128
 """Of an item, at most. On MovieLens 1M, leave one out, recall@200 of co-visitation is .655 with 64 neighbours, .683
 with 128, .697 with 256, .708 with all."""
 
+CELLS = 1 << 25
+"""Neighbours of a whole table, at most: 256 MiB. Past 262,144 items each keeps fewer than NEIGHBOURS."""
+
 COVISIT_SPAN, COVISIT_DECAY = 10, 0.8
 """Steps ahead in a user's sequence that still count as following, and what each step further takes off."""
 
@@ -48,8 +51,8 @@ def ease_table(log: Log) -> Neighbours:
         return Neighbours.none(n)
     model = Ease(log, EASE_REGULARIZATION, EASE_MINIMUM)
     kept, weights = model.kept, model.weights
-    width = min(NEIGHBOURS, len(kept))
-    rows, best = np.full((n, NEIGHBOURS), PAD, np.int32), np.zeros((n, NEIGHBOURS), np.float32)
+    width = min(NEIGHBOURS, len(kept), max(1, CELLS // n))
+    rows, best = np.full((n, width), PAD, np.int32), np.zeros((n, width), np.float32)
     for row, item in enumerate(kept):
         order = np.argpartition(-weights[row], width - 1)[:width] if width else np.zeros(0, np.int64)
         order = order[np.argsort(-weights[row, order], kind="stable")]
@@ -65,6 +68,7 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
     users, items = log.users[order], log.items[order].astype(np.int64)
     popularity = np.bincount(log.items, minlength=n)
     scale = (1 / (popularity + 10) ** SHRINK).astype(np.float32)
+    neighbours = min(neighbours, max(1, CELLS // n))
     rows, best = np.full((n, neighbours), PAD, np.int32), np.zeros((n, neighbours), np.float32)
     by_item = np.argsort(items, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(popularity)])

@@ -28,7 +28,7 @@ def slow_knn(log, history, neighbours):
 def test_item_knn_is_cosine_with_decayed_votes(monkeypatch):
     """Built some rows at a time, the neighbours and scores are those of the dense formula."""
     log = log_of(ring(users=80))
-    monkeypatch.setattr(ItemKnn, "CELLS", 3 * len(log.catalogue))
+    monkeypatch.setattr(ItemKnn, "PRODUCTS", 1_000)
     histories = log.final_histories(np.arange(5))
     scores = ItemKnn(log, neighbours=40).score(histories)
     for row, items in enumerate(histories.items):
