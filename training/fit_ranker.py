@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,14 @@ from recsys.types import I64, PAD
 from training.config import RankerConfig
 from training.course import Course
 from training.first_stage import FirstStage
-from training.orders import Examples, best_order, found, order_by
+from training.orders import FITTED, ORDERS, Examples, best_order, fit_order, found, order_by
 from training.split import Split
 from training.watch import Progress, no_progress
 
 CHUNK = 256
+
+FEWEST = 50
+"""Examples below which no weights are fitted: each half of fewer would say little of the other."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,36 @@ def fit_ranker(
     """Train on the labels of `parts`: each query's answers against the other candidates that `stage` finds for it.
 
     Where fewer than `config.minimum` queries have an answer among theirs, or fewer than `config.doubtful` and those
-    teach a ranker that finds less of what it was not taught than a simple order does, that order is the ranker.
+    teach a ranker that finds no more of what it was not taught than a simple order does, that order is the ranker.
     """
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     examples = gather(parts, stage, config, rng, lambda share, word: progress(share / 2, word))
     if len(examples) < max(config.minimum, config.doubtful):
-        order, share = best_order(examples)
-        if len(examples) < config.minimum or _found_untaught(examples, config, rng) <= share:
-            return FittedRanker(order_by(order), order)
+        order, weights, share = _simple_order(examples)
+        if len(examples) < config.minimum or share >= _found_untaught(
+            examples, lambda part: _taught(part, config, rng)
+        ):
+            return FittedRanker(order_by(weights), order)
     return FittedRanker(_taught(examples, config, rng, lambda share, word: progress(0.5 + share / 2, word)))
 
 
-def _found_untaught(examples: Examples, config: RankerConfig, rng: np.random.Generator) -> float:
+def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:
+    """The order that finds most without a ranker, stated or fitted: its name, its weights and what it finds."""
+    name, share = best_order(examples)
+    if len(examples) >= FEWEST:
+        fitted = _found_untaught(examples, lambda part: order_by(fit_order(part)))
+        if fitted > share:
+            return FITTED, fit_order(examples), fitted
+    return name, ORDERS[name], share
+
+
+def _found_untaught(examples: Examples, teach: Callable[[Examples], RankerNet]) -> float:
     """Share of the answers that rankers find in the half of the examples that did not teach them."""
     half = np.arange(len(examples)) % 2 == 0
     scores = np.zeros(examples.real.shape, np.float32)
     for mine in (half, ~half):
-        net = _taught(examples.at(mine), config, rng)
+        net = teach(examples.at(mine))
         with torch.inference_mode():
             scores[~mine] = net(torch.from_numpy(examples.x[~mine])).numpy()
     return found(examples, scores)

@@ -1,7 +1,14 @@
-"""Simple orders of candidates, for where too few examples teach a ranker, or teach it worse."""
+"""Simple orders of candidates, for where too few examples teach a ranker, or teach it worse.
+
+A few are stated; one is fitted: the weights of ten features, by the likelihood of the answers. On MovieLens 1M, horizon
+(509 examples), this share of the answers is found among the first ten, two halves judging each other (recall@10/ndcg@10
+of the test in brackets): ten weights .242 (.264/.265), all 52 features .229 (.245/.241), three .215 (.253/.255), the
+best stated order .216 (.249/.253), recent popularity alone .161 (.238/.245).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +29,24 @@ ORDERS: dict[str, dict[str, float]] = {
     **{f"popularity_decayed + {weight} tower": {_POPULARITY: 1, "tower": weight} for weight in (1, 2, 4, 6, 8, 16)},
 }
 """Weighted sums of features by name; the first wins a tie."""
+
+FITTED = "a fitted sum of ten features"
+WEIGHED = (
+    _POPULARITY,
+    "popularity_30d",
+    "popularity_7d",
+    "popularity_all",
+    "tower",
+    "covisit_0.9",
+    "ease_0.97",
+    "content_affinity",
+    "age",
+    "like_mean",
+)
+"""What changes slowly: popularity and taste, and nothing of the last step, which says little of the weeks to come."""
+
+PENALTY = 0.003
+"""On the squares of the weights of standardised features; .001 and .01 find .234 and .238 there."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +80,48 @@ def found(examples: Examples, scores: F32) -> float:
 
 def best_order(examples: Examples) -> tuple[str, float]:
     """Of ORDERS that which puts most answers among the first TOP, and their share."""
-    shares = {name: found(examples, _sum(examples.x, weights)) for name, weights in ORDERS.items()}
+    shares = {name: found(examples, weigh(examples.x, weights)) for name, weights in ORDERS.items()}
     best = max(ORDERS, key=lambda name: shares[name])
     return best, shares[best]
 
 
+def fit_order(examples: Examples) -> dict[str, float]:
+    """Weights of the features of WEIGHED that make the answers likeliest, all answers of a query sharing its weight."""
+    columns = [features.FEATURES.index(name) for name in WEIGHED]
+    rows = examples.x[..., columns]
+    mean, deviation = rows[examples.real].mean(axis=0), rows[examples.real].std(axis=0) + 1e-3
+    x = torch.from_numpy((rows - mean) / deviation)
+    hidden, answer = torch.from_numpy(~examples.real), torch.from_numpy(examples.answer)
+    weights = torch.zeros(len(columns), requires_grad=True)
+    course = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        course.zero_grad()
+        told = torch.log_softmax((x @ weights).masked_fill(hidden, -torch.inf), dim=1).masked_fill(~answer, 0.0)
+        value = -(told.sum(1) / answer.sum(1)).mean() + PENALTY * (weights**2).sum()
+        value.backward()
+        return value
+
+    course.step(loss)
+    return dict(zip(WEIGHED, (weights.detach().numpy() / deviation).tolist(), strict=True))
+
+
 @torch.no_grad()
-def order_by(name: str) -> RankerNet:
-    """A ranker that nothing taught: it has one of ORDERS."""
+def order_by(weights: Mapping[str, float]) -> RankerNet:
+    """A ranker that no examples trained: a weighted sum of features."""
     net = RankerNet()
     for parameter in net.parameters():
         parameter.zero_()
-    for feature, weight in ORDERS[name].items():
+    for feature, weight in weights.items():
         column = features.FEATURES.index(feature)
-        # The net clamps what it standardises at 5, and every feature of ORDERS stays far below 5 * 10.
+        # The net clamps what it standardises at 5, and every feature of an order stays far below 5 * 10.
         net.deviation[column] = 10
         net.out.weight[0, column] = weight
     return net.eval()
 
 
-def _sum(x: F32, weights: dict[str, float]) -> F32:
+def weigh(x: F32, weights: Mapping[str, float]) -> F32:
+    """The weighted sum of features [..., F]: [...]."""
     total = np.zeros(x.shape[:-1], np.float32)
     for feature, weight in weights.items():
         total += np.float32(weight) * x[..., features.FEATURES.index(feature)]

@@ -12,7 +12,7 @@ from training.baselines import Ease, popularity, recency_popularity
 from training.crops import Crops
 from training.loss import corrected_softmax
 from training.neighbours import ease_table, followers
-from training.orders import ORDERS, Examples, best_order, found, order_by
+from training.orders import ORDERS, WEIGHED, Examples, best_order, fit_order, found, order_by
 from training.tables import build_tables
 
 
@@ -177,7 +177,7 @@ def test_the_untaught_ranker_orders_by_recent_popularity():
     decayed = np.log1p(tables.popularity[:40, 3])
     x[:, features.FEATURES.index("popularity_decayed")] = decayed
     with torch.no_grad():
-        scores = order_by("popularity_decayed")(torch.from_numpy(x)).numpy()
+        scores = order_by(ORDERS["popularity_decayed"])(torch.from_numpy(x)).numpy()
     assert np.argsort(-scores, kind="stable").tolist() == np.argsort(-decayed, kind="stable").tolist()
 
 
@@ -202,8 +202,23 @@ def test_an_order_is_the_ranker_that_stands_in_for_it(name):
     examples = Examples(x, answer, np.ones((20, 40), bool))
     expected = sum(weight * x[..., features.FEATURES.index(feature)] for feature, weight in ORDERS[name].items())
     with torch.no_grad():
-        scores = order_by(name)(torch.from_numpy(x)).numpy()
+        scores = order_by(ORDERS[name])(torch.from_numpy(x)).numpy()
     assert found(examples, scores) == pytest.approx(found(examples, expected))
+
+
+def test_fitted_weights_find_what_no_stated_order_does():
+    """Where answers follow from a sum that no order states, weights fitted on one half rank the other."""
+    rng = np.random.default_rng(0)
+    x = rng.random((200, 40, len(features.FEATURES))).astype(np.float32)
+    truth = sum(x[..., features.FEATURES.index(name)] for name in ("age", "like_mean", "content_affinity"))
+    answer = truth >= np.sort(truth, axis=1)[:, -5:-4]
+    examples = Examples(x, answer, np.ones_like(answer))
+    half = np.arange(200) < 100
+    weights = fit_order(examples.at(half))
+    assert tuple(weights) == WEIGHED
+    with torch.no_grad():
+        scores = order_by(weights)(torch.from_numpy(x[~half])).numpy()
+    assert found(examples.at(~half), scores) > 0.9 > best_order(examples)[1]
 
 
 def test_without_an_example_popularity_orders():

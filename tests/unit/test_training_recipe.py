@@ -16,7 +16,7 @@ from recsys.types import HISTORY_LENGTH
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.export import export, precompute
-from training.orders import ORDERS
+from training.orders import FITTED, ORDERS
 from training.split import split
 
 
@@ -56,7 +56,7 @@ def test_a_log_too_small_for_a_ranker_says_so_and_still_serves(tmp_path):
     assert "untrained" in trained.evaluation.warnings[0]
     folder = export(tmp_path, log, trained, quick(), "tiny")
     assert "untrained" in folder.verify(users=True).metrics["warnings"][0]
-    assert any(f"ordered by {order}," in trained.evaluation.warnings[0] for order in ORDERS)
+    assert any(f"ordered by {order}," in trained.evaluation.warnings[0] for order in (*ORDERS, FITTED))
     best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net), 10)
     assert all(len(set(slate.tolist())) == 10 for slate in best)
 
