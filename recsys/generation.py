@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
@@ -21,13 +22,15 @@ from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
 older ones."""
 
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
 USER_IDS, USER_RECORDS = "user_ids", "user_records"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,9 @@ class Manifest:
                     "Make one with: python -m flows run --data DIR."
                 )
             raw["parts"] = {name: Part(**part) for name, part in raw["parts"].items()}
+            for name in (raw["id"], *raw["parts"]):
+                if not _NAME.fullmatch(name):  # it becomes a path and a key
+                    raise GenerationError(f"The generation's manifest names {name[:80]!r}, which is no name of a part.")
             return cls(**raw)
         except (ValueError, TypeError, KeyError) as error:
             raise GenerationError(f"The generation's manifest can't be read: {error}.") from error

@@ -7,13 +7,17 @@ apart, by item id (`store.base.UserStore`).
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.types import F64, I32, U8
 
-_HEAD = struct.Struct("<III")
+_HEAD = struct.Struct("<IIII")
+"""CRC-32 of all that follows it, and the lengths: a record is read alone, out of reach of its part's hash."""
+
+_CHECKED = slice(4, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,10 @@ class UserRecord:
 
     def pack(self) -> bytes:
         """As it stands in the store."""
-        return b"".join(
-            (
-                _HEAD.pack(len(self.items), len(self.seen), len(self.candidates)),
-                self.times.tobytes(),
-                self.items.tobytes(),
-                self.seen.tobytes(),
-                self.candidates.tobytes(),
-                self.types.tobytes(),
-            )
-        )
+        lengths = len(self.items), len(self.seen), len(self.candidates)
+        arrays = (self.times, self.items, self.seen, self.candidates, self.types)
+        blob = _HEAD.pack(0, *lengths) + b"".join(array.tobytes() for array in arrays)
+        return zlib.crc32(blob[_CHECKED]).to_bytes(4, "little") + blob[_CHECKED]
 
     @classmethod
     def unpack(cls, blob: bytes | None) -> UserRecord:
@@ -55,7 +53,9 @@ class UserRecord:
             return cls.empty()
         if len(blob) < _HEAD.size:
             raise ValueError("the record is cut short")
-        history, seen, candidates = _HEAD.unpack_from(blob)
+        told, history, seen, candidates = _HEAD.unpack_from(blob)
+        if zlib.crc32(memoryview(blob)[_CHECKED]) != told:
+            raise ValueError("the record is damaged")
         at = _HEAD.size
         times = np.frombuffer(blob, np.float64, history, at)
         at += times.nbytes

@@ -8,7 +8,7 @@ from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
-from recsys.towers import Towers, UserEncoder
+from recsys.towers import UserEncoder, load_user_tower
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
 
 SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
@@ -38,7 +38,7 @@ class Retriever:
     def load(cls, folder: GenerationFolder) -> Retriever:
         """The retriever of a generation that `folder.verify` accepted."""
         tables = folder.tables()
-        tower = Towers.load(folder.path / TOWERS).user
+        tower = load_user_tower(folder.path / TOWERS)
         return cls(UserEncoder(tower, tables.embeddings), tables, folder.manifest.settings["exclude_seen"])
 
     def retrieve(self, histories: Histories) -> Candidates:

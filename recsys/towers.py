@@ -11,13 +11,14 @@ On MovieLens 1M (leave one out) six epochs with these times have recall@10/ndcg@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +29,9 @@ from recsys.types import CLOCK, F32, PAD, Histories
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """Weight kept by each step back in the history; 0 is the newest item alone."""
+
+_USER = "user."
+"""What the names of the user tower's weights begin with."""
 
 
 class ItemTower(nn.Module):
@@ -96,6 +100,17 @@ class UserTower(nn.Module):
         for embedding in (self.types, self.gaps, self.waits, *self.contexts):
             nn.init.normal_(embedding.weight, std=0.02)
         self.register_buffer("decay", torch.tensor(DECAYS), persistent=False)
+
+    @staticmethod
+    def sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The arguments that make a tower for these weights."""
+        columns = takewhile(state.__contains__, (f"contexts.{column}.weight" for column in count()))
+        return {
+            "dim": state["types.weight"].shape[1],
+            "types": len(state["types.weight"]),
+            "hidden": len(state["mlp.0.weight"]),
+            "contexts": [len(state[name]) for name in columns],
+        }
 
     def forward(self, past: Past, waits_B: Tensor, context_BC: Tensor) -> Tensor:
         """Embedding after the whole history, asked `waits` steps after its end, in `context`: [B, D]."""
@@ -172,12 +187,24 @@ class Towers(nn.Module):
         """Read weights that `save` wrote; sizes follow from the tensors."""
         state = load_file(path)
         items, dim = state["item.ids.weight"].shape
-        tokens, types = len(state["item.content.weight"]), len(state["user.types.weight"])
-        columns = takewhile(state.__contains__, (f"user.contexts.{column}.weight" for column in count()))
-        contexts = [len(state[name]) for name in columns]
-        towers = cls(items, tokens, types, dim, hidden=len(state["user.mlp.0.weight"]), contexts=contexts)
+        tokens, user = len(state["item.content.weight"]), UserTower.sizes(_user_part(state))
+        towers = cls(items, tokens, user["types"], dim, hidden=user["hidden"], contexts=user["contexts"])
         towers.load_state_dict(state)
         return towers.eval()
+
+
+def _user_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The user tower's own among the weights of both."""
+    return {name.removeprefix(_USER): weight for name, weight in state.items() if name.startswith(_USER)}
+
+
+def load_user_tower(path: Path) -> UserTower:
+    """The user tower alone of weights that `Towers.save` wrote: the item tower's are as large as the catalogue."""
+    with safe_open(path, "pt") as file:
+        state = _user_part({name: file.get_tensor(name) for name in file.keys() if name.startswith(_USER)})  # noqa: SIM118
+    tower = UserTower(**UserTower.sizes(state))
+    tower.load_state_dict(state)
+    return tower.eval()
 
 
 class UserEncoder:

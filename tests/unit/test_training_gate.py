@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.generation import Manifest
+from recsys.generation import FORMAT, Manifest
 from tests.flows.ring import dataset, log_of, ring
 from training.check import GateConfig, failed
 from training.evaluation import Evaluation
@@ -251,7 +251,7 @@ def test_a_live_generation_of_another_format_is_nothing_to_compare_with():
     assert failed(checks) == []
     (told,) = [each for each in checks if "g1" in each.sentence]
     assert told.verdict == "not judged"
-    assert told.sentence == "live g1 has format 1, this run makes format 2: nothing to compare with."
+    assert told.sentence == f"live g1 has format 1, this run makes format {FORMAT}: nothing to compare with."
 
 
 def test_thresholds_are_settings():

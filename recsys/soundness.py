@@ -1,0 +1,153 @@
+"""Whether a generation whose hashes are right makes sense: types, shapes, ranges and finite numbers.
+
+A hash proves that a part is what its publisher wrote, not that it can be served. Read in blocks over mapped files, so
+that a check of a million items takes little memory of its own. Knows no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from recsys import features
+from recsys.errors import GenerationError
+from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
+from recsys.lift import ContextLift
+from recsys.neighbours import Neighbours
+from recsys.spec import CONTENT_TOKENS, FeatureSpec
+from recsys.strings import StringTable
+from recsys.tables import POPULARITY_WINDOWS, ItemTables
+from recsys.types import PAD
+
+ROWS = 1 << 16
+"""Rows looked at at once."""
+
+UNIT = 1e-3
+"""How far the length of an embedding may be from 1: they are normalised in float32."""
+
+
+def check(folder: GenerationFolder) -> None:
+    """Return if all that serving reads of a verified generation makes sense; GenerationError names what does not."""
+    manifest = folder.manifest
+    with readable(manifest.id):
+        spec, tables = folder.spec(), folder.tables()
+        faults = _faults(folder, manifest, spec, tables)
+        fault = next(faults, None)
+    if fault:
+        raise GenerationError(f"Generation {manifest.id} can't be served: {fault}.")
+
+
+@contextmanager
+def readable(generation: str) -> Iterator[None]:
+    """Say what can't be parsed as a GenerationError: a part that is no npy or safetensors file, or holds objects."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, RuntimeError, SafetensorError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GenerationError(f"A part of generation {generation} can't be read: {told}.") from error
+
+
+def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tables: ItemTables) -> Iterator[str]:
+    """What is wrong, in words, the first first."""
+    items = manifest.dims["items"]
+    for field in fields(tables):
+        table = getattr(tables, field.name)
+        if isinstance(table, StringTable):
+            yield from _strings(field.name, table, items)
+        elif isinstance(table, Neighbours):
+            yield from _neighbours(field.name, table, items)
+        elif isinstance(table, ContextLift):
+            yield from _array(f"{field.name}.table", table.table, np.float32, (items, int(table.starts[-1])))
+        else:
+            yield from _array(field.name, table, *_expected(field.name, manifest))
+    yield from _ranges(tables, spec)
+    yield from _towers(folder, manifest, spec)
+    yield from _ranker(folder)
+
+
+def _expected(name: str, manifest: Manifest) -> tuple[type, tuple[int, ...]]:
+    items = manifest.dims["items"]
+    return {
+        "embeddings": (np.float32, (items, manifest.dims["embedding"])),
+        "content": (np.int32, (items, CONTENT_TOKENS)),
+        "available": (np.bool_, (items,)),
+        "popularity": (np.float32, (items, len(POPULARITY_WINDOWS))),
+        "age": (np.float32, (items,)),
+    }[name]
+
+
+def _array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) -> Iterator[str]:
+    if array.dtype != dtype or array.shape != shape:
+        yield f"{name} is {array.dtype}{list(array.shape)}, and {np.dtype(dtype)}{list(shape)} is wanted"
+    elif np.issubdtype(dtype, np.floating) and not all(np.isfinite(block).all() for block in _blocks(array)):
+        yield f"{name} holds numbers that are not finite"
+
+
+def _strings(name: str, table: StringTable, items: int) -> Iterator[str]:
+    if len(table) != items:
+        yield f"{name} has {len(table):,} entries for {items:,} items"
+    elif table.offsets[0] != 0 or table.offsets[-1] != len(table.data) or (np.diff(table.offsets) < 0).any():
+        yield f"the offsets of {name} do not fit its bytes"
+
+
+def _neighbours(name: str, table: Neighbours, items: int) -> Iterator[str]:
+    yield from _array(f"{name}.rows", table.rows, np.int32, (items, table.width))
+    yield from _array(f"{name}.weights", table.weights, np.float32, (items, table.width))
+    if any(_outside(block, PAD, items) for block in _blocks(table.rows)):
+        yield f"{name} names items past the {items:,} there are"
+
+
+def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
+    if any(_outside(block, 0, len(spec.tokens)) for block in _blocks(tables.content)):
+        yield f"content names tokens past the {len(spec.tokens):,} of the spec"
+    if any((np.abs(np.linalg.norm(block, axis=1) - 1) > UNIT).any() for block in _blocks(tables.embeddings)):
+        yield "some item embeddings are not of length 1"
+    if any((block < 0).any() for block in _blocks(tables.popularity)):
+        yield "popularity is negative"
+
+
+def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> Iterator[str]:
+    with safe_open(folder.path / TOWERS, "pt") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 no mapping
+        dim = manifest.dims["embedding"]
+        wanted = {
+            "item.ids.weight": (manifest.dims["items"], dim),
+            "item.content.weight": (len(spec.tokens), dim),
+            "user.skip.bias": (dim,),
+        }
+        for name, shape in wanted.items():
+            if shapes.get(name) != shape:
+                yield f"the towers' {name} is {shapes.get(name)}, and {shape} is wanted"
+                return
+        for name, shape in shapes.items():
+            whole = file.get_slice(name)
+            for start in range(0, shape[0] if shape else 1, ROWS):
+                block = whole[start : start + ROWS] if shape else file.get_tensor(name)
+                if not torch.isfinite(block).all():
+                    yield f"the towers' {name} holds numbers that are not finite"
+                    break
+
+
+def _ranker(folder: GenerationFolder) -> Iterator[str]:
+    with safe_open(folder.path / RANKER, "pt") as file:
+        width = tuple(file.get_slice("mean").get_shape())
+        if width != (len(features.FEATURES),):
+            yield f"the ranker takes {width[0]} features, and this code makes {len(features.FEATURES)}"
+        for name in file.keys():  # noqa: SIM118 no mapping
+            # A deviation is infinite where a feature never varied: it then says nothing.
+            if name != "deviation" and not torch.isfinite(file.get_tensor(name)).all():
+                yield f"the ranker's {name} holds numbers that are not finite"
+
+
+def _outside(block: np.ndarray, least: int, end: int) -> bool:
+    return bool(block.size and (block.min() < least or block.max() >= end))
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(array), ROWS):
+        yield array[start : start + ROWS]

@@ -1,0 +1,171 @@
+"""The board: which process holds which generations, written by each for all, and the bell that rings for an alias.
+
+| key | type | holds |
+|---|---|---|
+| processes | set | names of processes that announced themselves |
+| process:{name} | string | a `Holding` as JSON; gone ANNOUNCED_SECONDS after its process last spoke |
+
+Ages are the server's: no clock of a host is asked. Who may only read can't announce itself, and is told so once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import redis
+
+from recsys.store.redis import ALIASES_CHANNEL, address
+from recsys.store.redis import _sentences as sentences
+
+ANNOUNCED_SECONDS = 10
+"""How long an announcement lasts: five times as long as a process takes to repeat it."""
+
+_PROCESSES = "processes"
+_CONNECT_SECONDS, _COMMAND_SECONDS = 1.0, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one process says of itself.
+
+    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: ids, loaded and tried. in_force: the
+    one its answers come from, for a gateway. refused: why, by id.
+    """
+
+    name: str
+    role: str
+    held: tuple[str, ...] = ()
+    in_force: str | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As it stands in the store."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Holding | None:
+        """Inverse of `to_json`; None for what is none, as an older version may have written it."""
+        try:
+            raw = json.loads(text)
+            return cls(raw["name"], raw["role"], tuple(raw["held"]), raw["in_force"], dict(raw["refused"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+class Board(Protocol):
+    """Where processes say what they hold. StoreUnavailable or StoreError where it can't be reached or written."""
+
+    def announce(self, holding: Holding) -> None:
+        """Say what a process holds; repeat it before ANNOUNCED_SECONDS are over."""
+
+    def withdraw(self, name: str) -> None:
+        """Take a process off."""
+
+    def processes(self) -> list[Holding]:
+        """What every process alive says, by name."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after so long, or as soon as an alias moves."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class RedisBoard:
+    """The board in Redis. One thread waits, others may announce."""
+
+    def __init__(self, url: str) -> None:
+        self._address = address(url)
+        self._redis: Any = redis.Redis.from_url(
+            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS, decode_responses=True
+        )
+        self._bell: Any = None
+        self._closed = threading.Event()
+
+    def announce(self, holding: Holding) -> None:
+        with sentences(self._address), self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(_process(holding.name), holding.to_json(), ex=ANNOUNCED_SECONDS)
+            pipe.sadd(_PROCESSES, holding.name)
+            pipe.execute()
+
+    def withdraw(self, name: str) -> None:
+        with sentences(self._address), self._redis.pipeline(transaction=False) as pipe:
+            pipe.srem(_PROCESSES, name)
+            pipe.unlink(_process(name))
+            pipe.execute()
+
+    def processes(self) -> list[Holding]:
+        with sentences(self._address):
+            names = sorted(self._redis.smembers(_PROCESSES))
+            told = self._redis.mget([_process(name) for name in names]) if names else []
+        gone = [name for name, text in zip(names, told, strict=True) if text is None]
+        if gone:
+            self._forget(gone)
+        return [holding for text in told if text is not None and (holding := Holding.from_json(text))]
+
+    def _forget(self, names: list[str]) -> None:
+        """Drop names that nothing stands behind any more, where that is allowed."""
+        with suppress(redis.RedisError):  # who may only read leaves it to who may write
+            self._redis.srem(_PROCESSES, *names)
+
+    def wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        try:
+            if self._bell is None:
+                self._bell = self._redis.pubsub(ignore_subscribe_messages=True)
+                self._bell.subscribe(ALIASES_CHANNEL)
+                return  # whatever was announced before this moment was not heard
+            while (left := end - time.monotonic()) > 0 and not self._closed.is_set():
+                if self._bell.get_message(timeout=min(left, 1.0)) is not None:
+                    return
+        except (redis.RedisError, OSError):
+            self._hang_up()
+            self._closed.wait(max(0.0, end - time.monotonic()))
+
+    def _hang_up(self) -> None:
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            with suppress(redis.RedisError, OSError):  # it was broken: that is why
+                bell.close()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._redis.close()
+
+
+class MemoryBoard:
+    """The board in a dict, for unit tests; it passes the same contract suite."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Holding] = {}
+        self._rung = threading.Event()
+
+    def announce(self, holding: Holding) -> None:
+        self._told[holding.name] = holding
+
+    def withdraw(self, name: str) -> None:
+        self._told.pop(name, None)
+
+    def processes(self) -> list[Holding]:
+        return [self._told[name] for name in sorted(self._told)]
+
+    def wait(self, seconds: float) -> None:
+        self._rung.wait(seconds)
+        self._rung.clear()
+
+    def ring(self) -> None:
+        """An alias moved."""
+        self._rung.set()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _process(name: str) -> str:
+    return f"process:{name}"
