@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,15 +16,18 @@ from recsys.errors import SettingsError
 from recsys.lifeline import tie_to_parent
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
+from recsys.store.board import RedisBoard
 from recsys.store.connect import open_store
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from service.adoption import Adopter
 from service.holder import GenerationHolder
-from service.models import RankingModel, RetrievalModel
+from service.loading import load_ranker, load_retriever, load_served
 from service.pipeline import Pipeline
-from service.query import ServedGeneration
 from service.recommender import Recommender
 from service.settings import Settings
+from service.spare import PINNED, Spare
 from service.stages import Call
+from service.succession import Succession
 
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
@@ -45,30 +51,48 @@ def become_worker(settings: Settings) -> None:
     torch.set_num_threads(settings.torch_threads)
 
 
-def retrieval(environment: Environment) -> RetrievalModel:
-    """Retrieval over generations fetched from the store."""
-    return RetrievalModel(GenerationHolder(_cache(environment), Retriever.load))
+def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
+    """Retrievers of generations fetched from the store."""
+    return GenerationHolder(_cache(environment), load_retriever)
 
 
-def ranking(environment: Environment) -> RankingModel:
-    """Ranking over generations fetched from the store."""
-    return RankingModel(GenerationHolder(_cache(environment), Ranker.load))
+def ranking(environment: Environment) -> GenerationHolder[Ranker]:
+    """Rankers of generations fetched from the store."""
+    return GenerationHolder(_cache(environment), load_ranker)
 
 
-def recommender(environment: Environment, settings: Settings, retrieve: Call, rank: Call) -> Recommender:
-    """The gateway's recommender over two calls, wherever they lead."""
+def adopter(
+    role: str, environment: Environment, settings: Settings, holders: Sequence[GenerationHolder[Any]]
+) -> Adopter:
+    """What keeps the holders of this process up to date."""
+    url = _url(environment)
+    spare = _spare(environment).ids()
+    return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds)
+
+
+def recommender(
+    environment: Environment,
+    settings: Settings,
+    retrieve: Call,
+    rank: Call,
+    models: Sequence[GenerationHolder[Any]] = (),
+) -> Recommender:
+    """The gateway's recommender over two calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
-    return Recommender(
-        Pipeline(users, retrieve, rank),
-        users,
-        RedisGenerationStore(_url(environment)),
-        GenerationHolder(_cache(environment), ServedGeneration.load),
-        settings,
-    )
+    pipeline = Pipeline(users, retrieve, rank)
+    served = GenerationHolder(_cache(environment), load_served)
+    following = adopter("gateway", environment, settings, [served, *models])
+    succession = Succession(following, served, pipeline, _spare(environment), settings)
+    return Recommender(pipeline, users, succession, settings)
 
 
 def _cache(environment: Environment) -> GenerationCache:
     return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)))
+
+
+def _spare(environment: Environment) -> Spare:
+    pinned = os.environ.get(PINNED)
+    return Spare(environment.folder("cache"), Path(pinned) if pinned else None)
 
 
 def _url(environment: Environment) -> str:

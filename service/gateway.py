@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import bentoml
 import numpy as np
 
-from service import compose
+from service import compose, wire
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ranking import Ranking
+from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 from service.stages import Call
@@ -24,6 +26,8 @@ SPLIT = settings().topology == "split"
     name="Gateway",
     workers=settings().gateway_workers,
     logging={"access": {"enabled": False}},
+    # Answers go on without retrieval or ranking: /readyz asks for a generation to serve, not for their pulse.
+    runner_probe={"enabled": False},
     metrics={"duration": {"buckets": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0]}},
 )
 @bentoml.asgi_app(door.app, path="/")
@@ -42,8 +46,7 @@ class Gateway:
 
     def __init__(self) -> None:
         compose.become_worker(settings())
-        retrieve, rank = self._calls()
-        self._recommender = compose.recommender(environment(), settings(), retrieve, rank)
+        self._recommender = self._split() if SPLIT else self._inline()
         door.recommender = self._recommender
 
     @bentoml.on_startup
@@ -60,25 +63,28 @@ class Gateway:
     async def __is_ready__(self) -> bool:
         return self._recommender.ready
 
-    def _calls(self) -> tuple[Call, Call]:
-        """How to reach retrieval and ranking in this topology."""
-        if SPLIT:
-            return _remote(self.retrieval, "retrieve"), _remote(self.ranking, "rank")
-        retrieval: RetrievalModel = compose.retrieval(environment())
-        ranking: RankingModel = compose.ranking(environment())
+    def _split(self) -> Recommender:
+        """Retrieval and ranking are services of their own."""
+        retrieve, rank = _remote(self.retrieval, "retrieve"), _remote(self.ranking, "rank")
+        return compose.recommender(environment(), settings(), retrieve, rank)
 
-        async def retrieve(rows: np.ndarray) -> np.ndarray:
-            return await asyncio.to_thread(retrieval.retrieve, rows)
-
-        async def rank(rows: np.ndarray) -> np.ndarray:
-            return await asyncio.to_thread(ranking.rank, rows)
-
-        return retrieve, rank
+    def _inline(self) -> Recommender:
+        """Retrieval and ranking are in this process."""
+        retrieval, ranking = compose.retrieval(environment()), compose.ranking(environment())
+        retrieve, rank = _local(RetrievalModel(retrieval).retrieve), _local(RankingModel(ranking).rank)
+        return compose.recommender(environment(), settings(), retrieve, rank, [retrieval, ranking])
 
 
 def _remote(service: Any, api: str) -> Call:
     async def call(rows: np.ndarray) -> np.ndarray:
         answer: np.ndarray = await getattr(service.to_async, api)(rows)
         return answer
+
+    return call
+
+
+def _local(method: Callable[[wire.Rows], wire.Rows]) -> Call:
+    async def call(rows: np.ndarray) -> np.ndarray:
+        return await asyncio.to_thread(method, rows)
 
     return call

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -14,8 +14,8 @@ from recsys.generation import GenerationFolder
 
 T = TypeVar("T")
 
-HELD = 2
-"""Generations held at once: the one in force and the one that replaces it or that it replaced."""
+HELD = 3
+"""Generations held at once: the one in force, the one it replaced, and the one that will replace it."""
 
 
 class GenerationHolder(Generic[T]):
@@ -26,8 +26,20 @@ class GenerationHolder(Generic[T]):
         self._load = load
         self._held: OrderedDict[str, T] = OrderedDict()
         self._loading: dict[str, Future[T]] = {}
+        self._kept: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "load")
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Ids that are loaded, the one used last at the end."""
+        with self._lock:
+            return tuple(self._held)
+
+    def keep(self, generations: Collection[str]) -> None:
+        """From now on, let go of none of these, however long they go unused."""
+        with self._lock:
+            self._kept = frozenset(generations)
 
     def get(self, generation: str) -> T:
         """The loaded generation, at once; where it is not held, GenerationError, and it is loaded meanwhile."""
@@ -63,6 +75,7 @@ class GenerationHolder(Generic[T]):
         loaded = self._load(self._cache.fetch(generation))
         with self._lock:
             self._held[generation] = loaded
-            while len(self._held) > HELD:
-                self._held.popitem(last=False)
+            for old in [old for old in self._held if old not in self._kept and old != generation]:
+                if len(self._held) > HELD:
+                    del self._held[old]
         return loaded

@@ -13,6 +13,7 @@ request_seconds = Histogram("tandem_request_seconds", "Time of a request", ["ver
 batch_queries = Histogram("tandem_batch_queries", "Queries merged into one call", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 degraded_total = Counter("tandem_degraded_total", "Answers that left a stage out", ["stage"])
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
+refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
 )

@@ -6,6 +6,7 @@ import bentoml
 import numpy as np
 
 from service import compose
+from service.models import RankingModel
 from service.retrieval import LASTING_CONNECTION, NEVER_SHED_MS
 from service.settings import environment, settings
 
@@ -21,7 +22,15 @@ class Ranking:
 
     def __init__(self) -> None:
         compose.become_worker(settings())
-        self._model = compose.ranking(environment())
+        holder = compose.ranking(environment())
+        self._model = RankingModel(holder)
+        self._adopter = compose.adopter("ranking", environment(), settings(), [holder])
+        self._adopter.start()
+
+    @bentoml.on_shutdown
+    def stop_following(self) -> None:
+        """Let go of the store."""
+        self._adopter.stop()
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def rank(self, rows: np.ndarray) -> np.ndarray:

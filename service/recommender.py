@@ -1,78 +1,40 @@
-"""The recommender behind both doors: which generation is in force, and the verbs. Knows no HTTP and no BentoML."""
+"""The recommender behind both doors: the verbs. Knows no HTTP and no BentoML."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from recsys.errors import GenerationError, NoGeneration, QueryError, StoreError, TandemError
-from recsys.store.base import LIVE, GenerationStore, UserStore
+from recsys.errors import QueryError
+from recsys.store.base import UserStore
 from recsys.types import Event, Source
-from service import metrics, schema
+from service import schema
 from service.coalescer import Coalescer
-from service.holder import GenerationHolder
 from service.pipeline import Pipeline
 from service.query import Query, ServedGeneration
 from service.settings import Settings
-
-logger = logging.getLogger("tandem")
-
-WARM_UP_ROUNDS = 12
-"""Batches sent through the whole path before a generation is in force: BentoML's dispatcher trains its batching on
-the first eleven, and answers stray 503s while it does."""
-
-WARM_UP_SECONDS = 60
-"""How long retrieval and ranking have to load a generation before it is refused, for now."""
-
-PATIENCE = 60
-"""Seconds between two tries of a generation that was refused."""
+from service.succession import Succession
 
 
 class Recommender:
-    """Serves one generation at a time and adopts the next when it is promoted."""
+    """Answers every verb from the generation in force."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        users: UserStore,
-        generations: GenerationStore,
-        holder: GenerationHolder[ServedGeneration],
-        settings: Settings,
-    ) -> None:
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, users: UserStore, succession: Succession, settings: Settings) -> None:
         self._users = users
-        self._generations = generations
-        self._holder = holder
+        self._succession = succession
         self._settings = settings
         self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
-        self._live: ServedGeneration | None = None
-        self._coming = "The service is starting; try again in a moment."
-        self._store_fault: str | None = None
-        self._refused: str | None = None
-        self._refused_id: str | None = None
-        self._try_again = 0.0
 
     @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
-        return self._live is not None
-
-    @property
-    def live(self) -> ServedGeneration:
-        """The generation in force; NoGeneration where there is none."""
-        if self._live is None:
-            raise NoGeneration(self._store_fault or self._refused or self._coming)
-        return self._live
+        return self._succession.in_force is not None
 
     async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
         """A slate for one user, from one generation."""
-        now, generation = time.time(), self.live
+        now, generation = time.time(), self._succession.live
         _check_context(request.context, generation)
         query = Query(
             generation,
@@ -85,6 +47,7 @@ class Recommender:
             generation.spec.encode_context(request.context),
         )
         await self._coalescer.submit(query)
+        self._succession.note(query)
         return _response(query)
 
     async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
@@ -94,87 +57,40 @@ class Recommender:
             if told.timestamp is not None and told.timestamp > now + 60:
                 raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
         await self._users.add_events([_event(told.user_id, told, now) for told in events])
-        known = self._live.tables.ids.rows if self._live else None
+        served = self._succession.in_force
+        known = served.tables.ids.rows if served else None
         unknown = dict.fromkeys(told.item_id for told in events if known is not None and str(told.item_id) not in known)
         return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
 
     def status(self) -> schema.StatusResponse:
-        """What is in force."""
-        manifest = self._live.manifest if self._live else None
+        """What is in force, and which process holds what."""
+        served, adopter = self._succession.in_force, self._succession.adopter
+        outlook = adopter.outlook
         return schema.StatusResponse(
-            ready=self.ready,
-            generation=manifest.id if manifest else None,
+            ready=served is not None,
+            generation=served.id if served else None,
+            live=outlook.live,
             topology=self._settings.topology,
-            store=self._store_fault or self._refused or "ok",
-            data=manifest.data if manifest else {},
-            metrics=manifest.metrics if manifest else {},
+            store=outlook.fault or "ok",
+            refused=self._succession.refused(),
+            processes=[
+                schema.Process(name=told.name, held=list(told.held)) for told in (adopter.holding, *outlook.processes)
+            ],
+            data=served.manifest.data if served else {},
+            metrics=served.manifest.metrics if served else {},
         )
+
+    async def follow(self) -> None:
+        """Adopt whatever goes live, for ever."""
+        await self._succession.follow()
 
     async def close(self) -> None:
         """Let go of connections."""
+        await asyncio.to_thread(self._succession.adopter.stop)
         await self._users.close()
-
-    async def follow(self) -> None:
-        """Adopt whatever is live, for ever."""
-        while True:
-            alias = None
-            try:
-                alias = await asyncio.to_thread(self._generations.alias, LIVE)
-                self._store_fault = None
-                if alias is None:
-                    self._coming = "No generation is live yet. Train one: python -m flows run --data DIR."
-                else:
-                    self._coming = f"Generation {alias} is being loaded; try again in a moment."
-                if self._live is not None and self._live.id == alias:
-                    self._refused = None
-                elif alias is not None and not (alias == self._refused_id and time.monotonic() < self._try_again):
-                    await self._adopt(alias)
-            except StoreError as error:
-                self._store_fault = str(error)
-            except TandemError as error:
-                self._refused = f"A generation was refused: {error}"
-                self._refused_id, self._try_again = alias, time.monotonic() + PATIENCE
-                logger.error(self._refused)
-            except Exception:
-                logger.exception("Adoption failed; trying again.")
-            await asyncio.sleep(self._settings.poll_seconds if self._live else 0.2)
-
-    async def _adopt(self, generation: str) -> None:
-        """Load a generation, warm the whole path with it, and only then put it in force."""
-        served = await asyncio.to_thread(self._holder.wait, generation)
-        await self._warm_up(served)
-        # What was loaded lives long: taking it out of the collector's sight ends its long pauses.
-        gc.collect()
-        gc.freeze()
-        self._live, self._refused = served, None
-        metrics.live_generation.set(served.manifest.created)
-        logger.info("Generation %s is in force.", generation)
-
-    async def _warm_up(self, served: ServedGeneration) -> None:
-        """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""
-        clean, end = 0, time.monotonic() + WARM_UP_SECONDS
-        while clean < WARM_UP_ROUNDS:
-            left_out = await self._warm_batch(served, min(2 ** (clean % 6), self._settings.max_batch))
-            if left_out and time.monotonic() > end:
-                raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
-            clean = 0 if left_out else clean + 1
-            await asyncio.sleep(0.2 if left_out else 0)
-
-    async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
-        """What a batch of real-shaped queries had to leave out."""
-        popular = served.popular
-        starts = [place % max(len(popular), 1) for place in range(size)]
-        queries = [_warm_query(served, popular[start:][:8], self._due()) for start in starts]
-        await self._pipeline.run(queries)
-        return {str(stage) for query in queries for stage in query.degraded}
 
     def _due(self) -> float:
         return time.monotonic() + self._settings.deadline_ms / 1000
-
-
-def _warm_query(served: ServedGeneration, items: np.ndarray, due: float) -> Query:
-    session = [Event("", served.item_id(int(row)), float(i)) for i, row in enumerate(items)]
-    return Query(served, "", 10, due, session)
 
 
 def _check_context(told: Mapping[str, str], generation: ServedGeneration) -> None:

@@ -6,6 +6,7 @@ import bentoml
 import numpy as np
 
 from service import compose
+from service.models import RetrievalModel
 from service.settings import environment, settings
 
 # The defaults close a caller's shared session after 100 requests or 300 seconds, whoever is using it: 2 to 35 % of
@@ -27,7 +28,15 @@ class Retrieval:
 
     def __init__(self) -> None:
         compose.become_worker(settings())
-        self._model = compose.retrieval(environment())
+        holder = compose.retrieval(environment())
+        self._model = RetrievalModel(holder)
+        self._adopter = compose.adopter("retrieval", environment(), settings(), [holder])
+        self._adopter.start()
+
+    @bentoml.on_shutdown
+    def stop_following(self) -> None:
+        """Let go of the store."""
+        self._adopter.stop()
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def retrieve(self, rows: np.ndarray) -> np.ndarray:

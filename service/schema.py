@@ -95,13 +95,23 @@ class EventsResponse(BaseModel):
     unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
 
 
+class Process(BaseModel):
+    """A process that serves, and what it holds."""
+
+    name: str
+    held: list[str]
+
+
 class StatusResponse(BaseModel):
     """What is live and how this process is."""
 
     ready: bool
-    generation: str | None
+    generation: str | None = Field(description="The one that answers come from.")
+    live: str | None = Field(description="The one that the alias `live` names; null where it can't be read.")
     topology: str
-    store: str
+    store: str = Field(description="ok, or why the store can't be read.")
+    refused: dict[str, str] = Field(description="Generations that can't be served, with who found out and why.")
+    processes: list[Process] = Field(description="Every process that serves and announced itself.")
     data: dict[str, Any]
     metrics: dict[str, Any]
 

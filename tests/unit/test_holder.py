@@ -58,11 +58,21 @@ def test_old_generations_are_let_go():
     """Only as many are held as a swap needs, and the one in use stays."""
     loads = []
     holder = GenerationHolder(Cache(), lambda generation: loads.append(generation) or generation)
-    for generation in ("a", "b"):
+    for generation in ("a", "b", "c"):
         holder.wait(generation)
     assert holder.get("a") == "a"
-    holder.wait("c")
-    assert holder.get("a") == "a"
-    assert len(holder._held) == HELD
+    holder.wait("d")
+    assert holder.held == ("c", "a", "d")
+    assert len(holder.held) == HELD
     holder.wait("b")
-    assert loads == ["a", "b", "c", "b"]
+    assert loads == ["a", "b", "c", "d", "b"]
+
+
+def test_what_a_gateway_answers_from_is_kept_however_long_unused():
+    """Aliases may move faster than a gateway follows them."""
+    holder = GenerationHolder(Cache(), str)
+    holder.wait("in force")
+    holder.keep({"in force"})
+    for generation in ("b", "c", "d", "e"):
+        holder.wait(generation)
+    assert set(holder.held) == {"in force", "d", "e"}

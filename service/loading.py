@@ -1,0 +1,39 @@
+"""From a folder on disk to something that serves: checked for sense, then tried with the generation's own queries.
+
+Whatever is wrong with a generation is found here, before a request meets it, and told as a GenerationError.
+"""
+
+from __future__ import annotations
+
+from recsys import soundness
+from recsys.generation import GenerationFolder
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.smoke import SmokeQueries
+from recsys.soundness import readable
+from service.query import ServedGeneration
+
+
+def load_retriever(folder: GenerationFolder) -> Retriever:
+    """The retriever of a verified generation; GenerationError where it does not find what it found when it was made."""
+    soundness.check(folder)
+    with readable(folder.manifest.id):
+        retriever = Retriever.load(folder)
+        SmokeQueries.load(folder.path).check_retrieval(retriever)
+    return retriever
+
+
+def load_ranker(folder: GenerationFolder) -> Ranker:
+    """The ranker of a verified generation; GenerationError where it scores otherwise than when it was made."""
+    soundness.check(folder)
+    with readable(folder.manifest.id):
+        ranker = Ranker.load(folder)
+        SmokeQueries.load(folder.path).check_ranking(ranker)
+    return ranker
+
+
+def load_served(folder: GenerationFolder) -> ServedGeneration:
+    """What the gateway needs of a verified generation."""
+    soundness.check(folder)
+    with readable(folder.manifest.id):
+        return ServedGeneration.load(folder)

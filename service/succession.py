@@ -1,0 +1,172 @@
+"""Which generation a gateway answers from: one at a time, and the next only when every process that serves holds it.
+
+A query is pinned to the generation in force when it comes and carries its id through every stage, so that no answer
+mixes two. The gateway moves on when it holds the next, no process that announced itself lacks it, and the whole path
+was warmed with it. What can't be served is refused, and what was in force stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys.errors import GenerationError, NoGeneration, TandemError
+from recsys.types import Event
+from service import metrics
+from service.adoption import Adopter
+from service.holder import GenerationHolder
+from service.pipeline import Pipeline
+from service.query import Query, ServedGeneration
+from service.settings import Settings
+from service.spare import Spare
+
+logger = logging.getLogger("tandem")
+
+WARM_UP_ROUNDS = 12
+"""Batches sent through the whole path before a generation is in force: BentoML's dispatcher trains its batching on
+the first eleven, and answers stray 503s while it does."""
+
+WARM_UP_SECONDS = 30
+"""How long the whole path may take to answer whole batches of a generation that all hold, before it is refused."""
+
+REPLAYED = 64
+"""Newest real queries kept, to warm the next generation with."""
+
+LOOK_SECONDS = 0.1
+
+
+class Succession:
+    """The generation in force in this gateway process, and how the next one succeeds it."""
+
+    def __init__(
+        self,
+        adopter: Adopter,
+        holder: GenerationHolder[ServedGeneration],
+        pipeline: Pipeline,
+        spare: Spare,
+        settings: Settings,
+    ) -> None:
+        self.adopter = adopter
+        self._holder = holder
+        self._pipeline = pipeline
+        self._spare = spare
+        self._settings = settings
+        self._in_force: ServedGeneration | None = None
+        self._replayed: deque[Query] = deque(maxlen=REPLAYED)
+
+    @property
+    def in_force(self) -> ServedGeneration | None:
+        """The generation that answers come from; None while there is none."""
+        return self._in_force
+
+    @property
+    def live(self) -> ServedGeneration:
+        """The generation in force; NoGeneration says why there is none."""
+        if self._in_force is None:
+            raise NoGeneration(self._why_none())
+        return self._in_force
+
+    def note(self, query: Query) -> None:
+        """Remember a real query, to warm the next generation with."""
+        self._replayed.append(query)
+
+    def refused(self) -> dict[str, str]:
+        """Why generations were refused, by id, here or in another process that serves."""
+        told = (self.adopter.holding, *self.adopter.outlook.processes)
+        return {each: f"{process.role}: {why}" for process in told for each, why in process.refused.items()}
+
+    async def follow(self) -> None:
+        """Let whatever is wanted most and held by all succeed what is in force, for ever."""
+        await asyncio.to_thread(self.adopter.start)
+        while True:
+            try:
+                generation = self._next()
+                if generation is not None:
+                    await self._succeed(generation)
+            except TandemError as error:
+                logger.warning("No generation was adopted: %s", error)
+            except Exception:
+                logger.exception("Adoption failed; trying again.")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _next(self) -> str | None:
+        """What is wanted more than what is in force, and held by all who announced themselves; None for nothing."""
+        outlook, current = self.adopter.outlook, self._in_force and self._in_force.id
+        if current and outlook.fault:
+            return None  # nothing can be known to be better
+        held = self.adopter.held
+        for generation in outlook.wanted:
+            if generation == current:
+                return None
+            if generation in held and not self.adopter.refuses(generation) and not outlook.lacking(generation):
+                return generation
+        return None
+
+    async def _succeed(self, generation: str) -> None:
+        """Warm the whole path with a generation, and only then put it in force."""
+        served = self._holder.get(generation)
+        try:
+            await self._warm_up(served)
+        except GenerationError as error:
+            self.adopter.refuse(generation, str(error))
+            return
+        self._in_force, self.adopter.in_force = served, generation
+        metrics.live_generation.set(served.manifest.created)
+        logger.info("Generation %s is in force.", generation)
+        await asyncio.to_thread(self._told, generation)
+
+    def _told(self, generation: str) -> None:
+        """Tell the other processes, and this host's next start."""
+        self.adopter.announce()
+        self._spare.remember(generation)
+        self.adopter.remember(self._spare.ids())
+
+    async def _warm_up(self, served: ServedGeneration) -> None:
+        """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""
+        clean, end = 0, time.monotonic() + WARM_UP_SECONDS
+        while clean < WARM_UP_ROUNDS:
+            left_out = await self._warm_batch(served, min(2 ** (clean % 6), self._settings.max_batch))
+            if left_out and time.monotonic() > end:
+                raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
+            clean = 0 if left_out else clean + 1
+            await asyncio.sleep(0.2 if left_out else 0)
+
+    async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
+        """What a batch of queries, real ones where there were any, had to leave out of retrieval and ranking."""
+        due = time.monotonic() + self._settings.deadline_ms / 1000
+        again = [_again(query, served, due) for query in list(self._replayed)[-size:]]
+        queries = [*again, *_made_up(served, size - len(again), due)]
+        await self._pipeline.run(queries)
+        return {str(stage) for query in queries for stage in query.degraded if stage != "store"}
+
+    def _why_none(self) -> str:
+        """Why nothing is in force, and what to do about it."""
+        outlook, refused = self.adopter.outlook, self.refused()
+        if outlook.fault:
+            return outlook.fault
+        if refused:
+            return "; ".join(f"Generation {each} was refused by {why}" for each, why in refused.items())
+        if outlook.live:
+            return f"Generation {outlook.live} is being loaded; try again in a moment."
+        return "No generation is live yet. Train one: python -m flows run --data DIR."
+
+
+def _again(query: Query, served: ServedGeneration, due: float) -> Query:
+    """A query that was answered, asked of another generation."""
+    return Query(served, query.user_id, query.k, due, list(query.session), list(query.exclude), query.now)
+
+
+def _made_up(served: ServedGeneration, count: int, due: float) -> Sequence[Query]:
+    """Queries of users who looked at popular items."""
+    popular = served.popular
+    starts = [place % max(len(popular), 1) for place in range(count)]
+    return [Query(served, "", 10, due, _session(served, popular[start:][:8])) for start in starts]
+
+
+def _session(served: ServedGeneration, items: np.ndarray) -> list[Event]:
+    return [Event("", served.item_id(int(row)), float(step)) for step, row in enumerate(items)]
