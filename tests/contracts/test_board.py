@@ -1,0 +1,135 @@
+"""What the board does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
+
+import threading
+import time
+
+import pytest
+import redis
+
+from recsys.errors import StoreError, StoreUnavailable
+from recsys.store.board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
+from recsys.store.redis import ALIASES_CHANNEL
+
+RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), None, {"g3": "Part x is not what its manifest says."})
+GATEWAY = Holding("gateway here 8", "gateway", ("g2",), "g2")
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+def board(request):
+    """One of the boards, and how to ring its bell."""
+    if request.param == "memory":
+        fake = MemoryBoard()
+        yield fake, fake.ring
+        return
+    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    client, real = redis.Redis.from_url(url), RedisBoard(url)
+    client.delete("processes")
+    yield real, lambda: client.publish(ALIASES_CHANNEL, "live g2")
+    real.close()
+    client.close()
+
+
+def test_what_is_announced_is_read_by_all(board):
+    """By name, as it was last said."""
+    board, _ = board
+    assert board.processes() == []
+    for holding in (RANKING, GATEWAY, GATEWAY):
+        board.announce(holding)
+    assert board.processes() == [GATEWAY, RANKING]
+    board.announce(Holding(RANKING.name, "ranking"))
+    assert board.processes()[1].held == ()
+
+
+def test_who_leaves_is_gone(board):
+    """At once."""
+    board, _ = board
+    board.announce(RANKING)
+    board.withdraw(RANKING.name)
+    board.withdraw("nobody")
+    assert board.processes() == []
+
+
+def test_the_bell_ends_a_wait(board):
+    """An alias that moves is heard long before the wait is over; without one the wait ends by itself."""
+    board, ring = board
+    board.wait(0.05)  # subscribes, where that is needed
+    board.wait(0.05)
+    heard = threading.Event()
+
+    def wait():
+        board.wait(30)
+        heard.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    time.sleep(0.1)
+    ring()
+    assert heard.wait(10)
+
+
+@pytest.mark.parametrize("url", ["embedded_url", "redis_server_url"])
+def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
+    """An announcement expires, and its name goes with the next look."""
+    url = request.getfixturevalue(url)
+    board = RedisBoard(url)
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        client.delete("processes")
+        board.announce(RANKING)
+        assert 0 < client.ttl(f"process:{RANKING.name}") <= ANNOUNCED_SECONDS
+        client.delete(f"process:{RANKING.name}")  # as expiry does
+        assert board.processes() == []
+        assert client.smembers("processes") == set()
+    board.close()
+
+
+@pytest.mark.parametrize("url", ["embedded_url", "redis_server_url"])
+def test_who_may_only_read_can_look_and_wait(request, url):
+    """Reading works with an ACL that forbids every write; announcing is a StoreError that names no password."""
+    url = request.getfixturevalue(url)
+    with redis.Redis.from_url(url) as client:
+        client.acl_setuser(
+            "reader", enabled=True, reset=True, passwords=["+secret"], keys=["*"], channels=["*"],
+            categories=["+@read", "+@pubsub", "+@connection"],
+        )  # fmt: skip
+        client.delete("processes")
+        writer = RedisBoard(url)
+        writer.announce(GATEWAY)
+        client.sadd("processes", "someone gone")
+        reader = RedisBoard(_as_reader(url))
+        assert reader.processes() == [GATEWAY]
+        with pytest.raises(StoreError) as refused:
+            reader.announce(RANKING)
+        assert "secret" not in str(refused.value)
+        reader.wait(0.01)
+        for each in (reader, writer):
+            each.close()
+        client.acl_deluser("reader")
+
+
+def test_a_board_out_of_reach_says_so_and_waits_no_longer_than_told():
+    """A wait is a wait: whoever follows aliases must not spin when Redis is away."""
+    board = RedisBoard("redis://127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable):
+        board.processes()
+    start = time.monotonic()
+    board.wait(0.3)
+    assert time.monotonic() - start >= 0.3
+
+
+def test_what_is_no_holding_is_left_out(embedded_url):
+    """An entry of another version costs nobody the others."""
+    board = RedisBoard(embedded_url)
+    with redis.Redis.from_url(embedded_url) as client:
+        client.delete("processes")
+        board.announce(GATEWAY)
+        client.sadd("processes", "odd")
+        for odd in ("", "[]", "{}", "nonsense"):
+            client.set("process:odd", odd)
+            assert board.processes() == [GATEWAY]
+        client.delete("process:odd", "processes")
+    board.close()
+
+
+def _as_reader(url: str) -> str:
+    """The same server, as the user who may only read."""
+    scheme, rest = url.split("://")
+    return f"{scheme}://reader:secret@{rest}"

@@ -1,0 +1,247 @@
+"""Who holds what, and when the next generation succeeds: with a board, a store and generations of words."""
+
+import asyncio
+
+import pytest
+
+from recsys.errors import GenerationError, NoGeneration, StoreUnavailable
+from recsys.store.base import LIVE, PREVIOUS
+from recsys.store.board import Holding, MemoryBoard
+from service.adoption import Adopter
+from service.holder import GenerationHolder
+from service.spare import Spare
+from service.succession import Succession
+
+
+class Aliases:
+    """A store of aliases alone."""
+
+    def __init__(self, live=None, previous=None):
+        self.named = {LIVE: live, PREVIOUS: previous}
+        self.away = False
+
+    def alias(self, name):
+        if self.away:
+            raise StoreUnavailable("No Redis answers.")
+        return self.named[name]
+
+
+class Cache:
+    """Hands out ids; those in `bad` can't be had."""
+
+    def __init__(self, *bad):
+        self.bad = set(bad)
+        self.fetched = []
+
+    def fetch(self, generation):
+        self.fetched.append(generation)
+        if generation in self.bad:
+            raise GenerationError(f"Part x of {generation} is not what its manifest says.")
+        return generation
+
+
+@pytest.fixture
+def world():
+    """A store, a board, a cache, and a maker of adopters over them."""
+    store, board, cache = Aliases("a"), MemoryBoard(), Cache()
+
+    def adopter(role="ranking", **more):
+        return Adopter(role, store, board, [GenerationHolder(cache, str)], **more)
+
+    return store, board, cache, adopter
+
+
+def test_what_is_live_is_held_and_announced(world):
+    """And so is what goes live next, beside it."""
+    store, board, _, adopter = world
+    ranking = adopter()
+    ranking.look()
+    store.named[LIVE] = "b"
+    ranking.look()
+    assert set(ranking.held) == {"a", "b"}
+    assert [told.held for told in board.processes()] == [ranking.held]
+
+
+def test_what_can_not_be_served_is_refused_once_and_told(world):
+    """It is not fetched again at every look, and the reason stands on the board."""
+    store, board, cache, adopter = world
+    cache.bad.add("b")
+    ranking = adopter()
+    ranking.look()
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    for _ in range(3):
+        ranking.look()
+    assert cache.fetched.count("b") == 1
+    assert ranking.held == ("a",)
+    assert "Part x" in board.processes()[0].refused["b"]
+    store.named[LIVE] = "c"
+    store.named[PREVIOUS] = None
+    ranking.look()
+    assert ranking.holding.refused == {}
+
+
+def test_a_process_that_starts_while_a_bad_one_is_live_takes_the_one_before(world):
+    """Else a restart would turn a bad publish into an outage."""
+    store, _, cache, adopter = world
+    cache.bad.add("b")
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    ranking = adopter()
+    ranking.look()
+    assert ranking.held == ("a",)
+
+
+def test_a_process_that_starts_holds_what_gateways_answer_from(world):
+    """Whatever the aliases say by then."""
+    store, board, _, adopter = world
+    board.announce(Holding("gateway x 1", "gateway", ("old",), "old"))
+    store.named[LIVE] = "new"
+    ranking = adopter()
+    ranking.look()
+    assert set(ranking.held) == {"old", "new"}
+
+
+def test_with_the_store_away_what_lies_on_this_host_is_held(world):
+    """What was served last, first; and it says that the store is away."""
+    store, _, _, adopter = world
+    store.away = True
+    ranking = adopter(spare=["last", "pinned"])
+    ranking.look()
+    assert ranking.held == ("last",)
+    assert ranking.outlook.fault == "No Redis answers."
+
+
+class Pipeline:
+    """Answers every batch, or leaves out ranking."""
+
+    def __init__(self):
+        self.broken = False
+
+    async def run(self, queries):
+        for query in queries:
+            if self.broken:
+                query.degraded.append("ranking")
+
+
+class Settings:
+    max_batch, deadline_ms = 2, 500
+
+
+@pytest.fixture
+def gateway(world, tmp_path, monkeypatch):
+    """A gateway's succession that looks when told to."""
+    *_, adopter = world
+    following = adopter("gateway")
+    holder = following._holders[0]
+    pipeline = Pipeline()
+    succession = Succession(following, holder, pipeline, Spare(tmp_path), Settings())
+    monkeypatch.setattr("service.succession._made_up", lambda served, count, due: [Asked() for _ in range(count)])
+    monkeypatch.setattr("service.succession.metrics.live_generation.set", lambda created: None)
+    monkeypatch.setattr(GenerationHolder, "get", lambda self, generation: Served(generation))
+
+    def look():
+        following.look()
+        if (generation := succession._next()) is not None:
+            asyncio.run(succession._succeed(generation))
+        return succession.in_force and succession.in_force.id
+
+    return succession, pipeline, look
+
+
+class Asked:
+    def __init__(self):
+        self.degraded = []
+
+
+class Served:
+    """A generation of a word."""
+
+    def __init__(self, name):
+        self.id = name
+        self.manifest = type("Manifest", (), {"created": 0.0})
+
+
+def test_the_gateway_waits_until_all_hold_the_next(world, gateway):
+    """One process that lacks it is enough to stay."""
+    store, board, _, _ = world
+    _, _, look = gateway
+    assert look() == "a"
+    board.announce(Holding("ranking x 1", "ranking", ("a",)))
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    assert look() == "a"
+    board.announce(Holding("ranking x 1", "ranking", ("a", "b")))
+    assert look() == "b"
+
+
+def test_the_gateway_does_not_fall_back_for_a_process_that_starts(world, gateway):
+    """A worker that does not hold the live one yet is no reason to leave it."""
+    store, board, _, _ = world
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    _, _, look = gateway
+    assert look() == "b"
+    board.announce(Holding("ranking x 1", "ranking", ("a",)))
+    assert look() == "b"
+
+
+def test_a_rollback_is_followed(world, gateway):
+    """Backwards is a direction too."""
+    store, _, _, _ = world
+    _, _, look = gateway
+    look()
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    assert look() == "b"
+    store.named |= {LIVE: "a", PREVIOUS: "b"}
+    assert look() == "a"
+
+
+def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, monkeypatch):
+    """All hold it, and batches come back without their ranking: what was in force stays."""
+    store, *_ = world
+    succession, pipeline, look = gateway
+    look()
+    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    pipeline.broken = True
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    assert look() == "a"
+    assert "ranking" in succession.refused()["b"]
+    pipeline.broken = False
+    assert look() == "a"  # not before its patience is over
+
+
+def test_a_store_that_goes_or_comes_back_empty_moves_nothing(world, gateway):
+    """What is in force needs no alias."""
+    store, _, _, _ = world
+    _, _, look = gateway
+    assert look() == "a"
+    store.away = True
+    assert look() == "a"
+    store.away = False
+    store.named = {LIVE: None, PREVIOUS: None}
+    assert look() == "a"
+
+
+def test_why_there_is_nothing_to_serve_is_told(world, gateway):
+    """Nothing live, and then a live one that can't be served: a sentence each."""
+    store, _, cache, _ = world
+    succession, _, look = gateway
+    store.named[LIVE] = None
+    look()
+    with pytest.raises(NoGeneration, match="Train one"):
+        _ = succession.live
+    store.named[LIVE] = "b"
+    cache.bad.add("b")
+    look()
+    with pytest.raises(NoGeneration, match="Part x of b"):
+        _ = succession.live
+
+
+def test_what_was_served_last_is_remembered(tmp_path):
+    """By this host, for a start without a store; a name with nothing behind it is no memory."""
+    spare = Spare(tmp_path)
+    assert spare.ids() == []
+    spare.remember("g1")
+    assert spare.ids() == []
+
+
+def test_a_disk_that_can_not_be_written_costs_only_the_memory(tmp_path):
+    """Serving goes on."""
+    Spare(tmp_path / "missing").remember("g1")
