@@ -57,7 +57,7 @@ def run(
             findings.checks += judge_data(findings.data, live)
             stop_unless(force, findings.checks, dataset.name, live)
 
-            parts = split(log, config, moments=dataset.moments)
+            parts = split(log, config, dataset.protocol, dataset.moments)
             taught = train(parts, config, curves, checkpoints)
             evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints)
             findings.checks += judge_model(evaluation, findings.data, live)

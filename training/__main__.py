@@ -20,7 +20,7 @@ from training.checkpoint import Checkpoints
 from training.config import CONFIGS
 from training.generate import SHAPES, generate
 from training.log import encode
-from training.mapping import moment
+from training.mapping import Mapping, moment
 from training.report import Curves, Findings, write
 from training.split import IN_TIME, PROTOCOLS, check_protocol, split
 from training.watch import watching
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     evaluate = verbs.add_parser("evaluate", help="train on the past, test on what came after, print the table")
     evaluate.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
-    evaluate.add_argument("--protocol", default="rolling", help=f"one of: {', '.join(PROTOCOLS)}; docs/evaluation.md")
+    evaluate.add_argument("--protocol", help=f"one of: {', '.join(PROTOCOLS)}; default: by the dataset's horizon")
     evaluate.add_argument(
         "--test-from", metavar="TIME", help="when the test begins, UTC: 2000-12-21 (rolling, horizon)"
     )
@@ -89,16 +89,15 @@ def size(text: str) -> int:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Print the table and, if asked, write it."""
-    check_protocol(options.protocol)
+    protocol = options.protocol or Mapping.read(options.data).protocol
+    check_protocol(protocol)
     stated = {
         name: moment(value, f"--{name.replace('_', '-')}")
         for name in ("test_from", "labels_from")
         if (value := getattr(options, name)) is not None
     }
-    if stated and options.protocol not in IN_TIME:
-        raise DatasetError(
-            f"--protocol {options.protocol} does not cut in time: it takes no --test-from or --labels-from."
-        )
+    if stated and protocol not in IN_TIME:
+        raise DatasetError(f"--protocol {protocol} does not cut in time: it takes no --test-from or --labels-from.")
     if not 0 <= options.new_items < 1:
         raise DatasetError(f"--new-items is a share of the items, from 0 to below 1, not {options.new_items}.")
     if options.history < 0:
@@ -108,7 +107,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     config = CONFIGS[options.config]()
     table = dataset.read(options.data)
     log = encode(table)
-    parts = split(log, config, options.protocol, replace(table.moments, **stated), options.new_items)
+    parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)
     parts = replace(parts, history=options.history)
     with watching() as watch:
         curves, checkpoints = Curves(watch), Checkpoints(Environment.read().folder("checkpoints"))

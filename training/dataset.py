@@ -37,7 +37,7 @@ class Dataset:
     interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each
     of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
     and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
-    time begins, where the mapping says so.
+    time begins, where the mapping says so. protocol: how models of it are taught and measured.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Dataset:
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
     context_columns: tuple[str, ...] = ()
+    protocol: str = "rolling"
 
     @property
     def bad_rows(self) -> int:
@@ -75,6 +76,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         ward.counts,
         mapping.moments,
         tuple(mapping.interactions.get("context", ())),
+        mapping.protocol,
     )
 
 

@@ -17,10 +17,13 @@ ENTRIES = {
     "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value", "context"},
     "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
     "users": {"file", "user_id", "categorical"},
-    "settings": {"exclude_seen"},
+    "settings": {"exclude_seen", "horizon"},
     "evaluation": {"test_from", "labels_from"},
 }
 """What each section may hold; beside them stand `name` and `folder`."""
+
+HORIZONS = {"next": "rolling", "all": "horizon"}
+"""What a slate is to find, and the protocol that teaches and measures it: a user's next item, or all later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Mapping:
     users: dict[str, Any]
     exclude_seen: bool
     moments: Moments = field(default_factory=Moments)
+    protocol: str = HORIZONS["next"]
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -68,6 +72,12 @@ class Mapping:
         exclude_seen = raw.get("settings", {}).get("exclude_seen", True)
         if not isinstance(exclude_seen, bool):
             raise DatasetError(f"{path}: exclude_seen in [settings] is true or false, without quotes.")
+        horizon = raw.get("settings", {}).get("horizon", "next")
+        if horizon not in HORIZONS:
+            raise DatasetError(
+                f'{path}: horizon in [settings] is "next" (a slate is to find what a user does next) or "all" (all that '
+                f"the user does later), not {horizon!r}."
+            )
         interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
         _check_context(path, interactions)
         return cls(
@@ -79,6 +89,7 @@ class Mapping:
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
             exclude_seen=exclude_seen,
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
+            protocol=HORIZONS[horizon],
         )
 
 

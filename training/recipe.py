@@ -85,11 +85,10 @@ def teach_ranker(
         fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress)
     if fitted.order is None:
         return Taught(fitted.net, first.epochs)
-    enough = config.ranker.doubtful / config.label_share
     told = (
-        f"The {len(parts.labels):,} interactions in the label window do not teach a ranker that beats a simple order: "
-        f"candidates are ordered by {fitted.order}, and the ranker is untrained. A log of {enough:,.0f} interactions "
-        "or some more is enough, most often."
+        f"The {len(parts.label_queries()):,} queries of the label window do not teach a ranker that beats a simple order: "
+        f"candidates are ordered by {fitted.order}, and the ranker is untrained. "
+        f"{config.ranker.doubtful:,} queries with an answer among their candidates are enough, most often."
     )
     return Taught(fitted.net, first.epochs, (told,), fitted.order)
 

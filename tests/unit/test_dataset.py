@@ -232,6 +232,7 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
     ("more", "word"),
     [
         ('[settings]\nexclude_seen = "false"\n', "exclude_seen"),
+        ('[settings]\nhorizon = "month"\n', "horizon"),
         ("[settings]\nexclude_sen = false\n", "exclude_sen"),
         ('[items]\nfile = "x"\nitem_id = "y"\ncatgories = "z"\n', "catgories"),
         ("[setings]\n", "setings"),
@@ -289,3 +290,10 @@ def test_lists_where_one_value_is_wanted_are_named(shop, tmp_path):
     )
     with pytest.raises(DatasetError, match="The column 'kinds' holds lists"):
         read(folder)
+
+
+@pytest.mark.parametrize(("told", "protocol"), [("", "rolling"), ("next", "rolling"), ("all", "horizon")])
+def test_the_horizon_says_how_models_are_taught(shop, told, protocol):
+    """The next item, unless the dataset asks for all that users go on to."""
+    more = f'[settings]\nhorizon = "{told}"\n' if told else ""
+    assert read(shop(rows(), more=more)).protocol == protocol
