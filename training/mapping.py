@@ -75,8 +75,8 @@ class Mapping:
         horizon = raw.get("settings", {}).get("horizon", "next")
         if horizon not in HORIZONS:
             raise DatasetError(
-                f'{path}: horizon in [settings] is "next" (a slate is to find what a user does next) or "all" (all that '
-                f"the user does later), not {horizon!r}."
+                f'{path}: horizon in [settings] is "next" (a slate is to find what a user takes next) or "all" (all '
+                f"that the user takes later), not {horizon!r}."
             )
         interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
         _check_context(path, interactions)

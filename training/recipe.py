@@ -86,8 +86,8 @@ def teach_ranker(
     if fitted.order is None:
         return Taught(fitted.net, first.epochs)
     told = (
-        f"The {len(parts.label_queries()):,} queries of the label window do not teach a ranker that beats a simple order: "
-        f"candidates are ordered by {fitted.order}, and the ranker is untrained. "
+        f"The {len(parts.label_queries()):,} queries of the label window do not teach a ranker that beats a simple "
+        f"order: candidates are ordered by {fitted.order}, and the ranker is untrained. "
         f"{config.ranker.doubtful:,} queries with an answer among their candidates are enough, most often."
     )
     return Taught(fitted.net, first.epochs, (told,), fitted.order)
