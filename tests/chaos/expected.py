@@ -1,0 +1,60 @@
+"""What a generation has to answer, recomputed from its folder: models and tables, no service, no store, no label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsys import moments
+from recsys.generation import GenerationFolder
+from recsys.ranker import Ranker
+from recsys.record import UserRecord
+from recsys.retriever import Retriever
+from recsys.types import CLOCK, PAD, Histories
+
+CLOSE = 2e-3
+"""Scores are told with four decimals."""
+
+
+class Expected:
+    """The slates of one generation for users who did nothing since it was made."""
+
+    def __init__(self, folder: GenerationFolder) -> None:
+        self._retriever, self._ranker = Retriever.load(folder), Ranker.load(folder)
+        self._tables, self._exclude_seen = folder.tables(), folder.manifest.settings["exclude_seen"]
+        ids, blobs = folder.users()
+        self._records = {ids[row]: UserRecord.unpack(blobs.bytes_at(row)) for row in range(len(ids))}
+        self._known: dict[tuple[Any, ...], list[tuple[str, float, float]]] = {}
+
+    def agrees(self, answer: dict[str, Any], now: float) -> bool:
+        """Whether an answer's items, scores and tower scores are this generation's own, as of a moment or just before."""
+        told = [(str(item["item_id"]), item["score"], item["tower_score"]) for item in answer["items"]]
+        known = "store" not in answer["degraded"]
+        return any(_alike(told, self._slate(answer["user_id"], len(told), now - back, known)) for back in (0, 5))
+
+    def _slate(self, user: int | str, k: int, now: float, known: bool) -> list[tuple[str, float, float]]:
+        record = self._records.get(str(user), UserRecord.empty()) if known else UserRecord.empty()
+        histories = Histories.empty(np.array([now]))
+        histories.put(0, record.items, record.times, record.types)
+        histories.context[:, :CLOCK] = moments.clock(histories.now)
+        key = (user, k, known, *histories.context[0].tolist(), int(moments.waits(histories)[0]))
+        if key not in self._known:
+            self._known[key] = self._compute(histories, record, k)
+        return self._known[key]
+
+    def _compute(self, histories: Histories, record: UserRecord, k: int) -> list[tuple[str, float, float]]:
+        found = self._retriever.retrieve(histories)
+        scores, items = self._ranker.score(histories, found)[0], found.items[0]
+        shown = (items != PAD) & self._tables.available[items]
+        if self._exclude_seen:
+            shown &= ~np.isin(items, record.seen)
+        best = [at for at in np.argsort(-scores, kind="stable") if shown[at]][:k]
+        return [(self._tables.ids[int(items[at])], float(scores[at]), float(found.tower[0, at])) for at in best]
+
+
+def _alike(told: list[tuple[str, float, float]], expected: list[tuple[str, float, float]]) -> bool:
+    return len(told) == len(expected) and all(
+        ours[0] == theirs[0] and all(abs(a - b) < CLOSE for a, b in zip(ours[1:], theirs[1:], strict=True))
+        for ours, theirs in zip(told, expected, strict=True)
+    )

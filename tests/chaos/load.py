@@ -1,0 +1,100 @@
+"""An open loop of requests in a thread of its own: each starts when it is due, however late the others are."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+K = 10
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. due: unix seconds. seconds: from then on. status: 0 where nothing came."""
+
+    due: float
+    seconds: float
+    status: int
+    body: dict[str, Any] | None
+    said: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is no slate of K distinct items."""
+        items = {item["item_id"] for item in self.body["items"]} if self.status == 200 and self.body else ()
+        return len(items) != K
+
+    @property
+    def degraded(self) -> list[str]:
+        """What it had to do without."""
+        return self.body["degraded"] if self.status == 200 and self.body else []
+
+
+class Load:
+    """Asks for slates of `users` in turn, so many a second, while it is entered."""
+
+    def __init__(self, url: str, users: list[int | str], rate: float = 40.0) -> None:
+        self.answers: list[Answer] = []
+        self._url, self._users, self._rate = url, users, rate
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def wait(self, wanted: Any, seconds: float) -> float | None:
+        """Seconds until an answer due from now on is as `wanted`; None if none is in so long."""
+        start, seen = time.time(), len(self.answers)
+        while time.time() - start < seconds:
+            for answer in self.answers[seen:]:
+                if answer.due >= start and wanted(answer):
+                    return answer.due + answer.seconds - start
+            seen = max(seen, len(self.answers) - 1)
+            time.sleep(0.01)
+        return None
+
+    async def _run(self) -> None:
+        users, tasks = itertools.cycle(self._users), set()
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        ) as client:
+            start = time.time()
+            for number in itertools.count():
+                due = start + number / self._rate
+                await asyncio.sleep(max(0.0, due - time.time()))
+                if self._stopped.is_set():
+                    break
+                task = asyncio.create_task(self._ask(client, next(users), due))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await asyncio.gather(*tasks)
+
+    async def _ask(self, client: aiohttp.ClientSession, user: int | str, due: float) -> None:
+        status, body, said = 0, None, ""
+        try:
+            async with client.post(f"{self._url}/recommend", json={"user_id": user, "k": K}) as answer:
+                status, body = answer.status, await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}"
+        self.answers.append(Answer(due, time.time() - due, status, body, said))
+
+
+def p99(answers: list[Answer]) -> float:
+    """The 99th percentile of the seconds."""
+    return float(np.percentile([answer.seconds for answer in answers], 99)) if answers else 0.0

@@ -1,0 +1,77 @@
+"""A Redis or Valkey of our own, to be stopped, killed, emptied and filled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from recsys import lifeline
+from recsys.store.embedded import _binary
+from tests.deployment import free_port
+
+
+class Server:
+    """A server on a loopback port that keeps its data in `folder`."""
+
+    def __init__(self, folder: Path, binary: Path | None = None) -> None:
+        self._folder, self._binary = folder, binary or _binary()
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *, wait: bool = True) -> Server:
+        """Start it, with what its file holds."""
+        self._process = subprocess.Popen(
+            [
+                *(str(self._binary), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""),
+                *("--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec"),
+            ],
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lifeline.preexec(),
+        )
+        while wait and not self._answers():
+            assert self._process.poll() is None
+            time.sleep(0.02)
+        return self
+
+    def client(self) -> Any:
+        """A client of it."""
+        return redis.Redis.from_url(self.url, retry=None)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process.poll() is None:
+            self.resume()
+            self._process.terminate()
+            self._process.wait(30)
+
+    def pause(self) -> None:
+        """Let it hang."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def forget(self) -> None:
+        """Delete its file; it has to be down."""
+        shutil.rmtree(self._folder / "appendonlydir", ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
