@@ -53,7 +53,7 @@ def test_a_generation_of_another_format_is_not_served(tiny_world, tmp_path):
     store = MemoryStore()
     generation = tiny.publish(tiny_world[0], store)
     store.write_manifest(generation, replace(tiny_world[0].manifest, format=1).to_json())
-    with pytest.raises(GenerationError, match="has format 1; this code reads format 2"):
+    with pytest.raises(GenerationError, match="has format 1; this code reads format 3"):
         GenerationCache(tmp_path, store).fetch(generation)
 
 
