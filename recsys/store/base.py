@@ -18,8 +18,8 @@ LIVE, PREVIOUS = "live", "previous"
 
 CHUNK = (1 << 20) - 64
 """Bytes of a part in one key: large enough that a key's cost is nothing, small enough that one read blocks the store
-for under a millisecond. 64 less than 1 MiB: a string's header would take it past the allocator's class of that size, and
-jemalloc's next one costs a quarter more."""
+for under a millisecond. 64 less than 1 MiB: a string's header would take it past the allocator's class of that size,
+and jemalloc's next one costs a quarter more."""
 
 LEASE = 30.0
 """Seconds that a publisher of which nothing is heard keeps others waiting. It says every third of it that it lives."""

@@ -157,7 +157,7 @@ class RedisGenerationStore:
         with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
             for key, pairs in hashes.items():
                 keys = PUBLISHING, manifest_key(generation), key
-                pipe.eval(scripts.RECORDS, len(keys), *keys, token, UNFINISHED_EXPIRE, *pairs)  # type: ignore[arg-type]
+                pipe.eval(scripts.RECORDS, len(keys), *keys, token, UNFINISHED_EXPIRE, *pairs)
             for outcome in pipe.execute():
                 _check(outcome)
 
@@ -168,7 +168,7 @@ class RedisGenerationStore:
         records: list[bytes | None] = [None] * len(users)
         with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
             for bucket, places in hashes.items():
-                pipe.hmget(users_key(generation, bucket), [text_of(users[at]) for at in places])  # type: ignore[arg-type]
+                pipe.hmget(users_key(generation, bucket), [text_of(users[at]) for at in places])
             for places, found in zip(hashes.values(), pipe.execute(), strict=True):
                 for at, record in zip(places, found, strict=True):
                     records[at] = record

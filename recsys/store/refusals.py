@@ -45,7 +45,7 @@ def claim_lost() -> StalePublisher:
 def overtaken(generation: str, live: str | None) -> StalePublisher:
     """It, or a later one, was live before."""
     return StalePublisher(
-        f"Generation {generation} or a later one was live before ({live} is live now), so it does not go live by itself. "
+        f"Generation {generation} or a later one was live before ({live} is live now): it does not go live by itself. "
         f"If that is meant: python -m flows promote {generation}"
     )
 
@@ -55,8 +55,9 @@ def busy(token: str, now: int) -> PublisherBusy:
     owner = owner_of(token)
     since = int(token.split(" ", 2)[1])
     return PublisherBusy(
-        f"Process {owner.pid} on {owner.host} has been publishing {owner.generation} for {max(0, now - since)} seconds. "
-        "Wait until it is done, or end it and run this again: on its own machine at once, elsewhere half a minute later."
+        f"Process {owner.pid} on {owner.host} has been publishing {owner.generation} for {max(0, now - since)} seconds "
+        f"(fence {token.split(' ', 1)[0]}). Wait until it is done, or end it and run this again: at once on its own "
+        "machine, elsewhere after half a minute."
     )
 
 
