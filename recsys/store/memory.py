@@ -44,7 +44,11 @@ class MemoryStore:
         """Always there."""
 
     def claim(self, generation: str, lease: float = LEASE) -> Claim:
-        if self._claim and time.monotonic() < self._expires:
+        if (
+            self._claim
+            and time.monotonic() < self._expires
+            and not refusals.owner_of(self._claim.token).makes_way(Owner.here(generation))
+        ):
             raise refusals.busy(self._claim.token, int(time.time()))
         self._fence += 1
         token = f"{self._fence} {int(time.time())} {Owner.here(generation).to_json()}"
@@ -163,7 +167,7 @@ class MemoryStore:
         return Moved(live, generation, self._aliases.get(PREVIOUS))
 
     def rollback(self) -> Moved:
-        if PREVIOUS not in self._aliases:
+        if LIVE not in self._aliases or PREVIOUS not in self._aliases:
             raise refusals.no_way_back()
         return self.promote(self._aliases[PREVIOUS])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 
@@ -38,9 +38,10 @@ class Owner:
         """Inverse of `to_json`; ValueError or TypeError where it is none."""
         return cls(**json.loads(text))
 
-    def is_dead(self) -> bool:
-        """Whether the process is known to have ended; one that runs elsewhere is not."""
-        return bool(self.place) and self.place == _place() and self.born != _born(self.pid)
+    def makes_way(self, other: Owner) -> bool:
+        """Whether another may take its claim at once: it is known to have ended, or tries the same thing again."""
+        ended = bool(self.place) and self.place == _place() and self.born != _born(self.pid)
+        return ended or replace(self, nonce="") == replace(other, nonce="")
 
 
 def _place() -> str:

@@ -44,8 +44,8 @@ _CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 5.0
 _RECORDS_AT_ONCE = 2_000
 """Records in one pipeline, some 4 MB: a publish of millions of users holds little in memory."""
 
-_CHUNKS_AT_ONCE = 16
-"""Chunks in one pipeline, 16 MB: a reader holds no more than that, whatever the part."""
+_CHUNKS_AT_ONCE = 4
+"""Chunks read or written in one go: a fifth faster than one by one, and others wait under a millisecond."""
 
 _READ_BYTES = 1 << 20
 """Taken from the socket at once; redis-py's 64 KiB are 16 turns of its loop for each chunk."""
@@ -78,7 +78,7 @@ class RedisGenerationStore:
 
     def claim(self, generation: str, lease: float = LEASE) -> Claim:
         outcome, token, now = self._claim(generation, lease, "-")
-        if outcome == b"held" and refusals.owner_of(token.decode()).is_dead():  # its claim need not be waited for
+        if outcome == b"held" and refusals.owner_of(token.decode()).makes_way(Owner.here(generation)):
             outcome, token, now = self._claim(generation, lease, token)
         if outcome == b"held":
             raise refusals.busy(token.decode(), int(now))
@@ -214,19 +214,24 @@ class RedisGenerationStore:
         return self._move(generation, forward)
 
     def rollback(self) -> Moved:
-        return self._move("", False)
-
-    def _move(self, generation: str, forward: bool) -> Moved:
-        keys = GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), PROMOTED
-        with sentences(self.address):
-            reply: Any = self._redis.eval(scripts.MOVE, len(keys), *keys, generation, int(forward), ALIASES_CHANNEL)
-        outcome, *ids = (None if value is None else value.decode() for value in reply)
-        if outcome == "no previous":
+        live, previous = self.alias(LIVE), self.alias(PREVIOUS)
+        if live is None or previous is None:
             raise refusals.no_way_back()
+        # By name: the command may be sent twice when a connection drops, and two ways back are none.
+        return self._move(previous, False, live)
+
+    def _move(self, generation: str, forward: bool, expected: str = "") -> Moved:
+        keys = GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), PROMOTED, manifest_key(generation)
+        values = generation, int(forward), ALIASES_CHANNEL, expected
+        with sentences(self.address):
+            reply: Any = self._redis.eval(scripts.MOVE, len(keys), *keys, *values)
+        outcome, *ids = (None if value is None else value.decode() for value in reply)
         if outcome == "absent":
-            raise refusals.absent(str(ids[0]))
+            raise refusals.absent(generation)
         if outcome == "stale":
             raise refusals.overtaken(generation, ids[0])
+        if outcome == "changed":
+            raise refusals.moved_meanwhile(ids[0])
         was, live, previous = ids
         return Moved(was, str(live), previous)
 

@@ -50,6 +50,11 @@ def overtaken(generation: str, live: str | None) -> StalePublisher:
     )
 
 
+def moved_meanwhile(live: str | None) -> StalePublisher:
+    """The alias is not where it was seen a moment ago."""
+    return StalePublisher(f"{live} went live at this moment. If that is what you want to leave, roll back once more.")
+
+
 def busy(token: str, now: int) -> PublisherBusy:
     """Another process publishes."""
     owner = owner_of(token)

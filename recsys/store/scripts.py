@@ -114,13 +114,12 @@ return {'done'}
 
 MOVE = """#!lua flags=allow-oom
 -- rolling back has to work in a full store, too
--- generations, live, previous, promoted; id or nothing for the previous, whether only forward, channel
-local live, previous = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3])
-local to = ARGV[1] ~= '' and ARGV[1] or previous
-if not to then return {'no previous'} end
+-- generations, live, previous, promoted, manifest; id, whether only forward, channel, what has to be live or nothing
+local live, previous, to = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), ARGV[1]
 local fence = tonumber(redis.call('ZSCORE', KEYS[1], to) or -1)
-if fence < 0 or redis.call('EXISTS', 'gen:' .. to .. ':manifest') == 0 then return {'absent', to} end
+if fence < 0 or redis.call('EXISTS', KEYS[5]) == 0 then return {'absent'} end
 if to == live then return {'moved', live, live, previous} end
+if ARGV[4] ~= '' and live ~= ARGV[4] then return {'changed', live} end
 local newest = math.max(
   tonumber(redis.call('GET', KEYS[4]) or -1), live and tonumber(redis.call('ZSCORE', KEYS[1], live) or -1) or -1)
 if ARGV[2] == '1' and fence <= newest then return {'stale', live} end
