@@ -14,6 +14,7 @@ from flows.report import leave_report, reporting
 from flows.train import build, evaluate, retrain, train
 from recsys.environment import Environment
 from recsys.generation import Manifest
+from recsys.publisher import Publisher
 from recsys.store.connect import open_store
 from training.check import Check, failed
 from training.checkpoint import Checkpoints
@@ -47,7 +48,7 @@ def run(
     # The store first: one that is out of reach should not be found out after a minute of training.
     with open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")
-
+        publisher = Publisher(generations, environment.folder("trials"), budget=environment.redis_budget)
         curves, checkpoints = Curves(watch), Checkpoints(environment.folder("checkpoints"))
 
         dataset = ingest(data, environment, curves)
@@ -69,11 +70,11 @@ def run(
 
             profile, forced = findings.data, failed(findings.checks)
             generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
-            manifest = publish(generation, generations, curves)
+            manifest = publish(generation, publisher, curves)
             promote(manifest, generations)
             findings.generation = manifest.id
 
-        forget(generations, folder)
+        forget(publisher, folder)
         checkpoints.clear()
         report = leave_report(findings, environment)
     return Published(manifest, evaluation, findings.checks, report)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+from recsys.arrival import Arrival, unwritable
 from recsys.errors import GenerationError
-from recsys.generation import MANIFEST, GenerationFolder, Manifest, is_user_part
+from recsys.generation import MANIFEST, GenerationFolder, Manifest
 from recsys.store.base import GenerationStore
 
 KEPT = 3
 """Generations kept: the live one, the previous one and one being adopted."""
+
+_AT_ONCE = 8
+"""Chunks taken from a store before they are written, 8 MB."""
 
 
 class GenerationCache:
@@ -25,7 +31,7 @@ class GenerationCache:
         self._store = store
 
     def fetch(self, generation: str) -> GenerationFolder:
-        """The generation, verified; GenerationError if it is missing or not what its manifest says."""
+        """The generation, verified; GenerationError if it is missing, not what its manifest says, or has no room."""
         folder = GenerationFolder(self._folder / generation)
         with self._locked():
             for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
@@ -34,6 +40,7 @@ class GenerationCache:
                 shutil.rmtree(folder.path, ignore_errors=True)
                 self._download(generation, folder.path)
                 self._forget_old(generation)
+            _used(folder.path)
         return folder
 
     def _is_whole(self, folder: GenerationFolder) -> bool:
@@ -51,28 +58,46 @@ class GenerationCache:
         if text is None:
             raise GenerationError(f"Generation {generation} is not in the store.")
         manifest = Manifest.from_json(text)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{generation}-", dir=self._folder))
+        scratch = self._scratch(generation)
         try:
-            for name, part in manifest.parts.items():
-                if not is_user_part(name):
-                    with (scratch / name).open("wb") as file:
-                        file.writelines(self._store.read_part(generation, name, part.bytes))
-            GenerationFolder(scratch).seal(manifest)
-            GenerationFolder(scratch).verify()
+            with Arrival(manifest, scratch) as arrival:
+                for name, part in manifest.stored_parts.items():
+                    chunks = self._store.read_part(generation, name, part.bytes)
+                    while some := list(islice(chunks, _AT_ONCE)):
+                        arrival.take(name, some)
+                arrival.sealed()
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _scratch(self, generation: str) -> Path:
+        try:
+            return Path(tempfile.mkdtemp(prefix=f".{generation}-", dir=self._folder))
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+
     def _forget_old(self, generation: str) -> None:
-        # Ids sort by time. A process that still maps a removed file keeps its pages until it lets go.
-        cached = sorted(path for path in self._folder.iterdir() if path.name.startswith("g"))
-        for path in cached[:-KEPT]:
-            if path.name != generation:
-                shutil.rmtree(path, ignore_errors=True)
+        # By last use here: ids tell the time of the clock that made them. A process that still maps a removed file
+        # keeps its pages until it lets go.
+        cached = [path for path in self._folder.iterdir() if path.name.startswith("g") and path.name != generation]
+        for path in sorted(cached, key=lambda path: path.stat().st_mtime_ns)[: -(KEPT - 1)]:
+            shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / ".lock").open("w") as lock:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / ".lock").open("w")
+        except OSError as error:
+            raise unwritable(self._folder, error) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _used(folder: Path) -> None:
+    """Remember when a generation was last fetched."""
+    try:
+        os.utime(folder)
+    except OSError:
+        return  # a cache that can be read only still serves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,20 @@ from recsys.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store."""
+    """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store.
+
+    redis_budget: bytes that generations may take in Redis together (TANDEM_REDIS_BUDGET), None for as much as there is.
+    """
 
     home: Path
     redis_url: str | None
+    redis_budget: int | None = None
 
     @classmethod
     def read(cls) -> Environment:
         """Read the process's environment."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
-        return cls(home, os.environ.get("REDIS_URL") or None)
+        return cls(home, os.environ.get("REDIS_URL") or None, budget(os.environ.get("TANDEM_REDIS_BUDGET", "")))
 
     def folder(self, name: str) -> Path:
         """A folder of the home, made if need be; SettingsError where it can't be written."""
@@ -35,3 +40,13 @@ class Environment:
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."
             ) from error
         return path
+
+
+def budget(text: str) -> int | None:
+    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as in Redis); None for an empty one."""
+    if not text.strip():
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
+    if not found:
+        raise SettingsError(f"TANDEM_REDIS_BUDGET is {text!r}, which is no size. Write it like 500MB or 1.5GB.")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

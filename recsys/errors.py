@@ -5,9 +5,12 @@ TandemError                 str(error) is a sentence a person can act on
 ├── DatasetError            the log or its mapping can't be used           (the flow stops)
 ├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
 ├── StoreError              Redis said no
+│   ├── StoreFull           it has no room, or is not given it
 │   └── StoreUnavailable    Redis can't be reached
 ├── GenerationError         a generation is refused: hash, dims, missing part
 │   ├── NoGeneration        nothing is live yet
+│   ├── PublisherBusy       another one publishes: names who
+│   ├── StalePublisher      others went on while this one slept
 │   └── GateRefused         it is not let go live: names each failed check
 └── StageError              one stage of the pipeline failed or was late   (the next rung answers)
 """
@@ -41,6 +44,10 @@ class StoreError(TandemError):
     """Redis refused a command."""
 
 
+class StoreFull(StoreError):
+    """A generation has no room in Redis, or is not given it."""
+
+
 class StoreUnavailable(StoreError):
     """Redis can't be reached."""
 
@@ -51,6 +58,14 @@ class GenerationError(TandemError):
 
 class NoGeneration(GenerationError):
     """No generation is live."""
+
+
+class PublisherBusy(GenerationError):
+    """Another process publishes."""
+
+
+class StalePublisher(GenerationError):
+    """A publisher has lost its claim, or a later generation went live."""
 
 
 class GateRefused(GenerationError):

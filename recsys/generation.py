@@ -67,6 +67,11 @@ class Manifest:
         return sum(part.bytes for part in self.parts.values())
 
     @property
+    def stored_parts(self) -> dict[str, Part]:
+        """The parts that are stored as they are; the users' become records."""
+        return {name: part for name, part in self.parts.items() if not is_user_part(name)}
+
+    @property
     def user_buckets(self) -> int:
         """Hashes that the users' records are spread over in the store."""
         return max(1, self.dims["users"] // 512)
@@ -143,12 +148,16 @@ class GenerationFolder:
         for name, part in manifest.parts.items():
             if is_user_part(name) and not users:
                 continue
-            path = self.path / name
-            if not path.is_file():
-                raise GenerationError(f"Generation {manifest.id} lacks its part {name}.")
-            if _part(path) != part:
-                raise GenerationError(f"Part {name} of generation {manifest.id} is not what its manifest says.")
+            self.verify_part(manifest.id, name, part)
         return manifest
+
+    def verify_part(self, generation: str, name: str, part: Part) -> None:
+        """Check size and sha256 of one part; GenerationError if it is missing or bad."""
+        path = self.path / name
+        if not path.is_file():
+            raise GenerationError(f"Generation {generation} lacks its part {name}.")
+        if _part(path) != part:
+            raise GenerationError(f"Part {name} of generation {generation} is not what its manifest says.")
 
     def spec(self) -> FeatureSpec:
         """The feature spec."""

@@ -48,8 +48,11 @@ class UserHydrator:
             states = await self._store.read_users(
                 generation.id, generation.manifest.user_buckets, [query.user_id for query in pinned]
             )
+            published = generation.manifest.dims["users"] > 0
             for query, state in zip(pinned, states, strict=True):
                 query.events = state.events
+                if state.lost and published:
+                    query.degraded.append(self.degraded)
                 try:
                     query.record = UserRecord.unpack(state.record)
                 except ValueError:

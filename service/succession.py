@@ -27,12 +27,18 @@ from service.spare import Spare
 
 logger = logging.getLogger("tandem")
 
-WARM_UP_ROUNDS = 12
-"""Batches sent through the whole path before a generation is in force: BentoML's dispatcher trains its batching on
-the first eleven, and answers stray 503s while it does."""
+FIRST_BATCHES = (1, 2, 4, 8, 16, 32) * 2
+"""Queries of the batches that warm a gateway which serves nothing yet: BentoML's dispatcher trains its batching on the
+first eleven, and answers stray 503s while it does."""
+
+NEXT_BATCHES = (1, 2, 4) * 2
+"""And of those that warm the next generation, while others wait for the same processes."""
 
 WARM_UP_SECONDS = 30
 """How long the whole path may take to answer whole batches of a generation that all hold, before it is refused."""
+
+BREATH = 0.02
+"""Seconds between two batches, for the queries that wait."""
 
 REPLAYED = 64
 """Newest real queries kept, to warm the next generation with."""
@@ -128,13 +134,14 @@ class Succession:
 
     async def _warm_up(self, served: ServedGeneration) -> None:
         """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""
+        sizes = NEXT_BATCHES if self._in_force else FIRST_BATCHES
         clean, end = 0, time.monotonic() + WARM_UP_SECONDS
-        while clean < WARM_UP_ROUNDS:
-            left_out = await self._warm_batch(served, min(2 ** (clean % 6), self._settings.max_batch))
+        while clean < len(sizes):
+            left_out = await self._warm_batch(served, min(sizes[clean], self._settings.max_batch))
             if left_out and time.monotonic() > end:
                 raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
             clean = 0 if left_out else clean + 1
-            await asyncio.sleep(0.2 if left_out else 0)
+            await asyncio.sleep(0.2 if left_out else BREATH)
 
     async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
         """What a batch of queries, real ones where there were any, had to leave out of retrieval and ranking."""

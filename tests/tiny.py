@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recsys.generation import GenerationFolder
+from recsys.publisher import Publisher
 from recsys.store.base import GenerationStore
 from training import dataset
 from training.config import RankerConfig, TowerConfig, TrainingConfig
@@ -62,9 +63,6 @@ def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
 
 def publish(folder: GenerationFolder, store: GenerationStore) -> str:
     """Put a generation into a store and make it live, without Prefect."""
-    from flows.publish import upload
-
-    manifest = folder.manifest
-    upload(folder, manifest, store)
+    manifest = Publisher(store, folder.path.parent / "trials").publish(folder)
     store.promote(manifest.id)
     return manifest.id

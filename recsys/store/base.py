@@ -11,13 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recsys.generation import Manifest
 from recsys.types import Event, Id
 
 LIVE, PREVIOUS = "live", "previous"
 
-CHUNK = 1 << 20
-"""Bytes of a part in one key: 4,096 rows of 64 float32. Large enough that a key's cost is nothing, small enough that
-one read blocks the store for under a millisecond."""
+CHUNK = (1 << 20) - 64
+"""Bytes of a part in one key: large enough that a key's cost is nothing, small enough that one read blocks the store
+for under a millisecond. 64 less than 1 MiB: a string's header would take it past the allocator's class of that size,
+and jemalloc's next one costs a quarter more."""
+
+LEASE = 30.0
+"""Seconds that a publisher of which nothing is heard keeps others waiting. It says every third of it that it lives."""
 
 EVENTS_KEPT = 200
 """Newest events kept of a user beside the generation's history: twice what the towers look at."""
@@ -33,44 +38,131 @@ def user_bucket(user_id: Id, buckets: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """All that is stored of one user: the packed record of a generation (None if unknown) and events since."""
+    """All that is stored of one user: the packed record of a generation (None if unknown) and events since.
+
+    lost: whether the store has no record of any user of that hash: it was evicted, or the store came back empty.
+    """
 
     record: bytes | None
     events: list[Event]
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to publish one generation, while `token` stands in the store.
+
+    fence: orders generations; the store counts it up, so that no clock has a say.
+    """
+
+    token: str
+    generation: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What the aliases named before and name now; the same where there was nothing to move."""
+
+    was: str | None
+    live: str
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is there of a generation: bytes of each part's chunks, records in each hash of users; 0 where nothing is."""
+
+    chunks: Mapping[str, Sequence[int]]
+    records: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes the store uses and bytes it may use."""
+
+    used: int
+    allowed: int
 
 
 class GenerationStore(Protocol):
-    """Generations, whole, and the aliases that name them. StoreUnavailable where the store can't be reached."""
+    """Generations, whole, and the aliases that name them. StoreUnavailable where the store can't be reached.
+
+    With a claim a call raises StalePublisher, and changes nothing, where the claim is no longer held.
+    """
 
     def ping(self) -> None:
         """Return if the store answers."""
 
-    def write_part(self, generation: str, name: str, data: bytes) -> None:
-        """Write one part, in chunks."""
+    def claim(self, generation: str, lease: float = LEASE) -> Claim:
+        """Become the one publisher and take the next fence, for `lease` seconds; PublisherBusy names who is it now."""
 
-    def read_part(self, generation: str, name: str, size: int) -> Iterator[bytes]:
-        """The chunks of a part of `size` bytes, in order; GenerationError names a missing chunk."""
+    def renew(self, claim: Claim, lease: float = LEASE) -> None:
+        """Keep a claim for `lease` seconds from now."""
 
-    def write_users(self, generation: str, buckets: int, records: Mapping[str, bytes]) -> None:
+    def release(self, claim: Claim) -> None:
+        """Let go of a claim, if it is still held."""
+
+    def stored(self, manifest: Manifest, claim: Claim) -> Stored:
+        """What is there already of a generation; its time to expire begins anew."""
+
+    def write_part(
+        self, generation: str, name: str, data: bytes | memoryview, *, first: int = 0, claim: Claim | None = None
+    ) -> None:
+        """Write a part, or what it holds from its chunk `first` on; what isn't there is written alone, with a claim."""
+
+    def mend_part(self, name: str, data: bytes | memoryview, chunk: int, claim: Claim) -> None:
+        """Write one chunk over what is there."""
+
+    def read_part(
+        self, generation: str, name: str, size: int, *, first: int = 0, count: int | None = None
+    ) -> Iterator[bytes]:
+        """`count` chunks of a part of `size` bytes in order, all from `first` on without it.
+
+        GenerationError names a missing chunk.
+        """
+
+    def write_users(
+        self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
+    ) -> None:
         """Write users' packed records, spread over `buckets` hashes."""
 
-    def write_manifest(self, generation: str, manifest: str) -> None:
-        """Write the manifest: from now on the generation can be promoted."""
+    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        """Users' packed records, None for one that has none."""
+
+    def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
+        """Write the manifest: from now on the generation can be promoted.
+
+        With a claim, GenerationError where a chunk or a record that the manifest names is not there.
+        """
 
     def read_manifest(self, generation: str) -> bytes | None:
         """The manifest, None where there is none."""
 
     def generations(self) -> list[str]:
-        """Ids of every generation with a manifest, oldest first."""
+        """Ids of every generation with a manifest, lowest fence first."""
 
     def delete(self, generation: str) -> None:
-        """Remove a generation that no alias names; GenerationError if one does."""
+        """Remove a generation that no alias names, in one step; GenerationError if one does."""
 
-    def promote(self, generation: str) -> None:
-        """Move `live` to a generation, `previous` to what was live; GenerationError if it has no manifest."""
+    def discard(self, manifest: Manifest, claim: Claim) -> None:
+        """Remove what is there of a generation that has no manifest."""
+
+    def promote(self, generation: str, *, forward: bool = False) -> Moved:
+        """Move `live` to a generation, `previous` to what was live; GenerationError if it has no manifest.
+
+        forward: StalePublisher where it, or a later one, was live before; for those who don't know what has happened
+        since they began.
+        """
+
+    def rollback(self) -> Moved:
+        """Move `live` to `previous` and `previous` to what was live; GenerationError where there is none."""
 
     def alias(self, name: str) -> str | None:
         """The generation an alias names."""
+
+    def space(self) -> Space | None:
+        """What the store uses and may use, None where it sets no limit or won't tell."""
 
 
 class UserStore(Protocol):

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import redis
 
-from recsys.store.redis import ALIASES_CHANNEL, address
-from recsys.store.redis import _sentences as sentences
+from recsys.store.connection import address, sentences
+from recsys.store.redis import ALIASES_CHANNEL
 
 ANNOUNCED_SECONDS = 10
 """How long an announcement lasts: five times as long as a process takes to repeat it."""

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from recsys.errors import GenerationError
-from recsys.store.base import CHUNK, EVENTS_KEPT, LIVE, PREVIOUS, UserState
+from recsys.generation import Manifest
+from recsys.store import refusals
+from recsys.store.base import (
+    CHUNK,
+    EVENTS_KEPT,
+    LEASE,
+    LIVE,
+    PREVIOUS,
+    Claim,
+    Moved,
+    Space,
+    Stored,
+    UserState,
+    user_bucket,
+)
+from recsys.store.keys import chunks_of
+from recsys.store.owner import Owner
 from recsys.types import Event, Id
 
 
@@ -14,57 +30,163 @@ class MemoryStore:
     """Both ports over plain dicts."""
 
     def __init__(self) -> None:
-        self._parts: dict[tuple[str, str], bytes] = {}
+        self._chunks: dict[tuple[str, str, int], bytes] = {}
         self._manifests: dict[str, str] = {}
         self._records: dict[tuple[str, str], bytes] = {}
         self._events: dict[str, list[Event]] = defaultdict(list)
         self._aliases: dict[str, str] = {}
+        self._fences: dict[str, int] = {}
+        self._fence = self._promoted = 0
+        self._claim: Claim | None = None
+        self._expires = 0.0
 
     def ping(self) -> None:
         """Always there."""
 
-    def write_part(self, generation: str, name: str, data: bytes) -> None:
-        self._parts[generation, name] = bytes(data)
+    def claim(self, generation: str, lease: float = LEASE) -> Claim:
+        if (
+            self._claim
+            and time.monotonic() < self._expires
+            and not refusals.owner_of(self._claim.token).makes_way(Owner.here(generation))
+        ):
+            raise refusals.busy(self._claim.token, int(time.time()))
+        self._fence += 1
+        token = f"{self._fence} {int(time.time())} {Owner.here(generation).to_json()}"
+        self._claim = Claim(token, generation, self._fence)
+        self._expires = time.monotonic() + lease
+        return self._claim
 
-    def read_part(self, generation: str, name: str, size: int) -> Iterator[bytes]:
-        data = self._parts.get((generation, name), b"")
-        if len(data) < size:
-            raise GenerationError(f"Part {name} of generation {generation} lacks a chunk in the store.")
-        yield from (data[at : at + CHUNK] for at in range(0, size, CHUNK))
+    def renew(self, claim: Claim, lease: float = LEASE) -> None:
+        self._hold(claim)
+        self._expires = time.monotonic() + lease
 
-    def write_users(self, generation: str, buckets: int, records: Mapping[str, bytes]) -> None:
+    def release(self, claim: Claim) -> None:
+        if self._claim == claim:
+            self._claim = None
+
+    def _hold(self, claim: Claim | None) -> None:
+        if claim and (self._claim != claim or time.monotonic() >= self._expires):
+            raise refusals.claim_lost()
+
+    def stored(self, manifest: Manifest, claim: Claim) -> Stored:
+        self._hold(claim)
+        generation = claim.generation
+        chunks = {
+            name: [len(self._chunks.get((generation, name, n), b"")) for n in range(chunks_of(part.bytes))]
+            for name, part in manifest.stored_parts.items()
+        }
+        records = [0] * manifest.user_buckets
+        for known, user in self._records:
+            if known == generation:
+                records[user_bucket(user, len(records))] += 1
+        return Stored(chunks, records)
+
+    def write_part(
+        self, generation: str, name: str, data: bytes | memoryview, *, first: int = 0, claim: Claim | None = None
+    ) -> None:
+        for n, at in enumerate(range(0, len(data), CHUNK), first):
+            key = generation, name, n
+            if claim is None or key not in self._chunks:
+                self._chunks[key] = bytes(data[at : at + CHUNK])
+
+    def mend_part(self, name: str, data: bytes | memoryview, chunk: int, claim: Claim) -> None:
+        self._hold(claim)
+        self._chunks[claim.generation, name, chunk] = bytes(data)
+
+    def read_part(
+        self, generation: str, name: str, size: int, *, first: int = 0, count: int | None = None
+    ) -> Iterator[bytes]:
+        last = chunks_of(size) if count is None else min(first + count, chunks_of(size))
+        for n in range(first, last):
+            chunk = self._chunks.get((generation, name, n), b"")
+            if len(chunk) != min(CHUNK, size - n * CHUNK):
+                raise refusals.chunk_missing(generation, name, n)
+            yield chunk
+
+    def write_users(
+        self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
+    ) -> None:
+        self._hold(claim)
         self._records |= {(generation, user): record for user, record in records.items()}
 
-    def write_manifest(self, generation: str, manifest: str) -> None:
+    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        return [self._records.get((generation, user)) for user in users]
+
+    def write_manifest(self, generation: str, manifest: str, claim: Claim | None = None) -> None:
+        self._hold(claim)
+        if claim:
+            self._check_whole(Manifest.from_json(manifest), claim)
+        elif generation not in self._fences:
+            self._fence += 1
         self._manifests[generation] = manifest
+        self._fences.setdefault(generation, claim.fence if claim else self._fence)
+
+    def _check_whole(self, manifest: Manifest, claim: Claim) -> None:
+        stored = self.stored(manifest, claim)
+        for name, part in manifest.stored_parts.items():
+            for n, size in enumerate(stored.chunks[name]):
+                if size != min(CHUNK, part.bytes - n * CHUNK):
+                    raise refusals.not_whole(manifest.id, f"chunk {n} of {name}")
+        if sum(stored.records) != manifest.dims["users"]:
+            raise refusals.not_whole(manifest.id, "users")
 
     def read_manifest(self, generation: str) -> bytes | None:
         manifest = self._manifests.get(generation)
         return None if manifest is None else manifest.encode()
 
     def generations(self) -> list[str]:
-        return sorted(self._manifests)
+        return sorted(self._fences, key=lambda generation: self._fences[generation])
 
     def delete(self, generation: str) -> None:
         if generation in self._aliases.values():
-            raise GenerationError(f"Generation {generation} is named by an alias and stays.")
+            raise refusals.aliased(generation)
         self._manifests.pop(generation, None)
-        self._parts = {key: part for key, part in self._parts.items() if key[0] != generation}
+        self._fences.pop(generation, None)
+        self._remove(generation)
+
+    def discard(self, manifest: Manifest, claim: Claim) -> None:
+        self._hold(claim)
+        if claim.generation not in self._manifests:
+            self._remove(claim.generation)
+
+    def _remove(self, generation: str) -> None:
+        self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] != generation}
         self._records = {key: record for key, record in self._records.items() if key[0] != generation}
 
-    def promote(self, generation: str) -> None:
-        if generation not in self._manifests:
-            raise GenerationError(f"Generation {generation} is not in the store, so it can't go live.")
+    def promote(self, generation: str, *, forward: bool = False) -> Moved:
         live = self._aliases.get(LIVE)
+        if generation not in self._fences:
+            raise refusals.absent(generation)
+        fence = self._fences[generation]
+        if forward and generation != live and fence <= self._promoted:
+            raise refusals.overtaken(generation, live)
         if live is not None and live != generation:
             self._aliases[PREVIOUS] = live
         self._aliases[LIVE] = generation
+        self._promoted = max(self._promoted, fence)
+        return Moved(live, generation, self._aliases.get(PREVIOUS))
+
+    def rollback(self) -> Moved:
+        if LIVE not in self._aliases or PREVIOUS not in self._aliases:
+            raise refusals.no_way_back()
+        return self.promote(self._aliases[PREVIOUS])
 
     def alias(self, name: str) -> str | None:
         return self._aliases.get(name)
 
+    def space(self) -> Space | None:
+        return None
+
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
-        return [UserState(self._records.get((generation, str(u))), list(self._events[str(u)])) for u in users]
+        there = {user_bucket(user, buckets) for id_, user in self._records if id_ == generation}
+        return [
+            UserState(
+                self._records.get((generation, str(u))),
+                list(self._events[str(u)]),
+                user_bucket(u, buckets) not in there,
+            )
+            for u in users
+        ]
 
     async def add_events(self, events: Sequence[Event]) -> None:
         for event in events:

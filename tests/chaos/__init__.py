@@ -1,0 +1,1 @@
+"""Faults done to a running deployment, and what it answers meanwhile."""

@@ -28,7 +28,7 @@ class Expected:
         self._known: dict[tuple[Any, ...], list[tuple[str, float, float]]] = {}
 
     def agrees(self, answer: dict[str, Any], now: float) -> bool:
-        """Whether an answer's items, scores and tower scores are this generation's own, as of a moment or just before."""
+        """Whether items, scores and tower scores are this generation's own, as of a moment or just before."""
         told = [(str(item["item_id"]), item["score"], item["tower_score"]) for item in answer["items"]]
         known = "store" not in answer["degraded"]
         return any(_alike(told, self._slate(answer["user_id"], len(told), now - back, known)) for back in (0, 5))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import redis
 
 from recsys.generation import TOWERS, GenerationFolder, is_user_part
 from tests.chaos.load import Answer, p99
@@ -51,7 +50,9 @@ def swaps(world: World, times: int = 20) -> Outcome:
     wrong = [] if seen == {first, second} else [f"answers came from {seen}"]
     world.settle()
     note = f"p99 {1e3 * p99(during):.0f} ms during, {1e3 * p99(steady):.0f} ms before"
-    return judge(f"{times} promotes and rollbacks", load.answers, world.expected, None, whole=True, note=note, wrong=wrong)
+    return judge(
+        f"{times} promotes and rollbacks", load.answers, world.expected, None, whole=True, note=note, wrong=wrong
+    )
 
 
 def damaged_parts(world: World, parts: tuple[str, ...] | None = None) -> Iterator[Outcome]:
@@ -190,7 +191,14 @@ def store_emptied(world: World) -> Outcome:
         recovery = load.wait(is_whole, 30)
     wrong = [] if said is not None and not kept else ["answers did not say that the users' records were gone"]
     world.settle()
-    return judge("store restarts empty, and is published to", load.answers, world.expected, recovery, within=WHOLE_AGAIN, wrong=wrong)
+    return judge(
+        "store restarts empty, and is published to",
+        load.answers,
+        world.expected,
+        recovery,
+        within=WHOLE_AGAIN,
+        wrong=wrong,
+    )
 
 
 def store_full(world: World) -> Outcome:
@@ -208,7 +216,16 @@ def store_full(world: World) -> Outcome:
     wrong += [] if taken.status_code == 200 else [taken.text]
     world.settle()
     note = refused.json().get("error", {}).get("message", "")
-    return judge("store full, noeviction", load.answers, world.expected, recovery, whole=True, within=WHOLE_AGAIN, note=note, wrong=wrong)
+    return judge(
+        "store full, noeviction",
+        load.answers,
+        world.expected,
+        recovery,
+        whole=True,
+        within=WHOLE_AGAIN,
+        note=note,
+        wrong=wrong,
+    )
 
 
 def store_evicts(world: World) -> Outcome:

@@ -61,7 +61,9 @@ def judge(
     if not answers:
         told.append("nothing was asked")
     if failed:
-        told.append(f"{len(failed)} requests failed, the first with {failed[0].status} {failed[0].said}{failed[0].body}")
+        told.append(
+            f"{len(failed)} requests failed, the first with {failed[0].status} {failed[0].said}{failed[0].body}"
+        )
     if mixed:
         told.append(f"{len(mixed)} answers are no generation's own, the first: {mixed[0].body}")
     if whole and degraded:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from recsys.generation import MANIFEST, GenerationFolder, describe
+from recsys.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.chaos.expected import Expected
@@ -51,7 +52,8 @@ class World:
     def __enter__(self) -> World:
         self.server.start()
         self.store = RedisGenerationStore(self.server.url)
-        self.publish(self.pair.first)
+        self.put(self.pair.first)
+        self.store.promote(self.pair.first.manifest.id)
         self.deployment = self.deploy()
         self.deployment.start()
         self.deployment.wait_until_ready()
@@ -68,9 +70,14 @@ class World:
         variables = {"REDIS_URL": self.server.url, **self.settings, **settings}
         return Deployment(self.home, self.folder / f"service-{time.monotonic_ns()}.log", **variables)
 
-    def publish(self, folder: GenerationFolder) -> str:
-        """Put a generation into the store and promote it."""
-        return tiny.publish(folder, self.store)
+    @property
+    def expected(self) -> dict[str, Expected]:
+        """What the generations answer, by id."""
+        return self.pair.expected
+
+    def put(self, folder: GenerationFolder) -> None:
+        """Put a generation into the store, and nothing more: whoever could write into Redis can do as much."""
+        Publisher(self.store, self.folder / "trials").publish(folder)
 
     def load(self, rate: float = 40.0) -> Load:
         """Requests to the deployment."""
@@ -103,7 +110,9 @@ class World:
         assert self.wait_for(lambda status: status["generation"] == first and status["store"] == "ok") is not None
 
 
-def altered(folder: GenerationFolder, target: Path, change: Callable[[Path], None], **manifest: Any) -> GenerationFolder:
+def altered(
+    folder: GenerationFolder, target: Path, change: Callable[[Path], None], **manifest: Any
+) -> GenerationFolder:
     """A copy under an id of its own with something changed, and a manifest that vouches for it."""
     shutil.copytree(folder.path, target)
     change(target)

@@ -1,0 +1,304 @@
+"""Publishing: a generation into a store, whole, checked as it comes back, and only then named.
+
+Knows no Prefect and no Redis. Whoever dies on the way leaves readers what they had, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recsys.arrival import Arrival, unwritable
+from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
+from recsys.generation import GenerationFolder, Manifest, is_user_part
+from recsys.store.base import CHUNK, LEASE, LIVE, PREVIOUS, Claim, GenerationStore, Stored, user_bucket
+from recsys.store.space import predict, refuse_what_has_no_room
+
+Progress = Callable[[float, str], None]
+"""Told the share done, 0 to 1, and a word on how it goes."""
+
+Smoke = Callable[[GenerationFolder], None]
+"""Tries a generation as it came back from the store; GenerationError says what is wrong with it."""
+
+KEPT = 3
+"""Generations kept, beside those an alias names: the new one, the one before, and one more to look back at."""
+
+CHUNKS_AT_ONCE = 16
+"""Chunks written before they are read back, 16 MB."""
+
+USERS_AT_ONCE = 2_000
+"""Users' records written before they are read back: a few MB, and a step of the progress bar."""
+
+AHEAD = 2
+"""Steps the writing may be ahead of the reading back: enough that neither waits, and little in memory."""
+
+
+def untold(share: float, word: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Publishes into `store`.
+
+    scratch: a folder for what comes back from the store, to be tried by `smoke`. budget: bytes that all generations
+    together may take. lease: seconds after which others may think that this publisher is gone.
+    """
+
+    store: GenerationStore
+    scratch: Path
+    smoke: Smoke | None = None
+    budget: int | None = None
+    lease: float = LEASE
+
+    def publish(self, folder: GenerationFolder, progress: Progress = untold) -> Manifest:
+        """Put a generation into the store; what is live stays. Again is no harm: what is there is checked and kept.
+
+        PublisherBusy, StalePublisher, StoreFull and GenerationError each say what to do.
+        """
+        manifest = folder.manifest
+        with self._claimed(manifest.id) as claim:
+            upload = Upload(self.store, folder, manifest, claim, progress)
+            self._check_room(manifest, upload.stored)
+            try:
+                with self._trial(manifest) as scratch, Arrival(manifest, scratch) as arrival:
+                    upload.run(arrival)
+                    if scratch and self.smoke:
+                        self.smoke(arrival.sealed())
+                self.store.write_manifest(manifest.id, manifest.to_json(), claim)
+            except StalePublisher:
+                raise
+            except (GenerationError, StoreFull):
+                self.store.discard(manifest, claim)
+                raise
+        progress(1.0, f"{manifest.size / 2**20:.0f} MiB")
+        return manifest
+
+    def forget(self, folder: Path | None = None) -> list[str]:
+        """Delete generations past the newest KEPT that no alias names, in `folder` too; their ids."""
+        named = {self.store.alias(LIVE), self.store.alias(PREVIOUS)}
+        stored = self.store.generations()
+        gone = [generation for generation in stored[:-KEPT] if generation not in named]
+        for generation in list(gone):
+            try:
+                self.store.delete(generation)
+            except GenerationError:  # it was promoted at this moment
+                gone.remove(generation)
+        if folder is not None:
+            # Those that never came into the store have no fence: the newest by name stay.
+            strays = sorted(path.name for path in folder.glob("g*") if path.name not in stored)
+            for generation in [*gone, *strays[:-KEPT]]:
+                shutil.rmtree(folder / generation, ignore_errors=True)
+        return gone
+
+    @contextmanager
+    def _claimed(self, generation: str) -> Iterator[Claim]:
+        """The claim on publishing, renewed on a thread of its own until the end."""
+        claim = self.store.claim(generation, self.lease)
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self.lease / 3):
+                with suppress(StoreError, StalePublisher):  # who holds no claim any more is told where it matters
+                    self.store.renew(claim, self.lease)
+
+        thread = threading.Thread(target=renew, name="claim", daemon=True)
+        thread.start()
+        try:
+            yield claim
+        finally:
+            done.set()
+            thread.join()
+            with suppress(StoreError):
+                self.store.release(claim)
+
+    def _check_room(self, manifest: Manifest, stored: Stored) -> None:
+        others = 0
+        for generation in self.store.generations():
+            if generation != manifest.id and (text := self.store.read_manifest(generation)):
+                others += predict(Manifest.from_json(text, any_format=True))
+        there = sum(map(sum, stored.chunks.values()))
+        refuse_what_has_no_room(manifest, there, others, self.budget, self.store.space())
+
+    @contextmanager
+    def _trial(self, manifest: Manifest) -> Iterator[Path | None]:
+        """A folder for what comes back, if there is someone to try it; it and those of dead publishers go."""
+        if self.smoke is None:
+            yield None
+            return
+        folder = self.scratch / f"{manifest.id}.{os.getpid()}"
+        try:
+            for left in self.scratch.glob("g*.*"):
+                if left == folder or not _runs(left.suffix[1:]):
+                    shutil.rmtree(left, ignore_errors=True)
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise unwritable(self.scratch, error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Upload:
+    """One generation's way into the store: written on this thread, read back and compared on another."""
+
+    def __init__(
+        self, store: GenerationStore, folder: GenerationFolder, manifest: Manifest, claim: Claim, progress: Progress
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._manifest = manifest
+        self._claim = claim
+        self._progress = progress
+        self.finished = self._is_finished()
+        self.stored = store.stored(manifest, claim)
+        self._arrival: Arrival | None = None
+        self._pending: deque[Future[None]] = deque()
+        self._done = 0
+
+    def run(self, arrival: Arrival) -> None:
+        """Write what is missing, read everything back; GenerationError names what is wrong."""
+        with ThreadPoolExecutor(1, "users") as checker, ThreadPoolExecutor(1, "read-back") as reader:
+            users = checker.submit(self._verify_users)
+            try:
+                for name in self._manifest.stored_parts:
+                    self._part(name, reader, arrival)
+                self._users(reader)
+                self._wait(0)
+            except BaseException:
+                reader.shutdown(cancel_futures=True)
+                raise
+            users.result()
+        arrival.whole()
+
+    def _is_finished(self) -> bool:
+        """Whether the store has it whole already; GenerationError where it has another of that id."""
+        text = self._store.read_manifest(self._manifest.id)
+        if text is not None and text != self._manifest.to_json().encode():
+            raise GenerationError(
+                f"The store has another generation under the id {self._manifest.id}. Delete it first, if it is not "
+                f"wanted: python -m flows delete {self._manifest.id}"
+            )
+        return text is not None
+
+    def _verify_users(self) -> None:
+        """The users' parts in the folder are what the manifest says."""
+        for name, part in self._manifest.parts.items():
+            if is_user_part(name):
+                self._folder.verify_part(self._manifest.id, name, part)
+
+    def _part(self, name: str, reader: ThreadPoolExecutor, arrival: Arrival) -> None:
+        size = self._manifest.parts[name].bytes
+        data = mapped(self._folder, self._manifest, name)
+        for first in range(0, len(self.stored.chunks[name]), CHUNKS_AT_ONCE):
+            some = data[first * CHUNK : (first + CHUNKS_AT_ONCE) * CHUNK]
+            self._write(name, some, first)
+            self._pending.append(reader.submit(self._read_back, name, size, some, first, arrival))
+            self._wait(AHEAD)
+
+    def _write(self, name: str, data: memoryview, first: int) -> None:
+        """Write those of some chunks that are not there; over one of another length, or into what is finished."""
+        chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+        there = self.stored.chunks[name][first : first + len(chunks)]
+        if not any(there) and not self.finished:
+            self._store.write_part(self._manifest.id, name, data, first=first, claim=self._claim)
+            return
+        for at, (chunk, size) in enumerate(zip(chunks, there, strict=True), first):
+            if size == 0 and not self.finished:
+                self._store.write_part(self._manifest.id, name, chunk, first=at, claim=self._claim)
+            elif size != len(chunk):
+                self._store.mend_part(name, chunk, at, self._claim)
+
+    def _read_back(self, name: str, size: int, data: memoryview, first: int, arrival: Arrival) -> None:
+        """Take some chunks from the store; one that is not as it should be is mended, and has to be then."""
+        count = -(-len(data) // CHUNK)
+        chunks = list(self._store.read_part(self._manifest.id, name, size, first=first, count=count))
+        for at, chunk in enumerate(chunks):
+            wanted = data[at * CHUNK : (at + 1) * CHUNK]
+            if not same(chunk, wanted):
+                self._store.mend_part(name, wanted, first + at, self._claim)
+                (chunks[at],) = self._store.read_part(self._manifest.id, name, size, first=first + at, count=1)
+        arrival.take(name, chunks)
+        self._tell(len(data), name)
+
+    def _users(self, reader: ThreadPoolExecutor) -> None:
+        """Users' records, whole hashes at a time."""
+        if not self._manifest.dims["users"]:
+            return
+        ids, blobs = self._folder.users()
+        buckets = np.array([user_bucket(user, self._manifest.user_buckets) for user in ids])
+        sizes = np.bincount(buckets, minlength=self._manifest.user_buckets)
+        order = np.argsort(buckets, kind="stable")
+        ends = np.cumsum(sizes)
+        start = bucket = 0
+        while start < len(order):
+            last = max(bucket + 1, int(np.searchsorted(ends, start + USERS_AT_ONCE, side="right")))
+            stop = int(ends[last - 1])
+            records = {ids[row]: blobs.bytes_at(row) for row in order[start:stop]}
+            if list(self.stored.records[bucket:last]) != sizes[bucket:last].tolist():
+                self._write_users(records)
+            self._pending.append(reader.submit(self._read_back_users, records))
+            self._wait(AHEAD)
+            start, bucket = stop, last
+
+    def _write_users(self, records: Mapping[str, bytes]) -> None:
+        self._store.write_users(self._manifest.id, self._manifest.user_buckets, records, self._claim)
+
+    def _read_back_users(self, records: Mapping[str, bytes]) -> None:
+        for last in (False, True):
+            found = self._store.read_records(self._manifest.id, self._manifest.user_buckets, list(records))
+            if found == list(records.values()):
+                break
+            if last:
+                raise GenerationError(
+                    f"Users' records of generation {self._manifest.id} came back from the store changed."
+                )
+            self._write_users(records)
+        self._tell(sum(map(len, records.values())), "users")
+
+    def _wait(self, ahead: int) -> None:
+        while len(self._pending) > ahead:
+            self._pending.popleft().result()
+
+    def _tell(self, size: int, word: str) -> None:
+        self._done += size
+        self._progress(min(0.99, self._done / max(1, self._manifest.size)), word)
+
+
+def mapped(folder: GenerationFolder, manifest: Manifest, name: str) -> memoryview:
+    """A part's bytes, mapped; GenerationError where the file has another size than the manifest says."""
+    part = manifest.parts[name]
+    path = folder.path / name
+    if not path.is_file() or path.stat().st_size != part.bytes:
+        folder.verify_part(manifest.id, name, part)
+    if not part.bytes:
+        return memoryview(b"")
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def same(chunk: bytes, wanted: memoryview) -> bool:
+    """Whether bytes are equal; a memoryview compares them one by one, sixty times slower."""
+    return np.array_equal(np.frombuffer(chunk, np.uint8), np.frombuffer(wanted, np.uint8))
+
+
+def _runs(pid: str) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True

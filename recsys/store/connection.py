@@ -1,0 +1,68 @@
+"""The way to a Redis: where a URL points, and what went wrong on it as a sentence."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import redis
+from redis.connection import parse_url
+
+from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
+
+
+def address(url: str) -> str:
+    """Where a Redis URL points, built from its parsed parts so that no password can be in it.
+
+    SettingsError where it isn't one; the URL is not repeated there, since a typo may put the password anywhere.
+    """
+    try:
+        parts = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py has no hint for it
+    except ValueError:
+        parts = {}
+    scheme = urlsplit(url).scheme if parts else ""
+    if scheme == "unix" and parts.get("path"):
+        return f"unix://{parts['path']}"
+    if scheme in ("redis", "rediss") and parts.get("host"):
+        host = f"[{parts['host']}]" if ":" in parts["host"] else parts["host"]
+        return f"{scheme}://{host}:{parts.get('port', 6379)}"
+    raise SettingsError(
+        "REDIS_URL can't be read. It looks like redis://host:6379/0, rediss://:password@host:6380/0 or unix:///a/path;"
+        " a password with special characters is percent-encoded."
+    )
+
+
+@contextmanager
+def sentences(at: str) -> Iterator[None]:
+    """Say what Redis or the way to it has against a command, in our own errors."""
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise StoreError(f"Redis at {at} refused the user or the password.") from error
+    except redis.exceptions.BusyLoadingError as error:
+        raise StoreUnavailable(f"Redis at {at} is still loading its data.") from error
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise StoreUnavailable(f"No Redis answers at {at} ({_reason(error)}).") from error
+    except redis.exceptions.OutOfMemoryError as error:
+        raise StoreFull(
+            f"Redis at {at} is full. Raise its maxmemory, or delete generations: python -m flows delete ID."
+        ) from error
+    except redis.RedisError as error:
+        raise StoreError(f"Redis refused: {error}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The system's word for what went wrong, where there is one beneath redis-py's."""
+    if isinstance(error, redis.TimeoutError | TimeoutError):
+        return "timed out"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return (cause.strerror or str(cause)).lower()
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error).rstrip(".").lower()

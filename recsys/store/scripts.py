@@ -1,0 +1,150 @@
+"""What has to happen in Redis in one step, in Lua. Every script tells in its first lines what it is given.
+
+Where a script takes a token, it does nothing unless that token stands under `publishing`: whoever was paused for longer
+than its claim lasted finds another's there, or none. An empty token is one who has no claim and needs none.
+"""
+
+_HOLDS = "if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'stale'} end\n"
+
+_NEXT_FENCE = """
+local function next_fence(counter, generations, promoted)
+  local top = redis.call('ZREVRANGE', generations, 0, 0, 'WITHSCORES')[2]
+  local floor = math.max(tonumber(top or 0), tonumber(redis.call('GET', promoted) or 0))
+  local fence = redis.call('INCR', counter)
+  if fence <= floor then  -- the counter was lost; what it counted was not
+    fence = floor + 1
+    redis.call('SET', counter, string.format('%d', fence))
+  end
+  return fence
+end
+"""
+
+CLAIM = (
+    _NEXT_FENCE
+    + """
+-- publishing, fence, generations, promoted; who, milliseconds, the token of one known to be dead
+local held = redis.call('GET', KEYS[1])
+local now = redis.call('TIME')[1]
+if held and held ~= ARGV[3] then return {'held', held, now} end
+local token = string.format('%d %d %s', next_fence(KEYS[2], KEYS[3], KEYS[4]), now, ARGV[1])
+redis.call('SET', KEYS[1], token, 'PX', ARGV[2])
+return {'claimed', token, now}
+"""
+)
+
+RENEW = (
+    _HOLDS
+    + """
+-- publishing; token, milliseconds
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {'done'}
+"""
+)
+
+RELEASE = (
+    _HOLDS
+    + """
+-- publishing; token
+redis.call('DEL', KEYS[1])
+return {'done'}
+"""
+)
+
+STORED = (
+    _HOLDS
+    + """
+-- publishing, manifest, parts' keys, users' keys; token, seconds an unfinished key stays, number of parts' keys
+local finished = redis.call('EXISTS', KEYS[2]) == 1
+local sizes = {}
+for at = 3, #KEYS do
+  sizes[at - 2] = redis.call(at - 2 <= tonumber(ARGV[3]) and 'STRLEN' or 'HLEN', KEYS[at])
+  if not finished then redis.call('EXPIRE', KEYS[at], ARGV[2]) end
+end
+return {'done', sizes}
+"""
+)
+
+MEND = (
+    _HOLDS
+    + """
+-- publishing, manifest, chunk; token, seconds an unfinished key stays, bytes
+redis.call('SET', KEYS[3], ARGV[3])
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('EXPIRE', KEYS[3], ARGV[2]) end
+return {'done'}
+"""
+)
+
+RECORDS = (
+    _HOLDS
+    + """
+-- publishing, manifest, users' hash; token, seconds an unfinished key stays, then id and record of each
+for at = 3, #ARGV, 2000 do  -- Lua hands over some thousand values at once
+  redis.call('HSET', KEYS[3], unpack(ARGV, at, math.min(at + 1999, #ARGV)))
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('EXPIRE', KEYS[3], ARGV[2]) end
+return {'done'}
+"""
+)
+
+MANIFEST = (
+    _HOLDS
+    + _NEXT_FENCE
+    + """
+-- publishing, manifest, generations, fence, promoted, parts' keys, users' keys;
+-- token, id, manifest, the claim's fence, number of users, bytes under each of the parts' keys
+local parts, users = #ARGV - 5, 0
+for at = 6, #KEYS do
+  local part = at - 5 <= parts
+  if ARGV[1] ~= '' then
+    local size = redis.call(part and 'STRLEN' or 'HLEN', KEYS[at])
+    if part and size ~= tonumber(ARGV[at]) then return {'missing', KEYS[at]} end
+    if not part then users = users + size end
+  end
+end
+if ARGV[1] ~= '' and users ~= tonumber(ARGV[5]) then return {'missing', 'users'} end
+for at = 6, #KEYS do redis.call('PERSIST', KEYS[at]) end
+redis.call('SET', KEYS[2], ARGV[3])
+if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
+  local fence = ARGV[1] == '' and next_fence(KEYS[4], KEYS[3], KEYS[5]) or ARGV[4]
+  redis.call('ZADD', KEYS[3], string.format('%d', fence), ARGV[2])
+end
+return {'done'}
+"""
+)
+
+MOVE = """#!lua flags=allow-oom
+-- rolling back has to work in a full store, too
+-- generations, live, previous, promoted, manifest; id, whether only forward, channel, what has to be live or nothing
+local live, previous, to = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), ARGV[1]
+local fence = tonumber(redis.call('ZSCORE', KEYS[1], to) or -1)
+if fence < 0 or redis.call('EXISTS', KEYS[5]) == 0 then return {'absent'} end
+if to == live then return {'moved', live, live, previous} end
+if ARGV[4] ~= '' and live ~= ARGV[4] then return {'changed', live} end
+local newest = math.max(
+  tonumber(redis.call('GET', KEYS[4]) or -1), live and tonumber(redis.call('ZSCORE', KEYS[1], live) or -1) or -1)
+if ARGV[2] == '1' and fence <= newest then return {'stale', live} end
+if live then redis.call('SET', KEYS[3], live) end
+redis.call('SET', KEYS[2], to)
+redis.call('SET', KEYS[4], string.format('%d', math.max(newest, fence)))
+redis.call('PUBLISH', ARGV[3], 'live ' .. to)
+return {'moved', live, to, live or previous}
+"""
+
+DELETE = """
+-- manifest, generations, live, previous, parts' keys, users' keys; id
+if redis.call('GET', KEYS[3]) == ARGV[1] or redis.call('GET', KEYS[4]) == ARGV[1] then return {'aliased'} end
+redis.call('ZREM', KEYS[2], ARGV[1])
+for at = 5, #KEYS do redis.call('UNLINK', KEYS[at]) end
+redis.call('UNLINK', KEYS[1])
+return {'done'}
+"""
+
+DISCARD = (
+    _HOLDS
+    + """
+-- publishing, manifest, parts' keys, users' keys; token
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'finished'} end
+for at = 3, #KEYS do redis.call('UNLINK', KEYS[at]) end
+return {'done'}
+"""
+)
