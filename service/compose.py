@@ -33,12 +33,14 @@ ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
 
-def prepare_workers(environment: Environment) -> None:
-    """Called once in the parent of all workers: tell them who it is and where the store is.
+def prepare_workers(environment: Environment, pinned: Path | None = None) -> None:
+    """Called once in the parent of all workers: tell them who it is, where the store is and what the bento pins.
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
     os.environ[ARBITER] = str(os.getpid())
+    if pinned is not None:
+        os.environ[PINNED] = str(pinned)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
 

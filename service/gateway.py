@@ -9,7 +9,7 @@ from typing import Any
 import bentoml
 import numpy as np
 
-from service import compose, wire
+from service import compose, pinned, wire
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ranking import Ranking
@@ -20,6 +20,7 @@ from service.stages import Call
 
 door = Door()
 SPLIT = settings().topology == "split"
+PINNED = pinned.model()
 
 
 @bentoml.service(
@@ -34,6 +35,8 @@ SPLIT = settings().topology == "split"
 class Gateway:
     """Answers requests within their deadline."""
 
+    if PINNED:
+        pinned = PINNED  # named here, BentoML packs it
     if SPLIT:
         retrieval = bentoml.depends(Retrieval)
         ranking = bentoml.depends(Ranking)
@@ -42,7 +45,7 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        compose.prepare_workers(environment())
+        compose.prepare_workers(environment(), pinned.folder())
 
     def __init__(self) -> None:
         compose.become_worker(settings())

@@ -11,14 +11,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from recsys.environment import Environment
-from recsys.errors import SettingsError
+from recsys.errors import SettingsError, StoreUnavailable
 from recsys.lifeline import preexec
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from service.settings import Settings
+from service.spare import Spare
 
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -33,12 +35,8 @@ Say = Callable[[str], None]
 def serve(settings: Settings, environment: Environment, say: Say) -> int:
     """Serve until told to stop; the exit code. SettingsError or StoreUnavailable where it can't start."""
     check(settings, environment)
-    with open_store(environment) as store:
-        live = store.generations().alias(LIVE)
-        if live is None:
-            raise SettingsError(
-                "Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings"
-            )
+    with _reached(environment, say) as store:
+        live = _to_serve(store, environment, say)
         stop = _StopSignals()
         say(f"starting the gateway, retrieval and ranking ({settings.topology}) for generation {live} ...")
         service = _start(settings, environment, store.url)
@@ -46,6 +44,32 @@ def serve(settings: Settings, environment: Environment, say: Say) -> int:
             return _supervise(service, settings, store, stop, say)
         finally:
             _end(service)
+
+
+def _reached(environment: Environment, say: Say) -> OpenStore:
+    """The store; where it is away and this host has a generation, what it would be reached by."""
+    try:
+        return open_store(environment)
+    except StoreUnavailable as error:
+        if environment.redis_url is None or not spare(environment).ids():
+            raise
+        say(f"{error} Serving what lies on this host until one does.")
+        return OpenStore(environment.redis_url)
+
+
+def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
+    """The generation to start with: what is live, else what lies on this host; SettingsError where there is neither."""
+    with suppress(StoreUnavailable):
+        live = store.generations().alias(LIVE)
+        if live is not None:
+            return live
+        say("Nothing is live in the store.")
+    here = spare(environment).ids()
+    if not here:
+        raise SettingsError(
+            "Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings"
+        )
+    return here[0]
 
 
 def check(settings: Settings, environment: Environment) -> None:
@@ -103,6 +127,14 @@ def _supervise(
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")
     return 0
+
+
+def spare(environment: Environment) -> Spare:
+    """What this host can serve without a store."""
+    os.environ.setdefault("BENTOML_HOME", str(environment.folder("bentoml")))  # read when BentoML is imported
+    from service import pinned
+
+    return Spare(environment.folder("cache"), pinned.folder())
 
 
 def _url(settings: Settings) -> str:

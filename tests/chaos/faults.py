@@ -16,7 +16,7 @@ import numpy as np
 from recsys.generation import TOWERS, GenerationFolder, is_user_part
 from tests.chaos.load import Answer, p99
 from tests.chaos.outcome import Outcome, judge
-from tests.chaos.world import World, altered
+from tests.chaos.served import World, altered
 
 WHOLE_AGAIN = 2.0
 """Seconds from the end of a fault of the store to the first whole answer, at most."""

@@ -6,7 +6,7 @@
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.world import Pair, World
+from tests.chaos.served import Pair, World
 
 
 @pytest.fixture(scope="module")

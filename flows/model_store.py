@@ -1,0 +1,94 @@
+"""Generations in BentoML's model store, by explicit version, and the one that the next bento pins.
+
+What users did stays out: a model becomes part of an image, and an image travels. One writer at a time, since BentoML's
+store loses most of several that create at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from recsys.environment import Environment
+from recsys.errors import GenerationError, StoreError
+from recsys.generation import MANIFEST, GenerationFolder
+
+NAME = "tandem"
+PIN = Path(__file__).resolve().parent.parent / "pinned.json"
+
+
+class ModelStore:
+    """BentoML's store under this deployment's home."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._home = environment.folder("bentoml")
+        self._generations = environment.folder("generations")
+
+    def save(self, folder: GenerationFolder) -> str:
+        """The tag of a generation, saved if it is not there yet; StoreError where the disk takes none."""
+        manifest = folder.manifest
+        tag = f"{NAME}:{manifest.id}"
+        try:
+            with self._alone() as models:
+                if not any(str(model.tag) == tag for model in models.list(NAME)):
+                    with models.create(tag, labels={"dataset": str(manifest.data.get("name", ""))}) as model:
+                        for name in (*manifest.stored_parts, MANIFEST):
+                            _link(folder.path / name, Path(model.path) / name)
+        except OSError as error:
+            raise StoreError(
+                f"Generation {manifest.id} can't be saved in the model store {self._home} ({error.strerror}). "
+                "What is live is untouched; make room, or set TANDEM_HOME to another disk, and run again."
+            ) from error
+        return tag
+
+    def pin(self, generation: str) -> str:
+        """The tag of a generation that the next bento will hold; GenerationError where this host does not have it."""
+        folder = GenerationFolder(self._generations / generation)
+        if not (folder.path / MANIFEST).is_file():
+            raise GenerationError(
+                f"Generation {generation} is not in {self._generations}. Pin on the host that made it, or run there: "
+                "python -m flows run --data DIR."
+            )
+        folder.verify()
+        tag = self.save(folder)
+        PIN.write_text(json.dumps({"model": tag}) + "\n", encoding="utf-8")
+        return tag
+
+    def prune(self, kept: set[str]) -> None:
+        """Drop the versions of generations that are neither `kept` nor pinned."""
+        with suppress(FileNotFoundError, ValueError, KeyError):
+            kept = kept | {json.loads(PIN.read_text(encoding="utf-8"))["model"].partition(":")[2]}
+        with self._alone() as models:
+            for model in models.list(NAME):
+                if model.tag.version not in kept:
+                    models.delete(model.tag)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Any]:
+        """BentoML's models, with no other writer of ours."""
+        os.environ["BENTOML_HOME"] = str(self._home)  # read when BentoML is imported
+        os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+        from bentoml import models
+
+        with (self._home / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield models
+
+
+def unpin() -> None:
+    """Let the next bento hold no generation."""
+    PIN.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same bytes under two names where one disk holds both; parts are never written again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
