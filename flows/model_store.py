@@ -35,9 +35,12 @@ class ModelStore:
         manifest = folder.manifest
         tag = f"{NAME}:{manifest.id}"
         try:
-            with self._alone() as models:
-                if not any(str(model.tag) == tag for model in models.list(NAME)):
-                    with models.create(tag, labels={"dataset": str(manifest.data.get("name", ""))}) as model:
+            with self._alone() as store:
+                if not any(str(model.tag) == tag for model in store.list()):
+                    from bentoml.models import create
+
+                    labels = {"dataset": str(manifest.data.get("name", ""))}
+                    with create(tag, labels=labels, _model_store=store) as model:
                         for name in (*manifest.stored_parts, MANIFEST):
                             _link(folder.path / name, Path(model.path) / name)
         except OSError as error:
@@ -64,21 +67,22 @@ class ModelStore:
         """Drop the versions of generations that are neither `kept` nor pinned."""
         with suppress(FileNotFoundError, ValueError, KeyError):
             kept = kept | {json.loads(PIN.read_text(encoding="utf-8"))["model"].partition(":")[2]}
-        with self._alone() as models:
-            for model in models.list(NAME):
-                if model.tag.version not in kept:
-                    models.delete(model.tag)
+        with self._alone() as store:
+            for model in store.list():
+                if model.tag.name == NAME and model.tag.version not in kept:
+                    store.delete(model.tag)
 
     @contextmanager
     def _alone(self) -> Iterator[Any]:
-        """BentoML's models, with no other writer of ours."""
-        os.environ["BENTOML_HOME"] = str(self._home)  # read when BentoML is imported
+        """The store, with no other writer of ours."""
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-        from bentoml import models
+        # Its one way to name a store: BENTOML_HOME is read once, when BentoML is first imported.
+        from bentoml._internal.models import ModelStore as Store
 
+        (self._home / "models").mkdir(exist_ok=True)
         with (self._home / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield models
+            yield Store(self._home / "models")
 
 
 def unpin() -> None:

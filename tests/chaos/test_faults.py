@@ -6,13 +6,7 @@
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.served import Pair, World
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """Two generations of one world."""
-    return Pair.make(tmp_path_factory.mktemp("pair"))
+from tests.chaos.served import World
 
 
 @pytest.fixture(scope="module")
