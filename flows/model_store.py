@@ -44,8 +44,9 @@ class ModelStore:
                         for name in (*manifest.stored_parts, MANIFEST):
                             _link(folder.path / name, Path(model.path) / name)
         except OSError as error:
+            shutil.rmtree(self._home / "models" / NAME / manifest.id, ignore_errors=True)  # BentoML leaves half of it
             raise StoreError(
-                f"Generation {manifest.id} can't be saved in the model store {self._home} ({error.strerror}). "
+                f"Generation {manifest.id} can't be saved in the model store {self._home} ({_reason(error)}). "
                 "What is live is untouched; make room, or set TANDEM_HOME to another disk, and run again."
             ) from error
         return tag
@@ -88,6 +89,13 @@ class ModelStore:
 def unpin() -> None:
     """Let the next bento hold no generation."""
     PIN.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    """The system's word for what went wrong; shutil packs several, each with two paths before it."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][-1][-1])
+    return error.strerror or str(error)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from service.holder import GenerationHolder
 
 logger = logging.getLogger("tandem")
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds between two tries of a generation that was refused."""
 
 SOON = 0.25

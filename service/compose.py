@@ -19,10 +19,11 @@ from recsys.retriever import Retriever
 from recsys.store.board import RedisBoard
 from recsys.store.connect import open_store
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from recsys.trial import load_ranker, load_retriever
 from service.adoption import Adopter
 from service.holder import GenerationHolder
-from service.loading import load_ranker, load_retriever, load_served
 from service.pipeline import Pipeline
+from service.query import ServedGeneration
 from service.recommender import Recommender
 from service.settings import Settings
 from service.spare import PINNED, Spare
@@ -82,7 +83,7 @@ def recommender(
     """The gateway's recommender over two calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
     pipeline = Pipeline(users, retrieve, rank)
-    served = GenerationHolder(_cache(environment), load_served)
+    served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
     return Recommender(pipeline, users, succession, settings)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from recsys import soundness
 from recsys.generation import GenerationFolder, Manifest
 from recsys.record import UserRecord
 from recsys.spec import FeatureSpec
@@ -38,9 +39,11 @@ class ServedGeneration:
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> ServedGeneration:
-        """Load from a verified folder."""
-        generation = cls(folder.manifest, folder.tables(), folder.spec())
-        generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - built now, not by a request
+        """Load from a verified folder; GenerationError where what is in it makes no sense."""
+        soundness.check(folder)
+        with soundness.readable(folder.manifest.id):
+            generation = cls(folder.manifest, folder.tables(), folder.spec())
+            generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - now, not by a request
         return generation
 
     @property

@@ -16,7 +16,8 @@ from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.smoke import SmokeQueries
-from service.loading import load_ranker, load_retriever, load_served
+from recsys.trial import load_ranker, load_retriever, try_out
+from service.query import ServedGeneration
 from tests import tiny
 
 
@@ -53,7 +54,7 @@ def with_first(value):
 def test_a_sound_generation_is_served(folder):
     """Nothing wrong, nothing said, by any of the three that load it."""
     soundness.check(folder)
-    for load in (load_retriever, load_ranker, load_served):
+    for load in (try_out, ServedGeneration.load):
         load(folder)
 
 

@@ -1,6 +1,6 @@
 """From a folder on disk to something that serves: checked for sense, then tried with the generation's own queries.
 
-Whatever is wrong with a generation is found here, before a request meets it, and told as a GenerationError.
+Whatever is wrong with a generation is found here, before it is named or a request meets it. Knows no store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.smoke import SmokeQueries
 from recsys.soundness import readable
-from service.query import ServedGeneration
 
 
 def load_retriever(folder: GenerationFolder) -> Retriever:
@@ -32,8 +31,7 @@ def load_ranker(folder: GenerationFolder) -> Ranker:
     return ranker
 
 
-def load_served(folder: GenerationFolder) -> ServedGeneration:
-    """What the gateway needs of a verified generation."""
-    soundness.check(folder)
-    with readable(folder.manifest.id):
-        return ServedGeneration.load(folder)
+def try_out(folder: GenerationFolder) -> None:
+    """Return if a verified generation could serve; GenerationError says why it could not."""
+    load_retriever(folder)
+    load_ranker(folder)
