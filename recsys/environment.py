@@ -43,7 +43,7 @@ class Environment:
 
 
 def budget(text: str) -> int | None:
-    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as for Redis); None where there is none."""
+    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as for Redis); None of an empty one."""
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
