@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,23 +15,20 @@ OLD = ["g0", "g1", "g2", "g3"]
 NEW = "g4"
 
 
-@pytest.fixture(params=["valkey", "redis"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture
+def four(world: World) -> World:
     """Four generations of which two are named, and a fifth to publish, with a part of two chunks and two hashes."""
-    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
-    world = World(url, tmp_path)
-    world.empty()
     for generation in OLD:
         world.make(generation, items=30, users=20)
         world.publish(generation)
     world.make(NEW, items=4_200, users=1_100)
     world.remember()
-    yield world
-    world.close()
+    return world
 
 
-def test_a_kill_at_any_point_leaves_old_or_new_and_a_rerun_converges(world: World, monkeypatch) -> None:
+def test_a_kill_at_any_point_leaves_old_or_new_and_a_rerun_converges(four: World, monkeypatch) -> None:
     """At every command, before, halfway and after, and at every change of a file: old or new, whole, then the new."""
+    world = four
     monkeypatch.setattr(publishing, "AHEAD", 0)  # one order of things, so that every number is one point
     total, _ = die_at(0, lambda: world.publish(NEW))
     deaths: list[str] = []

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
 from loadtests.generations import synthesise
 from recsys.generation import GenerationFolder, Manifest
 from recsys.publisher import Publisher, Smoke
-from recsys.store import RedisGenerationStore
+from recsys.store import RedisGenerationStore, RedisUserStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.keys import manifest_key, part_keys, users_keys
 
@@ -34,18 +37,37 @@ class World:
         self.home = home
         self.store = RedisGenerationStore(url)
         self.client = redis.Redis.from_url(url)
+        self._users: set[str] = set()
         self._dumps: dict[bytes, bytes] = {}
 
     def close(self) -> None:
+        for name in self._users:
+            self.client.execute_command("ACL", "DELUSER", name)
         self.store.close()
         self.client.close()
 
     def empty(self) -> None:
         self.client.flushall()
 
-    def make(self, generation: str, items: int, users: int) -> GenerationFolder:
+    def used(self) -> int:
+        """Bytes the server counts as used, once it has let go of what closed connections had."""
+        time.sleep(0.3)
+        return int(self.client.info("memory")["used_memory"])
+
+    def limit(self, policy: str, beyond: int) -> None:
+        """Let the server take `beyond` bytes more than it has now."""
+        used = self.client.info("memory")["used_memory"]
+        self.client.config_set("maxmemory-policy", policy)
+        self.client.config_set("maxmemory", used + beyond)
+
+    def unlimited(self) -> None:
+        """Let the server take what it likes."""
+        self.client.config_set("maxmemory", 0)
+        self.client.config_set("maxmemory-policy", "noeviction")
+
+    def make(self, generation: str, items: int, users: int, record: int = 100) -> GenerationFolder:
         """A generation in a folder of its own."""
-        return synthesise(self.home / "made", generation, items, 64, users, 100)
+        return synthesise(self.home / "made", generation, items, 64, users, record)
 
     def folder(self, generation: str) -> GenerationFolder:
         return GenerationFolder(self.home / "made" / generation)
@@ -92,6 +114,26 @@ class World:
         ids, records = self.folder(generation).users()
         wanted = [records.bytes_at(row) for row in range(len(ids))]
         assert self.store.read_records(generation, manifest.user_buckets, list(ids)) == wanted
+
+    def user(self, name: str, *rights: str) -> str:
+        """A user of the server that may do so much, gone with the world; the URL to come as."""
+        self.client.execute_command("ACL", "SETUSER", name, "reset", "on", ">secret", "~*", "&*", *rights)
+        self._users.add(name)
+        parts = urlsplit(self.url)
+        if parts.scheme == "unix":
+            return f"{self.url}?username={name}&password=secret"
+        return urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.netloc}"))
+
+    def as_reader(self, url: str) -> list[bytes | None]:
+        """The record of the first user of g1, as the hot path reads it."""
+
+        async def read() -> list[bytes | None]:
+            users = RedisUserStore(url)
+            states = await users.read_users("g1", self.folder("g1").manifest.user_buckets, ["user-0"])
+            await users.close()
+            return [state.record for state in states]
+
+        return asyncio.run(read())
 
     def named(self) -> set[str]:
         """Every key that a manifest in the store names, manifests themselves, and what is there once."""

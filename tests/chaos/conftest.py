@@ -1,0 +1,21 @@
+"""A world for every test that breaks one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.world import World
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """An empty world on each of the servers."""
+    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    world = World(url, tmp_path)
+    world.empty()
+    yield world
+    world.unlimited()
+    world.close()
