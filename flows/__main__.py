@@ -23,6 +23,8 @@ from flows.prefect_defaults import make_prefect_home
 from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
 from recsys.errors import GateRefused, TandemError
+from recsys.store.base import Moved
+from recsys.store.connect import open_store
 from training.check import Check
 from training.config import CONFIGS
 from training.watch import Progress, watching
@@ -55,9 +57,23 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
     run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
     run.set_defaults(verb=run_all)
+    publish = verbs.add_parser("publish", help="put a generation that was made here into the store and make it live")
+    publish.add_argument("which", metavar="FOLDER_OR_ID")
+    publish.add_argument("--no-promote", action="store_true", help="leave what is live; promote it later")
+    publish.set_defaults(verb=publish_one)
+    promote = verbs.add_parser("promote", help="make a generation of the store live")
+    promote.add_argument("generation", metavar="ID")
+    promote.set_defaults(verb=promote_one)
+    rollback = verbs.add_parser("rollback", help="make live again what was live before")
+    rollback.set_defaults(verb=roll_back)
+    generations = verbs.add_parser("generations", help="what the store holds")
+    generations.set_defaults(verb=show_generations)
+    delete = verbs.add_parser("delete", help="remove a generation that no alias names from the store")
+    delete.add_argument("generation", metavar="ID")
+    delete.set_defaults(verb=delete_one)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
-    for verb in (run, status):
+    for verb in (run, publish, promote, rollback, generations, delete, status):
         verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser
 
@@ -123,10 +139,75 @@ def gate_table(checks: Sequence[Check]) -> Table:
     return table
 
 
+def publish_one(options: argparse.Namespace) -> None:
+    """Publish a generation that was made here."""
+    from flows.verbs import publish, told
+
+    environment = Environment.read()
+    with open_store(environment) as store, watching() as watch:
+        done = publish(options.which, store.generations(), environment, watch, promote=not options.no_promote)
+    if options.json:
+        emit(asdict(done))
+        return
+    print(f"Published: {done.generation}, {done.bytes / 2**20:.1f} MiB")
+    if done.deleted:
+        print(f"Deleted: {', '.join(done.deleted)}")
+    print(told(done.moved) if done.moved else f"To make it live: python -m flows promote {done.generation}")
+
+
+def promote_one(options: argparse.Namespace) -> None:
+    """Make a generation live."""
+    from flows.verbs import promote
+
+    with open_store(Environment.read()) as store:
+        tell_move(promote(options.generation, store.generations()), as_json=options.json)
+
+
+def roll_back(options: argparse.Namespace) -> None:
+    """Make live again what was live before."""
+    with open_store(Environment.read()) as store:
+        tell_move(store.generations().rollback(), as_json=options.json)
+
+
+def tell_move(moved: Moved, *, as_json: bool) -> None:
+    """Say from where to where an alias moved."""
+    from flows.verbs import told
+
+    if as_json:
+        emit(asdict(moved))
+    else:
+        print(told(moved))
+
+
+def show_generations(options: argparse.Namespace) -> None:
+    """Print every generation in the store."""
+    from flows.generations import list_generations, to_json, to_table
+
+    with open_store(Environment.read()) as store:
+        rows = list_generations(store.generations())
+    if options.json:
+        emit(to_json(rows))
+    elif rows:
+        Console().print(to_table(rows))
+    else:
+        print("The store holds no generation yet. Train and publish with: python -m flows run --data DIR")
+
+
+def delete_one(options: argparse.Namespace) -> None:
+    """Remove a generation from the store."""
+    from flows.verbs import delete
+
+    with open_store(Environment.read()) as store:
+        delete(options.generation, store.generations())
+    if options.json:
+        emit({"deleted": options.generation})
+    else:
+        print(f"Deleted: {options.generation}")
+
+
 def show_status(options: argparse.Namespace) -> None:
     """Print what is live."""
     from flows.status import read_status
-    from recsys.store.connect import open_store
 
     environment = Environment.read()
     with open_store(environment) as store:

@@ -14,18 +14,23 @@ from recsys.errors import SettingsError
 class Environment:
     """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store.
 
-    redis_budget: bytes that generations may take in Redis together (TANDEM_REDIS_BUDGET), None for as much as there is.
+    budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
     """
 
     home: Path
     redis_url: str | None
-    redis_budget: int | None = None
+    budget: str = ""
 
     @classmethod
     def read(cls) -> Environment:
         """Read the process's environment."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
-        return cls(home, os.environ.get("REDIS_URL") or None, budget(os.environ.get("TANDEM_REDIS_BUDGET", "")))
+        return cls(home, os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", ""))
+
+    @property
+    def redis_budget(self) -> int | None:
+        """Bytes that generations may take in Redis together, None for all there is; SettingsError if it is no size."""
+        return size_of(self.budget)
 
     def folder(self, name: str) -> Path:
         """A folder of the home, made if need be; SettingsError where it can't be written."""
@@ -42,8 +47,8 @@ class Environment:
         return path
 
 
-def budget(text: str) -> int | None:
-    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as in Redis); None for an empty one."""
+def size_of(text: str) -> int | None:
+    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as for Redis); None of an empty one."""
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())

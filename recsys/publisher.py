@@ -89,17 +89,20 @@ class Publisher:
         named = {self.store.alias(LIVE), self.store.alias(PREVIOUS)}
         stored = self.store.generations()
         gone = [generation for generation in stored[:-KEPT] if generation not in named]
-        for generation in list(gone):
-            try:
-                self.store.delete(generation)
-            except GenerationError:  # it was promoted at this moment
-                gone.remove(generation)
         if folder is not None:
-            # Those that never came into the store have no fence: the newest by name stay.
+            # Those that never came into the store have no fence: the newest by name stay. Folders go first, while the
+            # store still knows their generations: one who is killed in between leaves nothing that nobody looks for.
             strays = sorted(path.name for path in folder.glob("g*") if path.name not in stored)
             for generation in [*gone, *strays[:-KEPT]]:
                 shutil.rmtree(folder / generation, ignore_errors=True)
-        return gone
+        return [generation for generation in gone if self._delete(generation)]
+
+    def _delete(self, generation: str) -> bool:
+        try:
+            self.store.delete(generation)
+        except GenerationError:  # it was promoted at this moment
+            return False
+        return True
 
     @contextmanager
     def _claimed(self, generation: str) -> Iterator[Claim]:

@@ -1,11 +1,28 @@
-"""Two generations for every fault."""
+"""A world for every test that breaks one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.served import Pair
+from tests.chaos.world import World
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """An empty world on each of the servers."""
+    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    world = World(url, tmp_path)
+    world.empty()
+    yield world
+    world.unlimited()
+    world.close()
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory):
-    """Two generations of one world."""
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Two generations of one world, to be served."""
     return Pair.make(tmp_path_factory.mktemp("pair"))

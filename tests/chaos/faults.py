@@ -16,7 +16,7 @@ import numpy as np
 from recsys.generation import TOWERS, GenerationFolder, is_user_part
 from tests.chaos.load import Answer, p99
 from tests.chaos.outcome import Outcome, judge
-from tests.chaos.served import World, altered
+from tests.chaos.served import Served, altered
 
 WHOLE_AGAIN = 2.0
 """Seconds from the end of a fault of the store to the first whole answer, at most."""
@@ -27,7 +27,7 @@ def is_whole(answer: Answer) -> bool:
     return not answer.failed and not answer.degraded
 
 
-def swaps(world: World, times: int = 20) -> Outcome:
+def swaps(world: Served, times: int = 20) -> Outcome:
     """Promotes and rollbacks in turn, each as soon as answers come from the one before."""
     first, second = world.pair.first.manifest.id, world.pair.second.manifest.id
     world.put(world.pair.second)
@@ -55,7 +55,7 @@ def swaps(world: World, times: int = 20) -> Outcome:
     )
 
 
-def damaged_parts(world: World, parts: tuple[str, ...] | None = None) -> Iterator[Outcome]:
+def damaged_parts(world: Served, parts: tuple[str, ...] | None = None) -> Iterator[Outcome]:
     """A bit of each part flips in the store before the generation goes live."""
     good = world.pair.second
     for name in parts or [name for name in good.manifest.parts if not is_user_part(name)]:
@@ -63,7 +63,7 @@ def damaged_parts(world: World, parts: tuple[str, ...] | None = None) -> Iterato
         yield _refused(world, f"{name}: a flipped bit", bad, lambda key: _flip(world, key), name)
 
 
-def spoiled_chunks(world: World, name: str = "embeddings.npy") -> Iterator[Outcome]:
+def spoiled_chunks(world: Served, name: str = "embeddings.npy") -> Iterator[Outcome]:
     """Other things that may stand where a chunk should."""
     other = (world.pair.first.path / name).read_bytes()
     with world.server.client() as client:
@@ -76,7 +76,7 @@ def spoiled_chunks(world: World, name: str = "embeddings.npy") -> Iterator[Outco
             yield _refused(world, f"{name}: its chunk {what}", bad, spoil, name)
 
 
-def senseless_generations(world: World) -> Iterator[Outcome]:
+def senseless_generations(world: Served) -> Iterator[Outcome]:
     """Generations whose hashes are right, and that make no sense."""
     first = world.pair.first.path
 
@@ -99,7 +99,7 @@ def senseless_generations(world: World) -> Iterator[Outcome]:
 
 
 def _refused(
-    world: World, name: str, bad: GenerationFolder, spoil: Callable[[str], object] | None = None, part: str = ""
+    world: Served, name: str, bad: GenerationFolder, spoil: Callable[[str], object] | None = None, part: str = ""
 ) -> Outcome:
     """A generation that can't be served goes live: it is refused, and the one in force serves on."""
     generation, counted, wrong = bad.manifest.id, world.metric("tandem_generation_refused_total"), []
@@ -121,26 +121,26 @@ def _refused(
     return judge(f"refused: {name}", load.answers, world.expected, None, whole=True, note=note, wrong=wrong)
 
 
-def _flip(world: World, key: str) -> None:
+def _flip(world: Served, key: str) -> None:
     with world.server.client() as client:
         data = bytearray(client.get(key))
         data[len(data) // 2] ^= 1
         client.set(key, bytes(data))
 
 
-def store_hangs(world: World, seconds: float = 5.0) -> Outcome:
+def store_hangs(world: Served, seconds: float = 5.0) -> Outcome:
     """The store answers nothing, and takes connections (SIGSTOP)."""
     return _store_fault(world, f"store hangs for {seconds:.0f} s", world.server.pause, world.server.resume, seconds)
 
 
-def store_gone(world: World, seconds: float = 60.0) -> Outcome:
+def store_gone(world: Served, seconds: float = 60.0) -> Outcome:
     """The store is killed and comes back with its data."""
     return _store_fault(
         world, f"store gone for {seconds:.0f} s", world.server.kill, lambda: world.server.start(wait=False), seconds
     )
 
 
-def store_loads(world: World, mib: int = 400) -> Outcome:
+def store_loads(world: Served, mib: int = 400) -> Outcome:
     """The store is killed and comes back so full that it loads for a while, answering -LOADING."""
     with world.server.client() as client:
         for number in range(mib):
@@ -157,7 +157,7 @@ def store_loads(world: World, mib: int = 400) -> Outcome:
 
 
 def _store_fault(
-    world: World, name: str, begin: Callable[[], object], end: Callable[[], object], seconds: float
+    world: Served, name: str, begin: Callable[[], object], end: Callable[[], object], seconds: float
 ) -> Outcome:
     """Answers go on, say that they lack the store, and are whole soon after it is back."""
     wrong = []
@@ -176,7 +176,7 @@ def _store_fault(
     return judge(name, load.answers, world.expected, recovery, within=WHOLE_AGAIN, wrong=wrong)
 
 
-def store_emptied(world: World) -> Outcome:
+def store_emptied(world: Served) -> Outcome:
     """The store comes back with nothing in it; then somebody publishes again."""
     with world.load() as load:
         time.sleep(1)
@@ -201,7 +201,7 @@ def store_emptied(world: World) -> Outcome:
     )
 
 
-def store_full(world: World) -> Outcome:
+def store_full(world: Served) -> Outcome:
     """No write is taken (noeviction): recommendations are whole, an event gets a sentence."""
     event = {"events": [{"user_id": "someone else", "item_id": "action-1"}]}
     with world.server.client() as client, world.load() as load:
@@ -228,7 +228,7 @@ def store_full(world: World) -> Outcome:
     )
 
 
-def store_evicts(world: World) -> Outcome:
+def store_evicts(world: Served) -> Outcome:
     """The store drops what it likes (allkeys-lru) until nothing of the generation is left; then somebody publishes."""
     with world.server.client() as client, world.load() as load:
         client.config_set("maxmemory-policy", "allkeys-lru")

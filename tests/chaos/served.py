@@ -41,7 +41,7 @@ class Pair:
         return cls(*made, {each.manifest.id: Expected(each) for each in made})
 
 
-class World:
+class Served:
     """A deployment over a Redis of its own that serves `pair.first`."""
 
     def __init__(self, folder: Path, pair: Pair, binary: Path | None = None, **settings: str) -> None:
@@ -49,7 +49,7 @@ class World:
         self.home = folder / "home"
         self.server = Server(folder / "redis", binary)
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Served:
         self.server.start()
         self.store = RedisGenerationStore(self.server.url)
         self.put(self.pair.first)

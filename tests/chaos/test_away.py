@@ -16,7 +16,7 @@ from recsys.environment import Environment
 from recsys.generation import is_user_part
 from tests.chaos.faults import is_whole
 from tests.chaos.outcome import judge
-from tests.chaos.served import World
+from tests.chaos.served import Served
 from tests.deployment import ROOT, Deployment
 
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -24,7 +24,7 @@ BENTOML = Path(sys.executable).with_name("bentoml")
 
 def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):
     """Slates of the same generation as for strangers, the store's fault told; whole again when it is back."""
-    with World(tmp_path, pair) as world:
+    with Served(tmp_path, pair) as world:
         world.deployment.stop()
         world.server.kill()
         world.deployment = world.deploy()

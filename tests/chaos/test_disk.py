@@ -8,7 +8,7 @@ from recsys.errors import SettingsError, StoreError
 from recsys.generation import GenerationFolder
 from tests.chaos import served
 from tests.chaos.outcome import judge
-from tests.chaos.served import World, altered, make_read_only, small_disk
+from tests.chaos.served import Served, altered, make_read_only, small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _write_for_ever(file):
 
 def test_a_full_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
     """With a sentence that names the folder; when there is room, the next is adopted without a restart."""
-    with small_disk(tmp_path / "home" / "cache", 32) as cache, World(tmp_path, pair) as world:
+    with small_disk(tmp_path / "home" / "cache", 32) as cache, Served(tmp_path, pair) as world:
         world.put(pair.second)
         second = pair.second.manifest.id
         with world.load() as load:
@@ -51,7 +51,7 @@ def test_a_full_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
 
 def test_a_read_only_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
     """And a deployment that restarts on it serves what is there."""
-    with small_disk(tmp_path / "home" / "cache", 32) as cache, World(tmp_path, pair) as world:
+    with small_disk(tmp_path / "home" / "cache", 32) as cache, Served(tmp_path, pair) as world:
         world.put(pair.second)
         second = pair.second.manifest.id
         with world.load() as load:

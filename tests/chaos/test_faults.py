@@ -6,13 +6,13 @@
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.served import World
+from tests.chaos.served import Served
 
 
 @pytest.fixture(scope="module")
 def world(pair, tmp_path_factory):
     """A deployment that serves the first."""
-    with World(tmp_path_factory.mktemp("chaos"), pair) as world:
+    with Served(tmp_path_factory.mktemp("chaos"), pair) as world:
         yield world
 
 

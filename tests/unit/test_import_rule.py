@@ -34,7 +34,7 @@ def test_the_import_rule_holds(house):
     [
         ("service/pipeline.py", "import training.loss"),
         ("recsys/towers.py", "import recsys.store"),
-        ("recsys/store/redis.py", "import recsys.ranker"),
+        ("recsys/store/redis_users.py", "import recsys.ranker"),
         ("recsys/types.py", "import service"),
         ("flows/run.py", "import service"),
         ("recsys/tables.py", "import bentoml"),

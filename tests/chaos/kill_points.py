@@ -1,0 +1,116 @@
+"""Where a process may die: before, within and after everything it sends to Redis, and every change it makes to files.
+
+A child is forked from a warm process, and dies by SIGKILL at the point whose number it was given.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from redis.connection import AbstractConnection
+
+from recsys import arrival
+
+CHANGES = {f"os.{call}" for call in ("rename", "remove", "mkdir", "rmdir", "truncate", "link", "symlink", "utime")}
+CHANGES |= {"shutil.rmtree"}
+"""Audit events of changes to files, raised before they happen; `open` is one of them when it is for writing."""
+
+
+def die_at(point: int, work: Callable[[], None]) -> tuple[int, str]:
+    """Do `work` in a child that dies at that point; how many points it passed, and what the last one was.
+
+    A child that gets to the end passed them all: then the number is less than `point`. An error of `work` is raised.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            counter = Counter(point, writing)
+            counter.watch()
+            work()
+            counter.end()
+        except BaseException as error:
+            os.write(writing, f"error {error!r}\n".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as told:
+        lines = told.read().splitlines()
+    _, status = os.waitpid(pid, 0)
+    errors = [line for line in lines if line.startswith("error")]
+    if errors or (not os.WIFSIGNALED(status) and not lines[-1].startswith("end")):
+        raise AssertionError(f"the child failed: {errors or lines[-3:]}")
+    points = [line for line in lines if not line.startswith("end")]
+    return len(points), points[-1]
+
+
+class Counter:
+    """Counts points and dies at one."""
+
+    def __init__(self, fatal: int, told: int) -> None:
+        self._fatal = fatal
+        self._told = told
+        self._count = 0
+
+    def point(self, what: str) -> None:
+        """One more place where a process may die."""
+        self._count += 1
+        os.write(self._told, f"{self._count} {what}\n".encode())
+        if self._count == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def end(self) -> None:
+        """The work is done."""
+        self._fatal = 0
+        os.write(self._told, b"end\n")
+
+    def watch(self) -> None:
+        """Count from now on, in this process."""
+        self._watch_commands()
+        self._watch_writes()
+        sys.addaudithook(self._audit)
+
+    def _watch_commands(self) -> None:
+        send = AbstractConnection.send_packed_command
+
+        def counted(connection: Any, command: Any, *args: Any, **options: Any) -> None:
+            items = [command] if isinstance(command, bytes | str) else list(command)
+            whole = b"".join(bytes(item) for item in items)
+            name = b" ".join(whole[:120].split(b"\r\n")[2:7:2])[:50].decode("ascii", "replace").replace("\n", " ")
+            self.point(f"before {name}")
+            send(connection, [whole[: len(whole) // 2]], *args, **options)
+            self.point(f"half of {name}")
+            send(connection, [whole[len(whole) // 2 :]], *args, **options)
+            self.point(f"after {name}")
+
+        AbstractConnection.send_packed_command = counted
+
+    def _watch_writes(self) -> None:
+        append, write_text = arrival._append, Path.write_text
+
+        def counted(path: Path, chunks: list[bytes]) -> None:
+            for chunk in chunks:
+                append(path, [chunk[: len(chunk) // 2]])
+                self.point(f"half of {path.name}")
+                append(path, [chunk[len(chunk) // 2 :]])
+            append(path, [])
+
+        def text(path: Path, data: str, *args: Any, **options: Any) -> int:
+            write_text(path, data[: len(data) // 2], *args, **options)
+            self.point(f"half of {path.name}")
+            return write_text(path, data, *args, **options)
+
+        arrival._append = counted
+        Path.write_text = text  # type: ignore[method-assign]
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in CHANGES:
+            self.point(f"{event} {args[0]}")
+        elif event == "open" and isinstance(args[0], str) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            self.point(f"open {args[0]}")

@@ -1,0 +1,163 @@
+"""The operating verbs through the real command line, over a store with generations that were made up."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.generations import synthesise
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A home with three generations in folders, none published."""
+    for n in (1, 2, 3):
+        synthesise(tmp_path / "generations", f"g{n}", 100, 64, 20)
+    return tmp_path
+
+
+@pytest.fixture
+def call(home, embedded_url):
+    """Run `python -m flows` against an empty store."""
+    import redis
+
+    with redis.Redis.from_url(embedded_url) as client:
+        client.flushall()
+
+    def run(*arguments, python=None, **environment):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
+        return subprocess.run(
+            [sys.executable, *(["-c", python] if python else ["-m", "flows", *map(str, arguments)])],
+            cwd=ROOT,
+            env=kept | {"TANDEM_HOME": str(home), "REDIS_URL": embedded_url, "COLUMNS": "80"} | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def answer(process):
+    """What a command said as JSON, and that it ended with 0."""
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def refusal(process):
+    """The one sentence a command ended with."""
+    assert process.returncode == 1
+    lines = [line for line in process.stderr.splitlines() if not line.startswith("publishing: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_life_of_verbs(call):
+    """Publish, publish, roll back, promote: each says from where to where, and `generations` shows it."""
+    first = answer(call("publish", "g1", "--json"))
+    assert first["moved"] == {"was": None, "live": "g1", "previous": None}
+    second = call("publish", "g2")
+    assert second.returncode == 0
+    assert "Live: g2. Before: g1; python -m flows rollback goes back to it." in second.stdout
+    assert second.stderr.startswith("publishing: ")
+    assert answer(call("rollback", "--json")) == {"was": "g2", "live": "g1", "previous": "g2"}
+    assert answer(call("promote", "g2", "--json")) == {"was": "g1", "live": "g2", "previous": "g1"}
+    rows = answer(call("generations", "--json"))["generations"]
+    assert [(row["id"], row["aliases"]) for row in rows] == [("g1", ["previous"]), ("g2", ["live"])]
+    table = call("generations").stdout.splitlines()
+    assert all(len(line) <= 80 for line in table)
+    assert any(line.split()[0] == "g2" and "live" in line for line in table if line.split())
+    assert answer(call("status", "--json"))["live"] == "g2"
+
+
+def test_published_and_not_promoted(call):
+    """With --no-promote nothing goes live; a folder will do as well as an id."""
+    call("publish", "g1")
+    folder = call("publish", Path(os.devnull).parent / "nowhere")
+    assert folder.returncode == 1
+    told = call("publish", "g2", "--no-promote")
+    assert "python -m flows promote g2" in told.stdout
+    assert answer(call("status", "--json"))["live"] == "g1"
+
+
+def test_unknown_ones_are_answered_with_the_known(call, home):
+    """Promote and delete name what the store has, publish what the folder has; an empty store says how to fill it."""
+    assert refusal(call("promote", "g9")).endswith("Publish one with: python -m flows publish FOLDER")
+    assert "holds no generation yet" in call("generations").stdout
+    call("publish", home / "generations" / "g1")
+    assert refusal(call("promote", "g9")).endswith("The store has: g1.")
+    assert refusal(call("delete", "g9")).endswith("The store has: g1.")
+    assert refusal(call("publish", "g9")).endswith("there are: g1, g2, g3.")
+    error = json.loads(call("promote", "g9", "--json").stdout)["error"]
+    assert error["code"] == "GenerationError"
+    assert "g1" in error["message"]
+
+
+def test_nothing_to_roll_back_to_is_a_sentence(call):
+    """Before the second promote there is no way back."""
+    assert "nothing to roll back to" in refusal(call("rollback"))
+
+
+def test_delete_spares_what_is_named(call):
+    """A generation that no alias names is removed on request; one that is live is not."""
+    for generation in ("g1", "g2", "g3"):
+        call("publish", generation)
+    assert "named by an alias" in refusal(call("delete", "g3"))
+    assert answer(call("delete", "g1", "--json")) == {"deleted": "g1"}
+    assert [row["id"] for row in answer(call("generations", "--json"))["generations"]] == ["g2", "g3"]
+
+
+def test_the_fourth_publish_deletes_the_first(call, home):
+    """What has had its time is said to be deleted."""
+    synthesise(home / "generations", "g4", 100, 64, 20)
+    for generation in ("g1", "g2", "g3"):
+        call("publish", generation)
+    assert answer(call("publish", "g4", "--json"))["deleted"] == ["g1"]
+
+
+def test_rolled_back_does_not_come_again_by_itself(call):
+    """Publishing anew what was rolled back leaves the older one live, with the command that would move it."""
+    call("publish", "g1")
+    call("publish", "g2")
+    call("rollback")
+    assert refusal(call("publish", "g2")).endswith("If that is meant: python -m flows promote g2")
+    assert answer(call("status", "--json"))["live"] == "g1"
+
+
+@pytest.mark.parametrize(("budget", "word"), [("10KB", "TANDEM_REDIS_BUDGET is 0.0 MiB"), ("much", "no size")])
+def test_the_budget_of_the_environment(call, budget, word):
+    """A generation over TANDEM_REDIS_BUDGET is refused with both figures; a budget that is no size is told so."""
+    assert word in refusal(call("publish", "g1", TANDEM_REDIS_BUDGET=budget))
+    assert call("publish", "g1", TANDEM_REDIS_BUDGET="1GB").returncode == 0
+
+
+def test_operating_needs_no_prefect(call):
+    """The verbs that matter in an emergency import neither Prefect nor torch."""
+    code = (
+        "import sys, flows.__main__ as m\n"
+        "m.main(['generations']); m.main(['rollback']); m.main(['promote', 'g9'])\n"
+        "sys.exit(any(name in sys.modules for name in ('prefect', 'torch', 'pandas')))"
+    )
+    process = call(python=code)
+    assert process.returncode == 0, process.stderr
+
+
+def test_holders_and_metrics_are_shown():
+    """Which processes hold a generation is asked of whoever knows, and what it scored stands in its manifest."""
+    from flows.generations import list_generations
+    from recsys.generation import Manifest
+    from recsys.store import MemoryStore
+
+    store = MemoryStore()
+    served = {"recall@10": 0.2, "ndcg@10": 0.1, "recall@100": 0.6}
+    store.write_manifest("g1", Manifest("g1", 0.0, "test", {}, {}, metrics={"two_stage": served}).to_json())
+    store.write_manifest("g0", "not JSON")
+    row, broken = list_generations(store, lambda: {"g1": ["gateway 12", "ranking 13"]})
+    assert row.held_by == ["gateway 12", "ranking 13"]
+    assert row.metrics == {"recall@10": 0.2, "ndcg@10": 0.1}
+    assert "can't be read" in broken.note

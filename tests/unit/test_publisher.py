@@ -1,0 +1,174 @@
+"""Publishing over a store in memory: what is refused before a generation can be named, and what a rerun mends."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from loadtests.generations import synthesise
+from recsys.errors import GenerationError
+from recsys.generation import MANIFEST, GenerationFolder
+from recsys.publisher import Publisher
+from recsys.store import MemoryStore
+from recsys.store.base import CHUNK
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A generation with a part of two chunks, and users in two hashes."""
+    return synthesise(tmp_path / "made", "g1", 4_200, 64, 1_100, 100)
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+def test_everything_is_there_afterwards(folder, store, tmp_path):
+    """Parts and users come back as they stand in the folder, and the claim is free again."""
+    manifest = Publisher(store, tmp_path).publish(folder)
+    for name, part in manifest.stored_parts.items():
+        assert b"".join(store.read_part("g1", name, part.bytes)) == (folder.path / name).read_bytes()
+    ids, records = folder.users()
+    assert store.read_records("g1", manifest.user_buckets, list(ids)) == [records.bytes_at(n) for n in range(1_100)]
+    store.claim("g2")
+
+
+@pytest.mark.parametrize("part", ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy"])
+def test_a_folder_that_is_not_what_its_manifest_says(folder, store, tmp_path, part):
+    """A flipped bit on the way to disk is found before the manifest is written, and nothing is left in the store."""
+    data = bytearray((folder.path / part).read_bytes())
+    data[-1] ^= 1
+    (folder.path / part).write_bytes(data)
+    with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
+        Publisher(store, tmp_path).publish(folder)
+    assert store.generations() == []
+    assert nothing_of(store, folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_a_folder_with_half_a_part(folder, store, tmp_path, damage):
+    """A part that is missing or cut short is named, whatever was to come after it."""
+    path = folder.path / "popularity.npy"
+    if damage == "short":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.unlink()
+    with pytest.raises(GenerationError, match=r"popularity\.npy"):
+        Publisher(store, tmp_path).publish(folder)
+    assert nothing_of(store, folder)
+
+
+def test_a_smoke_test_tries_what_the_store_gives_and_has_the_last_word(folder, store, tmp_path):
+    """It gets a copy fetched from the store, not the folder; what it refuses is in no store, and the copy goes."""
+    tried = []
+
+    def smoke(copy):
+        tried.append(copy.path)
+        assert copy.verify() == folder.manifest
+        raise GenerationError("The first smoke query has no answer.")
+
+    with pytest.raises(GenerationError, match="no answer"):
+        Publisher(store, tmp_path / "trials", smoke).publish(folder)
+    assert tried[0].parent == tmp_path / "trials"
+    assert not tried[0].exists()
+    assert store.read_manifest("g1") is None
+    assert nothing_of(store, folder)
+
+
+def test_a_rerun_writes_what_is_missing_alone(folder, tmp_path):
+    """Chunks of the right length and whole hashes are kept; the first publish was cut short in the middle."""
+
+    class Counting(MemoryStore):
+        def __init__(self):
+            super().__init__()
+            self.written, self.cut = [], True
+
+        def write_part(self, generation, name, data, **which):
+            self.written.append(name)
+            super().write_part(generation, name, data, **which)
+
+        def write_users(self, *given):
+            self.written.append("users")
+            if self.cut:
+                raise KeyboardInterrupt
+            super().write_users(*given)
+
+    store = Counting()
+    with pytest.raises(KeyboardInterrupt):
+        Publisher(store, tmp_path).publish(folder)
+    assert len(store.written) == len(folder.manifest.stored_parts) + 1
+    store.written, store.cut = [], False
+    Publisher(store, tmp_path).publish(folder)
+    assert store.written == ["users"]
+    assert store.generations() == ["g1"]
+
+
+@pytest.mark.parametrize("what", ["content", "length"])
+def test_a_rerun_mends_what_is_damaged(folder, store, tmp_path, what):
+    """A chunk of other bytes or another length, in a finished generation too, is put right; so is a user's record."""
+    manifest = Publisher(store, tmp_path).publish(folder)
+    size = manifest.parts["embeddings.npy"].bytes
+    whole = (folder.path / "embeddings.npy").read_bytes()
+    store.write_part("g1", "embeddings.npy", b"x" * (CHUNK - (what == "length")))
+    store.write_users("g1", manifest.user_buckets, {"user-7": b"of another"})
+    Publisher(store, tmp_path).publish(folder)
+    assert b"".join(store.read_part("g1", "embeddings.npy", size)) == whole
+    assert store.read_records("g1", manifest.user_buckets, ["user-7"]) == [folder.users()[1].bytes_at(7)]
+
+
+def test_another_generation_of_that_id(folder, store, tmp_path):
+    """A folder whose manifest is not the one in the store is refused, and the one in the store stays."""
+    Publisher(store, tmp_path).publish(folder)
+    before = store.read_manifest("g1")
+    other = GenerationFolder(shutil.copytree(folder.path, tmp_path / "other"))
+    (other.path / MANIFEST).write_text((other.path / MANIFEST).read_text().replace("synthetic", "changed"))
+    with pytest.raises(GenerationError, match=r"another generation under the id g1.+flows delete g1"):
+        Publisher(store, tmp_path).publish(other)
+    assert store.read_manifest("g1") == before
+
+
+def test_a_lost_connection_leaves_what_is_there_for_the_rerun(folder, tmp_path):
+    """Where the store goes away nothing is thrown away: the next run goes on."""
+    from recsys.errors import StoreUnavailable
+
+    class Flaky(MemoryStore):
+        away = False
+
+        def write_users(self, *given):
+            if not self.away:
+                self.away = True
+                raise StoreUnavailable("No Redis answers.")
+            super().write_users(*given)
+
+    store = Flaky()
+    with pytest.raises(StoreUnavailable):
+        Publisher(store, tmp_path).publish(folder)
+    assert not nothing_of(store, folder)
+    Publisher(store, tmp_path).publish(folder)
+    assert store.generations() == ["g1"]
+
+
+def test_progress_never_falls_and_gets_to_the_end(folder, store, tmp_path):
+    """Shares rise from step to step, and the last is all of it, with the size."""
+    told = []
+    Publisher(store, tmp_path).publish(folder, lambda share, word: told.append((share, word)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert told[-1] == (1.0, f"{folder.manifest.size / 2**20:.0f} MiB")
+    assert len(told) > len(folder.manifest.stored_parts)
+
+
+def test_a_folder_that_never_came_into_the_store_goes_late(store, tmp_path):
+    """Of folders the store knows nothing of the newest three stay: one of them may be about to be published."""
+    for n in range(5):
+        (tmp_path / f"g{n}").mkdir()
+    assert Publisher(store, tmp_path).forget(tmp_path) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g2", "g3", "g4"]
+
+
+def nothing_of(store, folder):
+    """Whether the store holds no byte of a generation."""
+    stored = store.stored(folder.manifest, store.claim("g1"))
+    return not any(map(sum, stored.chunks.values())) and not sum(stored.records)
