@@ -23,6 +23,7 @@ from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
 from recsys.generation import GenerationFolder, Manifest, is_user_part
 from recsys.store.base import CHUNK, LEASE, LIVE, PREVIOUS, Claim, GenerationStore, Stored, user_bucket
 from recsys.store.space import predict, refuse_what_has_no_room
+from recsys.strings import StringTable
 
 Progress = Callable[[float, str], None]
 """Told the share done, 0 to 1, and a word on how it goes."""
@@ -239,8 +240,8 @@ class Upload:
         """Users' records, whole hashes at a time."""
         if not self._manifest.dims["users"]:
             return
-        ids, blobs = self._folder.users()
-        buckets = np.array([user_bucket(user, self._manifest.user_buckets) for user in ids])
+        ids, blobs = (Rows(table) for table in self._folder.users())
+        buckets = np.array([user_bucket(ids.text(row), self._manifest.user_buckets) for row in range(len(ids))])
         sizes = np.bincount(buckets, minlength=self._manifest.user_buckets)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(sizes)
@@ -248,7 +249,7 @@ class Upload:
         while start < len(order):
             last = max(bucket + 1, int(np.searchsorted(ends, start + USERS_AT_ONCE, side="right")))
             stop = int(ends[last - 1])
-            records = {ids[row]: blobs.bytes_at(row) for row in order[start:stop]}
+            records = {ids.text(row): blobs.at(row) for row in order[start:stop].tolist()}
             if list(self.stored.records[bucket:last]) != sizes[bucket:last].tolist():
                 self._write_users(records)
             self._pending.append(reader.submit(self._read_back_users, records))
@@ -277,6 +278,25 @@ class Upload:
     def _tell(self, size: int, word: str) -> None:
         self._done += size
         self._progress(min(0.99, self._done / max(1, self._manifest.size)), word)
+
+
+class Rows:
+    """A table's strings one by one, at a fifth of what slices of a mapped array take."""
+
+    def __init__(self, table: StringTable) -> None:
+        self._data = np.ascontiguousarray(table.data).data
+        self._offsets: list[int] = table.offsets.tolist()
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def at(self, row: int) -> bytes:
+        """The bytes of one."""
+        return bytes(self._data[self._offsets[row] : self._offsets[row + 1]])
+
+    def text(self, row: int) -> str:
+        """One as text."""
+        return self.at(row).decode("utf-8", "surrogatepass")
 
 
 def mapped(folder: GenerationFolder, manifest: Manifest, name: str) -> memoryview:
