@@ -52,7 +52,8 @@ load: .venv/installed ## REQUESTS (10000) at 20 concurrent users against PORT; t
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
 		--users $${USERS:-20} --spawn-rate 100 --requests $${REQUESTS:-10000} --run-time 300s --stop-timeout 10
 
-build: .venv/installed ## build the bento
+build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
+	@$(PY) -m flows pin
 	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec .venv/bin/bentoml build
 
 clean: ## remove the environment and all state

@@ -23,7 +23,7 @@ from flows.prefect_defaults import make_prefect_home
 from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
 from recsys.errors import GateRefused, TandemError
-from recsys.store.base import Moved
+from recsys.store.base import LIVE, Moved
 from recsys.store.connect import open_store
 from training.check import Check
 from training.config import CONFIGS
@@ -71,9 +71,12 @@ def parser() -> argparse.ArgumentParser:
     delete = verbs.add_parser("delete", help="remove a generation that no alias names from the store")
     delete.add_argument("generation", metavar="ID")
     delete.set_defaults(verb=delete_one)
+    pin = verbs.add_parser("pin", help="let the next bento hold a generation, so that it serves with Redis away")
+    pin.add_argument("generation", metavar="ID", nargs="?", help="default: what is live; where nothing is, none")
+    pin.set_defaults(verb=pin_one)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
-    for verb in (run, publish, promote, rollback, generations, delete, status):
+    for verb in (run, publish, promote, rollback, generations, delete, pin, status):
         verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser
 
@@ -142,10 +145,11 @@ def gate_table(checks: Sequence[Check]) -> Table:
 def publish_one(options: argparse.Namespace) -> None:
     """Publish a generation that was made here."""
     from flows.verbs import publish, told
+    from recsys.trial import try_out
 
-    environment = Environment.read()
+    environment, promote = Environment.read(), not options.no_promote
     with open_store(environment) as store, watching() as watch:
-        done = publish(options.which, store.generations(), environment, watch, promote=not options.no_promote)
+        done = publish(options.which, store.generations(), environment, watch, promote=promote, smoke=try_out)
     if options.json:
         emit(asdict(done))
         return
@@ -181,10 +185,10 @@ def tell_move(moved: Moved, *, as_json: bool) -> None:
 
 def show_generations(options: argparse.Namespace) -> None:
     """Print every generation in the store."""
-    from flows.generations import list_generations, to_json, to_table
+    from flows.generations import holders, list_generations, to_json, to_table
 
     with open_store(Environment.read()) as store:
-        rows = list_generations(store.generations())
+        rows = list_generations(store.generations(), lambda: holders(store.board()))
     if options.json:
         emit(to_json(rows))
     elif rows:
@@ -203,6 +207,24 @@ def delete_one(options: argparse.Namespace) -> None:
         emit({"deleted": options.generation})
     else:
         print(f"Deleted: {options.generation}")
+
+
+def pin_one(options: argparse.Namespace) -> None:
+    """Save a generation in the model store and name it for the next build."""
+    from flows.model_store import ModelStore, unpin
+
+    environment = Environment.read()
+    generation = options.generation
+    if generation is None:
+        with open_store(environment) as store:
+            generation = store.generations().alias(LIVE)
+    model = ModelStore(environment).pin(generation) if generation else None
+    if model is None:
+        unpin()
+    if options.json:
+        emit({"model": model})
+    else:
+        print(f"The next bento holds {model}." if model else "Nothing is live: the next bento holds no generation.")
 
 
 def show_status(options: argparse.Namespace) -> None:

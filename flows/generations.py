@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,9 +12,10 @@ from rich import box
 from rich.table import Table
 
 from flows.status import span
-from recsys.errors import GenerationError
+from recsys.errors import GenerationError, StoreError
 from recsys.generation import Manifest
 from recsys.store.base import LIVE, PREVIOUS, GenerationStore
+from recsys.store.board import Board
 from training.evaluation import METRICS, SERVED
 
 Holders = Callable[[], Mapping[str, Sequence[str]]]
@@ -23,6 +25,16 @@ Holders = Callable[[], Mapping[str, Sequence[str]]]
 def nobody() -> Mapping[str, Sequence[str]]:
     """No process is known to hold anything."""
     return {}
+
+
+def holders(board: Board) -> Mapping[str, Sequence[str]]:
+    """What the processes of a deployment announced, by generation; none where the board can't be read."""
+    held: dict[str, list[str]] = {}
+    with suppress(StoreError):
+        for process in board.processes():
+            for generation in process.held:
+                held.setdefault(generation, []).append(process.name)
+    return held
 
 
 @dataclass(frozen=True, slots=True)

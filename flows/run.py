@@ -9,6 +9,7 @@ from prefect import flow
 
 from flows.gate import judge_data, judge_model, judge_trained, look_at_live, stop_unless
 from flows.ingest import ingest
+from flows.model_store import ModelStore
 from flows.publish import forget, promote, publish
 from flows.report import leave_report, reporting
 from flows.train import build, evaluate, retrain, train
@@ -16,6 +17,7 @@ from recsys.environment import Environment
 from recsys.generation import Manifest
 from recsys.publisher import Publisher
 from recsys.store.connect import open_store
+from recsys.trial import try_out
 from training.check import Check, failed
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
@@ -48,7 +50,8 @@ def run(
     # The store first: one that is out of reach should not be found out after a minute of training.
     with open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")
-        publisher = Publisher(generations, environment.folder("trials"), budget=environment.redis_budget)
+        publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
+        models = ModelStore(environment)
         curves, checkpoints = Curves(watch), Checkpoints(environment.folder("checkpoints"))
 
         dataset = ingest(data, environment, curves)
@@ -70,11 +73,13 @@ def run(
 
             profile, forced = findings.data, failed(findings.checks)
             generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
+            models.save(generation)
             manifest = publish(generation, publisher, curves)
             promote(manifest, generations)
             findings.generation = manifest.id
 
         forget(publisher, folder)
+        models.prune({path.name for path in folder.iterdir()})
         checkpoints.clear()
         report = leave_report(findings, environment)
     return Published(manifest, evaluation, findings.checks, report)

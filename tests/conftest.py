@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,6 +18,7 @@ from recsys.store.embedded import EmbeddedStore
 from tests import tiny
 from tests.deployment import Deployment
 from tests.redis_server import redis_server
+from tests.server import Server
 from training.log import Log
 
 
@@ -38,9 +40,7 @@ def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's Redis, by TCP."""
-    binary = redis_server()
-    if binary is None:
-        pytest.skip("no redis-server on PATH, and none to unpack here (needs root, apt-get and its package sources)")
+    binary = _redis_binary()
     port = _free_port()
     folder = tmp_path_factory.mktemp("redis")
     process = subprocess.Popen(
@@ -53,6 +53,22 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     process.terminate()
     process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey for tests that empty, fill or limit it: nothing that others use is in it."""
+    server = Server(tmp_path_factory.mktemp("own-valkey")).start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's Redis, likewise."""
+    server = Server(tmp_path_factory.mktemp("own-redis"), _redis_binary()).start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +89,14 @@ def deployment(published: str, embedded_url: str, tmp_path_factory: pytest.TempP
     home = tmp_path_factory.mktemp("deployment")
     with Deployment(home, home / "service.log", REDIS_URL=embedded_url) as running:
         yield running
+
+
+def _redis_binary() -> Path:
+    """A redis-server; the test is skipped where there is none."""
+    binary = redis_server()
+    if binary is None:
+        pytest.skip("no redis-server on PATH, and none to unpack here (needs root, apt-get and its package sources)")
+    return binary
 
 
 def _free_port() -> int:

@@ -6,6 +6,7 @@ from types import TracebackType
 
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable
+from recsys.store.board import RedisBoard
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore, address
 
@@ -16,12 +17,17 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._lent: list[RedisGenerationStore] = []
+        self._lent: list[RedisGenerationStore | RedisBoard] = []
 
     def generations(self) -> RedisGenerationStore:
         """The generations in it, until this is closed."""
-        self._lent.append(RedisGenerationStore(self.url))
-        return self._lent[-1]
+        self._lent.append(store := RedisGenerationStore(self.url))
+        return store
+
+    def board(self) -> RedisBoard:
+        """Where processes that serve say what they hold, until this is closed."""
+        self._lent.append(board := RedisBoard(self.url))
+        return board
 
     def keep(self) -> None:
         """Start the embedded store again if it is gone; call it every second or so while others use `url`."""

@@ -14,7 +14,7 @@ from tests.chaos.world import World
 @pytest.fixture(params=["valkey", "redis"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An empty world on each of the servers."""
-    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    url = request.getfixturevalue(f"own_{request.param}_url")
     world = World(url, tmp_path)
     world.empty()
     yield world

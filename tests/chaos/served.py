@@ -20,8 +20,8 @@ from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
-from tests.chaos.server import Server
 from tests.deployment import Deployment
+from tests.server import Server
 
 USERS: list[int | str] = [*range(0, tiny.USERS, 7), "a stranger", "another"]
 

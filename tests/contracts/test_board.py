@@ -21,7 +21,7 @@ def board(request):
         fake = MemoryBoard()
         yield fake, fake.ring
         return
-    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     client, real = redis.Redis.from_url(url), RedisBoard(url)
     client.delete("processes")
     yield real, lambda: client.publish(ALIASES_CHANNEL, "live g2")
@@ -66,7 +66,7 @@ def test_the_bell_ends_a_wait(board):
     assert heard.wait(10)
 
 
-@pytest.mark.parametrize("url", ["embedded_url", "redis_server_url"])
+@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
 def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
     """An announcement expires, and its name goes with the next look."""
     url = request.getfixturevalue(url)
@@ -81,7 +81,7 @@ def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
     board.close()
 
 
-@pytest.mark.parametrize("url", ["embedded_url", "redis_server_url"])
+@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
 def test_who_may_only_read_can_look_and_wait(request, url):
     """Reading works with an ACL that forbids every write; announcing is a StoreError that names no password."""
     url = request.getfixturevalue(url)
@@ -115,10 +115,10 @@ def test_a_board_out_of_reach_says_so_and_waits_no_longer_than_told():
     assert time.monotonic() - start >= 0.3
 
 
-def test_what_is_no_holding_is_left_out(embedded_url):
+def test_what_is_no_holding_is_left_out(own_valkey_url):
     """An entry of another version costs nobody the others."""
-    board = RedisBoard(embedded_url)
-    with redis.Redis.from_url(embedded_url) as client:
+    board = RedisBoard(own_valkey_url)
+    with redis.Redis.from_url(own_valkey_url) as client:
         client.delete("processes")
         board.announce(GATEWAY)
         client.sadd("processes", "odd")

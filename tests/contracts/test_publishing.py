@@ -46,7 +46,7 @@ def real(request: pytest.FixtureRequest) -> Iterator[tuple[RedisGenerationStore,
 
 
 def url_of(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url"))
+    return str(request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url"))
 
 
 def manifest(generation: str) -> Manifest:

@@ -78,7 +78,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
         memory = MemoryStore()
         yield Store(memory, lambda: memory, None)
         return
-    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     generations = RedisGenerationStore(url)
     with redis.Redis.from_url(url) as client:
         client.flushall()

@@ -8,25 +8,26 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.generations import synthesise
+from recsys.generation import GenerationFolder
+from tests.chaos.served import altered
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, tiny_world):
     """A home with three generations in folders, none published."""
     for n in (1, 2, 3):
-        synthesise(tmp_path / "generations", f"g{n}", 100, 64, 20)
+        altered(tiny_world[0], tmp_path / "generations" / f"g{n}", lambda path: None)
     return tmp_path
 
 
 @pytest.fixture
-def call(home, embedded_url):
+def call(home, own_valkey_url):
     """Run `python -m flows` against an empty store."""
     import redis
 
-    with redis.Redis.from_url(embedded_url) as client:
+    with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()
 
     def run(*arguments, python=None, **environment):
@@ -34,7 +35,7 @@ def call(home, embedded_url):
         return subprocess.run(
             [sys.executable, *(["-c", python] if python else ["-m", "flows", *map(str, arguments)])],
             cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(home), "REDIS_URL": embedded_url, "COLUMNS": "80"} | environment,
+            env=kept | {"TANDEM_HOME": str(home), "REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -114,7 +115,7 @@ def test_delete_spares_what_is_named(call):
 
 def test_the_fourth_publish_deletes_the_first(call, home):
     """What has had its time is said to be deleted."""
-    synthesise(home / "generations", "g4", 100, 64, 20)
+    altered(GenerationFolder(home / "generations" / "g1"), home / "generations" / "g4", lambda path: None)
     for generation in ("g1", "g2", "g3"):
         call("publish", generation)
     assert answer(call("publish", "g4", "--json"))["deleted"] == ["g1"]
