@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test lint load build clean
+.PHONY: help demo serve run status test lint load chaos build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ lint: .venv/installed-dev ## ruff, mypy, import rule
 load: .venv/installed ## REQUESTS (10000) at 20 concurrent users against PORT; the exit code says whether slo.toml held
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
 		--users $${USERS:-20} --spawn-rate 100 --requests $${REQUESTS:-10000} --run-time 300s --stop-timeout 10
+
+chaos: .venv/installed-dev ## every fault under load, with the table; minutes
+	@exec $(PY) -m tests.chaos
 
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
 	@$(PY) -m flows pin

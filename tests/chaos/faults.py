@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import numpy as np
@@ -16,7 +17,9 @@ import numpy as np
 from recsys.generation import TOWERS, GenerationFolder, is_user_part
 from tests.chaos.load import Answer, p99
 from tests.chaos.outcome import Outcome, judge
-from tests.chaos.served import Served, altered
+from tests.chaos.served import Pair, Served, altered, fill, remount, small_disk
+
+T = TypeVar("T")
 
 WHOLE_AGAIN = 2.0
 """Seconds from the end of a fault of the store to the first whole answer, at most."""
@@ -247,3 +250,43 @@ def store_evicts(world: Served) -> Outcome:
     wrong = [] if said is not None else ["answers did not say that the users' records were gone"]
     world.settle()
     return judge("store full, allkeys-lru", load.answers, world.expected, recovery, within=WHOLE_AGAIN, wrong=wrong)
+
+
+def cache_full(pair: Pair, folder: Path) -> Outcome:
+    """The disk of the cache is full when a generation goes live; then there is room, and it is adopted."""
+    with small_disk(folder / "home" / "cache", 32) as cache, Served(folder, pair) as world:
+        return _disk_fault(
+            world, cache, "cache full", lambda: fill(cache), "No space left", lambda ballast: ballast.unlink()
+        )
+
+
+def cache_read_only(pair: Pair, folder: Path) -> Outcome:
+    """The disk of the cache is read-only when a generation goes live; then it can be written, and it is adopted."""
+    with small_disk(folder / "home" / "cache", 32) as cache, Served(folder, pair) as world:
+        return _disk_fault(
+            world, cache, "cache read-only", lambda: remount(cache, "ro"), "Read-only", lambda _: remount(cache, "rw")
+        )
+
+
+def _disk_fault(
+    world: Served, cache: Path, name: str, begin: Callable[[], T], told: str, end: Callable[[T], object]
+) -> Outcome:
+    """The next generation is refused with a sentence that names the folder, and adopted once the disk takes it."""
+    second, wrong = world.pair.second.manifest.id, []
+    world.put(world.pair.second)
+    with world.load() as load:
+        fault = begin()
+        world.store.promote(second)
+        world.wait_for(lambda status: second in status["refused"])
+        note = world.status()["refused"].get(second, "nobody refused it")
+        if told not in note or str(cache) not in note:
+            wrong.append(note)
+        if world.status()["generation"] != world.pair.first.manifest.id:
+            wrong.append("the old one is not in force")
+        end(fault)
+        took = world.wait_for(lambda status: status["generation"] == second, 60)
+        if took is None:
+            wrong.append("the next was not adopted when the disk took it")
+    return judge(
+        name, load.answers, world.expected, took, whole=True, note=note.replace(str(cache), "CACHE"), wrong=wrong
+    )

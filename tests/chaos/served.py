@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -134,9 +135,22 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
         _run("umount", "-l", str(folder))
 
 
-def make_read_only(folder: Path) -> None:
-    """From now on nobody writes to the file system at `folder`."""
-    _run("mount", "-o", "remount,ro", str(folder))
+def remount(folder: Path, how: str) -> None:
+    """From now on the file system at `folder` is "ro" or "rw"."""
+    _run("mount", "-o", f"remount,{how}", str(folder))
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on the disk of a folder; the file that takes it."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+    return ballast
 
 
 def may_mount(folder: Path) -> bool:

@@ -6,9 +6,8 @@ from flows.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError
 from recsys.generation import GenerationFolder
-from tests.chaos import served
-from tests.chaos.outcome import judge
-from tests.chaos.served import Served, altered, make_read_only, small_disk
+from tests.chaos import faults, served
+from tests.chaos.served import altered, fill, remount, small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -18,50 +17,16 @@ def mounts(tmp_path):
         pytest.skip("needs root and the right to mount a file system")
 
 
-def fill(folder):
-    """Leave no room."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        _write_for_ever(file)
-    return ballast
-
-
-def _write_for_ever(file):
-    while True:
-        file.write(bytes(1 << 16))
-
-
 def test_a_full_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
     """With a sentence that names the folder; when there is room, the next is adopted without a restart."""
-    with small_disk(tmp_path / "home" / "cache", 32) as cache, Served(tmp_path, pair) as world:
-        world.put(pair.second)
-        second = pair.second.manifest.id
-        with world.load() as load:
-            ballast = fill(cache)
-            world.store.promote(second)
-            assert world.wait_for(lambda status: second in status["refused"]) is not None
-            assert str(cache) in world.status()["refused"][second]
-            assert "No space left" in world.status()["refused"][second]
-            assert world.status()["generation"] == pair.first.manifest.id
-            ballast.unlink()
-            assert world.wait_for(lambda status: status["generation"] == second, 60) is not None
-        outcome = judge("cache full", load.answers, pair.expected, None, whole=True)
-        assert outcome.passed, outcome
+    outcome = faults.cache_full(pair, tmp_path)
+    assert outcome.passed, outcome
 
 
 def test_a_read_only_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
-    """And a deployment that restarts on it serves what is there."""
-    with small_disk(tmp_path / "home" / "cache", 32) as cache, Served(tmp_path, pair) as world:
-        world.put(pair.second)
-        second = pair.second.manifest.id
-        with world.load() as load:
-            make_read_only(cache)
-            world.store.promote(second)
-            assert world.wait_for(lambda status: second in status["refused"]) is not None
-            assert "Read-only" in world.status()["refused"][second]
-            assert world.status()["generation"] == pair.first.manifest.id
-        outcome = judge("cache read-only", load.answers, pair.expected, None, whole=True)
-        assert outcome.passed, outcome
+    """Likewise."""
+    outcome = faults.cache_read_only(pair, tmp_path)
+    assert outcome.passed, outcome
 
 
 def test_a_full_model_store_is_a_sentence_and_leaves_nothing(pair, tmp_path):
@@ -85,7 +50,7 @@ def test_a_read_only_model_store_is_a_sentence(pair, tmp_path):
     """Before anything is done."""
     with small_disk(tmp_path / "home" / "bentoml", 16) as disk:
         store = ModelStore(Environment(tmp_path / "home", None))
-        make_read_only(disk)
+        remount(disk, "ro")
         with pytest.raises(StoreError, match="Read-only"):
             store.save(pair.first)
         with pytest.raises(SettingsError, match="TANDEM_HOME"):

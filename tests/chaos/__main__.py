@@ -1,0 +1,74 @@
+"""`make chaos`: every fault, done to a deployment under load; the table, and `loadtests/results/chaos.json`.
+
+Minutes. Everything it starts and every file it writes is its own and goes with it; the exit code says whether all held.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos import faults
+from tests.chaos.outcome import Outcome
+from tests.chaos.served import Pair, Served, may_mount
+
+RESULTS = Path("loadtests/results/chaos.json")
+
+
+def main() -> int:
+    """Do every fault; 0 if all held, else 1."""
+    outcomes = []
+    with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
+        for outcome in every(Path(name)):
+            outcomes.append(outcome)
+            print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *outcome.wrong, sep="\n     ", flush=True)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps([outcome.to_json() for outcome in outcomes], indent=2), encoding="utf-8")
+    Console().print(table(outcomes))
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def every(folder: Path) -> Iterator[Outcome]:
+    """All faults, one after the other."""
+    pair = Pair.make(folder / "pair")
+    with Served(folder / "served", pair) as world:
+        yield faults.swaps(world)
+        yield from faults.damaged_parts(world)
+        yield from faults.spoiled_chunks(world)
+        yield from faults.senseless_generations(world)
+        yield faults.store_full(world)
+        yield faults.store_hangs(world)
+        yield faults.store_gone(world)
+        yield faults.store_loads(world)
+        yield faults.store_emptied(world)
+        yield faults.store_evicts(world)
+    if may_mount(folder / "probe"):
+        yield faults.cache_full(pair, folder / "full")
+        yield faults.cache_read_only(pair, folder / "read-only")
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    """For a person at a terminal."""
+    table = Table(title="faults, under 40 requests a second")
+    for name in ("fault", "requests", "failed", "mixed", "degraded", "whole again, s", "pass", "note"):
+        table.add_column(name, justify="left" if name in ("fault", "note") else "right")
+    for each in outcomes:
+        counts = (
+            each.requests,
+            each.failed,
+            each.mixed,
+            each.degraded,
+            "-" if each.recovery_s is None else each.recovery_s,
+        )
+        table.add_row(each.fault, *map(str, counts), "yes" if each.passed else "[red]no", each.note)
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
