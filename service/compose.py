@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 import torch
 
@@ -14,8 +15,10 @@ from recsys.lifeline import tie_to_parent
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store.connect import open_store
+from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from service.holder import GenerationHolder
+from service.items import ItemDesk, ItemFollower
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import ServedGeneration
@@ -47,12 +50,14 @@ def become_worker(settings: Settings) -> None:
 
 def retrieval(environment: Environment) -> RetrievalModel:
     """Retrieval over generations fetched from the store."""
-    return RetrievalModel(GenerationHolder(_cache(environment), Retriever.load))
+    puts = _items(_url(environment))
+    return RetrievalModel(GenerationHolder(_cache(environment), Retriever.load), lambda: puts.current)
 
 
 def ranking(environment: Environment) -> RankingModel:
     """Ranking over generations fetched from the store."""
-    return RankingModel(GenerationHolder(_cache(environment), Ranker.load))
+    puts = _items(_url(environment))
+    return RankingModel(GenerationHolder(_cache(environment), Ranker.load), lambda: puts.current)
 
 
 def recommender(environment: Environment, settings: Settings, retrieve: Call, rank: Call) -> Recommender:
@@ -64,7 +69,16 @@ def recommender(environment: Environment, settings: Settings, retrieve: Call, ra
         RedisGenerationStore(_url(environment)),
         GenerationHolder(_cache(environment), ServedGeneration.load),
         settings,
+        ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment))),
     )
+
+
+@cache
+def _items(url: str) -> ItemFollower:
+    """What was put, followed by one thread of this process."""
+    follower = ItemFollower(RedisItemReader(url))
+    follower.start()
+    return follower
 
 
 def _cache(environment: Environment) -> GenerationCache:

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recsys.errors import GenerationError, NoGeneration, QueryError, StoreError, TandemError
+from recsys.segment import FreshSegment
 from recsys.store.base import LIVE, GenerationStore, UserStore
 from recsys.types import Event, Source
 from service import metrics, schema
 from service.coalescer import Coalescer
 from service.holder import GenerationHolder
+from service.items import ItemDesk
 from service.pipeline import Pipeline
 from service.query import Query, ServedGeneration
 from service.settings import Settings
@@ -44,12 +46,15 @@ class Recommender:
         generations: GenerationStore,
         holder: GenerationHolder[ServedGeneration],
         settings: Settings,
+        items: ItemDesk,
     ) -> None:
         self._pipeline = pipeline
         self._users = users
         self._generations = generations
         self._holder = holder
         self._settings = settings
+        self._items = items
+        self._counted: FreshSegment | None = None
         self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
         self._live: ServedGeneration | None = None
         self._coming = "The service is starting; try again in a moment."
@@ -65,10 +70,14 @@ class Recommender:
 
     @property
     def live(self) -> ServedGeneration:
-        """The generation in force; NoGeneration where there is none."""
+        """The generation in force, with the items put since; NoGeneration where there is none."""
         if self._live is None:
             raise NoGeneration(self._store_fault or self._refused or self._coming)
-        return self._live
+        live = self._live.with_items(self._items.current)
+        if live.fresh is not self._counted:
+            self._counted = live.fresh
+            metrics.count_segment(live.fresh)
+        return live
 
     async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
         """A slate for one user, from one generation."""
@@ -94,18 +103,25 @@ class Recommender:
             if told.timestamp is not None and told.timestamp > now + 60:
                 raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
         await self._users.add_events([_event(told.user_id, told, now) for told in events])
-        known = self._live.tables.ids.rows if self._live else None
-        unknown = dict.fromkeys(told.item_id for told in events if known is not None and str(told.item_id) not in known)
+        row_of = self.live.row_of if self.ready else None
+        unknown = dict.fromkeys(told.item_id for told in events if row_of and row_of(told.item_id) is None)
         return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
+
+    async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
+        """Store items; within a second or so every process knows them, and hides what is not available any more."""
+        return await self._items.put(items, self.live)
 
     def status(self) -> schema.StatusResponse:
         """What is in force."""
         manifest = self._live.manifest if self._live else None
+        fresh = self.live.fresh if self.ready else None
         return schema.StatusResponse(
             ready=self.ready,
             generation=manifest.id if manifest else None,
             topology=self._settings.topology,
             store=self._store_fault or self._refused or "ok",
+            fresh_items=len(fresh.items) if fresh else 0,
+            hidden_items=fresh.hidden_count if fresh else 0,
             data=manifest.data if manifest else {},
             metrics=manifest.metrics if manifest else {},
         )
@@ -113,6 +129,7 @@ class Recommender:
     async def close(self) -> None:
         """Let go of connections."""
         await self._users.close()
+        await self._items.close()
 
     async def follow(self) -> None:
         """Adopt whatever is live, for ever."""
@@ -195,7 +212,7 @@ def _response(query: Query) -> schema.RecommendResponse:
     items = [
         schema.ScoredItem.model_construct(
             item_id=generation.item_id(row),
-            title=generation.tables.titles[row],
+            title=generation.title(row),
             score=round(score, 4),
             tower_score=None if math.isnan(tower) else round(tower, 4),
             sources=Source(source).names(),
