@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from recsys.errors import QueryError, TandemError
 from recsys.items import CAPACITY, CATEGORIES, NOTHING_PUT, Put, PutItems
@@ -27,10 +27,11 @@ EXPIRY_SECONDS = 60.0
 
 
 class ItemFollower:
-    """What was put, as this process knows it; with the store away it keeps what it has."""
+    """What was put, as this process knows it; with the store away it keeps what it has. clock: unix seconds."""
 
-    def __init__(self, reader: ItemReader) -> None:
+    def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time) -> None:
         self._reader = reader
+        self._clock = clock
         self._fault: str | None = None
         self._expire_at = 0.0
         self.current: PutItems = NOTHING_PUT
@@ -51,7 +52,7 @@ class ItemFollower:
             return
         self._fault = None
         if time.monotonic() >= self._expire_at:
-            known, self._expire_at = known.unexpired(time.time()), time.monotonic() + EXPIRY_SECONDS
+            known, self._expire_at = known.unexpired(self._clock()), time.monotonic() + EXPIRY_SECONDS
         self.current = known
 
     def _follow(self) -> None:
@@ -79,7 +80,7 @@ class ItemDesk:
     async def put(self, told: Sequence[schema.Item], live: ServedGeneration) -> schema.ItemsResponse:
         """Store items; QueryError names what can't be one."""
         puts = [_put(item, place, live.spec) for place, item in enumerate(told)]
-        if not await self._writer.put(puts):
+        if not await self._writer.put(puts) and not await self._put_after_forgetting(puts, live):
             raise QueryError(
                 f"No more than {CAPACITY:,} items are kept between two generations. Train one that knows them: "
                 "python -m flows run --data DIR.",
@@ -93,6 +94,14 @@ class ItemDesk:
         return schema.ItemsResponse(
             stored=len(ids), new=len(new), known=len(ids) - len(new), unplaced=_unplaced(puts, set(new), live)
         )
+
+    async def _put_after_forgetting(self, puts: Sequence[Put], live: ServedGeneration) -> bool:
+        """Put again, in place of what the live generation was trained with."""
+        learned = [item for item in self.current.items if live.has_learned(item)]
+        if not learned:
+            return False
+        await self._writer.forget(learned)
+        return await self._writer.put(puts)
 
     async def close(self) -> None:
         """Let go of connections."""

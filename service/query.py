@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from recsys.generation import GenerationFolder, Manifest
-from recsys.items import Latest, PutItems
+from recsys.items import Latest, PutItem, PutItems
 from recsys.record import UserRecord
 from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
@@ -86,6 +86,10 @@ class ServedGeneration:
         """The row of an item; None for one that is not known."""
         row = self.tables.ids.rows.get(str(item))
         return self.fresh.by_id.get(str(item)) if row is None and self.fresh else row
+
+    def has_learned(self, item: PutItem) -> bool:
+        """Whether the generation knows an item put, and by data that goes on after its last put."""
+        return item.put_at <= self.manifest.data_end and item.text in self.tables.ids.rows
 
     def item_rows(self, items: list[Id]) -> I32:
         """Rows of the items that are known, in their order."""

@@ -89,6 +89,19 @@ return v
 """
 
 
+_FORGET = """
+local version, changed = KEYS[1], KEYS[2]
+for i = 3, #KEYS do
+  if redis.call('HGET', KEYS[i], 'version') == ARGV[2 * i - 4] then
+    redis.call('UNLINK', KEYS[i])
+    redis.call('ZREM', changed, ARGV[2 * i - 5])
+  end
+end
+redis.call('INCR', version)
+return 1
+"""
+
+
 class ItemReader(Protocol):
     """What was put, for every process that serves. StoreUnavailable where the store can't be reached."""
 
@@ -104,6 +117,9 @@ class ItemWriter(Protocol):
 
     async def put(self, puts: Sequence[Put]) -> bool:
         """Put items, all or none, the last of the same id last; False where CAPACITY leaves no room for them."""
+
+    async def forget(self, items: Sequence[PutItem]) -> None:
+        """Make room: drop items that were not put again since."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -130,9 +146,10 @@ class RedisItemReader:
             epoch, version = told[0].decode(), int(told[1])
             if (epoch, version) == (known.epoch, known.version):
                 return known
-            since = known.version if epoch == known.epoch else 0
-            ids: Any = self._redis.zrangebyscore(_CHANGED, f"({since}", "+inf")
-            return known.joined(self._read(ids), epoch, version)
+            joined = known.joined(self._since(known.version if epoch == known.epoch else 0), epoch, version)
+            if len(joined) > int(self._redis.zcard(_CHANGED)):
+                return PutItems().joined(self._since(0), epoch, version)  # some were forgotten
+            return joined
 
     def wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -160,8 +177,9 @@ class RedisItemReader:
                 self._announced.close()
         self._announced = None
 
-    def _read(self, ids: Sequence[bytes]) -> Iterator[PutItem]:
-        """The items of these ids that are there and can be read."""
+    def _since(self, version: int) -> Iterator[PutItem]:
+        """The items put after a version that are there and can be read."""
+        ids: Any = self._redis.zrangebyscore(_CHANGED, f"({version}", "+inf")
         for start in range(0, len(ids), _READ_AT_ONCE):
             with self._redis.pipeline(transaction=False) as pipe:
                 for text in ids[start : start + _READ_AT_ONCE]:
@@ -194,6 +212,15 @@ class RedisItemWriter:
         with _sentences(self.address):
             version: Any = await self._redis.eval(_PUT, len(keys), *keys, *limits, *told)  # type: ignore[arg-type]
         return bool(version)
+
+    async def forget(self, items: Sequence[PutItem]) -> None:
+        if not items:
+            return
+        texts = [item.text.encode("utf-8", "surrogatepass") for item in items]
+        told = [part for text, item in zip(texts, items, strict=True) for part in (text, item.version)]
+        keys = [_VERSION, _CHANGED, *map(_key, texts)]
+        with _sentences(self.address):
+            await self._redis.eval(_FORGET, len(keys), *keys, *told)  # type: ignore[arg-type]
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -23,7 +23,10 @@ class MemoryItems:
         if not self._version or self._version == known.version:
             return known
         changed = [item for item in self._items.values() if item.version > known.version]
-        return known.joined(changed, "memory", self._version)
+        joined = known.joined(changed, "memory", self._version)
+        if len(joined) > len(self._items):
+            return PutItems().joined(self._items.values(), "memory", self._version)
+        return joined
 
     def wait(self, seconds: float) -> None:
         """Nothing is announced."""
@@ -38,6 +41,13 @@ class MemoryItems:
         for put in puts:
             self._put(put, now)
         return True
+
+    async def forget(self, items: Sequence[PutItem]) -> None:
+        for item in items:
+            held = self._items.get(item.text)
+            if held is not None and held.version == item.version:
+                del self._items[item.text]
+        self._version += bool(items)
 
     def _put(self, put: Put, now: float) -> None:
         before = self._items.get(str(put.item_id))

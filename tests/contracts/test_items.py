@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,15 +30,23 @@ class Shelf:
 
     def put(self, *puts: Put) -> bool:
         """Put from a loop of its own."""
+        return self.write(lambda writer: writer.put(puts))
 
-        async def work() -> bool:
+    def forget(self, *items: PutItem) -> None:
+        """Forget from a loop of its own."""
+        self.write(lambda writer: writer.forget(items))
+
+    def write(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Do `work` with the writer."""
+
+        async def with_writer() -> Any:
             writer = RedisItemWriter(self.url) if self.url else self.reader
             try:
-                return await writer.put(puts)
+                return await work(writer)
             finally:
                 await writer.close()
 
-        return asyncio.run(work())
+        return asyncio.run(with_writer())
 
     def all(self, known: PutItems = NOTHING_PUT) -> dict[str, PutItem]:
         """Every item, by id."""
@@ -155,6 +163,20 @@ def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.Monkey
     assert shelf.put(Put("c"), Put("c"))
     assert shelf.put(Put("a", "changed"))
     assert shelf.all()["a"].title == "changed"
+
+
+def test_what_is_forgotten_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who follow let go of it; what was put again meanwhile, or never was, stays as it is."""
+    small(monkeypatch, 3)
+    shelf.put(Put("a"), Put("b"), Put("c"))
+    known = shelf.reader.changes(NOTHING_PUT)
+    items = {item.text: item for item in known.items}
+    shelf.put(Put("b", "again"))
+    shelf.forget()
+    shelf.forget(items["a"], items["b"], PutItem("never", 1, 1, 1.0))
+    assert shelf.all(known).keys() == shelf.all().keys() == {"b", "c"}
+    assert shelf.put(Put("d"))
+    assert shelf.all(known).keys() == {"b", "c", "d"}
 
 
 def test_what_expired_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
