@@ -6,8 +6,9 @@ embedding of that content, no popularity, no age and no neighbours. tests/unit/t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -60,17 +61,28 @@ class GrownTables(ItemTables):
         )
 
 
+class _Encoded(NamedTuple):
+    """What was encoded for a segment: the place of each (seq, version), content [m, C] and embeddings [m, d]."""
+
+    places: dict[tuple[int, int], int]
+    content: I32
+    embeddings: F32
+
+
 class Grower:
-    """Grows the tables of one generation by what was put since."""
+    """Grows the tables of one generation by what was put since.
+
+    What it looked up and encoded for the last segment is kept for the next; two threads may grow at once.
+    """
 
     def __init__(self, tables: ItemTables, spec: FeatureSpec, encoder: ItemEncoder, until: float) -> None:
         self._tables = tables
         self._spec = spec
         self._encoder = encoder
         self._until = until
-        self._encoded: dict[tuple[int, int], int] = {}
-        self._content = np.zeros((0, CONTENT_TOKENS), np.int32)
-        self._embeddings = np.zeros((0, tables.embeddings.shape[1]), np.float32)
+        width = tables.embeddings.shape[1]
+        self._found: dict[str, int | None] = {}
+        self._encoded = _Encoded({}, np.zeros((0, CONTENT_TOKENS), np.int32), np.zeros((0, width), np.float32))
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables) -> Grower:
@@ -79,25 +91,32 @@ class Grower:
 
     def grow(self, puts: PutItems) -> GrownTables:
         """The tables with every put item that the generation does not know; only what changed is encoded anew."""
-        find = self._tables.ids.find
-        segment = FreshSegment.of(puts, find, self._tables.available, self._until)
-        content, embeddings = self._encode(segment.items)
-        return GrownTables.of(self._tables, segment, content, embeddings)
+        segment = FreshSegment.of(puts, self._find, self._tables.available, self._until)
+        encoded = self._encode(segment.items)
+        return GrownTables.of(self._tables, segment, encoded.content, encoded.embeddings)
 
-    def _encode(self, items: tuple[PutItem, ...]) -> tuple[I32, F32]:
-        """Content [m, C] and embeddings [m, d] of items, kept for the next time."""
-        encoded, held_content, held_embeddings = self._encoded, self._content, self._embeddings
+    def _find(self, texts: Sequence[str]) -> list[int | None]:
+        """The generation's rows of ids, those not asked for the last time looked up together."""
+        held = self._found
+        new = [text for text in texts if text not in held]
+        found = held | dict(zip(new, self._tables.ids.find(new), strict=True))
+        self._found = {text: found[text] for text in texts}
+        return [found[text] for text in texts]
+
+    def _encode(self, items: tuple[PutItem, ...]) -> _Encoded:
+        """Content and embeddings of items."""
+        held = self._encoded
         keys = [(item.seq, item.version) for item in items]
-        before = np.array([encoded.get(key, -1) for key in keys], np.int64)
+        before = np.array([held.places.get(key, -1) for key in keys], np.int64)
         content = np.empty((len(items), CONTENT_TOKENS), np.int32)
-        embeddings = np.empty((len(items), held_embeddings.shape[1]), np.float32)
+        embeddings = np.empty((len(items), held.embeddings.shape[1]), np.float32)
         old, new = before >= 0, np.flatnonzero(before < 0)
-        content[old], embeddings[old] = held_content[before[old]], held_embeddings[before[old]]
+        content[old], embeddings[old] = held.content[before[old]], held.embeddings[before[old]]
         if len(new):
             content[new] = self._spec.encode_items([self._spec.ordered(items[place].content) for place in new])
             embeddings[new] = self._encoder.encode(content[new])
-        self._encoded, self._content, self._embeddings = {k: i for i, k in enumerate(keys)}, content, embeddings
-        return content, embeddings
+        encoded = self._encoded = _Encoded({key: place for place, key in enumerate(keys)}, content, embeddings)
+        return encoded
 
 
 class GrownIndex:

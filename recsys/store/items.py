@@ -28,6 +28,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from recsys.errors import StoreError
 from recsys.items import CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
 from recsys.store.redis import _sentences, address
 
@@ -209,9 +210,7 @@ class RedisItemWriter:
             told += [text, len(fields), *(part for name, value in fields.items() for part in (name, value))]
         keys = [_EPOCH, _NEXT, _VERSION, _CHANGED, *map(_key, texts)]
         limits = [secrets.randbelow(FIRST_SEQ), CAPACITY, ITEMS_EXPIRE, ITEMS_CHANNEL]
-        with _sentences(self.address):
-            version: Any = await self._redis.eval(_PUT, len(keys), *keys, *limits, *told)  # type: ignore[arg-type]
-        return bool(version)
+        return bool(await self._run(_PUT, keys, [*limits, *told]))
 
     async def forget(self, items: Sequence[PutItem]) -> None:
         if not items:
@@ -219,11 +218,17 @@ class RedisItemWriter:
         texts = [item.text.encode("utf-8", "surrogatepass") for item in items]
         told = [part for text, item in zip(texts, items, strict=True) for part in (text, item.version)]
         keys = [_VERSION, _CHANGED, *map(_key, texts)]
-        with _sentences(self.address):
-            await self._redis.eval(_FORGET, len(keys), *keys, *told)  # type: ignore[arg-type]
+        await self._run(_FORGET, keys, told)
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+    async def _run(self, script: str, keys: Sequence[str | bytes], told: Sequence[Any]) -> Any:
+        with _sentences(self.address):
+            try:
+                return await self._redis.eval(script, len(keys), *keys, *told)  # type: ignore[arg-type]
+            except redis.exceptions.NoPermissionError as error:
+                raise StoreError(f"The Redis user of this service may not put items: {error}.") from error
 
 
 def said(put: Put) -> dict[str, str]:
