@@ -223,10 +223,10 @@ class RedisItemWriter:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _run(self, script: str, keys: Sequence[str | bytes], told: Sequence[Any]) -> Any:
+    async def _run(self, script: str, keys: Sequence[Any], told: Sequence[Any]) -> Any:
         with _sentences(self.address):
             try:
-                return await self._redis.eval(script, len(keys), *keys, *told)  # type: ignore[arg-type]
+                return await self._redis.eval(script, len(keys), *keys, *told)
             except redis.exceptions.NoPermissionError as error:
                 raise StoreError(f"The Redis user of this service may not put items: {error}.") from error
 
