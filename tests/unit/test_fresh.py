@@ -213,6 +213,16 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
         assert not np.isin(after.items, [*rows, len(tables) + 99]).any()
 
 
+def test_the_popular_source_goes_on_behind_what_is_hidden(retriever, world, histories):
+    """The most popular items hidden, the next ones take their places."""
+    ids = world[0].tables().ids
+    best = [ids[int(row)] for row in retriever._popular[:30]]
+    puts = putting(*(hide(item_id, n + 1) for n, item_id in enumerate(best)))
+    brought = retriever.with_items(puts).each_source(histories, 15)[Source.POPULAR]
+    assert (brought[:, :15] != PAD).all()
+    assert not {ids[row] for row in brought.ravel().tolist()} & {*best}
+
+
 def test_an_item_is_shown_again(world, histories):
     """What the generation's tables hide, a put can show; the index is not rebuilt for it."""
     folder, _ = world
