@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from recsys.errors import QueryError, TandemError
 from recsys.items import CAPACITY, CATEGORIES, NOTHING_PUT, Put, PutItems
 from recsys.spec import FeatureSpec
-from recsys.store.items import ItemReader, ItemWriter
+from recsys.store.items import ItemReader, ItemWriter, said
 from service import metrics, schema
 from service.query import ServedGeneration
 
@@ -21,6 +21,9 @@ LOOK_SECONDS = 0.5
 
 REST_SECONDS = 0.1
 """Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""
+
+ITEM_BYTES = 4096
+"""Of an item as it is stored: at CAPACITY 40 MB in the store, and some more in each process."""
 
 EXPIRY_SECONDS = 60.0
 """How often what was put too long ago is let go."""
@@ -125,7 +128,11 @@ def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:
         if CATEGORIES not in spec.content_columns:
             raise QueryError("The live generation knows no categories; leave them out.", f"items.{place}.categories")
         content[CATEGORIES] = list(item.categories)
-    return Put(item.item_id, item.title, item.available, content)
+    put = Put(item.item_id, item.title, item.available, content)
+    size = sum(map(len, said(put).values()))
+    if size > ITEM_BYTES:
+        raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", f"items.{place}")
+    return put
 
 
 def _unplaced(puts: Sequence[Put], new: set[int | str], live: ServedGeneration) -> list[int | str]:
