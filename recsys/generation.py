@@ -76,6 +76,11 @@ class Manifest:
         """Hashes that the users' records are spread over in the store."""
         return max(1, self.dims["users"] // 512)
 
+    @property
+    def data_end(self) -> float:
+        """When the newest event of the data happened, unix seconds; 0 where it is not told."""
+        return float(self.data.get("last", 0))
+
     def to_json(self) -> str:
         """As it stands in the folder and in the store."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)

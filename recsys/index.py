@@ -12,6 +12,8 @@ from recsys.types import F32, I32, PAD, Bool
 CELLS = 1 << 24
 """Scores held at once: 64 MiB of float32, sixteen users over a million items."""
 
+NONE: I32 = np.zeros(0, np.int32)
+
 
 class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
@@ -26,12 +28,28 @@ class ExactIndex:
     @torch.inference_mode()
     def search(self, users: F32, k: int) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
-        found = np.full((len(users), k), PAD, np.int32)
-        shown = min(k, len(self._items) - len(self._hidden))
+        return self.scored(users, k)[0]
+
+    @torch.inference_mode()
+    def scored(self, users: F32, k: int, hidden: I32 = NONE, shown: I32 = NONE) -> tuple[I32, F32]:
+        """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
+
+        hidden, shown: rows that may not, and may, be shown against what was said when the index was made.
+        """
+        found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
+        away = self._away(hidden, shown)
+        count = min(k, len(self._items) - len(away))
         rows = max(1, CELLS // max(len(self._items), 1))
-        for start in range(0, len(users) if shown else 0, rows):
+        for start in range(0, len(users) if count else 0, rows):
             chunk = slice(start, start + rows)
             scores = torch.from_numpy(users[chunk]) @ self._items.T
-            scores[:, self._hidden] = -torch.inf
-            found[chunk, :shown] = torch.topk(scores, shown, dim=1).indices.numpy()
-        return found
+            scores[:, away] = -torch.inf
+            top = torch.topk(scores, count, dim=1)
+            found[chunk, :count], best[chunk, :count] = top.indices.numpy(), top.values.numpy()
+        return found, best
+
+    def _away(self, hidden: I32, shown: I32) -> torch.Tensor:
+        """Rows that may not be shown."""
+        if not len(hidden) and not len(shown):
+            return self._hidden
+        return torch.from_numpy(np.setdiff1d(np.union1d(self._hidden.numpy(), hidden), shown).astype(np.int64))

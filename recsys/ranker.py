@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from recsys import features
+from recsys.fresh import Grower
 from recsys.generation import RANKER, GenerationFolder
+from recsys.items import Latest, PutItems
 from recsys.tables import ItemTables
-from recsys.types import F32, PAD, Candidates, Histories
+from recsys.types import F32, PAD, Bool, Candidates, Histories
 
 CROSS_LAYERS = 2
 CHUNK = 16
@@ -62,18 +64,43 @@ class RankerNet(nn.Module):
 class Ranker:
     """Scores candidates of one generation."""
 
-    def __init__(self, net: RankerNet, tables: ItemTables) -> None:
+    def __init__(self, net: RankerNet, tables: ItemTables, grower: Grower | None = None) -> None:
+        """grower: needed by `with_items` alone."""
         self._net = net.eval()
         self._tables = tables
+        self._grown = Latest(lambda puts: Ranker(net, grower.grow(puts))) if grower else None
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> Ranker:
         """The ranker of a generation that `folder.verify` accepted."""
-        return cls(RankerNet.load(folder.path / RANKER), folder.tables())
+        tables = folder.tables()
+        return cls(RankerNet.load(folder.path / RANKER), tables, Grower.load(folder, tables))
+
+    def with_items(self, puts: PutItems) -> Ranker:
+        """The ranker of the generation and of the items put since; itself where none was."""
+        return self._grown.of(puts) if self._grown and len(puts) else self
+
+    def score(self, histories: Histories, candidates: Candidates) -> F32:
+        """Ranker scores [B, K] float32, -inf where the candidate is PAD or no item here.
+
+        Rows of a history that are no item here are as if they had not happened.
+        """
+        done, named = self._tables.knows(histories.items), self._tables.knows(candidates.items)
+        if not done.all():
+            histories = histories.only(done)
+        return self._score(histories, candidates) if named.all() else self._score_known(histories, candidates, named)
+
+    def _score_known(self, histories: Histories, candidates: Candidates, known: Bool) -> F32:
+        """Scores of the known candidates as if the others had not been named."""
+        order = np.argsort(~known, axis=1, kind="stable")
+        columns = np.where(known, candidates.items, PAD), candidates.tower, candidates.sources
+        scores = self._score(histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)))
+        placed = np.empty_like(scores)
+        np.put_along_axis(placed, order, scores, axis=1)
+        return placed
 
     @torch.inference_mode()
-    def score(self, histories: Histories, candidates: Candidates) -> F32:
-        """Ranker scores [B, K] float32, -inf where the candidate is PAD."""
+    def _score(self, histories: Histories, candidates: Candidates) -> F32:
         scores = np.empty(candidates.items.shape, np.float32)
         for start in range(0, len(candidates), CHUNK):
             chunk = slice(start, start + CHUNK)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
+from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
+from recsys.items import Latest, PutItems
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
@@ -18,14 +22,21 @@ other data (recent popularity beats the tower on MovieTweetings) that the rest i
 
 VOTE_DECAY = 0.9
 
+PUT_SHARE = 32
+"""Of the tower's share, what goes to the best of the items put since, at most: without a place of their own, items
+that nobody could take yet stand behind a catalogue that everybody could."""
+
 
 class Retriever:
     """The towers, the index and the other sources of one generation."""
 
-    def __init__(self, encoder: UserEncoder, tables: ItemTables, exclude_seen: bool) -> None:
+    def __init__(
+        self, encoder: UserEncoder, tables: ItemTables, exclude_seen: bool, grower: Grower | None = None
+    ) -> None:
+        """grower: needed by `with_items` alone."""
         self._encoder = encoder
         self._tables = tables
-        self._index = ExactIndex(tables.embeddings, tables.available)
+        self._index: ExactIndex | GrownIndex = ExactIndex(tables.embeddings, tables.available)
         self._exclude_seen = exclude_seen
         self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._fresh = FreshItems(tables)
@@ -33,23 +44,46 @@ class Retriever:
         if not tables.ease.width:
             absent.add(Source.EASE)
         self._shares = {source: share for source, share in SHARES.items() if source not in absent}
+        self._grown = Latest(lambda puts: self._over(grower.grow(puts))) if grower else None
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> Retriever:
         """The retriever of a generation that `folder.verify` accepted."""
         tables = folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
-        return cls(UserEncoder(tower, tables.embeddings), tables, folder.manifest.settings["exclude_seen"])
+        encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
+        return cls(encoder, tables, folder.manifest.settings["exclude_seen"], grower)
+
+    def with_items(self, puts: PutItems) -> Retriever:
+        """The retriever of the generation and of the items put since; itself where none was."""
+        return self._grown.of(puts) if self._grown and len(puts) else self
+
+    def _over(self, tables: GrownTables) -> Retriever:
+        """The same retriever over grown tables; what it made of the others is shared."""
+        other = copy.copy(self)
+        assert isinstance(self._index, ExactIndex)
+        other._tables, other._grown = tables, None
+        other._index = GrownIndex(self._index, tables)
+        other._encoder = self._encoder.over(tables.embeddings)
+        other._popular = self._popular[tables.available[self._popular]]
+        other._fresh = self._fresh.over(tables)
+        brought = min(PUT_SHARE, other._index.count)
+        other._shares = self._shares | {Source.FRESH: self._shares[Source.FRESH] + brought}
+        return other
 
     def retrieve(self, histories: Histories) -> Candidates:
         """Candidates of every source for each user, best tower score first.
 
         Items in the history are left out where the dataset says so; the rest of what a user has seen is the
-        filters' to remove, since the history is cut to its newest items.
+        filters' to remove, since the history is cut to its newest items. Rows of a history that are no item here are
+        as if they had not happened.
         """
+        known = self._tables.knows(histories.items)
+        if not known.all():
+            histories = histories.only(known)
         users = self._encoder.encode(histories)
         shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
-        items, sources = _union(self._bring(users, histories, shares), len(self._tables))
+        items, sources = _union(self._bring(users, histories, shares))
         real = items != PAD
         real[real] = self._tables.available[items[real]]
         if self._exclude_seen:
@@ -82,11 +116,18 @@ class Retriever:
             elif source == Source.POPULAR:
                 items = np.broadcast_to(self._popular[: k + spare], (len(past), len(self._popular[: k + spare])))
             elif source == Source.FRESH:
-                items = self._fresh.best(past)
+                items = self._bring_fresh(users, past)
             else:
                 items = repeats(past, tables.available, k)
             brought[source] = _drop(items, past, k) if self._exclude_seen else items[:, :k]
         return brought
+
+    def _bring_fresh(self, users: F32, past: I32) -> I32:
+        """New items of liked categories, and the best of those put since."""
+        items = self._fresh.best(past)
+        if not isinstance(self._index, GrownIndex):
+            return items
+        return np.concatenate([items, self._index.fresh(users, PUT_SHARE)], axis=1)
 
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K]; each row the same bits whatever the batch."""
@@ -109,11 +150,15 @@ def _drop(items: I32, others: I32, k: int) -> I32:
     return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
 
 
-def _union(brought: dict[Source, I32], n_items: int) -> tuple[I32, np.ndarray]:
+NO_ROW = np.iinfo(np.int32).max
+"""Sorts behind every row."""
+
+
+def _union(brought: dict[Source, I32]) -> tuple[I32, np.ndarray]:
     """Each user's distinct items over all sources, ascending, with the flags of every source that named them."""
     items = np.concatenate(list(brought.values()), axis=1)
     flags = np.concatenate([np.full(part.shape[1], source, np.uint8) for source, part in brought.items()])
-    filled = np.where(items == PAD, n_items, items)
+    filled = np.where(items == PAD, NO_ROW, items)
     order = np.argsort(filled, axis=1, kind="stable")
     ordered = np.take_along_axis(filled, order, axis=1)
     first = np.ones(ordered.shape, bool)
@@ -125,6 +170,6 @@ def _union(brought: dict[Source, I32], n_items: int) -> tuple[I32, np.ndarray]:
         joined = np.bitwise_or.reduceat(flags[order].ravel(), np.flatnonzero(first))
         user, group = np.nonzero(first)[0], (np.cumsum(first, axis=1) - 1)[first]
         union[user, group], sources[user, group] = ordered[first], joined
-    nothing = union == n_items
+    nothing = union == NO_ROW
     union[nothing], sources[nothing] = PAD, 0
     return union, sources

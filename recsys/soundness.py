@@ -105,7 +105,7 @@ def _neighbours(name: str, table: Neighbours, items: int) -> Iterator[str]:
 def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
     if any(_outside(block, 0, len(spec.tokens)) for block in _blocks(tables.content)):
         yield f"content names tokens past the {len(spec.tokens):,} of the spec"
-    if any((np.abs(np.linalg.norm(block, axis=1) - 1) > UNIT).any() for block in _blocks(tables.embeddings)):
+    if any(_misshapen(np.linalg.norm(block, axis=1)) for block in _blocks(tables.embeddings)):
         yield "some item embeddings are not of length 1"
     if any((block < 0).any() for block in _blocks(tables.popularity)):
         yield "popularity is negative"
@@ -142,6 +142,11 @@ def _ranker(folder: GenerationFolder) -> Iterator[str]:
             # A deviation is infinite where a feature never varied: it then says nothing.
             if name != "deviation" and not torch.isfinite(file.get_tensor(name)).all():
                 yield f"the ranker's {name} holds numbers that are not finite"
+
+
+def _misshapen(lengths: np.ndarray) -> bool:
+    """Whether some lengths are neither 1 nor, for an item that nobody took and nothing describes, 0."""
+    return bool(((np.abs(lengths - 1) > UNIT) & (lengths > UNIT)).any())
 
 
 def _outside(block: np.ndarray, least: int, end: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from recsys.spec import NO_TOKEN
@@ -40,6 +42,12 @@ class FreshItems:
         kept = rank < FRESH_PER_TOKEN
         self._items = item[kept]
         self._offsets = np.searchsorted(token[kept], np.arange(tables.vocabulary + 1))
+
+    def over(self, tables: ItemTables) -> FreshItems:
+        """The same new items, for histories that name rows of these tables."""
+        other = copy.copy(self)
+        other._content = tables.content
+        return other
 
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""

@@ -10,6 +10,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,22 +23,28 @@ NO_TOKEN = 0
 """Padding of a content row; an unknown value encodes to nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureSpec:
     """Vocabularies and bucket edges of one dataset.
 
     tokens: "column=value" strings; token 0 is padding. edges: for each numeric column, ascending bucket edges.
     event_types: names; an event's type is its row here, 0 for a type that training never saw. contexts: columns that
     say in what context an event happened, each with its values, the most frequent first; the first is row 1.
+    columns: the item columns that are content, in the order in which they are encoded.
     """
 
     tokens: tuple[str, ...]
     edges: dict[str, tuple[float, ...]]
     event_types: tuple[str, ...]
     contexts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    columns: tuple[str, ...] = ()
 
     def token_rows(self) -> dict[str, int]:
         """From token to row."""
+        return self._token_rows
+
+    @cached_property
+    def _token_rows(self) -> dict[str, int]:
         return {token: row for row, token in enumerate(self.tokens) if row != NO_TOKEN}
 
     def encode_items(self, items: Sequence[Mapping[str, object]]) -> I32:
@@ -60,6 +67,16 @@ class FeatureSpec:
             elif isinstance(value, (int, float)) and value == value:
                 tokens.append(f"{column}#{bisect_left(edges, value)}")
         return tokens
+
+    @property
+    def content_columns(self) -> tuple[str, ...]:
+        """The item columns that are content; read off the tokens where the generation is older than `columns`."""
+        named = (token.partition("=")[0] for token in self.tokens if "=" in token)
+        return self.columns or tuple(dict.fromkeys((*named, *self.edges)))
+
+    def ordered(self, item: Mapping[str, object]) -> dict[str, object]:
+        """An item's content columns in the order of training: that of tokens decides which of too many are kept."""
+        return {column: item[column] for column in self.content_columns if column in item}
 
     def event_type_rows(self) -> dict[str, int]:
         """From event type to row."""
@@ -86,4 +103,5 @@ class FeatureSpec:
             {column: tuple(edges) for column, edges in raw["edges"].items()},
             tuple(raw["event_types"]),
             tuple((column, tuple(values)) for column, values in raw["contexts"]),
+            tuple(raw.get("columns", ())),
         )

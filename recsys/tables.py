@@ -42,6 +42,10 @@ class ItemTables:
     def __len__(self) -> int:
         return len(self.embeddings)
 
+    def knows(self, rows: I32) -> Bool:
+        """Whether each row is an item of these tables, or PAD."""
+        return rows < len(self)
+
     @cached_property
     def vocabulary(self) -> int:
         """One more than the largest content token."""

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from recsys import moments
 from recsys.spec import NO_TOKEN
-from recsys.types import CLOCK, F32, PAD, Histories
+from recsys.types import CLOCK, F32, I32, PAD, Histories
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """Weight kept by each step back in the history; 0 is the newest item alone."""
@@ -215,6 +215,10 @@ class UserEncoder:
         self._embeddings = embeddings
         self._types = tower.types.num_embeddings
 
+    def over(self, embeddings: F32) -> UserEncoder:
+        """The same tower for histories that name rows of these embeddings."""
+        return UserEncoder(self._tower, embeddings)
+
     @torch.inference_mode()
     def encode(self, histories: Histories) -> F32:
         """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
@@ -225,3 +229,25 @@ class UserEncoder:
         asked = torch.from_numpy(moments.waits(histories)), torch.from_numpy(histories.context).long()
         users: F32 = self._tower(past, *asked).numpy()
         return users
+
+
+class ItemEncoder:
+    """The item tower in service: content in, the embeddings of items whose id it never trained on out."""
+
+    def __init__(self, content: Tensor) -> None:
+        """content: [tokens, D], the tower's embeddings of content tokens."""
+        self._tower = ItemTower(1, *content.shape).eval()
+        self._tower.content.weight = nn.Parameter(content, requires_grad=False)
+
+    @classmethod
+    def load(cls, path: Path) -> ItemEncoder:
+        """Read what it needs of the weights that `Towers.save` wrote; the ids' table is not touched."""
+        with safe_open(path, "pt") as file:
+            return cls(file.get_tensor("item.content.weight"))
+
+    @torch.inference_mode()
+    def encode(self, content: I32) -> F32:
+        """Embeddings of content rows [n, C]: [n, D] float32, L2-normalised, zero where no token is known."""
+        rows, unknown = torch.zeros(len(content), dtype=torch.long), torch.zeros(len(content), dtype=torch.bool)
+        embeddings: F32 = self._tower(rows, torch.from_numpy(content).long(), unknown).numpy()
+        return embeddings

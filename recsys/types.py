@@ -104,6 +104,13 @@ class Histories:
         items[:, : max(items.shape[1] - count, 0)] = PAD
         return replace(self, items=items)
 
+    def only(self, kept: Bool) -> Histories:
+        """The same users as if they had done only what `kept` [B, H] marks, closed up to the right."""
+        order = np.argsort(kept, axis=1, kind="stable")
+        past = (np.where(kept, self.items, PAD), self.times, self.types)
+        items, times, types = (np.take_along_axis(each, order, axis=1) for each in past)
+        return replace(self, items=items, times=times, types=types)
+
     def take(self, rows: slice | I64 | Bool) -> Histories:
         """The users at `rows`."""
         return Histories(self.items[rows], self.times[rows], self.types[rows], self.now[rows], self.context[rows])

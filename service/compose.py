@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import torch
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError
+from recsys.items import PutItems
 from recsys.lifeline import tie_to_parent
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store.board import RedisBoard
 from recsys.store.connect import open_store
+from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from recsys.trial import load_ranker, load_retriever
 from service.adoption import Adopter
 from service.holder import GenerationHolder
+from service.items import ItemDesk, ItemFollower
 from service.pipeline import Pipeline
 from service.query import ServedGeneration
 from service.recommender import Recommender
@@ -64,6 +68,12 @@ def ranking(environment: Environment) -> GenerationHolder[Ranker]:
     return GenerationHolder(_cache(environment), load_ranker)
 
 
+def puts(environment: Environment) -> Callable[[], PutItems]:
+    """What was put, as it stands whenever this is called."""
+    follower = _items(_url(environment))
+    return lambda: follower.current
+
+
 def adopter(
     role: str, environment: Environment, settings: Settings, holders: Sequence[GenerationHolder[Any]]
 ) -> Adopter:
@@ -86,7 +96,16 @@ def recommender(
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
-    return Recommender(pipeline, users, succession, settings)
+    desk = ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment)))
+    return Recommender(pipeline, users, succession, settings, desk)
+
+
+@cache
+def _items(url: str) -> ItemFollower:
+    """What was put, followed by one thread of this process."""
+    follower = ItemFollower(RedisItemReader(url))
+    follower.start()
+    return follower
 
 
 def _cache(environment: Environment) -> GenerationCache:

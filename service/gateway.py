@@ -74,7 +74,8 @@ class Gateway:
     def _inline(self) -> Recommender:
         """Retrieval and ranking are in this process."""
         retrieval, ranking = compose.retrieval(environment()), compose.ranking(environment())
-        retrieve, rank = _local(RetrievalModel(retrieval).retrieve), _local(RankingModel(ranking).rank)
+        puts = compose.puts(environment())
+        retrieve, rank = _local(RetrievalModel(retrieval, puts).retrieve), _local(RankingModel(ranking, puts).rank)
         return compose.recommender(environment(), settings(), retrieve, rank, [retrieval, ranking])
 
 

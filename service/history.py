@@ -40,7 +40,7 @@ def assemble(query: Query) -> History:
 def _fresh(query: Query) -> list[tuple[int, float, int]]:
     """What the record does not hold yet, as (item row, time, type row)."""
     record, generation = query.record, query.generation
-    rows, types = generation.tables.ids.rows, generation.event_types
+    types = generation.event_types
     told: set[tuple[int, int, int]] = set()
     if query.events or query.session:
         told.update(
@@ -48,7 +48,7 @@ def _fresh(query: Query) -> list[tuple[int, float, int]]:
         )
     fresh = []
     for event in (*query.events, *query.session):
-        row = rows.get(str(event.item_id))
+        row = generation.row_of(event.item_id)
         if row is None:
             continue
         key = (row, int(event.timestamp), types.get(event.event_type, 0))

@@ -29,7 +29,15 @@ Verb = Callable[[Request], Awaitable[BaseModel]]
 MAX_BODY = 4 << 20
 """Bytes of a body. The largest valid one, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
 
-_STATUS = {"overloaded": 429, "not_found": 404, "method": 405, "too_large": 413, "not_json": 400, "media_type": 415}
+_STATUS = {
+    "overloaded": 429,
+    "not_found": 404,
+    "method": 405,
+    "too_large": 413,
+    "not_json": 400,
+    "media_type": 415,
+    "full": 409,
+}
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _ID_KINDS = {"constrained-int", "constrained-str"}
@@ -47,6 +55,7 @@ class Door:
             routes=[
                 Route("/recommend", self._verb("recommend", self._recommend), methods=["POST"]),
                 Route("/events", self._verb("events", self._events), methods=["POST"]),
+                Route("/items", self._verb("items", self._items), methods=["PUT"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
@@ -62,6 +71,10 @@ class Door:
     async def _events(self, request: Request) -> BaseModel:
         body = await _body(request, schema.EventsRequest)
         return await self._ready().add_events(body.events)
+
+    async def _items(self, request: Request) -> BaseModel:
+        body = await _body(request, schema.ItemsRequest)
+        return await self._ready().put_items(body.items)
 
     async def _status(self, _: Request) -> BaseModel:
         return self._ready().status()
@@ -171,6 +184,8 @@ def openapi() -> dict[str, Any]:
         schema.RecommendResponse,
         schema.EventsRequest,
         schema.EventsResponse,
+        schema.ItemsRequest,
+        schema.ItemsResponse,
         schema.StatusResponse,
         schema.ErrorResponse,
     ]
@@ -200,6 +215,9 @@ def openapi() -> dict[str, Any]:
                 "post": operation("Recommend a slate for one user", schema.RecommendResponse, schema.RecommendRequest)
             },
             "/events": {"post": operation("Store what users did", schema.EventsResponse, schema.EventsRequest)},
+            "/items": {
+                "put": operation("Put items that can be recommended at once", schema.ItemsResponse, schema.ItemsRequest)
+            },
             "/status": {"get": operation("Status of what is live", schema.StatusResponse)},
         },
         "components": {"schemas": definitions["$defs"]},

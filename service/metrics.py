@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from recsys.segment import FreshSegment
+
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 
 stage_seconds = Histogram(
@@ -17,3 +19,14 @@ refused_total = Counter("tandem_generation_refused_total", "Generations that a p
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
 )
+items_put_total = Counter("tandem_items_put_total", "Items put, by whether the generation in force knew them", ["kind"])
+fresh_items = Gauge(
+    "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"
+)
+hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="max")
+
+
+def count_segment(segment: FreshSegment | None) -> None:
+    """Set what is counted of items put."""
+    fresh_items.set(len(segment.items) if segment else 0)
+    hidden_items.set(segment.hidden_count if segment else 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from recsys.errors import TandemError
+from recsys.items import NOTHING_PUT, PutItems
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.types import I64
@@ -20,8 +21,10 @@ logger = logging.getLogger("tandem")
 class RetrievalModel:
     """Candidates for a batch of rows that may name several generations."""
 
-    def __init__(self, holder: GenerationHolder[Retriever]) -> None:
+    def __init__(self, holder: GenerationHolder[Retriever], puts: Callable[[], PutItems] = lambda: NOTHING_PUT) -> None:
+        """puts: all items put that this process knows of."""
         self._holder = holder
+        self._puts = puts
 
     def retrieve(self, rows: wire.Rows) -> wire.Rows:
         """RETRIEVE rows in, RETRIEVED rows out, in the same order; a row that can't be answered is marked failed."""
@@ -29,7 +32,8 @@ class RetrievalModel:
         found = np.zeros(len(asked), wire.RETRIEVED)
 
         def answer(generation: str, at: I64) -> None:
-            candidates = self._holder.get(generation).retrieve(wire.histories(asked[at]))
+            retriever = self._holder.get(generation).with_items(self._puts())
+            candidates = retriever.retrieve(wire.histories(asked[at]))
             wire.put_candidates(found, at, candidates)
 
         _answer_each(asked, found, answer)
@@ -39,8 +43,10 @@ class RetrievalModel:
 class RankingModel:
     """Scores for a batch of rows that may name several generations."""
 
-    def __init__(self, holder: GenerationHolder[Ranker]) -> None:
+    def __init__(self, holder: GenerationHolder[Ranker], puts: Callable[[], PutItems] = lambda: NOTHING_PUT) -> None:
+        """puts: all items put that this process knows of."""
         self._holder = holder
+        self._puts = puts
 
     def rank(self, rows: wire.Rows) -> wire.Rows:
         """RANK rows in, RANKED rows out, in the same order; a row that can't be answered is marked failed."""
@@ -49,7 +55,8 @@ class RankingModel:
 
         def answer(generation: str, at: I64) -> None:
             table = asked[at]
-            scores = self._holder.get(generation).score(wire.histories(table), wire.candidates(table))
+            ranker = self._holder.get(generation).with_items(self._puts())
+            scores = ranker.score(wire.histories(table), wire.candidates(table))
             wire.put_scores(scored, at, scores)
 
         _answer_each(asked, scored, answer)

@@ -23,7 +23,7 @@ class Ranking:
     def __init__(self) -> None:
         compose.become_worker(settings())
         holder = compose.ranking(environment())
-        self._model = RankingModel(holder)
+        self._model = RankingModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("ranking", environment(), settings(), [holder])
         self._adopter.start()
 

@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 
 from recsys.errors import QueryError
+from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
 from recsys.types import Event, Source
-from service import schema
+from service import metrics, schema
 from service.coalescer import Coalescer
+from service.items import ItemDesk
 from service.pipeline import Pipeline
 from service.query import Query, ServedGeneration
 from service.settings import Settings
@@ -21,10 +23,14 @@ from service.succession import Succession
 class Recommender:
     """Answers every verb from the generation in force."""
 
-    def __init__(self, pipeline: Pipeline, users: UserStore, succession: Succession, settings: Settings) -> None:
+    def __init__(
+        self, pipeline: Pipeline, users: UserStore, succession: Succession, settings: Settings, items: ItemDesk
+    ) -> None:
         self._users = users
         self._succession = succession
         self._settings = settings
+        self._items = items
+        self._counted: FreshSegment | None = None
         self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
 
     @property
@@ -32,9 +38,18 @@ class Recommender:
         """Whether a generation is in force."""
         return self._succession.in_force is not None
 
+    @property
+    def live(self) -> ServedGeneration:
+        """The generation in force, with the items put since; NoGeneration where there is none."""
+        live = self._succession.live.with_items(self._items.current)
+        if live.fresh is not self._counted:
+            self._counted = live.fresh
+            metrics.count_segment(live.fresh)
+        return live
+
     async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
         """A slate for one user, from one generation."""
-        now, generation = time.time(), self._succession.live
+        now, generation = time.time(), self.live
         _check_context(request.context, generation)
         query = Query(
             generation,
@@ -57,15 +72,18 @@ class Recommender:
             if told.timestamp is not None and told.timestamp > now + 60:
                 raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
         await self._users.add_events([_event(told.user_id, told, now) for told in events])
-        served = self._succession.in_force
-        known = served.tables.ids.rows if served else None
-        unknown = dict.fromkeys(told.item_id for told in events if known is not None and str(told.item_id) not in known)
+        row_of = self.live.row_of if self.ready else None
+        unknown = dict.fromkeys(told.item_id for told in events if row_of and row_of(told.item_id) is None)
         return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
+
+    async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
+        """Store items; within a second or so every process knows them, and hides what is not available any more."""
+        return await self._items.put(items, self.live)
 
     def status(self) -> schema.StatusResponse:
         """What is in force, and which process holds what."""
-        served, adopter = self._succession.in_force, self._succession.adopter
-        outlook = adopter.outlook
+        served, adopter = self.live if self.ready else None, self._succession.adopter
+        outlook, fresh = adopter.outlook, served.fresh if served else None
         return schema.StatusResponse(
             ready=served is not None,
             generation=served.id if served else None,
@@ -76,6 +94,8 @@ class Recommender:
             processes=[
                 schema.Process(name=told.name, held=list(told.held)) for told in (adopter.holding, *outlook.processes)
             ],
+            fresh_items=len(fresh.items) if fresh else 0,
+            hidden_items=fresh.hidden_count if fresh else 0,
             data=served.manifest.data if served else {},
             metrics=served.manifest.metrics if served else {},
         )
@@ -88,6 +108,7 @@ class Recommender:
         """Let go of connections."""
         await asyncio.to_thread(self._succession.adopter.stop)
         await self._users.close()
+        await self._items.close()
 
     def _due(self) -> float:
         return time.monotonic() + self._settings.deadline_ms / 1000
@@ -111,7 +132,7 @@ def _response(query: Query) -> schema.RecommendResponse:
     items = [
         schema.ScoredItem.model_construct(
             item_id=generation.item_id(row),
-            title=generation.tables.titles[row],
+            title=generation.title(row),
             score=round(score, 4),
             tower_score=None if math.isnan(tower) else round(tower, 4),
             sources=Source(source).names(),

@@ -29,7 +29,7 @@ class Retrieval:
     def __init__(self) -> None:
         compose.become_worker(settings())
         holder = compose.retrieval(environment())
-        self._model = RetrievalModel(holder)
+        self._model = RetrievalModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("retrieval", environment(), settings(), [holder])
         self._adopter.start()
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 Id = Annotated[
     Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
@@ -22,6 +32,22 @@ Context = Annotated[
         description="In what context this is asked: a value for any of the dataset's context columns, such as "
         '{"device": "mobile"}. A value that training never saw counts as unknown, as does a column left out.',
     ),
+]
+Category = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+ColumnName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+
+
+def _column_value(value: object) -> object:
+    if isinstance(value, str) and len(value) <= 256:
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and abs(value) <= 2**63:  # type: ignore[arg-type]  # a NaN is not, and is refused with the rest
+        return value
+    raise PydanticCustomError("column_value", "Send a string of at most 256 characters or a finite number of 64 bits")
+
+
+ColumnValue = Annotated[
+    Any, PlainValidator(_column_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
 ]
 Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
 
@@ -63,6 +89,26 @@ class EventsRequest(_Body):
     events: list[Event] = Field(min_length=1, max_length=1000)
 
 
+class Item(_Body):
+    """What is to be known of an item from now on; what is left out stays as it was."""
+
+    item_id: Id
+    title: Annotated[str, StringConstraints(strict=True, max_length=512)] | None = None
+    categories: list[Category] | None = Field(None, max_length=32)
+    available: StrictBool | None = Field(None, description="false hides the item at once, true shows it again.")
+    columns: dict[ColumnName, ColumnValue] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Further columns that describe items in the dataset, categorical or numeric.",
+    )
+
+
+class ItemsRequest(_Body):
+    """One or many items; of one that is named twice, the last says last."""
+
+    items: list[Item] = Field(min_length=1, max_length=1000)
+
+
 class ScoredItem(BaseModel):
     """One place of a slate."""
 
@@ -95,6 +141,18 @@ class EventsResponse(BaseModel):
     unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
 
 
+class ItemsResponse(BaseModel):
+    """What was stored."""
+
+    stored: int = Field(description="Distinct items.")
+    new: int = Field(description="Of those, the ones that the live generation does not know.")
+    known: int = Field(description="The ones it knows: their title and availability may change, their content not.")
+    unplaced: list[int | str] = Field(
+        description="New items with no category or column value that the live generation knows: nothing says whom "
+        "they are for."
+    )
+
+
 class Process(BaseModel):
     """A process that serves, and what it holds."""
 
@@ -112,6 +170,8 @@ class StatusResponse(BaseModel):
     store: str = Field(description="ok, or why the store can't be read.")
     refused: dict[str, str] = Field(description="Generations that can't be served, with who found out and why.")
     processes: list[Process] = Field(description="Every process that serves and announced itself.")
+    fresh_items: int = Field(description="Items put since that the generation does not know.")
+    hidden_items: int = Field(description="Items hidden by a put.")
     data: dict[str, Any]
     metrics: dict[str, Any]
 

@@ -123,14 +123,13 @@ class ExcludedItemsFilter:
 
 
 class UnavailableItemsFilter:
-    """Removes what can't be shown: precomputed candidates may have gone since."""
+    """Removes what can't be shown: an item may have been hidden since, and a fresh one be unknown here yet."""
 
     reason = "unavailable"
 
     def kept(self, query: Query) -> Bool:
         """Mask over the candidates."""
-        available: Bool = query.generation.tables.available[query.items]
-        return available
+        return query.generation.shows(query.items)
 
 
 class RankingScorer:
@@ -159,6 +158,8 @@ class RankingScorer:
                 query.degraded.append(self.degraded)
             else:
                 query.scores = row["scores"][: len(query.items)]
+                # Ranking has not heard of every item yet that retrieval has: those wait for the next request.
+                query.keep(query.scores != -np.inf)
 
     def fall_back(self, queries: list[Query]) -> None:
         """Retrieval's order stands."""

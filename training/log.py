@@ -219,7 +219,7 @@ def _catalogue(
         titles=StringTable.pack(titles + [""] * (len(ids) - len(titles))),
         content=np.pad(content, ((0, len(ids) - len(content)), (0, 0)), constant_values=NO_TOKEN),
         available=available,
-        spec=FeatureSpec(("", *tokens), edges, event_types, contexts),
+        spec=FeatureSpec(("", *tokens), edges, event_types, contexts, dataset.content_columns),
     )
 
 

@@ -124,8 +124,10 @@ class RedisBoard:
             while (left := end - time.monotonic()) > 0 and not self._closed.is_set():
                 if self._bell.get_message(timeout=min(left, 1.0)) is not None:
                     return
-        except (redis.RedisError, OSError):
+        except Exception as error:
             self._hang_up()
+            if not (self._closed.is_set() or isinstance(error, redis.RedisError | OSError)):
+                raise  # closing under a wait breaks it in many ways
             self._closed.wait(max(0.0, end - time.monotonic()))
 
     def _hang_up(self) -> None:

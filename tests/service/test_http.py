@@ -199,7 +199,7 @@ def test_unknown_paths_and_methods_are_told_apart(client):
 def test_the_openapi_document_names_every_verb(client):
     """What is served is what is documented."""
     document = client.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/recommend", "/events", "/status"}
+    assert set(document["paths"]) == {"/recommend", "/events", "/items", "/status"}
     assert "user_id" in document["components"]["schemas"]["RecommendRequest"]["required"]
 
 

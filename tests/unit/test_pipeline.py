@@ -202,7 +202,7 @@ def test_a_poisoned_row_fails_alone(world):
 
     async def retrieve(rows):
         asked = wire.as_table(rows.copy(), wire.RETRIEVE)
-        asked["history_items"][0, -1] = 10**6
+        asked["history_items"][0, -1] = -(10**6)
         return world.retrieval.retrieve(wire.as_bytes(asked))
 
     world.run(poisoned, neighbour, retrieve=retrieve)

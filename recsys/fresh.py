@@ -1,0 +1,180 @@
+"""The tables of one generation grown by fresh items: the same features, the same sources, a few rows more.
+
+A fresh item's row holds what training gives an item that nobody has taken yet: its content, the item tower's
+embedding of that content, no popularity, no age and no neighbours. tests/unit/test_fresh.py compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+
+from recsys.generation import TOWERS, GenerationFolder
+from recsys.grown import Grown
+from recsys.index import ExactIndex
+from recsys.items import PutItem, PutItems
+from recsys.lift import ContextLift
+from recsys.neighbours import Neighbours
+from recsys.segment import FreshSegment
+from recsys.spec import CONTENT_TOKENS, FeatureSpec
+from recsys.tables import POPULARITY_WINDOWS, ItemTables
+from recsys.towers import ItemEncoder
+from recsys.types import F32, I32, PAD, U8, Bool
+
+
+@dataclass(frozen=True)
+class GrownTables(ItemTables):
+    """The tables of a generation with the rows of a segment behind them."""
+
+    segment: FreshSegment
+
+    def knows(self, rows: I32) -> Bool:
+        """Whether each row is an item of the generation, a fresh one that was heard of, or PAD."""
+        return self.segment.available.knows(rows)
+
+    @classmethod
+    def of(cls, tables: ItemTables, segment: FreshSegment, content: I32, embeddings: F32) -> GrownTables:
+        """Grow `tables` by the segment's items, whose content [m, C] and embeddings [m, d] are given."""
+        m = len(segment.rows)
+
+        def grown(base: np.ndarray, tail: np.ndarray) -> np.ndarray:
+            # Indexed by rows a Grown gives what an array gives, and nothing else is done with a table here.
+            return cast(np.ndarray, Grown(base, segment.rows, tail))
+
+        return cls(
+            ids=tables.ids,
+            titles=tables.titles,
+            embeddings=grown(tables.embeddings, embeddings),
+            content=grown(tables.content, content),
+            available=cast(np.ndarray, segment.available),
+            popularity=grown(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),
+            age=grown(tables.age, np.zeros(m, np.float32)),
+            covisit=_GrownNeighbours(tables.covisit.rows, tables.covisit.weights),
+            follow=_GrownNeighbours(tables.follow.rows, tables.follow.weights),
+            ease=_GrownNeighbours(tables.ease.rows, tables.ease.weights),
+            context_lift=_GrownLift(tables.context_lift.table, tables.context_lift.starts),
+            segment=segment,
+        )
+
+
+class _Encoded(NamedTuple):
+    """What was encoded for a segment: the place of each (seq, version), content [m, C] and embeddings [m, d]."""
+
+    places: dict[tuple[int, int], int]
+    content: I32
+    embeddings: F32
+
+
+class Grower:
+    """Grows the tables of one generation by what was put since.
+
+    What it looked up and encoded for the last segment is kept for the next; two threads may grow at once.
+    """
+
+    def __init__(self, tables: ItemTables, spec: FeatureSpec, encoder: ItemEncoder, until: float) -> None:
+        self._tables = tables
+        self._spec = spec
+        self._encoder = encoder
+        self._until = until
+        width = tables.embeddings.shape[1]
+        self._found: dict[str, int | None] = {}
+        self._encoded = _Encoded({}, np.zeros((0, CONTENT_TOKENS), np.int32), np.zeros((0, width), np.float32))
+
+    @classmethod
+    def load(cls, folder: GenerationFolder, tables: ItemTables) -> Grower:
+        """That of a generation that `folder.verify` accepted."""
+        return cls(tables, folder.spec(), ItemEncoder.load(folder.path / TOWERS), folder.manifest.data_end)
+
+    def grow(self, puts: PutItems) -> GrownTables:
+        """The tables with every put item that the generation does not know; only what changed is encoded anew."""
+        segment = FreshSegment.of(puts, self._find, self._tables.available, self._until)
+        encoded = self._encode(segment.items)
+        return GrownTables.of(self._tables, segment, encoded.content, encoded.embeddings)
+
+    def _find(self, texts: Sequence[str]) -> list[int | None]:
+        """The generation's rows of ids, those not asked for the last time looked up together."""
+        held = self._found
+        new = [text for text in texts if text not in held]
+        found = held | dict(zip(new, self._tables.ids.find(new), strict=True))
+        self._found = {text: found[text] for text in texts}
+        return [found[text] for text in texts]
+
+    def _encode(self, items: tuple[PutItem, ...]) -> _Encoded:
+        """Content and embeddings of items."""
+        held = self._encoded
+        keys = [(item.seq, item.version) for item in items]
+        before = np.array([held.places.get(key, -1) for key in keys], np.int64)
+        content = np.empty((len(items), CONTENT_TOKENS), np.int32)
+        embeddings = np.empty((len(items), held.embeddings.shape[1]), np.float32)
+        old, new = before >= 0, np.flatnonzero(before < 0)
+        content[old], embeddings[old] = held.content[before[old]], held.embeddings[before[old]]
+        if len(new):
+            content[new] = self._spec.encode_items([self._spec.ordered(items[place].content) for place in new])
+            embeddings[new] = self._encoder.encode(content[new])
+        encoded = self._encoded = _Encoded({key: place for place, key in enumerate(keys)}, content, embeddings)
+        return encoded
+
+
+class GrownIndex:
+    """The main index and the segment, both exact, merged by score."""
+
+    def __init__(self, index: ExactIndex, tables: GrownTables) -> None:
+        segment = tables.segment
+        shown = segment.available.tail
+        self._index = index
+        self._hidden = segment.hidden
+        self._shown = segment.shown
+        self._rows = segment.rows[shown]
+        self._items = torch.from_numpy(cast(Grown, tables.embeddings).tail[shown])
+
+    @property
+    def count(self) -> int:
+        """Fresh items that may be shown."""
+        return len(self._rows)
+
+    @torch.inference_mode()
+    def search(self, users: F32, k: int) -> I32:
+        """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end."""
+        rows, scores = self._index.scored(users, k, self._hidden, self._shown)
+        if not len(self._rows):
+            return rows
+        both = np.concatenate([rows, np.broadcast_to(self._rows, (len(users), len(self._rows)))], axis=1)
+        merged = torch.cat([torch.from_numpy(scores), torch.from_numpy(users) @ self._items.T], dim=1)
+        best = torch.topk(merged, min(k, merged.shape[1]), dim=1).indices.numpy()
+        return np.take_along_axis(both, best, axis=1)
+
+    @torch.inference_mode()
+    def fresh(self, users: F32, k: int) -> I32:
+        """The k best fresh rows for users [B, d], best first: [B, at most k] int32."""
+        scores = torch.from_numpy(users) @ self._items.T
+        best = torch.topk(scores, min(k, len(self._rows)), dim=1).indices.numpy()
+        found: I32 = self._rows[best]
+        return found
+
+
+class _GrownNeighbours(Neighbours):
+    """Fresh items have no neighbours and are nobody's."""
+
+    def best(self, histories: I32, k: int, decay: float) -> I32:
+        return super().best(np.where(histories < len(self), histories, PAD), k, decay)
+
+    def votes(self, history: I32, candidates: I32, decays: tuple[float, ...]) -> F32:
+        known = candidates < len(self)
+        votes = np.zeros((len(decays), len(candidates)), np.float32)
+        votes[:, known] = super().votes(np.where(history < len(self), history, PAD), candidates[known], decays)
+        return votes
+
+
+class _GrownLift(ContextLift):
+    """A fresh item is taken nowhere more than elsewhere, as far as anyone knows."""
+
+    def of(self, context: U8, items: I32) -> F32:
+        known = items < len(self)
+        of_known = super().of(context, items[known])
+        lifts = np.zeros((len(of_known), len(items)), np.float32)
+        lifts[:, known] = of_known
+        return lifts

@@ -1,0 +1,46 @@
+"""A column of a generation with the rows of fresh items behind it: gathered from the mapped table or from the tail.
+
+The table stays mapped and shared; nothing of it is copied. Numpy only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.types import I32, Bool
+
+
+class Grown:
+    """base [n, ...] and tail [m, ...], the rows of which are `rows` [m]: ascending, from n on, with gaps.
+
+    Indexed with an array of rows it gives what an array of them all would give. A row in neither is a mistake of the
+    caller's, who asks `knows`.
+    """
+
+    def __init__(self, base: np.ndarray, rows: I32, tail: np.ndarray) -> None:
+        self.base = np.asarray(base)
+        self.rows = rows
+        self.tail = tail
+
+    def __len__(self) -> int:
+        """One more than the largest row."""
+        return int(self.rows[-1]) + 1 if len(self.rows) else len(self.base)
+
+    def __getitem__(self, rows: I32) -> np.ndarray:
+        found: np.ndarray = self.base[np.minimum(rows, len(self.base) - 1)]
+        late = rows >= len(self.base)
+        if late.any():
+            found[late] = self.tail[np.searchsorted(self.rows, rows[late])]
+        return found
+
+    def max(self, initial: int = 0) -> int:
+        """The largest value."""
+        return max(int(self.base.max(initial=initial)), int(self.tail.max(initial=initial)))
+
+    def knows(self, rows: I32) -> Bool:
+        """Whether each row is one of these, or PAD."""
+        known: Bool = rows < len(self.base)
+        if not known.all() and len(self.rows):
+            at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+            known |= self.rows[at] == rows
+        return known

@@ -1,0 +1,85 @@
+"""What was put, as one generation sees it: items it does not know behind its own rows, and changes to those it knows.
+
+The row of a fresh item is the generation's number of items plus the item's seq. Every process derives the same row
+without asking another, and no row ever means two items; rows are sparse. Numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recsys.grown import Grown
+from recsys.items import PutItem, PutItems
+from recsys.types import I32, Bool
+
+Find = Callable[[Sequence[str]], Sequence[int | None]]
+"""From ids to the generation's rows; None for an item it does not know."""
+
+
+@dataclass(frozen=True)
+class FreshSegment:
+    """The items of a generation and those put since.
+
+    rows: [m] int32, ascending, of the fresh `items`. titles: of the generation's items that were renamed, by row.
+    available: for any row, the generation's or a fresh one. hidden, shown: rows of the generation that a put changed.
+    """
+
+    rows: I32
+    items: tuple[PutItem, ...]
+    titles: dict[int, str]
+    available: Grown
+    hidden: I32
+    shown: I32
+
+    @classmethod
+    def of(cls, puts: PutItems, find: Find, available: Bool, until: float) -> FreshSegment:
+        """Join puts to a generation whose items are `available` [n] or not, by data that ends at `until`.
+
+        An item that the generation knows is its own, row and content; what was said of its title and availability
+        holds where it was said after the data's end.
+        """
+        n = len(available)
+        found = find([item.text for item in puts.items])
+        fresh = tuple(item for item, row in zip(puts.items, found, strict=True) if row is None)
+        known = [(item, row) for item, row in zip(puts.items, found, strict=True) if row is not None]
+        told = {row: item.available for item, row in known if item.available_at > until}
+        changed = {row: shown for row, shown in told.items() if shown != available[row]}
+        now = np.asarray(available)
+        if changed:
+            now = now.copy()
+            now[list(changed)] = list(changed.values())
+        rows = np.array([n + item.seq for item in fresh], np.int32)
+        return cls(
+            rows=rows,
+            items=fresh,
+            titles={row: item.title for item, row in known if item.title is not None and item.title_at > until},
+            available=Grown(now, rows, np.array([item.available for item in fresh], bool)),
+            hidden=np.array(sorted(row for row, shown in changed.items() if not shown), np.int32),
+            shown=np.array(sorted(row for row, shown in changed.items() if shown), np.int32),
+        )
+
+    @cached_property
+    def by_id(self) -> dict[str, int]:
+        """From a fresh item's id to its row."""
+        return {item.text: int(row) for item, row in zip(self.items, self.rows, strict=True)}
+
+    @cached_property
+    def by_row(self) -> dict[int, PutItem]:
+        """From a row to the fresh item."""
+        return dict(zip(self.rows.tolist(), self.items, strict=True))
+
+    @property
+    def hidden_count(self) -> int:
+        """Items that puts hide, the generation's and fresh ones."""
+        return len(self.hidden) + int((~self.available.tail).sum())
+
+    def shows(self, rows: I32) -> Bool:
+        """Which of any rows are items that may be shown; a row not heard of may not."""
+        known = self.available.knows(rows)
+        shown = np.zeros(len(rows), bool)
+        shown[known] = self.available[rows[known]]
+        return shown

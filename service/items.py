@@ -1,0 +1,142 @@
+"""Items put while a generation is in force: a thread that knows of all of them, and the desk that takes new ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from recsys.errors import QueryError, TandemError
+from recsys.items import CAPACITY, CATEGORIES, NOTHING_PUT, Put, PutItems
+from recsys.spec import FeatureSpec
+from recsys.store.items import ItemReader, ItemWriter, said
+from service import metrics, schema
+from service.query import ServedGeneration
+
+logger = logging.getLogger("tandem")
+
+LOOK_SECONDS = 0.5
+"""How often a process looks for what was put, where it hears of nothing: half of what hiding an item may take."""
+
+REST_SECONDS = 0.1
+"""Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""
+
+ITEM_BYTES = 4096
+"""Of an item as it is stored: at CAPACITY 40 MB in the store, and some more in each process."""
+
+EXPIRY_SECONDS = 60.0
+"""How often what was put too long ago is let go."""
+
+
+class ItemFollower:
+    """What was put, as this process knows it; with the store away it keeps what it has. clock: unix seconds."""
+
+    def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._fault: str | None = None
+        self._expire_at = 0.0
+        self.current: PutItems = NOTHING_PUT
+
+    def start(self) -> None:
+        """Read what there is, then follow it on a thread that ends with the process."""
+        self.look()
+        threading.Thread(target=self._follow, name="items", daemon=True).start()
+
+    def look(self) -> None:
+        """Take in what changed."""
+        try:
+            known = self._reader.changes(self.current)
+        except TandemError as error:
+            if self._fault is None:
+                logger.warning("Items put are not followed: %s", error)
+            self._fault = str(error)
+            return
+        self._fault = None
+        if time.monotonic() >= self._expire_at:
+            known, self._expire_at = known.unexpired(self._clock()), time.monotonic() + EXPIRY_SECONDS
+        self.current = known
+
+    def _follow(self) -> None:
+        while True:
+            self._reader.wait(LOOK_SECONDS)
+            try:
+                self.look()
+            except Exception:
+                logger.exception("What was put could not be read; trying again.")
+            time.sleep(REST_SECONDS)
+
+
+class ItemDesk:
+    """Takes what is put, against the generation in force."""
+
+    def __init__(self, writer: ItemWriter, follower: ItemFollower) -> None:
+        self._writer = writer
+        self._follower = follower
+
+    @property
+    def current(self) -> PutItems:
+        """All that was put, as far as this process knows."""
+        return self._follower.current
+
+    async def put(self, told: Sequence[schema.Item], live: ServedGeneration) -> schema.ItemsResponse:
+        """Store items; QueryError names what can't be one."""
+        puts = [_put(item, place, live.spec) for place, item in enumerate(told)]
+        if not await self._writer.put(puts) and not await self._put_after_forgetting(puts, live):
+            raise QueryError(
+                f"No more than {CAPACITY:,} items are kept between two generations. Train one that knows them: "
+                "python -m flows run --data DIR.",
+                "items",
+                "full",
+            )
+        ids = {str(item.item_id): item.item_id for item in told}
+        new = [item_id for text, item_id in ids.items() if text not in live.tables.ids.rows]
+        metrics.items_put_total.labels("new").inc(len(new))
+        metrics.items_put_total.labels("known").inc(len(ids) - len(new))
+        return schema.ItemsResponse(
+            stored=len(ids), new=len(new), known=len(ids) - len(new), unplaced=_unplaced(puts, set(new), live)
+        )
+
+    async def _put_after_forgetting(self, puts: Sequence[Put], live: ServedGeneration) -> bool:
+        """Put again, in place of what the live generation was trained with."""
+        learned = [item for item in self.current.items if live.has_learned(item)]
+        if not learned:
+            return False
+        await self._writer.forget(learned)
+        return await self._writer.put(puts)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._writer.close()
+
+
+def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:
+    """What an item of a request says; QueryError names the column that the generation does not have."""
+    columns = [column for column in spec.content_columns if column != CATEGORIES]
+    for column, value in item.columns.items():
+        field = f"items.{place}.columns.{column}"
+        if column not in columns:
+            there = f"it has {', '.join(columns)}" if columns else "it has none"
+            raise QueryError(f"The live generation knows no item column of this name; {there}.", field)
+        if column in spec.edges and isinstance(value, str):
+            raise QueryError("This column is numeric in the live generation; send a number.", field)
+    content: dict[str, object] = {
+        column: value if column in spec.edges else str(value) for column, value in item.columns.items()
+    }
+    if item.categories is not None:
+        if CATEGORIES not in spec.content_columns:
+            raise QueryError("The live generation knows no categories; leave them out.", f"items.{place}.categories")
+        content[CATEGORIES] = list(item.categories)
+    put = Put(item.item_id, item.title, item.available, content)
+    size = sum(map(len, said(put).values()))
+    if size > ITEM_BYTES:
+        raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", f"items.{place}")
+    return put
+
+
+def _unplaced(puts: Sequence[Put], new: set[int | str], live: ServedGeneration) -> list[int | str]:
+    """New items of which this put says nothing that the generation knows: nobody is likely to be shown them."""
+    asked = [put for put in puts if put.item_id in new and put.available is not False]
+    content = live.spec.encode_items([put.content for put in asked])
+    return [put.item_id for put, tokens in zip(asked, content, strict=True) if not tokens.any()]

@@ -1,0 +1,317 @@
+"""What a store of items put does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+
+from recsys.errors import StoreError, StoreUnavailable
+from recsys.items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
+from recsys.store import items as store_items
+from recsys.store import memory_items
+from recsys.store.items import FIRST_SEQ, ItemReader, RedisItemReader, RedisItemWriter
+from recsys.store.memory_items import MemoryItems
+
+
+@dataclass
+class Shelf:
+    """One of the stores: its reader, a way to its writer, and a client to look behind both (None: the fake)."""
+
+    reader: ItemReader
+    client: Any
+    url: str = ""
+
+    def put(self, *puts: Put) -> bool:
+        """Put from a loop of its own."""
+        return self.write(lambda writer: writer.put(puts))
+
+    def forget(self, *items: PutItem) -> None:
+        """Forget from a loop of its own."""
+        self.write(lambda writer: writer.forget(items))
+
+    def write(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Do `work` with the writer."""
+
+        async def with_writer() -> Any:
+            writer = RedisItemWriter(self.url) if self.url else self.reader
+            try:
+                return await work(writer)
+            finally:
+                await writer.close()
+
+        return asyncio.run(with_writer())
+
+    def all(self, known: PutItems = NOTHING_PUT) -> dict[str, PutItem]:
+        """Every item, by id."""
+        return {item.text: item for item in self.reader.changes(known).items}
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    """Every store there is."""
+    yield from opened(request)
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def real(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    """The stores that have keys to look at."""
+    yield from opened(request)
+
+
+def opened(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    """The store a parameter names, empty."""
+    if request.param == "memory":
+        yield Shelf(MemoryItems(), None)
+        return
+    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    reader = RedisItemReader(url)
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        yield Shelf(reader, client, url)
+        client.flushall()
+    reader.close()
+
+
+def small(monkeypatch: pytest.MonkeyPatch, capacity: int) -> None:
+    """Stores with room for so many."""
+    monkeypatch.setattr(store_items, "CAPACITY", capacity)
+    monkeypatch.setattr(memory_items, "CAPACITY", capacity)
+
+
+def seqs(items: dict[str, PutItem], ids: Sequence[str]) -> list[int]:
+    return [items[text].seq for text in ids]
+
+
+def test_nothing_was_put(shelf: Shelf) -> None:
+    """An empty store leaves what is known as it is, whatever that is."""
+    assert shelf.reader.changes(NOTHING_PUT) is NOTHING_PUT
+    known = NOTHING_PUT.joined([PutItem("a", 1, 1, 1.0)], "before", 1)
+    assert shelf.reader.changes(known) is known
+
+
+def test_what_is_put_comes_back(shelf: Shelf) -> None:
+    """Id with its type, title, availability and every column, of any script, with the times they were told."""
+    start = time.time()
+    content = {"categories": ["a|b", "é:{}\n\x00", ""], "price": 3.25, "brand": "ünï 🙂"}
+    assert shelf.put(Put("x y", "The \x00 title", False, content), Put(7), Put("\udc80", ""))
+    items = shelf.all()
+    assert items.keys() == {"x y", "7", "\udc80"}
+    item = items["x y"]
+    assert (item.item_id, item.title, item.available, item.content) == ("x y", "The \x00 title", False, content)
+    assert item.title_at == item.available_at == item.put_at
+    assert start - 1 < item.put_at < time.time() + 1
+    assert (items["7"].item_id, items["7"].title, items["7"].available, items["7"].content) == (7, None, True, {})
+    assert items["7"].available_at == items["7"].title_at == 0
+    assert items["\udc80"].title == ""
+
+
+def test_every_item_has_a_number_of_its_own_for_good(shelf: Shelf) -> None:
+    """Two items never share a seq and no put changes one; a number and its text are one item."""
+    shelf.put(Put("a"), Put("b"), Put(3))
+    before = shelf.all()
+    shelf.put(Put("b", "again"), Put("c"), Put("3"))
+    after = shelf.all()
+    assert seqs(after, ["a", "b", "3"]) == seqs(before, ["a", "b", "3"])
+    assert len(set(seqs(after, ["a", "b", "3", "c"]))) == len(after) == 4
+    assert all(0 < item.seq <= FIRST_SEQ + 4 for item in after.values())
+
+
+def test_the_last_put_wins_and_says_only_what_it_says(shelf: Shelf) -> None:
+    """What is left out stays, with the time it was told; the same put twice is as once."""
+    shelf.put(Put("a", "one", True, {"brand": "x", "price": 1}))
+    first = shelf.all()["a"]
+    for _ in range(2):
+        shelf.put(Put("a", None, False, {"price": 2}))
+    last = shelf.all()["a"]
+    assert (last.title, last.available, last.content) == ("one", False, {"brand": "x", "price": 2})
+    assert last.title_at == first.title_at < last.available_at == last.put_at
+    shelf.put(Put("a", "two"), Put("a", "three"))
+    assert shelf.all()["a"].title == "three"
+
+
+def test_only_what_changed_is_read(shelf: Shelf) -> None:
+    """Given what is known, the answer is all there is; where nothing changed it is the very same object."""
+    shelf.put(*(Put(f"i{n}") for n in range(1200)))
+    known = shelf.reader.changes(NOTHING_PUT)
+    assert len(known) == 1200
+    assert shelf.reader.changes(known) is known
+    shelf.put(Put("i7", "renamed"), Put("new"))
+    after = shelf.reader.changes(known)
+    assert after.version > known.version
+    old = {item.text: item for item in known.items}
+    changed = {item.text for item in after.items if old.get(item.text) is not item}
+    assert changed == {"i7", "new"}
+    assert [item.seq for item in after.items] == sorted(item.seq for item in after.items)
+    assert shelf.put()
+    assert shelf.reader.changes(after) is after
+
+
+def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past CAPACITY nothing of a put is stored, and what is there can still be changed."""
+    small(monkeypatch, 3)
+    assert shelf.put(Put("a"), Put("b"), Put("b"))
+    assert not shelf.put(Put("a", "changed"), Put("c"), Put("d"))
+    assert shelf.all().keys() == {"a", "b"}
+    assert shelf.all()["a"].title is None
+    assert shelf.put(Put("c"), Put("c"))
+    assert shelf.put(Put("a", "changed"))
+    assert shelf.all()["a"].title == "changed"
+
+
+def test_what_is_forgotten_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who follow let go of it; what was put again meanwhile, or never was, stays as it is."""
+    small(monkeypatch, 3)
+    shelf.put(Put("a"), Put("b"), Put("c"))
+    known = shelf.reader.changes(NOTHING_PUT)
+    items = {item.text: item for item in known.items}
+    shelf.put(Put("b", "again"))
+    shelf.forget()
+    shelf.forget(items["a"], items["b"], PutItem("never", 1, 1, 1.0))
+    assert shelf.all(known).keys() == shelf.all().keys() == {"b", "c"}
+    assert shelf.put(Put("d"))
+    assert shelf.all(known).keys() == {"b", "c", "d"}
+
+
+def test_what_expired_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the fake, by its clock."""
+    small(monkeypatch, 1)
+    now = [0.0]
+    shelf = Shelf(MemoryItems(lambda: now[0]), None)
+    assert shelf.put(Put("a"))
+    assert not shelf.put(Put("b"))
+    now[0] = ITEMS_EXPIRE + 1.0
+    assert shelf.put(Put("b"))
+    assert shelf.all().keys() == {"b"}
+
+
+def test_what_expired_in_a_store_leaves_room(real: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The item's key is gone: its id goes too, and it is a new item when it is put again."""
+    small(monkeypatch, 2)
+    real.put(Put("a"), Put("b"))
+    seq = real.all()["a"].seq
+    real.client.delete("item:a")
+    assert real.put(Put("c"))
+    assert real.all().keys() == {"b", "c"}
+    real.client.delete("item:b")
+    assert real.put(Put("a"))
+    assert real.all()["a"].seq > seq
+
+
+def test_nothing_is_kept_for_ever(real: Shelf) -> None:
+    """Every key has its time, and the item's own never outlives what says that it is there."""
+    real.put(Put("a", "t", True, {"c": 1}), Put("b"))
+    left = {key.decode(): real.client.ttl(key) for key in real.client.keys("*")}
+    assert left.keys() == {"items:epoch", "items:next", "items:version", "items:changed", "item:a", "item:b"}
+    assert all(0 < seconds <= ITEMS_EXPIRE + 3600 for seconds in left.values())
+    assert max(left["item:a"], left["item:b"]) < left["items:changed"]
+
+
+def test_a_store_that_was_emptied_shares_no_number_with_before(real: Shelf) -> None:
+    """Nothing of before is kept once something is put anew, and no row can mean two items."""
+    real.put(*(Put(f"a{n}") for n in range(50)))
+    known = real.reader.changes(NOTHING_PUT)
+    real.client.flushall()
+    assert real.reader.changes(known) is known
+    real.put(*(Put(f"b{n}") for n in range(50)))
+    after = real.reader.changes(known)
+    assert {item.text for item in after.items} == {f"b{n}" for n in range(50)}
+    assert not {item.seq for item in after.items} & {item.seq for item in known.items}
+
+
+@pytest.mark.parametrize("lost", ["items:version", "items:next", "items:epoch"])
+def test_a_store_that_lost_a_key_is_followed(real: Shelf, lost: str) -> None:
+    """Where memory is short a store may drop any key; what is put afterwards still reaches those who follow."""
+    real.put(Put("a"))
+    real.put(Put("a"))
+    known = real.reader.changes(NOTHING_PUT)
+    real.client.delete(lost)
+    real.put(Put("b"))
+    after = real.reader.changes(known)
+    assert {item.text for item in after.items} == {"a", "b"}
+    a, b = sorted(after.items, key=lambda item: item.text)
+    assert a.seq != b.seq
+    assert a.version < b.version  # what expires first is looked for by it
+
+
+def test_what_can_not_be_read_is_left_out(real: Shelf) -> None:
+    """Something of another's under an item's key costs the others nothing."""
+    real.put(Put("a"), Put("b"), Put("c"), Put("d"))
+    real.client.set("item:a", "no hash")
+    real.client.hset("item:b", "title", "no json")
+    real.client.hdel("item:c", "seq")
+    assert real.all().keys() == {"d"}
+
+
+def test_a_put_is_announced(real: Shelf) -> None:
+    """Who waits hears of it before the time is over."""
+    real.put(Put("a"))
+    heard = threading.Event()
+
+    def listen() -> None:
+        real.reader.wait(0.2)
+        real.reader.wait(30)
+        heard.set()
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    end = time.monotonic() + 10
+    while not real.client.pubsub_numsub(store_items.ITEMS_CHANNEL)[0][1] and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    real.put(Put("b"))
+    assert heard.wait(10)
+    thread.join(10)
+
+
+def test_sixty_at_once_agree(real: Shelf) -> None:
+    """Concurrent puts of the same ids give each one number, and every put counts."""
+
+    async def work() -> None:
+        writer = RedisItemWriter(real.url)
+        try:
+            puts = [[Put(f"i{n}", f"by {who}") for n in range(20)] for who in range(60)]
+            assert all(await asyncio.gather(*map(writer.put, puts)))
+        finally:
+            await writer.close()
+
+    asyncio.run(work())
+    known = real.reader.changes(NOTHING_PUT)
+    assert known.version == 60
+    assert len(known) == len({item.seq for item in known.items}) == 20
+    assert len({item.title for item in known.items}) == 1
+
+
+def test_who_may_only_read_can_follow_and_not_put(real: Shelf) -> None:
+    """An ACL of reading rights is enough to serve; a put says what is missing, in a sentence."""
+    real.put(Put("a"))
+    real.client.execute_command(
+        "ACL", "SETUSER", "reader", "on", ">secret", "~*", "resetchannels", "-@all", "+@read", "+@connection"
+    )
+    try:
+        scheme, _, rest = real.url.partition("://")
+        url = f"{scheme}://reader:secret@{rest}"
+        reader = RedisItemReader(url)
+        assert [item.text for item in reader.changes(NOTHING_PUT).items] == ["a"]
+        reader.wait(0.01)
+        with pytest.raises(StoreError, match=r"may not put items: .*reader"):
+            Shelf(reader, None, url).put(Put("b"))
+        reader.close()
+    finally:
+        real.client.execute_command("ACL", "DELUSER", "reader")
+
+
+def test_a_store_out_of_reach_says_so() -> None:
+    """Both ports name the address, and waiting is no error."""
+    shelf = Shelf(RedisItemReader("redis://127.0.0.1:1/0"), None, "redis://127.0.0.1:1/0")
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
+        shelf.reader.changes(NOTHING_PUT)
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
+        shelf.put(Put("a"))
+    shelf.reader.wait(0.01)
