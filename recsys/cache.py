@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -16,8 +17,12 @@ from recsys.errors import GenerationError
 from recsys.generation import MANIFEST, GenerationFolder, Manifest
 from recsys.store.base import GenerationStore
 
+logger = logging.getLogger("tandem")
+
 KEPT = 3
 """Generations kept: the live one, the previous one and one being adopted."""
+
+_LAST = "last-served"
 
 _AT_ONCE = 8
 """Chunks taken from a store before they are written, 8 MB."""
@@ -33,6 +38,8 @@ class GenerationCache:
     def fetch(self, generation: str) -> GenerationFolder:
         """The generation, verified; GenerationError if it is missing, not what its manifest says, or has no room."""
         folder = GenerationFolder(self._folder / generation)
+        if not os.access(self._folder, os.W_OK) and self._is_whole(folder):
+            return folder  # a disk that went read-only serves what is on it
         with self._locked():
             for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
                 shutil.rmtree(left, ignore_errors=True)
@@ -42,6 +49,33 @@ class GenerationCache:
                 self._forget_old(generation)
             _used(folder.path)
         return folder
+
+    def holds(self, generation: str) -> bool:
+        """Whether a generation is here; it is checked when it is fetched."""
+        return (self._folder / generation / MANIFEST).is_file()
+
+    def link(self, generation: str, folder: Path) -> None:
+        """Let a generation that lies elsewhere on this host be found here; OSError where that can't be."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / generation).symlink_to(folder.resolve(), target_is_directory=True)
+
+    @property
+    def last_served(self) -> str | None:
+        """The generation that this host answered from last; it stays here, for a start without the store."""
+        try:
+            return (self._folder / _LAST).read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return None
+
+    @last_served.setter
+    def last_served(self, generation: str) -> None:
+        path = self._folder / _LAST
+        try:
+            scratch = path.with_name(f".{_LAST}-{os.getpid()}")
+            scratch.write_text(generation, encoding="ascii")
+            scratch.replace(path)
+        except OSError as error:
+            logger.warning("What is served can't be noted in %s: %s.", path, error.strerror)
 
     def _is_whole(self, folder: GenerationFolder) -> bool:
         """Whether it is here and undamaged."""
@@ -79,7 +113,8 @@ class GenerationCache:
     def _forget_old(self, generation: str) -> None:
         # By last use here: ids tell the time of the clock that made them. A process that still maps a removed file
         # keeps its pages until it lets go.
-        cached = [path for path in self._folder.iterdir() if path.name.startswith("g") and path.name != generation]
+        kept = {generation, self.last_served}
+        cached = [path for path in self._folder.iterdir() if path.name.startswith("g") and path.name not in kept]
         for path in sorted(cached, key=lambda path: path.stat().st_mtime_ns)[: -(KEPT - 1)]:
             shutil.rmtree(path, ignore_errors=True)
 

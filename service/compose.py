@@ -114,7 +114,7 @@ def _cache(environment: Environment) -> GenerationCache:
 
 def _spare(environment: Environment) -> Spare:
     pinned = os.environ.get(PINNED)
-    return Spare(environment.folder("cache"), Path(pinned) if pinned else None)
+    return Spare(_cache(environment), Path(pinned) if pinned else None)
 
 
 def _url(environment: Environment) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreUnavailable
 from recsys.lifeline import preexec
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
+from recsys.store.redis import RedisGenerationStore
 from service.settings import Settings
 from service.spare import Spare
 
@@ -134,7 +136,8 @@ def spare(environment: Environment) -> Spare:
     os.environ.setdefault("BENTOML_HOME", str(environment.folder("bentoml")))  # read when BentoML is imported
     from service import pinned
 
-    return Spare(environment.folder("cache"), pinned.folder())
+    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # asked for nothing here
+    return Spare(GenerationCache(environment.folder("cache"), store), pinned.folder())
 
 
 def _url(settings: Settings) -> str:

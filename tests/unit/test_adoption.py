@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from recsys.cache import GenerationCache
 from recsys.errors import GenerationError, NoGeneration, StoreUnavailable
+from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import Holding, MemoryBoard
 from service.adoption import Adopter
@@ -129,11 +131,11 @@ class Settings:
 @pytest.fixture
 def gateway(world, tmp_path, monkeypatch):
     """A gateway's succession that looks when told to."""
-    *_, adopter = world
+    store, *_, adopter = world
     following = adopter("gateway")
     holder = following._holders[0]
     pipeline = Pipeline()
-    succession = Succession(following, holder, pipeline, Spare(tmp_path), Settings())
+    succession = Succession(following, holder, pipeline, Spare(GenerationCache(tmp_path, store)), Settings())
     monkeypatch.setattr("service.succession._made_up", lambda served, count, due: [Asked() for _ in range(count)])
     monkeypatch.setattr("service.succession.metrics.live_generation.set", lambda created: None)
     monkeypatch.setattr(GenerationHolder, "get", lambda self, generation: Served(generation))
@@ -236,7 +238,7 @@ def test_why_there_is_nothing_to_serve_is_told(world, gateway):
 
 def test_what_was_served_last_is_remembered(tmp_path):
     """By this host, for a start without a store; a name with nothing behind it is no memory."""
-    spare = Spare(tmp_path)
+    spare = Spare(GenerationCache(tmp_path, MemoryStore()))
     assert spare.ids() == []
     spare.remember("g1")
     assert spare.ids() == []
@@ -244,4 +246,4 @@ def test_what_was_served_last_is_remembered(tmp_path):
 
 def test_a_disk_that_can_not_be_written_costs_only_the_memory(tmp_path):
     """Serving goes on."""
-    Spare(tmp_path / "missing").remember("g1")
+    Spare(GenerationCache(tmp_path / "missing", MemoryStore())).remember("g1")
