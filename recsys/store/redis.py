@@ -18,6 +18,8 @@ for good. The manifest makes everything it names stay. What must happen in one s
 Commands are those Redis 7 and Valkey share. Redis Cluster is not supported: one switch touches keys of several slots.
 """
 
+from __future__ import annotations
+
 from recsys.store.connection import address
 from recsys.store.redis_generations import ALIASES_CHANNEL, UNFINISHED_EXPIRE, RedisGenerationStore
 from recsys.store.redis_users import RedisUserStore
