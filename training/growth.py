@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 LIMIT = 1.15
@@ -95,12 +96,19 @@ class Axis:
 
     def table(self) -> Table:
         """For a person at a terminal."""
-        table = Table(title=f"Growth in {self.name}, at {self.fixed}", caption=LEGEND, caption_justify="left")
+        table = Table(
+            title=f"Growth in {self.name}, at {self.fixed}",
+            caption=LEGEND,
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            show_edge=False,
+        )
         table.add_column("step", no_wrap=True)
         for size in self.sizes:
             table.add_column(f"{short(size)}\ns", justify="right", no_wrap=True)
             table.add_column("\nMiB", justify="right", no_wrap=True)
-        for head in ("exponent\nCPU", "\nMiB", "last\nCPU", "\nMiB"):
+        for head in ("all\nCPU", "\nMiB", "last\nCPU", "\nMiB"):
             table.add_column(head, justify="right", no_wrap=True)
         growth = self.growth()
         for step in self.points[0].steps:
@@ -111,8 +119,8 @@ class Axis:
 
 
 LEGEND = (
-    "Seconds of each step and the process's memory at its highest in it, above an empty one's. Exponents, of CPU "
-    "seconds and of memory: 1 grows as the data does; over all sizes, and between the last two, where more than "
+    "Seconds of each step and the process's memory at its highest in it, above an empty one's; then exponents, of CPU "
+    "seconds and of memory: 1 grows as the data does. Over all sizes, and between the last two, where more than "
     f"{LIMIT} is too fast."
 )
 
@@ -160,7 +168,7 @@ def short(size: int) -> str:
 
 
 def _cost(cost: Cost) -> tuple[str, str]:
-    return f"{cost.seconds:.1f}", f"{cost.mib:,.0f}"
+    return f"{cost.seconds:.1f}", f"{cost.mib:.0f}"
 
 
 def _exponents(growth: Growth | None) -> tuple[str, ...]:
