@@ -14,6 +14,9 @@ _HASH_BASE = 0x9E3779B97F4A7C15
 _HASHED_AT_ONCE = 1 << 16
 """Strings hashed at once: what is computed beside the result stays small."""
 
+FEW = 200_000
+"""Strings of which every process can afford a dict of its own: 30 MB."""
+
 
 class StringTable:
     """An immutable list of strings over `data` (uint8 utf-8 bytes) and `offsets` (int64, one more than strings)."""
@@ -72,9 +75,24 @@ class StringTable:
         return hashes[order], order
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """From string to row, built at first use."""
-        return {s: row for row, s in enumerate(self)}
+    def rows(self) -> dict[str, int] | HashedRows:
+        """From string to row, built at first use: a dict where the strings are few."""
+        return {s: row for row, s in enumerate(self)} if len(self) <= FEW else HashedRows(self)
+
+
+class HashedRows:
+    """What a large table is asked one string at a time: some 40 µs each, where a dict of a million takes 150 MB."""
+
+    def __init__(self, table: StringTable) -> None:
+        self._table = table
+        table.find([""])  # built now, not by a request
+
+    def get(self, string: str) -> int | None:
+        """The row of a string, None where it isn't there."""
+        return self._table.find([string])[0]
+
+    def __contains__(self, string: str) -> bool:
+        return self.get(string) is not None
 
 
 def _hashes(table: StringTable) -> npt.NDArray[np.uint64]:
