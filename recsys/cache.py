@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from recsys.arrival import Arrival, unwritable
 from recsys.errors import GenerationError
 from recsys.generation import MANIFEST, GenerationFolder, Manifest
+from recsys.proof import Proof
 from recsys.store.base import GenerationStore
 
 logger = logging.getLogger("tandem")
@@ -24,6 +25,8 @@ KEPT = 3
 
 _LAST = "last-served"
 
+Check = Callable[[GenerationFolder], None]
+
 _AT_ONCE = 8
 """Chunks taken from a store before they are written, 8 MB."""
 
@@ -31,15 +34,21 @@ _AT_ONCE = 8
 class GenerationCache:
     """A folder of generations, filled from a store; safe for many processes at once."""
 
-    def __init__(self, folder: Path, store: GenerationStore) -> None:
+    def __init__(self, folder: Path, store: GenerationStore, check: Check | None = None) -> None:
+        """check: what has to hold of a generation besides its hashes; GenerationError where it does not."""
         self._folder = folder
         self._store = store
+        self._check = check
 
     def fetch(self, generation: str) -> GenerationFolder:
-        """The generation, verified; GenerationError if it is missing, not what its manifest says, or has no room."""
+        """The generation, verified and checked once on this host.
+
+        GenerationError if it is missing, not what its manifest says, makes no sense, or has no room.
+        """
         folder = GenerationFolder(self._folder / generation)
         if not os.access(self._folder, os.W_OK) and self._is_whole(folder):
-            return folder  # a disk that went read-only serves what is on it
+            self._prove(folder)  # a disk that went read-only serves what is on it
+            return folder
         with self._locked():
             for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
                 shutil.rmtree(left, ignore_errors=True)
@@ -48,7 +57,26 @@ class GenerationCache:
                 self._download(generation, folder.path)
                 self._forget_old(generation)
             _used(folder.path)
+            self._prove(folder)
         return folder
+
+    def _prove(self, folder: GenerationFolder) -> None:
+        """Check a whole generation, unless a process of this host did; GenerationError says what was found."""
+        proof = Proof(folder)
+        fault = proof.told()
+        if fault is None:
+            fault = self._fault(folder)
+            proof.note(fault)
+        if fault:
+            raise GenerationError(fault)
+
+    def _fault(self, folder: GenerationFolder) -> str:
+        try:
+            if self._check:
+                self._check(folder)
+        except GenerationError as error:
+            return str(error)
+        return ""
 
     def holds(self, generation: str) -> bool:
         """Whether a generation is here; it is checked when it is fetched."""
@@ -81,6 +109,8 @@ class GenerationCache:
         """Whether it is here and undamaged."""
         if not (folder.path / MANIFEST).is_file():
             return False
+        if Proof(folder).told() is not None:
+            return True
         try:
             folder.verify()
         except GenerationError:

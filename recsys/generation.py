@@ -119,8 +119,12 @@ def is_user_part(name: str) -> bool:
 
 
 def describe(folder: Path) -> dict[str, Part]:
-    """Size and sha256 of every file in `folder` but the manifest."""
-    return {path.name: _part(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    """Size and sha256 of every file in `folder` but the manifest, and notes whose names begin with a dot."""
+    return {
+        path.name: _part(path)
+        for path in sorted(folder.iterdir())
+        if _NAME.fullmatch(path.name) and path.name != MANIFEST
+    }
 
 
 def _part(path: Path) -> Part:

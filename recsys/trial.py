@@ -1,4 +1,4 @@
-"""From a folder on disk to something that serves: checked for sense, then tried with the generation's own queries.
+"""From a folder on disk to something that serves, tried with the generation's own queries.
 
 Whatever is wrong with a generation is found here, before it is named or a request meets it. Knows no store.
 """
@@ -14,8 +14,7 @@ from recsys.soundness import readable
 
 
 def load_retriever(folder: GenerationFolder) -> Retriever:
-    """The retriever of a verified generation; GenerationError where it does not find what it found when it was made."""
-    soundness.check(folder)
+    """The retriever of a sound generation; GenerationError where it does not find what it found when it was made."""
     with readable(folder.manifest.id):
         retriever = Retriever.load(folder)
         SmokeQueries.load(folder.path).check_retrieval(retriever)
@@ -23,8 +22,7 @@ def load_retriever(folder: GenerationFolder) -> Retriever:
 
 
 def load_ranker(folder: GenerationFolder) -> Ranker:
-    """The ranker of a verified generation; GenerationError where it scores otherwise than when it was made."""
-    soundness.check(folder)
+    """The ranker of a sound generation; GenerationError where it scores otherwise than when it was made."""
     with readable(folder.manifest.id):
         ranker = Ranker.load(folder)
         SmokeQueries.load(folder.path).check_ranking(ranker)
@@ -33,5 +31,6 @@ def load_ranker(folder: GenerationFolder) -> Ranker:
 
 def try_out(folder: GenerationFolder) -> None:
     """Return if a verified generation could serve; GenerationError says why it could not."""
+    soundness.check(folder)
     load_retriever(folder)
     load_ranker(folder)

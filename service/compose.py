@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from recsys import soundness
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError
@@ -109,7 +110,7 @@ def _items(url: str) -> ItemFollower:
 
 
 def _cache(environment: Environment) -> GenerationCache:
-    return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)))
+    return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)), soundness.check)
 
 
 def _spare(environment: Environment) -> Spare:

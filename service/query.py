@@ -46,8 +46,7 @@ class ServedGeneration:
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> ServedGeneration:
-        """Load from a verified folder; GenerationError where what is in it makes no sense."""
-        soundness.check(folder)
+        """Load from a sound folder; GenerationError where it can't be read."""
         with soundness.readable(folder.manifest.id):
             generation = cls(folder.manifest, folder.tables(), folder.spec())
             generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - now, not by a request

@@ -125,7 +125,8 @@ def private_memory(world: Served) -> dict[str, float]:
     found: dict[str, float] = defaultdict(float)
     for pid in descendants(world.deployment.process.pid) & set(roles):
         rollup = (Path("/proc") / str(pid) / "smaps_rollup").read_text()
-        kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
+        # Private_Clean is what it alone has mapped of a file just now: the host holds that once all the same.
+        kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty"))
         found[roles[pid]] = max(found[roles[pid]], kib / 1024)
     return found
 

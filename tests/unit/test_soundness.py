@@ -108,7 +108,7 @@ def test_a_pickle_in_a_parts_place_is_refused_and_never_run(folder, part, tmp_pa
         (folder.path / part).write_bytes(pickle.dumps(Bomb()))
     seal(folder)
     with pytest.raises(GenerationError, match=r"can't be read|is wanted"):
-        load_ranker(folder)
+        try_out(folder)
     assert not (tmp_path / "exploded").exists()
 
 
