@@ -24,7 +24,7 @@ from recsys.strings import StringTable
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.types import PAD
 
-ROWS = 1 << 16
+ROWS = 1 << 13
 """Rows looked at at once."""
 
 UNIT = 1e-3
