@@ -5,6 +5,7 @@ Minutes. Everything it starts and every file it writes is its own and goes with 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -23,9 +24,11 @@ RESULTS = Path("loadtests/results/chaos.json")
 
 def main() -> int:
     """Do every fault; 0 if all held, else 1."""
-    outcomes = []
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
+    binary, outcomes = parser.parse_args().redis, []
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
-        for outcome in every(Path(name)):
+        for outcome in every(Path(name), binary):
             outcomes.append(outcome)
             print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *outcome.wrong, sep="\n     ", flush=True)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +37,10 @@ def main() -> int:
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def every(folder: Path) -> Iterator[Outcome]:
+def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
     """All faults, one after the other."""
     pair = Pair.make(folder / "pair")
-    with Served(folder / "served", pair) as world:
+    with Served(folder / "served", pair, binary) as world:
         yield faults.swaps(world)
         yield from faults.damaged_parts(world)
         yield from faults.spoiled_chunks(world)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.served import Served
+from tests.redis_server import redis_server
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,12 @@ def test_a_full_store_takes_no_event_and_serves(world):
 def test_a_store_that_evicts_is_told(world):
     """Records that went are missed aloud."""
     holds(faults.store_evicts(world))
+
+
+def test_debians_redis_serves_as_well(pair, tmp_path):
+    """Swaps, a kill and an empty return, on Redis 8 where the others run on Valkey."""
+    binary = redis_server()
+    if binary is None:
+        pytest.skip("no redis-server, and none to unpack here")
+    with Served(tmp_path, pair, binary) as world:
+        holds(faults.swaps(world, 4), faults.store_gone(world, 2), faults.store_emptied(world))
