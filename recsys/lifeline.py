@@ -24,15 +24,15 @@ _GENERATIONS = 4
 """Ancestors looked at for a make: recursive makes, each with a shell between, are seldom deeper than two."""
 
 
-def preexec() -> Callable[[], None]:
-    """A `preexec_fn` for subprocess: the child gets SIGTERM when the thread that starts it ends."""
+def preexec(ending: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """A `preexec_fn` for subprocess: the child gets the signal `ending` when the thread that starts it ends."""
     if not _LINUX:
         return lambda: None
     parent = os.getpid()
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork: loading a library after it may deadlock
 
     def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, ending, 0, 0, 0)
         if os.getppid() != parent:  # gone between fork and prctl: the signal will never come
             os._exit(1)
 

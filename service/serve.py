@@ -109,7 +109,10 @@ def _start(settings: Settings, environment: Environment, store_url: str) -> subp
     }
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.port)]
     # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
-    return subprocess.Popen(command, env=os.environ | variables, start_new_session=True, preexec_fn=preexec())
+    # Killed and not asked, should this process die: while it starts its workers, circus drops a SIGTERM ("arbiter is
+    # already running arbiter_start_watchers") and lives on for ever. The workers are tied to it, and end by themselves.
+    ending = preexec(signal.SIGKILL)
+    return subprocess.Popen(command, env=os.environ | variables, start_new_session=True, preexec_fn=ending)
 
 
 def _supervise(
