@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,7 +17,7 @@ from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.items import PutItems
-from recsys.lifeline import tie_to_parent
+from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store.board import RedisBoard
@@ -30,7 +31,7 @@ from service.items import ItemDesk, ItemFollower
 from service.pipeline import Pipeline
 from service.query import ServedGeneration
 from service.recommender import Recommender
-from service.settings import Settings
+from service.settings import STARTER, Settings
 from service.spare import PINNED, Spare
 from service.stages import Call
 from service.succession import Succession
@@ -45,6 +46,8 @@ def prepare_workers(environment: Environment, pinned: Path | None = None) -> Non
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
     os.environ[ARBITER] = str(os.getpid())
+    if starter := os.environ.get(STARTER):
+        watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
     if pinned is not None:
         os.environ[PINNED] = str(pinned)
     if environment.redis_url is None:

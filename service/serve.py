@@ -21,7 +21,7 @@ from recsys.lifeline import preexec
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
-from service.settings import Settings
+from service.settings import STARTER, Settings
 from service.spare import Spare
 
 START_SECONDS = 120
@@ -103,6 +103,7 @@ def _start(settings: Settings, environment: Environment, store_url: str) -> subp
     variables = {
         "REDIS_URL": store_url,
         "TANDEM_HOME": str(environment.home),
+        STARTER: str(os.getpid()),
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
         "OTEL_SDK_DISABLED": os.environ.get("OTEL_SDK_DISABLED", "true"),

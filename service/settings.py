@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 
+STARTER = "TANDEM_STARTER"
+"""Names the process that `make serve` is, for the one that it starts: where that ends, this has to."""
+
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
 
