@@ -46,37 +46,32 @@ class GenerationCache:
         GenerationError if it is missing, not what its manifest says, makes no sense, or has no room.
         """
         folder = GenerationFolder(self._folder / generation)
-        if not os.access(self._folder, os.W_OK) and self._is_whole(folder):
-            self._prove(folder)  # a disk that went read-only serves what is on it
-            return folder
-        with self._locked():
-            for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
-                shutil.rmtree(left, ignore_errors=True)
-            if not self._is_whole(folder):
-                shutil.rmtree(folder.path, ignore_errors=True)
-                self._download(generation, folder.path)
-                self._forget_old(generation)
+        if Proof(folder).stands:  # without the lock: somebody may hold it for as long as a download takes
             _used(folder.path)
-            self._prove(folder)
+        elif not os.access(self._folder, os.W_OK) and self._is_whole(folder):
+            self._prove(folder)  # a disk that went read-only serves what is on it
+        else:
+            with self._locked():
+                self._fetch(folder, generation)
         return folder
 
-    def _prove(self, folder: GenerationFolder) -> None:
-        """Check a whole generation, unless a process of this host did; GenerationError says what was found."""
-        proof = Proof(folder)
-        fault = proof.told()
-        if fault is None:
-            fault = self._fault(folder)
-            proof.note(fault)
-        if fault:
-            raise GenerationError(fault)
+    def _fetch(self, folder: GenerationFolder, generation: str) -> None:
+        """Have a generation here, whole and sound; with the lock."""
+        for left in self._folder.glob(".g*"):  # by a process that was killed: we hold the lock
+            shutil.rmtree(left, ignore_errors=True)
+        if Proof(folder).stands:
+            return  # whoever held the lock before us saw to it
+        if not self._is_whole(folder):
+            _remove(folder.path)
+            self._download(generation, folder.path)
+            self._forget_old(generation)
+        _used(folder.path)
+        self._prove(folder)
 
-    def _fault(self, folder: GenerationFolder) -> str:
-        try:
-            if self._check:
-                self._check(folder)
-        except GenerationError as error:
-            return str(error)
-        return ""
+    def _prove(self, folder: GenerationFolder) -> None:
+        if self._check:
+            self._check(folder)
+            Proof(folder).note()
 
     def holds(self, generation: str) -> bool:
         """Whether a generation is here; it is checked when it is fetched."""
@@ -85,7 +80,10 @@ class GenerationCache:
     def link(self, generation: str, folder: Path) -> None:
         """Let a generation that lies elsewhere on this host be found here; OSError where that can't be."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / generation).symlink_to(folder.resolve(), target_is_directory=True)
+        link = self._folder / generation
+        if link.is_symlink() and link.resolve() != folder.resolve():
+            link.unlink()  # of a bento that was here before
+        link.symlink_to(folder.resolve(), target_is_directory=True)
 
     @property
     def last_served(self) -> str | None:
@@ -107,13 +105,9 @@ class GenerationCache:
 
     def _is_whole(self, folder: GenerationFolder) -> bool:
         """Whether it is here and undamaged."""
-        if not (folder.path / MANIFEST).is_file():
-            return False
-        if Proof(folder).told() is not None:
-            return True
         try:
             folder.verify()
-        except GenerationError:
+        except (GenerationError, OSError):
             return False
         return True
 
@@ -145,8 +139,8 @@ class GenerationCache:
         # keeps its pages until it lets go.
         kept = {generation, self.last_served}
         cached = [path for path in self._folder.iterdir() if path.name.startswith("g") and path.name not in kept]
-        for path in sorted(cached, key=lambda path: path.stat().st_mtime_ns)[: -(KEPT - 1)]:
-            shutil.rmtree(path, ignore_errors=True)
+        for path in sorted(cached, key=lambda path: path.lstat().st_mtime_ns)[: -(KEPT - 1)]:
+            _remove(path)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -158,6 +152,14 @@ class GenerationCache:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _remove(path: Path) -> None:
+    """Take away a folder, or a link to one that lies elsewhere."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _used(folder: Path) -> None:

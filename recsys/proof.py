@@ -1,7 +1,8 @@
-"""What was found out about a generation's folder, noted beside its parts.
+"""That a generation's folder was found whole and sound, noted beside its parts.
 
 One process of a host reads every byte and makes sense of it; the others take its word for as long as no part was
-written to: hashing 358 MB in six processes was most of an adoption (docs/decisions.md).
+written to: hashing 358 MB in six processes was most of an adoption (docs/decisions.md). A fault is not noted: it may be
+this moment's (no file handles, no memory) or this code's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import logging
 import os
 
+from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
 
 logger = logging.getLogger("tandem")
@@ -24,24 +26,24 @@ class Proof:
         self._folder = folder
         self._path = folder.path / _NOTE
 
-    def told(self) -> str | None:
-        """What is wrong with the generation, "" where nothing is; None where nobody looked since a part changed."""
+    @property
+    def stands(self) -> bool:
+        """Whether a process of this host found the generation sound, and no part was written to since."""
         try:
-            note = json.loads(self._path.read_text(encoding="utf-8"))
-            return str(note["fault"]) if note["parts"] == self._look() else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return bool(json.loads(self._path.read_text(encoding="utf-8")) == self._look())
+        except (OSError, ValueError, GenerationError):
+            return False
 
-    def note(self, fault: str) -> None:
+    def note(self) -> None:
         """Tell the others; on a disk that takes nothing they find out themselves."""
         scratch = self._path.with_name(f"{_NOTE}-{os.getpid()}")
         try:
-            scratch.write_text(json.dumps({"parts": self._look(), "fault": fault}), encoding="utf-8")
+            scratch.write_text(json.dumps(self._look()), encoding="utf-8")
             scratch.replace(self._path)
         except OSError as error:
             logger.info("What was found of %s can't be noted there: %s.", self._folder.path, error.strerror)
 
     def _look(self) -> dict[str, list[int]]:
-        """Size, time of change and inode of every part, which tell whether one was written to."""
+        """Size, inode and time of change of every part; that time is the system's, and nobody can set it back."""
         states = {name: (self._folder.path / name).stat() for name in self._folder.manifest.stored_parts}
-        return {name: [state.st_size, state.st_mtime_ns, state.st_ino] for name, state in states.items()}
+        return {name: [state.st_size, state.st_ino, state.st_ctime_ns] for name, state in states.items()}

@@ -13,14 +13,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.base import LIVE, PREVIOUS, GenerationStore
-from recsys.store.board import Board, Holding
+from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from service import metrics
 from service.holder import GenerationHolder
 
@@ -38,24 +38,23 @@ class Outlook:
     """What a process knew when it last looked.
 
     live, previous: what the aliases name; None where they name nothing or can't be read. fault: why not. processes:
-    what the others announced. spare: what lies on this host, to serve where no alias helps, best first.
+    what the others announced.
     """
 
     live: str | None = None
     previous: str | None = None
     fault: str | None = None
     processes: tuple[Holding, ...] = ()
-    spare: tuple[str, ...] = ()
-
-    @property
-    def wanted(self) -> list[str]:
-        """Ids to serve, the best first."""
-        return list(dict.fromkeys(each for each in (self.live, self.previous, *self.spare) if each))
 
     @property
     def in_force(self) -> set[str]:
         """Ids that other gateways answer from."""
         return {told.in_force for told in self.processes if told.in_force}
+
+    @property
+    def refused(self) -> set[str]:
+        """Ids that another process refuses: they can go nowhere, whoever else could serve them."""
+        return {generation for told in self.processes for generation in told.refused}
 
     def lacking(self, generation: str) -> list[Holding]:
         """Processes that announced themselves and do not hold a generation."""
@@ -63,7 +62,10 @@ class Outlook:
 
 
 class Adopter:
-    """Holds what is live, in one process; `outlook` is what it knows."""
+    """Holds what is live, in one process; `outlook` is what it knows.
+
+    spare: tells what lies on this host, to serve where no alias helps, best first.
+    """
 
     def __init__(
         self,
@@ -71,12 +73,13 @@ class Adopter:
         generations: GenerationStore,
         board: Board,
         holders: Sequence[GenerationHolder[Any]],
-        spare: Sequence[str] = (),
+        spare: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
     ) -> None:
-        """holders: all have to load a generation before it is held. spare: as in Outlook."""
+        """holders: all have to load a generation before it is held."""
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"
-        self.outlook = Outlook(spare=tuple(spare))
+        self.outlook = Outlook()
+        self._spare = spare
         self.in_force: str | None = None
         self._role = role
         self._generations = generations
@@ -84,8 +87,15 @@ class Adopter:
         self._holders = holders
         self._poll_seconds = poll_seconds
         self._refused: dict[str, tuple[str, float]] = {}
+        self._unheard = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="adopter", daemon=True)
+
+    @property
+    def wanted(self) -> list[str]:
+        """Ids to serve, the best first: what is live, what was, what lies on this host."""
+        named = (self.outlook.live, self.outlook.previous, *self._spare())
+        return list(dict.fromkeys(each for each in named if each))
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -101,7 +111,10 @@ class Adopter:
 
     def start(self) -> None:
         """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""
-        self.look()
+        try:
+            self.look()
+        except Exception:
+            logger.exception("Looking for generations failed; trying again.")
         self._thread.start()
 
     def stop(self) -> None:
@@ -117,6 +130,10 @@ class Adopter:
         metrics.refused_total.labels(self._role).inc()
         logger.error("Generation %s was refused: %s", generation, why)
 
+    def accept(self, generation: str) -> None:
+        """Take back what was said against a generation."""
+        self._refused.pop(generation, None)
+
     def refuses(self, generation: str) -> bool:
         """Whether a generation was refused and is not to be tried again yet."""
         _, until = self._refused.get(generation, ("", 0.0))
@@ -130,18 +147,20 @@ class Adopter:
             holder.keep(needed)
         for generation in self.outlook.in_force:
             self._hold(generation)
-        # The best that can be had; usually the first is held, and nothing is to be done.
-        any(self._hold(generation) for generation in self.outlook.wanted)
+        # Down to the best that all can serve; usually the first is held, and nothing is to be done.
+        any(self._hold(each) and self._serves(each) for each in self.wanted)
         self.announce()
 
     def announce(self) -> None:
         """Tell the others what is held here; who may only read Redis stays unheard."""
-        with suppress(StoreError):
+        try:
             self._board.announce(self.holding)
-
-    def remember(self, spare: Sequence[str]) -> None:
-        """From now on these lie on this host, best first."""
-        self.outlook = replace(self.outlook, spare=tuple(spare))
+        except StoreUnavailable:
+            pass  # `outlook.fault` says so
+        except StoreError as error:
+            if not self._unheard:
+                logger.warning("What is held here can't be announced; the gateway goes by its batches alone: %s", error)
+            self._unheard = True
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -160,18 +179,21 @@ class Adopter:
         return bool(outlook.in_force - {outlook.live} or outlook.lacking(outlook.live))
 
     def _read(self) -> Outlook:
-        spare = self.outlook.spare
         try:
             live, previous = self._generations.alias(LIVE), self._generations.alias(PREVIOUS)
         except StoreError as error:
-            return Outlook(fault=str(error), spare=spare)
+            return Outlook(fault=str(error))
         processes: list[Holding] = []
         with suppress(StoreError):  # an ACL may forbid the board and nothing else
             processes = [told for told in self._board.processes() if told.name != self.name]
-        outlook = Outlook(live, previous, None, tuple(processes), spare)
-        named = {*outlook.wanted, *outlook.in_force}
+        outlook = Outlook(live, previous, None, tuple(processes))
+        named = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in named}
         return outlook
+
+    def _serves(self, generation: str) -> bool:
+        """Whether nobody refuses a generation."""
+        return not self.refuses(generation) and generation not in self.outlook.refused
 
     def _hold(self, generation: str) -> bool:
         """Whether a generation is held now; loads it where it is not."""
@@ -181,19 +203,31 @@ class Adopter:
             return False
         try:
             for holder in self._holders:
-                holder.wait(generation)
+                self._wait(holder, generation)
         except StoreUnavailable as error:
             self.outlook = replace(self.outlook, fault=str(error))
             return False
-        except (TandemError, OSError) as error:
-            self.refuse(generation, str(error))
+        except Exception as error:  # whatever it is: the others go on, and people are told
+            if not isinstance(error, TandemError):
+                logger.exception("Generation %s could not be loaded.", generation)
+            self.refuse(generation, str(error) or type(error).__name__)
             return False
-        self._refused.pop(generation, None)
-        # What was loaded lives long: taking it out of the collector's sight ends its long pauses.
+        self.accept(generation)
+        # What was loaded lives long: taking it out of the collector's sight ends its long pauses. What was let go since
+        # the last time has to come back into it first, or it would be kept for ever.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
         _give_memory_back()
         return True
+
+    def _wait(self, holder: GenerationHolder[Any], generation: str) -> None:
+        """Until a generation is loaded; who is silent for long counts as gone, so it says meanwhile that it is here."""
+        while True:
+            self.announce()
+            with suppress(TimeoutError):
+                holder.wait(generation, ANNOUNCED_SECONDS / 4)
+                return
 
 
 def _give_memory_back() -> None:

@@ -83,7 +83,7 @@ def adopter(
 ) -> Adopter:
     """What keeps the holders of this process up to date."""
     url = _url(environment)
-    spare = _spare(environment).ids()
+    spare = _spare(environment).ids
     return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds)
 
 

@@ -107,10 +107,10 @@ class Succession:
     def _next(self) -> str | None:
         """What is wanted more than what is in force, and held by all who announced themselves; None for nothing."""
         outlook, current = self.adopter.outlook, self._in_force and self._in_force.id
-        if current and outlook.fault:
+        if current and (outlook.fault or not outlook.live):
             return None  # nothing can be known to be better
         held = self.adopter.held
-        for generation in outlook.wanted:
+        for generation in self.adopter.wanted:
             if generation == current:
                 return None
             if generation in held and not self.adopter.refuses(generation) and not outlook.lacking(generation):
@@ -122,9 +122,14 @@ class Succession:
         served = self._holder.get(generation)
         try:
             await self._warm_up(served)
-        except GenerationError as error:
-            self.adopter.refuse(generation, str(error))
+        except Exception as error:
+            if not isinstance(error, TandemError):
+                logger.exception("Generation %s could not be warmed up.", generation)
+            self.adopter.refuse(generation, str(error) or type(error).__name__)
             return
+        if self._next() != generation:
+            return  # the alias moved on meanwhile
+        self.adopter.accept(generation)
         self._in_force, self.adopter.in_force = served, generation
         metrics.live_generation.set(served.manifest.created)
         logger.info("Generation %s is in force.", generation)
@@ -134,7 +139,6 @@ class Succession:
         """Tell the other processes, and this host's next start."""
         self.adopter.announce()
         self._spare.remember(generation)
-        self.adopter.remember(self._spare.ids())
 
     async def _warm_up(self, served: ServedGeneration) -> None:
         """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""

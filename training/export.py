@@ -27,7 +27,7 @@ from recsys.generation import (
 )
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
-from recsys.smoke import QUERIES, SmokeQueries
+from recsys.smoke import SmokeQueries
 from recsys.strings import StringTable
 from recsys.types import HISTORY_LENGTH, I32, I64, PAD
 from training.config import TrainingConfig
@@ -68,7 +68,8 @@ def export(
     trained.net.save(path / RANKER)
     stage.tables.save(path)
     save_strings(path, USER_IDS, StringTable.pack(str(user) for user in log.user_ids))
-    smoke_queries(log, stage, stage.ranker(trained.net)).save(path)
+    popularity = stage.tables.popularity[:, 0].astype(np.float64)
+    SmokeQueries.make_up(popularity, log.end, stage.retriever, stage.ranker(trained.net)).save(path)
     save_blobs(path, USER_RECORDS, records(log, stage, stage.ranker(trained.net), config.precomputed, progress))
     folder = GenerationFolder(path)
     folder.seal(
@@ -105,12 +106,6 @@ def export(
         )
     )
     return folder
-
-
-def smoke_queries(log: Log, stage: FirstStage, ranker: Ranker) -> SmokeQueries:
-    """What some users of the log are answered by the generation as it is made."""
-    users = np.unique(np.linspace(0, len(log.user_ids) - 1, QUERIES).astype(np.int64))
-    return SmokeQueries.ask(log.final_histories(users), stage.retriever, ranker)
 
 
 def records(

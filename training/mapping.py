@@ -73,7 +73,7 @@ class Mapping:
         if not isinstance(exclude_seen, bool):
             raise DatasetError(f"{path}: exclude_seen in [settings] is true or false, without quotes.")
         horizon = raw.get("settings", {}).get("horizon", "next")
-        if horizon not in HORIZONS:
+        if not isinstance(horizon, str) or horizon not in HORIZONS:
             raise DatasetError(
                 f'{path}: horizon in [settings] is "next" (a slate is to find what a user takes next) or "all" (all '
                 f"that the user takes later), not {horizon!r}."

@@ -41,7 +41,7 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
     """All faults, one after the other."""
     pair = Pair.make(folder / "pair")
     with Served(folder / "served", pair, binary) as world:
-        yield faults.swaps(world)
+        yield faults.swaps(world, slower=2.0)
         yield from faults.damaged_parts(world)
         yield from faults.spoiled_chunks(world)
         yield from faults.senseless_generations(world)
@@ -54,6 +54,8 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
     if may_mount(folder / "probe"):
         yield faults.cache_full(pair, folder / "full")
         yield faults.cache_read_only(pair, folder / "read-only")
+    else:
+        print("skipped: full and read-only disks, which take root and the right to mount a file system")
 
 
 def table(outcomes: list[Outcome]) -> Table:

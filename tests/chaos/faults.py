@@ -30,8 +30,11 @@ def is_whole(answer: Answer) -> bool:
     return not answer.failed and not answer.degraded
 
 
-def swaps(world: Served, times: int = 20) -> Outcome:
-    """Promotes and rollbacks in turn, each as soon as answers come from the one before."""
+def swaps(world: Served, times: int = 20, slower: float | None = None) -> Outcome:
+    """Promotes and rollbacks in turn, each as soon as answers come from the one before.
+
+    slower: how much longer the 99th percentile may be in the second after a move; for quiet machines.
+    """
     first, second = world.pair.first.manifest.id, world.pair.second.manifest.id
     world.put(world.pair.second)
     moved: list[float] = []
@@ -51,6 +54,8 @@ def swaps(world: Served, times: int = 20) -> Outcome:
     steady = [each for each in load.answers if each.due < steady_until]
     seen = {each.body["generation"] for each in load.answers if each.body and each.status == 200}
     wrong = [] if seen == {first, second} else [f"answers came from {seen}"]
+    if slower and p99(during) > slower * p99(steady):
+        wrong.append(f"p99 was {p99(during) / p99(steady):.1f} times as long during a swap, and {slower} were allowed")
     world.settle()
     note = f"p99 {1e3 * p99(during):.0f} ms during, {1e3 * p99(steady):.0f} ms before"
     return judge(
@@ -175,8 +180,15 @@ def _store_fault(
     lacking = [each for each in load.answers if began + 0.5 < each.due < began + seconds - 0.5 and not each.degraded]
     if lacking:
         wrong.append(f"{len(lacking)} answers did not say that the store was away")
+    wrong += _lost_more_than_the_store(load.answers)
     world.settle()
     return judge(name, load.answers, world.expected, recovery, within=WHOLE_AGAIN, wrong=wrong)
+
+
+def _lost_more_than_the_store(answers: list[Answer]) -> list[str]:
+    """What else answers had to do without."""
+    more = {name for each in answers for name in each.degraded} - {"store"}
+    return [f"answers had to do without {', '.join(sorted(more))}"] if more else []
 
 
 def store_emptied(world: Served) -> Outcome:
@@ -193,6 +205,7 @@ def store_emptied(world: Served) -> Outcome:
         world.store.promote(world.pair.first.manifest.id)
         recovery = load.wait(is_whole, 30)
     wrong = [] if said is not None and not kept else ["answers did not say that the users' records were gone"]
+    wrong += _lost_more_than_the_store(load.answers)
     world.settle()
     return judge(
         "store restarts empty, and is published to",
@@ -248,6 +261,7 @@ def store_evicts(world: Served) -> Outcome:
         world.store.promote(generation)
         recovery = load.wait(is_whole, 30)
     wrong = [] if said is not None else ["answers did not say that the users' records were gone"]
+    wrong += _lost_more_than_the_store(load.answers)
     world.settle()
     return judge("store full, allkeys-lru", load.answers, world.expected, recovery, within=WHOLE_AGAIN, wrong=wrong)
 

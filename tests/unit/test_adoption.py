@@ -1,6 +1,9 @@
 """Who holds what, and when the next generation succeeds: with a board, a store and generations of words."""
 
 import asyncio
+import shutil
+import time
+import weakref
 
 import pytest
 
@@ -10,9 +13,10 @@ from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import Holding, MemoryBoard
 from service.adoption import Adopter
-from service.holder import GenerationHolder
+from service.holder import HELD, GenerationHolder
 from service.spare import Spare
 from service.succession import Succession
+from tests import tiny
 
 
 class Aliases:
@@ -106,7 +110,7 @@ def test_with_the_store_away_what_lies_on_this_host_is_held(world):
     """What was served last, first; and it says that the store is away."""
     store, _, _, adopter = world
     store.away = True
-    ranking = adopter(spare=["last", "pinned"])
+    ranking = adopter(spare=lambda: ["last", "pinned"])
     ranking.look()
     assert ranking.held == ("last",)
     assert ranking.outlook.fault == "No Redis answers."
@@ -195,6 +199,38 @@ def test_a_rollback_is_followed(world, gateway):
     assert look() == "a"
 
 
+def test_an_alias_that_moved_on_during_a_warm_up_is_followed(world, gateway, monkeypatch):
+    """A rollback that comes while the next one warms up is not overrun."""
+    store, *_ = world
+    succession, pipeline, look = gateway
+    look()
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    run = pipeline.run
+
+    async def roll_back(queries):
+        store.named |= {LIVE: "a", PREVIOUS: "b"}
+        succession.adopter.look()
+        await run(queries)
+
+    monkeypatch.setattr(pipeline, "run", roll_back)
+    assert look() == "a"
+
+
+def test_a_refusal_ends_when_the_generation_serves(world, gateway, monkeypatch):
+    """What was refused by its warm-up and then adopted is not shown as refused."""
+    store, *_ = world
+    succession, pipeline, look = gateway
+    look()
+    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.adoption.PATIENCE", 0)
+    pipeline.broken = True
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    assert look() == "a"
+    pipeline.broken = False
+    assert look() == "b"
+    assert succession.refused() == {}
+
+
 def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, monkeypatch):
     """All hold it, and batches come back without their ranking: what was in force stays."""
     store, *_ = world
@@ -236,12 +272,86 @@ def test_why_there_is_nothing_to_serve_is_told(world, gateway):
         _ = succession.live
 
 
-def test_what_was_served_last_is_remembered(tmp_path):
+def test_what_was_served_last_is_remembered(tiny_world, tmp_path):
     """By this host, for a start without a store; a name with nothing behind it is no memory."""
     spare = Spare(GenerationCache(tmp_path, MemoryStore()))
-    assert spare.ids() == []
     spare.remember("g1")
     assert spare.ids() == []
+    shutil.copytree(tiny_world[0].path, tmp_path / "g1")
+    assert spare.ids() == ["g1"]
+
+
+def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, tmp_path):
+    """Its link in the cache is renewed; a link to what has gone costs nobody a fetch."""
+    generation, store = tiny_world[0].manifest.id, MemoryStore()
+    cache = GenerationCache(tmp_path / "cache", store)
+    cache.link(generation, tmp_path / "gone")
+    assert Spare(cache, tiny_world[0].path).ids() == [generation]
+    assert cache.fetch(generation).verify().id == generation
+    cache.link("g-old", tmp_path / "gone")
+    tiny.publish(tiny_world[0], store)
+    (tmp_path / "cache" / generation).unlink()
+    assert cache.fetch(generation).verify().id == generation
+
+
+def test_all_fall_back_together_where_one_refuses(world):
+    """After a restart under a live generation that retrieval alone refuses, all three hold the one before."""
+    store, board, _, _ = world
+    store.named |= {LIVE: "c", PREVIOUS: "b"}
+    roles = {
+        role: Adopter(role, store, board, [GenerationHolder(Cache(*bad), str)])
+        for role, bad in (("gateway", ()), ("ranking", ()), ("retrieval", ("c",)))
+    }
+    for _ in range(2):
+        for adopter in roles.values():
+            adopter.look()
+    assert all("b" in adopter.held for adopter in roles.values())
+
+
+def test_who_loads_for_long_is_heard_meanwhile(world, monkeypatch):
+    """It stays on the board, or the gateway would move without it."""
+    store, board, _, _ = world
+    monkeypatch.setattr("service.adoption.ANNOUNCED_SECONDS", 0.04)
+    told = []
+    monkeypatch.setattr(board, "announce", told.append)
+    Adopter("ranking", store, board, [GenerationHolder(Cache(), lambda name: time.sleep(0.2) or name)]).look()
+    assert len(told) > 5
+    assert told[0].held == ()
+    assert told[-1].held == ("a",)
+
+
+def test_an_error_nobody_foresaw_is_a_refusal(world):
+    """What a library raises over a damaged file must not end the thread that would take the rollback."""
+    store, board, _, _ = world
+
+    def load(generation):
+        if generation == "b":
+            raise AttributeError("'NoneType' object has no attribute 'items'")
+        return generation
+
+    adopter = Adopter("ranking", store, board, [GenerationHolder(Cache(), load)])
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    adopter.look()
+    assert "NoneType" in adopter.holding.refused["b"]
+    assert adopter.held == ("a",)
+
+
+def test_what_was_let_go_is_freed(world):
+    """Also where it holds itself in a circle: else each night's generation would stay in memory and on the disk."""
+    store, board, _, _ = world
+    alive = []
+
+    class Circle:
+        def __init__(self, name):
+            self.me = self
+            alive.append(weakref.ref(self))
+
+    adopter = Adopter("ranking", store, board, [GenerationHolder(Cache(), Circle)])
+    for night in range(8):
+        store.named[LIVE] = f"g{night}"
+        adopter.look()
+    adopter.look()
+    assert sum(ref() is not None for ref in alive) <= HELD + 1
 
 
 def test_a_disk_that_can_not_be_written_costs_only_the_memory(tmp_path):

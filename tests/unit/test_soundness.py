@@ -137,6 +137,23 @@ def test_smoke_queries_answer_the_same_after_a_journey(folder):
     assert len(smoke.histories) > 8
 
 
+def test_smoke_queries_are_nobodys_history(tiny_world):
+    """They travel in images, where what users did has no place."""
+    folder, log = tiny_world
+    asked = SmokeQueries.load(folder.path).histories
+    real = asked.items >= 0
+    assert real.sum() > 100
+    assert not set(asked.times[real].tolist()) & set(log.times.tolist())
+
+
+def test_no_smoke_queries_prove_nothing(folder):
+    """A generation whose queries were taken away is refused, not waved through."""
+    for path in folder.path.glob("smoke.*.npy"):
+        np.save(path, np.load(path)[:0])
+    with pytest.raises(GenerationError, match="prove nothing"):
+        try_out(seal(folder))
+
+
 def test_a_damaged_record_is_no_record(tiny_world):
     """A flipped bit anywhere in a user's record is found when it is read, not when it is used."""
     _, blobs = tiny_world[0].users()
