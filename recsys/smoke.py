@@ -50,7 +50,7 @@ class SmokeQueries:
         histories = Histories.empty(np.full(QUERIES, now))
         for row in range(QUERIES):
             items = rng.choice(len(popularity), STEPS, p=share).astype(np.int32)
-            times = now - 3600.0 * np.arange(STEPS, 0, -1, np.float64)
+            times = np.linspace(now - 3600 * STEPS, now - 3600, STEPS)
             histories.put(row, items, times, np.zeros(STEPS, np.uint8))
         return cls.ask(histories, retriever, ranker)
 
