@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +31,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
         for outcome in every(Path(name), binary):
             outcomes.append(outcome)
-            print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *outcome.wrong, sep="\n     ", flush=True)
+            said = [line for line in (outcome.note, *outcome.wrong) if line]
+            print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *said, sep="\n     ", flush=True)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps([outcome.to_json() for outcome in outcomes], indent=2), encoding="utf-8")
     Console().print(table(outcomes))
@@ -60,9 +62,9 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
 
 def table(outcomes: list[Outcome]) -> Table:
     """For a person at a terminal."""
-    table = Table(title="faults, under 40 requests a second")
-    for name in ("fault", "requests", "failed", "mixed", "degraded", "whole again, s", "pass", "note"):
-        table.add_column(name, justify="left" if name in ("fault", "note") else "right")
+    table = Table(title="faults, under 40 requests a second", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("fault", "requests", "failed", "mixed", "degraded", "whole\nagain, s", "pass"):
+        table.add_column(name, justify="left" if name == "fault" else "right")
     for each in outcomes:
         counts = (
             each.requests,
@@ -71,7 +73,7 @@ def table(outcomes: list[Outcome]) -> Table:
             each.degraded,
             "-" if each.recovery_s is None else each.recovery_s,
         )
-        table.add_row(each.fault, *map(str, counts), "yes" if each.passed else "[red]no", each.note)
+        table.add_row(each.fault, *map(str, counts), "yes" if each.passed else "[red]no")
     return table
 
 
