@@ -244,7 +244,7 @@ class Upload:
         self._tell(len(data), name)
 
     def _mend(self, name: str, chunk: memoryview, at: int) -> None:
-        """Write over a chunk, once the folder's part has proved whole: it may be the bad one, and the stored one live."""
+        """Write over a chunk once the folder's part has proved whole: the stored one may be good, and live."""
         if name not in self._sound:
             self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
             self._sound.add(name)
