@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 from functools import partial
 
 import pytest
@@ -149,6 +150,7 @@ def dies(folder, home, files):
             came.append(target)
         return copy(source, target, **options)
 
+    tempfile.tempdir = str(home)
     shutil.copytree = partial(shutil.copytree, copy_function=counted)
     ModelStore(Environment(home, None)).save(folder)
 
