@@ -17,9 +17,10 @@ from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import GenerationError, StoreError
-from recsys.generation import MANIFEST, GenerationFolder
+from recsys.generation import MANIFEST, GenerationFolder, Manifest
 
 NAME = "tandem"
+MODEL = "model.yaml"
 PIN = Path(__file__).resolve().parent.parent / "pinned.json"
 
 
@@ -28,27 +29,16 @@ class ModelStore:
 
     def __init__(self, environment: Environment) -> None:
         self._home = environment.folder("bentoml")
+        self._models = self._home / "models" / NAME
         self._generations = environment.folder("generations")
 
     def save(self, folder: GenerationFolder) -> str:
-        """The tag of a generation, saved if it is not there yet; StoreError where the disk takes none."""
+        """The tag of a generation, saved if it is not there whole; StoreError where disk or BentoML refuse."""
         manifest = folder.manifest
         tag = f"{NAME}:{manifest.id}"
-        try:
-            with self._alone() as store:
-                if not any(str(model.tag) == tag for model in store.list()):
-                    from bentoml.models import create
-
-                    labels = {"dataset": str(manifest.data.get("name", ""))}
-                    with create(tag, labels=labels, _model_store=store) as model:
-                        for name in (*manifest.stored_parts, MANIFEST):
-                            _link(folder.path / name, Path(model.path) / name)
-        except OSError as error:
-            shutil.rmtree(self._home / "models" / NAME / manifest.id, ignore_errors=True)  # BentoML leaves half of it
-            raise StoreError(
-                f"Generation {manifest.id} can't be saved in the model store {self._home} ({_reason(error)}). "
-                "What is live is untouched; make room, or set TANDEM_HOME to another disk, and run again."
-            ) from error
+        with self._alone(f"Generation {manifest.id} can't be saved in") as store:
+            if not self._holds(manifest):
+                self._create(store, tag, folder, manifest)
         return tag
 
     def pin(self, generation: str) -> str:
@@ -68,22 +58,70 @@ class ModelStore:
         """Drop the versions of generations that are neither `kept` nor pinned."""
         with suppress(FileNotFoundError, ValueError, KeyError):
             kept = kept | {json.loads(PIN.read_text(encoding="utf-8"))["model"].partition(":")[2]}
-        with self._alone() as store:
-            for model in store.list():
-                if model.tag.name == NAME and model.tag.version not in kept:
-                    store.delete(model.tag)
+        with self._alone("Old generations can't be removed from") as store:
+            for version in self._versions():
+                if version.name not in kept:
+                    store.delete(f"{NAME}:{version.name}")
+
+    def _versions(self) -> list[Path]:
+        """The folders of the generations that were saved."""
+        return [path for path in self._models.glob("*") if path.is_dir()]
+
+    def _holds(self, manifest: Manifest) -> bool:
+        """Whether a generation is there, byte for byte: a killed save may lack parts beside both of its manifests."""
+        try:
+            return GenerationFolder(self._models / manifest.id).verify() == manifest
+        except GenerationError:
+            return False
+
+    def _create(self, store: Any, tag: str, folder: GenerationFolder, manifest: Manifest) -> None:
+        from bentoml.models import create
+
+        target = self._models / manifest.id
+        if target.exists():
+            shutil.rmtree(target)
+        try:
+            with create(tag, labels={"dataset": str(manifest.data.get("name", ""))}, _model_store=store) as model:
+                for name in (*manifest.stored_parts, MANIFEST):
+                    shutil.copyfile(folder.path / name, Path(model.path) / name)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)  # BentoML leaves half of it
+            raise
+
+    def _sweep(self) -> None:
+        """Remove what killed saves left: past a version without its model.yaml BentoML lists none at all."""
+        for version in self._versions():
+            if not all(_has_bytes(version / name) for name in (MODEL, MANIFEST)):
+                shutil.rmtree(version)
+        latest = self._models / "latest"
+        if latest.is_file() and latest.read_text(encoding="utf-8") not in {path.name for path in self._versions()}:
+            latest.unlink()  # an empty one stops every save; BentoML makes it anew
 
     @contextmanager
-    def _alone(self) -> Iterator[Any]:
-        """The store, with no other writer of ours."""
+    def _alone(self, failed: str) -> Iterator[Any]:
+        """The store, swept, with no other writer of ours; StoreError begins with `failed`."""
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
         # Its one way to name a store: BENTOML_HOME is read once, when BentoML is first imported.
         from bentoml._internal.models import ModelStore as Store
+        from bentoml.exceptions import BentoMLException
 
-        (self._home / "models").mkdir(exist_ok=True)
-        with (self._home / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield Store(self._home / "models")
+        models = self._models.parent
+        try:
+            models.mkdir(exist_ok=True)
+            with (self._home / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._sweep()
+                yield Store(models)
+        except OSError as error:
+            raise StoreError(
+                f"{failed} the model store {self._home} ({_reason(error)}). What is live is untouched; "
+                "make room, or set TANDEM_HOME to another disk, and run again."
+            ) from error
+        except BentoMLException as error:
+            raise StoreError(
+                f"{failed} the model store {self._home}: BentoML says {str(error)!r}. What is live is untouched; "
+                f"move away what is broken in {models}, and run again."
+            ) from error
 
 
 def unpin() -> None:
@@ -98,9 +136,6 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same bytes under two names where one disk holds both; parts are never written again."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _has_bytes(path: Path) -> bool:
+    """Whether a file is there and not empty."""
+    return path.is_file() and path.stat().st_size > 0

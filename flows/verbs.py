@@ -9,7 +9,7 @@ from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation import MANIFEST, GenerationFolder
 from recsys.publisher import Publisher, Smoke
-from recsys.store.base import GenerationStore, Moved
+from recsys.store.base import LEASE, GenerationStore, Moved
 from training.watch import Watch
 
 
@@ -31,10 +31,11 @@ def publish(
     *,
     promote: bool = True,
     smoke: Smoke | None = None,
+    lease: float = LEASE,
 ) -> Outcome:
     """Publish a folder, or the generation of that id made here; then, unless told not to, make it live."""
     folder = find(which, environment.home / "generations")
-    publisher = Publisher(store, environment.folder("trials"), smoke, environment.redis_budget)
+    publisher = Publisher(store, environment.folder("trials"), smoke, environment.redis_budget, lease)
     with watch("publishing") as progress:
         manifest = publisher.publish(folder, progress)
     moved = store.promote(manifest.id, forward=True) if promote else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,8 @@ class Environment:
         path = self.home / name
         try:
             path.mkdir(parents=True, exist_ok=True)
-            probe = path / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=path):  # has no name where the system can: a kill leaves nothing
+                pass
         except OSError as error:
             raise SettingsError(
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."

@@ -43,6 +43,9 @@ USERS_AT_ONCE = 2_000
 AHEAD = 2
 """Steps the writing may be ahead of the reading back: enough that neither waits, and little in memory."""
 
+UNREADABLE = (OSError, ValueError, IndexError)
+"""What reading damaged tables of users raises."""
+
 
 def untold(share: float, word: str) -> None:
     """Tell nobody."""
@@ -168,20 +171,24 @@ class Upload:
         self.finished = self._is_finished()
         self.stored = store.stored(manifest, claim)
         self._arrival: Arrival | None = None
+        self._users_verified: Future[None] = Future()
+        self._sound: set[str] = set()
         self._pending: deque[Future[None]] = deque()
         self._done = 0
 
     def run(self, arrival: Arrival) -> None:
         """Write what is missing, read everything back; GenerationError names what is wrong."""
         with ThreadPoolExecutor(1, "users") as checker, ThreadPoolExecutor(1, "read-back") as reader:
-            users = checker.submit(self._verify_users)
+            users = self._users_verified = checker.submit(self._verify_users)
             try:
                 for name in self._manifest.stored_parts:
                     self._part(name, reader, arrival)
                 self._users(reader)
                 self._wait(0)
-            except BaseException:
+            except BaseException as error:
                 reader.shutdown(cancel_futures=True)
+                if isinstance(error, UNREADABLE):
+                    users.result()  # names the part
                 raise
             users.result()
         arrival.whole()
@@ -222,7 +229,7 @@ class Upload:
             if size == 0 and not self.finished:
                 self._store.write_part(self._manifest.id, name, chunk, first=at, claim=self._claim)
             elif size != len(chunk):
-                self._store.mend_part(name, chunk, at, self._claim)
+                self._mend(name, chunk, at)
 
     def _read_back(self, name: str, size: int, data: memoryview, first: int, arrival: Arrival) -> None:
         """Take some chunks from the store; one that is not as it should be is mended, and has to be then."""
@@ -231,10 +238,17 @@ class Upload:
         for at, chunk in enumerate(chunks):
             wanted = data[at * CHUNK : (at + 1) * CHUNK]
             if not same(chunk, wanted):
-                self._store.mend_part(name, wanted, first + at, self._claim)
+                self._mend(name, wanted, first + at)
                 (chunks[at],) = self._store.read_part(self._manifest.id, name, size, first=first + at, count=1)
         arrival.take(name, chunks)
         self._tell(len(data), name)
+
+    def _mend(self, name: str, chunk: memoryview, at: int) -> None:
+        """Write over a chunk once the folder's part has proved whole: the stored one may be good, and live."""
+        if name not in self._sound:
+            self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
+            self._sound.add(name)
+        self._store.mend_part(name, chunk, at, self._claim)
 
     def _users(self, reader: ThreadPoolExecutor) -> None:
         """Users' records, whole hashes at a time."""
@@ -257,6 +271,9 @@ class Upload:
             start, bucket = stop, last
 
     def _write_users(self, records: Mapping[str, bytes]) -> None:
+        """Write some records; over those of what is finished only once the folder's have proved whole."""
+        if self.finished:
+            self._users_verified.result()
         self._store.write_users(self._manifest.id, self._manifest.user_buckets, records, self._claim)
 
     def _read_back_users(self, records: Mapping[str, bytes]) -> None:

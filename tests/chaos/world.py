@@ -13,12 +13,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
+from flows.verbs import publish
 from loadtests.generations import synthesise
+from recsys.environment import Environment
 from recsys.generation import GenerationFolder, Manifest
-from recsys.publisher import Publisher, Smoke
+from recsys.publisher import Smoke
 from recsys.store import RedisGenerationStore, RedisUserStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.keys import manifest_key, part_keys, users_keys
+from training.watch import unwatched
 
 COUNTERS = {"fence", "promoted", "generations", f"alias:{LIVE}", f"alias:{PREVIOUS}"}
 """Keys that stay for ever, and should: there is one of each."""
@@ -73,15 +76,10 @@ class World:
         return GenerationFolder(self.home / "made" / generation)
 
     def publish(self, generation: str, smoke: Smoke | None = reads, lease: float = 30.0) -> None:
-        """All that a publish does, over connections of its own."""
-        store = RedisGenerationStore(self.url)
-        publisher = Publisher(store, self.home / "work" / "trials", smoke, lease=lease)
-        (self.home / "work" / "generations").mkdir(parents=True, exist_ok=True)
-        target = self.home / "work" / "generations" / generation
-        target.mkdir(exist_ok=True)
-        publisher.publish(self.folder(generation))
-        store.promote(generation, forward=True)
-        publisher.forget(target.parent)
+        """The operator's verb, over connections of its own."""
+        (self.home / "work" / "generations" / generation).mkdir(parents=True, exist_ok=True)
+        store, environment = RedisGenerationStore(self.url), Environment(self.home / "work", self.url)
+        publish(str(self.folder(generation).path), store, environment, unwatched, smoke=smoke, lease=lease)
         store.close()
 
     def remember(self) -> None:

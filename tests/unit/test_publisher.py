@@ -13,6 +13,9 @@ from recsys.publisher import Publisher
 from recsys.store import MemoryStore
 from recsys.store.base import CHUNK
 
+DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy", "user_ids.offsets.npy"]
+"""Parts that may be damaged on disk."""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -35,16 +38,35 @@ def test_everything_is_there_afterwards(folder, store, tmp_path):
     store.claim("g2")
 
 
-@pytest.mark.parametrize("part", ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy"])
-def test_a_folder_that_is_not_what_its_manifest_says(folder, store, tmp_path, part):
+@pytest.mark.parametrize("bit", [1, 128])
+@pytest.mark.parametrize("part", DAMAGED)
+def test_a_folder_that_is_not_what_its_manifest_says(folder, store, tmp_path, part, bit):
     """A flipped bit on the way to disk is found before the manifest is written, and nothing is left in the store."""
-    data = bytearray((folder.path / part).read_bytes())
-    data[-1] ^= 1
-    (folder.path / part).write_bytes(data)
+    flip(folder.path / part, bit)
     with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
         Publisher(store, tmp_path).publish(folder)
     assert store.generations() == []
     assert nothing_of(store, folder)
+
+
+@pytest.mark.parametrize("bit", [1, 128])
+@pytest.mark.parametrize("part", DAMAGED)
+@pytest.mark.parametrize("stored", ["whole", "damaged"])
+def test_a_damaged_folder_mends_nothing(folder, store, tmp_path, part, bit, stored):
+    """Nothing of a bad part gets over what is finished, were it to mend it, and the part is named."""
+    manifest = Publisher(store, tmp_path).publish(folder)
+    whole = everything(store)
+    if stored == "damaged":
+        store.write_part("g1", "embeddings.npy", b"x" * CHUNK)
+        store.write_users("g1", manifest.user_buckets, {"user-7": b"of another"})
+    before = everything(store)
+    flip(folder.path / part, bit)
+    with pytest.raises(GenerationError, match=part.replace(".", r"\.")):
+        Publisher(store, tmp_path).publish(folder)
+    assert store.read_manifest("g1") == manifest.to_json().encode()
+    after = everything(store)
+    assert after.keys() == whole.keys()
+    assert [key for key, value in after.items() if value not in (whole[key], before[key])] == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
@@ -172,3 +194,15 @@ def nothing_of(store, folder):
     """Whether the store holds no byte of a generation."""
     stored = store.stored(folder.manifest, store.claim("g1"))
     return not any(map(sum, stored.chunks.values())) and not sum(stored.records)
+
+
+def everything(store):
+    """Every byte the store holds of generations."""
+    return store._chunks | store._records
+
+
+def flip(path, bit):
+    """Change one bit of a file's last byte."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= bit
+    path.write_bytes(data)

@@ -1,0 +1,169 @@
+"""The model store after somebody died in it: BentoML copies a model file by file, and lists nothing past a half one."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from functools import partial
+
+import pytest
+
+from flows import model_store
+from flows.model_store import ModelStore
+from loadtests.generations import synthesise
+from recsys.environment import Environment
+from recsys.errors import StoreError
+from recsys.generation import MANIFEST, GenerationFolder, is_user_part
+
+MODEL = "model.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A generation to be saved."""
+    return synthesise(tmp_path / "generations", "g1", 60, 8, 20)
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another."""
+    return synthesise(tmp_path / "generations", "g2", 60, 8, 20)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """The model store of a home of its own, and no bento of the checkout's."""
+    monkeypatch.setattr(model_store, "PIN", tmp_path / "pinned.json")
+    return ModelStore(Environment(tmp_path, None))
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Where its versions stand."""
+    return tmp_path / "bentoml" / "models" / "tandem"
+
+
+def versions(models):
+    """The ids of those that are there."""
+    return sorted(path.name for path in models.iterdir() if path.is_dir())
+
+
+HALVES = {
+    "nothing": lambda path: [each.unlink() for each in path.iterdir()],
+    "no model": lambda path: (path / MODEL).unlink(),
+    "empty model": lambda path: (path / MODEL).write_text(""),
+    "no manifest": lambda path: (path / MANIFEST).unlink(),
+    "half a manifest": lambda path: (path / MANIFEST).write_text((path / MANIFEST).read_text()[:40]),
+    "no part": lambda path: (path / "embeddings.npy").unlink(),
+    "half a part": lambda path: os.truncate(path / "embeddings.npy", 100),
+}
+"""What a kill leaves of a version, by where it was."""
+
+
+@pytest.fixture(params=HALVES.values(), ids=HALVES)
+def half(request, store, folder, models):
+    """What a killed save left of g1, and no word of the latest."""
+    store.save(folder)
+    (models / "latest").unlink()
+    request.param(models / "g1")
+
+
+def test_a_killed_save_is_done_over(half, store, folder, models):
+    """The next save of that generation leaves it whole, without what users did."""
+    store.save(folder)
+    assert GenerationFolder(models / "g1").verify() == folder.manifest
+    assert not any(is_user_part(path.name) for path in (models / "g1").iterdir())
+
+
+def test_a_killed_save_is_in_nobodys_way(half, store, other, models):
+    """Another generation is saved and pinned, and the pruning drops what is left of the half one."""
+    store.save(other)
+    assert store.pin("g2") == "tandem:g2"
+    store.prune({"g2"})
+    assert versions(models) == ["g2"]
+    assert (models / "latest").read_text() == "g2"
+
+
+def test_a_killed_save_is_pruned_with_the_last(half, store, models):
+    """Pruning as the first thing after a kill, with nothing to keep."""
+    store.prune(set())
+    assert not models.exists() or versions(models) == []
+
+
+@pytest.mark.parametrize("latest", ["", "g-gone"])
+def test_a_word_of_the_latest_that_names_nothing(store, folder, other, models, latest):
+    """A kill while BentoML notes which version is the latest does not stop the next save."""
+    store.save(folder)
+    (models / "latest").write_text(latest)
+    store.save(other)
+    assert versions(models) == ["g1", "g2"]
+    assert (models / "latest").read_text() == "g2"
+
+
+def test_what_is_whole_stays_as_it_is(store, folder, models):
+    """Saved again, from a folder that has been damaged meanwhile: no file is written."""
+    store.save(folder)
+    before = {path: path.stat().st_ino for path in (models / "g1").iterdir()}
+    (folder.path / "embeddings.npy").write_bytes(b"damaged")
+    store.save(folder)
+    assert {path: path.stat().st_ino for path in (models / "g1").iterdir()} == before
+
+
+def test_a_failure_before_anything_is_written_takes_nothing_away(store, folder, models):
+    """Where the lock can't be had, a generation that was saved before stays."""
+    store.save(folder)
+    lock = models.parent.parent / ".lock"
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(StoreError, match="directory"):
+        store.save(folder)
+    with pytest.raises(StoreError, match="directory"):
+        store.prune(set())
+    GenerationFolder(models / "g1").verify()
+
+
+@pytest.mark.parametrize("verb", ["save", "prune"])
+def test_what_bentoml_refuses_is_a_sentence(store, folder, other, monkeypatch, verb):
+    """BentoML's own exceptions come out as ours, with what it said and the folder."""
+    from bentoml._internal.models import ModelStore as Store
+    from bentoml.exceptions import BentoMLException
+
+    def refuse(*given):
+        raise BentoMLException("Not today.")
+
+    store.save(folder)
+    monkeypatch.setattr(Store, "delete", refuse)
+    monkeypatch.setattr(Store, "register", refuse)
+    with pytest.raises(StoreError, match=r"Not today\..*bentoml"):
+        store.save(other) if verb == "save" else store.prune(set())
+
+
+def dies(folder, home, files):
+    """Save, and die by SIGKILL as so many files have come into the store."""
+    copy, came = shutil.copy2, []
+
+    def counted(source, target, **options):
+        if "/bentoml/models/" in str(target):
+            if len(came) == files:
+                os.kill(os.getpid(), signal.SIGKILL)
+            came.append(target)
+        return copy(source, target, **options)
+
+    tempfile.tempdir = str(home)
+    shutil.copytree = partial(shutil.copytree, copy_function=counted)
+    ModelStore(Environment(home, None)).save(folder)
+
+
+@pytest.mark.parametrize("files", [0, 2, 4])
+def test_a_real_kill_between_two_files(store, folder, other, models, tmp_path, files):
+    """Killed while BentoML copies; the next save of another goes through, and so does that of the same."""
+    child = multiprocessing.get_context("fork").Process(target=dies, args=(folder, tmp_path, files))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert len(list((models / "g1").iterdir())) == files
+    store.save(other)
+    store.save(folder)
+    for saved in (folder, other):
+        assert GenerationFolder(models / saved.manifest.id).verify() == saved.manifest
