@@ -247,6 +247,7 @@ def store_full(world: Served) -> Outcome:
 def store_evicts(world: Served) -> Outcome:
     """The store drops what it likes (allkeys-lru) until nothing of the generation is left; then somebody publishes."""
     with world.server.client() as client, world.load() as load:
+        time.sleep(1)
         client.config_set("maxmemory-policy", "allkeys-lru")
         client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + (1 << 20))
         generation = world.pair.first.manifest.id
@@ -255,6 +256,7 @@ def store_evicts(world: Served) -> Outcome:
             if number % 100 == 0 and not client.exists(f"gen:{generation}:users:0", "alias:live"):
                 break
         said = load.wait(lambda answer: "store" in answer.degraded, 10)
+        time.sleep(1)
         client.config_set("maxmemory", "0")
         client.flushall()
         world.put(world.pair.first)
