@@ -32,6 +32,9 @@ PATIENCE = 10.0
 SOON = 0.25
 """Seconds between two looks while something is under way: a generation loads somewhere, or the store is away."""
 
+TRIM_SECONDS = 30.0
+"""Between two times that free memory goes back to the system: taking it up again costs some 10 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -163,10 +166,14 @@ class Adopter:
             self._unheard = True
 
     def _run(self) -> None:
+        given_back = time.monotonic()
         while not self._stopped.is_set():
             try:
                 self._board.wait(SOON if self._busy() else self._poll_seconds)
                 self.look()
+                if time.monotonic() - given_back > TRIM_SECONDS:
+                    _give_memory_back()
+                    given_back = time.monotonic()
             except Exception:
                 logger.exception("Looking for generations failed; trying again.")
                 self._stopped.wait(SOON)
@@ -231,6 +238,6 @@ class Adopter:
 
 
 def _give_memory_back() -> None:
-    """Let the system have what loading used: glibc keeps up to 64 MiB of it in every worker."""
+    """Let the system have what loading and large batches used: glibc keeps up to 64 MiB of it in every worker."""
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

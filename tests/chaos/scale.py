@@ -21,6 +21,7 @@ from rich.table import Table
 
 from recsys.generation import GenerationFolder
 from recsys.towers import Towers
+from service.adoption import TRIM_SECONDS
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants
@@ -115,12 +116,12 @@ def put_and_hide(world: Served) -> list[tuple[str, str]]:
 def memory_of(folder: Path, few: Pair) -> dict[str, float]:
     """Private memory of the workers of a small deployment, MiB, by role."""
     with Served(folder, few, **WORKERS) as world:
-        time.sleep(2)
         return private_memory(world)
 
 
 def private_memory(world: Served) -> dict[str, float]:
     """The most that a worker of each role keeps to itself, MiB."""
+    time.sleep(TRIM_SECONDS + 5)  # what batches used for a moment goes back by then
     roles = {int(told["name"].split()[-1]): told["name"].split()[0] for told in world.status()["processes"]}
     found: dict[str, float] = defaultdict(float)
     for pid in descendants(world.deployment.process.pid) & set(roles):
