@@ -126,8 +126,8 @@ def private_memory(world: Served) -> dict[str, float]:
     found: dict[str, float] = defaultdict(float)
     for pid in descendants(world.deployment.process.pid) & set(roles):
         rollup = (Path("/proc") / str(pid) / "smaps_rollup").read_text()
-        # Private_Clean is what it alone has mapped of a file just now: the host holds that once all the same.
-        kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty"))
+        # Pages of mapped files are the host's, once, whoever has them mapped or wrote them last.
+        kib = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Anonymous:"))
         found[roles[pid]] = max(found[roles[pid]], kib / 1024)
     return found
 
