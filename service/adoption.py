@@ -114,6 +114,10 @@ class Adopter:
 
     def start(self) -> None:
         """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""
+        # All that was imported lives as long as the process: out of the collector's sight it costs no pauses.
+        # Generations stay in it: they are few objects, and go.
+        gc.collect()
+        gc.freeze()
         try:
             self.look()
         except Exception:
@@ -220,11 +224,7 @@ class Adopter:
             self.refuse(generation, str(error) or type(error).__name__)
             return False
         self.accept(generation)
-        # What was loaded lives long: taking it out of the collector's sight ends its long pauses. What was let go since
-        # the last time has to come back into it first, or it would be kept for ever.
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        gc.collect()  # what was let go may hold itself in a circle, and files of hundreds of MiB with it
         _give_memory_back()
         return True
 
