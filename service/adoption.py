@@ -41,9 +41,10 @@ class Outlook:
     """What a process knew when it last looked.
 
     live, previous: what the aliases name; None where they name nothing or can't be read. fault: why not. processes:
-    what the others announced.
+    what the others announced. looked: False before the first look.
     """
 
+    looked: bool = False
     live: str | None = None
     previous: str | None = None
     fault: str | None = None
@@ -193,11 +194,11 @@ class Adopter:
         try:
             live, previous = self._generations.alias(LIVE), self._generations.alias(PREVIOUS)
         except StoreError as error:
-            return Outlook(fault=str(error))
+            return Outlook(True, fault=str(error))
         processes: list[Holding] = []
         with suppress(StoreError):  # an ACL may forbid the board and nothing else
             processes = [told for told in self._board.processes() if told.name != self.name]
-        outlook = Outlook(live, previous, None, tuple(processes))
+        outlook = Outlook(True, live, previous, None, tuple(processes))
         named = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in named}
         return outlook

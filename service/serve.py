@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from types import FrameType
 
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
-from recsys.errors import SettingsError, StoreUnavailable
+from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.lifeline import preexec
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
@@ -26,6 +27,7 @@ from service.spare import Spare
 
 START_SECONDS = 120
 STOP_SECONDS = 30
+KEEP_SECONDS = 0.5
 SERVICE = "service.gateway:Gateway"
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -120,6 +122,7 @@ def _supervise(
     service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, say: Say
 ) -> int:
     started, ready = time.monotonic(), False
+    threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
     while not stop.asked:
         code = service.poll()
         if code is not None:
@@ -129,7 +132,6 @@ def _supervise(
             say(f"ready after {time.monotonic() - started:.1f} s at {_url(settings)} (Ctrl-C stops)")
         if not ready and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
-        store.keep()
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")
     return 0
@@ -142,6 +144,22 @@ def spare(environment: Environment) -> Spare:
 
     store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # asked for nothing here
     return Spare(GenerationCache(environment.folder("cache"), store), pinned.folder())
+
+
+def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
+    """Start the embedded store again whenever it is gone; one that can't be costs users their history, and no more."""
+    told = ""
+    while not stop.asked:
+        try:
+            store.keep()
+            if told:
+                say("the store answers again.")
+            told = ""
+        except (SettingsError, StoreError) as error:
+            if str(error) != told:
+                say(f"{error} Serving goes on without what users did, and says so.")
+            told = str(error)
+        time.sleep(KEEP_SECONDS)
 
 
 def _url(settings: Settings) -> str:

@@ -162,6 +162,8 @@ class Succession:
     def _why_none(self) -> str:
         """Why nothing is in force, and what to do about it."""
         outlook, refused = self.adopter.outlook, self.refused()
+        if not outlook.looked:
+            return "The service is starting; try again in a moment."
         if outlook.fault:
             return outlook.fault
         if refused:

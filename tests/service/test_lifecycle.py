@@ -81,6 +81,22 @@ def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
         assert answer.json()["history"] > 0
 
 
+def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
+    """Past the time that a start may take it is ended and started again; answers go on all the while."""
+    with Deployment(home, tmp_path / "log") as running:
+        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in _command(pid)]
+        os.kill(store, signal.SIGSTOP)
+        end, whole = time.monotonic() + 90, False
+        while time.monotonic() < end and not whole:
+            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
+            assert answer.status_code == 200
+            whole = answer.json()["degraded"] == [] and answer.json()["history"] > 0
+            whole = whole and store not in descendants(running.process.pid)
+            time.sleep(0.5)
+        assert whole, running.log.read_text()
+        assert "Serving goes on" in running.log.read_text()
+
+
 def serve(*arguments, **variables):
     """Run the command that should refuse; its exit code and what it said."""
     env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}} | variables
