@@ -15,6 +15,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120
+IN_A_ROW = 12
 
 
 def free_port() -> int:
@@ -85,16 +86,17 @@ class Deployment:
             )
 
     def wait_until_ready(self) -> None:
-        """Return when /readyz says yes."""
-        end = time.monotonic() + READY_SECONDS
+        """Return when /readyz says yes, so often in a row that each of several gateway workers has said it."""
+        end, yes = time.monotonic() + READY_SECONDS, 0
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
-                    return
+                yes = yes + 1 if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200 else 0
             except httpx.HTTPError:
-                pass
-            time.sleep(0.2)
+                yes = 0
+            if yes == IN_A_ROW:
+                return
+            time.sleep(0 if yes else 0.2)
         raise AssertionError(f"not ready:\n{self.log.read_text()}")
 
     def stop(self) -> int:
