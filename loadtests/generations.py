@@ -23,6 +23,7 @@ import redis
 from loadtests.slo import RESULTS
 from recsys.cache import GenerationCache
 from recsys.generation import USER_IDS, USER_RECORDS, GenerationFolder, Manifest, describe
+from recsys.proof import Proof
 from recsys.publisher import Publisher
 from recsys.store.base import CHUNK
 from recsys.store.embedded import EmbeddedStore
@@ -58,6 +59,7 @@ def synthesise(
     dims = {"items": items, "embedding": dim, "users": users}
     manifest = Manifest(generation, time.time(), "synthetic", describe(folder), dims)
     GenerationFolder(folder).seal(manifest)
+    Proof(GenerationFolder(folder)).note()  # as an export does
     return GenerationFolder(folder)
 
 

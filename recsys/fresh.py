@@ -52,6 +52,7 @@ class GrownTables(ItemTables):
             content=grown(tables.content, content),
             available=cast(np.ndarray, segment.available),
             popularity=grown(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),
+            by_popularity=tables.by_popularity,
             age=grown(tables.age, np.zeros(m, np.float32)),
             covisit=_GrownNeighbours(tables.covisit.rows, tables.covisit.weights),
             follow=_GrownNeighbours(tables.follow.rows, tables.follow.weights),

@@ -20,7 +20,7 @@ from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.spec import CONTENT_TOKENS, FeatureSpec
-from recsys.strings import StringTable
+from recsys.strings import StringTable, hashed
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.types import PAD
 
@@ -78,6 +78,7 @@ def _expected(name: str, manifest: Manifest) -> tuple[type, tuple[int, ...]]:
         "embeddings": (np.float32, (items, manifest.dims["embedding"])),
         "content": (np.int32, (items, CONTENT_TOKENS)),
         "available": (np.bool_, (items,)),
+        "by_popularity": (np.int32, (items,)),
         "popularity": (np.float32, (items, len(POPULARITY_WINDOWS))),
         "age": (np.float32, (items,)),
     }[name]
@@ -97,6 +98,19 @@ def _strings(name: str, table: StringTable, items: int) -> Iterator[str]:
         yield f"the offsets of {name} do not fit its bytes"
 
 
+def _index(ids: StringTable) -> Iterator[str]:
+    """Each id stands where its hash says."""
+    hashes, rows = ids.index
+    yield from _array("ids.hashes", hashes, np.uint64, (len(ids),))
+    yield from _array("ids.rows", rows, np.int32, (len(ids),))
+    if not _is_order(rows):
+        yield "the index of the ids does not name every item once"
+    elif not np.array_equal(hashed(ids)[rows], hashes):
+        yield "the index of the ids is that of other ids"
+    elif (hashes[1:] < hashes[:-1]).any():
+        yield "the index of the ids is out of order"
+
+
 def _neighbours(name: str, table: Neighbours, items: int) -> Iterator[str]:
     yield from _array(f"{name}.rows", table.rows, np.int32, (items, table.width))
     yield from _array(f"{name}.weights", table.weights, np.float32, (items, table.width))
@@ -111,6 +125,9 @@ def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
         yield "some item embeddings are not of length 1"
     if any((block < 0).any() for block in _blocks(tables.popularity)):
         yield "popularity is negative"
+    if not _is_order(tables.by_popularity):
+        yield "by_popularity does not name every item once"
+    yield from _index(tables.ids)
 
 
 def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> Iterator[str]:
@@ -153,6 +170,15 @@ def _misshapen(lengths: np.ndarray) -> bool:
 
 def _outside(block: np.ndarray, least: int, end: int) -> bool:
     return bool(block.size and (block.min() < least or block.max() >= end))
+
+
+def _is_order(rows: np.ndarray) -> bool:
+    """Whether rows name each of as many once."""
+    if _outside(rows, 0, len(rows)):
+        return False
+    named = np.zeros(len(rows), bool)
+    named[rows] = True
+    return bool(named.all())
 
 
 def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:

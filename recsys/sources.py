@@ -16,12 +16,19 @@ LIKED_TOKENS = 4
 
 RECENT = 20
 
+AT_ONCE = 4_096
+"""Items looked at in one step, where the first that may be shown are looked for."""
+
 
 def most_popular(tables: ItemTables, k: int) -> I32:
     """The k available items with most recent interactions, best first; fewer where fewer are available."""
-    shown = np.where(tables.available, tables.popularity[:, 3], -1)
-    best = np.argsort(-shown, kind="stable")[:k]
-    return best[shown[best] >= 0].astype(np.int32)
+    found: I32 = np.zeros(0, np.int32)
+    for start in range(0, len(tables.by_popularity), AT_ONCE):
+        rows = np.asarray(tables.by_popularity[start : start + AT_ONCE])
+        found = np.concatenate([found, rows[tables.available[rows]]])
+        if len(found) >= k:
+            break
+    return found[:k]
 
 
 class FreshItems:

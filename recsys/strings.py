@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,26 @@ FEW = 200_000
 """Strings of which every process can afford a dict of its own: 30 MB."""
 
 
-class StringTable:
-    """An immutable list of strings over `data` (uint8 utf-8 bytes) and `offsets` (int64, one more than strings)."""
+class StringIndex(NamedTuple):
+    """Where strings stand: their hashes [n], ascending, and the row of each [n]. 12 bytes a string."""
 
-    def __init__(self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> None:
+    hashes: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int32]
+
+
+class StringTable:
+    """An immutable list of strings over `data` (uint8 utf-8 bytes) and `offsets` (int64, one more than strings).
+
+    index: made at the first use where it is not given.
+    """
+
+    def __init__(
+        self, data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], index: StringIndex | None = None
+    ) -> None:
         self.data = data
         self.offsets = offsets
+        if index is not None:
+            self.index = index
 
     @classmethod
     def pack(cls, strings: Iterable[str]) -> StringTable:
@@ -52,15 +67,12 @@ class StringTable:
         return self.data[self.offsets[row] : self.offsets[row + 1]].tobytes()
 
     def find(self, strings: Sequence[str]) -> list[int | None]:
-        """The row of each string, None where it isn't here.
-
-        By 12 bytes a row, built at the first use and private to the process, where `rows` takes some hundred.
-        """
+        """The row of each string, None where it isn't here."""
         if not strings:
             return []
         wanted = StringTable.pack(strings)
-        hashes, rows = self._by_hash
-        targets = _hashes(wanted)
+        hashes, rows = self.index
+        targets = hashed(wanted)
         starts, ends = np.searchsorted(hashes, targets), np.searchsorted(hashes, targets, "right")
         return [
             next((int(row) for row in rows[start:end] if self.bytes_at(row) == wanted.bytes_at(place)), None)
@@ -68,11 +80,11 @@ class StringTable:
         ]
 
     @cached_property
-    def _by_hash(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
-        """Hashes, ascending, and the row of each."""
-        hashes = _hashes(self)
+    def index(self) -> StringIndex:
+        """Finds rows by their strings; a generation stores it for its ids, and processes share it."""
+        hashes = hashed(self)
         order = np.argsort(hashes, kind="stable").astype(np.int32)
-        return hashes[order], order
+        return StringIndex(hashes[order], order)
 
     @cached_property
     def rows(self) -> dict[str, int] | HashedRows:
@@ -85,7 +97,7 @@ class HashedRows:
 
     def __init__(self, table: StringTable) -> None:
         self._table = table
-        table.find([""])  # built now, not by a request
+        table.index  # noqa: B018 - built now, not by a request
 
     def get(self, string: str) -> int | None:
         """The row of a string, None where it isn't there."""
@@ -95,7 +107,7 @@ class HashedRows:
         return self.get(string) is not None
 
 
-def _hashes(table: StringTable) -> npt.NDArray[np.uint64]:
+def hashed(table: StringTable) -> npt.NDArray[np.uint64]:
     """A hash of each string: [n] uint64."""
     hashes = np.empty(len(table), np.uint64)
     for start in range(0, len(table), _HASHED_AT_ONCE):

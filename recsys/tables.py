@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
-from recsys.strings import StringTable
+from recsys.strings import StringIndex, StringTable
 from recsys.types import F32, I32, Bool
 
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
@@ -21,10 +21,11 @@ POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
 class ItemTables:
     """One row an item, in the same order everywhere.
 
-    ids, titles: strings. embeddings: [n, d] float32, L2-normalised. content: [n, C] int32 tokens.
-    popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. age: [n] float32 days since first seen, at the data's
-    end. covisit, follow, ease: neighbours by what is done soon after, right after, and by EASE; the last is empty
-    where the catalogue is too large for it. context_lift: in which contexts an item is taken more than others are.
+    ids, titles: strings; those of the ids can be looked up. embeddings: [n, d] float32, L2-normalised. content: [n, C]
+    int32 tokens. popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. by_popularity: [n] int32 rows, most popular
+    of late first. age: [n] float32 days since first seen, at the data's end. covisit, follow, ease: neighbours by what
+    is done soon after, right after, and by EASE; the last is empty where the catalogue is too large for it.
+    context_lift: in which contexts an item is taken more than others are.
     """
 
     ids: StringTable
@@ -33,6 +34,7 @@ class ItemTables:
     content: I32
     available: Bool
     popularity: F32
+    by_popularity: I32
     age: F32
     covisit: Neighbours
     follow: Neighbours
@@ -58,6 +60,9 @@ class ItemTables:
             if isinstance(value, StringTable):
                 np.save(folder / f"{field.name}.data.npy", value.data)
                 np.save(folder / f"{field.name}.offsets.npy", value.offsets)
+                if field.name == "ids":
+                    np.save(folder / "ids.hashes.npy", value.index.hashes)
+                    np.save(folder / "ids.rows.npy", value.index.rows)
             elif isinstance(value, Neighbours | ContextLift):
                 value.save(folder, field.name)
             else:
@@ -71,19 +76,20 @@ class ItemTables:
             table: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             return table
 
-        def strings(name: str) -> StringTable:
-            return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"))
+        def strings(name: str, index: StringIndex | None = None) -> StringTable:
+            return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"), index)
 
         def neighbours(name: str) -> Neighbours:
             return Neighbours(mapped(f"{name}.rows"), mapped(f"{name}.weights"))
 
         return cls(
-            ids=strings("ids"),
+            ids=strings("ids", StringIndex(mapped("ids.hashes"), mapped("ids.rows"))),
             titles=strings("titles"),
             embeddings=mapped("embeddings"),
             content=mapped("content"),
             available=mapped("available"),
             popularity=mapped("popularity"),
+            by_popularity=mapped("by_popularity"),
             age=mapped("age"),
             covisit=neighbours("covisit"),
             follow=neighbours("follow"),

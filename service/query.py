@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -15,9 +15,10 @@ from recsys.generation import GenerationFolder, Manifest
 from recsys.items import Latest, PutItem, PutItems
 from recsys.record import UserRecord
 from recsys.segment import FreshSegment
+from recsys.sources import most_popular
 from recsys.spec import FeatureSpec
 from recsys.tables import ItemTables
-from recsys.types import CONTEXTS, F32, F64, I32, I64, U8, Bool, Event, Id
+from recsys.types import CANDIDATES, CONTEXTS, F32, F64, I32, I64, U8, Bool, Event, Id
 
 History = tuple[I32, F64, U8]
 
@@ -59,10 +60,8 @@ class ServedGeneration:
 
     @cached_property
     def popular(self) -> I32:
-        """Available item rows, recently most popular first."""
-        decayed = self.tables.popularity[:, 3]
-        order = np.argsort(-decayed, kind="stable").astype(np.int32)
-        return order[np.asarray(self.tables.available)[order]]
+        """The available item rows that are recently most popular, best first: as many as a query has candidates."""
+        return most_popular(self.tables, CANDIDATES)
 
     @cached_property
     def event_types(self) -> dict[str, int]:
@@ -158,3 +157,20 @@ class Query:
         """Start over with these candidates; until a scorer has spoken the tower's score orders them."""
         self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower
+
+    def append(self, more: Query) -> None:
+        """Put the candidates of another query of the same user behind these."""
+        for name in ("items", "tower", "sources", "scores"):
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(more, name)]))
+
+    def again(self) -> Query:
+        """The same request and user, no candidates yet."""
+        return replace(
+            self,
+            items=np.zeros(0, np.int32),
+            tower=np.zeros(0, np.float32),
+            sources=np.zeros(0, np.uint8),
+            scores=np.zeros(0, np.float32),
+            removed={},
+            degraded=[],
+        )

@@ -9,8 +9,9 @@ import numpy as np
 
 from recsys.errors import StageError
 from recsys.record import UserRecord
+from recsys.sources import AT_ONCE
 from recsys.store.base import UserStore
-from recsys.types import CANDIDATES, PAD, Bool, Source
+from recsys.types import PAD, Bool, Source
 from service import wire
 from service.history import stack
 from service.query import Degraded, Query
@@ -179,27 +180,21 @@ class SlateSelector:
             self._top_up(query, missing)
 
     def _top_up(self, query: Query, missing: int) -> None:
-        more = Query(
-            query.generation,
-            query.user_id,
-            query.k,
-            query.due,
-            query.session,
-            query.exclude,
-            query.now,
-            record=query.record,
-            events=query.events,
-        )
-        _in_order(more, query.generation.popular, Source.POPULAR)
-        for rule in self._filters:
-            more.keep(rule.kept(more))
-        more.keep(np.flatnonzero(~np.isin(more.items, query.items))[:missing])
-        floor = query.scores.min(initial=0)
-        query.items = np.concatenate([query.items, more.items])
-        query.tower = np.concatenate([query.tower, more.tower])
-        query.sources = np.concatenate([query.sources, more.sources])
-        # Below everything that was scored, and in their own order.
-        query.scores = np.concatenate([query.scores, floor - 1 - np.arange(len(more.items), dtype=np.float32)])
+        """What is popular, a step of the catalogue at a time, until enough of it passed the filters."""
+        by_popularity = query.generation.tables.by_popularity
+        for start in range(0, len(by_popularity), AT_ONCE):
+            more = query.again()
+            _in_order(more, by_popularity[start : start + AT_ONCE], Source.POPULAR)
+            for rule in self._filters:
+                more.keep(rule.kept(more))
+            more.keep(np.flatnonzero(~np.isin(more.items, query.items))[:missing])
+            # Below everything that was scored, and in their own order.
+            floor = query.scores.min(initial=0)
+            more.scores = floor - 1 - np.arange(len(more.items), dtype=np.float32)
+            query.append(more)
+            missing -= len(more.items)
+            if not missing:
+                return
 
 
 def _precomputed(query: Query) -> None:
@@ -207,7 +202,7 @@ def _precomputed(query: Query) -> None:
     if len(query.record.candidates):
         _in_order(query, query.record.candidates, Source.PRECOMPUTED)
     else:
-        _in_order(query, query.generation.popular[:CANDIDATES], Source.POPULAR)
+        _in_order(query, query.generation.popular, Source.POPULAR)
 
 
 def _in_order(query: Query, items: np.ndarray, source: Source) -> None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from recsys import soundness
 from recsys.generation import (
     RANKER,
     SPEC,
@@ -25,6 +26,7 @@ from recsys.generation import (
     describe,
     new_id,
 )
+from recsys.proof import Proof
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.smoke import SmokeQueries
@@ -105,6 +107,8 @@ def export(
             forced=list(forced),
         )
     )
+    soundness.check(folder)
+    Proof(folder).note()
     return folder
 
 

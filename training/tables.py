@@ -17,14 +17,15 @@ from training.neighbours import covisit_table, ease_table, follow_table
 
 def build_tables(log: Log, towers: Towers) -> ItemTables:
     """The item tables as they stand at the end of `log`."""
-    catalogue = log.catalogue
+    catalogue, windows = log.catalogue, popularity_windows(log)
     return ItemTables(
         ids=StringTable.pack(str(i) for i in catalogue.ids),
         titles=catalogue.titles,
         embeddings=item_embeddings(towers, catalogue.content),
         content=catalogue.content,
         available=catalogue.available,
-        popularity=popularity_windows(log),
+        popularity=windows,
+        by_popularity=np.argsort(-windows[:, 3], kind="stable").astype(np.int32),
         age=_age(log),
         covisit=covisit_table(log),
         follow=follow_table(log),

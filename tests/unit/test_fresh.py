@@ -363,7 +363,7 @@ def test_strings_are_found_without_a_dict(strings, others):
 
 def test_strings_that_share_a_hash_are_told_apart(monkeypatch):
     """A collision costs a comparison and never an item."""
-    monkeypatch.setattr("recsys.strings._hashes", lambda table: np.zeros(len(table), np.uint64))
+    monkeypatch.setattr("recsys.strings.hashed", lambda table: np.zeros(len(table), np.uint64))
     table = StringTable.pack(["a", "b", "c"])
     assert table.find(["c", "d", "a"]) == [2, None, 0]
 

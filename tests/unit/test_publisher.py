@@ -9,6 +9,7 @@ import pytest
 from loadtests.generations import synthesise
 from recsys.errors import GenerationError
 from recsys.generation import MANIFEST, GenerationFolder
+from recsys.proof import Proof
 from recsys.publisher import Publisher
 from recsys.store import MemoryStore
 from recsys.store.base import CHUNK
@@ -67,6 +68,16 @@ def test_a_damaged_folder_mends_nothing(folder, store, tmp_path, part, bit, stor
     after = everything(store)
     assert after.keys() == whole.keys()
     assert [key for key, value in after.items() if value not in (whole[key], before[key])] == []
+
+
+def test_a_folder_that_was_proved_is_hashed_again_once_it_was_written_to(folder, store, tmp_path):
+    """Proved it is compared only; a bit flipped after that voids the proof, and its part is named."""
+    Proof(folder).note()
+    assert Proof(folder).stands
+    flip(folder.path / "popularity.npy", 1_000)
+    with pytest.raises(GenerationError, match=r"popularity\.npy"):
+        Publisher(store, tmp_path).publish(folder)
+    assert nothing_of(store, folder)
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
