@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 
 from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
@@ -17,6 +18,9 @@ from recsys.generation import GenerationFolder
 logger = logging.getLogger("tandem")
 
 _NOTE = ".proof"
+
+_TICK = 0.02
+"""Seconds, twice the longest step in which files' times of change go on (Linux, 100 Hz)."""
 
 
 class Proof:
@@ -38,10 +42,16 @@ class Proof:
         """Tell the others; on a disk that takes nothing they find out themselves."""
         scratch = self._path.with_name(f"{_NOTE}-{os.getpid()}")
         try:
+            self._let_a_tick_pass()
             scratch.write_text(json.dumps(self._look()), encoding="utf-8")
             scratch.replace(self._path)
         except OSError as error:
             logger.info("What was found of %s can't be noted there: %s.", self._folder.path, error.strerror)
+
+    def _let_a_tick_pass(self) -> None:
+        """A part written to twice within one tick of the system's clock would show the same time of change."""
+        newest = max((changed for _, _, changed in self._look().values()), default=0)
+        time.sleep(min(_TICK, max(0.0, _TICK - (time.time_ns() - newest) / 1e9)))
 
     def _look(self) -> dict[str, list[int]]:
         """Size, inode and time of change of every part; that time is the system's, and nobody can set it back."""
