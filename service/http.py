@@ -20,6 +20,7 @@ from starlette.routing import Route
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
 from service import metrics, schema
 from service.recommender import Recommender
+from service.schema.verdict import query_error
 
 logger = logging.getLogger("tandem")
 
@@ -39,9 +40,6 @@ _STATUS = {
     "full": 409,
 }
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-_ID_KINDS = {"constrained-int", "constrained-str"}
-"""How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
 
 PAGE = Path(__file__).with_name("page.html")
 
@@ -133,19 +131,7 @@ async def _body(request: Request, model: type[B]) -> B:
     try:
         return model.model_validate_json(bytes(data))
     except ValidationError as error:
-        raise _query_error(error) from error
-
-
-def _query_error(error: ValidationError) -> QueryError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return QueryError(
-            f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
-        )
-    place = [str(part) for part in first["loc"] if part != "[key]"]  # pydantic's word for the name of an entry
-    if place and place[-1] in _ID_KINDS:
-        return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
-    return QueryError(first["msg"].rstrip(".") + ".", ".".join(place))
+        raise query_error(error) from error
 
 
 def error_response(error: TandemError) -> Response:

@@ -1,0 +1,58 @@
+"""The kinds of values that requests are made of. Strict: a boolean is no number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    PlainValidator,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+Id = Annotated[
+    Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+    | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)],
+    Field(description="A string or an integer, as in the interactions log."),
+]
+EventType = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+Context = Annotated[
+    dict[
+        Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(strict=True, max_length=256)],
+    ],
+    Field(
+        max_length=8,
+        description="In what context this is asked: a value for any of the dataset's context columns, such as "
+        '{"device": "mobile"}. A value that training never saw counts as unknown, as does a column left out.',
+    ),
+]
+Category = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+ColumnName = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+
+
+def _column_value(value: object) -> object:
+    if isinstance(value, str) and len(value) <= 256:
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and abs(value) <= 2**63:  # type: ignore[arg-type]  # a NaN is not, and is refused with the rest
+        return value
+    raise PydanticCustomError("column_value", "Send a string of at most 256 characters or a finite number of 64 bits")
+
+
+ColumnValue = Annotated[
+    Any, PlainValidator(_column_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
+]
+Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
+FilterValue = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+Filter = Annotated[
+    dict[ColumnName, Annotated[list[FilterValue], Field(min_length=1, max_length=64)]],
+    Field(
+        max_length=8,
+        description='Show only items with one of these values in each column named, such as {"genre": ["Drama"]}. The '
+        "columns are the categorical ones that describe items in the dataset.",
+    ),
+]
