@@ -15,7 +15,7 @@ import torch
 
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.grown import Grown
-from recsys.index import ExactIndex
+from recsys.index import ROUNDING, ExactIndex
 from recsys.items import PutItem, PutItems
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
@@ -147,6 +147,12 @@ class GrownIndex:
         merged = torch.cat([torch.from_numpy(scores), torch.from_numpy(users) @ self._items.T], dim=1)
         best = torch.topk(merged, min(k, merged.shape[1]), dim=1).indices.numpy()
         return np.take_along_axis(both, best, axis=1)
+
+    @torch.inference_mode()
+    def count_above(self, users: F32, scores: F32) -> I32:
+        """How many rows of both score higher than `scores` [B] for users [B, d]: [B] int32."""
+        fresh = torch.from_numpy(users) @ self._items.T > torch.from_numpy(scores)[:, None] + ROUNDING
+        return self._index.count_above(users, scores, self._hidden, self._shown) + fresh.sum(1).numpy().astype(np.int32)
 
     @torch.inference_mode()
     def fresh(self, users: F32, k: int) -> I32:

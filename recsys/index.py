@@ -12,6 +12,9 @@ from recsys.types import F32, I32, PAD, Bool
 CELLS = 1 << 24
 """Scores held at once: 64 MiB of float32, sixteen users over a million items."""
 
+ROUNDING = 1e-6
+"""Two ways of computing one inner product of unit vectors differ by less."""
+
 NONE: I32 = np.zeros(0, np.int32)
 
 
@@ -47,6 +50,17 @@ class ExactIndex:
             top = torch.topk(scores, count, dim=1)
             found[chunk, :count], best[chunk, :count] = top.indices.numpy(), top.values.numpy()
         return found, best
+
+    @torch.inference_mode()
+    def count_above(self, users: F32, scores: F32, hidden: I32 = NONE, shown: I32 = NONE) -> I32:
+        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
+        away, above = self._away(hidden, shown), np.zeros(len(users), np.int32)
+        for row, user in enumerate(users):
+            all_scores = self._items @ torch.from_numpy(user)
+            all_scores[away] = -torch.inf
+            # What is looked for was computed by itself: a product of another shape may round otherwise.
+            above[row] = int((all_scores > float(scores[row]) + ROUNDING).sum())
+        return above
 
     def _away(self, hidden: I32, shown: I32) -> torch.Tensor:
         """Rows that may not be shown."""

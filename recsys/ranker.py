@@ -108,3 +108,29 @@ class Ranker:
             scores[chunk] = self._net(torch.from_numpy(x)).numpy()
         scores[candidates.items == PAD] = -np.inf
         return scores
+
+    def features(self, histories: Histories, candidates: Candidates) -> F32:
+        """What the net is given of every candidate: [B, K, F] float32, zero where it is PAD or no item here."""
+        done, named = self._tables.knows(histories.items), self._tables.knows(candidates.items)
+        if not done.all():
+            histories = histories.only(done)
+        if named.all():
+            return features.build(self._tables, histories, candidates)
+        order = np.argsort(~named, axis=1, kind="stable")
+        columns = np.where(named, candidates.items, PAD), candidates.tower, candidates.sources
+        built = features.build(
+            self._tables, histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns))
+        )
+        placed = np.empty_like(built)
+        np.put_along_axis(placed, order[..., None], built, axis=1)
+        return placed
+
+    @torch.inference_mode()
+    def contributions(self, row: F32) -> F32:
+        """What the score of one candidate's features [F] loses when each alone is set to its training mean: [F]."""
+        x = torch.from_numpy(np.repeat(row[None], len(row) + 1, axis=0))
+        places = torch.arange(len(row))
+        x[places, places] = self._net.mean
+        scores = self._net(x)
+        lost: F32 = (scores[-1] - scores[:-1]).numpy()
+        return lost

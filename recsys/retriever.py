@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 
+from recsys.candidates import contained, drop, first, ordered, reciprocal, union
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
@@ -13,7 +14,7 @@ from recsys.items import Latest, PutItems
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories, Source
 
 SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
 """How many candidates each source may bring; the tower brings the rest of CANDIDATES, and the share of those that a
@@ -21,6 +22,12 @@ generation lacks. On MovieLens 1M, leave one out, the tower's first 512 hold .85
 other data (recent popularity beats the tower on MovieTweetings) that the rest is for."""
 
 VOTE_DECAY = 0.9
+
+NEIGHBOURS = 128
+"""Of the items most like one, how many co-visitation and EASE name together, at most; the embeddings name the rest."""
+
+NO_SOURCE = Source(0)
+"""Of candidates that the query brings along: who asked knows whose they are."""
 
 PUT_SHARE = 32
 """Of the tower's share, what goes to the best of the items put since, at most: without a place of their own, items
@@ -71,30 +78,77 @@ class Retriever:
         other._shares = self._shares | {Source.FRESH: self._shares[Source.FRESH] + brought}
         return other
 
-    def retrieve(self, histories: Histories) -> Candidates:
+    def retrieve(self, histories: Histories, extra: I32 | None = None) -> Candidates:
         """Candidates of every source for each user, best tower score first.
 
+        extra: [B, EXTRA] int32 items that are candidates whoever else names them, with no source of their own, padded.
         Items in the history are left out where the dataset says so; the rest of what a user has seen is the
         filters' to remove, since the history is cut to its newest items. Rows of a history that are no item here are
         as if they had not happened.
         """
-        known = self._tables.knows(histories.items)
-        if not known.all():
-            histories = histories.only(known)
+        histories = self._known(histories)
         users = self._encoder.encode(histories)
         shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
-        items, sources = _union(self._bring(users, histories, shares))
+        brought = self._bring(users, histories, shares)
+        if extra is not None:
+            brought[NO_SOURCE] = np.where(self._tables.knows(extra), extra, PAD)
+        items, sources = union(brought)
         real = items != PAD
         real[real] = self._tables.available[items[real]]
         if self._exclude_seen:
-            real &= ~_contained(items, histories.items)
+            real &= ~contained(items, histories.items)
         scores = np.where(real, self.tower_scores(users, items), -np.inf).astype(np.float32)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :CANDIDATES]
-        return Candidates(
-            np.take_along_axis(np.where(real, items, PAD), order, axis=1),
-            np.take_along_axis(np.where(real, scores, np.float32(0)), order, axis=1),
-            np.take_along_axis(np.where(real, sources, 0).astype(np.uint8), order, axis=1),
-        )
+        order = np.argsort(-scores, axis=1, kind="stable")
+        if extra is not None:
+            order = first(order, contained(items, extra), CANDIDATES)
+        return ordered(items, scores, sources, real, order[:, :CANDIDATES])
+
+    def complete(self, histories: Histories, items: I32, sources: U8) -> Candidates:
+        """Items [B, K] that were chosen before, with the tower's scores as of now, best first.
+
+        Those that are no item here, or may not be shown, are left out.
+        """
+        users = self._encoder.encode(self._known(histories))
+        real = (items != PAD) & self._tables.knows(items)
+        real[real] = self._tables.available[items[real]]
+        scores = np.where(real, self.tower_scores(users, np.where(real, items, PAD)), -np.inf).astype(np.float32)
+        return ordered(items, scores, sources, real, np.argsort(-scores, axis=1, kind="stable"))
+
+    def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
+        """The tower's score of one item for each user, and how many of the items that may be shown score higher.
+
+        items: [B] int32. Both [B]; NaN and PAD for what is no item here.
+        """
+        users = self._encoder.encode(self._known(histories))
+        known = self._tables.knows(items) & (items != PAD)
+        scores = self.tower_scores(users, np.where(known, items, PAD)[:, None])[:, 0]
+        places = self._index.count_above(users, scores)
+        return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
+
+    def similar(self, item: int) -> tuple[Candidates, F32]:
+        """The items most like one: by embedding, and by what people do with both, fused by rank.
+
+        Candidates of one row, best first, `tower` the inner product of the two embeddings; and the fused scores [1, K].
+        Cormack et al., "Reciprocal Rank Fusion", SIGIR 2009.
+        """
+        asked, tables = np.array([[item]], np.int32), self._tables
+        vector = np.asarray(tables.embeddings[asked[0]])
+        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS)}
+        for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
+            if votes.width:
+                lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY)
+        items, sources = union({source: drop(rows, asked, rows.shape[1]) for source, rows in lists.items()})
+        real = items != PAD
+        real[real] = tables.available[items[real]]
+        fused = sum((reciprocal(items, drop(rows, asked, rows.shape[1])) for rows in lists.values()), np.float32(0))
+        order = np.argsort(-np.where(real, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
+        likeness = self.tower_scores(vector, items)
+        return ordered(items, likeness, sources, real, order), np.take_along_axis(fused, order, axis=1)
+
+    def _known(self, histories: Histories) -> Histories:
+        """The histories without rows that are no item here."""
+        known = self._tables.knows(histories.items)
+        return histories if known.all() else histories.only(known)
 
     def each_source(self, histories: Histories, k: int) -> dict[Source, I32]:
         """What each source says alone if it is asked for k items: [B, at most k] int32, best first, padded."""
@@ -119,7 +173,7 @@ class Retriever:
                 items = self._bring_fresh(users, past)
             else:
                 items = repeats(past, tables.available, k)
-            brought[source] = _drop(items, past, k) if self._exclude_seen else items[:, :k]
+            brought[source] = drop(items, past, k) if self._exclude_seen else items[:, :k]
         return brought
 
     def _bring_fresh(self, users: F32, past: I32) -> I32:
@@ -134,42 +188,3 @@ class Retriever:
         rows = self._tables.embeddings[items.clip(min=0)]
         scores: F32 = (rows * users[:, None, :]).sum(axis=2)
         return scores
-
-
-def _contained(items: I32, others: I32) -> np.ndarray:
-    """Whether items[b, k] stands in others[b]."""
-    width = np.int64(max(items.max(initial=0), others.max(initial=0)) + 2)
-    offset = np.arange(len(items), dtype=np.int64)[:, None] * width + 1
-    return np.isin(items + offset, (others + offset)[others != PAD])
-
-
-def _drop(items: I32, others: I32, k: int) -> I32:
-    """The first k of items[b] that don't stand in others[b], in their order, padded on the right."""
-    gone = _contained(items, others) | (items == PAD)
-    order = np.argsort(gone, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
-
-
-NO_ROW = np.iinfo(np.int32).max
-"""Sorts behind every row."""
-
-
-def _union(brought: dict[Source, I32]) -> tuple[I32, np.ndarray]:
-    """Each user's distinct items over all sources, ascending, with the flags of every source that named them."""
-    items = np.concatenate(list(brought.values()), axis=1)
-    flags = np.concatenate([np.full(part.shape[1], source, np.uint8) for source, part in brought.items()])
-    filled = np.where(items == PAD, NO_ROW, items)
-    order = np.argsort(filled, axis=1, kind="stable")
-    ordered = np.take_along_axis(filled, order, axis=1)
-    first = np.ones(ordered.shape, bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    union = np.full(items.shape, PAD, np.int32)
-    sources = np.zeros(items.shape, np.uint8)
-    if items.size:
-        # Every row starts a group, so groups never reach over two users.
-        joined = np.bitwise_or.reduceat(flags[order].ravel(), np.flatnonzero(first))
-        user, group = np.nonzero(first)[0], (np.cumsum(first, axis=1) - 1)[first]
-        union[user, group], sources[user, group] = ordered[first], joined
-    nothing = union == NO_ROW
-    union[nothing], sources[nothing] = PAD, 0
-    return union, sources

@@ -32,6 +32,9 @@ CLOCK, CONTEXTS = 2, 4
 CANDIDATES = 512
 """Candidates a query carries from retrieval to ranking, at most."""
 
+EXTRA = 32
+"""Candidates that a query may bring along to retrieval, at most: what is trending, what a rule pins."""
+
 
 class Source(IntFlag):
     """Where a candidate came from; a candidate may come from several."""
@@ -43,6 +46,7 @@ class Source(IntFlag):
     FRESH = 16
     REPEAT = 32
     EASE = 64
+    TRENDING = 128
 
     def names(self) -> list[str]:
         """Lower-case names, in the order above."""

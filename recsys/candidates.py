@@ -1,0 +1,68 @@
+"""Arrays of candidates, a row a user: joined, ordered, cut. Numpy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.types import F32, I32, PAD, Bool, Candidates, Source
+
+
+def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:
+    """The candidates at these places of each row, those that are not real padded."""
+    return Candidates(
+        np.take_along_axis(np.where(real, items, PAD), order, axis=1),
+        np.take_along_axis(np.where(real, scores, np.float32(0)), order, axis=1),
+        np.take_along_axis(np.where(real, sources, 0).astype(np.uint8), order, axis=1),
+    )
+
+
+def first(order: np.ndarray, kept: Bool, k: int) -> np.ndarray:
+    """The first k places of each order, and those that are kept in any case in place of its last ones."""
+    ranked = np.take_along_axis(kept, order, axis=1)
+    chosen = np.argsort(~ranked, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(order, np.sort(chosen, axis=1), axis=1)
+
+
+def reciprocal(items: I32, ranked: I32) -> F32:
+    """1 / (60 + place) of each of items [1, K] in a ranked list [1, M], 0 where it is not in it."""
+    places = {int(row): place for place, row in enumerate(ranked[0]) if row != PAD}
+    return np.array([[1 / (60 + places[row]) if row in places else 0.0 for row in items[0].tolist()]], np.float32)
+
+
+def contained(items: I32, others: I32) -> np.ndarray:
+    """Whether items[b, k] stands in others[b]."""
+    width = np.int64(max(items.max(initial=0), others.max(initial=0)) + 2)
+    offset = np.arange(len(items), dtype=np.int64)[:, None] * width + 1
+    return np.isin(items + offset, (others + offset)[others != PAD])
+
+
+def drop(items: I32, others: I32, k: int) -> I32:
+    """The first k of items[b] that don't stand in others[b], in their order, padded on the right."""
+    gone = contained(items, others) | (items == PAD)
+    order = np.argsort(gone, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
+
+
+NO_ROW = np.iinfo(np.int32).max
+"""Sorts behind every row."""
+
+
+def union(brought: dict[Source, I32]) -> tuple[I32, np.ndarray]:
+    """Each user's distinct items over all sources, ascending, with the flags of every source that named them."""
+    items = np.concatenate(list(brought.values()), axis=1)
+    flags = np.concatenate([np.full(part.shape[1], source, np.uint8) for source, part in brought.items()])
+    filled = np.where(items == PAD, NO_ROW, items)
+    order = np.argsort(filled, axis=1, kind="stable")
+    ordered = np.take_along_axis(filled, order, axis=1)
+    first = np.ones(ordered.shape, bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    union = np.full(items.shape, PAD, np.int32)
+    sources = np.zeros(items.shape, np.uint8)
+    if items.size:
+        # Every row starts a group, so groups never reach over two users.
+        joined = np.bitwise_or.reduceat(flags[order].ravel(), np.flatnonzero(first))
+        user, group = np.nonzero(first)[0], (np.cumsum(first, axis=1) - 1)[first]
+        union[user, group], sources[user, group] = ordered[first], joined
+    nothing = union == NO_ROW
+    union[nothing], sources[nothing] = PAD, 0
+    return union, sources
