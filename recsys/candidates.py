@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import F32, I32, PAD, Bool, Candidates, Source
+from recsys.types import F32, I32, PAD, U8, Bool, Candidates, Source
 
 
 def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:

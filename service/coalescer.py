@@ -1,47 +1,68 @@
 """Merges the requests that wait in this process into one batch, so that a hop is paid once for all of them.
 
-A lone request starts at once. While as many batches as allowed are under way, newcomers wait and leave together.
+A lone request starts at once. While as many batches as allowed are under way, newcomers wait and leave together; each
+is answered as soon as it is done, and whoever's time runs out while it waits is answered with what is here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from recsys.errors import QueryError
 
 T = TypeVar("T")
 
+Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[None]]
+"""Takes a batch and tells of each as it is done, or of what broke."""
+
 
 class Coalescer(Generic[T]):
     """Runs what is submitted in batches; bounded, so that overload answers at once instead of queueing."""
 
     def __init__(
-        self, run: Callable[[list[T]], Awaitable[None]], max_batch: int, max_in_flight: int, max_waiting: int
+        self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int, max_waiting: int
     ) -> None:
+        """at_once: does what can be done without waiting."""
         self._run = run
+        self._at_once = at_once
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
 
-    async def submit(self, query: T) -> None:
-        """Return when `query` went through a batch; QueryError `overloaded` where too many wait already."""
+    async def submit(self, query: T, latest: float) -> None:
+        """Return when `query` is done; QueryError `overloaded` where too many wait already.
+
+        latest: when it may wait no longer for a batch to leave, by the loop's clock.
+        """
         if len(self._waiting) >= self._max_waiting:
             raise QueryError("Too many requests wait; try again in a second.", code="overloaded")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        entry = (query, done)
+        self._waiting.append(entry)
         self._dispatch()
+        if self._waiting and self._waiting[-1] is entry:
+            timer = loop.call_at(latest, self._expire, entry)
+            done.add_done_callback(lambda _: timer.cancel())
         await done
+
+    def _expire(self, entry: tuple[T, asyncio.Future[None]]) -> None:
+        """Answer whoever still waits for a batch."""
+        if entry in self._waiting:
+            self._waiting.remove(entry)
+            self._at_once(entry[0])
+            entry[1].set_result(None)
 
     def _dispatch(self) -> None:
         while self._waiting and len(self._in_flight) < self._max_in_flight:
             count = min(len(self._waiting), self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
-            alive = [entry for entry in batch if not entry[1].cancelled()]
+            alive = [entry for entry in batch if not entry[1].done()]
             if alive:
                 task = asyncio.create_task(self._run_batch(alive))
                 self._in_flight.add(task)
@@ -52,13 +73,19 @@ class Coalescer(Generic[T]):
         self._dispatch()
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
-        try:
-            await self._run([query for query, _ in batch])
-        except Exception as error:
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error)
-            return
-        for _, done in batch:
-            if not done.done():
+        futures = {id(query): done for query, done in batch}
+
+        def land(query: T, error: Exception | None) -> None:
+            done = futures[id(query)]
+            if done.done():
+                return
+            if error:
+                done.set_exception(error)
+            else:
                 done.set_result(None)
+
+        try:
+            await self._run([query for query, _ in batch], land)
+        except Exception as error:
+            for query, _ in batch:
+                land(query, error)

@@ -26,15 +26,20 @@ from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from recsys.trial import load_ranker, load_retriever
 from service.adoption import Adopter
+from service.callees import Callees
+from service.explanation import Explainer
 from service.holder import GenerationHolder
+from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
 from service.pipeline import Pipeline
-from service.query import ServedGeneration
-from service.recommender import Recommender
+from service.recommender import Desks, Recommender
+from service.served import ServedGeneration
 from service.settings import STARTER, Settings
+from service.similar import SimilarItems
 from service.spare import PINNED, Spare
-from service.stages import Call
 from service.succession import Succession
+from service.trending import TrendingItems
+from service.users import UserDesk
 
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
@@ -90,18 +95,26 @@ def adopter(
 def recommender(
     environment: Environment,
     settings: Settings,
-    retrieve: Call,
-    rank: Call,
+    callees: Callees,
     models: Sequence[GenerationHolder[Any]] = (),
 ) -> Recommender:
-    """The gateway's recommender over two calls, wherever they lead; models: what this process holds besides its own."""
+    """The gateway's recommender over calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
-    pipeline = Pipeline(users, retrieve, rank)
+    pipeline = Pipeline(users, callees, settings)
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
-    desk = ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment)))
-    return Recommender(pipeline, users, succession, settings, desk)
+    desks = Desks(
+        pipeline=pipeline,
+        succession=succession,
+        users=UserDesk(users),
+        items=ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment))),
+        similar=SimilarItems(callees.similar),
+        explainer=Explainer(pipeline, callees),
+        trending=TrendingItems(users),
+        impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
+    )
+    return Recommender(desks, users, settings)
 
 
 @cache

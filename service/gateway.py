@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import bentoml
-import numpy as np
 
-from service import compose, pinned, wire
+from service import compose, pinned
+from service.callees import Callees
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ranking import Ranking
 from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
-from service.stages import Call
 
 door = Door()
 SPLIT = settings().topology == "split"
@@ -68,27 +65,11 @@ class Gateway:
 
     def _split(self) -> Recommender:
         """Retrieval and ranking are services of their own."""
-        retrieve, rank = _remote(self.retrieval, "retrieve"), _remote(self.ranking, "rank")
-        return compose.recommender(environment(), settings(), retrieve, rank)
+        return compose.recommender(environment(), settings(), Callees.remote(self.retrieval, self.ranking))
 
     def _inline(self) -> Recommender:
         """Retrieval and ranking are in this process."""
         retrieval, ranking = compose.retrieval(environment()), compose.ranking(environment())
         puts = compose.puts(environment())
-        retrieve, rank = _local(RetrievalModel(retrieval, puts).retrieve), _local(RankingModel(ranking, puts).rank)
-        return compose.recommender(environment(), settings(), retrieve, rank, [retrieval, ranking])
-
-
-def _remote(service: Any, api: str) -> Call:
-    async def call(rows: np.ndarray) -> np.ndarray:
-        answer: np.ndarray = await getattr(service.to_async, api)(rows)
-        return answer
-
-    return call
-
-
-def _local(method: Callable[[wire.Rows], wire.Rows]) -> Call:
-    async def call(rows: np.ndarray) -> np.ndarray:
-        return await asyncio.to_thread(method, rows)
-
-    return call
+        callees = Callees.local(RetrievalModel(retrieval, puts), RankingModel(ranking, puts))
+        return compose.recommender(environment(), settings(), callees, [retrieval, ranking])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from recsys import moments
@@ -9,7 +11,7 @@ from recsys.types import CLOCK, Histories
 from service.query import History, Query
 
 
-def stack(queries: list[Query]) -> Histories:
+def stack(queries: Sequence[Query]) -> Histories:
     """The histories of a batch as arrays, newest last, asked about now and in the requests' contexts."""
     batch = Histories.empty(np.array([query.now for query in queries]))
     batch.context[:, :CLOCK] = moments.clock(batch.now)

@@ -7,10 +7,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +18,7 @@ from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
 from service import metrics, schema
+from service.openapi import openapi
 from service.recommender import Recommender
 from service.schema.verdict import query_error
 
@@ -29,6 +29,9 @@ Verb = Callable[[Request], Awaitable[BaseModel]]
 
 MAX_BODY = 4 << 20
 """Bytes of a body. The largest valid one, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
+
+MAX_ID = 256
+"""Characters of an id, as `schema.fields.Id` has it."""
 
 _STATUS = {
     "overloaded": 429,
@@ -52,8 +55,12 @@ class Door:
         self.app = Starlette(
             routes=[
                 Route("/recommend", self._verb("recommend", self._recommend), methods=["POST"]),
+                Route("/similar", self._verb("similar", self._similar), methods=["POST"]),
+                Route("/explain", self._verb("explain", self._explain), methods=["POST"]),
                 Route("/events", self._verb("events", self._events), methods=["POST"]),
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
+                Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
+                Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
@@ -63,19 +70,36 @@ class Door:
         )
 
     async def _recommend(self, request: Request) -> BaseModel:
-        body = await _body(request, schema.RecommendRequest)
-        return await self._ready().recommend(body)
+        due = self._due(request)
+        return await self._ready().recommend(await _body(request, schema.RecommendRequest), due)
+
+    async def _similar(self, request: Request) -> BaseModel:
+        due = self._due(request)
+        return await self._ready().similar(await _body(request, schema.SimilarRequest), due)
+
+    async def _explain(self, request: Request) -> BaseModel:
+        due = self._due(request)
+        return await self._ready().explain(await _body(request, schema.ExplainRequest), due)
 
     async def _events(self, request: Request) -> BaseModel:
-        body = await _body(request, schema.EventsRequest)
-        return await self._ready().add_events(body.events)
+        return await self._ready().add_events(await _events(request))
 
     async def _items(self, request: Request) -> BaseModel:
         body = await _body(request, schema.ItemsRequest)
         return await self._ready().put_items(body.items)
 
+    async def _user(self, request: Request) -> BaseModel:
+        return await self._ready().user(_user_id(request))
+
+    async def _forget(self, request: Request) -> BaseModel:
+        return await self._ready().forget(_user_id(request))
+
     async def _status(self, _: Request) -> BaseModel:
         return self._ready().status()
+
+    def _due(self, request: Request) -> float:
+        """When the answer must be there, counted from when the request came."""
+        return self._ready().due(_deadline(request))
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi())
@@ -84,12 +108,13 @@ class Door:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"))
 
     async def _not_found(self, request: Request) -> Response:
-        for route in self.app.routes:
-            if isinstance(route, Route) and route.path == request.url.path:
-                allowed = ", ".join(sorted(route.methods or ()))
-                response = error_response(QueryError(f"{route.path} takes {allowed}.", code="method"))
-                response.headers["allow"] = allowed
-                return response
+        routes = [route for route in self.app.routes[:-1] if isinstance(route, Route)]
+        here = [route for route in routes if route.path_regex.match(request.url.path)]
+        if here:
+            allowed = ", ".join(sorted({method for route in here for method in route.methods or ()}))
+            response = error_response(QueryError(f"{here[0].path} takes {allowed}.", code="method"))
+            response.headers["allow"] = allowed
+            return response
         return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
 
     def _ready(self) -> Recommender:
@@ -120,6 +145,29 @@ class Door:
 
 async def _body(request: Request, model: type[B]) -> B:
     """Read and validate a JSON body; QueryError names the first wrong field."""
+    data = await _read(request)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise query_error(error) from error
+
+
+async def _events(request: Request) -> list[schema.Event]:
+    """The events of a body that holds several, or is one."""
+    data = await _read(request)
+    try:
+        return schema.EventsRequest.model_validate_json(data).events
+    except ValidationError as error:
+        if not any(told["type"] == "missing" and told["loc"] == ("events",) for told in error.errors()):
+            raise query_error(error) from error
+    try:
+        return [schema.Event.model_validate_json(data)]
+    except ValidationError as error:
+        raise query_error(error) from error
+
+
+async def _read(request: Request) -> bytes:
+    """The bytes of a JSON body; no more than may be."""
     kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
     if kind != "application/json":
         raise QueryError(f"The body is {kind}; send application/json.", code="media_type")
@@ -128,10 +176,25 @@ async def _body(request: Request, model: type[B]) -> B:
         data += chunk
         if len(data) > MAX_BODY:
             raise QueryError(f"The body is larger than {MAX_BODY:,} bytes; send it in parts.", code="too_large")
-    try:
-        return model.model_validate_json(bytes(data))
-    except ValidationError as error:
-        raise query_error(error) from error
+    return bytes(data)
+
+
+def _deadline(request: Request) -> float | None:
+    """Seconds that the caller gives, None where it says nothing; QueryError for what is no time."""
+    told = request.headers.get("x-deadline-ms")
+    if told is None:
+        return None
+    if not (told.isascii() and told.isdigit() and 0 < len(told) <= 6 and int(told)):
+        raise QueryError("Send milliseconds, a whole number from 1 to 999999.", "x-deadline-ms")
+    return int(told) / 1000
+
+
+def _user_id(request: Request) -> str:
+    """The user that a path names; in a path every id is text."""
+    user_id: str = request.path_params["user_id"]
+    if not 1 <= len(user_id) <= MAX_ID:
+        raise QueryError(f"A user's id has 1 to {MAX_ID} characters.", "user_id")
+    return user_id
 
 
 def error_response(error: TandemError) -> Response:
@@ -161,50 +224,3 @@ async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
     return _json_error(error.status_code, code, f"{error.detail}.")
-
-
-def openapi() -> dict[str, Any]:
-    """The OpenAPI document, from the models that validate."""
-    models: list[type[BaseModel]] = [
-        schema.RecommendRequest,
-        schema.RecommendResponse,
-        schema.EventsRequest,
-        schema.EventsResponse,
-        schema.ItemsRequest,
-        schema.ItemsResponse,
-        schema.StatusResponse,
-        schema.ErrorResponse,
-    ]
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
-    )
-
-    def content(model: type[BaseModel]) -> dict[str, Any]:
-        return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
-
-    def operation(summary: str, gives: type[BaseModel], takes: type[BaseModel] | None = None) -> dict[str, Any]:
-        errors = {"4XX": "The request is wrong; the field and the fix.", "503": "Nothing can be served now."}
-        responses = {code: {"description": text, **content(schema.ErrorResponse)} for code, text in errors.items()}
-        body = {"requestBody": {"required": True, **content(takes)}} if takes else {}
-        return {
-            "summary": summary,
-            "operationId": summary.split()[0].lower(),
-            **body,
-            "responses": {"200": {"description": "OK", **content(gives)}, **responses},
-        }
-
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Tandem", "version": "1", "description": "A two-stage recommender."},
-        "paths": {
-            "/recommend": {
-                "post": operation("Recommend a slate for one user", schema.RecommendResponse, schema.RecommendRequest)
-            },
-            "/events": {"post": operation("Store what users did", schema.EventsResponse, schema.EventsRequest)},
-            "/items": {
-                "put": operation("Put items that can be recommended at once", schema.ItemsResponse, schema.ItemsRequest)
-            },
-            "/status": {"get": operation("Status of what is live", schema.StatusResponse)},
-        },
-        "components": {"schemas": definitions["$defs"]},
-    }

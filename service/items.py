@@ -12,7 +12,7 @@ from recsys.items import CAPACITY, CATEGORIES, NOTHING_PUT, Put, PutItems
 from recsys.spec import FeatureSpec
 from recsys.store.items import ItemReader, ItemWriter, said
 from service import metrics, schema
-from service.query import ServedGeneration
+from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 

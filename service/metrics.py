@@ -19,6 +19,9 @@ refused_total = Counter("tandem_generation_refused_total", "Generations that a p
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
 )
+impressions_total = Counter(
+    "tandem_impressions_total", "Slates logged with their features, lost, or not the same when asked again", ["outcome"]
+)
 items_put_total = Counter("tandem_items_put_total", "Items put, by whether the generation in force knew them", ["kind"])
 fresh_items = Gauge(
     "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"

@@ -5,77 +5,183 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from recsys.store.base import UserStore
 from service import metrics
-from service.history import assemble
-from service.query import Query
-from service.stages import (
-    Call,
-    ExcludedItemsFilter,
-    RankingScorer,
-    RetrievalSource,
-    SeenItemsFilter,
-    SlateSelector,
-    Stage,
-    UnavailableItemsFilter,
-    UserHydrator,
-)
+from service.breaker import Breaker
+from service.callees import Callees
+from service.filters import FILTERS
+from service.query import Query, Ranked
+from service.settings import Settings
+from service.slate import SlateSelector
+from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 
 logger = logging.getLogger("tandem")
 
+RESERVE = 0.008
+"""Seconds of a deadline kept for filters, selection and the reply, for a whole batch."""
+
+Land = Callable[[Query, Exception | None], None]
+"""Told of each query as soon as its slate is there, or of what broke."""
+
+
+def nobody(_: Query, error: Exception | None) -> None:
+    """Tell nobody; who waits for the whole batch hears of what broke."""
+    if error:
+        raise error
+
+
+def nowhere(_: list[Query]) -> None:
+    """Where queries go on that are not taken further."""
+
 
 class Pipeline:
-    """Takes a batch of queries through every stage. Stages that fail or are late are replaced, never awaited twice."""
+    """Takes batches of queries through every stage.
 
-    def __init__(self, store: UserStore, retrieve: Call, rank: Call) -> None:
-        """retrieve, rank: calls over wire rows."""
-        self._hydrate = UserHydrator(store)
-        self._retrieve = RetrievalSource(retrieve)
-        self._filters = (SeenItemsFilter(), ExcludedItemsFilter(), UnavailableItemsFilter())
-        self._rank = RankingScorer(rank)
-        self._select = SlateSelector(self._filters)
+    Queries of one batch are asked for together, but each has its own deadline: one that can wait no longer goes on
+    alone, on the next rung, and the others don't notice.
+    """
 
-    async def run(self, queries: list[Query]) -> None:
+    def __init__(self, store: UserStore, callees: Callees, settings: Settings) -> None:
+        stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
+        self._guarded = [(stage, Breaker()) for stage in stages]
+        self._select = SlateSelector(FILTERS)
+
+    async def run(self, queries: Sequence[Query], land: Land = nobody) -> None:
         """hydrate → sources → score → filter → select, for queries that wait together.
 
         Filters come after the scorer: the ranker's features know a candidate's place among the others, and training
         scored whole lists.
         """
         metrics.batch_queries.observe(len(queries))
-        await self._stage(self._hydrate, queries)
-        for query in queries:
-            query.history = assemble(query)
-        await self._stage(self._retrieve, queries)
-        await self._stage(self._rank, queries)
-        for query in queries:
-            self._filter(query)
-            self._select.select(query)
+        await self._from(0, list(queries), land)
 
-    async def _stage(self, stage: Stage, queries: list[Query]) -> None:
-        """Run one stage within its share of the time left; where it can't, take the next rung and say so."""
+    async def hydrate(self, query: Query) -> None:
+        """The first stage alone: what is known of a query's user."""
+        stage, breaker = self._guarded[0]
         start = time.monotonic()
-        left = min(query.due for query in queries) - start
-        try:
-            if left <= 0:  # a stage that never waits would not notice
-                raise TimeoutError
-            async with asyncio.timeout(left * stage.share):
-                await stage.run(queries)
-        except Exception as error:
-            logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
-            stage.fall_back(queries)
-            for query in queries:
-                query.degraded.append(stage.degraded)
-        for query in queries:
-            if stage.degraded in query.degraded:
-                metrics.degraded_total.labels(stage.degraded).inc()
-        metrics.stage_seconds.labels(stage.name).observe(time.monotonic() - start)
+        asked = self._admitted(stage, breaker, [query], start)
+        if asked:
+            await self._ask(stage, breaker, asked, start, nowhere)
 
-    def _filter(self, query: Query) -> None:
-        for rule in self._filters:
-            kept = rule.kept(query)
-            removed = int(len(kept) - kept.sum())
-            if removed:
-                query.keep(kept)
-                query.removed[rule.reason] = removed
-                metrics.removed_total.labels(rule.reason).inc(removed)
+    def at_once(self, query: Query) -> None:
+        """A slate from what is here, for a query that can't wait for anything."""
+        for stage, _ in self._guarded:
+            if stage.wants(query):
+                _leave_out(stage, query)
+        self._finish(query)
+
+    async def _from(self, at: int, queries: list[Query], land: Land) -> None:
+        """Everything from stage `at` on."""
+        if at == len(self._guarded):
+            for query in queries:
+                land(query, self._broke(query))
+            return
+        stage, breaker = self._guarded[at]
+        start = time.monotonic()
+        asked = self._admitted(stage, breaker, queries, start)
+        alone: list[asyncio.Task[None]] = []
+
+        def go_on(others: list[Query]) -> None:
+            if others:
+                alone.append(asyncio.create_task(self._from(at + 1, others, land)))
+
+        if not asked:
+            await self._from(at + 1, queries, land)
+            return
+        chosen = set(map(id, asked))
+        go_on([query for query in queries if id(query) not in chosen])
+        together = await self._ask(stage, breaker, asked, start, go_on)
+        if together:
+            await self._from(at + 1, together, land)
+        await asyncio.gather(*alone)
+
+    def _admitted(self, stage: Stage, breaker: Breaker, queries: list[Query], now: float) -> list[Query]:
+        """The queries that the stage is asked for; the others do without it, and say so where it would have been."""
+        asked: list[Query] = []
+        for query in queries:
+            if not stage.wants(query):
+                continue
+            worth = breaker.closed or (not asked and breaker.tries())
+            if worth and breaker.enough((query.due - RESERVE - now) * stage.share):
+                asked.append(query)
+            else:
+                _leave_out(stage, query)
+        return asked
+
+    async def _ask(
+        self,
+        stage: Stage,
+        breaker: Breaker,
+        asked: list[Query],
+        start: float,
+        go_on: Callable[[list[Query]], None],
+    ) -> list[Query]:
+        """Ask for a batch; those who can wait no longer go on without. The ones that got an answer, or none at all."""
+        latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
+        call = asyncio.ensure_future(stage.run(asked))
+        waiting = asked
+        try:
+            while waiting:
+                soonest = min(latest[id(query)] for query in waiting)
+                await asyncio.wait({call}, timeout=max(0.0, soonest - time.monotonic()))
+                now = time.monotonic()
+                if call.done():
+                    break
+                late = [query for query in waiting if latest[id(query)] <= now]
+                waiting = [query for query in waiting if latest[id(query)] > now]
+                for query in late:
+                    _leave_out(stage, query)
+                go_on(late)
+        finally:
+            if not call.done():
+                call.cancel()
+        seconds = time.monotonic() - start
+        metrics.stage_seconds.labels(stage.name).observe(seconds)
+        if not waiting:
+            logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
+            breaker.failed(seconds)
+        elif error := call.exception():
+            logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
+            breaker.failed()
+            for query in waiting:
+                _leave_out(stage, query)
+        else:
+            breaker.worked(seconds)
+            _put(stage, asked, call.result(), waiting)
+        return waiting
+
+    def _broke(self, query: Query) -> Exception | None:
+        """Finish a query; what breaks is that query's alone."""
+        try:
+            self._finish(query)
+        except Exception as error:
+            return error
+        return None
+
+    def _finish(self, query: Query) -> None:
+        """Everything that waits for nobody."""
+        query.candidates = Ranked(query.items, query.tower, query.sources, query.scores)
+        self._select.select(query)
+        for degraded in query.degraded:
+            metrics.degraded_total.labels(degraded).inc()
+        for reason, count in query.removed.items():
+            metrics.removed_total.labels(reason).inc(count)
+
+
+def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:
+    still = set(map(id, waiting))
+    for query, of_query in zip(asked, found, strict=True):
+        if id(query) in still:
+            try:
+                stage.put(query, of_query)
+            except Exception:
+                logger.exception("Stage %s: what was found for a query can't be used.", stage.name)
+                _leave_out(stage, query)
+
+
+def _leave_out(stage: Stage, query: Query) -> None:
+    query.leave_out(stage.degraded)
+    stage.fall_back(query)

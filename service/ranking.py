@@ -36,3 +36,13 @@ class Ranking:
     def rank(self, rows: np.ndarray) -> np.ndarray:
         """Scores for wire rows, see `service.wire`."""
         return self._model.rank(rows)
+
+    @bentoml.api
+    def explain(self, rows: np.ndarray) -> np.ndarray:
+        """What the features of a candidate contribute to its score."""
+        return self._model.explain(rows)
+
+    @bentoml.api
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """The features of candidates that were shown."""
+        return self._model.features(rows)

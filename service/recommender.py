@@ -1,88 +1,133 @@
-"""The recommender behind both doors: the verbs. Knows no HTTP and no BentoML."""
+"""The recommender behind both doors: the verbs. Knows no HTTP, no gRPC and no BentoML."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from recsys.errors import QueryError
 from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
-from recsys.types import Event, Source
-from service import metrics, schema
+from recsys.types import Id
+from service import answers, metrics, schema
 from service.coalescer import Coalescer
+from service.explanation import Explainer
+from service.impressions import ImpressionLog
 from service.items import ItemDesk
-from service.pipeline import Pipeline
-from service.query import Query, ServedGeneration
+from service.pipeline import RESERVE, Pipeline
+from service.query import Query
+from service.served import ServedGeneration
 from service.settings import Settings
+from service.similar import SimilarItems
 from service.succession import Succession
+from service.trending import TrendingItems
+from service.users import UserDesk, event
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who does what, behind the recommender."""
+
+    pipeline: Pipeline
+    succession: Succession
+    users: UserDesk
+    items: ItemDesk
+    similar: SimilarItems
+    explainer: Explainer
+    trending: TrendingItems
+    impressions: ImpressionLog
 
 
 class Recommender:
-    """Answers every verb from the generation in force."""
+    """Answers every verb from the generation in force.
 
-    def __init__(
-        self, pipeline: Pipeline, users: UserStore, succession: Succession, settings: Settings, items: ItemDesk
-    ) -> None:
-        self._users = users
-        self._succession = succession
+    due: when an answer must be there, by the monotonic clock; `due()` gives it.
+    """
+
+    def __init__(self, desks: Desks, store: UserStore, settings: Settings) -> None:
+        self._desks = desks
+        self._store = store
         self._settings = settings
-        self._items = items
         self._counted: FreshSegment | None = None
-        self._coalescer = Coalescer(pipeline.run, settings.max_batch, settings.max_in_flight, settings.max_waiting)
+        self._coalescer = Coalescer(
+            desks.pipeline.run,
+            desks.pipeline.at_once,
+            settings.max_batch,
+            settings.max_in_flight,
+            settings.max_waiting,
+        )
 
     @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
-        return self._succession.in_force is not None
+        return self._desks.succession.in_force is not None
 
     @property
     def live(self) -> ServedGeneration:
         """The generation in force, with the items put since; NoGeneration where there is none."""
-        live = self._succession.live.with_items(self._items.current)
+        live = self._desks.succession.live.with_items(self._desks.items.current)
         if live.fresh is not self._counted:
             self._counted = live.fresh
             metrics.count_segment(live.fresh)
         return live
 
-    async def recommend(self, request: schema.RecommendRequest) -> schema.RecommendResponse:
-        """A slate for one user, from one generation."""
-        now, generation = time.time(), self.live
-        _check_context(request.context, generation)
-        query = Query(
-            generation,
-            request.user_id,
-            request.k,
-            self._due(),
-            [_event(request.user_id, told, now) for told in request.session],
-            list(request.exclude),
-            now,
-            generation.spec.encode_context(request.context),
-        )
-        await self._coalescer.submit(query)
-        self._succession.note(query)
-        return _response(query)
+    def due(self, seconds: float | None = None) -> float:
+        """When an answer must be there that is wanted within so many seconds, or within what the settings say."""
+        most = self._settings.deadline_ms / 1000
+        return time.monotonic() + (most if seconds is None else min(seconds, most))
+
+    async def recommend(
+        self, request: schema.RecommendRequest, due: float
+    ) -> schema.RecommendResponse | schema.SlatesResponse:
+        """A slate for one user, or for each of several; each from one generation."""
+        generation, now = self.live, time.time()
+        if request.user_ids is None:
+            assert request.user_id is not None
+            return await self._slate(self._query(request, request.user_id, generation, due, now))
+        queries = [self._query(request, user, generation, due, now) for user in request.user_ids]
+        return schema.SlatesResponse.model_construct(slates=await asyncio.gather(*map(self._slate, queries)))
+
+    async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
+        """The items most like one."""
+        generation = self.live
+        row = _row(generation, request.item_id)
+        query = Query(generation, request.user_id or "", request.k, due, exclude=list(request.exclude))
+        query.filter = _checked_filter(request.filter, generation)
+        if request.user_id is not None:
+            await self._desks.pipeline.hydrate(query)
+        await self._desks.similar.find(query, row)
+        return answers.likes(query, request.item_id)
+
+    async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
+        """Why an item stands where it does in a user's slate, or why it does not."""
+        generation = self.live
+        row = _row(generation, request.item_id)
+        query = self._query(request, request.user_id, generation, due, time.time())
+        query.traced = True
+        return await self._desks.explainer.explain(query, row)
 
     async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
         """Store events; the next `recommend` of these users knows them."""
-        now = time.time()
-        for index, told in enumerate(events):
-            if told.timestamp is not None and told.timestamp > now + 60:
-                raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
-        await self._users.add_events([_event(told.user_id, told, now) for told in events])
-        row_of = self.live.row_of if self.ready else None
-        unknown = dict.fromkeys(told.item_id for told in events if row_of and row_of(told.item_id) is None)
-        return schema.EventsResponse(stored=len(events), unknown_items=list(unknown))
+        return await self._desks.users.add_events(events, self.live.row_of if self.ready else None)
+
+    async def user(self, user_id: Id) -> schema.UserResponse:
+        """What is stored of a user."""
+        return await self._desks.users.show(user_id, self.live)
+
+    async def forget(self, user_id: Id) -> schema.ForgottenResponse:
+        """Remove a user from everything that is stored."""
+        return await self._desks.users.forget(user_id)
 
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
         """Store items; within a second or so every process knows them, and hides what is not available any more."""
-        return await self._items.put(items, self.live)
+        return await self._desks.items.put(items, self.live)
 
     def status(self) -> schema.StatusResponse:
         """What is in force, and which process holds what."""
-        served, adopter = self.live if self.ready else None, self._succession.adopter
+        succession = self._desks.succession
+        served, adopter = self.live if self.ready else None, succession.adopter
         outlook, fresh = adopter.outlook, served.fresh if served else None
         return schema.StatusResponse(
             ready=served is not None,
@@ -90,7 +135,7 @@ class Recommender:
             live=outlook.live,
             topology=self._settings.topology,
             store=outlook.fault or "ok",
-            refused=self._succession.refused(),
+            refused=succession.refused(),
             processes=[
                 schema.Process(name=told.name, held=list(told.held)) for told in (adopter.holding, *outlook.processes)
             ],
@@ -101,51 +146,70 @@ class Recommender:
         )
 
     async def follow(self) -> None:
-        """Adopt whatever goes live, for ever."""
-        await self._succession.follow()
+        """Adopt whatever goes live, and keep up with what is trending and what was shown, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._desks.succession.follow())
+            group.create_task(self._desks.trending.follow())
+            group.create_task(self._desks.impressions.follow())
 
     async def close(self) -> None:
         """Let go of connections."""
-        await asyncio.to_thread(self._succession.adopter.stop)
-        await self._users.close()
-        await self._items.close()
+        await asyncio.to_thread(self._desks.succession.adopter.stop)
+        await self._store.close()
+        await self._desks.items.close()
 
-    def _due(self) -> float:
-        return time.monotonic() + self._settings.deadline_ms / 1000
+    def _query(
+        self,
+        request: schema.RecommendRequest | schema.ExplainRequest,
+        user_id: Id,
+        generation: ServedGeneration,
+        due: float,
+        now: float,
+    ) -> Query:
+        return Query(
+            generation,
+            user_id,
+            request.k,
+            due,
+            [event(user_id, told, now) for told in request.session],
+            list(request.exclude),
+            now,
+            generation.spec.encode_context(_checked_context(request.context, generation)),
+            request.mode,
+            _checked_filter(request.filter, generation),
+            self._desks.trending.rows(generation, now),
+        )
+
+    async def _slate(self, query: Query) -> schema.RecommendResponse:
+        await self._coalescer.submit(query, query.due - RESERVE)
+        self._desks.succession.note(query)
+        answer = answers.slate(query)
+        self._desks.impressions.note(query)
+        return answer
 
 
-def _check_context(told: Mapping[str, str], generation: ServedGeneration) -> None:
+def _row(generation: ServedGeneration, item_id: Id) -> int:
+    row = generation.row_of(item_id)
+    if row is None:
+        raise QueryError("The live generation does not know this item.", "item_id", code="not_found")
+    return row
+
+
+def _checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
     """QueryError names a column that the generation does not have."""
     columns = [column for column, _ in generation.spec.contexts]
     for column in told:
         if column not in columns:
             there = f"it has {', '.join(columns)}" if columns else "it has none"
             raise QueryError(f"The live generation has no context column of this name; {there}.", f"context.{column}")
+    return told
 
 
-def _event(user_id: int | str, told: schema.Event | schema.SessionEvent, now: float) -> Event:
-    return Event(user_id, told.item_id, now if told.timestamp is None else told.timestamp, told.event_type)
-
-
-def _response(query: Query) -> schema.RecommendResponse:
-    generation = query.generation
-    items = [
-        schema.ScoredItem.model_construct(
-            item_id=generation.item_id(row),
-            title=generation.title(row),
-            score=round(score, 4),
-            tower_score=None if math.isnan(tower) else round(tower, 4),
-            sources=Source(source).names(),
-        )
-        for row, score, tower, source in zip(
-            query.items.tolist(), query.scores.tolist(), query.tower.tolist(), query.sources.tolist(), strict=True
-        )
-    ]
-    return schema.RecommendResponse.model_construct(
-        user_id=query.user_id,
-        items=items,
-        generation=generation.id,
-        history=len(query.history[0]),
-        removed=query.removed,
-        degraded=list(dict.fromkeys(query.degraded)),
-    )
+def _checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
+    """QueryError names a column that items can't be filtered by."""
+    columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
+    for column in told:
+        if column not in columns:
+            there = f"there are {', '.join(columns)}" if columns else "there is none"
+            raise QueryError(f"Items can't be filtered by this column; {there}.", f"filter.{column}")
+    return told

@@ -42,3 +42,18 @@ class Retrieval:
     def retrieve(self, rows: np.ndarray) -> np.ndarray:
         """Candidates for wire rows, see `service.wire`."""
         return self._model.retrieve(rows)
+
+    @bentoml.api
+    def complete(self, rows: np.ndarray) -> np.ndarray:
+        """Tower scores of candidates that were chosen before."""
+        return self._model.complete(rows)
+
+    @bentoml.api
+    def place(self, rows: np.ndarray) -> np.ndarray:
+        """Where the tower puts an item."""
+        return self._model.place(rows)
+
+    @bentoml.api
+    def similar(self, rows: np.ndarray) -> np.ndarray:
+        """The items most like one."""
+        return self._model.similar(rows)

@@ -43,6 +43,17 @@ class Settings(BaseSettings):
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
     max_waiting: int = Field(512, ge=1, description="Requests that may wait in a gateway process; more get 429.")
+    list_fresh_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="Age up to which a flow's list answers as it is, in mode auto.",
+    )
+    list_usable_seconds: float = Field(
+        86_400.0, ge=0, description="Age up to which a flow's list is ranked anew, in mode auto, after few new events."
+    )
+    impressions_per_second: float = Field(
+        20.0, ge=0, description="Slates a gateway process logs with their features, at most; 0 logs none."
+    )
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
 
 

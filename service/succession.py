@@ -21,7 +21,8 @@ from service import metrics
 from service.adoption import Adopter
 from service.holder import GenerationHolder
 from service.pipeline import Pipeline
-from service.query import Query, ServedGeneration
+from service.query import Query
+from service.served import ServedGeneration
 from service.settings import Settings
 from service.spare import Spare
 
@@ -175,7 +176,7 @@ class Succession:
 
 def _again(query: Query, served: ServedGeneration, due: float) -> Query:
     """A query that was answered, asked of another generation."""
-    return Query(served, query.user_id, query.k, due, list(query.session), list(query.exclude), query.now)
+    return Query(served, query.user_id, query.k, due, query.session, query.exclude, query.now, query.context)
 
 
 def _made_up(served: ServedGeneration, count: int, due: float) -> Sequence[Query]:

@@ -1,7 +1,8 @@
 """What crosses a hop between the services: fixed-width rows of bytes, one a query, so that batches merge by stacking.
 
-A row carries its generation's id: rows of two generations may share a batch while one replaces the other. A row that
-failed says so in its own status byte, so it can't fail its neighbours.
+A row carries its generation's id: rows of two generations may share a batch while one replaces the other. It carries
+the moment by which its answer must be there: nobody starts what comes too late. A row that failed says so in its own
+status byte, so it can't fail its neighbours.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
+from recsys.features import FEATURES
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
 
+SLATE = 100
+"""Places of a slate, at most."""
+
+_ASKED = [("generation", "S40"), ("due", "<f8")]  # due: unix seconds
 _HISTORY = [
-    ("generation", "S40"),
+    *_ASKED,
     ("history_items", "<i4", HISTORY_LENGTH),
     ("times", "<f8", HISTORY_LENGTH),
     ("types", "u1", HISTORY_LENGTH),
@@ -26,23 +32,34 @@ _CANDIDATES = [
     ("tower", "<f4", CANDIDATES),
     ("sources", "u1", CANDIDATES),
 ]
-RETRIEVE = np.dtype(_HISTORY)
+RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA)])
 RETRIEVED = np.dtype([("failed", "u1"), *_CANDIDATES])
 RANK = np.dtype([*_HISTORY, *_CANDIDATES])
 RANKED = np.dtype([("failed", "u1"), ("scores", "<f4", CANDIDATES)])
+PLACE = np.dtype([*_HISTORY, ("item", "<i4")])
+PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4")])
+SIMILAR = np.dtype([*_ASKED, ("item", "<i4")])
+SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES)])
+EXPLAIN = np.dtype([*_HISTORY, *_CANDIDATES, ("place", "<i4")])
+EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("contributions", "<f4", len(FEATURES))])
+FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
+FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, len(FEATURES)))])
 
 Rows = npt.NDArray[np.uint8]
 
 
-def retrieve_table(generations: list[str], past: Histories) -> np.ndarray:
-    """Records to send to retrieval, one a query."""
-    return _with_histories(RETRIEVE, generations, past)
-
-
-def rank_table(generations: list[str], past: Histories) -> np.ndarray:
-    """Records to send to ranking, one a query, with no candidates yet."""
-    table = _with_histories(RANK, generations, past)
-    table["items"] = PAD
+def history_table(dtype: np.dtype, generations: list[str], dues: list[float], past: Histories) -> np.ndarray:
+    """Records of a `dtype` that holds histories, one a query; dues: unix seconds. Items they may name are PAD."""
+    table = np.zeros(len(past), dtype)
+    table["generation"] = [generation.encode("ascii") for generation in generations]
+    table["due"] = dues
+    table["history_items"] = past.items
+    table["times"] = past.times
+    table["types"] = past.types
+    table["now"] = past.now
+    table["context"] = past.context
+    for name in {"items", "extra", "places"} & set(dtype.names or ()):
+        table[name] = PAD
     return table
 
 
@@ -95,14 +112,3 @@ def failed(table: np.ndarray) -> U8:
     """Which records of an answer failed."""
     flags: U8 = table["failed"]
     return flags
-
-
-def _with_histories(dtype: np.dtype, generations: list[str], past: Histories) -> np.ndarray:
-    table = np.zeros(len(past), dtype)
-    table["generation"] = [generation.encode("ascii") for generation in generations]
-    table["history_items"] = past.items
-    table["times"] = past.times
-    table["types"] = past.types
-    table["now"] = past.now
-    table["context"] = past.context
-    return table

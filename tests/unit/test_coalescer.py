@@ -1,6 +1,7 @@
 """Merging requests that wait."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -8,14 +9,28 @@ from recsys.errors import QueryError
 from service.coalescer import Coalescer
 
 
+def coalescer_of(run, *sizes, at_once=lambda query: None):
+    return Coalescer(run, at_once, *sizes)
+
+
+def later():
+    return time.monotonic() + 60
+
+
+def land_all(batch, land):
+    for query in batch:
+        land(query, None)
+
+
 def test_a_lone_request_starts_at_once():
     """Nobody waits for company."""
     batches = []
 
-    async def run(batch):
+    async def run(batch, land):
         batches.append(list(batch))
+        land_all(batch, land)
 
-    asyncio.run(Coalescer(run, 8, 2, 100).submit("a"))
+    asyncio.run(coalescer_of(run, 8, 2, 100).submit("a", later()))
     assert batches == [["a"]]
 
 
@@ -23,13 +38,14 @@ def test_requests_that_wait_leave_together():
     """While as many batches as allowed are under way, newcomers gather into one."""
     batches, gate = [], asyncio.Event()
 
-    async def run(batch):
+    async def run(batch, land):
         batches.append(list(batch))
         await gate.wait()
+        land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, 8, 1, 100)
-        tasks = [asyncio.create_task(coalescer.submit(n)) for n in range(6)]
+        coalescer = coalescer_of(run, 8, 1, 100)
+        tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(6)]
         await asyncio.sleep(0.01)
         assert batches == [[0]]
         gate.set()
@@ -43,13 +59,14 @@ def test_a_batch_is_never_larger_than_allowed():
     """What does not fit goes into the next one."""
     sizes = []
 
-    async def run(batch):
+    async def run(batch, land):
         sizes.append(len(batch))
         await asyncio.sleep(0)
+        land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, 4, 1, 100)
-        await asyncio.gather(*(coalescer.submit(n) for n in range(11)))
+        coalescer = coalescer_of(run, 4, 1, 100)
+        await asyncio.gather(*(coalescer.submit(n, later()) for n in range(11)))
 
     asyncio.run(scene())
     assert sum(sizes) == 11
@@ -59,15 +76,15 @@ def test_a_batch_is_never_larger_than_allowed():
 def test_overload_answers_at_once():
     """A full waiting room turns newcomers away instead of growing."""
 
-    async def run(batch):
+    async def run(batch, land):
         await asyncio.sleep(10)
 
     async def scene():
-        coalescer = Coalescer(run, 1, 1, 2)
-        waiting = [asyncio.create_task(coalescer.submit(n)) for n in range(3)]
+        coalescer = coalescer_of(run, 1, 1, 2)
+        waiting = [asyncio.create_task(coalescer.submit(n, later())) for n in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(QueryError) as refused:
-            await coalescer.submit("too many")
+            await coalescer.submit("too many", later())
         assert refused.value.code == "overloaded"
         for task in waiting:
             task.cancel()
@@ -78,14 +95,66 @@ def test_overload_answers_at_once():
 def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
     """The next batch runs as if nothing had happened."""
 
-    async def run(batch):
+    async def run(batch, land):
         if "bad" in batch:
             raise RuntimeError("broken")
+        land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, 8, 1, 100)
+        coalescer = coalescer_of(run, 8, 1, 100)
         with pytest.raises(RuntimeError, match="broken"):
-            await coalescer.submit("bad")
-        await coalescer.submit("good")
+            await coalescer.submit("bad", later())
+        await coalescer.submit("good", later())
 
     asyncio.run(scene())
+
+
+def test_who_can_wait_no_longer_for_a_batch_is_answered_at_once():
+    """Behind a batch that hangs, a request is done when its time is up, with what needs no waiting."""
+    at_once = []
+
+    async def run(batch, land):
+        await asyncio.sleep(10)
+
+    async def scene():
+        coalescer = coalescer_of(run, 1, 1, 10, at_once=at_once.append)
+        hanging = asyncio.create_task(coalescer.submit("first", later()))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(coalescer.submit("second", time.monotonic() + 0.05), 5)
+        hanging.cancel()
+
+    asyncio.run(scene())
+    assert at_once == ["second"]
+
+
+def test_each_is_answered_as_soon_as_it_is_done():
+    """One that landed does not wait for the rest of its batch."""
+
+    async def run(batch, land):
+        land(batch[0], None)
+        await asyncio.sleep(10)
+
+    async def scene():
+        await asyncio.wait_for(coalescer_of(run, 2, 1, 10).submit("a", later()), 5)
+
+    asyncio.run(scene())
+
+
+def test_what_breaks_for_one_reaches_that_one_alone():
+    """Its neighbour in the batch gets its answer."""
+
+    async def run(batch, land):
+        await asyncio.sleep(0)
+        land(batch[0], RuntimeError("broken"))
+        for query in batch[1:]:
+            land(query, None)
+
+    async def scene():
+        coalescer = coalescer_of(run, 8, 1, 10)
+        held = asyncio.create_task(coalescer.submit("alone", later()))
+        both = [asyncio.create_task(coalescer.submit(name, later())) for name in ("bad", "good")]
+        return await asyncio.gather(held, *both, return_exceptions=True)
+
+    _, bad, good = asyncio.run(scene())
+    assert isinstance(bad, RuntimeError)
+    assert good is None

@@ -29,7 +29,8 @@ from service import schema
 from service.items import ItemDesk, ItemFollower
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
-from service.query import Query, ServedGeneration
+from service.query import Query
+from service.served import ServedGeneration
 from tests import tiny
 from training import dataset
 from training.export import export
@@ -400,7 +401,8 @@ class Deployment:
 
         served = self.served.with_items(self.knows["gateway"])
         query = Query(served, user, k, time.monotonic() + 30, **more)
-        asyncio.run(Pipeline(self.store, retrieve, rank).run([query]))
+        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=retrieve, rank=rank)
+        asyncio.run(Pipeline(self.store, callees, Settings()).run([query]))
         return [served.item_id(int(row)) for row in query.items], query
 
 

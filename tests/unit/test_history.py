@@ -6,7 +6,8 @@ import pytest
 from recsys.record import UserRecord
 from recsys.types import Event
 from service.history import assemble
-from service.query import Query, ServedGeneration
+from service.query import Query
+from service.served import ServedGeneration
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ from recsys.retriever import Retriever
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service import wire
+from service.breaker import FAILURES, REST_SECONDS
+from service.callees import Callees
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
-from service.query import Degraded, Query, ServedGeneration
+from service.query import Degraded, Query
+from service.served import ServedGeneration
+from service.settings import Settings
 from tests import tiny
 
 
@@ -44,9 +49,12 @@ class World:
     async def rank(self, rows):
         return self.ranking.rank(rows)
 
-    def run(self, *queries, store=None, retrieve=None, rank=None):
-        pipeline = Pipeline(store or self.store, retrieve or self.retrieve, rank or self.rank)
-        asyncio.run(pipeline.run(list(queries)))
+    def pipeline(self, store=None, **calls):
+        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
+        return Pipeline(store or self.store, replace(callees, **calls), Settings())
+
+    def run(self, *queries, store=None, **calls):
+        asyncio.run(self.pipeline(store, **calls).run(list(queries)))
         return queries[0]
 
     def query(self, user=4, k=10, deadline=5.0, **more):
@@ -210,6 +218,85 @@ def test_a_poisoned_row_fails_alone(world):
     assert neighbour.degraded == []
     assert ids(neighbour) == ids(clean)
     assert np.array_equal(neighbour.scores, clean.scores)
+
+
+def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world):
+    """Twelve queries, one of which can't be answered, by retrieval or by ranking: eleven answers the same to the bit."""
+
+    def spoil(model, dtype):
+        async def call(rows):
+            asked = wire.as_table(rows.copy(), dtype)
+            asked["history_items"][5, -1] = -(10**6)
+            return model(wire.as_bytes(asked))
+
+        return call
+
+    def batch():
+        return [world.query(user=user) for user in range(12)]
+
+    clean = batch()
+    world.run(*clean)
+    for calls in (
+        {"retrieve": spoil(world.retrieval.retrieve, wire.RETRIEVE)},
+        {"rank": spoil(world.ranking.rank, wire.RANK)},
+    ):
+        poisoned = batch()
+        world.run(*poisoned, **calls)
+        assert [place for place, query in enumerate(poisoned) if query.degraded] == [5]
+        for place, (one, other) in enumerate(zip(clean, poisoned, strict=True)):
+            assert place == 5 or (ids(one) == ids(other) and np.array_equal(one.scores, other.scores))
+
+
+def test_a_query_with_little_time_does_not_hurry_its_neighbours(world):
+    """It gets the next rung by its own deadline, and those it shares a batch with wait for the stage as if alone."""
+    landed = {}
+
+    async def unhurried(rows):
+        await asyncio.sleep(0.3)
+        return world.ranking.rank(rows)
+
+    hasty, patient = world.query(deadline=0.15), world.query(user=5, deadline=5.0)
+    start = time.monotonic()
+
+    def land(query, error):
+        assert error is None
+        landed[query.user_id] = time.monotonic() - start
+
+    asyncio.run(world.pipeline(rank=unhurried).run([hasty, patient], land))
+    assert hasty.degraded == [Degraded.RANKING]
+    assert patient.degraded == []
+    assert landed[4] < 0.25 <= landed[5]
+
+
+def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
+    """After a few batches nobody waits for it any more; when it answers again, so do slates."""
+    hangs = True
+
+    async def rank(rows):
+        if hangs:
+            await asyncio.sleep(5)
+        return world.ranking.rank(rows)
+
+    async def scene():
+        nonlocal hangs
+        pipeline = world.pipeline(rank=rank)
+
+        async def ask():
+            query, start = world.query(deadline=0.3), time.monotonic()
+            await pipeline.run([query])
+            return query.degraded, time.monotonic() - start
+
+        for _ in range(FAILURES):
+            await ask()
+        waits = [await ask() for _ in range(5)]
+        hangs = False
+        await asyncio.sleep(REST_SECONDS)
+        return waits, (await ask())[0], (await ask())[0]
+
+    waits, first, second = asyncio.run(scene())
+    assert all(degraded == [Degraded.RANKING] for degraded, _ in waits)
+    assert sum(seconds < 0.15 for _, seconds in waits) >= 4
+    assert first == second == []
 
 
 def test_excluded_items_stay_away_and_are_counted(world):

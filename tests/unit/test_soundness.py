@@ -17,7 +17,7 @@ from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.smoke import SmokeQueries
 from recsys.trial import load_ranker, load_retriever, try_out
-from service.query import ServedGeneration
+from service.served import ServedGeneration
 from tests import tiny
 
 

@@ -18,7 +18,7 @@ def histories(batch: int) -> Histories:
 def test_histories_survive_the_hop():
     """What goes into bytes comes out of them."""
     past = histories(3)
-    rows = wire.as_bytes(wire.retrieve_table(["g1", "g2", "g1"], past))
+    rows = wire.as_bytes(wire.history_table(wire.RETRIEVE, ["g1", "g2", "g1"], [1.0] * 3, past))
     assert rows.dtype == np.uint8
     back = wire.histories(wire.as_table(rows, wire.RETRIEVE))
     assert np.array_equal(back.items, past.items)
@@ -30,7 +30,7 @@ def test_histories_survive_the_hop():
 
 def test_rows_are_grouped_by_their_generation():
     """Two generations may share a batch, and no row is lost or told twice."""
-    table = wire.retrieve_table(["g1", "g2", "g1"], histories(3))
+    table = wire.history_table(wire.RETRIEVE, ["g1", "g2", "g1"], [1.0] * 3, histories(3))
     groups = {generation: rows.tolist() for generation, rows in wire.by_generation(table)}
     assert groups == {"g1": [0, 2], "g2": [1]}
 

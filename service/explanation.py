@@ -1,0 +1,134 @@
+"""Why an item stands where it does in a slate, or why it does not: one query, traced, and asked about one item."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+
+import numpy as np
+
+from recsys.errors import StageError
+from recsys.features import FEATURES
+from recsys.types import Source
+from service import answers, schema, wire
+from service.callees import Callees
+from service.filters import FILTERS
+from service.pipeline import RESERVE, Pipeline
+from service.query import Degraded, Query
+from service.stages import answered, history_table, rank_table
+
+logger = logging.getLogger("tandem")
+
+_WORDS = {
+    "unavailable": "The item is hidden: it is not available.",
+    "seen": "The user has had the item, and the dataset excludes what was seen.",
+    "excluded": "The request excludes the item.",
+    "filter": "The item has none of the values that the request's filter asks for.",
+}
+
+
+class Explainer:
+    """Explains one item of one slate."""
+
+    def __init__(self, pipeline: Pipeline, callees: Callees) -> None:
+        self._pipeline = pipeline
+        self._callees = callees
+
+    async def explain(self, query: Query, row: int) -> schema.ExplainResponse:
+        """Make the slate of a traced query, and say why the item at `row` stands where it does."""
+        await self._pipeline.run([query])
+        candidates = query.candidates
+        at = np.flatnonzero(candidates.items == row)
+        tower, place = await self._tower(query, row)
+        features = await self._features(query, int(at[0])) if len(at) and query.made_by != schema.Mode.BATCH else []
+        stood = np.flatnonzero(query.items == row)
+        dropped_by, reason = (None, _stands(query, int(stood[0]))) if len(stood) else self._dropped(query, row, place)
+        source = Source(int(candidates.sources[at[0]])) if len(at) else Source(0)
+        if len(stood):
+            source |= Source(int(query.sources[stood[0]]))
+        return schema.ExplainResponse(
+            user_id=query.user_id,
+            item_id=query.generation.item_id(row),
+            title=query.generation.title(row),
+            generation=query.generation.id,
+            mode=query.made_by.value,
+            place=int(stood[0]) + 1 if len(stood) else None,
+            dropped_by=dropped_by,
+            reason=reason,
+            sources=source.names(),
+            tower_score=None if tower is None else answers.number(tower),
+            tower_place=place,
+            score=round(float(candidates.scores[at[0]]), 4) if len(at) else None,
+            ranked_place=_ranked_place(query, row),
+            features=features,
+            rules=list(query.words.get(row, ())),
+            history=len(query.history[0]),
+            degraded=list(query.degraded),
+        )
+
+    async def _tower(self, query: Query, row: int) -> tuple[float | None, int | None]:
+        """The tower's score, and its place by it among all items that may be shown, from 1 on."""
+        asked = history_table(wire.PLACE, [query])
+        asked["item"] = row
+        try:
+            async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
+                (found,) = await answered(self._callees.place, asked, wire.PLACED)
+            if found["failed"] or math.isnan(found["tower"]):
+                raise StageError("retrieval failed")
+        except Exception as error:
+            _left_out(query, Degraded.RETRIEVAL, error)
+            return None, None
+        return float(found["tower"]), int(found["place"]) + 1
+
+    async def _features(self, query: Query, at: int) -> list[schema.Feature]:
+        """The features of a candidate, what contributes most first."""
+        candidates = query.candidates
+        asked = rank_table(wire.EXPLAIN, [query], [candidates])
+        asked["place"] = at
+        try:
+            async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
+                (found,) = await answered(self._callees.explain, asked, wire.EXPLAINED)
+            if found["failed"]:
+                raise StageError("ranking failed")
+        except Exception as error:
+            _left_out(query, Degraded.RANKING, error)
+            return []
+        told = zip(FEATURES, found["features"].tolist(), found["contributions"].tolist(), strict=True)
+        features = [schema.Feature(name=name, value=value, contribution=part) for name, value, part in told]
+        return sorted(features, key=lambda feature: -abs(feature.contribution))
+
+    def _dropped(self, query: Query, row: int, place: int | None) -> tuple[str, str]:
+        """What kept an item out of the slate, and a sentence."""
+        rows = np.array([row], np.int32)
+        for each in FILTERS:
+            if each.gone(query, rows)[0]:
+                return each.reason, _WORDS[each.reason]
+        if row not in query.candidates.items:
+            where = f" The tower puts it at place {place:,} of all items." if place else ""
+            return "retrieval", f"No source proposed the item.{where}"
+        word = query.words.get(row)
+        if word:
+            return "rules", f"A rule kept the item out: {', '.join(word)}."
+        return "ranking", f"The ranker puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
+
+
+def _stands(query: Query, at: int) -> str:
+    words = query.words.get(int(query.items[at]))
+    moved = f" Rules had a say: {', '.join(words)}." if words else ""
+    return f"It is at place {at + 1} of {len(query.items)}.{moved}"
+
+
+def _ranked_place(query: Query, row: int) -> int | None:
+    """By score among the candidates that passed the filters, from 1 on."""
+    candidates = query.candidates
+    passed = ~np.isin(candidates.items, np.concatenate([np.zeros(0, np.int32), *query.dropped.values()]))
+    order = candidates.items[passed][np.argsort(-candidates.scores[passed], kind="stable")]
+    at = np.flatnonzero(order == row)
+    return int(at[0]) + 1 if len(at) else None
+
+
+def _left_out(query: Query, stage: Degraded, error: Exception) -> None:
+    logger.warning("An explanation does without %s: %s", stage, str(error) or type(error).__name__)
+    query.leave_out(stage)

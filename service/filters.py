@@ -1,0 +1,88 @@
+"""Which candidates may not be shown, and why. Each filter is one pure method; the runner takes out and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from recsys.types import I32, Bool
+from service.query import Query
+
+
+class CandidateFilter(Protocol):
+    """Says which rows go."""
+
+    reason: str
+
+    def gone(self, query: Query, rows: I32) -> Bool:
+        """Mask over any rows of the query's generation."""
+
+
+class SeenItemsFilter:
+    """What the user has already had, where that is excluded."""
+
+    reason = "seen"
+
+    def gone(self, query: Query, rows: I32) -> Bool:
+        """Mask over the rows."""
+        if not query.generation.manifest.settings["exclude_seen"]:
+            return np.zeros(len(rows), bool)
+        since = query.generation.item_rows([event.item_id for event in (*query.events, *query.session)])
+        return np.isin(rows, np.concatenate([query.record.seen, since]))
+
+
+class ExcludedItemsFilter:
+    """What the request excludes."""
+
+    reason = "excluded"
+
+    def gone(self, query: Query, rows: I32) -> Bool:
+        """Mask over the rows."""
+        return np.isin(rows, query.generation.item_rows(query.exclude))
+
+
+class AskedItemsFilter:
+    """What has none of the values that the request's filter asks for, in a column it names."""
+
+    reason = "filter"
+
+    def gone(self, query: Query, rows: I32) -> Bool:
+        """Mask over the rows."""
+        gone = np.zeros(len(rows), bool)
+        if not query.filter:
+            return gone
+        content = query.generation.content(rows)
+        tokens = query.generation.spec.token_rows()
+        for column, values in query.filter.items():
+            wanted = [tokens[token] for value in values if (token := f"{column}={value}") in tokens]
+            gone |= ~np.isin(content, wanted).any(axis=1)
+        return gone
+
+
+class UnavailableItemsFilter:
+    """What can't be shown: an item may have been hidden since, and a fresh one be unknown here yet."""
+
+    reason = "unavailable"
+
+    def gone(self, query: Query, rows: I32) -> Bool:
+        """Mask over the rows."""
+        return ~query.generation.shows(rows)
+
+
+FILTERS: Sequence[CandidateFilter] = (
+    UnavailableItemsFilter(),
+    SeenItemsFilter(),
+    ExcludedItemsFilter(),
+    AskedItemsFilter(),
+)
+"""All of them, in the order in which the first says why."""
+
+
+def allowed(query: Query, rows: I32, filters: Sequence[CandidateFilter]) -> Bool:
+    """Mask over the rows that every filter lets pass."""
+    kept = np.ones(len(rows), bool)
+    for each in filters:
+        kept[kept] = ~each.gone(query, rows[kept])
+    return kept

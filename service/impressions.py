@@ -1,0 +1,130 @@
+"""Slates that were shown, logged with the features that ranked them: tomorrow's training rows for the ranker.
+
+Written after the reply, a few at once, and never at its cost: what can't be had or written is counted and let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+
+import numpy as np
+
+from recsys.errors import StageError
+from recsys.impression import Impression
+from recsys.store.base import UserStore
+from service import metrics, wire
+from service.callees import Call
+from service.query import Degraded, Query
+from service.schema import Mode
+from service.stages import answered, rank_table
+
+logger = logging.getLogger("tandem")
+
+AT_ONCE = 16
+"""Slates whose features are asked for together."""
+
+WAITING = 256
+"""Slates that wait to be logged, at most; beyond, the oldest go."""
+
+ROUNDING = 1e-4
+"""Scores of one candidate in two batches differ by less; its features do not at all."""
+
+REST_SECONDS = 0.2
+PATIENCE = 2.0
+"""Seconds that ranking has for the features of a batch: nobody waits for them."""
+
+
+class ImpressionLog:
+    """Logs slates, as many a second as it may."""
+
+    def __init__(self, users: UserStore, features: Call, per_second: float) -> None:
+        self._users = users
+        self._features = features
+        self._per_second = per_second
+        self._tokens, self._filled = per_second, time.monotonic()
+        self._waiting: deque[tuple[Query, float]] = deque(maxlen=WAITING)
+
+    def note(self, query: Query) -> None:
+        """Keep a slate to be logged, if there is room; only one that the ranker made."""
+        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0:
+            return
+        if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
+            return
+        if self._may():
+            self._waiting.append((query, time.time()))
+
+    async def follow(self) -> None:
+        """Log what is noted, for ever."""
+        while True:
+            await asyncio.sleep(REST_SECONDS)
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                try:
+                    await self._log(batch)
+                except Exception as error:
+                    metrics.impressions_total.labels("lost").inc(len(batch))
+                    logger.info("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
+
+    async def _log(self, batch: list[tuple[Query, float]]) -> None:
+        queries = [query for query, _ in batch]
+        due = time.monotonic() + PATIENCE
+        places = [_places(query) for query in queries]
+        asked = rank_table(wire.FEATURES_OF, queries, [query.candidates for query in queries])
+        asked["due"] = due + time.time() - time.monotonic()
+        for row, places_of_one in zip(asked, places, strict=True):
+            row["places"][: len(places_of_one)] = places_of_one
+        async with asyncio.timeout(PATIENCE):
+            found = await answered(self._features, asked, wire.FEATURES_FOUND)
+        if wire.failed(found).all():
+            raise StageError("ranking failed")
+        told = [
+            impression
+            for (query, moment), of_query, row in zip(batch, places, found, strict=True)
+            if (impression := _impression(query, moment, of_query, row)) is not None
+        ]
+        await self._users.add_impressions([(query.user_id, impression.pack()) for query, impression in told])
+        metrics.impressions_total.labels("logged").inc(len(told))
+        metrics.impressions_total.labels("changed").inc(len(batch) - len(told))
+
+    def _may(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(self._per_second, self._tokens + (now - self._filled) * self._per_second)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def _places(query: Query) -> np.ndarray:
+    """Where the items of the slate stand among the candidates; what topped it up is not among them."""
+    order = np.argsort(query.candidates.items, kind="stable")
+    at = np.searchsorted(query.candidates.items[order], query.items)
+    at = order[np.minimum(at, len(order) - 1)]
+    shown: np.ndarray = at[query.candidates.items[at] == query.items]
+    return shown
+
+
+def _impression(query: Query, moment: float, places: np.ndarray, found: np.ndarray) -> tuple[Query, Impression] | None:
+    """What was shown; None where ranking, asked again, does not score as it did: an item was put in between."""
+    scores = found["scores"][: len(places)]
+    used = query.candidates.scores[places]
+    if found["failed"] or not len(places) or not np.allclose(scores, used, rtol=ROUNDING, atol=ROUNDING):
+        return None
+    items = query.candidates.items[places]
+    shown = {row: place for place, row in enumerate(query.items.tolist())}
+    return query, Impression(
+        generation=query.generation.id,
+        user_id=query.user_id,
+        time=moment,
+        asked=query.now,
+        mode=query.made_by.value,
+        items=[query.generation.item_id(row) for row in items.tolist()],
+        places=np.array([shown[row] for row in items.tolist()], np.int16),
+        scores=used,
+        sources=query.candidates.sources[places],
+        features=found["features"][: len(places)].copy(),
+    )

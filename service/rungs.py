@@ -1,0 +1,33 @@
+"""The rungs below the full path: lists that were made before, and what is popular."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.types import I32, U8, Source
+from service.query import Query
+
+
+def take_list(query: Query) -> None:
+    """The list that a flow made for the user, or the publish; where there is none, what is popular.
+
+    Scores fall with the place, and there are no tower scores.
+    """
+    items, sources = listed(query)
+    if len(items):
+        _in_order(query, items, sources)
+    else:
+        _in_order(query, query.generation.popular, np.full(len(query.generation.popular), Source.POPULAR, np.uint8))
+
+
+def listed(query: Query) -> tuple[I32, U8]:
+    """The user's list, best first, and who proposed each item; empty where there is none."""
+    if query.listed is not None and len(query.listed.items):
+        return query.listed.items, query.listed.sources | np.uint8(Source.PRECOMPUTED)
+    candidates = query.record.candidates
+    return candidates, np.full(len(candidates), Source.PRECOMPUTED, np.uint8)
+
+
+def _in_order(query: Query, items: I32, sources: U8) -> None:
+    query.set_candidates(items, np.full(len(items), np.nan, np.float32), sources)
+    query.scores = -np.arange(len(items), dtype=np.float32)

@@ -1,0 +1,114 @@
+"""What the gateway holds of a generation: item columns, the spec, the popular items. No model."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from recsys import soundness
+from recsys.generation import GenerationFolder, Manifest
+from recsys.items import Latest, PutItem, PutItems
+from recsys.segment import FreshSegment
+from recsys.sources import most_popular
+from recsys.spec import FeatureSpec
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, I32, Bool, Id
+
+
+@dataclass(frozen=True)
+class ServedGeneration:
+    """What the gateway needs of a generation.
+
+    fresh: what was put since, where anything was.
+    """
+
+    manifest: Manifest
+    tables: ItemTables
+    spec: FeatureSpec
+    fresh: FreshSegment | None = None
+
+    @classmethod
+    def load(cls, folder: GenerationFolder) -> ServedGeneration:
+        """Load from a sound folder; GenerationError where it can't be read."""
+        with soundness.readable(folder.manifest.id):
+            generation = cls(folder.manifest, folder.tables(), folder.spec())
+            generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - now, not by a request
+        return generation
+
+    @property
+    def id(self) -> str:
+        """The generation's id."""
+        return self.manifest.id
+
+    @cached_property
+    def popular(self) -> I32:
+        """The available item rows that are recently most popular, best first: as many as a query has candidates."""
+        return most_popular(self.tables, CANDIDATES)
+
+    @cached_property
+    def event_types(self) -> dict[str, int]:
+        """Rows of the event types."""
+        return self.spec.event_type_rows()
+
+    def with_items(self, puts: PutItems) -> ServedGeneration:
+        """The generation and what was put since; itself where nothing was."""
+        return self._joined.of(puts) if len(puts) else self
+
+    @cached_property
+    def _joined(self) -> Latest[ServedGeneration]:
+        def join(puts: PutItems) -> ServedGeneration:
+            joined = copy.copy(self)  # with what was computed once already
+            ids, available = self.tables.ids.rows, self.tables.available
+            segment = FreshSegment.of(puts, lambda texts: [*map(ids.get, texts)], available, self.manifest.data_end)
+            object.__setattr__(joined, "fresh", segment)
+            return joined
+
+        return Latest(join)
+
+    def row_of(self, item: Id) -> int | None:
+        """The row of an item; None for one that is not known."""
+        row = self.tables.ids.rows.get(str(item))
+        return self.fresh.by_id.get(str(item)) if row is None and self.fresh else row
+
+    def has_learned(self, item: PutItem) -> bool:
+        """Whether the generation knows an item put, and by data that goes on after its last put."""
+        return item.put_at <= self.manifest.data_end and item.text in self.tables.ids.rows
+
+    def item_rows(self, items: list[Id]) -> I32:
+        """Rows of the items that are known, in their order."""
+        return np.array([row for item in items if (row := self.row_of(item)) is not None], np.int32)
+
+    def title(self, row: int) -> str:
+        """The title, empty where there is none."""
+        if self.fresh is None:
+            return self.tables.titles[row]
+        if row >= len(self.tables):
+            return self.fresh.by_row[row].title or ""
+        return self.fresh.titles.get(row) or self.tables.titles[row]
+
+    def shows(self, rows: I32) -> Bool:
+        """Which rows are items that may be shown; retrieval may know of one that this process has not heard of."""
+        if self.fresh is not None:
+            return self.fresh.shows(rows)
+        shown = rows < len(self.tables)
+        shown[shown] = self.tables.available[rows[shown]]
+        return shown
+
+    def content(self, rows: I32) -> I32:
+        """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
+        content = np.asarray(self.tables.content[np.minimum(rows, len(self.tables) - 1)])
+        for at in np.flatnonzero(rows >= len(self.tables)).tolist():
+            item = self.fresh.by_row.get(int(rows[at])) if self.fresh else None
+            told = [self.spec.ordered(item.content)] if item else [{}]
+            content[at] = self.spec.encode_items(told)[0]
+        return content
+
+    def item_id(self, row: int) -> Id:
+        """The id as it came."""
+        if self.fresh is not None and row >= len(self.tables):
+            return self.fresh.by_row[row].item_id
+        text = self.tables.ids[row]
+        return int(text) if self.manifest.settings["item_id_type"] == "int" else text

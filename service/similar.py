@@ -1,0 +1,55 @@
+"""Items most like one: asked of retrieval, then filtered and topped up like any slate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import numpy as np
+
+from recsys.errors import StageError
+from recsys.types import PAD
+from service import metrics, wire
+from service.callees import Call
+from service.filters import FILTERS
+from service.pipeline import RESERVE
+from service.query import Degraded, Query
+from service.rungs import take_list
+from service.slate import SlateSelector
+from service.stages import answered
+
+logger = logging.getLogger("tandem")
+
+
+class SimilarItems:
+    """Finds them."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._select = SlateSelector(FILTERS)
+
+    async def find(self, query: Query, row: int) -> None:
+        """Set the slate of a query to the items most like the one at `row`; what is popular where that can't be had."""
+        try:
+            async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
+                await self._ask(query, row)
+        except Exception as error:
+            logger.warning("Similar items can't be had: %s", str(error) or type(error).__name__)
+            query.leave_out(Degraded.RETRIEVAL)
+            metrics.degraded_total.labels(Degraded.RETRIEVAL).inc()
+            take_list(query)
+        query.remove(query.items == row, "itself")
+        query.removed.pop("itself", None)
+        self._select.select(query, without=row)
+
+    async def _ask(self, query: Query, row: int) -> None:
+        asked = np.zeros(1, wire.SIMILAR)
+        asked["generation"], asked["item"] = query.generation.id.encode("ascii"), row
+        asked["due"] = query.due + time.time() - time.monotonic()
+        (found,) = await answered(self._call, asked, wire.SIMILAR_FOUND)
+        if found["failed"]:
+            raise StageError("retrieval failed")
+        real = found["items"] != PAD
+        query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
+        query.scores = found["scores"][real]

@@ -1,0 +1,85 @@
+"""What is known of users: their events as they come, what is stored of one, and forgetting one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from recsys.user_list import UserList
+
+from recsys.errors import QueryError, StoreError
+from recsys.record import UserRecord
+from recsys.store.base import UserStore
+from recsys.types import Event, Id
+from service import schema
+from service.served import ServedGeneration
+
+AHEAD_SECONDS = 60
+"""How far in the future a timestamp may lie: clocks differ."""
+
+
+class UserDesk:
+    """Takes and gives what is stored of users."""
+
+    def __init__(self, users: UserStore) -> None:
+        self._users = users
+
+    async def add_events(
+        self, events: Sequence[schema.Event], row_of: Callable[[Id], int | None] | None
+    ) -> schema.EventsResponse:
+        """Store events; row_of: of the generation in force, where there is one."""
+        now = time.time()
+        for index, told in enumerate(events):
+            if told.timestamp is not None and told.timestamp > now + AHEAD_SECONDS:
+                raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
+        stored = await self._users.add_events([event(told.user_id, told, now) for told in events])
+        unknown = dict.fromkeys(told.item_id for told in events if row_of and row_of(told.item_id) is None)
+        return schema.EventsResponse(stored=stored, unknown_items=list(unknown))
+
+    async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
+        """All that is stored of a user; StoreError where it can't be read."""
+        (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])
+        try:
+            record, listed = UserRecord.unpack(state.record), UserList.unpack(state.listed)
+        except ValueError as error:
+            raise StoreError(f"What is stored of this user can't be read: {error}.") from error
+        return schema.UserResponse(
+            user_id=user_id,
+            generation=generation.id,
+            known=state.record is not None,
+            history=_history(record, generation),
+            events=[_stored(told, generation) for told in state.events],
+            seen=len(record.seen),
+            listed=len(listed.items) if listed else 0,
+            listed_at=listed.made_at if listed else None,
+        )
+
+    async def forget(self, user_id: Id) -> schema.ForgottenResponse:
+        """Remove a user from everything that is stored."""
+        await self._users.forget_user(user_id)
+        return schema.ForgottenResponse(user_id=user_id, forgotten=True)
+
+
+def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:
+    """An event as it came; now: for one that names no time."""
+    name = told.event_id if isinstance(told, schema.Event) else None
+    return Event(user_id, told.item_id, now if told.timestamp is None else told.timestamp, told.event_type, name or "")
+
+
+def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.StoredEvent]:
+    names = {row: name for name, row in generation.event_types.items()}
+    return [
+        schema.StoredEvent(
+            item_id=generation.item_id(row),
+            title=generation.title(row),
+            event_type=names.get(kind, "unknown"),
+            timestamp=moment,
+        )
+        for row, moment, kind in zip(record.items.tolist(), record.times.tolist(), record.types.tolist(), strict=True)
+    ]
+
+
+def _stored(told: Event, generation: ServedGeneration) -> schema.StoredEvent:
+    row = generation.row_of(told.item_id)
+    title = None if row is None else generation.title(row)
+    return schema.StoredEvent(item_id=told.item_id, title=title, event_type=told.event_type, timestamp=told.timestamp)
