@@ -60,6 +60,7 @@ class Event(NamedTuple):
     item_id: Id
     timestamp: float
     event_type: str = "click"
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from recsys.user_list import UserList
 
+from recsys.history import NO_HISTORY, History
 from recsys.record import UserRecord
-from recsys.types import CONTEXTS, F32, F64, I32, I64, U8, Bool, Event, Id
+from recsys.types import CONTEXTS, F32, I32, I64, U8, Bool, Event, Id
+from recsys.user_list import UserList
 from service.schema import Mode
 from service.served import ServedGeneration
-
-History = tuple[I32, F64, U8]
-
-NO_HISTORY: History = (np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.uint8))
 
 
 class Ranked(NamedTuple):

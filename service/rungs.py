@@ -11,11 +11,13 @@ from service.query import Query
 def take_list(query: Query) -> None:
     """The list that a flow made for the user, or the publish; where there is none, what is popular.
 
-    Scores fall with the place, and there are no tower scores.
+    A flow's list has the ranker's scores, elsewhere they fall with the place; there are no tower scores.
     """
     items, sources = listed(query)
     if len(items):
         _in_order(query, items, sources)
+        if query.listed is not None and items is query.listed.items:
+            query.scores = query.listed.scores
     else:
         _in_order(query, query.generation.popular, np.full(len(query.generation.popular), Source.POPULAR, np.uint8))
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from recsys.user_list import UserList
 
 from recsys.errors import StageError
+from recsys.history import assemble, stack
 from recsys.record import UserRecord
 from recsys.store.base import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA, PAD
+from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
-from service.history import assemble, stack
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
@@ -87,7 +87,9 @@ class UserHydrator:
         self._ready(query)
 
     def _ready(self, query: Query) -> None:
-        query.history = assemble(query)
+        generation = query.generation
+        since = (*query.events, *query.session)
+        query.history = assemble(query.record, since, generation.row_of, generation.event_types)
         query.made_by = choose(query, self._settings)
         if query.made_by == Mode.BATCH:
             take_list(query)
@@ -181,7 +183,10 @@ def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:
     """Records of `dtype` with the histories of queries, and by when their answers must be there."""
     offset = time.time() - time.monotonic()
     generations, dues = [query.generation.id for query in queries], [query.due + offset for query in queries]
-    return wire.history_table(dtype, generations, dues, stack(queries))
+    past = stack(
+        [query.history for query in queries], [query.now for query in queries], [query.context for query in queries]
+    )
+    return wire.history_table(dtype, generations, dues, past)
 
 
 def rank_table(dtype: np.dtype, queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> np.ndarray:

@@ -46,6 +46,15 @@ class UserState:
     record: bytes | None
     events: list[Event]
     lost: bool = False
+    listed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trending:
+    """What a flow found to be trending."""
+
+    made_at: float
+    items: tuple[tuple[Id, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,16 @@ class UserStore(Protocol):
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         """The state of each user, in one round trip; events oldest first."""
 
-    async def add_events(self, events: Sequence[Event]) -> None:
+    async def read_trending(self) -> Trending | None:
+        """x."""
+
+    async def add_impressions(self, blobs: Sequence[tuple[Id, bytes]]) -> None:
+        """x."""
+
+    async def forget_user(self, user: Id) -> None:
+        """x."""
+
+    async def add_events(self, events: Sequence[Event]) -> int:
         """Append events to their users, in one round trip."""
 
     async def close(self) -> None:

@@ -26,11 +26,13 @@ from recsys.strings import StringTable
 from recsys.towers import ItemEncoder, Towers
 from recsys.types import CANDIDATES, PAD, Event, Histories, Source
 from service import schema
+from service.callees import Callees
 from service.items import ItemDesk, ItemFollower
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import Query
 from service.served import ServedGeneration
+from service.settings import Settings
 from tests import tiny
 from training import dataset
 from training.export import export

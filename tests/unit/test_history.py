@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
+from recsys.history import assemble as join
 from recsys.record import UserRecord
 from recsys.types import Event
-from service.history import assemble
-from service.query import Query
 from service.served import ServedGeneration
 
 
@@ -16,7 +15,12 @@ def served(tiny_world):
 
 
 def query(served, *events, session=(), record=None):
-    return Query(served, "u", 10, 0.0, list(session), events=list(events), record=record or UserRecord.empty())
+    return served, record or UserRecord.empty(), (*events, *session)
+
+
+def assemble(told):
+    served, record, since = told
+    return join(record, since, served.row_of, served.event_types)
 
 
 def record(served, *items):

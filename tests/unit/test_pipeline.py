@@ -203,25 +203,8 @@ def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
     assert len(ids(query)) == 10
 
 
-def test_a_poisoned_row_fails_alone(world):
-    """One query of a batch that can't be answered leaves its neighbours' answers as they were, to the bit."""
-    clean = world.run(world.query(user=4))
-    poisoned, neighbour = world.query(user=5), world.query(user=4)
-
-    async def retrieve(rows):
-        asked = wire.as_table(rows.copy(), wire.RETRIEVE)
-        asked["history_items"][0, -1] = -(10**6)
-        return world.retrieval.retrieve(wire.as_bytes(asked))
-
-    world.run(poisoned, neighbour, retrieve=retrieve)
-    assert poisoned.degraded == [Degraded.RETRIEVAL]
-    assert neighbour.degraded == []
-    assert ids(neighbour) == ids(clean)
-    assert np.array_equal(neighbour.scores, clean.scores)
-
-
 def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world):
-    """Twelve queries, one of which can't be answered, by retrieval or by ranking: eleven answers the same to the bit."""
+    """Twelve queries, one of which can't be answered, by either service: eleven answers are the same to the bit."""
 
     def spoil(model, dtype):
         async def call(rows):
