@@ -44,6 +44,11 @@ from service.users import UserDesk
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
+LEAN_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+"""What glibc is told in every worker. Left to itself it gives each thread an arena of its own and keeps what was freed
+there: with two generations of a million items a retrieval worker held 283 MiB, and holds 238 so. Threads rarely ask at
+once, and arrays below 4 MiB, all that a request needs, still come from the heap."""
+
 
 def prepare_workers(environment: Environment, pinned: Path | None = None) -> None:
     """Called once in the parent of all workers: tell them who it is, where the store is and what the bento pins.
@@ -51,6 +56,8 @@ def prepare_workers(environment: Environment, pinned: Path | None = None) -> Non
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
     os.environ[ARBITER] = str(os.getpid())
+    for name, value in LEAN_MALLOC.items():
+        os.environ.setdefault(name, value)
     if starter := os.environ.get(STARTER):
         watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
     if pinned is not None:

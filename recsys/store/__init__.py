@@ -4,15 +4,17 @@
 (tests/contracts). `embedded` runs a Valkey of our own where no REDIS_URL is given; `connect` chooses.
 """
 
-from recsys.store.base import GenerationStore, UserState, UserStore
+from recsys.store.base import FlowStore, GenerationStore, UserState, UserStore
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.memory import MemoryStore
-from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from recsys.store.redis import RedisFlowStore, RedisGenerationStore, RedisUserStore
 
 __all__ = [
+    "FlowStore",
     "GenerationStore",
     "MemoryStore",
     "OpenStore",
+    "RedisFlowStore",
     "RedisGenerationStore",
     "RedisUserStore",
     "UserState",

@@ -28,7 +28,24 @@ EVENTS_KEPT = 200
 """Newest events kept of a user beside the generation's history: twice what the towers look at."""
 
 EVENTS_EXPIRE = 90 * 86_400
-"""Seconds after a user's last event when what is kept of them here goes."""
+"""Seconds after a user's last event when what is kept of them here goes, and the age at which an event does."""
+
+IMPRESSION = "impression"
+"""The type of an event that says an item was shown: it is logged, and no part of what the user did."""
+
+NAMES_KEPT, NAMES_EXPIRE = 1_000, 86_400
+"""Newest event ids of a user by which an event that comes again is known, and seconds for which they are kept."""
+
+LOGGED = 100_000
+"""Newest events of all users that are kept together, for the flows that follow them; some 15 MB."""
+
+LISTS_EXPIRE = 2 * 86_400
+"""Seconds after which lists go that no flow made anew."""
+
+TRENDING_EXPIRE = 86_400
+
+IMPRESSIONS_KEPT = 50_000
+"""Newest slates that wait to be drained; some 5 KB each."""
 
 
 def user_bucket(user_id: Id, buckets: int) -> int:
@@ -41,6 +58,7 @@ class UserState:
     """All that is stored of one user: the packed record of a generation (None if unknown) and events since.
 
     lost: whether the store has no record of any user of that hash: it was evicted, or the store came back empty.
+    listed: the packed list that a flow made.
     """
 
     record: bytes | None
@@ -51,10 +69,27 @@ class UserState:
 
 @dataclass(frozen=True, slots=True)
 class Trending:
-    """What a flow found to be trending."""
+    """Items that many turned to lately, the most first, each with a weight; made_at: unix seconds."""
 
     made_at: float
     items: tuple[tuple[Id, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event in the log of all users; entry: where it stands in it. arrived: unix seconds."""
+
+    entry: str
+    event: Event
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedImpression:
+    """A packed `Impression` that waits to be drained."""
+
+    entry: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +209,51 @@ class GenerationStore(Protocol):
         """What the store uses and may use, None where it sets no limit or won't tell."""
 
 
+class FlowStore(Protocol):
+    """What the flows that follow users read and write, one command at a time."""
+
+    def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
+        """The packed records of one hash of users."""
+
+    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+        """Write users' packed lists; they go with their generation, and LISTS_EXPIRE after the last was written."""
+
+    def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
+        """Events of all users after an entry, oldest first; from the first that is kept without one."""
+
+    def write_trending(self, trending: Trending) -> None:
+        """Replace what is trending."""
+
+    def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
+        """Impressions after an entry, oldest first."""
+
+    def drop_impressions(self, entries: Sequence[str]) -> None:
+        """Let go of impressions that stand elsewhere."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
 class UserStore(Protocol):
     """Users' state, for the hot path."""
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         """The state of each user, in one round trip; events oldest first."""
 
-    async def read_trending(self) -> Trending | None:
-        """x."""
+    async def add_events(self, events: Sequence[Event]) -> int:
+        """Append events to their users and to the log of all, in one round trip; how many were new.
 
-    async def add_impressions(self, blobs: Sequence[tuple[Id, bytes]]) -> None:
-        """x."""
+        An event with an id that the user's last NAMES_KEPT events had is no new one.
+        """
+
+    async def read_trending(self) -> Trending | None:
+        """What is trending, None where nothing is or it can't be read."""
+
+    async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
+        """Append packed impressions, each of a user."""
 
     async def forget_user(self, user: Id) -> None:
-        """x."""
-
-    async def add_events(self, events: Sequence[Event]) -> int:
-        """Append events to their users, in one round trip."""
+        """Remove a user from every key there is."""
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -7,6 +7,7 @@ from recsys.store.base import CHUNK
 from recsys.types import Id
 
 GENERATIONS, PUBLISHING, FENCE, PROMOTED = "generations", "publishing", "fence", "promoted"
+EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 
 
 def manifest_key(generation: str) -> str:
@@ -24,6 +25,11 @@ def users_key(generation: str, bucket: int) -> str:
     return f"gen:{generation}:users:{bucket}"
 
 
+def lists_key(generation: str, bucket: int) -> str:
+    """One hash of users' lists."""
+    return f"gen:{generation}:lists:{bucket}"
+
+
 def alias_key(name: str) -> str:
     """The id an alias names."""
     return f"alias:{name}"
@@ -32,6 +38,11 @@ def alias_key(name: str) -> str:
 def events_key(user_id: Id) -> bytes:
     """A user's events since."""
     return b"user:" + text_of(user_id) + b":events"
+
+
+def names_key(user_id: Id) -> bytes:
+    """The ids of a user's newest events."""
+    return b"user:" + text_of(user_id) + b":event_ids"
 
 
 def text_of(user_id: Id) -> bytes:
@@ -56,3 +67,8 @@ def part_keys(generation: str, manifest: Manifest) -> dict[str, int]:
 def users_keys(generation: str, manifest: Manifest) -> list[str]:
     """Every hash of users."""
     return [users_key(generation, bucket) for bucket in range(manifest.user_buckets)]
+
+
+def lists_keys(generation: str, manifest: Manifest) -> list[str]:
+    """Every hash of lists."""
+    return [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]

@@ -10,14 +10,20 @@ from recsys.generation import Manifest
 from recsys.store import refusals
 from recsys.store.base import (
     CHUNK,
+    EVENTS_EXPIRE,
     EVENTS_KEPT,
+    IMPRESSION,
     LEASE,
     LIVE,
+    NAMES_KEPT,
     PREVIOUS,
     Claim,
+    LoggedEvent,
+    LoggedImpression,
     Moved,
     Space,
     Stored,
+    Trending,
     UserState,
     user_bucket,
 )
@@ -29,11 +35,19 @@ from recsys.types import Event, Id
 class MemoryStore:
     """Both ports over plain dicts."""
 
-    def __init__(self) -> None:
+    def __init__(self, events_age: float = EVENTS_EXPIRE) -> None:
         self._chunks: dict[tuple[str, str, int], bytes] = {}
         self._manifests: dict[str, str] = {}
         self._records: dict[tuple[str, str], bytes] = {}
+        self._events_age = events_age
         self._events: dict[str, list[Event]] = defaultdict(list)
+        self._names: dict[str, list[str]] = defaultdict(list)
+        self._lists: dict[tuple[str, str], bytes] = {}
+        self._forgotten: set[tuple[str, int]] = set()
+        self._log: list[LoggedEvent] = []
+        self._impressions: list[tuple[str, LoggedImpression]] = []
+        self._trending: Trending | None = None
+        self._entries = 0
         self._aliases: dict[str, str] = {}
         self._fences: dict[str, int] = {}
         self._fence = self._promoted = 0
@@ -152,6 +166,7 @@ class MemoryStore:
     def _remove(self, generation: str) -> None:
         self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] != generation}
         self._records = {key: record for key, record in self._records.items() if key[0] != generation}
+        self._lists = {key: packed for key, packed in self._lists.items() if key[0] != generation}
 
     def promote(self, generation: str, *, forward: bool = False) -> Moved:
         live = self._aliases.get(LIVE)
@@ -179,20 +194,86 @@ class MemoryStore:
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         there = {user_bucket(user, buckets) for id_, user in self._records if id_ == generation}
+        there |= {bucket for id_, bucket in self._forgotten if id_ == generation}
+        oldest = time.time() - self._events_age
         return [
             UserState(
                 self._records.get((generation, str(u))),
-                list(self._events[str(u)]),
+                [event for event in self._events[str(u)] if event.timestamp >= oldest],
                 user_bucket(u, buckets) not in there,
+                self._lists.get((generation, str(u))),
             )
             for u in users
         ]
 
-    async def add_events(self, events: Sequence[Event]) -> None:
+    async def add_events(self, events: Sequence[Event]) -> int:
+        new = 0
         for event in events:
-            kept = self._events[str(event.user_id)]
-            kept.append(event)
-            del kept[:-EVENTS_KEPT]
+            names = self._names[str(event.user_id)]
+            if event.event_id in names:
+                continue
+            if event.event_id:
+                names.append(event.event_id)
+                del names[:-NAMES_KEPT]
+            new += 1
+            told = event._replace(event_id="")
+            self._log.append(LoggedEvent(self._entry(), told, time.time()))
+            if event.event_type != IMPRESSION:
+                kept = self._events[str(event.user_id)]
+                kept.append(told)
+                del kept[:-EVENTS_KEPT]
+        return new
+
+    async def read_trending(self) -> Trending | None:
+        return self._trending
+
+    async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
+        self._impressions += [(str(user), LoggedImpression(self._entry(), data)) for user, data in impressions]
+
+    async def forget_user(self, user: Id) -> None:
+        text = str(user)
+        for generation, each in [*self._records]:
+            if each == text:
+                buckets = Manifest.from_json(self._manifests[generation], any_format=True).user_buckets
+                self._forgotten.add((generation, user_bucket(text, buckets)))
+        for by_generation in (self._records, self._lists):
+            for key in [key for key in by_generation if key[1] == text]:
+                del by_generation[key]
+        self._events.pop(text, None)
+        self._names.pop(text, None)
+        self._log = [logged for logged in self._log if str(logged.event.user_id) != text]
+        self._impressions = [told for told in self._impressions if told[0] != text]
+
+    def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
+        buckets = Manifest.from_json(self._manifests[generation], any_format=True).user_buckets
+        return {
+            user: record
+            for (each, user), record in self._records.items()
+            if each == generation and user_bucket(user, buckets) == bucket
+        }
+
+    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+        self._lists.update({(generation, user): packed for user, packed in lists.items()})
+
+    def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
+        return [logged for logged in self._log if _number(logged.entry) > _number(after)][:count]
+
+    def write_trending(self, trending: Trending) -> None:
+        self._trending = trending
+
+    def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
+        return [told for _, told in self._impressions if _number(told.entry) > _number(after)][:count]
+
+    def drop_impressions(self, entries: Sequence[str]) -> None:
+        self._impressions = [told for told in self._impressions if told[1].entry not in entries]
+
+    def _entry(self) -> str:
+        self._entries += 1
+        return f"{self._entries}-0"
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _number(entry: str) -> int:
+    return int(entry.partition("-")[0]) if entry else 0

@@ -10,7 +10,12 @@
 | gen:{id}:manifest | string | the manifest |
 | gen:{id}:part:{name}:{n} | string | the n-th CHUNK bytes of a part |
 | gen:{id}:users:{bucket} | hash | users' packed records, by id as text |
+| gen:{id}:lists:{bucket} | hash | users' packed lists that a flow made; expires |
 | user:{user_id}:events | list | events since, oldest first, as JSON [user_id, item_id, timestamp, event_type] |
+| user:{user_id}:event_ids | zset | ids of the newest of them, by when they came; expires |
+| events | stream | the newest events of all users: e the event, t when it came, milliseconds; flows follow it |
+| trending | string | what a flow found to be trending, as JSON; expires |
+| impressions | stream | slates that were shown and wait to be drained: u the user, d the packed impression |
 
 What is written under an id before its manifest goes after UNFINISHED_EXPIRE: a publish that was killed leaves nothing
 for good. The manifest makes everything it names stay. What must happen in one step is Lua (`scripts`).
@@ -21,7 +26,15 @@ Commands are those Redis 7 and Valkey share. Redis Cluster is not supported: one
 from __future__ import annotations
 
 from recsys.store.connection import address
+from recsys.store.redis_flows import RedisFlowStore
 from recsys.store.redis_generations import ALIASES_CHANNEL, UNFINISHED_EXPIRE, RedisGenerationStore
 from recsys.store.redis_users import RedisUserStore
 
-__all__ = ["ALIASES_CHANNEL", "UNFINISHED_EXPIRE", "RedisGenerationStore", "RedisUserStore", "address"]
+__all__ = [
+    "ALIASES_CHANNEL",
+    "UNFINISHED_EXPIRE",
+    "RedisFlowStore",
+    "RedisGenerationStore",
+    "RedisUserStore",
+    "address",
+]

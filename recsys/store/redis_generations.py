@@ -24,6 +24,7 @@ from recsys.store.keys import (
     PUBLISHING,
     alias_key,
     chunks_of,
+    lists_keys,
     manifest_key,
     part_key,
     part_keys,
@@ -201,6 +202,7 @@ class RedisGenerationStore:
         if text is not None:
             manifest = Manifest.from_json(text, any_format=True)
             keys += [*part_keys(generation, manifest), *users_keys(generation, manifest)]
+            keys += lists_keys(generation, manifest)
         with sentences(self.address):
             outcome: Any = self._redis.eval(scripts.DELETE, len(keys), *keys, generation)
         if outcome[0] == b"aliased":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -13,10 +14,24 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 
-from recsys.store.base import EVENTS_EXPIRE, EVENTS_KEPT, UserState, user_bucket
+from recsys.store.base import (
+    EVENTS_EXPIRE,
+    EVENTS_KEPT,
+    IMPRESSION,
+    IMPRESSIONS_KEPT,
+    LOGGED,
+    NAMES_EXPIRE,
+    NAMES_KEPT,
+    Trending,
+    UserState,
+    user_bucket,
+)
 from recsys.store.connection import address, sentences
-from recsys.store.keys import events_key, text_of, users_key
+from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
+from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
+
+SCANNED_AT_ONCE = 1_000
 
 _HOT_SECONDS = 1.0
 """Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits."""
@@ -25,8 +40,10 @@ _HOT_SECONDS = 1.0
 class RedisUserStore:
     """Users' state in Redis, for the hot path; SettingsError if `url` is none. It belongs to one event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, events_age: float = EVENTS_EXPIRE) -> None:
+        """events_age: seconds after which an event is no part of a user's history any more."""
         self.address = address(url)
+        self._events_age = events_age
         self._redis = redis.asyncio.Redis.from_url(
             url,
             socket_connect_timeout=_HOT_SECONDS,
@@ -40,27 +57,73 @@ class RedisUserStore:
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user in users:
-                    records = users_key(generation, user_bucket(user, buckets))
+                    bucket = user_bucket(user, buckets)
+                    records = users_key(generation, bucket)
                     pipe.hget(records, text_of(user))
                     pipe.exists(records)
                     pipe.lrange(events_key(user), 0, -1)
+                    pipe.hget(lists_key(generation, bucket), text_of(user))
                 replies = [_checked(reply) for reply in await pipe.execute(raise_on_error=False)]
-        of_each = zip(replies[::3], replies[1::3], replies[2::3], strict=True)
-        return [UserState(record, _parse(raw), not there) for record, there, raw in of_each]
+        of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
+        oldest = time.time() - self._events_age
+        return [
+            UserState(record, [event for event in _parse(raw) if event.timestamp >= oldest], not there, listed)
+            for record, there, raw, listed in of_each
+        ]
 
-    async def add_events(self, events: Sequence[Event]) -> None:
+    async def add_events(self, events: Sequence[Event]) -> int:
         if not events:
-            return
-        by_key: dict[bytes, list[str]] = defaultdict(list)
+            return 0
+        now = int(1000 * time.time())
+        by_user: dict[bytes, list[Event]] = defaultdict(list)
         for event in events:
-            by_key[events_key(event.user_id)].append(json.dumps(event, separators=(",", ":")))
+            by_user[text_of(event.user_id)].append(event)
+        limits = EVENTS_KEPT, int(min(self._events_age, EVENTS_EXPIRE)), NAMES_KEPT, NAMES_EXPIRE, LOGGED, now
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                for key, texts in by_key.items():
-                    pipe.rpush(key, *texts[-EVENTS_KEPT:])
-                    pipe.ltrim(key, -EVENTS_KEPT, -1)
-                    pipe.expire(key, EVENTS_EXPIRE)
+                for told in by_user.values():
+                    keys = events_key(told[0].user_id), names_key(told[0].user_id), EVENT_LOG
+                    values = [value for event in told for value in _values(event)]
+                    pipe.eval(EVENTS, len(keys), *keys, *limits, *values)
+                return sum(await pipe.execute())
+
+    async def read_trending(self) -> Trending | None:
+        with sentences(self.address):
+            text: Any = await self._redis.get(TRENDING)
+        try:
+            raw = json.loads(text)
+            return Trending(float(raw["made_at"]), tuple((item, float(weight)) for item, weight in raw["items"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
+        with sentences(self.address):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user, data in impressions:
+                    fields: dict[Any, Any] = {"u": text_of(user), "d": data}
+                    pipe.xadd(IMPRESSIONS, fields, maxlen=IMPRESSIONS_KEPT, approximate=True)
                 await pipe.execute()
+
+    async def forget_user(self, user: Id) -> None:
+        with sentences(self.address):
+            await self._redis.unlink(events_key(user), names_key(user))
+            # By name and not by manifest: a generation that was begun and never finished holds records too.
+            async for key in self._redis.scan_iter("gen:*", count=SCANNED_AT_ONCE):
+                if key.split(b":")[-2] in (b"users", b"lists"):
+                    await self._redis.eval(FORGET_FIELD, 1, key, text_of(user))
+            await self._forget_entries(EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
+            await self._forget_entries(IMPRESSIONS, lambda entry: entry.get(b"u") == text_of(user))
+
+    async def _forget_entries(self, stream: str, is_theirs: Callable[[dict[bytes, bytes]], bool]) -> None:
+        after = "-"
+        while True:
+            entries: Any = await self._redis.xrange(stream, after, "+", count=SCANNED_AT_ONCE)
+            if not entries:
+                return
+            theirs = [entry for entry, fields in entries if fields and is_theirs(fields)]
+            if theirs:
+                await self._redis.xdel(stream, *theirs)
+            after = "(" + entries[-1][0].decode()
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -96,8 +159,24 @@ def _loads(text: bytes) -> Any:
 
 def _event(raw: Any) -> Event | None:
     try:
-        user, item, timestamp, event_type = raw
+        user, item, timestamp, event_type = raw[:4]
         readable = isinstance(user, Id) and isinstance(item, Id) and isinstance(event_type, str)
         return Event(user, item, float(timestamp), event_type) if readable and math.isfinite(timestamp) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _values(event: Event) -> tuple[bytes, str, str]:
+    """What the script is given of an event; its id is kept once, apart from it."""
+    name = event.event_id.encode("utf-8", "surrogatepass")
+    return name, str(int(event.event_type != IMPRESSION)), json.dumps(event[:4], separators=(",", ":"))
+
+
+def parse_event(text: bytes | None) -> Event | None:
+    """A stored event; None for what can't be read."""
+    return _event(_loads(text)) if text else None
+
+
+def _user_of(text: bytes | None) -> str | None:
+    event = parse_event(text)
+    return str(event.user_id) if event else None

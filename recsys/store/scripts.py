@@ -148,3 +148,36 @@ for at = 3, #KEYS do redis.call('UNLINK', KEYS[at]) end
 return {'done'}
 """
 )
+
+EVENTS = """
+-- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged, now in milliseconds, then for
+-- each event: its id or nothing, whether it is the user's history, the event as JSON
+local new = 0
+local ids = false
+for at = 7, #ARGV, 3 do
+  local id = ARGV[at]
+  if id == '' or redis.call('ZADD', KEYS[2], 'NX', ARGV[6] + (at - 7) / 3, id) == 1 then
+    new = new + 1
+    ids = ids or id ~= ''
+    if ARGV[at + 1] == '1' then redis.call('RPUSH', KEYS[1], ARGV[at + 2]) end
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
+  end
+end
+if ids then
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[3] - 1)
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  redis.call('LTRIM', KEYS[1], -ARGV[1], -1)
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return new
+"""
+
+FORGET_FIELD = """
+-- a hash of users' records or lists; the user
+-- an empty hash is none, and would look lost to all whose records would be in it
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+if redis.call('HLEN', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], '', '') end
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,92 +12,15 @@ import redis
 import redis.asyncio
 
 from recsys.errors import GenerationError
-from recsys.generation import Manifest, Part
-from recsys.store import GenerationStore, MemoryStore, RedisGenerationStore, RedisUserStore, UserState, UserStore
+from recsys.generation import Manifest
+from recsys.store import (
+    UserState,
+    UserStore,
+)
 from recsys.store.base import CHUNK, EVENTS_EXPIRE, EVENTS_KEPT, LIVE, PREVIOUS, user_bucket
 from recsys.store.redis import ALIASES_CHANNEL, UNFINISHED_EXPIRE
 from recsys.types import Event
-
-USERS = 1_500
-SIZES = {"empty": 0, "small": 5, "chunk": CHUNK, "chunk_and_one": CHUNK + 1, "several": 3 * CHUNK + 77}
-
-
-@dataclass
-class Store:
-    """One of the stores: its sync port, a way to its async one, and a client to look behind both (None: the fake)."""
-
-    generations: GenerationStore
-    open_users: Callable[[], UserStore]
-    client: Any
-
-    def users(self, work: Callable[[UserStore], Awaitable[Any]]) -> Any:
-        """Do `work` with the user store, in a loop of its own."""
-
-        async def with_store() -> Any:
-            store = self.open_users()
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(with_store())
-
-    def read(self, generation: str, *users: str | int) -> list[UserState]:
-        return self.users(lambda store: store.read_users(generation, manifest(generation).user_buckets, users))
-
-    def add(self, *events: Event) -> None:
-        self.users(lambda store: store.add_events(events))
-
-    def publish(self, generation: str, records: dict[str, bytes] | None = None) -> Manifest:
-        """A whole generation, its manifest last."""
-        whole = manifest(generation)
-        for name, size in SIZES.items():
-            self.generations.write_part(generation, name, content(size))
-        self.generations.write_users(generation, whole.user_buckets, records or {"7": b"record"})
-        self.generations.write_manifest(generation, whole.to_json())
-        return whole
-
-
-@pytest.fixture(params=["memory", "valkey", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """Every store there is."""
-    yield from opened(request)
-
-
-@pytest.fixture(params=["valkey", "redis"])
-def real(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """The stores that have keys to look at."""
-    yield from opened(request)
-
-
-def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """The store a parameter names, empty."""
-    if request.param == "memory":
-        memory = MemoryStore()
-        yield Store(memory, lambda: memory, None)
-        return
-    url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
-    generations = RedisGenerationStore(url)
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
-        yield Store(generations, lambda: RedisUserStore(url), client)
-    generations.close()
-
-
-def content(size: int) -> bytes:
-    """So many bytes, the same every time, no two chunks alike."""
-    return hashlib.shake_128(b"part").digest(size)
-
-
-def manifest(generation: str) -> Manifest:
-    """The manifest of what `Store.publish` writes."""
-    parts = {name: Part(hashlib.sha256(content(size)).hexdigest(), size) for name, size in SIZES.items()}
-    return Manifest(generation, 0.0, "test", parts, {"users": USERS})
-
-
-def keys(store: Store) -> set[str]:
-    """Every key in a real store but its two counters."""
-    return {key.decode() for key in store.client.keys("*")} - {"fence", "promoted"}
+from tests.contracts.stores import SIZES, USERS, Store, content, keys, manifest
 
 
 class TestGenerations:

@@ -1,0 +1,79 @@
+"""What the flows that follow users read and write, over Redis."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import redis
+
+from recsys.store.base import (
+    LISTS_EXPIRE,
+    TRENDING_EXPIRE,
+    LoggedEvent,
+    LoggedImpression,
+    Trending,
+    user_bucket,
+)
+from recsys.store.connection import address, sentences
+from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, lists_key, text_of, users_key
+from recsys.store.redis_users import parse_event
+
+_CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
+
+
+class RedisFlowStore:
+    """The port of the flows; SettingsError if `url` is none."""
+
+    def __init__(self, url: str) -> None:
+        self.address = address(url)
+        self._redis = redis.Redis.from_url(
+            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS
+        )
+
+    def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
+        with sentences(self.address):
+            found: Any = self._redis.hgetall(users_key(generation, bucket))
+        return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
+
+    def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
+        hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)
+        for user, packed in lists.items():
+            hashes[lists_key(generation, user_bucket(user, buckets))][text_of(user)] = packed
+        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for key, fields in hashes.items():
+                mapping: dict[Any, Any] = dict(fields)
+                pipe.hset(key, mapping=mapping)
+                pipe.expire(key, LISTS_EXPIRE)
+            pipe.execute()
+
+    def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
+        return [
+            LoggedEvent(entry, event, int(fields.get(b"t", 0)) / 1000)
+            for entry, fields in self._after(EVENT_LOG, after, count)
+            if (event := parse_event(fields.get(b"e"))) is not None
+        ]
+
+    def write_trending(self, trending: Trending) -> None:
+        with sentences(self.address):
+            self._redis.set(TRENDING, json.dumps(asdict(trending)), ex=TRENDING_EXPIRE)
+
+    def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
+        found = self._after(IMPRESSIONS, after, count)
+        return [LoggedImpression(entry, fields.get(b"d", b"")) for entry, fields in found]
+
+    def drop_impressions(self, entries: Sequence[str]) -> None:
+        if entries:
+            with sentences(self.address):
+                self._redis.xdel(IMPRESSIONS, *entries)
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _after(self, stream: str, after: str, count: int) -> list[tuple[str, dict[bytes, bytes]]]:
+        with sentences(self.address):
+            found: Any = self._redis.xrange(stream, f"({after}" if after else "-", "+", count=count)
+        return [(entry.decode(), fields or {}) for entry, fields in found]
