@@ -4,6 +4,7 @@ TandemError                 str(error) is a sentence a person can act on
 ├── QueryError              a request is wrong: names the field            (the door answers 4xx)
 ├── DatasetError            the log or its mapping can't be used           (the flow stops)
 ├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
+├── RulesError              the file of rules is wrong: names the field    (nothing starts, or what was stays)
 ├── StoreError              Redis said no
 │   ├── StoreFull           it has no room, or is not given it
 │   └── StoreUnavailable    Redis can't be reached
@@ -38,6 +39,10 @@ class DatasetError(TandemError):
 
 class SettingsError(TandemError):
     """A setting is wrong, or what it names is taken or out of reach."""
+
+
+class RulesError(TandemError):
+    """The file of rules is wrong."""
 
 
 class StoreError(TandemError):

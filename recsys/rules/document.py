@@ -1,0 +1,121 @@
+"""The file of rules: TOML, strict, and every mistake is a sentence that names its field."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import model_validator as validates
+
+from recsys.errors import RulesError
+
+Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name
+Places = Annotated[StrictInt, Field(ge=1, le=100)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cap(_Table):
+    """At most so many items that share a value of a column, in the first `within` places or in all."""
+
+    column: Name
+    at_most: Places
+    within: Places | None = None
+
+
+class _Which(_Table):
+    where: dict[Name, Name] = Field(default_factory=dict)
+    items: list[Item] = Field(default_factory=list)
+    by: float = Field(gt=0, le=100, allow_inf_nan=False)
+
+    @validates(mode="after")
+    def _says_which(self) -> _Which:
+        if bool(self.where) == bool(self.items):
+            raise ValueError("say which items: either where = {column = value} or items = [ids]")
+        return self
+
+
+class Boost(_Which):
+    """Lift items by so many standard deviations of the candidates' scores."""
+
+
+class Bury(_Which):
+    """Lower items likewise."""
+
+
+class Pin(_Table):
+    """Put an item at a place, for everyone or in a context, wherever it may be shown at all."""
+
+    item: Item
+    place: Places
+    context: dict[Name, Name] = Field(default_factory=dict)
+
+
+class Quota(_Table):
+    """At least so many new items in the first `within` places, as far as there are any."""
+
+    new_within_days: float = Field(gt=0, le=3_650, allow_inf_nan=False)
+    at_least: Places
+    within: Places
+
+
+class Diversity(_Table):
+    """Maximal marginal relevance: 0 is relevance alone, 1 unlikeness alone; over the best `among` candidates."""
+
+    weight: float = Field(ge=0, le=1, allow_inf_nan=False)
+    among: Annotated[StrictInt, Field(ge=1, le=512)] = 100
+
+
+class Rules(_Table):
+    """All rules; the defaults are those of no file."""
+
+    hide_unavailable: StrictBool = True
+    exclude_seen: StrictBool | Literal["dataset"] = "dataset"
+    cap: list[Cap] = Field(default_factory=list, max_length=16)
+    boost: list[Boost] = Field(default_factory=list, max_length=256)
+    bury: list[Bury] = Field(default_factory=list, max_length=256)
+    pin: list[Pin] = Field(default_factory=list, max_length=32)
+    quota: list[Quota] = Field(default_factory=list, max_length=4)
+    diversity: Diversity | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the order of the scores stands."""
+        return not (self.cap or self.boost or self.bury or self.pin or self.quota or self.diversity)
+
+
+def parse(text: str, name: str = "rules.toml") -> Rules:
+    """The rules that a file's text says; RulesError names the first wrong field and the fix."""
+    try:
+        return Rules.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError(f"{name} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        raise RulesError(f"{name}: {_sentence(error)}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "bool", "literal["))]
+    field = ".".join(place) or "the file"
+    if first["type"] == "extra_forbidden":
+        table = _TABLES.get(place[0] if len(place) > 1 else "", Rules)
+        return f"there is no {field}; known are {', '.join(table.model_fields)}."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    told = first.get("input")
+    shown = f" is {told!r}" if isinstance(told, str | int | float | bool) and len(repr(told)) < 80 else ""
+    return f"{field}{shown}: {message[0].lower()}{message[1:]}."
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "cap": Cap,
+    "boost": Boost,
+    "bury": Bury,
+    "pin": Pin,
+    "quota": Quota,
+    "diversity": Diversity,
+}

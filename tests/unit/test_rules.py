@@ -1,0 +1,123 @@
+"""The file of rules: what it may say, and what it is told where it is wrong."""
+
+import pytest
+
+from recsys.errors import RulesError
+from recsys.rules import Rules, RulesFile, compiled, parse
+from recsys.spec import FeatureSpec
+
+SPEC = FeatureSpec(
+    tokens=("", "genre=Drama", "genre=Comedy", "studio=A", "year#0"),
+    edges={"year": (1990.0,)},
+    event_types=("click",),
+    columns=("genre", "studio", "year"),
+)
+
+WHOLE = """
+hide_unavailable = true
+exclude_seen = false
+[[cap]]
+column = "genre"
+at_most = 3
+within = 10
+[[boost]]
+where = { genre = "Drama" }
+by = 0.5
+[[bury]]
+items = ["a", 7]
+by = 1
+[[pin]]
+item = "a"
+place = 1
+context = { device = "mobile" }
+[[quota]]
+new_within_days = 14
+at_least = 2
+within = 10
+[diversity]
+weight = 0.3
+"""
+
+
+def test_a_file_with_every_rule_is_read():
+    """Each table becomes what it says."""
+    rules = parse(WHOLE)
+    assert rules.cap[0].at_most == 3
+    assert rules.bury[0].items == ["a", 7]
+    assert rules.pin[0].context == {"device": "mobile"}
+    assert rules.diversity.weight == 0.3
+    assert not rules.plain
+    assert parse("").plain
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[cap]]\ncolumn='genre'\nat_most=0", "cap.0.at_most is 0: input should be greater than or equal to 1"),
+        ("[[cap]]\ncolumn='genre'", "cap.0.at_most: field required"),
+        ("[[cap]]\ncolumn='genre'\nat_most=true", "cap.0.at_most"),
+        ("[[cap]]\ncolumn='genre'\nat_most=1\natmost=1", "there is no cap.0.atmost; known are column, at_most, within"),
+        ("colour=1", "there is no colour; known are hide_unavailable, exclude_seen"),
+        ("exclude_seen='yes'", "exclude_seen"),
+        ("[[boost]]\nby=1", "say which items"),
+        ("[[boost]]\nby=1\nitems=['a']\nwhere={genre='Drama'}", "say which items"),
+        ("[[boost]]\nby=nan\nitems=['a']", "boost.0.by"),
+        ("[[pin]]\nitem='a'\nplace=101", "pin.0.place is 101"),
+        ("[diversity]\nweight=2", "diversity.weight is 2"),
+        ("[[cap]", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_its_field(text, told):
+    """One sentence, the field and what is wanted."""
+    with pytest.raises(RulesError) as error:
+        parse(text)
+    assert told in str(error.value)
+    assert str(error.value).startswith("rules.toml")
+
+
+def test_what_a_generation_lacks_is_inactive_and_told():
+    """An unknown column or value stops no other rule."""
+    rules = parse(
+        "[[cap]]\ncolumn='actor'\nat_most=1\n[[cap]]\ncolumn='genre'\nat_most=1\n[[cap]]\ncolumn='year'\nat_most=1\n"
+        "[[boost]]\nby=1\nwhere={genre='Western'}\n[[boost]]\nby=1\nwhere={genre='Drama', studio='A'}"
+    )
+    of_spec = compiled(rules, SPEC)
+    assert [cap.tokens.tolist() for cap in of_spec.caps] == [[1, 2]]
+    assert [shift.tokens.tolist() for shift in of_spec.shifts] == [[1, 3]]
+    assert len(of_spec.inactive) == 3
+    assert "no categorical column 'actor'; it has genre, studio" in of_spec.inactive[0]
+    assert "genre = 'Western'" in of_spec.inactive[2]
+
+
+def test_an_edit_is_taken_and_a_broken_one_is_not(tmp_path):
+    """The file is read again when it changed; what is wrong is told, and the rules before stay."""
+    path = tmp_path / "rules.toml"
+    rules = RulesFile(path)
+    assert rules.current == Rules()
+    path.write_text("[[cap]]\ncolumn='genre'\nat_most=2")
+    rules.look()
+    assert rules.current.cap[0].at_most == 2
+    path.write_text("[[cap]]\ncolumn='genre'\nat_most=-2")
+    rules.look()
+    assert rules.current.cap[0].at_most == 2
+    assert "cap.0.at_most is -2" in rules.fault
+    path.unlink()
+    rules.look()
+    assert (rules.current, rules.fault) == (Rules(), None)
+
+
+def test_a_file_that_is_wrong_from_the_start_starts_nothing(tmp_path):
+    """There are no rules before to fall back to."""
+    path = tmp_path / "rules.toml"
+    path.write_text("cap = 3")
+    with pytest.raises(RulesError, match="cap"):
+        RulesFile(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(RulesError, match="can't be read"):
+        RulesFile(path)
+
+
+def test_a_folder_in_its_place_is_told(tmp_path):
+    """What can't be read is a sentence, too."""
+    with pytest.raises(RulesError, match="can't be read"):
+        RulesFile(tmp_path)

@@ -1,0 +1,183 @@
+"""Slates under rules, against what the rules say in so many words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.rules import compiled, parse, select
+from recsys.spec import FeatureSpec
+
+GENRES = ("Drama", "Comedy", "Action")
+SPEC = FeatureSpec(
+    tokens=("", *(f"genre={name}" for name in GENRES)), edges={}, event_types=("click",), columns=("genre",)
+)
+
+
+@dataclass
+class World:
+    """A catalogue of n items: genres of each, which may be shown, which are new."""
+
+    genres: list
+    hidden: frozenset = frozenset()
+    new: frozenset = frozenset()
+
+    def blocks(self):
+        rows = np.arange(len(self.genres), dtype=np.int32)
+        for start in range(0, len(rows), 3):
+            yield rows[start : start + 3]
+
+    def allowed(self, rows):
+        return np.array([int(row) not in self.hidden for row in rows], bool)
+
+    def content(self, rows):
+        content = np.zeros((len(rows), len(GENRES)), np.int32)
+        for at, row in enumerate(rows):
+            tokens = [1 + GENRES.index(name) for name in self.genres[int(row)]]
+            content[at, : len(tokens)] = tokens
+        return content
+
+    def embeddings(self, rows):
+        """Items of the same genres point the same way."""
+        vectors = np.zeros((len(rows), len(GENRES)), np.float32)
+        for at, row in enumerate(rows):
+            for name in self.genres[int(row)]:
+                vectors[at, GENRES.index(name)] = 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+
+    def is_new(self, rows, days):
+        return np.array([int(row) in self.new for row in rows], bool)
+
+    def rows_of(self, items):
+        return np.array([item for item in items if item < len(self.genres)], np.int32)
+
+
+def slate(world, items, scores, k, text, **context):
+    rules = compiled(parse(text), SPEC)
+    return select(np.array(items, np.int32), np.array(scores, np.float32), k, rules, world, context)
+
+
+NINE = World([["Drama"]] * 3 + [["Comedy"]] * 3 + [["Action"]] * 3)
+
+
+def test_without_rules_the_best_come_first_and_popular_ones_fill_up():
+    """Candidates by score, then the catalogue in its order, below them."""
+    made = slate(NINE, [4, 8], [1.0, 2.0], 4, "")
+    assert made.items == [8, 4, 0, 1]
+    assert made.scores == sorted(made.scores, reverse=True)
+    assert made.words == {0: ("top_up",), 1: ("top_up",)}
+
+
+def test_a_cap_keeps_out_what_is_too_many():
+    """Two of a genre at most; what was kept out is named with its cap, and others take the places."""
+    made = slate(NINE, [0, 1, 2, 3], [4, 3, 2, 1], 4, "[[cap]]\ncolumn='genre'\nat_most=2")
+    assert made.items == [0, 1, 3, 4]
+    assert made.passed_over == {2: "cap genre=Drama"}
+
+
+def test_a_cap_within_some_places_lets_go_behind_them():
+    """One drama among the first two; then dramas again."""
+    made = slate(NINE, [0, 1, 2, 3], [4, 3, 2, 1], 4, "[[cap]]\ncolumn='genre'\nat_most=1\nwithin=2")
+    assert made.items == [0, 3, 1, 2]
+
+
+def test_boost_and_bury_move_and_say_so():
+    """By standard deviations of the candidates' scores."""
+    made = slate(NINE, [0, 3, 6], [3, 2, 1], 3, "[[boost]]\nwhere={genre='Action'}\nby=3\n[[bury]]\nitems=[0]\nby=3")
+    assert made.items == [6, 3, 0]
+    assert made.words == {6: ("boost",), 0: ("bury",)}
+    assert made.scores == sorted(made.scores, reverse=True)
+
+
+def test_a_pin_stands_at_its_place_if_it_may_be_shown():
+    """Known as a candidate or not; in its context alone; never where it is hidden."""
+    pin = "[[pin]]\nitem=7\nplace=2\ncontext={device='tv'}"
+    assert slate(NINE, [0, 1, 2], [3, 2, 1], 3, pin, device="tv").items == [0, 7, 1]
+    assert slate(NINE, [0, 1, 2], [3, 2, 1], 3, pin, device="web").items == [0, 1, 2]
+    hidden = World(NINE.genres, hidden=frozenset({7}))
+    assert slate(hidden, [0, 1, 2], [3, 2, 1], 3, pin, device="tv").items == [0, 1, 2]
+
+
+def test_a_quota_brings_new_items_up_no_further_than_it_must():
+    """One of the first three is new: the third place is its, since nothing better is."""
+    world = World(NINE.genres, new=frozenset({5}))
+    made = slate(world, [0, 1, 2, 5], [4, 3, 2, 1], 4, "[[quota]]\nnew_within_days=7\nat_least=1\nwithin=3")
+    assert made.items == [0, 1, 5, 2]
+    assert made.words[5] == ("quota",)
+
+
+def test_diversity_prefers_what_is_unlike():
+    """Of two dramas with nearly one score, the comedy comes between."""
+    made = slate(NINE, [0, 1, 3], [3, 2.9, 2], 3, "[diversity]\nweight=0.6")
+    assert made.items == [0, 3, 1]
+    assert "diversity" in made.words[3]
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        [
+            "[[cap]]\ncolumn='genre'\nat_most=1",
+            "[[cap]]\ncolumn='genre'\nat_most=2\nwithin=3",
+            "[[cap]]\ncolumn='actor'\nat_most=1",
+            "[[boost]]\nwhere={genre='Comedy'}\nby=2",
+            "[[bury]]\nitems=[1, 2]\nby=1.5",
+            "[[pin]]\nitem=3\nplace=2",
+            "[[pin]]\nitem=5\nplace=7",
+            "[[pin]]\nitem=99\nplace=1",
+            "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=4",
+            "[[quota]]\nnew_within_days=7\nat_least=9\nwithin=2",
+            "[diversity]\nweight=0.5\namong=3",
+        ]
+    ),
+    unique=True,
+).map("\n".join)
+
+
+@st.composite
+def worlds(draw):
+    count = draw(st.integers(0, 12))
+    genres = draw(st.lists(st.lists(st.sampled_from(GENRES), unique=True), min_size=count, max_size=count))
+    rows = st.sets(st.integers(0, max(count - 1, 0)))
+    world = World(genres, frozenset(draw(rows)), frozenset(draw(rows)))
+    allowed = [row for row in range(count) if row not in world.hidden]
+    items = draw(st.permutations(allowed).map(lambda rows: rows[: draw(st.integers(0, len(rows)))]))
+    scores = draw(st.lists(st.floats(-5, 5, width=32), min_size=len(items), max_size=len(items)))
+    return world, items, scores
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds(), st.integers(1, 12), TEXTS)
+def test_whatever_the_rules_a_slate_is_sound(drawn, k, text):
+    """No item twice, none hidden, caps kept but by pins, and short only where nothing may stand at the next place."""
+    world, items, scores = drawn
+    made = slate(world, items, scores, k, text)
+    rules = compiled(parse(text), SPEC)
+    assert len(made.items) == len(set(made.items)) == len(made.scores)
+    assert len(made.items) <= k
+    assert not set(made.items) & world.hidden
+    pinned = {row for row, words in made.words.items() if "pin" in words}
+
+    def fits(row, place, before):
+        for cap in rules.caps:
+            if place <= cap.within:
+                for name in world.genres[row]:
+                    if sum(name in world.genres[each] for each in before[: cap.within]) >= cap.at_most:
+                        return False
+        return True
+
+    for at, row in enumerate(made.items):
+        assert row in pinned or fits(row, at + 1, made.items[:at])
+    if len(made.items) < k:
+        left = [row for row in range(len(world.genres)) if row not in world.hidden and row not in made.items]
+        assert not any(fits(row, len(made.items) + 1, made.items) for row in left)
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), st.integers(1, 12))
+def test_without_rules_a_slate_is_what_a_sort_gives(drawn, k):
+    """Against the plainest way to say it."""
+    world, items, scores = drawn
+    expected = [row for _, row in sorted(zip(scores, items, strict=True), key=lambda pair: -pair[0])]
+    expected += [row for row in range(len(world.genres)) if row not in items and row not in world.hidden]
+    assert slate(world, items, scores, k, "").items == expected[:k]
