@@ -33,6 +33,7 @@ from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
 from service.pipeline import Pipeline
 from service.recommender import Desks, Recommender
+from service.rulebook import Rulebook
 from service.served import ServedGeneration
 from service.settings import STARTER, Settings
 from service.similar import SimilarItems
@@ -120,6 +121,7 @@ def recommender(
         explainer=Explainer(pipeline, callees),
         trending=TrendingItems(users),
         impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
+        rules=Rulebook(settings.rules),
     )
     return Recommender(desks, users, settings)
 

@@ -106,11 +106,12 @@ class Explainer:
             if each.gone(query, rows)[0]:
                 return each.reason, _WORDS[each.reason]
         if row not in query.candidates.items:
+            if query.made_by != schema.Mode.REALTIME:
+                return "retrieval", "The list that was made for the user does not hold the item."
             where = f" The tower puts it at place {place:,} of all items." if place else ""
             return "retrieval", f"No source proposed the item.{where}"
-        word = query.words.get(row)
-        if word:
-            return "rules", f"A rule kept the item out: {', '.join(word)}."
+        if row in query.passed_over:
+            return "rules", f"A rule kept the item out: {query.passed_over[row]}."
         return "ranking", f"The ranker puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
 
 

@@ -27,7 +27,8 @@ class SeenItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool:
         """Mask over the rows."""
-        if not query.generation.manifest.settings["exclude_seen"]:
+        rule = query.rules.rules.exclude_seen
+        if not (query.generation.manifest.settings["exclude_seen"] if rule == "dataset" else rule):
             return np.zeros(len(rows), bool)
         since = query.generation.item_rows([event.item_id for event in (*query.events, *query.session)])
         return np.isin(rows, np.concatenate([query.record.seen, since]))
@@ -68,6 +69,8 @@ class UnavailableItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool:
         """Mask over the rows."""
+        if not query.rules.rules.hide_unavailable:
+            return np.zeros(len(rows), bool)
         return ~query.generation.shows(rows)
 
 
@@ -80,9 +83,9 @@ FILTERS: Sequence[CandidateFilter] = (
 """All of them, in the order in which the first says why."""
 
 
-def allowed(query: Query, rows: I32, filters: Sequence[CandidateFilter]) -> Bool:
+def allowed(query: Query, rows: I32) -> Bool:
     """Mask over the rows that every filter lets pass."""
     kept = np.ones(len(rows), bool)
-    for each in filters:
+    for each in FILTERS:
         kept[kept] = ~each.gone(query, rows[kept])
     return kept

@@ -12,10 +12,9 @@ from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
-from service.filters import FILTERS
 from service.query import Query, Ranked
 from service.settings import Settings
-from service.slate import SlateSelector
+from service.slate import make_slate
 from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 
 logger = logging.getLogger("tandem")
@@ -47,7 +46,6 @@ class Pipeline:
     def __init__(self, store: UserStore, callees: Callees, settings: Settings) -> None:
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(stage, Breaker()) for stage in stages]
-        self._select = SlateSelector(FILTERS)
 
     async def run(self, queries: Sequence[Query], land: Land = nobody) -> None:
         """hydrate → sources → score → filter → select, for queries that wait together.
@@ -164,7 +162,7 @@ class Pipeline:
     def _finish(self, query: Query) -> None:
         """Everything that waits for nobody."""
         query.candidates = Ranked(query.items, query.tower, query.sources, query.scores)
-        self._select.select(query)
+        make_slate(query)
         for degraded in query.degraded:
             metrics.degraded_total.labels(degraded).inc()
         for reason, count in query.removed.items():

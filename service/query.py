@@ -12,10 +12,13 @@ import numpy as np
 
 from recsys.history import NO_HISTORY, History
 from recsys.record import UserRecord
+from recsys.rules import CompiledRules, Rules
 from recsys.types import CONTEXTS, F32, I32, I64, U8, Bool, Event, Id
 from recsys.user_list import UserList
 from service.schema import Mode
 from service.served import ServedGeneration
+
+NO_RULES = CompiledRules(Rules())
 
 
 class Ranked(NamedTuple):
@@ -47,7 +50,7 @@ class Query:
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
     kept. history: item rows, times and event types, oldest first. items, tower, scores, sources: the candidates,
     aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
-    reason; dropped: which. words: the rules that moved a row.
+    reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
     """
 
     generation: ServedGeneration
@@ -60,6 +63,8 @@ class Query:
     context: U8 = field(default_factory=lambda: np.zeros(CONTEXTS, np.uint8))
     mode: Mode = Mode.REALTIME
     filter: Mapping[str, list[str]] = field(default_factory=dict)
+    told_context: Mapping[str, str] = field(default_factory=dict)
+    rules: CompiledRules = NO_RULES
     extra: Mapping[int, int] = field(default_factory=dict)
     traced: bool = False
 
@@ -75,6 +80,7 @@ class Query:
     candidates: Ranked = field(default_factory=lambda: NOTHING_RANKED)
     removed: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, I32] = field(default_factory=dict)
+    passed_over: dict[int, str] = field(default_factory=dict)
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)
     degraded: list[Degraded] = field(default_factory=list)
 

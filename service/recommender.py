@@ -18,6 +18,7 @@ from service.impressions import ImpressionLog
 from service.items import ItemDesk
 from service.pipeline import RESERVE, Pipeline
 from service.query import Query
+from service.rulebook import Rulebook
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.similar import SimilarItems
@@ -38,6 +39,7 @@ class Desks:
     explainer: Explainer
     trending: TrendingItems
     impressions: ImpressionLog
+    rules: Rulebook
 
 
 class Recommender:
@@ -93,8 +95,15 @@ class Recommender:
         """The items most like one."""
         generation = self.live
         row = _row(generation, request.item_id)
-        query = Query(generation, request.user_id or "", request.k, due, exclude=list(request.exclude))
-        query.filter = _checked_filter(request.filter, generation)
+        query = Query(
+            generation,
+            request.user_id or "",
+            request.k,
+            due,
+            exclude=list(request.exclude),
+            filter=_checked_filter(request.filter, generation),
+            rules=self._desks.rules.of(generation),
+        )
         if request.user_id is not None:
             await self._desks.pipeline.hydrate(query)
         await self._desks.similar.find(query, row)
@@ -135,6 +144,7 @@ class Recommender:
             live=outlook.live,
             topology=self._settings.topology,
             store=outlook.fault or "ok",
+            rules=self._desks.rules.told(served),
             refused=succession.refused(),
             processes=[
                 schema.Process(name=told.name, held=list(told.held)) for told in (adopter.holding, *outlook.processes)
@@ -151,6 +161,7 @@ class Recommender:
             group.create_task(self._desks.succession.follow())
             group.create_task(self._desks.trending.follow())
             group.create_task(self._desks.impressions.follow())
+            group.create_task(self._desks.rules.follow())
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -177,6 +188,8 @@ class Recommender:
             generation.spec.encode_context(_checked_context(request.context, generation)),
             request.mode,
             _checked_filter(request.filter, generation),
+            request.context,
+            self._desks.rules.of(generation),
             self._desks.trending.rows(generation, now),
         )
 

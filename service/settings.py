@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     impressions_per_second: float = Field(
         20.0, ge=0, description="Slates a gateway process logs with their features, at most; 0 logs none."
     )
+    rules: Path = Field(Path("rules.toml"), description="The file of rules; none, where there is none (docs/rules.md).")
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
 
 

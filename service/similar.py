@@ -12,11 +12,10 @@ from recsys.errors import StageError
 from recsys.types import PAD
 from service import metrics, wire
 from service.callees import Call
-from service.filters import FILTERS
 from service.pipeline import RESERVE
 from service.query import Degraded, Query
 from service.rungs import take_list
-from service.slate import SlateSelector
+from service.slate import make_slate
 from service.stages import answered
 
 logger = logging.getLogger("tandem")
@@ -27,7 +26,6 @@ class SimilarItems:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._select = SlateSelector(FILTERS)
 
     async def find(self, query: Query, row: int) -> None:
         """Set the slate of a query to the items most like the one at `row`; what is popular where that can't be had."""
@@ -39,9 +37,8 @@ class SimilarItems:
             query.leave_out(Degraded.RETRIEVAL)
             metrics.degraded_total.labels(Degraded.RETRIEVAL).inc()
             take_list(query)
-        query.remove(query.items == row, "itself")
-        query.removed.pop("itself", None)
-        self._select.select(query, without=row)
+        query.keep(query.items != row)
+        make_slate(query, without=row)
 
     async def _ask(self, query: Query, row: int) -> None:
         asked = np.zeros(1, wire.SIMILAR)

@@ -1,45 +1,87 @@
-"""The slate: filters, then the k best, topped up so that a list is never short while items are left."""
+"""The slate of a query: filters, then the rules, over the candidates and the catalogue of its generation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from recsys.rules import select
 from recsys.sources import AT_ONCE
-from recsys.types import PAD, Source
-from service.filters import CandidateFilter, allowed
+from recsys.types import F32, I32, PAD, Bool, Id, Source
+from service.filters import FILTERS, allowed
 from service.query import Query
 
+DAY = 86_400.0
 
-class SlateSelector:
-    """Sets the final k candidates, best first."""
 
-    def __init__(self, filters: Sequence[CandidateFilter]) -> None:
-        self._filters = filters
+def make_slate(query: Query, without: int = PAD) -> None:
+    """Set the final k candidates of a query, best first; without: a row that never is among them."""
+    for each in FILTERS:
+        query.remove(each.gone(query, query.items), each.reason)
+    slate = select(query.items, query.scores, query.k, query.rules, _Catalogue(query, without), query.told_context)
+    query.words, query.passed_over = slate.words, slate.passed_over
+    rows = np.array(slate.items, np.int32)
+    at, known = _places(query.items, rows)
+    query.tower = np.where(known, query.tower[at], np.nan).astype(np.float32) if len(query.items) else _unknown(rows)
+    sources = np.where(known, query.sources[at], 0) if len(query.items) else np.zeros(len(rows))
+    topped_up = [slate.words.get(row) == ("top_up",) for row in slate.items]
+    query.sources = np.where(topped_up, int(Source.POPULAR), sources).astype(np.uint8)
+    query.items, query.scores = rows, np.array(slate.scores, np.float32)
 
-    def select(self, query: Query, without: int = PAD) -> None:
-        """Set the slate; without: a row that never is in it."""
-        for each in self._filters:
-            query.remove(each.gone(query, query.items), each.reason)
-        query.keep(np.argsort(-query.scores, kind="stable")[: query.k])
-        missing = query.k - len(query.items)
-        if missing > 0:
-            self._top_up(query, missing, without)
 
-    def _top_up(self, query: Query, missing: int, without: int) -> None:
-        """What is popular, a step of the catalogue at a time, until enough of it passed the filters."""
-        by_popularity = query.generation.tables.by_popularity
-        for start in range(0, len(by_popularity), AT_ONCE):
-            rows = np.asarray(by_popularity[start : start + AT_ONCE])
-            rows = rows[~np.isin(rows, query.items) & (rows != without)]
-            rows = rows[allowed(query, rows, self._filters)][:missing]
-            # Below everything that was scored, and in their own order.
-            floor = query.scores.min(initial=0)
-            query.items = np.concatenate([query.items, rows])
-            query.tower = np.concatenate([query.tower, np.full(len(rows), np.nan, np.float32)])
-            query.sources = np.concatenate([query.sources, np.full(len(rows), Source.POPULAR, np.uint8)])
-            query.scores = np.concatenate([query.scores, floor - 1 - np.arange(len(rows), dtype=np.float32)])
-            missing -= len(rows)
-            if not missing:
-                return
+def _unknown(rows: I32) -> F32:
+    return np.full(len(rows), np.nan, np.float32)
+
+
+def _places(items: I32, rows: I32) -> tuple[np.ndarray, Bool]:
+    """Where each row stands among items, and whether it does."""
+    if not len(items):
+        return np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
+    order = np.argsort(items, kind="stable")
+    at = order[np.minimum(np.searchsorted(items[order], rows), len(items) - 1)]
+    return at, items[at] == rows
+
+
+class _Catalogue:
+    """A query's generation, as selection asks of it."""
+
+    def __init__(self, query: Query, without: int) -> None:
+        self._query, self._without = query, without
+
+    def blocks(self) -> Iterator[I32]:
+        """Every row, the most popular first, and behind them what was put since."""
+        generation = self._query.generation
+        for start in range(0, len(generation.tables), AT_ONCE):
+            yield np.asarray(generation.tables.by_popularity[start : start + AT_ONCE])
+        if generation.fresh is not None and len(generation.fresh.rows):
+            yield generation.fresh.rows
+
+    def allowed(self, rows: I32) -> Bool:
+        """Which rows pass every filter."""
+        kept: Bool = allowed(self._query, rows) & (rows != self._without)
+        return kept
+
+    def content(self, rows: I32) -> I32:
+        """Content tokens."""
+        return self._query.generation.content(rows)
+
+    def embeddings(self, rows: I32) -> F32:
+        """Item embeddings; zero for what was put since, which is then unlike everything."""
+        tables = self._query.generation.tables
+        known = rows < len(tables)
+        found: F32 = np.asarray(tables.embeddings[np.where(known, rows, 0)]) * known[:, None]
+        return found
+
+    def is_new(self, rows: I32, days: float) -> Bool:
+        """Which rows were first taken, or put, in the last so many days."""
+        generation = self._query.generation
+        tables, known = generation.tables, rows < len(generation.tables)
+        since = (self._query.now - generation.manifest.data_end) / DAY
+        new: Bool = ~known
+        new[known] = np.asarray(tables.age[rows[known]]) + since <= days
+        return new
+
+    def rows_of(self, items: Sequence[Id]) -> I32:
+        """Rows of the items that are known."""
+        return self._query.generation.item_rows(list(items))

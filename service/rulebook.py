@@ -1,0 +1,50 @@
+"""The rules in force in this process, and what they mean for each generation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from recsys.rules import CompiledRules, Rules, RulesFile, compiled
+from service.served import ServedGeneration
+
+logger = logging.getLogger("tandem")
+
+LOOK_SECONDS = 1.0
+"""How often the file is looked at."""
+
+HELD = 4
+"""Generations for which rules are kept compiled."""
+
+
+class Rulebook:
+    """Follows the file of rules."""
+
+    def __init__(self, path: Path) -> None:
+        """RulesError where the file is wrong."""
+        self._file = RulesFile(path)
+        self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
+
+    async def follow(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.to_thread(self._file.look)
+
+    def of(self, generation: ServedGeneration) -> CompiledRules:
+        """The rules as a generation understands them."""
+        rules = self._file.current
+        held = self._compiled.get(generation.id)
+        if held is None or held[0] is not rules:
+            held = self._compiled[generation.id] = rules, compiled(rules, generation.spec)
+            for sentence in held[1].inactive:
+                logger.warning("A rule is inactive. %s", sentence)
+            while len(self._compiled) > HELD:
+                self._compiled.pop(next(iter(self._compiled)))
+        return held[1]
+
+    def told(self, generation: ServedGeneration | None) -> list[str]:
+        """What is wrong with the rules, in sentences."""
+        fault = [self._file.fault] if self._file.fault else []
+        return [*fault, *(self.of(generation).inactive if generation else ())]
