@@ -35,7 +35,10 @@ ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 RESERVE_SECONDS = 0.005
-"""Of a client's deadline, kept for the way back: who has less left than this is not worth a start."""
+"""Of a client's deadline, kept for the way back: with less left than this, nothing is begun."""
+
+ROUNDING = 0.01
+"""By how much more gRPC may tell of a deadline than the client waits: from one second on it is sent in hundredths."""
 
 LOOK_SECONDS = 0.1
 """How often health asks whether there is a generation to serve."""
@@ -162,7 +165,8 @@ class RpcDoor:
         if left is not None:
             if left < RESERVE_SECONDS:
                 raise QueryError("The deadline leaves no time for an answer.", code="deadline")
-            seconds = min(left - RESERVE_SECONDS, left if seconds is None else seconds)
+            left -= RESERVE_SECONDS + ROUNDING * left
+            seconds = left if seconds is None else min(left, seconds)
         return self._recommender.due(seconds)
 
 
