@@ -163,9 +163,9 @@ class RpcDoor:
         seconds = deadline.asked_seconds(told if isinstance(told, str) else None)
         left = context.time_remaining()
         if left is not None:
-            if left < RESERVE_SECONDS:
-                raise QueryError("The deadline leaves no time for an answer.", code="deadline")
             left -= RESERVE_SECONDS + ROUNDING * left
+            if left <= 0:
+                raise QueryError("The deadline leaves no time for an answer.", code="deadline")
             seconds = left if seconds is None else min(left, seconds)
         return self._recommender.due(seconds)
 
