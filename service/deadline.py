@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 from recsys.errors import QueryError
 
 HEADER = "x-deadline-ms"
+MOST_MS = 999_999
 
 
 def asked_seconds(told: str | None) -> float | None:
-    """Seconds that `x-deadline-ms` gives, None where it is not there; QueryError where it is no number above 0."""
+    """Seconds that `x-deadline-ms` gives, None where it is not there; QueryError for what is no time."""
     if told is None:
         return None
-    try:
-        milliseconds = float(told)
-    except ValueError:
-        milliseconds = math.nan
-    if not 0 < milliseconds < math.inf:
-        raise QueryError("Send a number of milliseconds above 0.", HEADER)
-    return milliseconds / 1000
+    if not (told.isascii() and told.isdigit() and len(told) <= len(str(MOST_MS)) and int(told)):
+        raise QueryError(f"Send milliseconds, a whole number from 1 to {MOST_MS}.", HEADER)
+    return int(told) / 1000

@@ -22,7 +22,7 @@ from service.client.errors import (
     too_late,
     unanswered,
 )
-from service.deadline import HEADER
+from service.deadline import HEADER, MOST_MS
 from service.schema import ErrorBody, ErrorResponse
 
 A = TypeVar("A", bound=BaseModel)
@@ -75,7 +75,7 @@ def _request(call: Call[Any], left: float) -> dict[str, Any]:
         "method": verb.method,
         "url": path,
         "json": values if verb.method in {"POST", "PUT"} else None,
-        "headers": {HEADER: str(max(1, int(1000 * (left - RESERVE_SECONDS))))},
+        "headers": {HEADER: str(min(MOST_MS, max(1, int(1000 * (left - RESERVE_SECONDS)))))},
         "timeout": left,
     }
 
