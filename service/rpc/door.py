@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError, SettingsError, TandemError
 from service import deadline, metrics, schema
 from service.http import MAX_BODY
+from service.pipeline import RESERVE
 from service.recommender import Recommender
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
@@ -34,8 +35,8 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
-RESERVE_SECONDS = 0.005
-"""Of a client's deadline, kept for the way back: with less left than this, nothing is begun."""
+WAY_BACK_SECONDS = 0.002
+"""Of a client's deadline, kept for the answer's way; what the slate takes, the pipeline keeps itself."""
 
 ROUNDING = 0.01
 """By how much more gRPC may tell of a deadline than the client waits: from one second on it is sent in hundredths."""
@@ -163,8 +164,8 @@ class RpcDoor:
         seconds = deadline.asked_seconds(told if isinstance(told, str) else None)
         left = context.time_remaining()
         if left is not None:
-            left -= RESERVE_SECONDS + ROUNDING * left
-            if left <= 0:
+            left -= WAY_BACK_SECONDS + ROUNDING * left
+            if left < RESERVE:  # it could only be late
                 raise QueryError("The deadline leaves no time for an answer.", code="deadline")
             seconds = left if seconds is None else min(left, seconds)
         return self._recommender.due(seconds)
