@@ -27,7 +27,7 @@ from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.schema.verdict import INTERNAL, error_body, query_error
+from service.schema.verdict import AGAIN, INTERNAL, error_body, query_error
 
 logger = logging.getLogger("tandem")
 
@@ -58,9 +58,6 @@ _STATUS = {
     "unavailable": grpc.StatusCode.UNAVAILABLE,
     "internal": grpc.StatusCode.INTERNAL,
 }
-_AGAIN = {"overloaded": "1000", "not_ready": "1000"}
-"""After how many milliseconds it may be worth another try, as HTTP's retry-after says in seconds."""
-
 Answer = Callable[[Any, float], Awaitable[BaseModel]]
 """Takes a request and when its answer must be there."""
 
@@ -183,8 +180,8 @@ async def _abort(
     context: grpc.aio.ServicerContext[bytes, Message], status: grpc.StatusCode, body: schema.ErrorBody
 ) -> Message:
     told: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
-    if wait := _AGAIN.get(body.code):
-        told.append((PUSHBACK_KEY, wait))
+    if body.code in AGAIN:
+        told.append((PUSHBACK_KEY, str(1000 * AGAIN[body.code])))
     await context.abort(status, body.message, tuple(told))
     raise AssertionError("unreachable: abort raises")
 
