@@ -30,7 +30,7 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
 	@exec $(PY) -m flows.demo $(if $(ONCE),--once)
 
-serve: .venv/installed ## serve what is live (PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
+serve: .venv/installed ## serve what is live (PORT, GRPC_PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
 	@exec $(PY) -m service serve
 
 run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)

@@ -48,7 +48,7 @@ def answered(message: Message) -> dict[str, Any]:
 
 def message_of(kind: type[M], values: Mapping[str, Any]) -> M:
     """The message that says what these values do; None is left out."""
-    message: M = _writer(kind.DESCRIPTOR)(values)
+    message: M = kind(**_shaper(kind.DESCRIPTOR)(values))
     return message
 
 
@@ -103,21 +103,25 @@ def _value_reader(field: FieldDescriptor, whole: bool) -> Turn:
 
 
 @cache
-def _writer(descriptor: Descriptor) -> Turn:
-    """What turns a plain value into such a message."""
-    kind = GetMessageClass(descriptor)
+def _shaper(descriptor: Descriptor) -> Turn:
+    """What turns a plain value into what such a message is made of.
+
+    Nested dictionaries where protobuf takes them: a slate of ten costs 11 us so, and 27 of messages.
+    """
     if descriptor.full_name == Struct.DESCRIPTOR.full_name:
         return _struct
     if descriptor is pb.Texts.DESCRIPTOR:
-        return lambda values: kind(values=values)
+        return lambda values: {"values": values}
     if "kind" in descriptor.oneofs_by_name:
-        return lambda value: kind(text=value) if isinstance(value, str) else kind(number=value)
-    turns = {field.name: _field_writer(field) for field in descriptor.fields}
+        return lambda value: {"text": value} if isinstance(value, str) else {"number": value}
+    turns = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
 
-    def write(values: Mapping[str, Any]) -> Message:
-        return kind(**{name: turns[name](value) for name, value in values.items() if value is not None})
+    def shape(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: turns[name](value) if name in turns else value for name, value in values.items() if value is not None
+        }
 
-    return write
+    return shape
 
 
 def _struct(values: Mapping[str, Any]) -> Struct:
@@ -126,16 +130,17 @@ def _struct(values: Mapping[str, Any]) -> Struct:
     return struct
 
 
-def _field_writer(field: FieldDescriptor) -> Turn:
+def _field_shaper(field: FieldDescriptor) -> Turn:
     if _is_map(field):
-        turn = _value_writer(field.message_type.fields_by_name["value"])
-        return lambda entries: {key: turn(value) for key, value in entries.items()}
-    turn = _value_writer(field)
+        kind = field.message_type.fields_by_name["value"].message_type
+        turn, make = _shaper(kind), GetMessageClass(kind)
+        return lambda entries: {key: make(**turn(value)) for key, value in entries.items()}  # maps take no dictionaries
+    turn = _shaper(field.message_type)
     return (lambda entries: [turn(each) for each in entries]) if field.is_repeated else turn
 
 
-def _value_writer(field: FieldDescriptor) -> Turn:
-    return _writer(field.message_type) if field.message_type else _same
+def _holds_messages(field: FieldDescriptor) -> bool:
+    return bool(field.message_type and (not _is_map(field) or field.message_type.fields_by_name["value"].message_type))
 
 
 def _is_map(field: FieldDescriptor) -> bool:
@@ -159,11 +164,10 @@ def _stranger(message: Message) -> str:
 
 def _parts(field: FieldDescriptor, value: Any) -> list[tuple[str, Message]]:
     """The messages in a field, by their place."""
-    if not field.message_type:
+    if not _holds_messages(field):
         return []
     if _is_map(field):
-        entry = field.message_type.fields_by_name["value"]
-        return [(f"{field.name}.{key}", value[key]) for key in value] if entry.message_type else []
+        return [(f"{field.name}.{key}", value[key]) for key in value]
     if field.is_repeated:
         return [(f"{field.name}.{index}", each) for index, each in enumerate(value)]
     return [(field.name, value)]
