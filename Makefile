@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test lint load chaos build clean
+.PHONY: help demo serve run status test lint proto load chaos build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
 	@exec $(PY) -m flows.demo $(if $(ONCE),--once)
 
-serve: .venv/installed ## serve what is live (PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
+serve: .venv/installed ## serve what is live (PORT, GRPC_PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
 	@exec $(PY) -m service serve
 
 run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)
@@ -42,11 +42,16 @@ status: .venv/installed ## what is live
 test: .venv/installed-dev lint ## lint, types, imports, tests with coverage
 	@exec $(PY) -m pytest --cov --cov-report=term -q
 
-lint: .venv/installed-dev ## ruff, mypy, import rule
+lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes since the last release
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/buf lint
+	@.venv/bin/buf breaking --against tests/released
+
+proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v1/recommender.proto
+	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. service/rpc/tandem/v1/*.proto
 
 load: .venv/installed ## REQUESTS (10000) at 20 concurrent users against PORT; the exit code says whether slo.toml held
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \

@@ -10,9 +10,11 @@ from service import compose, pinned
 from service.callees import Callees
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
+from service.ports import require_free
 from service.ranking import Ranking
 from service.recommender import Recommender
 from service.retrieval import Retrieval
+from service.rpc.door import RpcDoor
 from service.settings import environment, settings
 
 door = Door()
@@ -42,21 +44,28 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
+        if settings().grpc_port:  # which the workers share, and would share with a stranger too
+            require_free(settings().host, settings().grpc_port, "GRPC_PORT")
         compose.prepare_workers(environment(), pinned.folder())
 
     def __init__(self) -> None:
         compose.become_worker(settings())
         self._recommender = self._split() if SPLIT else self._inline()
         door.recommender = self._recommender
+        self._rpc = RpcDoor(self._recommender, settings().host, settings().grpc_port) if settings().grpc_port else None
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
         """Adopt the live generation and every one promoted later; ready when the first is warm."""
         self._following = asyncio.create_task(self._recommender.follow())
+        if self._rpc:
+            await self._rpc.start()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """Let go of the store."""
+        """Close the gRPC door, and let go of the store."""
+        if self._rpc:
+            await self._rpc.stop()
         self._following.cancel()
         await self._recommender.close()
 

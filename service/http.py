@@ -16,11 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
-from service import metrics, schema
+from recsys.errors import NoGeneration, QueryError, TandemError
+from service import deadline, metrics, schema
 from service.openapi import openapi
 from service.recommender import Recommender
-from service.schema.verdict import query_error
+from service.schema.verdict import AGAIN, INTERNAL, error_body, query_error
 
 logger = logging.getLogger("tandem")
 
@@ -29,9 +29,6 @@ Verb = Callable[[Request], Awaitable[BaseModel]]
 
 MAX_BODY = 4 << 20
 """Bytes of a body. The largest valid one, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
-
-MAX_ID = 256
-"""Characters of an id, as `schema.fields.Id` has it."""
 
 _STATUS = {
     "overloaded": 429,
@@ -99,7 +96,7 @@ class Door:
 
     def _due(self, request: Request) -> float:
         """When the answer must be there, counted from when the request came."""
-        return self._ready().due(_deadline(request))
+        return self._ready().due(deadline.asked_seconds(request.headers.get(deadline.HEADER)))
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi())
@@ -136,7 +133,7 @@ class Door:
                 response = Response(status_code=400)  # nobody is there to read it
             except Exception:
                 logger.exception("%s failed", name)
-                response = _json_error(500, "internal", "Something broke here; the log has it.")
+                response = _json_error(500, INTERNAL)
             metrics.request_seconds.labels(name, response.status_code).observe(time.monotonic() - start)
             return response
 
@@ -179,48 +176,31 @@ async def _read(request: Request) -> bytes:
     return bytes(data)
 
 
-def _deadline(request: Request) -> float | None:
-    """Seconds that the caller gives, None where it says nothing; QueryError for what is no time."""
-    told = request.headers.get("x-deadline-ms")
-    if told is None:
-        return None
-    if not (told.isascii() and told.isdigit() and 0 < len(told) <= 6 and int(told)):
-        raise QueryError("Send milliseconds, a whole number from 1 to 999999.", "x-deadline-ms")
-    return int(told) / 1000
-
-
-def _user_id(request: Request) -> str:
+def _user_id(request: Request) -> int | str:
     """The user that a path names; in a path every id is text."""
-    user_id: str = request.path_params["user_id"]
-    if not 1 <= len(user_id) <= MAX_ID:
-        raise QueryError(f"A user's id has 1 to {MAX_ID} characters.", "user_id")
-    return user_id
+    try:
+        return schema.UserRequest.model_validate(request.path_params).user_id
+    except ValidationError as error:
+        raise query_error(error) from error
 
 
 def error_response(error: TandemError) -> Response:
     """The one shape of error: a code, a sentence and the field."""
-    if isinstance(error, QueryError):
-        status = _STATUS.get(error.code, 422)
-        response = _json_error(status, error.code, str(error), error.field or None)
-        if status == 429:
-            response.headers["retry-after"] = "1"
-        return response
-    if isinstance(error, NoGeneration):
-        response = _json_error(503, "not_ready", str(error))
-        response.headers["retry-after"] = "1"
-        return response
-    if isinstance(error, StoreError):
-        return _json_error(503, "store", str(error))
-    return _json_error(503, "unavailable", str(error))
+    body = error_body(error)
+    status = _STATUS.get(body.code, 422) if isinstance(error, QueryError) else 503
+    response = _json_error(status, body)
+    if body.code in AGAIN:
+        response.headers["retry-after"] = str(AGAIN[body.code])
+    return response
 
 
-def _json_error(status: int, code: str, message: str, field: str | None = None) -> Response:
-    body = schema.ErrorResponse(error=schema.ErrorBody(code=code, message=message, field=field))
+def _json_error(status: int, body: schema.ErrorBody) -> Response:
     # Surrogates in what was sent may stand in the message: ASCII escapes keep the answer valid JSON.
-    return Response(json.dumps(body.model_dump(exclude_none=True)), status, media_type="application/json")
+    told = json.dumps(schema.ErrorResponse(error=body).model_dump(exclude_none=True))
+    return Response(told, status, media_type="application/json")
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
-    return _json_error(error.status_code, code, f"{error.detail}.")
+    return _json_error(error.status_code, schema.ErrorBody(code=code, message=f"{error.detail}."))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from recsys.lifeline import preexec
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
+from service.ports import require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
 
@@ -77,15 +77,11 @@ def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
 
 
 def check(settings: Settings, environment: Environment) -> None:
-    """SettingsError where the port is taken or the state can't be written."""
+    """SettingsError where a port is taken or the state can't be written."""
     environment.folder("cache")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            place = f"{settings.host}:{settings.port}"
-            raise SettingsError(f"{place} can't be bound ({error.strerror}). Choose another port: PORT=...") from error
+    require_free(settings.host, settings.port, "PORT")
+    if settings.grpc_port:
+        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
 
 class _StopSignals:

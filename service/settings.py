@@ -30,8 +30,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address the HTTP door binds.")
+    host: str = Field("127.0.0.1", description="Address both doors bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
+    grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )

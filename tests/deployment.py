@@ -20,9 +20,19 @@ IN_A_ROW = 12
 
 def free_port() -> int:
     """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many, each another."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def descendants(pid: int) -> set[int]:
@@ -70,13 +80,15 @@ class Deployment:
     def __init__(
         self, home: Path, log: Path, command: list[str] | None = None, cwd: Path = ROOT, **variables: str
     ) -> None:
-        self.port = free_port()
+        self.port, self.grpc_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.grpc = f"127.0.0.1:{self.grpc_port}"
         self.log = log
         self._command = [part.format(port=self.port) for part in command or [sys.executable, "-m", "service", "serve"]]
         self._cwd = cwd
         inherited = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT", "TANDEM_HOME"}}
-        self._env = inherited | {"TANDEM_HOME": str(home), "PORT": str(self.port)} | variables
+        ports = {"PORT": str(self.port), "GRPC_PORT": str(self.grpc_port)}
+        self._env = inherited | ports | {"TANDEM_HOME": str(home)} | variables
 
     def start(self) -> None:
         """Start without waiting."""

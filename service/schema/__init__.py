@@ -28,6 +28,8 @@ from service.schema.requests import (
     RecommendRequest,
     SessionEvent,
     SimilarRequest,
+    StatusRequest,
+    UserRequest,
 )
 
 __all__ = [
@@ -53,7 +55,9 @@ __all__ = [
     "SimilarRequest",
     "SimilarResponse",
     "SlatesResponse",
+    "StatusRequest",
     "StatusResponse",
     "StoredEvent",
+    "UserRequest",
     "UserResponse",
 ]

@@ -123,3 +123,13 @@ class ItemsRequest(_Body):
     """One or many items; of one that is named twice, the last says last."""
 
     items: list[Item] = Field(min_length=1, max_length=1000)
+
+
+class UserRequest(_Body):
+    """Whom a verb is about that takes nothing else."""
+
+    user_id: Id
+
+
+class StatusRequest(_Body):
+    """Nothing needs saying."""

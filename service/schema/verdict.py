@@ -1,16 +1,20 @@
-"""What is said of a request that is wrong."""
+"""What is said of a request that is wrong, or that can't be answered."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
 
-from recsys.errors import QueryError
+from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
+from service.schema.answers import ErrorBody
 
 _ID_KINDS = {"constrained-int", "constrained-str"}
 """How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
 
 _MEANT = {"whom": "user_id", "whose_session": "session"}
 """The field that is meant where more than one is looked at."""
+
+NAME_CHARACTERS = 64
+"""Of a field's or an entry's name that an error repeats; none that is right is longer."""
 
 
 def query_error(error: ValidationError) -> QueryError:
@@ -20,7 +24,28 @@ def query_error(error: ValidationError) -> QueryError:
         return QueryError(
             f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
         )
-    place = [str(part) for part in first["loc"] if part != "[key]"]  # pydantic's word for the name of an entry
+    # "[key]" is pydantic's word for the name of an entry; the name itself may have megabytes.
+    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part != "[key]"]
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
     return QueryError(first["msg"].rstrip(".") + ".", _MEANT.get(first["type"]) or ".".join(place))
+
+    return QueryError(first["msg"].rstrip(".") + ".", ".".join(place))
+
+
+def error_body(error: TandemError) -> ErrorBody:
+    """What a caller is told of an error, at every door."""
+    if isinstance(error, QueryError):
+        return ErrorBody(code=error.code, message=str(error), field=error.field or None)
+    if isinstance(error, NoGeneration):
+        return ErrorBody(code="not_ready", message=str(error))
+    if isinstance(error, StoreError):
+        return ErrorBody(code="store", message=str(error))
+    return ErrorBody(code="unavailable", message=str(error))
+
+
+INTERNAL = ErrorBody(code="internal", message="Something broke here; the log has it.")
+"""What a caller is told of an error that nobody foresaw."""
+
+AGAIN = {"overloaded": 1, "not_ready": 1}
+"""Seconds after which another try may help, by code."""

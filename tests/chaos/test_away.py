@@ -44,7 +44,8 @@ def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):
 
 def test_an_empty_home_and_no_redis_is_a_sentence(tmp_path):
     """There is nothing to serve, and it says what to do."""
-    env = os.environ | {"TANDEM_HOME": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "39997"}
+    ports = {"PORT": "39997", "GRPC_PORT": "0"}
+    env = os.environ | ports | {"TANDEM_HOME": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "-m", "service", "serve"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1

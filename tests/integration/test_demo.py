@@ -16,7 +16,7 @@ from tests.deployment import ROOT, descendants, free_port, wait_until_gone
 def start(command, home, log, port):
     """A shell in a session of its own that runs make, as a terminal would."""
     env = {k: v for k, v in os.environ.items() if k != "REDIS_URL"}
-    env |= {"TANDEM_HOME": str(home), "PORT": str(port), "COLUMNS": "120"}
+    env |= {"TANDEM_HOME": str(home), "PORT": str(port), "GRPC_PORT": str(free_port()), "COLUMNS": "120"}
     with log.open("wb") as output:
         return subprocess.Popen(
             ["bash", "-c", command], cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True

@@ -14,7 +14,7 @@ import pytest
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
-from tests.deployment import ROOT, Deployment, descendants, wait_until_gone
+from tests.deployment import ROOT, Deployment, descendants, free_port, wait_until_gone
 
 
 @pytest.fixture
@@ -99,7 +99,8 @@ def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
 
 def serve(*arguments, **variables):
     """Run the command that should refuse; its exit code and what it said."""
-    env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}} | variables
+    env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}}
+    env |= {"GRPC_PORT": "0"} | variables  # 3001 may be somebody else's here
     command = [sys.executable, "-m", "service", *arguments]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     return result.returncode, result.stderr
@@ -109,17 +110,19 @@ def is_one_sentence(text):
     return text.startswith("tandem: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
-def test_a_taken_port_is_named(tmp_path):
-    """And how to choose another."""
+@pytest.mark.parametrize("variable", ["PORT", "GRPC_PORT"])
+def test_a_taken_port_is_named(tmp_path, variable):
+    """And how to choose another; also where its holder would share it, as gateway workers do with each other."""
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT=port)
+        ports = {"PORT": str(free_port()), variable: str(taken.getsockname()[1])}
+        code, said = serve("serve", TANDEM_HOME=str(tmp_path), **ports)
     assert code == 1
     assert is_one_sentence(said)
-    assert port in said
-    assert "PORT=" in said
+    assert ports[variable] in said
+    assert f" {variable}=" in said
 
 
 def test_a_home_that_can_not_be_written_is_named(tmp_path):
@@ -149,7 +152,8 @@ def test_nothing_live_says_how_to_train(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("TANDEM_TOPOLOGY", "ring"), ("PORT", "http"), ("TANDEM_MAX_BATCH", "0")]
+    ("variable", "value"),
+    [("TANDEM_TOPOLOGY", "ring"), ("PORT", "http"), ("GRPC_PORT", "grpc"), ("TANDEM_MAX_BATCH", "0")],
 )
 def test_a_wrong_setting_is_named(tmp_path, variable, value):
     """The variable and its value."""

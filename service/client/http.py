@@ -1,0 +1,113 @@
+"""Calls over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from service.client.calls import Call
+from service.client.errors import (
+    Broken,
+    ClientError,
+    Overloaded,
+    RequestRefused,
+    Unavailable,
+    told,
+    too_late,
+    unanswered,
+)
+from service.deadline import HEADER, MOST_MS
+from service.schema import ErrorBody, ErrorResponse
+
+A = TypeVar("A", bound=BaseModel)
+
+RESERVE_SECONDS = 0.005
+"""Of a deadline, kept for the way back: the service is told of less than the client waits."""
+
+
+class HttpTransport:
+    """For blocking programs. Waiting to connect and waiting for the answer each have what is left of the deadline."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url)
+
+    def send(self, call: Call[A], left: float) -> A:
+        """One try; left: seconds."""
+        with _failures():
+            response = self._client.request(**_request(call, left))
+        return _answer(call, response)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+
+class AsyncHttpTransport:
+    """For asyncio programs."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url)
+
+    async def send(self, call: Call[A], left: float) -> A:
+        """One try; left: seconds."""
+        with _failures():
+            async with asyncio.timeout(left):
+                response = await self._client.request(**_request(call, left))
+        return _answer(call, response)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.aclose()
+
+
+def _request(call: Call[Any], left: float) -> dict[str, Any]:
+    verb, values = call.verb, dict(call.values)
+    path = verb.path
+    if "{user_id}" in path:
+        path = path.format(user_id=quote(str(values.pop("user_id")), safe=""))
+    return {
+        "method": verb.method,
+        "url": path,
+        "json": values if verb.method in {"POST", "PUT"} else None,
+        "headers": {HEADER: str(min(MOST_MS, max(1, int(1000 * (left - RESERVE_SECONDS)))))},
+        "timeout": left,
+    }
+
+
+def _answer(call: Call[A], response: httpx.Response) -> A:
+    try:
+        if response.is_success:
+            return call.verb.gives.model_validate_json(response.content)
+        body = ErrorResponse.model_validate_json(response.content).error
+    except ValidationError:
+        message = f"The answer is not one of Tandem's (HTTP {response.status_code})."
+        body = ErrorBody(code="http", message=message)
+    raise told(body, _kind(response.status_code), _retry_after(response))
+
+
+def _kind(status: int) -> type[ClientError]:
+    if status in {429, 503}:
+        return Overloaded if status == 429 else Unavailable
+    return RequestRefused if 400 <= status < 500 else Broken
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    seconds = response.headers.get("retry-after", "")
+    return float(seconds) if seconds.isascii() and seconds.isdigit() else None  # it may be a date: then never mind
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what httpx raises into errors of the tree."""
+    try:
+        yield
+    except (httpx.TimeoutException, TimeoutError) as error:
+        raise too_late() from error
+    except httpx.TransportError as error:
+        raise unanswered(str(error) or type(error).__name__) from error

@@ -1,0 +1,48 @@
+"""When to try again: only after what passes by itself, and never past the deadline."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from service.client.errors import ClientError, Overloaded, Unavailable, too_late
+
+FIRST_SECONDS = 0.05
+MOST_SECONDS = 1.0
+
+
+class Tries:
+    """The tries of one call. seconds: what they have together; clock: seconds; chance: 0 to 1."""
+
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._end = clock() + seconds
+        self._failed = 0
+
+    def left(self) -> float:
+        """Seconds for the next try; DeadlineExceeded where there are none."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise too_late()
+        return left
+
+    def pause_after(self, error: ClientError) -> float:
+        """Seconds to wait before the next try; raises the error where waiting helps nobody.
+
+        At random below a bound that doubles, so that those who failed together do not come back together.
+        """
+        if not isinstance(error, Overloaded | Unavailable):
+            raise error
+        bound: float = min(MOST_SECONDS, FIRST_SECONDS * 2**self._failed)
+        self._failed += 1
+        pause = (error.retry_after or 0.0) + bound * self._chance()
+        if pause >= self._end - self._clock():
+            raise error
+        return pause

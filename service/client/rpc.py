@@ -1,0 +1,121 @@
+"""Calls over gRPC; imported where a client has a grpc:// address, so that others need no grpcio."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from pydantic import BaseModel, ValidationError
+
+from service.client.calls import Call
+from service.client.errors import Broken, ClientError, Overloaded, RequestRefused, Unavailable, told, too_late
+from service.rpc import convert
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema import ErrorBody, verbs
+
+A = TypeVar("A", bound=BaseModel)
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+OPTIONS = [
+    ("grpc.enable_retries", 0),  # `retry` does that, with the same rules over HTTP
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),  # up to two minutes else, in which every try fails at once
+    ("grpc.max_receive_message_length", -1),  # a hundred users' slates may pass 4 MB
+]
+
+
+class RpcTransport:
+    """For blocking programs."""
+
+    def __init__(self, place: str) -> None:
+        self._channel = grpc.insecure_channel(place, OPTIONS)
+        self._method = functools.cache(functools.partial(_method, self._channel))
+
+    def send(self, call: Call[A], left: float) -> A:
+        """One try; left: seconds."""
+        with _failures():
+            message = self._method(call.verb.rpc)(_request(call), timeout=left)
+        return _answer(call, message)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._channel.close()
+
+
+class AsyncRpcTransport:
+    """For asyncio programs."""
+
+    def __init__(self, place: str) -> None:
+        self._channel = grpc.aio.insecure_channel(place, OPTIONS)
+        self._method = functools.cache(functools.partial(_method, self._channel))
+
+    async def send(self, call: Call[A], left: float) -> A:
+        """One try; left: seconds."""
+        with _failures():
+            message = await self._method(call.verb.rpc)(_request(call), timeout=left)
+        return _answer(call, message)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._channel.close()
+
+
+def _method(channel: Any, rpc: str) -> Any:
+    gives = GetMessageClass(SERVICE.methods_by_name[rpc].output_type)
+    return channel.unary_unary(
+        f"/{SERVICE.full_name}/{rpc}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=gives.FromString,
+    )
+
+
+def _request(call: Call[Any]) -> Message:
+    takes = GetMessageClass(SERVICE.methods_by_name[call.verb.rpc].input_type)
+    message: Message = convert.message_of(takes, call.values)
+    return message
+
+
+def _answer(call: Call[A], message: Message) -> A:
+    values: Any = convert.answered(message)
+    try:
+        if call.verb == verbs.RECOMMEND:
+            [values] = values["slates"]
+        return call.verb.gives.model_validate(values)
+    except (ValidationError, ValueError) as error:
+        raise Broken(ErrorBody(code="grpc", message="The answer is not one of Tandem's.")) from error
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what gRPC raises into errors of the tree."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _error(error) from error
+
+
+def _error(error: Any) -> ClientError:
+    status, trailing = error.code(), dict(error.trailing_metadata() or ())
+    wait = trailing.get("grpc-retry-pushback-ms")
+    if status == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return too_late()
+    try:
+        body = ErrorBody.model_validate_json(trailing["tandem-error-bin"])
+    except (KeyError, ValidationError):
+        body = ErrorBody(code=status.name.lower(), message=f"{error.details() or status.name}".rstrip(".") + ".")
+    return told(body, _kind(status, "tandem-error-bin" in trailing), float(wait) / 1000 if wait else None)
+
+
+def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
+    code = grpc.StatusCode
+    if status == code.UNAVAILABLE:
+        return Unavailable
+    if status == code.RESOURCE_EXHAUSTED:
+        return Overloaded if ours else RequestRefused
+    mendable = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION, code.UNIMPLEMENTED)
+    return RequestRefused if status in mendable else Broken

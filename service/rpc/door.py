@@ -1,0 +1,191 @@
+"""The gRPC door: parse, call the recommender, map errors; and no more. Gateway workers share its port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from pydantic import BaseModel, ValidationError
+
+from recsys.errors import QueryError, SettingsError, TandemError
+from service import deadline, metrics, schema
+from service.http import MAX_BODY
+from service.pipeline import RESERVE
+from service.recommender import Recommender
+from service.rpc import convert
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema import verbs
+from service.schema.verbs import Verb
+from service.schema.verdict import AGAIN, INTERNAL, error_body, query_error
+
+logger = logging.getLogger("tandem")
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+ERROR_KEY = "tandem-error-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+WAY_BACK_SECONDS = 0.002
+"""Of a client's deadline, kept for the answer's way; what the slate takes, the pipeline keeps itself."""
+
+ROUNDING = 0.01
+"""By how much more gRPC may tell of a deadline than the client waits: from one second on it is sent in hundredths."""
+
+LOOK_SECONDS = 0.1
+"""How often health asks whether there is a generation to serve."""
+
+GRACE_SECONDS = 1.0
+"""What calls under way have to end in when the door closes."""
+
+_STATUS = {
+    "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "not_found": grpc.StatusCode.NOT_FOUND,
+    "full": grpc.StatusCode.FAILED_PRECONDITION,
+    "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "not_ready": grpc.StatusCode.UNAVAILABLE,
+    "store": grpc.StatusCode.UNAVAILABLE,
+    "unavailable": grpc.StatusCode.UNAVAILABLE,
+    "internal": grpc.StatusCode.INTERNAL,
+}
+Answer = Callable[[Any, float], Awaitable[BaseModel]]
+"""Takes a request and when its answer must be there."""
+
+
+class RpcDoor:
+    """The server; it speaks for a recommender that may not be ready yet, and its health says so."""
+
+    def __init__(self, recommender: Recommender, host: str, port: int) -> None:
+        self._recommender = recommender
+        self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._health = health_aio.HealthServicer()
+
+    async def start(self) -> None:
+        """Listen; SettingsError where the port can't be had."""
+        self._server = grpc.aio.server(
+            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_BODY)]
+        )
+        handlers = {verb.rpc: self._handler(verb, answer) for verb, answer in self._answers().items()}
+        self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([SERVICE.full_name, HEALTH, reflection.SERVICE_NAME], self._server)
+        try:
+            self._server.add_insecure_port(self._place)
+        except RuntimeError as error:
+            raise SettingsError(f"{self._place} can't be bound. Choose another port: GRPC_PORT=...") from error
+        await self._tell_health()
+        await self._server.start()
+        self._watching = asyncio.create_task(self._watch())
+
+    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """Take no more calls and let those under way end, for at most `grace` seconds."""
+        self._watching.cancel()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        health = health_pb2.HealthCheckResponse
+        status = health.SERVING if self._recommender.ready else health.NOT_SERVING
+        for name in ("", SERVICE.full_name):
+            await self._health.set(name, status)
+
+    def _answers(self) -> dict[Verb[Any, Any], Answer]:
+        recommender = self._recommender
+
+        async def status(_: schema.StatusRequest, __: float) -> BaseModel:
+            return recommender.status()
+
+        return {
+            verbs.RECOMMEND: self._recommend,
+            verbs.SIMILAR: lambda request, due: recommender.similar(request, due),
+            verbs.EXPLAIN: lambda request, due: recommender.explain(request, due),
+            verbs.EVENTS: lambda request, _: recommender.add_events(request.events),
+            verbs.ITEMS: lambda request, _: recommender.put_items(request.items),
+            verbs.USER: lambda request, _: recommender.user(request.user_id),
+            verbs.FORGET: lambda request, _: recommender.forget(request.user_id),
+            verbs.STATUS: status,
+        }
+
+    async def _recommend(self, request: schema.RecommendRequest, due: float) -> schema.SlatesResponse:
+        """One slate or several: the same message holds both."""
+        answer = await self._recommender.recommend(request, due)
+        if isinstance(answer, schema.SlatesResponse):
+            return answer
+        return schema.SlatesResponse.model_construct(slates=[answer])
+
+    def _handler(self, verb: Verb[Any, Any], answer: Answer) -> grpc.RpcMethodHandler:
+        """Time and count a verb, and turn what it raises into a status."""
+        method = SERVICE.methods_by_name[verb.rpc]
+        takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+
+        async def call(data: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
+            start, status = time.monotonic(), grpc.StatusCode.OK
+            try:
+                try:
+                    request = _request(takes, data, verb.takes)
+                    answered = await answer(request, self._due(context))
+                    return convert.message_of(gives, answered.model_dump())
+                except TandemError as error:
+                    body = error_body(error)
+                except Exception:
+                    logger.exception("%s failed", verb.name)
+                    body = INTERNAL
+                status = _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
+                return await _abort(context, status, body)
+            except asyncio.CancelledError:
+                status = _why_cancelled(context)
+                raise
+            finally:
+                metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
+
+        return grpc.unary_unary_rpc_method_handler(call, response_serializer=gives.SerializeToString)
+
+    def _due(self, context: grpc.aio.ServicerContext[bytes, Message]) -> float:
+        """When the answer must be there, by the monotonic clock; QueryError where that is too soon to begin."""
+        told = dict(context.invocation_metadata() or ()).get(deadline.HEADER)
+        seconds = deadline.asked_seconds(told if isinstance(told, str) else None)
+        left = context.time_remaining()
+        if left is not None:
+            left -= WAY_BACK_SECONDS + ROUNDING * left
+            if left < RESERVE:  # it could only be late
+                raise QueryError("The deadline leaves no time for an answer.", code="deadline")
+            seconds = left if seconds is None else min(left, seconds)
+        return self._recommender.due(seconds)
+
+
+def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseModel:
+    """The request in these bytes; QueryError names the first wrong field, in the words of the HTTP door."""
+    try:
+        return model.model_validate(convert.asked(convert.parse(kind, data)))
+    except ValidationError as error:
+        raise query_error(error) from error
+
+
+async def _abort(
+    context: grpc.aio.ServicerContext[bytes, Message], status: grpc.StatusCode, body: schema.ErrorBody
+) -> Message:
+    told: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
+    if body.code in AGAIN:
+        told.append((PUSHBACK_KEY, str(1000 * AGAIN[body.code])))
+    await context.abort(status, body.message, tuple(told))
+    raise AssertionError("unreachable: abort raises")
+
+
+def _why_cancelled(context: grpc.aio.ServicerContext[bytes, Message]) -> grpc.StatusCode:
+    left = context.time_remaining()
+    return grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,0 +1,1 @@
+"""The proto's packages, one folder a name."""

@@ -1,0 +1,36 @@
+"""The verbs that both doors and the clients speak: what each is called, what it takes and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from service import schema
+
+Q = TypeVar("Q", bound=BaseModel)
+A = TypeVar("A", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Verb(Generic[Q, A]):
+    """name: as counted. rpc: as tandem.v1.Recommender calls it. method, path: where it is over HTTP."""
+
+    name: str
+    rpc: str
+    method: str
+    path: str
+    takes: type[Q]
+    gives: type[A]
+
+
+RECOMMEND = Verb("recommend", "Recommend", "POST", "/recommend", schema.RecommendRequest, schema.RecommendResponse)
+RECOMMEND_MANY = Verb("recommend", "Recommend", "POST", "/recommend", schema.RecommendRequest, schema.SlatesResponse)
+SIMILAR = Verb("similar", "Similar", "POST", "/similar", schema.SimilarRequest, schema.SimilarResponse)
+EXPLAIN = Verb("explain", "Explain", "POST", "/explain", schema.ExplainRequest, schema.ExplainResponse)
+EVENTS = Verb("events", "AddEvents", "POST", "/events", schema.EventsRequest, schema.EventsResponse)
+ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, schema.ItemsResponse)
+USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest, schema.UserResponse)
+FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest, schema.ForgottenResponse)
+STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest, schema.StatusResponse)

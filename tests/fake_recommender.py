@@ -1,0 +1,144 @@
+"""A recommender that knows what it was asked and says what it is told to, and the gRPC door over it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from service import schema
+from service.rpc.door import RpcDoor
+from tests.deployment import free_port
+
+SCORED = schema.ScoredItem(
+    item_id="drama-1", title="The drama 1", score=0.25, tower_score=None, sources=["popular"], rules=["pin"]
+)
+
+
+def slate(user_id):
+    return schema.RecommendResponse(
+        user_id=user_id, items=[SCORED], generation="g1", mode="realtime", history=0, removed={"seen": 2}, degraded=[]
+    )
+
+
+class FakeRecommender:
+    """Answers with everything that an answer may hold.
+
+    fault: raised by `recommend` in place of an answer; wait: seconds that `recommend` takes. asked: what it was asked;
+    ended: how each `recommend` ended. dues: seconds that each had left.
+    """
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.fault: list[Exception] = []
+        self.wait = 0.0
+        self.asked: list[Any] = []
+        self.ended: list[str] = []
+        self.dues: list[float] = []
+
+    def due(self, seconds: float | None) -> float:
+        return time.monotonic() + min(60.0, 60.0 if seconds is None else seconds)
+
+    async def recommend(self, request, due):
+        self.asked.append(request)
+        self.dues.append(due - time.monotonic())
+        try:
+            await asyncio.sleep(self.wait)
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("done")
+        if self.fault:
+            raise self.fault.pop(0)
+        if request.user_ids is not None:
+            return schema.SlatesResponse(slates=[slate(user) for user in request.user_ids])
+        return slate(request.user_id)
+
+    async def similar(self, request, due):
+        item = schema.SimilarItem(item_id=7, title="Seven", score=1.5, likeness=0.5, sources=["tower"])
+        return schema.SimilarResponse(item_id=request.item_id, items=[item], generation="g1", removed={}, degraded=[])
+
+    async def explain(self, request, due):
+        return schema.ExplainResponse(
+            user_id=request.user_id,
+            item_id=request.item_id,
+            title="The drama 1",
+            generation="g1",
+            mode="hybrid",
+            place=None,
+            dropped_by="seen",
+            reason="The user had it.",
+            sources=["ease"],
+            tower_score=0.0,
+            tower_place=3,
+            score=None,
+            ranked_place=None,
+            features=[schema.Feature(name="age", value=0.0, contribution=-0.5)],
+            rules=[],
+            history=0,
+            degraded=["ranking"],
+        )
+
+    async def add_events(self, events):
+        self.asked.append(events)
+        if self.fault:
+            raise self.fault.pop(0)
+        return schema.EventsResponse(stored=len(events), unknown_items=[events[0].item_id])
+
+    async def put_items(self, items):
+        self.asked.append(items)
+        return schema.ItemsResponse(stored=len(items), new=0, known=len(items), unplaced=["x", 3])
+
+    async def user(self, user_id):
+        event = schema.StoredEvent(item_id="drama-1", title=None, event_type="click", timestamp=1.5)
+        return schema.UserResponse(
+            user_id=user_id, generation="g1", known=False, history=[], events=[event], seen=0, listed=0, listed_at=None
+        )
+
+    async def forget(self, user_id):
+        return schema.ForgottenResponse(user_id=user_id, forgotten=True)
+
+    def status(self):
+        return schema.StatusResponse(
+            ready=True,
+            generation="g1",
+            live=None,
+            topology="split",
+            store="ok",
+            refused={"g0": "retrieval: a hash differs"},
+            processes=[schema.Process(name="gateway@here", held=["g1"])],
+            fresh_items=0,
+            hidden_items=1,
+            data={"name": "tiny", "rows": 480, "columns": ["device"], "nested": {"share": 0.5, "none": None}},
+            metrics={},
+        )
+
+
+class RpcServer:
+    """The door over a recommender, on a loop and a loopback port of its own; a context manager."""
+
+    def __init__(self, recommender: Any) -> None:
+        self.recommender = recommender
+        self.port = free_port()
+        self.place = f"127.0.0.1:{self.port}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def run(self, work: Any) -> Any:
+        """Do something on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def __enter__(self) -> RpcServer:
+        self._thread.start()
+        self.door = RpcDoor(self.recommender, "127.0.0.1", self.port)
+        self.run(self.door.start())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.run(self.door.stop(0.1))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)

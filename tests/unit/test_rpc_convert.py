@@ -1,0 +1,133 @@
+"""Both doors give one verdict: what comes as a message is judged as if it had come as JSON."""
+
+import json
+
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.rpc import convert
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema import verbs
+from service.schema.verdict import query_error
+from tests.fake_recommender import FakeRecommender, slate
+
+VERBS = (
+    verbs.RECOMMEND,
+    verbs.SIMILAR,
+    verbs.EXPLAIN,
+    verbs.EVENTS,
+    verbs.ITEMS,
+    verbs.USER,
+    verbs.FORGET,
+    verbs.STATUS,
+)
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["click", "x" * 65, "x" * 257])
+whole = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 101)
+ids = text | whole
+number = st.floats() | st.integers(-(2**53), 2**53).map(float)
+context = st.dictionaries(text, text, max_size=1)
+filters = st.dictionaries(text, st.lists(text, max_size=2), max_size=1)
+session_event = st.fixed_dictionaries({}, optional={"item_id": ids, "event_type": text, "timestamp": number})
+event = st.fixed_dictionaries(
+    {}, optional={"user_id": ids, "item_id": ids, "event_type": text, "timestamp": number, "event_id": text}
+)
+item = st.fixed_dictionaries(
+    {},
+    optional={
+        "item_id": ids,
+        "title": text,
+        "categories": st.lists(text, max_size=2),
+        "available": st.booleans(),
+        "columns": st.dictionaries(text, text | number, max_size=1),
+    },
+)
+wish = {
+    "user_id": ids,
+    "k": whole,
+    "session": st.lists(session_event, max_size=2),
+    "exclude": st.lists(ids, max_size=2),
+    "context": context,
+    "filter": filters,
+    "mode": text | st.sampled_from(["auto", "batch"]),
+}
+requests = st.one_of(
+    st.tuples(
+        st.just(verbs.RECOMMEND),
+        st.fixed_dictionaries({}, optional=wish | {"user_ids": st.lists(ids, min_size=1, max_size=2)}),
+    ),
+    st.tuples(st.just(verbs.EXPLAIN), st.fixed_dictionaries({}, optional=wish | {"item_id": ids})),
+    st.tuples(
+        st.just(verbs.SIMILAR),
+        st.fixed_dictionaries(
+            {},
+            optional={"item_id": ids, "user_id": ids, "k": whole, "exclude": st.lists(ids, max_size=2)}
+            | {"filter": filters},
+        ),
+    ),
+    st.tuples(st.just(verbs.EVENTS), st.fixed_dictionaries({"events": st.lists(event, max_size=2)})),
+    st.tuples(st.just(verbs.ITEMS), st.fixed_dictionaries({"items": st.lists(item, max_size=2)})),
+    st.tuples(st.just(verbs.USER), st.fixed_dictionaries({}, optional={"user_id": ids})),
+)
+
+
+def takes(verb):
+    return GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
+
+
+def verdict(validate, told):
+    """The request as it is understood, or what is said of it."""
+    try:
+        return validate(told)
+    except ValidationError as error:
+        refused = query_error(error)
+        return str(refused), refused.field, refused.code
+
+
+@given(requests)
+def test_a_message_is_judged_as_its_json_would_be(request_):
+    """Right or wrong, whatever a message can say: the same request, or the same words about the same field."""
+    verb, told = request_
+    kind = takes(verb)
+    message = convert.parse(kind, convert.message_of(kind, told).SerializeToString())
+    said = {name: value for name, value in told.items() if value not in ([], {})}
+    over_json = verdict(verb.takes.model_validate_json, json.dumps(said))
+    assert verdict(verb.takes.model_validate, convert.asked(message)) == over_json
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.rpc)
+def test_the_proto_has_the_fields_of_the_schema(verb):
+    """A field that is added to one and forgotten in the other would be lost on its way."""
+    method = SERVICE.methods_by_name[verb.rpc]
+    assert set(method.input_type.fields_by_name) == set(verb.takes.model_fields)
+    gives = method.output_type.fields_by_name
+    gives = gives["slates"].message_type.fields_by_name if verb is verbs.RECOMMEND else gives
+    assert set(gives) == set(verb.gives.model_fields)
+
+
+def test_the_proto_has_every_verb():
+    """And no other."""
+    assert set(SERVICE.methods_by_name) == {verb.rpc for verb in VERBS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [(pb.Slate, slate("you")), (pb.Slate, slate(-7)), (pb.StatusResponse, FakeRecommender().status())],
+    ids=["text", "number", "status"],
+)
+def test_an_answer_survives_the_way(kind, answer):
+    """None stays None, zero zero, empty empty; numbers in free data stay what they were."""
+    message = kind.FromString(convert.message_of(kind, answer.model_dump()).SerializeToString())
+    assert type(answer).model_validate(convert.answered(message)) == answer
+
+
+def test_a_whole_number_in_a_column_is_what_json_makes_of_it():
+    """3 and not 3.0: a categorical column knows it by its letters."""
+    item_of = {"items": [{"item_id": 1, "columns": {"size": 3, "weight": 2.5}}]}
+    message = convert.message_of(pb.PutItemsRequest, item_of)
+    [back] = convert.asked(message)["items"]
+    assert [repr(value) for value in back["columns"].values()] == ["3", "2.5"]

@@ -1,0 +1,237 @@
+"""The gRPC door over a recommender that says what it is told to: a real server, a real channel."""
+
+import json
+import logging
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
+from service.http import MAX_BODY
+from service.metrics import request_seconds
+from service.rpc.door import RpcDoor
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from tests.fake_recommender import FakeRecommender, RpcServer
+
+YOU = pb.Id(text="you")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RpcServer(FakeRecommender()) as running:
+        yield running
+
+
+@pytest.fixture
+def recommender(server):
+    server.recommender.__init__()
+    return server.recommender
+
+
+@pytest.fixture
+def channel(server):
+    with grpc.insecure_channel(server.place) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stub(channel, recommender):
+    return RecommenderStub(channel)
+
+
+def raw(channel, verb="Recommend"):
+    """A method that takes and gives bytes."""
+    return channel.unary_unary(f"/tandem.v1.Recommender/{verb}")
+
+
+def refused(call, *args, **more):
+    """The error of a call that has to fail: status, JSON body, trailing metadata."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*args, **more)
+    trailing = dict(caught.value.trailing_metadata() or ())
+    return caught.value.code(), json.loads(trailing.get("tandem-error-bin", b"{}")), trailing
+
+
+def wait_for(true):
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_left_out_and_zero_are_two(stub, recommender):
+    """k is 10 where it is not said, and wrong where it is 0."""
+    stub.Recommend(pb.RecommendRequest(user_id=YOU))
+    assert recommender.asked[-1].k == 10
+    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, k=0))
+    assert (status, body["field"]) == (grpc.StatusCode.INVALID_ARGUMENT, "k")
+
+
+def test_one_user_gets_one_slate_and_several_get_theirs(stub):
+    """The same message holds both, in the order asked for; ids keep their kind."""
+    one = stub.Recommend(pb.RecommendRequest(user_id=YOU))
+    assert [slate.user_id for slate in one.slates] == [YOU]
+    two = stub.Recommend(pb.RecommendRequest(user_ids=[pb.Id(number=7), YOU]))
+    assert [slate.user_id for slate in two.slates] == [pb.Id(number=7), YOU]
+    assert not one.slates[0].items[0].HasField("tower_score")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (QueryError("No such column.", "context.x"), "INVALID_ARGUMENT", ("invalid", "context.x")),
+        (QueryError("Too many wait.", code="overloaded"), "RESOURCE_EXHAUSTED", ("overloaded", None)),
+        (QueryError("No such item.", "item_id", "not_found"), "NOT_FOUND", ("not_found", "item_id")),
+        (QueryError("No room.", "items", "full"), "FAILED_PRECONDITION", ("full", "items")),
+        (NoGeneration("Nothing is live."), "UNAVAILABLE", ("not_ready", None)),
+        (StoreUnavailable("Redis is away."), "UNAVAILABLE", ("store", None)),
+        (StageError("A stage is away."), "UNAVAILABLE", ("unavailable", None)),
+    ],
+)
+def test_each_error_has_its_status_and_its_body(stub, recommender, error, status, body):
+    """The status for gRPC's own machinery, the sentence as its details, HTTP's JSON for whoever handles both."""
+    recommender.fault = [error]
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Recommend(pb.RecommendRequest(user_id=YOU))
+    told = json.loads(dict(caught.value.trailing_metadata())["tandem-error-bin"])
+    assert caught.value.code().name == status
+    assert (told["code"], told.get("field")) == body
+    assert caught.value.details() == told["message"] == str(error)
+
+
+def test_overload_says_when_to_come_back(stub, recommender):
+    """In gRPC's own word for it, as retry-after says over HTTP."""
+    recommender.fault = [QueryError("Too many wait.", code="overloaded")]
+    _, _, trailing = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU))
+    assert trailing["grpc-retry-pushback-ms"] == "1000"
+
+
+def test_what_nobody_foresaw_is_one_sentence_here_and_a_traceback_in_the_log(stub, recommender, caplog):
+    """A caller learns nothing of the inside."""
+    recommender.fault = [ZeroDivisionError("secret")]
+    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU))
+    assert (status, body["code"]) == (grpc.StatusCode.INTERNAL, "internal")
+    assert "secret" not in body["message"]
+    assert "ZeroDivisionError: secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "field"),
+    [
+        (b"\xff\xff\xff", "not_protobuf", None),
+        (b"\x0a\x05ab", "not_protobuf", None),  # shorter than it says
+        (b"\x0a\x04\x0a\x02\xff\xfe", "not_protobuf", None),  # text that is no UTF-8
+        (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x78\x01", "invalid", "15"),
+        (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x22\x04\x78\x01\x78\x01", "invalid", "session.0.15"),
+    ],
+)
+def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, data, code, field):
+    """Whatever they are, it is the caller's fault and said so; a field that is not in the proto is named by number."""
+    status, body, _ = refused(raw(channel), data)
+    assert status == grpc.StatusCode.INVALID_ARGUMENT
+    assert (body["code"], body.get("field")) == (code, field)
+    assert not caplog.records
+
+
+def test_an_unknown_method_and_a_huge_message_are_what_grpc_says(channel, recommender):
+    """UNIMPLEMENTED, and RESOURCE_EXHAUSTED before a byte of it is parsed."""
+    assert refused(raw(channel, "Rank"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
+    assert refused(raw(channel), b" " * (MAX_BODY + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not recommender.asked
+
+
+def test_a_name_of_megabytes_is_cut_in_the_error(stub, recommender):
+    """Else the error would be larger than the metadata may be, and come as another."""
+    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, context={"é" * 1_000_000: "x"}))
+    assert status == grpc.StatusCode.INVALID_ARGUMENT
+    assert body["field"] == f"context.{'é' * 64}"
+
+
+def test_the_deadline_reaches_the_recommender_less_the_way_back(stub, recommender):
+    """The lesser of gRPC's own and x-deadline-ms counts."""
+    stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=5)
+    stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=5, metadata=[("x-deadline-ms", "300")])
+    stub.Recommend(pb.RecommendRequest(user_id=YOU))
+    gave, less, free = recommender.dues
+    assert 3 < gave < 4.995
+    assert 0.1 < less <= 0.3
+    assert free > 50
+
+
+@pytest.mark.parametrize("told", ["soon", "", "-1", "0", "1.5", "nan", "1000000"])
+def test_a_deadline_that_is_none_is_refused(stub, recommender, told):
+    """By name, as any field."""
+    call = pb.RecommendRequest(user_id=YOU)
+    status, body, _ = refused(stub.Recommend, call, metadata=[("x-deadline-ms", told)])
+    assert (status, body["field"]) == (grpc.StatusCode.INVALID_ARGUMENT, "x-deadline-ms")
+
+
+def test_a_deadline_that_passes_ends_the_work(stub, recommender, caplog):
+    """DEADLINE_EXCEEDED there, a cancelled recommender here, and nobody logs an error."""
+    recommender.wait = 30
+    status, _, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU), timeout=0.3)
+    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
+    wait_for(lambda: recommender.ended == ["cancelled"])
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_deadline_too_near_starts_nothing(stub, recommender, caplog):
+    """With no more left than the way back takes, the recommender is not asked."""
+    stub.Status(pb.StatusRequest())  # connects
+    status, _, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU), timeout=0.004)
+    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
+    stub.Status(pb.StatusRequest())
+    assert not recommender.asked
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_client_that_leaves_cancels_the_work(stub, recommender, caplog):
+    """Nobody waits for the answer any more."""
+    recommender.wait = 30
+    call = stub.Recommend.future(pb.RecommendRequest(user_id=YOU))
+    wait_for(lambda: recommender.asked)
+    call.cancel()
+    wait_for(lambda: recommender.ended == ["cancelled"])
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def counted(verb, code):
+    """How many requests the metrics have under these labels."""
+    samples = request_seconds.labels(verb, code).collect()[0].samples
+    return next(sample.value for sample in samples if sample.name.endswith("_count"))
+
+
+def test_requests_are_timed_and_counted_by_status(stub, recommender):
+    """Beside HTTP's, whose codes are numbers."""
+    good, bad = counted("recommend", "OK"), counted("recommend", "INVALID_ARGUMENT")
+    stub.Recommend(pb.RecommendRequest(user_id=YOU))
+    refused(stub.Recommend, pb.RecommendRequest())
+    assert counted("recommend", "OK") == good + 1
+    wait_for(lambda: counted("recommend", "INVALID_ARGUMENT") == bad + 1)  # the answer leaves before it is counted
+
+
+def test_health_follows_the_recommender(channel, recommender):
+    """A watch sees it become unready and ready again; both the server and the service have a name."""
+    health, kinds = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
+    for name in ("", "tandem.v1.Recommender"):
+        assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == kinds.SERVING
+    watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    assert next(watch).status == kinds.SERVING
+    recommender.ready = False
+    assert next(watch).status == kinds.NOT_SERVING
+    recommender.ready = True
+    assert next(watch).status == kinds.SERVING
+    watch.cancel()
+
+
+def test_workers_share_a_port_and_one_that_cannot_be_had_is_named(server):
+    """Doors of one gateway listen together; an address that is not ours is told with the variable to change."""
+    twin = RpcServer(FakeRecommender())
+    twin.port = server.port
+    with twin:
+        pass
+    with pytest.raises(SettingsError, match="GRPC_PORT"):
+        server.run(RpcDoor(FakeRecommender(), "203.0.113.1", server.port).start())
