@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from recsys.user_list import digest
-
 from service.query import Query
 from service.rungs import listed
 from service.schema import Mode

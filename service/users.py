@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from recsys.user_list import UserList
-
 from recsys.errors import QueryError, StoreError
 from recsys.record import UserRecord
 from recsys.store.base import UserStore
 from recsys.types import Event, Id
+from recsys.user_list import UserList
 from service import schema
 from service.served import ServedGeneration
 

@@ -88,7 +88,9 @@ class Deployment:
         self._cwd = cwd
         inherited = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT", "TANDEM_HOME"}}
         ports = {"PORT": str(self.port), "GRPC_PORT": str(self.grpc_port)}
-        self._env = inherited | ports | {"TANDEM_HOME": str(home)} | variables
+        self.rules = home / "rules.toml"
+        own = {"TANDEM_HOME": str(home), "TANDEM_RULES": str(self.rules)}
+        self._env = inherited | ports | own | variables
 
     def start(self) -> None:
         """Start without waiting."""

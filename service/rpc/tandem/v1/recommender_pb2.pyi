@@ -382,7 +382,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics")
+    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules")
     class RefusedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -401,6 +401,7 @@ class StatusResponse(_message.Message):
     HIDDEN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     generation: str
     live: str
@@ -412,7 +413,8 @@ class StatusResponse(_message.Message):
     hidden_items: int
     data: _struct_pb2.Struct
     metrics: _struct_pb2.Struct
-    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("name", "held")
