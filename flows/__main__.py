@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.follow import add_verbs
 from flows.prefect_defaults import make_prefect_home
 from flows.prefect_server import PrefectServer
 from recsys.environment import Environment
@@ -76,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     pin.set_defaults(verb=pin_one)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
-    for verb in (run, publish, promote, rollback, generations, delete, pin, status):
+    for verb in (run, publish, promote, rollback, generations, delete, pin, status, *add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser
 

@@ -215,6 +215,12 @@ class FlowStore(Protocol):
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         """The packed records of one hash of users."""
 
+    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        """Users' packed records, None for one that has none."""
+
+    def read_events(self, users: Sequence[str]) -> list[list[Event]]:
+        """What each user did since, oldest first."""
+
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
         """Write users' packed lists; they go with their generation, and LISTS_EXPIRE after the last was written."""
 

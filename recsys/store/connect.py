@@ -8,7 +8,7 @@ from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.store.board import RedisBoard
 from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore, address
+from recsys.store.redis import RedisFlowStore, RedisGenerationStore, address
 
 
 class OpenStore:
@@ -17,11 +17,16 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._lent: list[RedisGenerationStore | RedisBoard] = []
+        self._lent: list[RedisGenerationStore | RedisFlowStore | RedisBoard] = []
 
     def generations(self) -> RedisGenerationStore:
         """The generations in it, until this is closed."""
         self._lent.append(store := RedisGenerationStore(self.url))
+        return store
+
+    def flows(self) -> RedisFlowStore:
+        """What flows that follow users read and write, until this is closed."""
+        self._lent.append(store := RedisFlowStore(self.url))
         return store
 
     def board(self) -> RedisBoard:

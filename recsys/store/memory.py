@@ -252,6 +252,10 @@ class MemoryStore:
             if each == generation and user_bucket(user, buckets) == bucket
         }
 
+    def read_events(self, users: Sequence[str]) -> list[list[Event]]:
+        oldest = time.time() - self._events_age
+        return [[event for event in self._events[user] if event.timestamp >= oldest] for user in users]
+
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
         self._lists.update({(generation, user): packed for user, packed in lists.items()})
 

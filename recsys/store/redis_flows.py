@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import Any
 import redis
 
 from recsys.store.base import (
+    EVENTS_EXPIRE,
     LISTS_EXPIRE,
     TRENDING_EXPIRE,
     LoggedEvent,
@@ -19,8 +21,9 @@ from recsys.store.base import (
     user_bucket,
 )
 from recsys.store.connection import address, sentences
-from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, lists_key, text_of, users_key
-from recsys.store.redis_users import parse_event
+from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, text_of, users_key
+from recsys.store.redis_users import parse_event, parse_events
+from recsys.types import Event
 
 _CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
 
@@ -28,8 +31,10 @@ _CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
 class RedisFlowStore:
     """The port of the flows; SettingsError if `url` is none."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, events_age: float = EVENTS_EXPIRE) -> None:
+        """events_age: as `RedisUserStore` has it."""
         self.address = address(url)
+        self._events_age = events_age
         self._redis = redis.Redis.from_url(
             url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS
         )
@@ -38,6 +43,22 @@ class RedisFlowStore:
         with sentences(self.address):
             found: Any = self._redis.hgetall(users_key(generation, bucket))
         return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
+
+    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
+        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.hget(users_key(generation, user_bucket(user, buckets)), text_of(user))
+            return list(pipe.execute())
+
+    def read_events(self, users: Sequence[str]) -> list[list[Event]]:
+        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for user in users:
+                pipe.lrange(events_key(user), 0, -1)
+            found = pipe.execute(raise_on_error=False)
+        oldest = time.time() - self._events_age
+        # A key that holds something not ours is no history, here as in serving.
+        told = [parse_events(texts if isinstance(texts, list) else None) for texts in found]
+        return [[event for event in events if event.timestamp >= oldest] for events in told]
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
         hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)

@@ -67,7 +67,7 @@ class RedisUserStore:
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
-            UserState(record, [event for event in _parse(raw) if event.timestamp >= oldest], not there, listed)
+            UserState(record, [event for event in parse_events(raw) if event.timestamp >= oldest], not there, listed)
             for record, there, raw, listed in of_each
         ]
 
@@ -138,7 +138,7 @@ def _checked(reply: Any) -> Any:
     return reply
 
 
-def _parse(texts: Sequence[bytes] | None) -> list[Event]:
+def parse_events(texts: Sequence[bytes] | None) -> list[Event]:
     """Stored events; what can't be read is left out."""
     if not texts:
         return []

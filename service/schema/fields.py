@@ -52,7 +52,7 @@ Filter = Annotated[
     dict[ColumnName, Annotated[list[FilterValue], Field(min_length=1, max_length=64)]],
     Field(
         max_length=8,
-        description='Show only items with one of these values in each column named, such as {"genre": ["Drama"]}. The '
-        "columns are the categorical ones that describe items in the dataset.",
+        description="Show only items with one of these values in each column named, such as "
+        '{"categories": ["Drama"]}. The columns are the categorical ones that describe items in the dataset.',
     ),
 ]

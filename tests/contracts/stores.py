@@ -80,7 +80,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
     generations = RedisGenerationStore(url)
     with redis.Redis.from_url(url) as client:
         client.flushall()
-        flows = RedisFlowStore(url)
+        flows = RedisFlowStore(url, LONG)
         yield Store(generations, lambda: RedisUserStore(url, LONG), flows, client)
         flows.close()
     generations.close()

@@ -80,6 +80,12 @@ class TestHistory:
 
         assert asyncio.run(scene()) == ["new"]
 
+    def test_flows_read_what_serving_reads(self, store: Store) -> None:
+        """The events of several users at once, in the order of the users."""
+        store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))
+        told = store.flows.read_events(["8", "nobody", "7"])
+        assert [[event.item_id for event in events] for events in told] == [["b"], [], ["a", "c"]]
+
 
 class TestLog:
     def test_everybody_s_events_in_the_order_they_came(self, store: Store) -> None:

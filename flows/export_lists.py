@@ -1,0 +1,93 @@
+"""Everyone's best as Parquet, for what is sent and not asked for: e-mail, push, a shop's own cache."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.environment import Environment
+from recsys.lists import ListMaker, Past
+from recsys.rules import Rules, compiled, select
+from recsys.rules.catalogue import DAY, TablesCatalogue
+from recsys.types import Source
+from recsys.user_list import UserList
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("rank", pa.int32()),
+        ("item_id", pa.string()),
+        ("title", pa.string()),
+        ("score", pa.float32()),
+        ("sources", pa.string()),
+        ("generation", pa.string()),
+        ("made_at", pa.float64()),
+    ]
+)
+
+ROWS = 50_000
+"""Rows of a row group."""
+
+
+class ListExport:
+    """One file, there once it is whole; a context manager."""
+
+    def __init__(self, environment: Environment, maker: ListMaker, rules: Rules, top: int, now: float) -> None:
+        folder = environment.folder("lists") / maker.manifest.id
+        self.path = folder / f"{int(now)}.parquet"
+        self._scratch = folder / f".{int(now)}.parquet"
+        self._maker, self._top, self._now = maker, top, now
+        self._rules = compiled(rules, maker.spec)
+        self._rows: list[tuple[object, ...]] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def begin(self) -> None:
+        """Start anew: what was added before is forgotten."""
+        self._close()
+        self._rows = []
+        self._scratch.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._scratch, SCHEMA)
+
+    def add(self, user: str, past: Past, made: UserList) -> None:
+        """Add a user's best, by the rules."""
+        tables, manifest = self._maker.tables, self._maker.manifest
+        catalogue = TablesCatalogue(
+            tables, lambda rows: ~self._maker.gone(past, rows), (self._now - manifest.data_end) / DAY
+        )
+        slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
+        sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
+        for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
+            names = ",".join(Source(sources.get(row, int(Source.POPULAR))).names())
+            title = tables.titles[row]
+            self._rows.append((user, rank, tables.ids[row], title, np.float32(score), names, manifest.id, self._now))
+        if len(self._rows) >= ROWS:
+            self._flush()
+
+    def __enter__(self) -> ListExport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._writer is not None:
+            self._flush()
+            self._close()
+            self._scratch.replace(self.path)
+        else:
+            self._close()
+            self._scratch.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._rows and self._writer is not None:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(list(column), field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+            self._rows = []
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

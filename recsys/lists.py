@@ -1,0 +1,80 @@
+"""Lists made ahead: the whole path of a request for many users at once, with the functions that serve requests.
+
+Items put since the generation are not in them; they join when a request is answered. Knows no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.generation import Manifest
+from recsys.history import assemble, stack
+from recsys.ranker import Ranker
+from recsys.record import UserRecord
+from recsys.retriever import Retriever
+from recsys.spec import FeatureSpec
+from recsys.tables import ItemTables
+from recsys.types import EXTRA, I32, PAD, Bool, Candidates, Event, Id, Source
+from recsys.user_list import UserList, digest
+
+LIST_LENGTH = 200
+"""Items of a list: enough that filters and rules leave a slate of a hundred, and what hybrid ranks anew."""
+
+AT_ONCE = 32
+"""Users that go through retrieval and ranking together."""
+
+Past = tuple[UserRecord, Sequence[Event]]
+"""What a generation and the store know of one user."""
+
+
+@dataclass(frozen=True)
+class ListMaker:
+    """Makes lists in one generation; trending: rows that are candidates for everyone."""
+
+    manifest: Manifest
+    tables: ItemTables
+    spec: FeatureSpec
+    retriever: Retriever
+    ranker: Ranker
+    trending: tuple[int, ...] = ()
+
+    def make(self, users: Sequence[Past], now: float) -> list[UserList]:
+        """A list for each user, as of `now`, in no context."""
+        found: list[UserList] = []
+        for start in range(0, len(users), AT_ONCE):
+            found += self._make(users[start : start + AT_ONCE], now)
+        return found
+
+    def row_of(self, item: Id) -> int | None:
+        """The row of an item, None for one that is not known."""
+        return self.tables.ids.rows.get(str(item))
+
+    def gone(self, user: Past, rows: I32) -> Bool:
+        """Which rows the user may not be shown: seen, where that is excluded, or not available."""
+        gone: Bool = ~np.asarray(self.tables.available[rows.clip(min=0)])
+        if self.manifest.settings["exclude_seen"]:
+            record, events = user
+            since = [row for event in events if (row := self.row_of(event.item_id)) is not None]
+            gone |= np.isin(rows, np.concatenate([record.seen, np.array(since, np.int32)]))
+        gone |= rows == PAD
+        return gone
+
+    def _make(self, users: Sequence[Past], now: float) -> list[UserList]:
+        types = self.spec.event_type_rows()
+        past = stack([assemble(record, events, self.row_of, types) for record, events in users], [now] * len(users))
+        extra = np.full((len(users), EXTRA), PAD, np.int32)
+        extra[:, : len(self.trending)] = self.trending[:EXTRA]
+        candidates = self.retriever.retrieve(past, extra if self.trending else None)
+        scores = self.ranker.score(past, candidates)
+        return [self._list(user, candidates, scores[row], row, now) for row, user in enumerate(users)]
+
+    def _list(self, user: Past, candidates: Candidates, scores: np.ndarray, row: int, now: float) -> UserList:
+        items, sources = candidates.items[row], candidates.sources[row].copy()
+        sources[np.isin(items, self.trending)] |= np.uint8(Source.TRENDING)
+        scores = np.where(self.gone(user, items), -np.inf, scores)
+        best = np.argsort(-scores, kind="stable")[:LIST_LENGTH]
+        best = best[np.isfinite(scores[best])]
+        return UserList(now, digest(user[1]), items[best], sources[best], scores[best].astype(np.float32))

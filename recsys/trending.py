@@ -1,0 +1,30 @@
+"""What is trending: items that several users turned to lately, the later the more. Knows no store."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from recsys.types import Event, Id
+
+WINDOW_SECONDS, HALF_LIFE_SECONDS = 86_400.0, 6 * 3_600.0
+USERS = 2
+"""Of an item, at least: one user's repeats are no trend."""
+
+COUNT = 64
+
+
+def trending(events: Iterable[Event], now: float) -> tuple[tuple[Id, float], ...]:
+    """The items with the most decayed events, each user's counted once, the most first."""
+    newest: dict[Id, dict[str, float]] = defaultdict(dict)
+    for event in events:
+        if now - WINDOW_SECONDS <= event.timestamp <= now:
+            users = newest[event.item_id]
+            users[str(event.user_id)] = max(event.timestamp, users.get(str(event.user_id), 0.0))
+    weights = {
+        item: sum(0.5 ** ((now - moment) / HALF_LIFE_SECONDS) for moment in users.values())
+        for item, users in newest.items()
+        if len(users) >= USERS
+    }
+    best = sorted(weights.items(), key=lambda pair: (-pair[1], str(pair[0])))[:COUNT]
+    return tuple((item, round(weight, 6)) for item, weight in best)

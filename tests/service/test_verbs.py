@@ -1,0 +1,222 @@
+"""What a product team asks besides a slate, over HTTP on a running deployment."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+import redis
+import torch
+
+from recsys import features, moments
+from recsys.generation import RANKER
+from recsys.ranker import RankerNet
+from recsys.retriever import Retriever
+
+USER = 4
+
+
+@pytest.fixture(scope="module")
+def client(deployment):
+    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
+        yield opened
+
+
+def ask(client, path, **body):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(answer):
+    return [item["item_id"] for item in answer["items"]]
+
+
+def test_several_users_get_what_each_gets_alone(client):
+    """In the order they were named in, unknown ones too."""
+    users = [USER, "nobody", 7]
+    together = ask(client, "/recommend", user_ids=users, k=5)["slates"]
+    assert [slate["user_id"] for slate in together] == users
+    for user, slate in zip(users, together, strict=True):
+        assert ids(slate) == ids(ask(client, "/recommend", user_id=user, k=5))
+
+
+class TestFilter:
+    def test_only_what_is_asked_for(self, client):
+        """Of one genre, however few of it are candidates, as long as the catalogue has them."""
+        answer = ask(client, "/recommend", user_id=USER, k=20, filter={"categories": ["drama"]})
+        assert len(set(ids(answer))) == 20
+        assert all(item.startswith("drama") for item in ids(answer))
+        assert answer["removed"]["filter"] > 0
+
+    def test_a_category_that_is_empty(self, client):
+        """Nothing to show is an empty list and no error."""
+        answer = ask(client, "/recommend", user_id=USER, filter={"categories": ["opera"]})
+        assert answer["items"] == []
+        assert answer["degraded"] == []
+
+    def test_a_column_that_is_none(self, client):
+        """The ones that can be used are named."""
+        answer = client.post("/recommend", json={"user_id": USER, "filter": {"year": ["1990"]}})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == "filter.year"
+        assert "categories" in answer.json()["error"]["message"]
+
+
+class TestSimilar:
+    def test_the_likest_share_the_category(self, client):
+        """Never the item itself, each once, the best first."""
+        answer = ask(client, "/similar", item_id="drama-3", k=10)
+        assert len(set(ids(answer))) == 10
+        assert "drama-3" not in ids(answer)
+        assert sum(item.startswith("drama") for item in ids(answer)) >= 8
+        scores = [item["score"] for item in answer["items"]]
+        assert scores == sorted(scores, reverse=True)
+
+    def test_for_a_user_without_what_was_seen(self, client, tiny_world):
+        """The dataset excludes what was seen, and so do these."""
+        folder, log = tiny_world
+        seen = {folder.tables().ids[int(row)] for row in log.items[log.users == USER]}
+        some = next(iter(seen))
+        answer = ask(client, "/similar", item_id=some, user_id=int(log.user_ids[USER]), k=60)
+        assert not seen & set(ids(answer))
+
+    def test_an_item_that_is_none(self, client):
+        """404, with the field."""
+        answer = client.post("/similar", json={"item_id": "opera-1"})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["field"] == "item_id"
+
+
+def brute(folder, log, user, now):
+    """Candidates, features and scores of a user as training computes them, with nothing of the service between."""
+    everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=np.full(len(log.user_ids), now))
+    everybody.context[:] = 0
+    everybody.context[:, : moments.clock(everybody.now).shape[1]] = moments.clock(everybody.now)
+    past = everybody.take(np.array([user]))
+    candidates = Retriever.load(folder).retrieve(past)
+    return past, candidates, features.build(folder.tables(), past, candidates)[0]
+
+
+class TestExplain:
+    def test_a_kept_item_against_a_recomputation(self, client, tiny_world):
+        """Place, scores, and each feature's contribution: what the net's score loses with its mean in its place."""
+        folder, log = tiny_world
+        body = {"user_id": int(log.user_ids[USER]), "k": 8}
+        slate = ask(client, "/recommend", **body)
+        told = ask(client, "/explain", item_id=ids(slate)[2], **body)
+        assert (told["place"], told["dropped_by"]) == (3, None)
+        assert told["score"] == pytest.approx(slate["items"][2]["score"], abs=2e-3)
+        _, candidates, rows = brute(folder, log, USER, time.time())
+        net = RankerNet.load(folder.path / RANKER)
+        at = candidates.items[0].tolist().index(folder.tables().ids.rows[told["item_id"]])
+        x = torch.from_numpy(rows[at])
+        with torch.inference_mode():
+            whole = float(net(x))
+            for feature in told["features"]:
+                place = features.FEATURES.index(feature["name"])
+                without = x.clone()
+                without[place] = net.mean[place]
+                assert feature["value"] == pytest.approx(float(x[place]), abs=1e-3)
+                assert feature["contribution"] == pytest.approx(whole - float(net(without)), abs=5e-3)
+        assert len(told["features"]) == len(features.FEATURES)
+
+    def test_one_that_is_too_far_down(self, client, tiny_world):
+        """Its places by the tower among all items and by the ranker among the candidates."""
+        folder, log = tiny_world
+        user = int(log.user_ids[USER])
+        far = ids(ask(client, "/recommend", user_id=user, k=30))[25]
+        told = ask(client, "/explain", user_id=user, item_id=far, k=5)
+        assert (told["place"], told["dropped_by"], told["ranked_place"]) == (None, "ranking", 26)
+        past, _, _ = brute(folder, log, USER, time.time())
+        vector = Retriever.load(folder)._encoder.encode(past)[0]
+        all_scores = folder.tables().embeddings @ vector
+        mine = all_scores[folder.tables().ids.rows[far]]
+        assert told["tower_score"] == pytest.approx(float(mine), abs=1e-3)
+        assert abs(told["tower_place"] - int((all_scores > mine).sum()) - 1) <= 1
+
+    def test_ones_that_filters_took(self, client, tiny_world):
+        """Seen, excluded, of another category: each by its filter's name."""
+        folder, log = tiny_world
+        user = int(log.user_ids[USER])
+        seen = folder.tables().ids[int(log.items[log.users == USER][0])]
+        assert ask(client, "/explain", user_id=user, item_id=seen)["dropped_by"] == "seen"
+        best = ids(ask(client, "/recommend", user_id=user))[0]
+        assert ask(client, "/explain", user_id=user, item_id=best, exclude=[best])["dropped_by"] == "excluded"
+        other = "drama" if not best.startswith("drama") else "comedy"
+        told = ask(client, "/explain", user_id=user, item_id=best, filter={"categories": [other]})
+        assert told["dropped_by"] == "filter"
+
+
+class TestUsers:
+    def test_what_is_stored(self, client):
+        """The generation's history and what was sent since."""
+        before = client.get(f"/users/{USER}").json()
+        assert before["known"]
+        assert len(before["history"]) == before["seen"] > 0
+        assert before["history"][0]["title"].startswith("The ")
+        ask(client, "/events", user_id="stored", item_id="drama-1", event_type="click", event_id="e-1")
+        told = client.get("/users/stored").json()
+        assert not told["known"]
+        assert [event["item_id"] for event in told["events"]] == ["drama-1"]
+
+    def test_an_event_with_an_id_counts_once(self, client):
+        """Sent again, it is no new one."""
+        event = {"user_id": "once", "item_id": "drama-1", "event_id": "e-1"}
+        assert ask(client, "/events", events=[event])["stored"] == 1
+        assert ask(client, "/events", **event)["stored"] == 0
+        assert ask(client, "/recommend", user_id="once")["history"] == 1
+
+    def test_an_impression_is_no_history(self, client):
+        """What was shown is not what was done."""
+        ask(client, "/events", user_id="shown", item_id="drama-1", event_type="impression")
+        assert ask(client, "/recommend", user_id="shown")["history"] == 0
+
+    def test_forgotten_from_every_key(self, client, embedded_url):
+        """No byte of the id in the whole store; the next request is a stranger's."""
+        user = "somebody/with a 💜 name-0123456789abcdef"
+        ask(client, "/events", user_id=user, item_id="drama-1", event_id="x")
+        ask(client, "/events", user_id=user, item_id="drama-2", event_type="impression")
+        assert ask(client, "/recommend", user_id=user)["history"] == 1
+        path = "/users/" + quote(user, safe="")
+        assert len(client.get(path).json()["events"]) == 1
+        assert client.delete(path).json() == {"user_id": user, "forgotten": True}
+        assert ask(client, "/recommend", user_id=user)["history"] == 0
+        with redis.Redis.from_url(embedded_url) as store:
+            for key in store.scan_iter():
+                assert b"0123456789abcdef" not in key
+                if store.type(key) == b"stream":
+                    assert b"0123456789abcdef" not in repr(store.xrange(key)).encode()
+
+
+class TestDeadline:
+    def test_too_short_a_time_gets_what_is_here(self, client):
+        """Five milliseconds: a whole slate all the same, and what was left out is named."""
+        answer = client.post("/recommend", json={"user_id": USER}, headers={"x-deadline-ms": "5"})
+        assert answer.status_code == 200
+        assert len(answer.json()["items"]) == 10
+        assert "retrieval" in answer.json()["degraded"]
+
+    @pytest.mark.parametrize("told", ["0", "-5", "1.5", "soon", "", "9" * 9])
+    def test_what_is_no_time_is_told(self, client, told):
+        """422, with the header's name."""
+        answer = client.post("/recommend", json={"user_id": USER}, headers={"x-deadline-ms": told})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == "x-deadline-ms"
+
+
+def test_a_click_is_there_for_the_next_request(deployment):
+    """A thousand times: sent over one connection, asked for over another."""
+
+    def once(n):
+        user = f"fast-{n}"
+        with httpx.Client(base_url=deployment.url, timeout=30) as one, httpx.Client(base_url=deployment.url) as other:
+            one.post("/events", json={"user_id": user, "item_id": f"drama-{n % 25}"}).raise_for_status()
+            answer = other.post("/recommend", json={"user_id": user}, timeout=30).json()
+        return answer["history"] == 1 and f"drama-{n % 25}" not in ids(answer)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(once, range(1_000))) == 1_000
