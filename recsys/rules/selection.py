@@ -113,6 +113,7 @@ class _Selection:
                     word = ["quota"]
                 eligible = wanted
         if not eligible.any():
+            self._note_passed_over(len(self._items), place)
             return self._top_up(place)
         at = int(np.argmax(eligible)) if self._unlike is None else self._unlike.best(eligible)
         if self._unlike is not None and at != int(np.argmax(eligible)):

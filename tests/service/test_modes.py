@@ -198,7 +198,7 @@ class TestRules:
         first = best[0].partition("-")[0]
         out = next(item for item in best[1:] if item.startswith(first))
         told = world.client.post(
-            "/explain", json={"user_id": "capped", "item_id": out, "mode": "realtime", "k": 3}
+            "/explain", json={"user_id": "capped", "item_id": out, "mode": "realtime", "k": 10}
         ).json()
         assert (told["dropped_by"], told["place"]) == ("rules", None)
         assert f"cap categories={first}" in told["reason"]
