@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos import faults
 from tests.chaos.served import Served
+from tests.chaos.slow import all_slow
 from tests.redis_server import redis_server
 
 
@@ -83,3 +84,8 @@ def test_debians_redis_serves_as_well(pair, tmp_path):
         pytest.skip("no redis-server, and none to unpack here")
     with Served(tmp_path, pair, binary) as world:
         holds(faults.swaps(world, 4), faults.store_gone(world, 2), faults.store_emptied(world))
+
+
+def test_parts_that_are_slow_cost_no_deadline(pair, tmp_path):
+    """Retrieval, ranking and the store 200 ms later: slates all the same, that say what they did without."""
+    holds(*all_slow(pair, tmp_path))
