@@ -63,7 +63,7 @@ class Door:
                 Route("/", self._page, methods=["GET"]),
                 Route("/{path:path}", self._not_found, methods=_METHODS),
             ],
-            exception_handlers={HTTPException: _http_error},
+            exception_handlers={HTTPException: self._http_error},
         )
 
     async def _recommend(self, request: Request) -> BaseModel:
@@ -114,6 +114,15 @@ class Door:
             return response
         return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
 
+    async def _http_error(self, request: Request, error: Exception) -> Response:
+        """What the routing says by itself: of a method that no verb has, too."""
+        assert isinstance(error, HTTPException)
+        return (
+            await self._not_found(request)
+            if error.status_code == 405
+            else _json_error(error.status_code, schema.ErrorBody(code="http", message=f"{error.detail}."))
+        )
+
     def _ready(self) -> Recommender:
         if self.recommender is None:
             raise NoGeneration("The service is starting.")
@@ -155,7 +164,10 @@ async def _events(request: Request) -> list[schema.Event]:
     try:
         return schema.EventsRequest.model_validate_json(data).events
     except ValidationError as error:
-        if not any(told["type"] == "missing" and told["loc"] == ("events",) for told in error.errors()):
+        if not any(
+            told["type"] == "missing" and told["loc"] == ("events",)
+            for told in error.errors(include_input=False, include_url=False)
+        ):
             raise query_error(error) from error
     try:
         return [schema.Event.model_validate_json(data)]
@@ -198,9 +210,3 @@ def _json_error(status: int, body: schema.ErrorBody) -> Response:
     # Surrogates in what was sent may stand in the message: ASCII escapes keep the answer valid JSON.
     told = json.dumps(schema.ErrorResponse(error=body).model_dump(exclude_none=True))
     return Response(told, status, media_type="application/json")
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
-    return _json_error(error.status_code, schema.ErrorBody(code=code, message=f"{error.detail}."))

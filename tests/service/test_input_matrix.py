@@ -1,0 +1,286 @@
+"""What a body, a header or a path may hold and should not: a verdict in JSON, with the field, and no more."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from urllib.parse import quote
+
+import grpc
+import httpx
+import pytest
+
+BODIES = {
+    "/recommend": {"user_id": "u"},
+    "/similar": {"item_id": "drama-1"},
+    "/explain": {"user_id": "u", "item_id": "drama-1"},
+    "/events": {"events": [{"user_id": "u", "item_id": "drama-1"}]},
+    "/items": {"items": [{"item_id": "i-1"}]},
+}
+"""A right body of each verb that takes one."""
+
+SCRIPTS = {
+    "latin": "Ünïcödé",
+    "arabic, right to left": "مرحبا بالعالم",
+    "hebrew and latin": "שלום abc",
+    "chinese": "推荐系统",
+    "hindi": "नमस्ते",
+    "combining": "e\u0301\u0302\u0303\u0304",
+    "emoji of five code points": "👩\u200d👩\u200d👧\u200d👦",
+    "control": "a\u0000b\tc\u007f",
+    "path": "../../etc/passwd",
+    "key": "gen:x:users:0",
+    "percent": "%00%2f",
+    "quotes": "\"'\\<script>",
+    "longest": "x" * 256,
+}
+
+DEEP = 100_000
+
+
+@pytest.fixture(scope="module")
+def client(deployment):
+    with httpx.Client(base_url=deployment.url, timeout=60) as opened:
+        yield opened
+
+
+def send(client, path, body, **headers):
+    method = "PUT" if path == "/items" else "POST"
+    data = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+    return client.request(method, path, content=data, headers={"content-type": "application/json"} | headers)
+
+
+def verdict(answer, *codes):
+    """The error of an answer: of the one shape, with one of the codes, and short."""
+    assert answer.status_code in codes, (answer.status_code, answer.text[:300])
+    assert answer.headers["content-type"] == "application/json"
+    (told,) = answer.json().values()
+    assert set(told) <= {"code", "message", "field"}
+    assert told["code"]
+    assert 5 < len(told["message"]) < 500
+    return told
+
+
+NO_JSON = {
+    "nothing": "",
+    "no JSON": "user_id=u",
+    "half a body": '{"user_id": "u"',
+    "two bodies": '{"user_id": "u"}{}',
+    "a byte order mark": "\ufeff{}",
+    "no text": b"\xff\xfe\x00\x01",
+    "a surrogate as bytes": '{"user_id": "\ud800"}',
+    "a surrogate escaped": '{"user_id": "\\ud800"}',
+    "half a pair": '{"user_id": "\\ud83d x"}',
+    "arrays in arrays": "[" * DEEP,
+    "arrays in arrays, closed": "[" * DEEP + "]" * DEEP,
+    "objects in objects": '{"a":' * DEEP + "1" + "}" * DEEP,
+    "an open string": '{"user_id": "' + "x" * 100_000,
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("name", NO_JSON)
+def test_what_is_no_json_is_told(client, path, name):
+    """400 or 422 with a sentence, on every verb that takes a body."""
+    verdict(send(client, path, NO_JSON[name]), 400, 422)
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("body", ["null", "[]", "3", '"x"', "true", "{}", '{"nobody": 1}'])
+def test_what_is_no_request_is_told(client, path, body):
+    """422 on every verb."""
+    verdict(send(client, path, body), 422)
+
+
+NUMBERS = ("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 5_000, "1" + "0" * 5_000, "true", '"10"', "null")
+
+NO_IDS = (*(value for value in NUMBERS if value not in ("null", '"10"')), "{}", '"' + "x" * 257 + '"')
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, "0", "-1", "1e9", "1000000000", "2.5", "101", "[]", "{}"])
+@pytest.mark.parametrize("path", ["/recommend", "/similar", "/explain"])
+def test_a_k_that_is_none(client, path, value):
+    """Never more than a hundred, never less than one, never another kind of thing."""
+    body = json.dumps(BODIES[path])[:-1] + f', "k": {value}}}'
+    told = verdict(send(client, path, body), 400, 422)
+    assert told.get("field", "k") == "k"
+
+
+@pytest.mark.parametrize(
+    "value", [*(v for v in NUMBERS if v not in ("null", '"10"')), "1.5", "[]", "{}", '""', '"' + "x" * 257 + '"']
+)
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/recommend", "user_id"),
+        ("/similar", "item_id"),
+        ("/explain", "item_id"),
+        ("/events", "events.0.item_id"),
+        ("/items", "items.0.item_id"),
+    ],
+)
+def test_an_id_that_is_none(client, path, field, value):
+    """A string of 1 to 256 characters or an integer of 64 bits; the field is named."""
+    body = json.loads(json.dumps(BODIES[path]))
+    place, name = body, field.split(".")
+    for part in name[:-1]:
+        place = place[int(part) if part.isdigit() else part]
+    place[name[-1]] = "@"
+    told = verdict(send(client, path, json.dumps(body).replace('"@"', value)), 400, 422)
+    assert told.get("field", field) == field
+
+
+@pytest.mark.parametrize("value", [*(v for v in NUMBERS if v != "null"), "-1", "1e15", "[]"])
+def test_a_time_that_is_none(client, value):
+    """Of an event, and of one in a session."""
+    event = f'{{"user_id": "u", "item_id": "drama-1", "timestamp": {value}}}'
+    verdict(send(client, "/events", f'{{"events": [{event}]}}'), 400, 422)
+    session = f'[{{"item_id": "drama-1", "timestamp": {value}}}]'
+    verdict(send(client, "/recommend", f'{{"user_id": "u", "session": {session}}}'), 400, 422)
+
+
+@pytest.mark.parametrize(
+    "value", [*(v for v in NUMBERS if v not in ("null", '"10"')), "[1]", "{}", '"' + "x" * 257 + '"']
+)
+def test_a_column_value_that_is_none(client, value):
+    """Of an item that is put."""
+    body = f'{{"items": [{{"item_id": "i-1", "columns": {{"year": {value}}}}}]}}'
+    verdict(send(client, "/items", body), 400, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/recommend", {"user_id": "u", "user_ids": ["v"]}, "user_id"),
+        ("/recommend", {"user_ids": []}, "user_ids"),
+        ("/recommend", {"user_ids": ["v"] * 101}, "user_ids"),
+        ("/recommend", {"user_ids": ["v"], "session": [{"item_id": "drama-1"}]}, "session"),
+        ("/recommend", {"user_id": "u", "mode": "fast"}, "mode"),
+        ("/recommend", {"user_id": "u", "mode": None}, "mode"),
+        ("/recommend", {"user_id": "u", "filter": {"categories": []}}, "filter.categories"),
+        ("/recommend", {"user_id": "u", "filter": {"categories": "drama"}}, "filter.categories"),
+        ("/recommend", {"user_id": "u", "filter": {"nothing": ["x"]}}, "filter.nothing"),
+        ("/recommend", {"user_id": "u", "filter": {"categories": ["x"] * 65}}, "filter.categories"),
+        ("/recommend", {"user_id": "u", "session": [{"item_id": "a"}] * 101}, "session"),
+        ("/recommend", {"user_id": "u", "exclude": list(range(1_001))}, "exclude"),
+        ("/explain", {"user_id": "u"}, "item_id"),
+        ("/explain", {"user_id": "u", "item_id": "no such item"}, "item_id"),
+        ("/similar", {"item_id": "no such item"}, "item_id"),
+        ("/events", {"events": []}, "events"),
+        ("/events", {"events": [{"user_id": "u", "item_id": "a"}] * 1_001}, "events"),
+        ("/events", {"user_id": "u"}, "item_id"),
+        ("/events", {"user_id": "u", "item_id": "a", "event_id": ""}, "event_id"),
+        ("/events", {"user_id": "u", "item_id": "a", "event_type": ""}, "event_type"),
+        ("/items", {"items": []}, "items"),
+        ("/items", {"items": [{"item_id": "i", "available": 1}]}, "items.0.available"),
+    ],
+)
+def test_the_field_is_named(client, path, body, field):
+    """What is wrong is said of the field that is wrong."""
+    told = verdict(send(client, path, json.dumps(body)), 404, 422)
+    assert told["field"] == field
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_strings_of_every_script_are_taken(client, name):
+    """As ids, types, contexts, filters and titles; and they come back as they were sent."""
+    text = SCRIPTS[name]
+    asked = {"user_id": text, "exclude": [text], "session": [{"item_id": text}], "context": {"device": text[:64]}}
+    answer = send(client, "/recommend", json.dumps(asked))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["user_id"] == text
+    assert (
+        send(client, "/recommend", json.dumps({"user_id": "u", "filter": {"categories": [text]}})).json()["items"] == []
+    )
+    event = {"user_id": text, "item_id": text, "event_type": text[:64], "event_id": text[:128]}
+    assert send(client, "/events", json.dumps(event)).json() == {"stored": 1, "unknown_items": [text]}
+    path = "/users/" + quote(text, safe="")
+    assert [told["item_id"] for told in client.get(path).json()["events"]] == [text]
+    assert client.delete(path).json() == {"user_id": text, "forgotten": True}
+    assert client.get(path).json()["events"] == []
+
+
+@pytest.mark.parametrize("path", ["/users/", "/users/" + "x" * 257, "/users/" + quote("💜" * 257)])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_path_that_names_nobody(client, method, path):
+    """Empty or too long."""
+    assert verdict(client.request(method, path), 404, 422).get("field", "user_id") == "user_id"
+
+
+@pytest.mark.parametrize("path", ["/users/%ff", "/users/%c3%28", "/users/a/b/../c", "/users/%2e%2e%2f", "/users/a%00b"])
+def test_an_odd_path_is_somebody_or_nobody(client, path):
+    """Bytes that are no text, dots and slashes: an answer in JSON, and no 5xx."""
+    answer = client.get(path)
+    assert answer.status_code in (200, 400, 404, 422)
+    assert isinstance(answer.json(), dict)
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_ten_megabytes_are_refused(client, path):
+    """Valid or not, told in advance or in chunks of no told length."""
+    large = json.dumps({"user_id": "u", "exclude": ["x" * 250] * 40_000})
+    for body in (large, "[" * 10_000_000):
+        verdict(send(client, path, body), 413)
+    method = "PUT" if path == "/items" else "POST"
+    chunks = (large.encode()[at : at + 65_536] for at in range(0, len(large), 65_536))
+    verdict(client.request(method, path, content=chunks, headers={"content-type": "application/json"}), 413)
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/vnd.bentoml+pickle", "x"],
+)
+def test_another_kind_of_body(client, path, kind):
+    """415, and it is not looked at."""
+    answer = send(client, path, json.dumps(BODIES[path]), **{"content-type": kind})
+    verdict(answer, 415)
+
+
+@pytest.mark.parametrize("path", [*BODIES, "/users/u", "/status"])
+@pytest.mark.parametrize("method", ["PATCH", "TRACE", "OPTIONS"])
+def test_another_method(client, path, method):
+    """405 with those that are allowed."""
+    answer = client.request(method, path)
+    verdict(answer, 405)
+    assert answer.headers["allow"]
+
+
+def test_of_a_key_told_twice_the_last_counts(client):
+    """As JSON parsers have it; nothing breaks."""
+    answer = send(client, "/recommend", '{"user_id": "a", "user_id": "b", "k": 3, "k": 4}')
+    assert answer.json()["user_id"] == "b"
+    assert len(answer.json()["items"]) == 4
+
+
+@pytest.mark.parametrize("line", ["x-deadline-ms: 5\r\nx-deadline-ms: 9", "x-deadline-ms: \u00b2", "x-deadline-ms: +5"])
+def test_odd_deadlines(deployment, line):
+    """Told twice, in another script's digits, with a sign: a verdict, no 5xx."""
+    connection = http.client.HTTPConnection("127.0.0.1", deployment.port, timeout=30)
+    body = b'{"user_id": "u"}'
+    head = f"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n{line}\r\n\r\n"
+    connection.connect()
+    connection.sock.sendall(head.encode("latin-1") + body)
+    answer = http.client.HTTPResponse(connection.sock)
+    answer.begin()
+    assert answer.status in (200, 422)
+    assert json.loads(answer.read())
+    connection.close()
+
+
+def test_grpc_takes_no_bytes_that_are_no_message(deployment):
+    """As gRPC says, and never with a traceback."""
+    with grpc.insecure_channel(f"127.0.0.1:{deployment.grpc_port}") as channel:
+        for data in (b"\xff\xff\xff", b"\x08", b"\x0a\xff\xff\xff\xff\x0f"):
+            call = channel.unary_unary("/tandem.v1.Recommender/Recommend")
+            with pytest.raises(grpc.RpcError) as refused:
+                call(data, timeout=10)
+            assert refused.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+def test_after_all_of_it_nothing_broke(client, deployment):
+    """A whole answer, and no traceback in the log."""
+    answer = send(client, "/recommend", '{"user_id": 4}')
+    assert answer.status_code == 200
+    assert answer.json()["degraded"] == []
+    assert "Traceback" not in deployment.log.read_text()
