@@ -45,7 +45,7 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        compose.prepare_workers(environment(), pinned.folder())
+        compose.prepare_workers(environment(), settings(), pinned.folder())
 
     def __init__(self) -> None:
         compose.become_worker(settings())
