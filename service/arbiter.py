@@ -6,23 +6,13 @@ has everything to import. Here a death is heard (SIGCHLD) and a standby becomes 
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-from recsys.lifeline import preexec
-from service.standby import ROOM
+from service.relief import Standbys, relieved
 
 logger = logging.getLogger("tandem")
 
@@ -40,8 +30,6 @@ AT_ONCE = 3
 
 SOON = 0.1
 """Seconds until a look is tried again that the arbiter was too busy for."""
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def attend(standbys: int) -> None:
@@ -64,44 +52,7 @@ def attend(standbys: int) -> None:
         Attendant(arbiter, Standbys(standbys)).begin()
         start(arbiter, cb)
 
-    Arbiter.start = start_attended
-
-
-class Standbys:
-    """Processes that wait to become workers, so many at most."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._waiting: list[psutil.Popen] = []
-
-    def take(self) -> psutil.Popen | None:
-        """One that lives, which is no standby any more; None where there is none."""
-        while self._waiting:
-            standby = self._waiting.pop(0)
-            if standby.poll() is None:
-                return standby
-        return None
-
-    def drop_ended(self) -> int:
-        """How many ended by themselves since this was asked last."""
-        before = len(self._waiting)
-        self._waiting = [each for each in self._waiting if each.poll() is None]
-        return before - len(self._waiting)
-
-    def prepare(self, watcher: Any) -> None:
-        """Start those that lack, where and as a worker of this watcher would be."""
-        path = os.pathsep.join(filter(None, (str(ROOT), watcher.env.get("PYTHONPATH", ""))))
-        while len(self._waiting) < self._count:
-            standby = psutil.Popen(
-                [sys.executable, "-m", "service.standby", ROOM],
-                cwd=watcher.working_dir,
-                env=watcher.env | {"PYTHONPATH": path},
-                stdin=subprocess.PIPE,
-                close_fds=False,  # it may have to serve any of the sockets
-                start_new_session=True,
-                preexec_fn=preexec(signal.SIGKILL),
-            )
-            self._waiting.append(standby)
+    Arbiter.start = start_attended  # type: ignore
 
 
 class Attendant:
@@ -111,14 +62,14 @@ class Attendant:
         self._arbiter = arbiter
         self._standbys = standbys
         self._early: Counter[str] = Counter()
-        self._died: dict[str, float] = {}
+        self._died: Counter[str] = Counter()
 
     def begin(self) -> None:
         """Before the arbiter starts: hear of deaths, and prepare standbys when the workers have started."""
         from circus.watcher import Watcher
 
-        relieved = _relieved(self._standbys)
-        Watcher._process_class = property(lambda _: relieved)
+        process = relieved(self._standbys)
+        Watcher._process_class = property(lambda _: process)
         for watcher in self._arbiter.watchers:
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
@@ -160,14 +111,14 @@ class Attendant:
     def _note_death(self, watcher: Any, process_pid: int, exit_code: int, **_: Any) -> None:
         if self._arbiter._stopping:
             return
-        self._died[watcher.name] = time.monotonic()
+        self._died[watcher.name] += 1
         how = f"by signal {-exit_code}" if exit_code < 0 else f"with code {exit_code}"
         logger.warning("The worker of %s, process %d, ended %s.", _service(watcher), process_pid, how)
 
     def _note_start(self, watcher: Any, pid: int, **_: Any) -> bool:
         """A hook of circus: False would end the process."""
-        died = self._died.pop(watcher.name, None)
-        if died is not None:
+        if self._died[watcher.name]:
+            self._died[watcher.name] -= 1
             logger.warning("Process %d takes its place as a worker of %s.", pid, _service(watcher))
             self._arbiter.loop.call_later(REST, self._prepare)
         return True
@@ -175,27 +126,6 @@ class Attendant:
     def _prepare(self) -> None:
         if not self._arbiter._stopping:
             self._standbys.prepare(self._arbiter.watchers[0])
-
-
-def _relieved(standbys: Standbys) -> Any:
-    """The class of circus's processes, with a standby in place of a new interpreter where there is one."""
-    from circus.process import Process
-
-    class RelievedProcess(Process):
-        def spawn(self) -> None:
-            standby = standbys.take()
-            if standby is None:
-                super().spawn()
-                return
-            self.started = time.time()
-            command = self.format_args(sockets_fds=self._get_sockets_fds())
-            self._worker = standby
-            told = json.dumps({"command": command, "variables": self.env})
-            with suppress(BrokenPipeError):  # it died this moment, which is noticed as any worker's death
-                standby.stdin.write(told.encode() + b"\n")
-                standby.stdin.close()
-
-    return RelievedProcess
 
 
 def _service(watcher: Any) -> str:
