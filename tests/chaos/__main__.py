@@ -20,7 +20,7 @@ from tests.chaos import faults, workers
 from tests.chaos.outcome import Outcome
 from tests.chaos.served import Pair, Served, may_mount
 
-RESULTS = Path("loadtests/results/chaos.json")
+RESULTS = Path("loadtests/results")
 
 
 def main() -> int:
@@ -35,8 +35,9 @@ def main() -> int:
             outcomes.append(outcome)
             said = [line for line in (outcome.note, *outcome.wrong) if line]
             print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *said, sep="\n     ", flush=True)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([outcome.to_json() for outcome in outcomes], indent=2), encoding="utf-8")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    told = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
+    (RESULTS / ("workers.json" if asked.workers else "chaos.json")).write_text(told, encoding="utf-8")
     Console().print(table(outcomes))
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

@@ -25,13 +25,13 @@ def workers(deployment: Deployment, service: str) -> set[int]:
 
 def standbys(deployment: Deployment) -> set[int]:
     """The processes that wait to become workers; one that has become one is none."""
-    return {pid for pid in descendants(deployment.process.pid) if b"service.standby\0" in _command(pid)}
+    return {pid for pid in descendants(deployment.process.pid) if b"service.standby\0" in command(pid)}
 
 
 def wait_for_standby(deployment: Deployment, seconds: float = 60) -> set[int]:
-    """Until one has imported all, and sleeps on its standard input."""
+    """Those that are ready, as soon as one is."""
     end = time.monotonic() + seconds
-    while not (ready := {pid for pid in standbys(deployment) if _waits(pid)}) and time.monotonic() < end:
+    while not (ready := {pid for pid in standbys(deployment) if _idle(pid)}) and time.monotonic() < end:
         time.sleep(0.1)
     return ready
 
@@ -73,22 +73,17 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
 
 
 def _serves(pid: int, service: str) -> bool:
-    return f"--service-name\0{service}\0".encode() in _command(pid)
-
-
-def _waits(pid: int) -> bool:
-    """Whether a process sleeps in a read of a pipe."""
-    try:
-        return "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() or _idle(pid)
-    except OSError:
-        return False
+    return f"--service-name\0{service}\0".encode() in command(pid)
 
 
 def _idle(pid: int) -> bool:
-    """Whether it took no processor time for half a second."""
-    before = _ticks(pid)
-    time.sleep(0.5)
-    return _ticks(pid) == before
+    """Whether it took no processor time for half a second: it has imported all, and waits."""
+    try:
+        before = _ticks(pid)
+        time.sleep(0.5)
+        return _ticks(pid) == before
+    except OSError:
+        return False
 
 
 def _ticks(pid: int) -> int:
@@ -96,7 +91,8 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def _command(pid: int) -> bytes:
+def command(pid: int) -> bytes:
+    """The command line of a process, empty where it is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
