@@ -113,9 +113,7 @@ def test_a_killed_worker_comes_back(home, tmp_path, standbys):
             log = running.log.read_text()
             assert f"The worker of {service}, process {victim}, ended by signal 9." in log
             assert f"Process {successor} takes its place as a worker of {service}." in log
-            processes = [told["name"] for told in httpx.get(f"{running.url}/status", timeout=10).json()["processes"]]
-            assert str(victim) not in " ".join(processes).split()
-        assert "is in force." in running.log.read_text()
+        assert running.log.read_text().count("is in force.") == 2  # by either gateway
         below = descendants(running.process.pid)
     assert wait_until_gone(below) == set()
 
