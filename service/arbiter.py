@@ -52,7 +52,7 @@ def attend(standbys: int) -> None:
         Attendant(arbiter, Standbys(standbys)).begin()
         start(arbiter, cb)
 
-    Arbiter.start = start_attended  # type: ignore
+    Arbiter.start = start_attended  # type: ignore[assignment, method-assign] # the hook BentoML does not offer
 
 
 class Attendant:
