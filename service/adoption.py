@@ -21,6 +21,7 @@ from typing import Any
 from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.base import LIVE, PREVIOUS, GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
+from recsys.store.life import Life
 from service import metrics
 from service.holder import GenerationHolder
 
@@ -83,6 +84,7 @@ class Adopter:
         """holders: all have to load a generation before it is held."""
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"
         self.outlook = Outlook()
+        self._life = Life.here()
         self._spare = spare
         self.in_force: str | None = None
         self._role = role
@@ -111,7 +113,7 @@ class Adopter:
     def holding(self) -> Holding:
         """What this process says of itself."""
         refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
-        return Holding(self.name, self._role, self.held, self.in_force, refused)
+        return Holding(self.name, self._role, self.held, self.in_force, refused, self._life)
 
     def start(self) -> None:
         """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""

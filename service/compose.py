@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from recsys.store.connect import open_store
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from recsys.trial import load_ranker, load_retriever
+from service import arbiter
 from service.adoption import Adopter
 from service.callees import Callees
 from service.explanation import Explainer
@@ -42,6 +44,8 @@ from service.succession import Succession
 from service.trending import TrendingItems
 from service.users import UserDesk
 
+logger = logging.getLogger("tandem")
+
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
@@ -51,7 +55,7 @@ there: with two generations of a million items a retrieval worker held 283 MiB, 
 once, and arrays below 4 MiB, all that a request needs, still come from the heap."""
 
 
-def prepare_workers(environment: Environment, pinned: Path | None = None) -> None:
+def prepare_workers(environment: Environment, settings: Settings, pinned: Path | None = None) -> None:
     """Called once in the parent of all workers: tell them who it is, where the store is and what the bento pins.
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
@@ -65,10 +69,12 @@ def prepare_workers(environment: Environment, pinned: Path | None = None) -> Non
         os.environ[PINNED] = str(pinned)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
+    arbiter.attend(settings.standbys)
 
 
 def become_worker(settings: Settings) -> None:
     """What every worker does first: end with its parent, and leave the other cores to the others."""
+    logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
     tie_to_parent()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")

@@ -46,7 +46,7 @@ class Gateway:
         """Once, in the parent of all workers."""
         if settings().grpc_port:  # which the workers share, and would share with a stranger too
             require_free(settings().host, settings().grpc_port, "GRPC_PORT")
-        compose.prepare_workers(environment(), pinned.folder())
+        compose.prepare_workers(environment(), settings(), pinned.folder())
 
     def __init__(self) -> None:
         compose.become_worker(settings())

@@ -27,6 +27,7 @@ from service.spare import Spare
 
 START_SECONDS = 120
 STOP_SECONDS = 30
+ASK_AGAIN_SECONDS = 5
 KEEP_SECONDS = 0.5
 SERVICE = "service.gateway:Gateway"
 
@@ -171,11 +172,11 @@ def _is_ready(settings: Settings) -> bool:
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:
-    """Ask the services to stop; insist after a while."""
-    if service.poll() is None:
+    """Ask the services to stop, again where circus dropped it while it started a worker; insist after a while."""
+    for _ in range(STOP_SECONDS // ASK_AGAIN_SECONDS):
         service.terminate()
-    try:
-        service.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(service.pid, signal.SIGKILL)
-        service.wait()
+        with suppress(subprocess.TimeoutExpired):
+            service.wait(ASK_AGAIN_SECONDS)
+            return
+    os.killpg(service.pid, signal.SIGKILL)
+    service.wait()

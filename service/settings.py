@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
     retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
     ranking_workers: int = Field(1, ge=1, le=64, description="Processes of ranking.")
+    standbys: int = Field(
+        1, ge=0, le=16, description="Processes that wait, all imported, to replace a worker that dies."
+    )
     torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
     deadline_ms: int = Field(default_factory=_deadline, ge=1, description="Time a request has; default from slo.toml.")
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import redis
 
 from recsys.store.connection import address, sentences
+from recsys.store.life import Life
 from recsys.store.redis import ALIASES_CHANNEL
 
 ANNOUNCED_SECONDS = 10
@@ -35,7 +36,7 @@ class Holding:
     """What one process says of itself.
 
     name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: ids, loaded and tried. in_force: the
-    one its answers come from, for a gateway. refused: why, by id.
+    one its answers come from, for a gateway. refused: why, by id. life: by which it is known to have ended.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Holding:
     held: tuple[str, ...] = ()
     in_force: str | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    life: Life | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process ran on this machine and runs no more."""
+        return self.life is not None and self.life.ended
 
     def to_json(self) -> str:
         """As it stands in the store."""
@@ -53,7 +60,8 @@ class Holding:
         """Inverse of `to_json`; None for what is none, as an older version may have written it."""
         try:
             raw = json.loads(text)
-            return cls(raw["name"], raw["role"], tuple(raw["held"]), raw["in_force"], dict(raw["refused"]))
+            told = raw["name"], raw["role"], tuple(raw["held"]), raw["in_force"], dict(raw["refused"])
+            return cls(*told, Life(**raw["life"]) if raw.get("life") else None)
         except (ValueError, TypeError, KeyError):
             return None
 
@@ -68,7 +76,7 @@ class Board(Protocol):
         """Take a process off."""
 
     def processes(self) -> list[Holding]:
-        """What every process alive says, by name."""
+        """What every process alive says, by name; who ended on this machine is left out at once."""
 
     def wait(self, seconds: float) -> None:
         """Return after so long, or as soon as an alias moves."""
@@ -107,7 +115,8 @@ class RedisBoard:
         gone = [name for name, text in zip(names, told, strict=True) if text is None]
         if gone:
             self._forget(gone)
-        return [holding for text in told if text is not None and (holding := Holding.from_json(text))]
+        holdings = [holding for text in told if text is not None and (holding := Holding.from_json(text))]
+        return [holding for holding in holdings if not holding.ended]
 
     def _forget(self, names: list[str]) -> None:
         """Drop names that nothing stands behind any more, where that is allowed."""
@@ -155,7 +164,7 @@ class MemoryBoard:
         self._told.pop(name, None)
 
     def processes(self) -> list[Holding]:
-        return [self._told[name] for name in sorted(self._told)]
+        return [self._told[name] for name in sorted(self._told) if not self._told[name].ended]
 
     def wait(self, seconds: float) -> None:
         self._rung.wait(seconds)

@@ -6,7 +6,8 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+
+from recsys.store.life import Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Owner:
     @classmethod
     def here(cls, generation: str) -> Owner:
         """The calling process, about to publish a generation."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), pid, _place(), _born(pid), generation, os.urandom(4).hex())
+        life = Life.here()
+        return cls(socket.gethostname(), life.pid, life.place, life.born, generation, os.urandom(4).hex())
 
     def to_json(self) -> str:
         """As it stands in the store."""
@@ -40,24 +41,5 @@ class Owner:
 
     def makes_way(self, other: Owner) -> bool:
         """Whether another may take its claim at once: it is known to have ended, or tries the same thing again."""
-        ended = bool(self.place) and self.place == _place() and self.born != _born(self.pid)
+        ended = Life(self.pid, self.place, self.born).ended
         return ended or replace(self, nonce="") == replace(other, nonce="")
-
-
-def _place() -> str:
-    """Where a pid means this process and no other; empty where that can't be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _born(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty if it is gone or a zombie."""
-    try:
-        # the name stands in brackets and may hold brackets and spaces itself: what follows the last one is safe
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return ""
-    return "" if state in "ZX" else fields[18]

@@ -16,27 +16,39 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import faults
+from tests.chaos import faults, workers
 from tests.chaos.outcome import Outcome
 from tests.chaos.served import Pair, Served, may_mount
 
-RESULTS = Path("loadtests/results/chaos.json")
+RESULTS = Path("loadtests/results")
 
 
 def main() -> int:
     """Do every fault; 0 if all held, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
-    binary, outcomes = parser.parse_args().redis, []
+    parser.add_argument("--workers", action="store_true", help="kill workers, and nothing else")
+    asked, outcomes = parser.parse_args(), []
+    chosen = killed if asked.workers else every
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
-        for outcome in every(Path(name), binary):
+        for outcome in chosen(Path(name), asked.redis):
             outcomes.append(outcome)
             said = [line for line in (outcome.note, *outcome.wrong) if line]
             print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *said, sep="\n     ", flush=True)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([outcome.to_json() for outcome in outcomes], indent=2), encoding="utf-8")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    told = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
+    (RESULTS / ("workers.json" if asked.workers else "chaos.json")).write_text(told, encoding="utf-8")
     Console().print(table(outcomes))
     return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def killed(folder: Path, binary: Path | None) -> Iterator[Outcome]:
+    """Workers of each service, with a standby to take their place and without."""
+    with Served(folder / "killed", Pair.make(folder / "killed-pair"), binary) as world:
+        for service in workers.SERVICES:
+            yield workers.worker_killed(world, service)
+        for service in workers.SERVICES:
+            yield workers.worker_killed(world, service, prepared=False)
 
 
 def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
@@ -53,6 +65,7 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
         yield faults.store_loads(world)
         yield faults.store_emptied(world)
         yield faults.store_evicts(world)
+    yield from killed(folder, binary)
     if may_mount(folder / "probe"):
         yield faults.cache_full(pair, folder / "full")
         yield faults.cache_read_only(pair, folder / "read-only")

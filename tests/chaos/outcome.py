@@ -47,12 +47,14 @@ def judge(
     *,
     within: float | None = None,
     whole: bool = False,
+    down: bool = False,
     note: str = "",
     wrong: Sequence[str] = (),
 ) -> Outcome:
     """Count what came back; no fault may fail a request or mix generations.
 
-    within: seconds that recovery may take. whole: whether no answer may be degraded.
+    within: seconds that recovery may take. whole: whether no answer may be degraded. down: whether requests may fail,
+    as there is nobody to answer them.
     """
     failed = [answer for answer in answers if answer.failed]
     mixed = [answer for answer in answers if not answer.failed and not _own(answer, generations)]
@@ -60,7 +62,7 @@ def judge(
     told = list(wrong)
     if not answers:
         told.append("nothing was asked")
-    if failed:
+    if failed and not down:
         told.append(
             f"{len(failed)} requests failed, the first with {failed[0].status} {failed[0].said}{failed[0].body}"
         )

@@ -1,13 +1,16 @@
 """What the board does, shown on the fake, on the embedded Valkey and on Debian's Redis alike."""
 
+import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import redis
 
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.store.board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
+from recsys.store.life import Life, born, place
 from recsys.store.redis import ALIASES_CHANNEL
 
 RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), None, {"g3": "Part x is not what its manifest says."})
@@ -47,6 +50,24 @@ def test_who_leaves_is_gone(board):
     board.withdraw(RANKING.name)
     board.withdraw("nobody")
     assert board.processes() == []
+
+
+def test_who_was_killed_on_this_machine_is_gone(board):
+    """At once, though it said nothing; who runs, and who ran elsewhere, stays."""
+    board, _ = board
+    ended = subprocess.Popen(["sleep", "30"])
+    life = Life(ended.pid, place(), born(ended.pid))
+    told = [
+        Holding("a", "ranking", life=life),
+        Holding("b", "ranking", life=replace(life, place="another boot")),
+        Holding("c", "ranking", life=Life.here()),
+    ]
+    for holding in told:
+        board.announce(holding)
+    assert board.processes() == told
+    ended.kill()
+    ended.wait()
+    assert board.processes() == told[1:]
 
 
 def test_the_bell_ends_a_wait(board):

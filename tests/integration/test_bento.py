@@ -1,8 +1,10 @@
 """The package: built offline, holding serving alone, and serving from an empty folder."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from tests.chaos.workers import wait_for_standby, workers
 from tests.deployment import ROOT, Deployment
 
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -63,6 +66,28 @@ def test_the_bento_serves_from_an_empty_folder_against_a_redis(bento, published,
         assert answer.json()["generation"] == published
         assert len(answer.json()["items"]) == 10
         assert answer.json()["degraded"] == []
+
+
+def test_a_worker_killed_in_a_container_comes_back(bento, published, embedded_url, tmp_path):
+    """Where BentoML would start no other, and end the whole server: the standby of a bento takes the place."""
+    command = [str(BENTOML), "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
+    variables = {
+        "REDIS_URL": embedded_url,
+        "BENTOML_HOME": str(tmp_path / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_CONTAINERIZED": "1",
+    }
+    (tmp_path / "empty").mkdir()
+    with Deployment(tmp_path / "state", tmp_path / "log", command, tmp_path / "empty", **variables) as running:
+        [standby] = wait_for_standby(running)
+        [victim] = workers(running, "Ranking")
+        os.kill(victim, signal.SIGKILL)
+        end, degraded = time.monotonic() + 30, ["ranking"]
+        while degraded and time.monotonic() < end:
+            time.sleep(0.1)
+            degraded = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()["degraded"]
+        assert degraded == [], running.log.read_text()
+        assert workers(running, "Ranking") == {standby}
 
 
 def test_bentoml_serve_runs_from_the_checkout(published, embedded_url, tmp_path):

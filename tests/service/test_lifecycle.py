@@ -14,6 +14,7 @@ import pytest
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
+from tests.chaos.workers import SERVICES, wait_for_standby, workers
 from tests.deployment import ROOT, Deployment, descendants, free_port, wait_until_gone
 
 
@@ -95,6 +96,49 @@ def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
             time.sleep(0.5)
         assert whole, running.log.read_text()
         assert "Serving goes on" in running.log.read_text()
+
+
+@pytest.mark.parametrize("standbys", ["1", "0"])
+def test_a_killed_worker_comes_back(home, tmp_path, standbys):
+    """kill -9 of the only worker of each service: answers are whole again, its death is told, and all ends with it."""
+    with Deployment(home, tmp_path / "log", TANDEM_STANDBYS=standbys) as running:
+        for service in SERVICES:
+            if standbys == "1":
+                assert wait_for_standby(running)
+            [victim] = workers(running, service)
+            os.kill(victim, signal.SIGKILL)
+            assert _whole_again(running), running.log.read_text()
+            [successor] = workers(running, service)
+            assert successor != victim
+            log = running.log.read_text()
+            assert f"The worker of {service}, process {victim}, ended by signal 9." in log
+            assert f"Process {successor} takes its place as a worker of {service}." in log
+        assert running.log.read_text().count("is in force.") == 2  # by either gateway
+        below = descendants(running.process.pid)
+    assert wait_until_gone(below) == set()
+
+
+def test_a_standby_ends_with_a_supervisor_that_is_killed(home, tmp_path):
+    """As workers do, waiting or while it imports."""
+    with Deployment(home, tmp_path / "log") as running:
+        assert wait_for_standby(running)
+        below = descendants(running.process.pid)
+        running.process.kill()
+        assert wait_until_gone(below) == set()
+
+
+def _whole_again(running, seconds=20):
+    """Whether an answer that lacks nothing comes in so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=2)
+            if answer.status_code == 200 and not answer.json()["degraded"]:
+                return True
+        except httpx.HTTPError:  # without its gateway there is nobody to answer
+            pass
+        time.sleep(0.1)
+    return False
 
 
 def serve(*arguments, **variables):

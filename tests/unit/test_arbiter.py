@@ -1,0 +1,120 @@
+"""What the parent of the workers does when one dies, on an arbiter that only notes what it was asked."""
+
+import logging
+import sys
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+from bentoml._internal.utils.circus import Arbiter
+from circus.exc import ConflictError
+from circus.process import DEAD_OR_ZOMBIE, RUNNING
+from circus.watcher import Watcher
+
+from service.arbiter import AT_ONCE, EARLY, Attendant, attend
+from service.relief import Standbys
+
+
+class FakeLoop:
+    """Notes what is to be called later."""
+
+    def __init__(self):
+        self.later = []
+
+    def call_later(self, _, callback):
+        self.later.append(callback)
+
+    def add_future(self, future, callback):
+        callback(future)
+
+
+class FakeArbiter:
+    """One watcher with one process."""
+
+    def __init__(self):
+        self.loop, self._stopping, self.managed, self.busy = FakeLoop(), False, 0, False
+        self.age = 100.0
+        self.process = SimpleNamespace(status=RUNNING, age=lambda: self.age)
+        self.watchers = [SimpleNamespace(name="service_Ranking", processes={7: self.process})]
+
+    def manage_watchers(self):
+        if self.busy:
+            raise ConflictError("busy")
+        self.managed += 1
+        self.process.status = RUNNING
+        done = Future()
+        done.set_result(None)
+        return done
+
+    def kill(self, age):
+        self.process.status, self.age = DEAD_OR_ZOMBIE, age
+
+
+@pytest.fixture
+def arbiter():
+    return FakeArbiter()
+
+
+@pytest.fixture
+def attendant(arbiter):
+    return Attendant(arbiter, Standbys(0))
+
+
+def test_a_dead_worker_is_replaced_at_once(arbiter, attendant):
+    """And the end of a child that is no worker moves nothing."""
+    attendant._look()
+    assert arbiter.managed == 0
+    arbiter.kill(age=100)
+    attendant._look()
+    assert arbiter.managed == 1
+
+
+def test_what_dies_again_and_again_waits_for_the_slow_look(arbiter, attendant):
+    """A worker that can't start would take a core for ever; one that lived long is replaced at once again."""
+    for _ in range(AT_ONCE + 2):
+        arbiter.kill(age=EARLY / 2)
+        attendant._look()
+    assert arbiter.managed == AT_ONCE
+    arbiter.kill(age=EARLY * 2)
+    attendant._look()
+    assert arbiter.managed == AT_ONCE + 1
+
+
+def test_a_busy_arbiter_is_asked_again(arbiter, attendant):
+    """One that starts or stops something refuses; one that stops for good is left alone."""
+    arbiter.kill(age=100)
+    arbiter.busy = True
+    attendant._look()
+    assert (arbiter.managed, len(arbiter.loop.later)) == (0, 1)
+    arbiter.busy = False
+    arbiter.loop.later.pop()()
+    assert arbiter.managed == 1
+    arbiter.kill(age=100)
+    arbiter._stopping = True
+    attendant._look()
+    assert (arbiter.managed, arbiter.loop.later) == (1, [])
+
+
+def test_a_death_and_a_start_are_told(arbiter, attendant, caplog):
+    """One line each, with the service, the process and how it ended; a first start is no news."""
+    [watcher] = arbiter.watchers
+    with caplog.at_level(logging.INFO, "tandem"):
+        assert attendant._note_start(watcher, 7)
+        attendant._note_death(watcher, process_pid=7, exit_code=-9, time=0)
+        assert attendant._note_start(watcher, 8)
+    assert caplog.messages == [
+        "The worker of Ranking, process 7, ended by signal 9.",
+        "Process 8 takes its place as a worker of Ranking.",
+    ]
+
+
+def test_another_bentoml_is_left_as_it_is(monkeypatch, caplog):
+    """And what that costs is said."""
+    monkeypatch.setattr(Arbiter, "start", start := Arbiter.start)
+    monkeypatch.delattr(Watcher, "_process_class")
+    attend(1)
+    assert Arbiter.start is start
+    assert "comes back after" in caplog.text
+    monkeypatch.setitem(sys.modules, "circus.process", None)
+    attend(1)
+    assert Arbiter.start is start
