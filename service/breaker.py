@@ -37,7 +37,10 @@ class Breaker:
         return self._failures < FAILURES
 
     def tries(self) -> bool:
-        """Whether one query is to find out how the stage is, where the others do without it; yes once in a while."""
+        """Whether one query is to find out how the stage is now, where others do without it; yes once in a while.
+
+        Without it a stage that was slow once would be thought too slow for ever by requests with little time.
+        """
         now = self._clock()
         if now < self._next_try:
             return False

@@ -55,8 +55,13 @@ class Coalescer(Generic[T]):
         """Answer whoever still waits for a batch."""
         if entry in self._waiting:
             self._waiting.remove(entry)
-            self._at_once(entry[0])
-            entry[1].set_result(None)
+            query, done = entry
+            try:
+                self._at_once(query)
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     def _dispatch(self) -> None:
         while self._waiting and len(self._in_flight) < self._max_in_flight:

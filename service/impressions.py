@@ -15,6 +15,7 @@ import numpy as np
 from recsys.errors import StageError
 from recsys.impression import Impression
 from recsys.store.base import UserStore
+from recsys.types import Id
 from service import metrics, wire
 from service.callees import Call
 from service.query import Degraded, Query
@@ -55,6 +56,11 @@ class ImpressionLog:
             return
         if self._may():
             self._waiting.append((query, time.time()))
+
+    def forget(self, user_id: Id) -> None:
+        """Log nothing of a user that is not logged yet."""
+        kept = [told for told in self._waiting if str(told[0].user_id) != str(user_id)]
+        self._waiting = deque(kept, maxlen=WAITING)
 
     async def follow(self) -> None:
         """Log what is noted, for ever."""

@@ -102,8 +102,8 @@ class Pipeline:
         for query in queries:
             if not stage.wants(query):
                 continue
-            worth = breaker.closed or (not asked and breaker.tries())
-            if worth and breaker.enough((query.due - RESERVE - now) * stage.share):
+            left = (query.due - RESERVE - now) * stage.share
+            if (breaker.closed and breaker.enough(left)) or (left > 0 and not asked and breaker.tries()):
                 asked.append(query)
             else:
                 _leave_out(stage, query)

@@ -97,7 +97,7 @@ class Recommender:
         row = _row(generation, request.item_id)
         query = Query(
             generation,
-            request.user_id or "",
+            "" if request.user_id is None else request.user_id,
             request.k,
             due,
             exclude=list(request.exclude),
@@ -126,7 +126,8 @@ class Recommender:
         return await self._desks.users.show(user_id, self.live)
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Remove a user from everything that is stored."""
+        """Remove a user from everything that is stored, and from what waits to be."""
+        self._desks.impressions.forget(user_id)
         return await self._desks.users.forget(user_id)
 
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:

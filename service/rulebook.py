@@ -30,7 +30,10 @@ class Rulebook:
         """Look for ever."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self._file.look)
+            try:
+                await asyncio.to_thread(self._file.look)
+            except Exception:
+                logger.exception("The file of rules can't be looked at.")
 
     def of(self, generation: ServedGeneration) -> CompiledRules:
         """The rules as a generation understands them."""

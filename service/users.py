@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,7 +13,13 @@ from recsys.store.base import UserStore
 from recsys.types import Event, Id
 from recsys.user_list import UserList
 from service import schema
+from service.impressions import PATIENCE
 from service.served import ServedGeneration
+
+logger = logging.getLogger("tandem")
+
+LOGGED_WITHIN = PATIENCE + 1.0
+"""Seconds after which a slate that was shown is logged in any process, or never."""
 
 AHEAD_SECONDS = 60
 """How far in the future a timestamp may lie: clocks differ."""
@@ -22,6 +30,7 @@ class UserDesk:
 
     def __init__(self, users: UserStore) -> None:
         self._users = users
+        self._forgetting: set[asyncio.Task[None]] = set()
 
     async def add_events(
         self, events: Sequence[schema.Event], row_of: Callable[[Id], int | None] | None
@@ -54,9 +63,19 @@ class UserDesk:
         )
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Remove a user from everything that is stored."""
+        """Remove a user from everything that is stored, and once more what another process had yet to log."""
         await self._users.forget_user(user_id)
+        again = asyncio.create_task(self._forget_impressions(user_id))
+        self._forgetting.add(again)
+        again.add_done_callback(self._forgetting.discard)
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
+
+    async def _forget_impressions(self, user_id: Id) -> None:
+        await asyncio.sleep(LOGGED_WITHIN)
+        try:
+            await self._users.forget_impressions(user_id)
+        except StoreError as error:
+            logger.warning("Impressions of a user who was forgotten may be left: %s", error)
 
 
 def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:

@@ -261,5 +261,8 @@ class UserStore(Protocol):
     async def forget_user(self, user: Id) -> None:
         """Remove a user from every key there is."""
 
+    async def forget_impressions(self, user: Id) -> None:
+        """Remove a user's impressions alone."""
+
     async def close(self) -> None:
         """Let go of connections."""

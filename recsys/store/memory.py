@@ -242,7 +242,10 @@ class MemoryStore:
         self._events.pop(text, None)
         self._names.pop(text, None)
         self._log = [logged for logged in self._log if str(logged.event.user_id) != text]
-        self._impressions = [told for told in self._impressions if told[0] != text]
+        await self.forget_impressions(user)
+
+    async def forget_impressions(self, user: Id) -> None:
+        self._impressions = [told for told in self._impressions if told[0] != str(user)]
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         buckets = Manifest.from_json(self._manifests[generation], any_format=True).user_buckets

@@ -112,6 +112,10 @@ class RedisUserStore:
                 if key.split(b":")[-2] in (b"users", b"lists"):
                     await self._redis.eval(FORGET_FIELD, 1, key, text_of(user))
             await self._forget_entries(EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
+        await self.forget_impressions(user)
+
+    async def forget_impressions(self, user: Id) -> None:
+        with sentences(self.address):
             await self._forget_entries(IMPRESSIONS, lambda entry: entry.get(b"u") == text_of(user))
 
     async def _forget_entries(self, stream: str, is_theirs: Callable[[dict[bytes, bytes]], bool]) -> None:

@@ -193,6 +193,13 @@ class TestForget:
         real.users(lambda users: users.forget_user(USER))
         assert [told for told in everything(real) if USER.encode() in told] == []
 
+    def test_impressions_alone(self, store: Store) -> None:
+        """For those that were logged while the user was being forgotten."""
+        self.fill(store)
+        store.users(lambda users: users.forget_impressions(USER))
+        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
+        assert store.read("g1", USER)[0].record == b"record"
+
     def test_nobody(self, store: Store) -> None:
         """One who is not there is soon forgotten."""
         store.publish("g1")

@@ -282,6 +282,27 @@ def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
     assert first == second == []
 
 
+def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):
+    """Nobody with more time comes, and still it is found out that the stage is fast again."""
+
+    async def scene():
+        pipeline = world.pipeline()
+        for _, breaker in pipeline._guarded:
+            for _ in range(100):
+                breaker.worked(2.0)
+        degraded = []
+        for _ in range(60):
+            query = world.query(deadline=0.9)
+            await pipeline.run([query])
+            degraded.append(bool(query.degraded))
+            await asyncio.sleep(0.05)
+        return degraded
+
+    degraded = asyncio.run(scene())
+    assert degraded[0] or degraded[1]
+    assert not any(degraded[-3:])
+
+
 def test_excluded_items_stay_away_and_are_counted(world):
     """What a filter removes is told, with its reason."""
     first = world.run(world.query(user=4))

@@ -1,0 +1,69 @@
+"""When a stage is done without, and how it comes back."""
+
+import pytest
+
+from service.breaker import FAILURES, PATIENCE, REST_SECONDS, Breaker
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock):
+    return Breaker(clock)
+
+
+def test_it_opens_after_failures_in_a_row_and_closes_with_one_success(breaker):
+    """One that fails now and then is asked all the same."""
+    for _ in range(FAILURES - 1):
+        breaker.failed()
+    breaker.worked(0.01)
+    for _ in range(FAILURES - 1):
+        breaker.failed()
+    assert breaker.closed
+    breaker.failed()
+    assert not breaker.closed
+    breaker.worked(0.01)
+    assert breaker.closed
+
+
+def test_an_open_one_is_tried_now_and_then(breaker, clock):
+    """By one query each REST_SECONDS."""
+    for _ in range(FAILURES):
+        breaker.failed()
+    assert not breaker.tries()
+    clock.now += REST_SECONDS
+    assert breaker.tries()
+    assert not breaker.tries()
+    clock.now += REST_SECONDS
+    assert breaker.tries()
+
+
+def test_impatient_queries_open_nothing(breaker):
+    """What was left behind sooner than a stage may take did not fail."""
+    for _ in range(10 * FAILURES):
+        breaker.failed(PATIENCE / 2)
+    assert breaker.closed
+    for _ in range(FAILURES):
+        breaker.failed(2 * PATIENCE)
+    assert not breaker.closed
+
+
+def test_too_little_time_is_half_of_what_is_usual(breaker):
+    """It follows what batches take, slowly."""
+    for _ in range(100):
+        breaker.worked(0.2)
+    assert breaker.enough(0.15)
+    assert not breaker.enough(0.05)
+    for _ in range(100):
+        breaker.worked(0.02)
+    assert breaker.enough(0.05)
