@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test lint proto load chaos build clean
+.PHONY: help demo serve run status test coverage lint proto load chaos build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,10 @@ run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
-test: .venv/installed-dev lint ## lint, types, imports, tests with coverage
+test: .venv/installed-dev lint ## lint, types, imports, tests
+	@exec $(PY) -m pytest -q
+
+coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q
 
 lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes since the last release
