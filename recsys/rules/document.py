@@ -5,7 +5,16 @@ from __future__ import annotations
 import tomllib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic import model_validator as validates
 
 from recsys.errors import RulesError
@@ -30,7 +39,7 @@ class Cap(_Table):
 class _Which(_Table):
     where: dict[Name, Name] = Field(default_factory=dict)
     items: list[Item] = Field(default_factory=list)
-    by: float = Field(gt=0, le=100, allow_inf_nan=False)
+    by: StrictFloat = Field(gt=0, le=100, allow_inf_nan=False)
 
     @validates(mode="after")
     def _says_which(self) -> _Which:
@@ -58,15 +67,21 @@ class Pin(_Table):
 class Quota(_Table):
     """At least so many new items in the first `within` places, as far as there are any."""
 
-    new_within_days: float = Field(gt=0, le=3_650, allow_inf_nan=False)
+    new_within_days: StrictFloat = Field(gt=0, le=3_650, allow_inf_nan=False)
     at_least: Places
     within: Places
+
+    @validates(mode="after")
+    def _fits(self) -> Quota:
+        if self.at_least > self.within:
+            raise ValueError(f"{self.at_least} items don't fit in {self.within} places: at_least is within, or less")
+        return self
 
 
 class Diversity(_Table):
     """Maximal marginal relevance: 0 is relevance alone, 1 unlikeness alone; over the best `among` candidates."""
 
-    weight: float = Field(ge=0, le=1, allow_inf_nan=False)
+    weight: StrictFloat = Field(ge=0, le=1, allow_inf_nan=False)
     among: Annotated[StrictInt, Field(ge=1, le=512)] = 100
 
 
@@ -92,23 +107,36 @@ def parse(text: str, name: str = "rules.toml") -> Rules:
     """The rules that a file's text says; RulesError names the first wrong field and the fix."""
     try:
         return Rules.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"{name} is not valid TOML: {error}.") from error
     except ValidationError as error:
         raise RulesError(f"{name}: {_sentence(error)}") from error
+    except RecursionError as error:
+        raise RulesError(f"{name} is not valid TOML: it is nested too deep.") from error
+    except ValueError as error:  # of tomllib, and of int() for a number of thousands of digits
+        raise RulesError(f"{name} is not valid TOML: {error}.") from error
 
 
 def _sentence(error: ValidationError) -> str:
+    """The first mistake: its field, what stands there, what is wanted."""
     first = error.errors(include_url=False, include_context=False)[0]
-    place = [str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "bool", "literal["))]
+    place = [
+        str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "bool", "literal[", "[key"))
+    ]
     field = ".".join(place) or "the file"
     if first["type"] == "extra_forbidden":
         table = _TABLES.get(place[0] if len(place) > 1 else "", Rules)
         return f"there is no {field}; known are {', '.join(table.model_fields)}."
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "value_error":
+        return f"{field}: {first['msg'].removeprefix('Value error, ')}."
+    wanted = next(WANTED[part] for part in reversed(place) if part in WANTED)
+    if first["type"] == "missing":
+        return f"{field} is missing; {wanted}."
     told = first.get("input")
-    shown = f" is {told!r}" if isinstance(told, str | int | float | bool) and len(repr(told)) < 80 else ""
-    return f"{field}{shown}: {message[0].lower()}{message[1:]}."
+    shown = f"is {_as_toml(told)}" if len(repr(told)) < 80 else "is something else"
+    return f"{field} {shown}; {wanted}."
+
+
+def _as_toml(told: object) -> str:
+    return str(told).lower() if isinstance(told, bool) else repr(told)
 
 
 _TABLES: dict[str, type[BaseModel]] = {
@@ -119,3 +147,30 @@ _TABLES: dict[str, type[BaseModel]] = {
     "quota": Quota,
     "diversity": Diversity,
 }
+
+_PLACES = "a whole number from 1 to 100 is wanted"
+
+WANTED = {
+    "hide_unavailable": "true or false is wanted",
+    "exclude_seen": '"dataset", true or false is wanted',
+    "cap": "tables are wanted, [[cap]], 16 at the most",
+    "boost": "tables are wanted, [[boost]], 256 at the most",
+    "bury": "tables are wanted, [[bury]], 256 at the most",
+    "pin": "tables are wanted, [[pin]], 32 at the most",
+    "quota": "tables are wanted, [[quota]], 4 at the most",
+    "diversity": "a table is wanted, [diversity]",
+    "column": "the name of a column is wanted, as text",
+    "at_most": _PLACES,
+    "at_least": _PLACES,
+    "within": _PLACES,
+    "place": _PLACES,
+    "where": 'columns and a value for each are wanted, as text: { genre = "Drama" }',
+    "context": 'columns and a value for each are wanted, as text: { device = "mobile" }',
+    "items": "ids are wanted, each as text or a whole number",
+    "item": "an id is wanted, as text or a whole number",
+    "by": "a number above 0 and up to 100 is wanted",
+    "new_within_days": "a number of days above 0 and up to 3650 is wanted",
+    "weight": "a number from 0 to 1 is wanted",
+    "among": "a whole number from 1 to 512 is wanted",
+}
+"""What each field takes, in words."""

@@ -4,6 +4,7 @@ import pytest
 
 from recsys.errors import RulesError
 from recsys.rules import Rules, RulesFile, compiled, parse
+from recsys.rules.document import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
 from recsys.spec import FeatureSpec
 
 SPEC = FeatureSpec(
@@ -53,18 +54,28 @@ def test_a_file_with_every_rule_is_read():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[[cap]]\ncolumn='genre'\nat_most=0", "cap.0.at_most is 0: input should be greater than or equal to 1"),
-        ("[[cap]]\ncolumn='genre'", "cap.0.at_most: field required"),
-        ("[[cap]]\ncolumn='genre'\nat_most=true", "cap.0.at_most"),
+        ("[[cap]]\ncolumn='genre'\nat_most=0", "cap.0.at_most is 0; a whole number from 1 to 100 is wanted."),
+        ("[[cap]]\ncolumn='genre'", "cap.0.at_most is missing; a whole number from 1 to 100 is wanted."),
+        ("[[cap]]\ncolumn='genre'\nat_most=true", "cap.0.at_most is true; a whole number"),
         ("[[cap]]\ncolumn='genre'\nat_most=1\natmost=1", "there is no cap.0.atmost; known are column, at_most, within"),
+        ("cap=3", "cap is 3; tables are wanted, [[cap]]"),
         ("colour=1", "there is no colour; known are hide_unavailable, exclude_seen"),
-        ("exclude_seen='yes'", "exclude_seen"),
+        ("exclude_seen='yes'", "exclude_seen is 'yes'; \"dataset\", true or false is wanted."),
         ("[[boost]]\nby=1", "say which items"),
         ("[[boost]]\nby=1\nitems=['a']\nwhere={genre='Drama'}", "say which items"),
-        ("[[boost]]\nby=nan\nitems=['a']", "boost.0.by"),
-        ("[[pin]]\nitem='a'\nplace=101", "pin.0.place is 101"),
-        ("[diversity]\nweight=2", "diversity.weight is 2"),
+        ("[[boost]]\nby=nan\nitems=['a']", "boost.0.by is nan; a number above 0"),
+        ("[[boost]]\nby=true\nitems=['a']", "boost.0.by is true; a number above 0"),
+        ("[[boost]]\nby='1'\nitems=['a']", "boost.0.by is '1'; a number above 0"),
+        ("[[boost]]\nby=1\nwhere={year=1990}", "boost.0.where.year is 1990; columns and a value for each"),
+        ("[[bury]]\nby=1\nitems=['a', 1.5]", "bury.0.items.1 is 1.5; ids are wanted"),
+        ("[[pin]]\nitem='a'\nplace=101", "pin.0.place is 101; a whole number from 1 to 100 is wanted."),
+        ("[[pin]]\nitem=''\nplace=1", "pin.0.item is ''; an id is wanted"),
+        ("[[quota]]\nnew_within_days=7\nat_least=5\nwithin=2", "quota.0: 5 items don't fit in 2 places"),
+        ("[diversity]\nweight=2", "diversity.weight is 2; a number from 0 to 1 is wanted."),
+        ("[diversity]\nweight='0.3'", "diversity.weight is '0.3'; a number from 0 to 1 is wanted."),
         ("[[cap]", "is not valid TOML"),
+        pytest.param("a=" + "[" * 100_000, "is not valid TOML: it is nested too deep.", id="deep"),
+        pytest.param("a=" + "1" * 5_000, "is not valid TOML: Exceeds the limit", id="digits"),
     ],
 )
 def test_a_mistake_is_told_with_its_field(text, told):
@@ -73,6 +84,12 @@ def test_a_mistake_is_told_with_its_field(text, told):
         parse(text)
     assert told in str(error.value)
     assert str(error.value).startswith("rules.toml")
+
+
+def test_every_field_says_what_it_takes():
+    """A field that is added without its sentence would be answered by a traceback."""
+    tables = (Rules, Cap, Boost, Bury, Pin, Quota, Diversity)
+    assert {field for table in tables for field in table.model_fields} == set(WANTED)
 
 
 def test_what_a_generation_lacks_is_inactive_and_told():
@@ -101,6 +118,9 @@ def test_an_edit_is_taken_and_a_broken_one_is_not(tmp_path):
     rules.look()
     assert rules.current.cap[0].at_most == 2
     assert "cap.0.at_most is -2" in rules.fault
+    path.write_text("a=" + "[" * 100_000)
+    rules.look()
+    assert "nested too deep" in rules.fault
     path.unlink()
     rules.look()
     assert (rules.current, rules.fault) == (Rules(), None)

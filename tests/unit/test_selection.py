@@ -126,7 +126,7 @@ TEXTS = st.lists(
             "[[pin]]\nitem=5\nplace=7",
             "[[pin]]\nitem=99\nplace=1",
             "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=4",
-            "[[quota]]\nnew_within_days=7\nat_least=9\nwithin=2",
+            "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=2",
             "[diversity]\nweight=0.5\namong=3",
         ]
     ),
