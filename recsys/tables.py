@@ -16,6 +16,9 @@ from recsys.types import F32, I32, Bool
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
 """Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
 
+NEWEST = 4_096
+"""Items among which new ones are looked for, where no source brought enough of them."""
+
 
 @dataclass(frozen=True)
 class ItemTables:
@@ -52,6 +55,14 @@ class ItemTables:
     def vocabulary(self) -> int:
         """One more than the largest content token."""
         return int(self.content.max(initial=0)) + 1
+
+    @cached_property
+    def newest(self) -> I32:
+        """The NEWEST rows that were first seen last, newest first; one that nobody took yet counts as new."""
+        age = np.asarray(self.age)
+        rows = np.argpartition(age, NEWEST)[:NEWEST] if len(age) > NEWEST else np.arange(len(age))
+        newest: I32 = rows[np.lexsort((rows, age[rows]))].astype(np.int32)
+        return newest
 
     def save(self, folder: Path) -> None:
         """Write every table as npy files into `folder`."""

@@ -19,7 +19,8 @@ def make_slate(query: Query, without: int = PAD) -> None:
     """Set the final k candidates of a query, best first; without: a row that never is among them."""
     for each in FILTERS:
         query.remove(each.gone(query, query.items), each.reason)
-    slate = select(query.items, query.scores, query.k, query.rules, _Catalogue(query, without), query.told_context)
+    catalogue = _Catalogue(query, without)
+    slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.told_context, query.traced)
     query.words, query.passed_over = slate.words, slate.passed_over
     rows = np.array(slate.items, np.int32)
     at, known = _places(query.items, rows)
@@ -56,6 +57,13 @@ class _Catalogue:
             yield np.asarray(generation.tables.by_popularity[start : start + AT_ONCE])
         if generation.fresh is not None and len(generation.fresh.rows):
             yield generation.fresh.rows
+
+    def newest(self) -> Iterator[I32]:
+        """What was put since, the last first, and behind it the newest rows of the generation."""
+        generation = self._query.generation
+        if generation.fresh is not None and len(generation.fresh.rows):
+            yield generation.fresh.rows[::-1]
+        yield generation.tables.newest
 
     def allowed(self, rows: I32) -> Bool:
         """Which rows pass every filter."""

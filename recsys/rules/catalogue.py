@@ -1,9 +1,10 @@
-"""The catalogue of a generation, as selection asks of it, where nothing was put since."""
+"""A catalogue as selection asks of it, and that of a generation where nothing was put since."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,31 @@ from recsys.tables import ItemTables
 from recsys.types import F32, I32, Bool, Id
 
 DAY = 86_400.0
+
+
+class Catalogue(Protocol):
+    """What selection asks of a generation, for one request."""
+
+    def blocks(self) -> Iterator[I32]:
+        """Every row, the most popular first, some thousands at a time."""
+
+    def newest(self) -> Iterator[I32]:
+        """Rows that came into the catalogue last, the newest first: some thousands, not every one."""
+
+    def allowed(self, rows: I32) -> Bool:
+        """Which rows pass every hard filter."""
+
+    def content(self, rows: I32) -> I32:
+        """Content tokens: [n, C]."""
+
+    def embeddings(self, rows: I32) -> F32:
+        """Item embeddings: [n, d], of length 1 or 0."""
+
+    def is_new(self, rows: I32, days: float) -> Bool:
+        """Which rows came into the catalogue in the last so many days."""
+
+    def rows_of(self, items: Sequence[Id]) -> I32:
+        """Rows of the items that are known."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +52,10 @@ class TablesCatalogue:
         """Every row, the most popular first."""
         for start in range(0, len(self.tables), AT_ONCE):
             yield np.asarray(self.tables.by_popularity[start : start + AT_ONCE])
+
+    def newest(self) -> Iterator[I32]:
+        """The newest rows."""
+        yield self.tables.newest
 
     def allowed(self, rows: I32) -> Bool:
         """Which rows pass."""

@@ -11,15 +11,19 @@ from recsys.rules.document import Boost, Bury, Rules
 from recsys.spec import FeatureSpec
 from recsys.types import I32, Id
 
+WHOLE = 2**31
+"""More places than a slate has; what `flows batch` exports may have more than the hundred of a request."""
+
 
 @dataclass(frozen=True)
 class CompiledCap:
-    """tokens: the content tokens of the column, ascending; names: what each is called."""
+    """tokens: the content tokens of the column, ascending, of so many in all; names: what each is called."""
 
     tokens: I32
     names: Mapping[int, str]
     at_most: int
     within: int
+    vocabulary: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def compiled(rules: Rules, spec: FeatureSpec) -> CompiledRules:
             inactive.append(_no_column("cap", cap.column, columns))
             continue
         names = {row: token for token, row in rows.items() if token.startswith(f"{cap.column}=")}
-        caps.append(CompiledCap(np.array(sorted(names), np.int32), names, cap.at_most, cap.within or 100))
+        of_column = np.array(sorted(names), np.int32)
+        caps.append(CompiledCap(of_column, names, cap.at_most, cap.within or WHOLE, len(spec.tokens)))
     for word, told in (("boost", rules.boost), ("bury", rules.bury)):
         for shift in told:
             missing = _missing(word, shift, rows, columns)

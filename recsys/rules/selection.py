@@ -7,44 +7,28 @@ most popular item that may: a slate is short only where no item of the catalogue
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
+from recsys.rules.caps import Caps
+from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled import CompiledRules
-from recsys.rules.document import Quota
-from recsys.types import F32, I32, Bool, Id
-
-
-class Catalogue(Protocol):
-    """What selection asks of a generation, for one request."""
-
-    def blocks(self) -> Iterator[I32]:
-        """Every row, the most popular first, some thousands at a time."""
-
-    def allowed(self, rows: I32) -> Bool:
-        """Which rows pass every hard filter."""
-
-    def content(self, rows: I32) -> I32:
-        """Content tokens: [n, C]."""
-
-    def embeddings(self, rows: I32) -> F32:
-        """Item embeddings: [n, d], of length 1 or 0."""
-
-    def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows came into the catalogue in the last so many days."""
-
-    def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that are known."""
+from recsys.rules.pins import pinned
+from recsys.rules.quotas import QuotaCount
+from recsys.rules.shifts import shifted
+from recsys.rules.unlikeness import Unlikeness
+from recsys.rules.walk import Walk
+from recsys.types import F32, I32, Bool
 
 
 @dataclass
 class Slate:
     """items, scores: the final places; what topped the slate up scores below all. words: the rules that moved a row.
 
-    passed_over: candidates that a cap kept out where their score would have put them in, with the cap in words.
+    passed_over: where a query is traced, candidates that rules kept out where their score would have put them in, each
+    with the rule in words.
     """
 
     items: list[int] = field(default_factory=list)
@@ -54,7 +38,13 @@ class Slate:
 
 
 def select(
-    items: I32, scores: F32, k: int, rules: CompiledRules, catalogue: Catalogue, context: Mapping[str, str]
+    items: I32,
+    scores: F32,
+    k: int,
+    rules: CompiledRules,
+    catalogue: Catalogue,
+    context: Mapping[str, str],
+    traced: bool = False,
 ) -> Slate:
     """The k best of candidates [n] that passed the hard filters, each once."""
     if rules.rules.plain:
@@ -63,7 +53,8 @@ def select(
         for row in _popular(catalogue, slate.items, k - len(slate.items)):
             _append(slate, row, _below(slate.scores), "top_up")
         return slate
-    return _Selection(items, scores, k, rules, catalogue, context).made()
+    selection = _Selection(items, scores, k, rules, catalogue, context)
+    return selection.traced(items, scores) if traced else selection.made()
 
 
 class _Selection:
@@ -72,190 +63,99 @@ class _Selection:
     def __init__(
         self, items: I32, scores: F32, k: int, rules: CompiledRules, catalogue: Catalogue, context: Mapping[str, str]
     ) -> None:
-        self._rules, self._catalogue, self._k = rules, catalogue, k
-        self._slate = Slate()
-        scores, self._moved = self._shifted(items, scores)
+        self._catalogue, self._k = catalogue, k
+        scores, self._moved = shifted(items, scores, rules.shifts, catalogue)
         order = np.argsort(-scores, kind="stable")
         self._items, self._scores = items[order], scores[order]
-        self._left = np.ones(len(items), bool)
-        self._content = catalogue.content(self._items)
-        self._pins = self._pinned(context)
-        self._left &= ~np.isin(self._items, list(self._pins.values()))
-        self._counts = [dict.fromkeys(cap.tokens.tolist(), 0) for cap in rules.caps]
-        self._quotas = [(quota, catalogue.is_new(self._items, quota.new_within_days)) for quota in rules.rules.quota]
-        self._more = _Walk(catalogue)
-        self._unlike = _Unlikeness(self._items, self._scores, catalogue, rules) if rules.rules.diversity else None
+        self._pins = pinned(rules.rules.pin, k, catalogue, context)
+        self._left = ~np.isin(self._items, list(self._pins.values()))
+        self._caps = Caps(rules.caps)
+        self._content = catalogue.content(self._items) if self._caps else self._items[:, None]
+        self._quotas = [QuotaCount(quota, k, self._items, self._pins, catalogue) for quota in rules.rules.quota]
+        self._quotas.sort(key=lambda quota: quota.days)
+        self._popular = Walk(catalogue.blocks, catalogue.allowed, catalogue.content, self._caps)
+        diversity, embeddings = rules.rules.diversity, catalogue.embeddings
+        self._unlike = Unlikeness(diversity, self._scores, embeddings(self._items)) if diversity else None
+        self._slate = Slate()
+        self._taken = set(self._pins.values())
+        self._trace = False
 
     def made(self) -> Slate:
         """The slate."""
         waiting = dict(self._pins)
         for place in range(1, self._k + 1):
             if place in waiting:
-                self._pin(waiting.pop(place))
+                self._take(waiting.pop(place), "pin")
             elif not self._fill(place):
                 if not waiting:
                     break
-                self._pin(waiting.pop(min(waiting)))  # nothing else may stand here: pins close up
+                self._take(waiting.pop(min(waiting)), "pin")  # nothing else may stand here: pins close up
         return self._slate
-
-    def _pin(self, row: int) -> None:
-        self._take(row, self._score_of(row), ["pin"])
 
     def _fill(self, place: int) -> bool:
         """Take the best that may stand at a place; whether there was one."""
-        eligible = self._left & self._fits(self._content, place)
+        eligible = self._left & self._caps.fit(self._content)
+        first = int(np.argmax(eligible)) if eligible.any() else len(eligible)
+        if self._trace:
+            self._note_capped(first, eligible)
         word: list[str] = []
-        needed = [new for quota, new in self._quotas if self._short(quota, place)]
-        for new in needed:
-            if (eligible & new).any():
-                wanted = eligible & new
-                if not wanted[np.argmax(eligible)]:
-                    word = ["quota"]
-                eligible = wanted
+        for quota in self._quotas:  # what is new enough for the first of them is so for the others
+            if not quota.due(place):
+                continue
+            if (eligible & quota.new).any():
+                eligible = eligible & quota.new
+                word = [] if eligible[first] else ["quota"]
+                break
+            row = quota.newest(self._caps).next(self._taken)
+            if row is not None:
+                self._take(row, "quota")
+                return True
         if not eligible.any():
-            self._note_passed_over(len(self._items), place)
-            return self._top_up(place)
-        at = int(np.argmax(eligible)) if self._unlike is None else self._unlike.best(eligible)
-        if self._unlike is not None and at != int(np.argmax(eligible)):
-            word = [*word, "diversity"]
-        self._note_passed_over(at, place)
-        self._left[at] = False
-        self._take(int(self._items[at]), float(self._scores[at]), word)
-        if self._unlike is not None:
-            self._unlike.chose(at)
+            row = self._popular.next(self._taken)
+            if row is not None:
+                self._take(row, "top_up")
+            return row is not None
+        first = int(np.argmax(eligible))
+        at = self._unlike.best(eligible) if self._unlike else first
+        self._take(int(self._items[at]), *word, *(["diversity"] if at != first else []))
         return True
 
-    def _top_up(self, place: int) -> bool:
-        """Take the most popular item of the catalogue that may stand at a place."""
-        taken = {*self._slate.items, *self._pins.values()}
-        for row, content in self._more:
-            if row not in taken and self._fits(content[None], place)[0]:
-                self._more.took(row)
-                self._take(row, _below(self._slate.scores), ["top_up"])
-                return True
-        return False
-
-    def _take(self, row: int, score: float, word: list[str]) -> None:
-        words = (*word, *self._moved.get(row, ()))
-        self._slate.items.append(row)
-        self._slate.scores.append(score)
-        if words:
-            self._slate.words[row] = words
-        tokens = self._catalogue.content(np.array([row], np.int32))[0].tolist() if self._counts else []
-        for cap, counts in zip(self._rules.caps, self._counts, strict=True):
-            if len(self._slate.items) <= cap.within:
-                for token in set(tokens) & counts.keys():
-                    counts[token] += 1
-
-    def _fits(self, content: I32, place: int) -> Bool:
-        """Which rows of content no cap keeps from a place."""
-        fits = np.ones(len(content), bool)
-        for cap, counts in zip(self._rules.caps, self._counts, strict=True):
-            full = [token for token, count in counts.items() if count >= cap.at_most]
-            if full and place <= cap.within:
-                fits &= ~np.isin(content, full).any(axis=1)
-        return fits
-
-    def _short(self, quota: Quota, place: int) -> bool:
-        """Whether every place that is left to a quota is needed for it."""
-        if place > quota.within:
-            return False
-        here = np.array(self._slate.items, np.int32)
-        have = int(self._catalogue.is_new(here, quota.new_within_days).sum()) if len(here) else 0
-        coming = [self._pins[at] for at in self._pins if place < at <= quota.within]
-        have += int(self._catalogue.is_new(np.array(coming, np.int32), quota.new_within_days).sum()) if coming else 0
-        left = min(quota.within, self._k) - place + 1 - len(coming)
-        return quota.at_least - have >= left
-
-    def _note_passed_over(self, at: int, place: int) -> None:
-        """Candidates with a better score than the one that is taken, which a cap keeps from this place."""
-        for ahead in np.flatnonzero(self._left[:at] & ~self._fits(self._content[:at], place)).tolist():
-            self._slate.passed_over.setdefault(int(self._items[ahead]), self._full(self._content[ahead]))
-
-    def _full(self, content: I32) -> str:
-        for cap, counts in zip(self._rules.caps, self._counts, strict=True):
-            for token in content.tolist():
-                if counts.get(token, 0) >= cap.at_most:
-                    return f"cap {cap.names[token]}"
-        return "cap"
-
-    def _score_of(self, row: int) -> float:
+    def _take(self, row: int, *words: str) -> None:
+        """Put a row, a candidate or not, at the next place."""
         at = np.flatnonzero(self._items == row)
-        return float(self._scores[at[0]]) if len(at) else _below(self._slate.scores)
+        self._left[at] = False
+        self._taken.add(row)
+        score = float(self._scores[at[0]]) if len(at) else _below(self._slate.scores)
+        _append(self._slate, row, score, *words, *self._moved.get(row, ()))
+        for quota in self._quotas:
+            quota.count(row, len(self._slate.items))
+        here = np.array([row], np.int32)
+        if self._unlike:
+            self._unlike.chose(self._catalogue.embeddings(here)[0])
+        if self._caps and self._caps.place(self._catalogue.content(here)[0]):
+            for walk in (self._popular, *(quota.walk for quota in self._quotas if quota.walk)):
+                walk.again()
 
-    def _shifted(self, items: I32, told: F32) -> tuple[F32, dict[int, tuple[str, ...]]]:
-        """Scores with what boosts and buries add, and which rows they moved."""
-        scores: F32 = told.copy()
-        if not self._rules.shifts or not len(items):
-            return scores, {}
-        content, spread = self._catalogue.content(items), float(np.std(scores)) or 1.0
-        moved: dict[int, tuple[str, ...]] = {}
-        for shift in self._rules.shifts:
-            if shift.items:
-                meant = np.isin(items, self._catalogue.rows_of(shift.items))
-            else:
-                meant = np.all([(content == token).any(axis=1) for token in shift.tokens], axis=0)
-            scores[meant] += np.float32(shift.by * spread)
-            for row in items[meant].tolist():
-                moved[row] = (*moved.get(row, ()), shift.word)
-        return scores, moved
+    def traced(self, items: I32, told: F32) -> Slate:
+        """The slate, and why candidates whose told scores would have put them in are not."""
+        self._trace = True
+        slate = self.made()
+        order = items[np.argsort(-told, kind="stable")].tolist()
+        place = {row: at for at, row in enumerate(order)}
+        for row in order[: self._k]:
+            if row not in self._taken and row not in slate.passed_over:
+                own = self._moved.get(row, ())
+                before = [slate.words.get(each, ()) for each in slate.items if place.get(each, len(order)) > place[row]]
+                others = ", ".join(dict.fromkeys(word for words in before for word in words))
+                slate.passed_over[row] = "bury" if "bury" in own else f"others came before it by {others}"
+        for row in slate.passed_over.keys() & self._taken:
+            del slate.passed_over[row]
+        return slate
 
-    def _pinned(self, context: Mapping[str, str]) -> dict[int, int]:
-        """Rows by the place they are pinned to; the first pin of a place and of an item holds."""
-        pins: dict[int, int] = {}
-        for pin in self._rules.rules.pin:
-            if pin.place > self._k or pin.place in pins:
-                continue
-            if any(context.get(column) != value for column, value in pin.context.items()):
-                continue
-            rows = self._catalogue.rows_of([pin.item])
-            if len(rows) and self._catalogue.allowed(rows)[0] and int(rows[0]) not in pins.values():
-                pins[pin.place] = int(rows[0])
-        return pins
-
-
-class _Unlikeness:
-    """Maximal marginal relevance. Carbonell and Goldstein, "The Use of MMR", SIGIR 1998."""
-
-    def __init__(self, items: I32, scores: F32, catalogue: Catalogue, rules: CompiledRules) -> None:
-        diversity = rules.rules.diversity
-        assert diversity is not None
-        self._weight, self._among = diversity.weight, diversity.among
-        least, most = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
-        self._relevance = ((scores - least) / ((most - least) or 1.0)).astype(np.float32)
-        self._embeddings = catalogue.embeddings(items)
-        self._likest = np.zeros(len(items), np.float32)
-
-    def best(self, eligible: Bool) -> int:
-        """The eligible candidate, among the first so many of them, that is relevant and unlike what was chosen."""
-        places = np.flatnonzero(eligible)[: self._among]
-        worth = (1 - self._weight) * self._relevance[places] - self._weight * self._likest[places]
-        return int(places[np.argmax(worth)])
-
-    def chose(self, at: int) -> None:
-        """Count a candidate among those that others are to be unlike."""
-        self._likest = np.maximum(self._likest, self._embeddings @ self._embeddings[at])
-
-
-class _Walk:
-    """The allowed items by popularity; what was skipped for one place is looked at again for others."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self._blocks = catalogue.blocks()
-        self._seen: dict[int, I32] = {}
-
-    def __iter__(self) -> Iterator[tuple[int, I32]]:
-        yield from list(self._seen.items())
-        for block in self._blocks:
-            rows = block[self._catalogue.allowed(block)]
-            new = dict(zip(rows.tolist(), self._catalogue.content(rows), strict=True))
-            self._seen |= new
-            yield from new.items()
-
-    def took(self, row: int) -> None:
-        """Look at a row no more."""
-        self._seen.pop(row, None)
+    def _note_capped(self, first: int, eligible: Bool) -> None:
+        """Candidates with a better score than the first that is eligible: a cap keeps them from this place."""
+        for at in np.flatnonzero(self._left[:first] & ~eligible[:first]).tolist():
+            self._slate.passed_over.setdefault(int(self._items[at]), self._caps.named(self._content[at]))
 
 
 def _popular(catalogue: Catalogue, without: Sequence[int], count: int) -> list[int]:
@@ -276,7 +176,8 @@ def _below(scores: Sequence[float]) -> float:
     return min(scores, default=0.0) - 1.0
 
 
-def _append(slate: Slate, row: int, score: float, word: str) -> None:
+def _append(slate: Slate, row: int, score: float, *words: str) -> None:
     slate.items.append(row)
     slate.scores.append(score)
-    slate.words[row] = (word,)
+    if words:
+        slate.words[row] = words

@@ -1,62 +1,12 @@
 """Slates under rules, against what the rules say in so many words."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.rules import compiled, parse, select
-from recsys.spec import FeatureSpec
-
-GENRES = ("Drama", "Comedy", "Action")
-SPEC = FeatureSpec(
-    tokens=("", *(f"genre={name}" for name in GENRES)), edges={}, event_types=("click",), columns=("genre",)
-)
-
-
-@dataclass
-class World:
-    """A catalogue of n items: genres of each, which may be shown, which are new."""
-
-    genres: list
-    hidden: frozenset = frozenset()
-    new: frozenset = frozenset()
-
-    def blocks(self):
-        rows = np.arange(len(self.genres), dtype=np.int32)
-        for start in range(0, len(rows), 3):
-            yield rows[start : start + 3]
-
-    def allowed(self, rows):
-        return np.array([int(row) not in self.hidden for row in rows], bool)
-
-    def content(self, rows):
-        content = np.zeros((len(rows), len(GENRES)), np.int32)
-        for at, row in enumerate(rows):
-            tokens = [1 + GENRES.index(name) for name in self.genres[int(row)]]
-            content[at, : len(tokens)] = tokens
-        return content
-
-    def embeddings(self, rows):
-        """Items of the same genres point the same way."""
-        vectors = np.zeros((len(rows), len(GENRES)), np.float32)
-        for at, row in enumerate(rows):
-            for name in self.genres[int(row)]:
-                vectors[at, GENRES.index(name)] = 1
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
-
-    def is_new(self, rows, days):
-        return np.array([int(row) in self.new for row in rows], bool)
-
-    def rows_of(self, items):
-        return np.array([item for item in items if item < len(self.genres)], np.int32)
-
-
-def slate(world, items, scores, k, text, **context):
-    rules = compiled(parse(text), SPEC)
-    return select(np.array(items, np.int32), np.array(scores, np.float32), k, rules, world, context)
-
+from recsys.rules import compiled, parse
+from tests import plain_slate
+from tests.plain_slate import GENRES, SPEC, World, slate
 
 NINE = World([["Drama"]] * 3 + [["Comedy"]] * 3 + [["Action"]] * 3)
 
@@ -114,6 +64,57 @@ def test_diversity_prefers_what_is_unlike():
     assert "diversity" in made.words[3]
 
 
+def test_a_quota_is_met_from_the_catalogue_where_no_candidate_is_new():
+    """The newest that may be shown takes the last place that can be the quota's; a hidden one does not."""
+    quota = "[[quota]]\nnew_within_days=7\nat_least=1\nwithin=3"
+    world = World(NINE.genres, hidden=frozenset({8}), new=frozenset({6, 8}))
+    made = slate(world, [0, 1, 2, 3], [4, 3, 2, 1], 4, quota)
+    assert made.items == [0, 1, 6, 2]
+    assert made.words == {6: ("quota",)}
+    assert made.passed_over == {3: "others came before it by quota"}
+
+
+def test_a_new_item_that_is_pinned_further_down_counts_for_a_quota():
+    """With one of two pinned to the third place, the other need not come before the second."""
+    quota = "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=3\n[[pin]]\nitem=3\nplace=3"
+    world = World(NINE.genres, new=frozenset({3, 5}))
+    assert slate(world, [0, 1, 5], [3, 2, 1], 3, quota).items == [0, 5, 3]
+
+
+def test_behind_a_cap_the_catalogue_is_walked_anew():
+    """The second drama, skipped in the first two places, is the most popular item that is left for the third."""
+    made = slate(NINE, [], [], 4, "[[cap]]\ncolumn='genre'\nat_most=1\nwithin=2")
+    assert made.items == [0, 3, 1, 2]
+
+
+def test_what_is_pinned_counts_for_diversity():
+    """Behind a pinned drama the comedy comes first, though a drama scores higher."""
+    made = slate(NINE, [0, 1, 3], [3, 2.9, 2], 2, "[[pin]]\nitem=2\nplace=1\n[diversity]\nweight=0.6")
+    assert made.items == [2, 3]
+
+
+def test_what_rules_pushed_out_is_named_with_them():
+    """An item among the k best by score that is not shown: a pin, a boost or its own bury is why."""
+    pin = "[[pin]]\nitem=8\nplace=1"
+    assert slate(NINE, [0, 1], [2, 1], 2, pin).passed_over == {1: "others came before it by pin"}
+    boost = "[[boost]]\nitems=[6]\nby=9"
+    assert slate(NINE, [0, 1, 6], [3, 2, 1], 2, boost).passed_over == {1: "others came before it by boost"}
+    bury = "[[bury]]\nitems=[0]\nby=9"
+    assert slate(NINE, [0, 1, 6], [3, 2, 1], 2, bury).passed_over == {0: "bury"}
+
+
+def test_a_large_catalogue_that_a_cap_closes_is_walked_once(monkeypatch):
+    """A cap that nothing passes must not cost a request a look at each row, nor each block for each place."""
+    world = World([["Drama"]] * 9_000)
+    blocks = []
+    monkeypatch.setattr(world, "content", lambda rows: blocks.append(len(rows)) or np.ones((len(rows), 3), np.int32))
+    monkeypatch.setattr(world, "blocks", lambda: iter(np.arange(9_000, dtype=np.int32).reshape(3, 3_000)))
+    pins = "".join(f"[[pin]]\nitem={row}\nplace={place}\n" for row, place in ((7, 5), (8, 8)))
+    made = slate(world, [0], [1], 9, f"[[cap]]\ncolumn='genre'\nat_most=1\n{pins}")
+    assert made.items == [0, 7, 8]
+    assert blocks.count(3_000) == 3
+
+
 TEXTS = st.lists(
     st.sampled_from(
         [
@@ -124,9 +125,11 @@ TEXTS = st.lists(
             "[[bury]]\nitems=[1, 2]\nby=1.5",
             "[[pin]]\nitem=3\nplace=2",
             "[[pin]]\nitem=5\nplace=7",
+            "[[pin]]\nitem=1\nplace=3",
+            "[[cap]]\ncolumn='genre'\nat_most=1\nwithin=2",
             "[[pin]]\nitem=99\nplace=1",
             "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=4",
-            "[[quota]]\nnew_within_days=7\nat_least=2\nwithin=2",
+            "[[quota]]\nnew_within_days=3\nat_least=2\nwithin=2",
             "[diversity]\nweight=0.5\namong=3",
         ]
     ),
@@ -139,14 +142,15 @@ def worlds(draw):
     count = draw(st.integers(0, 12))
     genres = draw(st.lists(st.lists(st.sampled_from(GENRES), unique=True), min_size=count, max_size=count))
     rows = st.sets(st.integers(0, max(count - 1, 0)))
-    world = World(genres, frozenset(draw(rows)), frozenset(draw(rows)))
+    every = frozenset(range(count))
+    world = World(genres, every & draw(rows), every & draw(rows))
     allowed = [row for row in range(count) if row not in world.hidden]
     items = draw(st.permutations(allowed).map(lambda rows: rows[: draw(st.integers(0, len(rows)))]))
     scores = draw(st.lists(st.floats(-5, 5, width=32), min_size=len(items), max_size=len(items)))
     return world, items, scores
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds(), st.integers(1, 12), TEXTS)
 def test_whatever_the_rules_a_slate_is_sound(drawn, k, text):
     """No item twice, none hidden, caps kept but by pins, and short only where nothing may stand at the next place."""
@@ -171,6 +175,27 @@ def test_whatever_the_rules_a_slate_is_sound(drawn, k, text):
     if len(made.items) < k:
         left = [row for row in range(len(world.genres)) if row not in world.hidden and row not in made.items]
         assert not any(fits(row, len(made.items) + 1, made.items) for row in left)
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds(), st.integers(1, 12), TEXTS)
+def test_a_slate_is_what_its_rules_say_in_plain_words(drawn, k, text):
+    """Item by item that of the plainest program that does what docs/rules.md says, and as long."""
+    world, items, scores = drawn
+    assert slate(world, items, scores, k, text).items == plain_slate.expected(world, items, scores, k, parse(text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), st.integers(1, 12), TEXTS)
+def test_tracing_changes_nothing_and_names_what_is_missing(drawn, k, text):
+    """Traced or not, the slate is one; each of the k best that it lacks says why."""
+    world, items, scores = drawn
+    made = slate(world, items, scores, k, text)
+    assert slate(world, items, scores, k, text, traced=False).items == made.items
+    best = [row for _, row in sorted(zip(scores, items, strict=True), key=lambda pair: -pair[0])][:k]
+    assert {row for row in best if row not in made.items} <= made.passed_over.keys()
+    assert not made.passed_over.keys() & set(made.items)
+    assert all(word[-1] != " " for word in made.passed_over.values())
 
 
 @settings(max_examples=200, deadline=None)

@@ -1,0 +1,22 @@
+"""Which items are pinned to which places of a slate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from recsys.rules.catalogue import Catalogue
+from recsys.rules.document import Pin
+
+
+def pinned(pins: Sequence[Pin], k: int, catalogue: Catalogue, context: Mapping[str, str]) -> dict[int, int]:
+    """Rows by their place, from 1 to k; of the pins that hold in a context, the first of a place and of an item."""
+    found: dict[int, int] = {}
+    for pin in pins:
+        if pin.place > k or pin.place in found:
+            continue
+        if any(context.get(column) != value for column, value in pin.context.items()):
+            continue
+        rows = catalogue.rows_of([pin.item])
+        if len(rows) and catalogue.allowed(rows)[0] and int(rows[0]) not in found.values():
+            found[pin.place] = int(rows[0])
+    return found

@@ -1,0 +1,31 @@
+"""Boosts and buries: scores moved by standard deviations of the candidates' scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys.rules.catalogue import Catalogue
+from recsys.rules.compiled import CompiledShift
+from recsys.types import F32, I32
+
+Moved = dict[int, tuple[str, ...]]
+"""By row, the words of what moved it."""
+
+
+def shifted(items: I32, told: F32, shifts: Sequence[CompiledShift], catalogue: Catalogue) -> tuple[F32, Moved]:
+    """The told scores of items [n] with what boosts add and buries take, and which rows they moved."""
+    moved: Moved = {}
+    if not shifts or not len(items):
+        return told, moved
+    scores, content, spread = told.copy(), catalogue.content(items), float(np.std(told)) or 1.0
+    for shift in shifts:
+        if shift.items:
+            meant = np.isin(items, catalogue.rows_of(shift.items))
+        else:
+            meant = np.all([(content == token).any(axis=1) for token in shift.tokens], axis=0)
+        scores[meant] += np.float32(shift.by * spread)
+        for row in items[meant].tolist():
+            moved[row] = (*moved.get(row, ()), shift.word)
+    return scores, moved
