@@ -115,7 +115,10 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is there of a generation: bytes of each part's chunks, records in each hash of users; 0 where nothing is."""
+    """What is there of a generation: bytes of each part's chunks, records in each hash of users; 0 where nothing is.
+
+    Users who were forgotten since their record was written count as there.
+    """
 
     chunks: Mapping[str, Sequence[int]]
     records: Sequence[int]
@@ -169,7 +172,7 @@ class GenerationStore(Protocol):
     def write_users(
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
-        """Write users' packed records, spread over `buckets` hashes."""
+        """Write users' packed records, spread over `buckets` hashes; whole hashes, where one is written again."""
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
         """Users' packed records, None for one that has none."""

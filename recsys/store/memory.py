@@ -43,7 +43,7 @@ class MemoryStore:
         self._events: dict[str, list[Event]] = defaultdict(list)
         self._names: dict[str, list[str]] = defaultdict(list)
         self._lists: dict[tuple[str, str], bytes] = {}
-        self._forgotten: set[tuple[str, int]] = set()
+        self._forgotten: dict[str, set[int]] = defaultdict(set)
         self._log: list[LoggedEvent] = []
         self._impressions: list[tuple[str, LoggedImpression]] = []
         self._trending: Trending | None = None
@@ -93,6 +93,8 @@ class MemoryStore:
         for known, user in self._records:
             if known == generation:
                 records[user_bucket(user, len(records))] += 1
+        for trace in self._forgotten[generation]:
+            records[trace % len(records)] += 1
         return Stored(chunks, records)
 
     def write_part(
@@ -121,6 +123,7 @@ class MemoryStore:
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
         self._hold(claim)
+        self._forgotten[generation] -= {_trace(user) for user in records}
         self._records |= {(generation, user): record for user, record in records.items()}
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
@@ -167,6 +170,7 @@ class MemoryStore:
         self._chunks = {key: chunk for key, chunk in self._chunks.items() if key[0] != generation}
         self._records = {key: record for key, record in self._records.items() if key[0] != generation}
         self._lists = {key: packed for key, packed in self._lists.items() if key[0] != generation}
+        self._forgotten.pop(generation, None)
 
     def promote(self, generation: str, *, forward: bool = False) -> Moved:
         live = self._aliases.get(LIVE)
@@ -194,7 +198,7 @@ class MemoryStore:
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         there = {user_bucket(user, buckets) for id_, user in self._records if id_ == generation}
-        there |= {bucket for id_, bucket in self._forgotten if id_ == generation}
+        there |= {trace % buckets for trace in self._forgotten[generation]}
         oldest = time.time() - self._events_age
         return [
             UserState(
@@ -232,10 +236,9 @@ class MemoryStore:
 
     async def forget_user(self, user: Id) -> None:
         text = str(user)
-        for generation, each in [*self._records]:
+        for generation, each in self._records:
             if each == text:
-                buckets = Manifest.from_json(self._manifests[generation], any_format=True).user_buckets
-                self._forgotten.add((generation, user_bucket(text, buckets)))
+                self._forgotten[generation].add(_trace(text))
         for by_generation in (self._records, self._lists):
             for key in [key for key in by_generation if key[1] == text]:
                 del by_generation[key]
@@ -280,6 +283,11 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _trace(user: Id) -> int:
+    """What is left of one who was forgotten: the bucket, however many there are."""
+    return user_bucket(user, 1 << 32)
 
 
 def _number(entry: str) -> int:

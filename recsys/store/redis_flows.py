@@ -64,7 +64,8 @@ class RedisFlowStore:
         hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)
         for user, packed in lists.items():
             hashes[lists_key(generation, user_bucket(user, buckets))][text_of(user)] = packed
-        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+        # In one step: a list without an expiry would outlive its generation.
+        with sentences(self.address), self._redis.pipeline(transaction=True) as pipe:
             for key, fields in hashes.items():
                 mapping: dict[Any, Any] = dict(fields)
                 pipe.hset(key, mapping=mapping)

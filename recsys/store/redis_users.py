@@ -78,7 +78,8 @@ class RedisUserStore:
         by_user: dict[bytes, list[Event]] = defaultdict(list)
         for event in events:
             by_user[text_of(event.user_id)].append(event)
-        limits = EVENTS_KEPT, int(min(self._events_age, EVENTS_EXPIRE)), NAMES_KEPT, NAMES_EXPIRE, LOGGED, now
+        expire, oldest = int(min(self._events_age, EVENTS_EXPIRE)), now / 1000 - self._events_age
+        limits = EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, LOGGED, now, oldest
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for told in by_user.values():
@@ -89,12 +90,11 @@ class RedisUserStore:
 
     async def read_trending(self) -> Trending | None:
         with sentences(self.address):
-            text: Any = await self._redis.get(TRENDING)
-        try:
-            raw = json.loads(text)
-            return Trending(float(raw["made_at"]), tuple((item, float(weight)) for item, weight in raw["items"]))
-        except (ValueError, TypeError, KeyError):
-            return None
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.get(TRENDING)
+                (reply,) = await pipe.execute(raise_on_error=False)
+                text = _checked(reply)
+        return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         with sentences(self.address):
@@ -168,6 +168,17 @@ def _event(raw: Any) -> Event | None:
         return Event(user, item, float(timestamp), event_type) if readable and math.isfinite(timestamp) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def parse_trending(text: bytes) -> Trending | None:
+    """What is trending as it is stored; None for what can't be read."""
+    try:
+        raw = json.loads(text)
+        told = Trending(float(raw["made_at"]), tuple((item, float(weight)) for item, weight in raw["items"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    readable = all(isinstance(item, Id) and math.isfinite(weight) for item, weight in told.items)
+    return told if readable and math.isfinite(told.made_at) else None
 
 
 def _values(event: Event) -> tuple[bytes, str, str]:

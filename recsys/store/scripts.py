@@ -19,6 +19,13 @@ local function next_fence(counter, generations, promoted)
 end
 """
 
+_WRITTEN = """
+local function written(users)  -- records of a hash, with those that were forgotten since: no publisher misses them
+  local forgotten = redis.call('HGET', users, '')
+  return redis.call('HLEN', users) + (forgotten and forgotten - 1 or 0)
+end
+"""
+
 CLAIM = (
     _NEXT_FENCE
     + """
@@ -52,12 +59,13 @@ return {'done'}
 
 STORED = (
     _HOLDS
+    + _WRITTEN
     + """
 -- publishing, manifest, parts' keys, users' keys; token, seconds an unfinished key stays, number of parts' keys
 local finished = redis.call('EXISTS', KEYS[2]) == 1
 local sizes = {}
 for at = 3, #KEYS do
-  sizes[at - 2] = redis.call(at - 2 <= tonumber(ARGV[3]) and 'STRLEN' or 'HLEN', KEYS[at])
+  sizes[at - 2] = at - 2 <= tonumber(ARGV[3]) and redis.call('STRLEN', KEYS[at]) or written(KEYS[at])
   if not finished then redis.call('EXPIRE', KEYS[at], ARGV[2]) end
 end
 return {'done', sizes}
@@ -78,6 +86,7 @@ RECORDS = (
     _HOLDS
     + """
 -- publishing, manifest, users' hash; token, seconds an unfinished key stays, then id and record of each
+redis.call('HDEL', KEYS[3], '')  -- a hash is written whole: who was forgotten is among those that come again
 for at = 3, #ARGV, 2000 do  -- Lua hands over some thousand values at once
   redis.call('HSET', KEYS[3], unpack(ARGV, at, math.min(at + 1999, #ARGV)))
 end
@@ -89,6 +98,7 @@ return {'done'}
 MANIFEST = (
     _HOLDS
     + _NEXT_FENCE
+    + _WRITTEN
     + """
 -- publishing, manifest, generations, fence, promoted, parts' keys, users' keys;
 -- token, id, manifest, the claim's fence, number of users, bytes under each of the parts' keys
@@ -96,7 +106,7 @@ local parts, users = #ARGV - 5, 0
 for at = 6, #KEYS do
   local part = at - 5 <= parts
   if ARGV[1] ~= '' then
-    local size = redis.call(part and 'STRLEN' or 'HLEN', KEYS[at])
+    local size = part and redis.call('STRLEN', KEYS[at]) or written(KEYS[at])
     if part and size ~= tonumber(ARGV[at]) then return {'missing', KEYS[at]} end
     if not part then users = users + size end
   end
@@ -150,17 +160,20 @@ return {'done'}
 )
 
 EVENTS = """
--- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged, now in milliseconds, then for
--- each event: its id or nothing, whether it is the user's history, the event as JSON
+-- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged, now in milliseconds, the
+-- oldest timestamp kept, then for each event: its id or nothing, whether it is the user's history, the event as JSON
 local new = 0
 local ids = false
-for at = 7, #ARGV, 3 do
+for at = 8, #ARGV, 3 do
   local id = ARGV[at]
-  if id == '' or redis.call('ZADD', KEYS[2], 'NX', ARGV[6] + (at - 7) / 3, id) == 1 then
+  if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
     new = new + 1
-    ids = ids or id ~= ''
     if ARGV[at + 1] == '1' then redis.call('RPUSH', KEYS[1], ARGV[at + 2]) end
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
+    if id ~= '' then  -- last: an id that is known without its event would keep it out for good
+      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
+      ids = true
+    end
   end
 end
 if ids then
@@ -170,14 +183,20 @@ end
 if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('LTRIM', KEYS[1], -ARGV[1], -1)
   redis.call('EXPIRE', KEYS[1], ARGV[2])
+  while true do
+    local read, event = pcall(cjson.decode, redis.call('LINDEX', KEYS[1], 0))
+    local moment = read and type(event) == 'table' and tonumber(event[3])
+    if not moment or moment >= tonumber(ARGV[7]) then break end
+    redis.call('LPOP', KEYS[1])
+  end
 end
 return new
 """
 
 FORGET_FIELD = """
 -- a hash of users' records or lists; the user
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 -- an empty hash is none, and would look lost to all whose records would be in it
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
-if redis.call('HLEN', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], '', '') end
+redis.call('HINCRBY', KEYS[1], '', 1)
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """

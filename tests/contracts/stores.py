@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class Store:
     open_users: Callable[[], UserStore]
     flows: FlowStore
     client: Any
+    url: str = ""
 
     def users(self, work: Callable[[UserStore], Awaitable[Any]]) -> Any:
         """Do `work` with the user store, in a loop of its own."""
@@ -81,9 +83,26 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
     with redis.Redis.from_url(url) as client:
         client.flushall()
         flows = RedisFlowStore(url, LONG)
-        yield Store(generations, lambda: RedisUserStore(url, LONG), flows, client)
+        yield Store(generations, lambda: RedisUserStore(url, LONG), flows, client, url)
         flows.close()
     generations.close()
+
+
+@contextmanager
+def user_of(real: Store, name: str, *rights: str) -> Iterator[str]:
+    """The URL of a user with these rights, in the words of ACL SETUSER; gone afterwards."""
+    rules = ["reset", "on", ">secret", *rights]
+    real.client.execute_command("ACL", "SETUSER", name, *rules)
+    try:
+        kind, rest = real.url.split("://", 1)
+        yield f"{kind}://{name}:secret@{rest}"
+    finally:
+        real.client.acl_deluser(name)
+
+
+def click(item: str, at: float = 1.0, name: str = "", user: str = "7", kind: str = "click") -> Event:
+    """An event of user 7, unless another is named; name: its id."""
+    return Event(user, item, at, kind, name)
 
 
 def content(size: int) -> bytes:

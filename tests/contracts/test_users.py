@@ -1,4 +1,4 @@
-"""What is kept of users beside generations: events, lists, the log, impressions; nothing once they are forgotten."""
+"""What is kept of users beside generations: events, lists, the log, impressions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsys.store import MemoryStore, RedisUserStore
+from recsys.errors import StoreError
+from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
 from recsys.store.base import LISTS_EXPIRE, Trending
-from recsys.types import Event
-from tests.contracts.stores import Store
-
-USER = "0123456789abcdef-the-one-to-forget"
-
-
-def click(item: str, at: float = 1.0, name: str = "", user: str = "7", kind: str = "click") -> Event:
-    return Event(user, item, at, kind, name)
+from recsys.store.redis_users import parse_events
+from tests.contracts.stores import Store, click, user_of
 
 
 def items(store: Store, user: str = "7") -> list[str | int]:
@@ -35,6 +30,15 @@ class TestEventIds:
         """Who gives no id says that it is another event."""
         assert store.add(click("a"), click("a")) == 2
         assert items(store) == ["a", "a"]
+
+    def test_what_could_not_be_stored_comes_again(self, real: Store) -> None:
+        """An id is known once its event is kept: where the key holds something not ours, nothing is lost."""
+        real.client.set("user:7:events", "not ours")
+        with pytest.raises(StoreError, match="WRONGTYPE"):
+            real.add(click("a", name="e1"))
+        real.client.delete("user:7:events")
+        assert real.add(click("a", name="e1")) == 1
+        assert items(real) == ["a"]
 
     def test_ids_are_a_user_s_own(self, store: Store) -> None:
         """Two users may count from 1."""
@@ -80,6 +84,19 @@ class TestHistory:
 
         assert asyncio.run(scene()) == ["new"]
 
+    def test_an_add_drops_what_is_old(self, real: Store) -> None:
+        """What is no history any more does not stay where a later event keeps the key; what is read of it stays."""
+        now = time.time()
+        aged = RedisUserStore(real.url, 100)
+
+        async def scene() -> None:
+            for item, ago in (("old", 1_000), ("also old", 101), ("new", 10), ("now", 0)):
+                await aged.add_events([click(item, now - ago)])
+            await aged.close()
+
+        asyncio.run(scene())
+        assert [event.item_id for event in parse_events(real.client.lrange("user:7:events", 0, -1))] == ["new", "now"]
+
     def test_flows_read_what_serving_reads(self, store: Store) -> None:
         """The events of several users at once, in the order of the users."""
         store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))
@@ -117,6 +134,15 @@ class TestLists:
         real.generations.delete("g1")
         assert real.client.keys("*g1*") == []
 
+    def test_no_list_without_an_end(self, real: Store) -> None:
+        """Where the time to expire is refused, the list is, too: nobody would delete it after its generation."""
+        with user_of(real, "lists", "~*", "+@connection", "+@transaction", "+hset") as url:
+            flows = RedisFlowStore(url)
+            with pytest.raises(StoreError, match="no permissions"):
+                flows.write_lists("gone", 2, {"7": b"list"})
+            flows.close()
+        assert real.client.keys("gen:*") == []
+
     def test_records_by_bucket(self, store: Store) -> None:
         """Every user of a generation stands in one bucket."""
         whole = store.publish("g1", {"7": b"seven", "8": b"eight", "9": b"nine"})
@@ -136,9 +162,14 @@ class TestTrending:
 
     def test_what_can_t_be_read_is_nothing(self, real: Store) -> None:
         """Somebody else's value under the key is no reason to fail."""
-        for text in (b"{", b"[]", b'{"made_at": 1}', b"\xff"):
+        items = (b"[[[1], 2]]", b'[["a", NaN]]', b'[["a", 1e999]]', b'[["a", 1, 2]]', b'["a"]', b'"a"')
+        told = [b'{"made_at": 1, "items": %s}' % each for each in items]
+        for text in (b"{", b"[]", b'{"made_at": 1}', b"\xff", b"[" * 200_000, *told):
             real.client.set("trending", text)
-            assert real.users(lambda users: users.read_trending()) is None
+            assert real.users(lambda users: users.read_trending()) is None, text[:60]
+        real.client.delete("trending")
+        real.client.rpush("trending", "a list")
+        assert real.users(lambda users: users.read_trending()) is None
 
 
 class TestImpressions:
@@ -150,74 +181,3 @@ class TestImpressions:
         assert [told.data for told in store.flows.read_impressions(first[-1].entry)] == [b"three"]
         store.flows.drop_impressions([told.entry for told in first])
         assert [told.data for told in store.flows.read_impressions()] == [b"three"]
-
-
-class TestForget:
-    def fill(self, store: Store) -> None:
-        """Everything that can be kept of two users, one of whom is to go."""
-        store.publish("g1", {USER: b"record", "7": b"record of 7"})
-        store.publish("g2", {USER: b"record"})
-        store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
-        for user in (USER, "7"):
-            store.add(click("a", user=user, name=f"{user}-1"), click("b", user=user, kind="impression"))
-
-            async def shown(users: Any, user: str = user) -> None:
-                await users.add_impressions([(user, f"shown to {user}".encode())])
-
-            store.users(shown)
-
-    def test_nothing_is_left(self, store: Store) -> None:
-        """No record, list, event, log entry or impression; the neighbour keeps all of it."""
-        self.fill(store)
-        store.users(lambda users: users.forget_user(USER))
-        for generation in ("g1", "g2"):
-            (state,) = store.read(generation, USER)
-            assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)
-        (other,) = store.read("g1", "7")
-        assert (other.record, other.listed) == (b"record of 7", b"list of 7")
-        assert [event.item_id for event in other.events] == ["a"]
-        assert {str(logged.event.user_id) for logged in store.flows.read_log()} == {"7"}
-        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
-
-    def test_no_byte_is_left(self, real: Store) -> None:
-        """A scan of every key and every value finds nothing of that user."""
-        self.fill(real)
-        assert any(USER.encode() in told for told in everything(real))
-        real.users(lambda users: users.forget_user(USER))
-        assert [told for told in everything(real) if USER.encode() in told] == []
-        assert any(b"7" in told for told in everything(real))
-
-    def test_a_generation_that_was_never_finished(self, real: Store) -> None:
-        """Records that wait for a manifest go, too."""
-        real.generations.write_users("g3", 1, {USER: b"record"})
-        real.users(lambda users: users.forget_user(USER))
-        assert [told for told in everything(real) if USER.encode() in told] == []
-
-    def test_impressions_alone(self, store: Store) -> None:
-        """For those that were logged while the user was being forgotten."""
-        self.fill(store)
-        store.users(lambda users: users.forget_impressions(USER))
-        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
-        assert store.read("g1", USER)[0].record == b"record"
-
-    def test_nobody(self, store: Store) -> None:
-        """One who is not there is soon forgotten."""
-        store.publish("g1")
-        store.users(lambda users: users.forget_user("nobody"))
-        assert store.read("g1", "7")[0].record == b"record"
-
-
-def everything(store: Store) -> list[bytes]:
-    """Every key and every value of a real store, flat."""
-    readers = {
-        b"string": lambda key: [store.client.get(key)],
-        b"hash": lambda key: [part for pair in store.client.hgetall(key).items() for part in pair],
-        b"list": lambda key: store.client.lrange(key, 0, -1),
-        b"zset": lambda key: store.client.zrange(key, 0, -1),
-        b"set": lambda key: list(store.client.smembers(key)),
-        b"stream": lambda key: [repr(entry).encode() for entry in store.client.xrange(key)],
-    }
-    found: list[bytes] = []
-    for key in store.client.scan_iter():
-        found += [key, *readers[store.client.type(key)](key)]
-    return found

@@ -1,0 +1,115 @@
+"""Whoever is forgotten is gone from every key, and nobody else is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.contracts.stores import SIZES, Store, click, content, manifest
+
+USER = "0123456789abcdef-the-one-to-forget"
+
+
+class TestForget:
+    def fill(self, store: Store) -> None:
+        """Everything that can be kept of two users, one of whom is to go."""
+        store.publish("g1", {USER: b"record", "7": b"record of 7"})
+        store.publish("g2", {USER: b"record"})
+        store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
+        for user in (USER, "7"):
+            store.add(click("a", user=user, name=f"{user}-1"), click("b", user=user, kind="impression"))
+
+            async def shown(users: Any, user: str = user) -> None:
+                await users.add_impressions([(user, f"shown to {user}".encode())])
+
+            store.users(shown)
+
+    def test_nothing_is_left(self, store: Store) -> None:
+        """No record, list, event, log entry or impression; the neighbour keeps all of it."""
+        self.fill(store)
+        store.users(lambda users: users.forget_user(USER))
+        for generation in ("g1", "g2"):
+            (state,) = store.read(generation, USER)
+            assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)
+        (other,) = store.read("g1", "7")
+        assert (other.record, other.listed) == (b"record of 7", b"list of 7")
+        assert [event.item_id for event in other.events] == ["a"]
+        assert {str(logged.event.user_id) for logged in store.flows.read_log()} == {"7"}
+        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
+
+    def test_no_byte_is_left(self, real: Store) -> None:
+        """A scan of every key and every value finds nothing of that user."""
+        self.fill(real)
+        assert any(USER.encode() in told for told in everything(real))
+        real.users(lambda users: users.forget_user(USER))
+        assert [told for told in everything(real) if USER.encode() in told] == []
+        assert any(b"7" in told for told in everything(real))
+
+    def test_a_generation_that_was_never_finished(self, store: Store) -> None:
+        """Records that wait for a manifest go, too."""
+        store.generations.write_users("g1", 2, {USER: b"record"})
+        store.users(lambda users: users.forget_user(USER))
+        assert store.read("g1", USER)[0].record is None
+        assert store.client is None or [told for told in everything(store) if USER.encode() in told] == []
+
+    def test_a_publish_goes_on(self, store: Store) -> None:
+        """Who is forgotten while a generation is written is missed neither by its manifest nor by who takes it up."""
+        whole = replace(manifest("g1"), dims={"users": 3})
+        claim = store.generations.claim("g1")
+        for name, size in SIZES.items():
+            store.generations.write_part("g1", name, content(size), claim=claim)
+        records = {USER: b"one", "7": b"two", "8": b"three"}
+        store.generations.write_users("g1", whole.user_buckets, records, claim)
+        store.users(lambda users: users.forget_user(USER))
+        assert sum(store.generations.stored(whole, claim).records) == 3
+        store.generations.write_manifest("g1", whole.to_json(), claim)
+        assert store.read("g1", USER, "7")[0].record is None
+        assert store.flows.read_bucket("g1", 0) == {"7": b"two", "8": b"three"}
+
+    def test_written_anew_all_are_there(self, store: Store) -> None:
+        """A publisher that writes a hash again, with the one who was forgotten, has as many as it wrote."""
+        whole = replace(manifest("g1"), dims={"users": 2})
+        claim = store.generations.claim("g1")
+        for _ in range(2):
+            store.generations.write_users("g1", whole.user_buckets, {USER: b"one", "7": b"two"}, claim)
+            assert sum(store.generations.stored(whole, claim).records) == 2
+            store.users(lambda users: users.forget_user(USER))
+        store.generations.write_users("g1", whole.user_buckets, {"8": b"three", "7": b"two", USER: b"one"}, claim)
+        assert sum(store.generations.stored(whole, claim).records) == 3
+
+    def test_a_key_that_is_not_ours(self, real: Store) -> None:
+        """A value of another type under a name like ours keeps nobody from being forgotten."""
+        self.fill(real)
+        real.client.set("gen:x:users:1", "not ours")
+        real.users(lambda users: users.forget_user(USER))
+        assert [told for told in everything(real) if USER.encode() in told] == []
+        assert real.client.get("gen:x:users:1") == b"not ours"
+
+    def test_impressions_alone(self, store: Store) -> None:
+        """For those that were logged while the user was being forgotten."""
+        self.fill(store)
+        store.users(lambda users: users.forget_impressions(USER))
+        assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
+        assert store.read("g1", USER)[0].record == b"record"
+
+    def test_nobody(self, store: Store) -> None:
+        """One who is not there is soon forgotten."""
+        store.publish("g1")
+        store.users(lambda users: users.forget_user("nobody"))
+        assert store.read("g1", "7")[0].record == b"record"
+
+
+def everything(store: Store) -> list[bytes]:
+    """Every key and every value of a real store, flat."""
+    readers = {
+        b"string": lambda key: [store.client.get(key)],
+        b"hash": lambda key: [part for pair in store.client.hgetall(key).items() for part in pair],
+        b"list": lambda key: store.client.lrange(key, 0, -1),
+        b"zset": lambda key: store.client.zrange(key, 0, -1),
+        b"set": lambda key: list(store.client.smembers(key)),
+        b"stream": lambda key: [repr(entry).encode() for entry in store.client.xrange(key)],
+    }
+    found: list[bytes] = []
+    for key in store.client.scan_iter():
+        found += [key, *readers[store.client.type(key)](key)]
+    return found
