@@ -84,7 +84,7 @@ class RedisUserStore:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for told in by_user.values():
                     keys = events_key(told[0].user_id), names_key(told[0].user_id), EVENT_LOG
-                    values = [value for event in told for value in _values(event)]
+                    values = [value for event in told for value in _values(event, oldest)]
                     pipe.eval(EVENTS, len(keys), *keys, *limits, *values)
                 return sum(await pipe.execute())
 
@@ -181,10 +181,11 @@ def parse_trending(text: bytes) -> Trending | None:
     return told if readable and math.isfinite(told.made_at) else None
 
 
-def _values(event: Event) -> tuple[bytes, str, str]:
+def _values(event: Event, oldest: float) -> tuple[bytes, str, str]:
     """What the script is given of an event; its id is kept once, apart from it."""
+    history = event.event_type != IMPRESSION and event.timestamp >= oldest
     name = event.event_id.encode("utf-8", "surrogatepass")
-    return name, str(int(event.event_type != IMPRESSION)), json.dumps(event[:4], separators=(",", ":"))
+    return name, str(int(history)), json.dumps(event[:4], separators=(",", ":"))
 
 
 def parse_event(text: bytes | None) -> Event | None:

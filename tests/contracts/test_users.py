@@ -85,17 +85,19 @@ class TestHistory:
         assert asyncio.run(scene()) == ["new"]
 
     def test_an_add_drops_what_is_old(self, real: Store) -> None:
-        """What is no history any more does not stay where a later event keeps the key; what is read of it stays."""
+        """What is no history any more does not stay where later events keep the key, nor what was none when it came."""
         now = time.time()
+        real.add(click("old", now - 1_000), click("also old", now - 101), click("new", now - 10))
         aged = RedisUserStore(real.url, 100)
 
         async def scene() -> None:
-            for item, ago in (("old", 1_000), ("also old", 101), ("new", 10), ("now", 0)):
+            for item, ago in (("now", 0), ("late", 1_000)):
                 await aged.add_events([click(item, now - ago)])
             await aged.close()
 
         asyncio.run(scene())
         assert [event.item_id for event in parse_events(real.client.lrange("user:7:events", 0, -1))] == ["new", "now"]
+        assert [logged.event.item_id for logged in real.flows.read_log()][-2:] == ["now", "late"]
 
     def test_flows_read_what_serving_reads(self, store: Store) -> None:
         """The events of several users at once, in the order of the users."""
