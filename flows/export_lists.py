@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from recsys.environment import Environment
 from recsys.lists import ListMaker, Past
-from recsys.rules import Rules, compiled, select
+from recsys.rules import compiled, select
 from recsys.rules.catalogue import DAY, TablesCatalogue
 from recsys.types import Source
 from recsys.user_list import UserList
@@ -35,12 +35,12 @@ ROWS = 50_000
 class ListExport:
     """One file, there once it is whole; a context manager."""
 
-    def __init__(self, environment: Environment, maker: ListMaker, rules: Rules, top: int, now: float) -> None:
+    def __init__(self, environment: Environment, maker: ListMaker, top: int, now: float) -> None:
         folder = environment.folder("lists") / maker.manifest.id
         self.path = folder / f"{int(now)}.parquet"
         self._scratch = folder / f".{int(now)}.parquet"
         self._maker, self._top, self._now = maker, top, now
-        self._rules = compiled(rules, maker.spec)
+        self._rules = compiled(maker.rules, maker.spec)
         self._rows: list[tuple[object, ...]] = []
         self._writer: pq.ParquetWriter | None = None
 
@@ -61,8 +61,8 @@ class ListExport:
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
         for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
             names = ",".join(Source(sources.get(row, int(Source.POPULAR))).names())
-            title = tables.titles[row]
-            self._rows.append((user, rank, tables.ids[row], title, np.float32(score), names, manifest.id, self._now))
+            told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
+            self._rows.append((*told, manifest.id, self._now))
         if len(self._rows) >= ROWS:
             self._flush()
 

@@ -22,15 +22,22 @@ from recsys.errors import SettingsError
 
 API_URL = "PREFECT_API_URL"
 
+TEMPORARY = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect sets for its temporary servers: no services for schedules."""
+
 START_SECONDS = 90.0
 """How long a start may take: 5 s on idle cores, 18 s on busy ones, and a first start also makes the database."""
 
 
 class PrefectServer:
-    """The server at PREFECT_API_URL: the one that is given, or one of our own until this process ends."""
+    """The server at PREFECT_API_URL: the one that is given, or one of our own until this process ends.
 
-    def __init__(self, home: Path) -> None:
+    keeps_time: whether our own starts what is due, which costs it a second more to start.
+    """
+
+    def __init__(self, home: Path, *, keeps_time: bool = False) -> None:
         self._log = home / "server.log"
+        self._keeps_time = keeps_time
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -80,9 +87,7 @@ class PrefectServer:
                     *("--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1"),
                     *("--port", str(port), "--log-level", "error", "--lifespan", "on"),
                 ],
-                # What Prefect sets for its temporary servers: no pages, no services for schedules.
-                env=os.environ
-                | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+                env=os.environ | {"PREFECT_UI_ENABLED": "0"} | ({} if self._keeps_time else TEMPORARY),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

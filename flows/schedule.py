@@ -5,21 +5,24 @@ One run of a flow at a time: one that is due while the last still runs is left o
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import flow, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.schedules import Cron, Interval
 
 from flows.drain import WAIT_SECONDS, drain
-from flows.follow import RULES
 from flows.lists import batch, refresh
 from flows.run import run
 from training.config import CONFIGS
 from training.watch import watching
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
-REFRESH_SECONDS, DRAIN_SECONDS = 120, 600
+REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
+
+SOON = timedelta(seconds=20)
+"""From the start to the first runs: the server looks for what is due every five seconds, and plans ahead."""
 
 
 @flow(name="train")
@@ -30,10 +33,10 @@ def train_nightly(data: str) -> None:
 
 
 @flow(name="list-everyone")
-def list_nightly(top: int = 20, rules: Path = RULES) -> None:
+def list_nightly(top: int = 20) -> None:
     """A list for everyone."""
     with watching() as watch:
-        batch(top, rules, watch)
+        batch(top, None, watch)
 
 
 @flow(name="refresh-lists")
@@ -50,16 +53,22 @@ def drain_often(wait: float = WAIT_SECONDS) -> None:
         drain(wait, watch)
 
 
-def serve_all(data: str | None) -> None:
+def serve_all(data: str | None, refresh_every: float = REFRESH_SECONDS, drain_every: float = DRAIN_SECONDS) -> None:
     """Run every flow when it is due, until this process is told to end; data: what is trained on, nothing without."""
     one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     deployments: list[Any] = [  # Prefect's methods give a coroutine where a loop runs, and none does here
-        list_nightly.to_deployment("nightly", cron=LIST_AT, concurrency_limit=one),
-        refresh_often.to_deployment("every-two-minutes", interval=REFRESH_SECONDS, concurrency_limit=one),
-        drain_often.to_deployment("every-ten-minutes", interval=DRAIN_SECONDS, concurrency_limit=one),
+        list_nightly.to_deployment("nightly", schedule=Cron(LIST_AT), concurrency_limit=one),
+        refresh_often.to_deployment("often", schedule=_every(refresh_every), concurrency_limit=one),
+        drain_often.to_deployment("often", schedule=_every(drain_every), concurrency_limit=one),
     ]
     if data:
-        deployments.append(
-            train_nightly.to_deployment("nightly", cron=TRAIN_AT, parameters={"data": data}, concurrency_limit=one)
+        nightly = train_nightly.to_deployment(
+            "nightly", schedule=Cron(TRAIN_AT), parameters={"data": data}, concurrency_limit=one
         )
+        deployments.append(nightly)
     serve(*deployments, pause_on_shutdown=False)
+
+
+def _every(seconds: float) -> Any:
+    """From soon on; Prefect's own beginning would be a whole interval away, and anew with every start."""
+    return Interval(timedelta(seconds=seconds), anchor_date=datetime.now(UTC) + SOON)

@@ -16,17 +16,20 @@ class Environment:
     """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store.
 
     budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
+    rules: the file of rules (TANDEM_RULES, else rules.toml here).
     """
 
     home: Path
     redis_url: str | None
     budget: str = ""
+    rules: Path = Path("rules.toml")
 
     @classmethod
     def read(cls) -> Environment:
         """Read the process's environment."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
-        return cls(home, os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", ""))
+        rules = Path(os.environ.get("TANDEM_RULES") or "rules.toml")
+        return cls(home, os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", ""), rules)
 
     @property
     def redis_budget(self) -> int | None:

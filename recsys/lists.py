@@ -5,8 +5,8 @@ Items put since the generation are not in them; they join when a request is answ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from recsys.history import assemble, stack
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
+from recsys.rules import Rules
+from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import EXTRA, I32, PAD, Bool, Candidates, Event, Id, Source
@@ -32,14 +34,25 @@ Past = tuple[UserRecord, Sequence[Event]]
 
 @dataclass(frozen=True)
 class ListMaker:
-    """Makes lists in one generation; trending: rows that are candidates for everyone."""
+    """Makes lists in one generation, by the hard filters of the rules.
+
+    fresh: what was put since, where anything was: an item that it hides is on no list. trending: rows that are
+    candidates for everyone.
+    """
 
     manifest: Manifest
     tables: ItemTables
     spec: FeatureSpec
     retriever: Retriever
     ranker: Ranker
+    rules: Rules = field(default_factory=Rules)
+    fresh: FreshSegment | None = None
     trending: tuple[int, ...] = ()
+
+    def with_trending(self, items: Iterable[Id]) -> ListMaker:
+        """The same with these items as candidates for everyone: the first that the generation knows, as in serving."""
+        rows = [row for item in items if (row := self.row_of(item)) is not None]
+        return replace(self, trending=tuple(rows[:EXTRA]))
 
     def make(self, users: Sequence[Past], now: float) -> list[UserList]:
         """A list for each user, as of `now`, in no context."""
@@ -52,21 +65,28 @@ class ListMaker:
         """The row of an item, None for one that is not known."""
         return self.tables.ids.rows.get(str(item))
 
+    def title(self, row: int) -> str:
+        """An item's title, as it was put last."""
+        return (self.fresh.titles.get(row) if self.fresh else None) or self.tables.titles[row]
+
     def gone(self, user: Past, rows: I32) -> Bool:
-        """Which rows the user may not be shown: seen, where that is excluded, or not available."""
-        gone: Bool = ~np.asarray(self.tables.available[rows.clip(min=0)])
-        if self.manifest.settings["exclude_seen"]:
+        """Which rows the user may not be shown: had, where that is excluded, or not available."""
+        gone: Bool = rows == PAD
+        if self.rules.hide_unavailable:
+            real = rows.clip(min=0)
+            gone |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
+        excluded = self.rules.exclude_seen
+        if self.manifest.settings["exclude_seen"] if excluded == "dataset" else excluded:
             record, events = user
             since = [row for event in events if (row := self.row_of(event.item_id)) is not None]
             gone |= np.isin(rows, np.concatenate([record.seen, np.array(since, np.int32)]))
-        gone |= rows == PAD
         return gone
 
     def _make(self, users: Sequence[Past], now: float) -> list[UserList]:
         types = self.spec.event_type_rows()
         past = stack([assemble(record, events, self.row_of, types) for record, events in users], [now] * len(users))
         extra = np.full((len(users), EXTRA), PAD, np.int32)
-        extra[:, : len(self.trending)] = self.trending[:EXTRA]
+        extra[:, : len(self.trending)] = self.trending
         candidates = self.retriever.retrieve(past, extra if self.trending else None)
         scores = self.ranker.score(past, candidates)
         return [self._list(user, candidates, scores[row], row, now) for row, user in enumerate(users)]

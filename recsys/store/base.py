@@ -74,6 +74,11 @@ class Trending:
     made_at: float
     items: tuple[tuple[Id, float], ...]
 
+    @property
+    def ids(self) -> list[Id]:
+        """The items."""
+        return [item for item, _ in self.items]
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:

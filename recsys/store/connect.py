@@ -8,6 +8,7 @@ from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable
 from recsys.store.board import RedisBoard
 from recsys.store.embedded import EmbeddedStore
+from recsys.store.items import RedisItemReader
 from recsys.store.redis import RedisFlowStore, RedisGenerationStore, address
 
 
@@ -17,7 +18,7 @@ class OpenStore:
     def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._lent: list[RedisGenerationStore | RedisFlowStore | RedisBoard] = []
+        self._lent: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisBoard] = []
 
     def generations(self) -> RedisGenerationStore:
         """The generations in it, until this is closed."""
@@ -28,6 +29,11 @@ class OpenStore:
         """What flows that follow users read and write, until this is closed."""
         self._lent.append(store := RedisFlowStore(self.url))
         return store
+
+    def items(self) -> RedisItemReader:
+        """What was put, until this is closed."""
+        self._lent.append(reader := RedisItemReader(self.url))
+        return reader
 
     def board(self) -> RedisBoard:
         """Where processes that serve say what they hold, until this is closed."""

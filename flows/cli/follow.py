@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.prefect_defaults import make_prefect_home
-from flows.prefect_server import PrefectServer
+from flows.cli.prefect import keep_traces_off_the_console, start_server
+from flows.cli.telling import emit, emit_line
 from recsys.errors import StoreUnavailable
 from training.watch import Watch, watching
 
 if TYPE_CHECKING:
     from flows.drain import Drained
     from flows.lists import Listed
-
-RULES = Path("rules.toml")
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
@@ -29,7 +26,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     refresh.set_defaults(verb=refresh_lists)
     batch = verbs.add_parser("batch", help="a list for everyone, and everyone's best as Parquet")
     batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
-    batch.add_argument("--rules", type=Path, default=RULES, help="the file of rules; default: rules.toml")
+    batch.add_argument("--rules", type=Path, help="the file of rules; default: TANDEM_RULES, or rules.toml")
     batch.set_defaults(verb=list_everyone)
     drain = verbs.add_parser("drain", help="impressions as Parquet: training rows for the ranker")
     drain.add_argument(
@@ -37,79 +34,88 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     )
     drain.set_defaults(verb=drain_impressions)
     for verb in (refresh, drain):
-        verb.add_argument("--every", type=_seconds, metavar="SECONDS", help="again and again, until Ctrl-C")
+        verb.add_argument("--every", type=_period, metavar="SECONDS", help="again and again, until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all of them, and the training, on Prefect's clock")
     schedule.add_argument("--data", help="train every night on this folder or file")
+    schedule.add_argument("--refresh-every", type=_period, default=120.0, metavar="SECONDS", help="default: 120")
+    schedule.add_argument("--drain-every", type=_period, default=600.0, metavar="SECONDS", help="default: 600")
     schedule.set_defaults(verb=run_schedule)
     return [refresh, batch, drain, schedule]
 
 
 def refresh_lists(options: argparse.Namespace) -> None:
     """Run the flow `refresh`."""
-    with _prefect():
-        from flows.lists import refresh
+    server = start_server()
+    from flows.lists import refresh
 
-        _repeated(options, lambda watch: _tell_lists(refresh(watch), as_json=options.json))
+    _ready(server)
+    _repeated(options, refresh, _tell_lists)
 
 
 def list_everyone(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
-    with _prefect():
-        from flows.lists import batch
+    server = start_server()
+    from flows.lists import batch
 
-        with watching() as watch:
-            done = batch(options.top, options.rules, watch)
-        _tell_lists(done, as_json=options.json)
+    _ready(server)
+    with watching() as watch:
+        done = batch(options.top, options.rules, watch)
+    if options.json:
+        emit(asdict(done))
+    else:
+        _tell_lists(done)
 
 
 def drain_impressions(options: argparse.Namespace) -> None:
     """Run the flow `drain`."""
-    with _prefect():
-        from flows.drain import drain
+    server = start_server()
+    from flows.drain import drain
 
-        _repeated(options, lambda watch: _tell_drained(drain(options.wait, watch), as_json=options.json))
+    _ready(server)
+    _repeated(options, lambda watch: drain(options.wait, watch), _tell_drained)
 
 
 def run_schedule(options: argparse.Namespace) -> None:
     """Serve every flow on its schedule, until Ctrl-C."""
-    with _prefect():
-        from flows.schedule import serve_all
+    if options.data:
+        from training.mapping import Mapping
 
-        serve_all(options.data)
+        Mapping.read(options.data)  # a mistyped path is told at once, and not at night
+    server = start_server(keeps_time=True)
+    from flows.schedule import serve_all
+
+    _ready(server)
+    serve_all(options.data and str(Path(options.data).absolute()), options.refresh_every, options.drain_every)
 
 
-@contextmanager
-def _prefect() -> Iterator[None]:
-    """A Prefect server for the flows that run here, where none is given."""
-    from flows.__main__ import keep_traces_off_the_console
-
-    server = PrefectServer(make_prefect_home())
-    server.start()
+def _ready(server: Any) -> None:
     keep_traces_off_the_console()
     server.wait()
-    yield
 
 
-def _repeated(options: argparse.Namespace, run: Callable[[Watch], None]) -> None:
+def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Callable[[Any], None]) -> None:
     """Run once, or every so many seconds; a store that is away is waited for."""
     while True:
         start = time.monotonic()
         try:
             with watching() as watch:
-                run(watch)
+                done = run(watch)
+            if not options.json:
+                tell(done)
+            elif options.every:
+                emit_line(asdict(done))
+            else:
+                emit(asdict(done))
         except StoreUnavailable as error:
             if not options.every:
                 raise
-            print(f"{error} Trying again in {options.every:.0f} s.")
+            print(f"{error} Trying again in {options.every:.0f} s.", file=sys.stderr)
         if not options.every:
             return
         time.sleep(max(0.0, options.every - (time.monotonic() - start)))
 
 
-def _tell_lists(done: Listed, *, as_json: bool) -> None:
-    if as_json:
-        _emit(asdict(done))
-        return
+def _tell_lists(done: Listed) -> None:
     print(
         f"Lists of {done.lists:,} users in {done.generation}; {done.trending} items are trending. {done.seconds:.1f} s"
     )
@@ -119,10 +125,7 @@ def _tell_lists(done: Listed, *, as_json: bool) -> None:
         print(f"{done.superseded_by} went live meanwhile, and these lists are not its: run this once more.")
 
 
-def _tell_drained(done: Drained, *, as_json: bool) -> None:
-    if as_json:
-        _emit(asdict(done))
-        return
+def _tell_drained(done: Drained) -> None:
     print(f"{done.impressions:,} impressions, {done.rows:,} items shown, {done.taken:,} taken; {done.waiting:,} wait.")
     if done.damaged:
         print(f"{done.damaged:,} could not be read, or were another code's, and are gone.")
@@ -130,15 +133,17 @@ def _tell_drained(done: Drained, *, as_json: bool) -> None:
         print(file)
 
 
-def _emit(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
-
-
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 <= seconds <= 86_400 * 30:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 30 days")
     return seconds
+
+
+def _period(text: str) -> float:
+    if _seconds(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than a second")
+    return _seconds(text)
 
 
 def _count(text: str) -> int:

@@ -1,0 +1,91 @@
+"""`run`: the whole way from a dataset to a live generation, and what is said of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.prefect import keep_traces_off_the_console, start_server
+from flows.cli.telling import emit
+from recsys.environment import Environment
+from training.check import Check
+from training.config import CONFIGS
+from training.watch import Progress, watching
+
+
+def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
+    """Add the verb to the command line; its parser."""
+    run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
+    run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
+    run.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
+    run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
+    run.set_defaults(verb=run_all)
+    return [run]
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Run the flow; print the metric table and the generation's id."""
+    from training.mapping import Mapping
+
+    Mapping.read(options.data)  # a mistyped path is told at once
+    server = start_server()
+    with watching() as watch, ExitStack() as opening:
+        opening.enter_context(watch("starting Prefect"))
+        from flows.ingest import file_name
+        from flows.run import run  # the server starts meanwhile: both take seconds
+
+        def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
+            opening.close()
+            return watch(step)
+
+        keep_traces_off_the_console()
+        server.wait()
+        published = run(options.data, CONFIGS[options.config](), options.force, first_step_ends_the_opening)
+    if options.json:
+        evaluation = json.loads(published.evaluation.to_json())
+        manifest = published.manifest
+        bad_rows = manifest.data["bad_rows"]
+        emit(
+            {
+                "generation": manifest.id,
+                "bytes": manifest.size,
+                "bad_rows": bad_rows,
+                "evaluation": evaluation,
+                "gate": [asdict(check) for check in published.checks],
+                "forced": manifest.forced,
+                "report": published.report and str(published.report),
+            }
+        )
+        return
+    console = Console()
+    console.print(published.evaluation.to_table())
+    console.print(gate_table(published.checks))
+    for warning in published.evaluation.warnings:
+        console.print(f"Note: {warning}", highlight=False)
+    if bad_rows := published.manifest.data["bad_rows"]:
+        place = Environment.read().home / "quarantine" / file_name(published.manifest.data["name"])
+        console.print(
+            f"Set aside: {bad_rows:,} bad rows, with their reasons in {place}", highlight=False, soft_wrap=True
+        )
+    for line in published.manifest.forced:
+        console.print(f"Forced past the gate: {line}", style="bold red", highlight=False, markup=False)
+    if published.report:
+        console.print(f"Report: {published.report}", highlight=False, soft_wrap=True)
+    console.print(f"Live: [bold]{published.manifest.id}[/bold]", highlight=False)
+
+
+def gate_table(checks: Sequence[Check]) -> Table:
+    """Every check of the gate, a line each."""
+    table = Table(title="the gate", show_header=False)
+    marks = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "not judged": "[dim]not judged[/]"}
+    for check in checks:
+        table.add_row(marks[check.verdict], escape(check.sentence))
+    return table

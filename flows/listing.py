@@ -1,0 +1,149 @@
+"""The steps of `batch` and `refresh`: what they read, the lists they make, what they write.
+
+Only the store is retried; what a step writes it may write once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.export_lists import ListExport
+from flows.publish import lost_the_store
+from recsys import soundness
+from recsys.cache import GenerationCache
+from recsys.environment import Environment
+from recsys.errors import NoGeneration
+from recsys.items import NOTHING_PUT
+from recsys.lists import ListMaker, Past
+from recsys.record import UserRecord
+from recsys.rules import Rules
+from recsys.segment import FreshSegment
+from recsys.store.base import IMPRESSION, LIVE, FlowStore, GenerationStore, LoggedEvent, Trending
+from recsys.store.items import ItemReader
+from recsys.trending import WINDOW_SECONDS, trending
+from recsys.trial import load_ranker, load_retriever
+from recsys.user_list import UserList
+from training.watch import Progress
+
+CHUNK = 512
+"""Users whose lists are made and written together."""
+
+
+def live_of(generations: GenerationStore) -> str:
+    """The live generation; NoGeneration where there is none."""
+    live = generations.alias(LIVE)
+    if live is None:
+        raise NoGeneration("No generation is live yet. Train one: python -m flows run --data DIR.")
+    return live
+
+
+def active(log: Iterable[LoggedEvent]) -> list[str]:
+    """Users who did something, in the order in which they first did."""
+    return list(dict.fromkeys(str(each.event.user_id) for each in log if each.event.event_type != IMPRESSION))
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def load(
+    generation: str, environment: Environment, generations: GenerationStore, items: ItemReader, rules: Rules
+) -> ListMaker:
+    """What makes lists in a generation, as its items are now."""
+    folder = GenerationCache(environment.folder("cache"), generations, soundness.check).fetch(generation)
+    manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
+    known = tables.ids.rows
+    fresh = FreshSegment.of(puts, lambda texts: [*map(known.get, texts)], tables.available, manifest.data_end)
+    return ListMaker(
+        manifest,
+        tables,
+        folder.spec(),
+        load_retriever(folder),
+        load_ranker(folder),
+        rules,
+        fresh if len(puts) else None,
+    )
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def read_log(store: FlowStore, after: str = "") -> list[LoggedEvent]:
+    """All logged events after an entry."""
+    found: list[LoggedEvent] = []
+    while some := store.read_log(found[-1].entry if found else after, 10_000):
+        found += some
+    return found
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def follow_trend(store: FlowStore, log: Sequence[LoggedEvent], now: float) -> Trending:
+    """Replace what is trending."""
+    recent = (each.event for each in log if each.arrived >= now - WINDOW_SECONDS)
+    found = Trending(now, trending((event for event in recent if event.event_type != IMPRESSION), now))
+    store.write_trending(found)
+    return found
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def list_some(maker: ListMaker, store: FlowStore, users: Sequence[str], now: float, progress: Progress) -> int:
+    """Lists for some users; how many."""
+    made = 0
+    for start in range(0, len(users), CHUNK):
+        some = users[start : start + CHUNK]
+        records = store.read_records(maker.manifest.id, maker.manifest.user_buckets, some)
+        made += len(_write(maker, store, dict(zip(some, records, strict=True)), now))
+        progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
+    return made
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def list_everybody(
+    maker: ListMaker,
+    store: FlowStore,
+    log: Sequence[LoggedEvent],
+    export: ListExport,
+    now: float,
+    progress: Progress,
+) -> int:
+    """Lists for all users of the generation, and for those known by what they did since alone; how many."""
+    done: set[str] = set()
+    made = 0
+    export.begin()
+    for share, records in _everybody(maker, store, log, done):
+        for user, past, of_user in _write(maker, store, records, now):
+            export.add(user, past, of_user)
+            made += 1
+        done |= records.keys()
+        progress(share, f"{made:,} users")
+    return made
+
+
+def _everybody(
+    maker: ListMaker, store: FlowStore, log: Iterable[LoggedEvent], done: set[str]
+) -> Iterator[tuple[float, Mapping[str, bytes | None]]]:
+    """All users, some at a time, with their records, and the share that is done with them."""
+    buckets = maker.manifest.user_buckets
+    for bucket in range(buckets):
+        yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
+    new = [user for user in active(log) if user not in done]
+    for start in range(0, len(new), CHUNK):
+        yield 1.0, dict.fromkeys(new[start : start + CHUNK])
+
+
+def _write(
+    maker: ListMaker, store: FlowStore, records: Mapping[str, bytes | None], now: float
+) -> list[tuple[str, Past, UserList]]:
+    """Make and write the lists of users with these records; of whom nothing is known any more there is none."""
+    events = zip(records.items(), store.read_events([*records]), strict=True)
+    pasts = {user: (_record(record), told) for (user, record), told in events if record is not None or told}
+    lists = dict(zip(pasts, maker.make([*pasts.values()], now), strict=True))
+    packed = {user: made.pack() for user, made in lists.items()}
+    store.write_lists(maker.manifest.id, maker.manifest.user_buckets, packed)
+    return [(user, pasts[user], made) for user, made in lists.items()]
+
+
+def _record(packed: bytes | None) -> UserRecord:
+    """A user's record; one that is damaged is that of a stranger, as in serving."""
+    try:
+        return UserRecord.unpack(packed)
+    except ValueError:
+        return UserRecord.empty()
