@@ -5,6 +5,8 @@ One run of a flow at a time: one that is due while the last still runs is left o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +14,14 @@ from prefect import flow, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.schedules import Cron, Interval
 
+from flows.cli.prefect import keep_traces_off_the_console
+from flows.cli.telling import report
 from flows.drain import WAIT_SECONDS, drain
 from flows.lists import batch, refresh
 from flows.run import run
+from recsys.errors import TandemError
 from training.config import CONFIGS
-from training.watch import watching
+from training.watch import Watch, watching
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
 REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
@@ -25,31 +30,43 @@ SOON = timedelta(seconds=20)
 """From the start to the first runs: the server looks for what is due every five seconds, and plans ahead."""
 
 
+@contextmanager
+def _on_the_clock() -> Iterator[Watch]:
+    """A watch for a run in a process of its own: what it fails of is said once, in a sentence, and fails the run."""
+    keep_traces_off_the_console()
+    try:
+        with watching() as watch:
+            yield watch
+    except TandemError as error:
+        report(error, as_json=False)
+        raise
+
+
 @flow(name="train")
 def train_nightly(data: str) -> None:
     """Ingest, train, evaluate, pass the gate, publish and promote."""
-    with watching() as watch:
+    with _on_the_clock() as watch:
         run(data, CONFIGS["full"](), False, watch)
 
 
 @flow(name="list-everyone")
 def list_nightly(top: int = 20) -> None:
     """A list for everyone."""
-    with watching() as watch:
+    with _on_the_clock() as watch:
         batch(top, None, watch)
 
 
 @flow(name="refresh-lists")
 def refresh_often() -> None:
     """New lists for those who did something."""
-    with watching() as watch:
+    with _on_the_clock() as watch:
         refresh(watch)
 
 
 @flow(name="drain-impressions")
 def drain_often(wait: float = WAIT_SECONDS) -> None:
     """Impressions as Parquet."""
-    with watching() as watch:
+    with _on_the_clock() as watch:
         drain(wait, watch)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.errors import DatasetError
@@ -32,18 +33,33 @@ class ShownItems:
 
 
 def read(files: Iterable[Path]) -> ShownItems:
-    """The items of some files; DatasetError names one whose features are not this code's."""
+    """The items of some files, each slate once; DatasetError names a file whose features are not this code's.
+
+    A slate may stand in two files where a drain was killed and a user forgotten before the next.
+    """
+    wanted = [PREFIX + name for name in FEATURES]
     features, labels, slates = [np.zeros((0, len(FEATURES)), np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
-    wanted, known = [PREFIX + name for name in FEATURES], 0
-    for file in files:
-        there = [name for name in pq.read_schema(file).names if name.startswith(PREFIX)]
-        if there != wanted:
-            differs = sorted(set(there) ^ set(wanted)) or ["their order"]
-            raise DatasetError(f"{file} has other features than this code's ranker: {', '.join(differs)[:200]}.")
+    known: dict[str, int] = {}
+    for file in sorted(files):
+        _check(file, wanted)
         table = pq.read_table(file, columns=["impression", "label", *wanted])
-        _, numbers = np.unique(table["impression"].to_numpy(), return_inverse=True)
-        features.append(np.stack([table[name].to_numpy() for name in wanted], axis=1))
-        labels.append(table["label"].to_numpy())
-        slates.append(numbers + known)
-        known += int(numbers.max(initial=-1)) + 1
+        names = table["impression"].to_pylist()
+        new = np.array([name not in known for name in names], bool)
+        for name in names:
+            known.setdefault(name, len(known))
+        features.append(np.stack([table[name].to_numpy() for name in wanted], axis=1)[new])
+        labels.append(table["label"].to_numpy()[new])
+        slates.append(np.array([known[name] for name in names], np.int64)[new])
     return ShownItems(np.concatenate(features), np.concatenate(labels), np.concatenate(slates))
+
+
+def _check(file: Path, wanted: list[str]) -> None:
+    try:
+        there = [name for name in pq.read_schema(file).names if name.startswith(PREFIX)]
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
+    if there != wanted:
+        differs = ", ".join(sorted(set(there) ^ set(wanted))) or "their order"
+        raise DatasetError(
+            f"{file} has other features than this code's ranker: {differs[:200]}. Leave out what older code drained."
+        )

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.prefect import keep_traces_off_the_console, start_server
 from flows.cli.telling import emit, emit_line
-from recsys.errors import StoreUnavailable
+from recsys.environment import Environment
+from recsys.errors import StoreUnavailable, TandemError
+from recsys.store.connect import OpenStore, open_store
 from training.watch import Watch, watching
 
 if TYPE_CHECKING:
@@ -85,7 +90,29 @@ def run_schedule(options: argparse.Namespace) -> None:
     from flows.schedule import serve_all
 
     _ready(server)
-    serve_all(options.data and str(Path(options.data).absolute()), options.refresh_every, options.drain_every)
+    data = options.data and str(Path(options.data).absolute())
+    with open_store(Environment.read()) as store, _kept(store):
+        os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
+        serve_all(data, options.refresh_every, options.drain_every)
+
+
+@contextmanager
+def _kept(store: OpenStore) -> Iterator[None]:
+    """Start the embedded store again whenever it is gone."""
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(1.0):
+            with suppress(TandemError):  # what can't be mended now may be in a second; the runs say what they lack
+                store.keep()
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
 
 
 def _ready(server: Any) -> None:

@@ -91,10 +91,11 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class LoggedImpression:
-    """A packed `Impression` that waits to be drained."""
+    """A packed `Impression` that waits to be drained; arrived: unix seconds, by the store's clock."""
 
     entry: str
     data: bytes
+    arrived: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,8 @@ class MemoryStore:
         return self._trending
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
-        self._impressions += [(str(user), LoggedImpression(self._entry(), data)) for user, data in impressions]
+        now = time.time()
+        self._impressions += [(str(user), LoggedImpression(self._entry(), data, now)) for user, data in impressions]
 
     async def forget_user(self, user: Id) -> None:
         text = str(user)

@@ -85,7 +85,11 @@ class RedisFlowStore:
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
         found = self._after(IMPRESSIONS, after, count)
-        return [LoggedImpression(entry, fields.get(b"d", b"")) for entry, fields in found]
+        # An entry's name begins with when it came, in milliseconds.
+        return [
+            LoggedImpression(entry, fields.get(b"d", b""), int(entry.partition("-")[0]) / 1000)
+            for entry, fields in found
+        ]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
         if entries:
