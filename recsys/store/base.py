@@ -231,7 +231,10 @@ class FlowStore(Protocol):
         """What each user did since, oldest first."""
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
-        """Write users' packed lists; they go with their generation, and LISTS_EXPIRE after the last was written."""
+        """Write users' packed lists; they go with their generation, and LISTS_EXPIRE after the last was written.
+
+        None is written of a user who has neither a record in that generation nor events: one just forgotten.
+        """
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         """Events of all users after an entry, oldest first; from the first that is kept without one."""

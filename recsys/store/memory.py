@@ -264,7 +264,8 @@ class MemoryStore:
         return [[event for event in self._events[user] if event.timestamp >= oldest] for user in users]
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
-        self._lists.update({(generation, user): packed for user, packed in lists.items()})
+        known = [user for user in lists if (generation, user) in self._records or self._events.get(user)]
+        self._lists.update({(generation, user): lists[user] for user in known})
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         return [logged for logged in self._log if _number(logged.entry) > _number(after)][:count]

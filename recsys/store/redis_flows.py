@@ -23,6 +23,7 @@ from recsys.store.base import (
 from recsys.store.connection import address, sentences
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, text_of, users_key
 from recsys.store.redis_users import parse_event, parse_events
+from recsys.store.scripts import LISTS
 from recsys.types import Event
 
 _CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
@@ -61,15 +62,18 @@ class RedisFlowStore:
         return [[event for event in events if event.timestamp >= oldest] for events in told]
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
-        hashes: dict[str, dict[bytes, bytes]] = defaultdict(dict)
-        for user, packed in lists.items():
-            hashes[lists_key(generation, user_bucket(user, buckets))][text_of(user)] = packed
-        # In one step: a list without an expiry would outlive its generation.
-        with sentences(self.address), self._redis.pipeline(transaction=True) as pipe:
-            for key, fields in hashes.items():
-                mapping: dict[Any, Any] = dict(fields)
-                pipe.hset(key, mapping=mapping)
-                pipe.expire(key, LISTS_EXPIRE)
+        hashes: dict[int, list[str]] = defaultdict(list)
+        for user in lists:
+            hashes[user_bucket(user, buckets)].append(user)
+        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for bucket, users in hashes.items():
+                keys: list[Any] = [
+                    lists_key(generation, bucket),
+                    users_key(generation, bucket),
+                    *map(events_key, users),
+                ]
+                told: list[Any] = [part for user in users for part in (text_of(user), lists[user])]
+                pipe.eval(LISTS, len(keys), *keys, LISTS_EXPIRE, *told)
             pipe.execute()
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:

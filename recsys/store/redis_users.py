@@ -108,9 +108,13 @@ class RedisUserStore:
         with sentences(self.address):
             await self._redis.unlink(events_key(user), names_key(user))
             # By name and not by manifest: a generation that was begun and never finished holds records too.
-            async for key in self._redis.scan_iter("gen:*", count=SCANNED_AT_ONCE):
-                if key.split(b":")[-2] in (b"users", b"lists"):
-                    await self._redis.eval(FORGET_FIELD, 1, key, text_of(user))
+            names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=SCANNED_AT_ONCE)]
+            records = {tuple(name) for name in names if name[-2] == b"users"}
+            lists = {tuple(name) for name in names if name[-2] == b"lists"}
+            # Lists last, those too that began meanwhile: a flow writes one only of whom something is known.
+            lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
+            for name in (*records, *lists):
+                await self._redis.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
             await self._forget_entries(EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
         await self.forget_impressions(user)
 

@@ -200,3 +200,14 @@ if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HEXISTS', KEYS[1], AR
 redis.call('HINCRBY', KEYS[1], '', 1)
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
+
+LISTS = """
+-- a hash of users' lists, the hash of their records, then each one's events; seconds it is kept, then each one's id and
+-- list. Of whom nothing is known any more there is no list: that user was forgotten while it was made
+for at = 2, #ARGV, 2 do
+  local known = redis.call('HEXISTS', KEYS[2], ARGV[at]) == 1 or redis.call('EXISTS', KEYS[2 + at / 2]) == 1
+  if known then redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return 1
+"""

@@ -123,9 +123,17 @@ class TestLog:
 class TestLists:
     def test_a_list_comes_with_the_user(self, store: Store) -> None:
         """In one read, of that generation alone."""
-        store.flows.write_lists("g1", 2, {"7": b"list"})
+        store.flows.write_lists("g1", store.publish("g1").user_buckets, {"7": b"list"})
         assert [state.listed for state in store.read("g1", "7", "8")] == [b"list", None]
         assert store.read("g2", "7")[0].listed is None
+
+    def test_no_list_of_whom_nothing_is_known(self, store: Store) -> None:
+        """A flow that makes a list of one who is forgotten meanwhile writes none; a record or an event will do."""
+        buckets = store.publish("g1", {"7": b"record", USER: b"record"}).user_buckets
+        store.add(click("a", user="8"), click("a", user=USER))
+        store.users(lambda users: users.forget_user(USER))
+        store.flows.write_lists("g1", buckets, {"7": b"seven", "8": b"eight", USER: b"list"})
+        assert [state.listed for state in store.read("g1", "7", "8", USER)] == [b"seven", b"eight", None]
 
     def test_lists_go_with_their_generation(self, real: Store) -> None:
         """Deleted with it, and by themselves where nobody deletes it."""
@@ -180,6 +188,7 @@ class TestImpressions:
         store.users(lambda users: users.add_impressions([("7", b"one"), (8, b"two"), ("7", b"three")]))
         first = store.flows.read_impressions(count=2)
         assert [told.data for told in first] == [b"one", b"two"]
+        assert all(abs(told.arrived - time.time()) < 60 for told in first)
         assert [told.data for told in store.flows.read_impressions(first[-1].entry)] == [b"three"]
         store.flows.drop_impressions([told.entry for told in first])
         assert [told.data for told in store.flows.read_impressions()] == [b"three"]
