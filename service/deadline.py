@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recsys.errors import QueryError
 
 HEADER = "x-deadline-ms"
 MOST_MS = 999_999
 
 
-def asked_seconds(told: str | None) -> float | None:
-    """Seconds that `x-deadline-ms` gives, None where it is not there; QueryError for what is no time."""
-    if told is None:
+def asked_seconds(told: Sequence[str | bytes]) -> float | None:
+    """Seconds that `x-deadline-ms` gives, None where it is not there; QueryError for what is no time, or for two."""
+    if not told:
         return None
-    if not (told.isascii() and told.isdigit() and len(told) <= len(str(MOST_MS)) and int(told)):
+    first = told[0]
+    if not (len(told) == 1 and isinstance(first, str) and _is_time(first)):
         raise QueryError(f"Send milliseconds, a whole number from 1 to {MOST_MS}.", HEADER)
-    return int(told) / 1000
+    return int(first) / 1000
+
+
+def _is_time(told: str) -> bool:
+    return told.isascii() and told.isdigit() and len(told) <= len(str(MOST_MS)) and int(told) > 0

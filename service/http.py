@@ -7,9 +7,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -17,18 +16,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
-from service import deadline, metrics, schema
+from service import bodies, deadline, metrics, paths, schema
 from service.openapi import openapi
 from service.recommender import Recommender
-from service.schema.verdict import AGAIN, INTERNAL, error_body, query_error
+from service.schema.verdict import AGAIN, INTERNAL, error_body
 
 logger = logging.getLogger("tandem")
 
-B = TypeVar("B", bound=BaseModel)
 Verb = Callable[[Request], Awaitable[BaseModel]]
-
-MAX_BODY = 4 << 20
-"""Bytes of a body. The largest valid one, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
 
 _STATUS = {
     "overloaded": 429,
@@ -56,47 +51,47 @@ class Door:
                 Route("/explain", self._verb("explain", self._explain), methods=["POST"]),
                 Route("/events", self._verb("events", self._events), methods=["POST"]),
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
-                Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
-                Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
+                Route("/users/{user_id:rest}", self._verb("user", self._user), methods=["GET"]),
+                Route("/users/{user_id:rest}", self._verb("forget", self._forget), methods=["DELETE"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
-                Route("/{path:path}", self._not_found, methods=_METHODS),
+                Route("/{path:rest}", self._not_found, methods=_METHODS),
             ],
             exception_handlers={HTTPException: self._http_error},
         )
 
     async def _recommend(self, request: Request) -> BaseModel:
         due = self._due(request)
-        return await self._ready().recommend(await _body(request, schema.RecommendRequest), due)
+        return await self._ready().recommend(await bodies.body(request, schema.RecommendRequest), due)
 
     async def _similar(self, request: Request) -> BaseModel:
         due = self._due(request)
-        return await self._ready().similar(await _body(request, schema.SimilarRequest), due)
+        return await self._ready().similar(await bodies.body(request, schema.SimilarRequest), due)
 
     async def _explain(self, request: Request) -> BaseModel:
         due = self._due(request)
-        return await self._ready().explain(await _body(request, schema.ExplainRequest), due)
+        return await self._ready().explain(await bodies.body(request, schema.ExplainRequest), due)
 
     async def _events(self, request: Request) -> BaseModel:
-        return await self._ready().add_events(await _events(request))
+        return await self._ready().add_events(await bodies.events(request))
 
     async def _items(self, request: Request) -> BaseModel:
-        body = await _body(request, schema.ItemsRequest)
+        body = await bodies.body(request, schema.ItemsRequest)
         return await self._ready().put_items(body.items)
 
     async def _user(self, request: Request) -> BaseModel:
-        return await self._ready().user(_user_id(request))
+        return await self._ready().user(paths.user_id(request))
 
     async def _forget(self, request: Request) -> BaseModel:
-        return await self._ready().forget(_user_id(request))
+        return await self._ready().forget(paths.user_id(request))
 
     async def _status(self, _: Request) -> BaseModel:
         return self._ready().status()
 
     def _due(self, request: Request) -> float:
         """When the answer must be there, counted from when the request came."""
-        return self._ready().due(deadline.asked_seconds(request.headers.get(deadline.HEADER)))
+        return self._ready().due(deadline.asked_seconds(request.headers.getlist(deadline.HEADER)))
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi())
@@ -109,7 +104,7 @@ class Door:
         here = [route for route in routes if route.path_regex.match(request.url.path)]
         if here:
             allowed = ", ".join(sorted({method for route in here for method in route.methods or ()}))
-            response = error_response(QueryError(f"{here[0].path} takes {allowed}.", code="method"))
+            response = error_response(QueryError(f"{here[0].path_format} takes {allowed}.", code="method"))
             response.headers["allow"] = allowed
             return response
         return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
@@ -147,53 +142,6 @@ class Door:
             return response
 
         return answer
-
-
-async def _body(request: Request, model: type[B]) -> B:
-    """Read and validate a JSON body; QueryError names the first wrong field."""
-    data = await _read(request)
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise query_error(error) from error
-
-
-async def _events(request: Request) -> list[schema.Event]:
-    """The events of a body that holds several, or is one."""
-    data = await _read(request)
-    try:
-        return schema.EventsRequest.model_validate_json(data).events
-    except ValidationError as error:
-        if not any(
-            told["type"] == "missing" and told["loc"] == ("events",)
-            for told in error.errors(include_input=False, include_url=False)
-        ):
-            raise query_error(error) from error
-    try:
-        return [schema.Event.model_validate_json(data)]
-    except ValidationError as error:
-        raise query_error(error) from error
-
-
-async def _read(request: Request) -> bytes:
-    """The bytes of a JSON body; no more than may be."""
-    kind = request.headers.get("content-type", "application/json").split(";")[0].strip().lower()
-    if kind != "application/json":
-        raise QueryError(f"The body is {kind}; send application/json.", code="media_type")
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            raise QueryError(f"The body is larger than {MAX_BODY:,} bytes; send it in parts.", code="too_large")
-    return bytes(data)
-
-
-def _user_id(request: Request) -> int | str:
-    """The user that a path names; in a path every id is text."""
-    try:
-        return schema.UserRequest.model_validate(request.path_params).user_id
-    except ValidationError as error:
-        raise query_error(error) from error
 
 
 def error_response(error: TandemError) -> Response:

@@ -70,7 +70,8 @@ def _request(call: Call[Any], left: float) -> dict[str, Any]:
     verb, values = call.verb, dict(call.values)
     path = verb.path
     if "{user_id}" in path:
-        path = path.format(user_id=quote(str(values.pop("user_id")), safe=""))
+        # Dots too: "/users/.." is another path to whoever reads it on the way.
+        path = path.format(user_id=quote(str(values.pop("user_id")), safe="").replace(".", "%2E"))
     return {
         "method": verb.method,
         "url": path,

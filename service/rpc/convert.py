@@ -83,11 +83,9 @@ def _dictionary(struct: Struct) -> dict[str, Any]:
     return values
 
 
-def _kind(message: Message) -> str | int | float | None:
+def _kind(message: Message) -> Any:
     name = message.WhichOneof("kind")
-    value: str | int | float | None = name and getattr(message, name)
-    # JSON has 3 where a double is 3.0; as the value of a categorical column they would be two.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return name and getattr(message, name)
 
 
 def _field_reader(field: FieldDescriptor, whole: bool) -> Turn:

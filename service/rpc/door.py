@@ -20,20 +20,22 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError, SettingsError, TandemError
 from service import deadline, metrics, schema
-from service.http import MAX_BODY
 from service.pipeline import RESERVE
 from service.recommender import Recommender
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.schema.verdict import AGAIN, INTERNAL, error_body, query_error
+from service.schema.verdict import AGAIN, INTERNAL, MAX_BODY, error_body, query_error, too_large
 
 logger = logging.getLogger("tandem")
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+MAX_MESSAGE = 4 * MAX_BODY
+"""Bytes beyond which gRPC itself refuses, in its own words; up to there the words are those of the HTTP door."""
 
 WAY_BACK_SECONDS = 0.002
 """Of a client's deadline, kept for the answer's way; what the slate takes, the pipeline keeps itself."""
@@ -73,7 +75,7 @@ class RpcDoor:
     async def start(self) -> None:
         """Listen; SettingsError where the port can't be had."""
         self._server = grpc.aio.server(
-            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_BODY)]
+            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE)]
         )
         handlers = {verb.rpc: self._handler(verb, answer) for verb, answer in self._answers().items()}
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)])
@@ -137,8 +139,8 @@ class RpcDoor:
             start, status = time.monotonic(), grpc.StatusCode.OK
             try:
                 try:
-                    request = _request(takes, data, verb.takes)
-                    answered = await answer(request, self._due(context))
+                    due = self._due(context, verb in verbs.TIMED)
+                    answered = await answer(_request(takes, data, verb.takes), due)
                     return convert.message_of(gives, answered.model_dump())
                 except TandemError as error:
                     body = error_body(error)
@@ -155,10 +157,13 @@ class RpcDoor:
 
         return grpc.unary_unary_rpc_method_handler(call, response_serializer=gives.SerializeToString)
 
-    def _due(self, context: grpc.aio.ServicerContext[bytes, Message]) -> float:
-        """When the answer must be there, by the monotonic clock; QueryError where that is too soon to begin."""
-        told = dict(context.invocation_metadata() or ()).get(deadline.HEADER)
-        seconds = deadline.asked_seconds(told if isinstance(told, str) else None)
+    def _due(self, context: grpc.aio.ServicerContext[bytes, Message], timed: bool) -> float:
+        """When the answer must be there, by the monotonic clock; QueryError where that is too soon to begin.
+
+        timed: whether the caller may ask for less in the metadata, as in HTTP's headers.
+        """
+        metadata = context.invocation_metadata() or ()
+        seconds = deadline.asked_seconds([told for key, told in metadata if key == deadline.HEADER]) if timed else None
         left = context.time_remaining()
         if left is not None:
             left -= WAY_BACK_SECONDS + ROUNDING * left
@@ -170,6 +175,8 @@ class RpcDoor:
 
 def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseModel:
     """The request in these bytes; QueryError names the first wrong field, in the words of the HTTP door."""
+    if len(data) > MAX_BODY:
+        raise too_large()
     try:
         return model.model_validate(convert.asked(convert.parse(kind, data)))
     except ValidationError as error:

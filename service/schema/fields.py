@@ -39,12 +39,17 @@ def _column_value(value: object) -> object:
         return value
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and abs(value) <= 2**63:  # type: ignore[arg-type]  # a NaN is not, and is refused with the rest
-        return value
+        # A categorical column knows a number by its letters: 3.0 is 3, as a message that has but doubles says it.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
     raise PydanticCustomError("column_value", "Send a string of at most 256 characters or a finite number of 64 bits")
 
 
 ColumnValue = Annotated[
-    Any, PlainValidator(_column_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
+    Any,
+    PlainValidator(_column_value),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "maxLength": 256}, {"type": "number", "minimum": -(2**63), "maximum": 2**63}]}
+    ),
 ]
 Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
 FilterValue = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]

@@ -34,3 +34,6 @@ ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, schema.I
 USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest, schema.UserResponse)
 FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest, schema.ForgottenResponse)
 STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest, schema.StatusResponse)
+
+TIMED = (RECOMMEND, RECOMMEND_MANY, SIMILAR, EXPLAIN)
+"""Those that answer by a deadline, which a caller may tell."""

@@ -9,9 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
-from service.http import MAX_BODY
 from service.metrics import request_seconds
-from service.rpc.door import RpcDoor
+from service.rpc.door import MAX_MESSAGE, RpcDoor
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from tests.fake_recommender import FakeRecommender, RpcServer
@@ -139,7 +138,7 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
 def test_an_unknown_method_and_a_huge_message_are_what_grpc_says(channel, recommender):
     """UNIMPLEMENTED, and RESOURCE_EXHAUSTED before a byte of it is parsed."""
     assert refused(raw(channel, "Rank"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
-    assert refused(raw(channel), b" " * (MAX_BODY + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused(raw(channel), b" " * (MAX_MESSAGE + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not recommender.asked
 
 

@@ -1,0 +1,58 @@
+"""The JSON body of a request: read no further than it may go, and validated."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from recsys.errors import QueryError
+from service import schema
+from service.schema.verdict import MAX_BODY, query_error, too_large
+
+B = TypeVar("B", bound=BaseModel)
+
+KIND = "application/json"
+TOLD_CHARACTERS = 64
+"""Of a content type that an error repeats; it may have kilobytes."""
+
+
+async def body(request: Request, model: type[B]) -> B:
+    """Read and validate a JSON body; QueryError names the first wrong field."""
+    data = await _read(request)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise query_error(error) from error
+
+
+async def events(request: Request) -> list[schema.Event]:
+    """The events of a body that holds several, or is one."""
+    data = await _read(request)
+    try:
+        return schema.EventsRequest.model_validate_json(data).events
+    except ValidationError as error:
+        if not any(
+            told["type"] == "missing" and told["loc"] == ("events",)
+            for told in error.errors(include_input=False, include_url=False)
+        ):
+            raise query_error(error) from error
+    try:
+        return [schema.Event.model_validate_json(data)]
+    except ValidationError as error:
+        raise query_error(error) from error
+
+
+async def _read(request: Request) -> bytes:
+    """The bytes of a JSON body; no more than may be."""
+    kind = request.headers.get("content-type", KIND).split(";")[0].strip().lower()
+    if kind != KIND:
+        told = kind[:TOLD_CHARACTERS] or "of no kind"
+        raise QueryError(f"The body is {told}; send {KIND}.", code="media_type")
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            raise too_large()
+    return bytes(data)

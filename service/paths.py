@@ -1,0 +1,39 @@
+"""What a path says: which user it names, exactly as it was sent."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from pydantic import ValidationError
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.requests import Request
+
+from recsys.errors import QueryError
+from recsys.types import Id
+from service import schema
+from service.schema.verdict import query_error
+
+
+class RestConvertor(StringConvertor):
+    """All the rest of a path, `{name:rest}`.
+
+    Starlette's own `path` ends at a line break: DELETE /users/ann%0a would forget ann, and nobody could forget
+    "ann%0ab".
+    """
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("rest", RestConvertor())
+
+
+def user_id(request: Request) -> Id:
+    """The user that a path names, text always; QueryError for what is no id."""
+    try:
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+    except UnicodeDecodeError as error:  # the server puts one sign for all such bytes, and with it one user for many
+        raise QueryError("Send the id percent-encoded as UTF-8.", "user_id") from error
+    try:
+        return schema.UserRequest.model_validate(request.path_params).user_id
+    except ValidationError as error:
+        raise query_error(error) from error
