@@ -2,95 +2,141 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import schema
+from service.deadline import HEADER, MOST_MS
+from service.schema.verbs import TIMED
+from service.schema.verdict import MAX_BODY
 
-VERBS: dict[str, dict[str, tuple[str, type[BaseModel] | tuple[type[BaseModel], ...], Any]]] = {
+ABOUT = (
+    "A two-stage recommender. Bodies are JSON in UTF-8; of a name that an object holds twice, the last counts. "
+    'Ids are strings or integers, and 7 and "7" are the same one; in a path every id is text, percent-encoded. '
+    "Every error has a code, a sentence and, where one is to blame, the field."
+)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a verb does, gives and takes, and with which statuses of its own it may refuse."""
+
+    summary: str
+    gives: tuple[type[BaseModel], ...]
+    takes: tuple[type[BaseModel], ...] = ()
+    refuses: tuple[int, ...] = ()
+
+
+VERBS: dict[str, dict[str, Operation]] = {
     "/recommend": {
-        "post": (
+        "post": Operation(
             "Recommend a slate for one user, or for each of several",
             (schema.RecommendResponse, schema.SlatesResponse),
-            schema.RecommendRequest,
+            (schema.RecommendRequest,),
+            (429,),
         )
     },
-    "/similar": {"post": ("Similar items, the likest first", schema.SimilarResponse, schema.SimilarRequest)},
+    "/similar": {
+        "post": Operation(
+            "Similar items, the likest first", (schema.SimilarResponse,), (schema.SimilarRequest,), (404,)
+        )
+    },
     "/explain": {
-        "post": ("Explain where an item stands in a slate", schema.ExplainResponse, schema.ExplainRequest),
+        "post": Operation(
+            "Explain where an item stands in a slate", (schema.ExplainResponse,), (schema.ExplainRequest,), (404,)
+        )
     },
     "/events": {
-        "post": ("Store what users did", schema.EventsResponse, (schema.EventsRequest, schema.Event)),
+        "post": Operation("Store what users did", (schema.EventsResponse,), (schema.EventsRequest, schema.Event))
     },
-    "/items": {"put": ("Put items that can be recommended at once", schema.ItemsResponse, schema.ItemsRequest)},
+    "/items": {
+        "put": Operation(
+            "Put items that can be recommended at once", (schema.ItemsResponse,), (schema.ItemsRequest,), (409,)
+        )
+    },
     "/users/{user_id}": {
-        "get": ("Show what is stored of a user", schema.UserResponse, None),
-        "delete": ("Forget a user: nothing that is stored names them any more", schema.ForgottenResponse, None),
+        "get": Operation("Show what is stored of a user", (schema.UserResponse,), refuses=(422,)),
+        "delete": Operation(
+            "Forget a user: nothing that is stored names them any more", (schema.ForgottenResponse,), refuses=(422,)
+        ),
     },
-    "/status": {"get": ("Status of what is live", schema.StatusResponse, None)},
+    "/status": {"get": Operation("Status of what is live", (schema.StatusResponse,))},
 }
-"""By path and method: what it does, what it gives, what it takes."""
+"""By path and method."""
 
-TIMED = ("/recommend", "/similar", "/explain")
-"""Verbs that answer by a deadline."""
+OF_BODIES = (400, 413, 415, 422)
+"""Statuses with which any body may be refused."""
+
+REFUSALS = {
+    400: "The body is not valid JSON.",
+    404: "The live generation does not know the item.",
+    409: "No more items are kept until a generation is trained that knows them.",
+    413: f"The body is larger than {MAX_BODY:,} bytes.",
+    415: "The body is not application/json.",
+    422: "A field is wrong; the field and the fix.",
+    429: "Too many requests wait.",
+    503: "Nothing can be served now, or the store can't be reached.",
+}
 
 
 def openapi() -> dict[str, Any]:
     """The document."""
-    told = [told for methods in VERBS.values() for _, gives, takes in methods.values() for told in (gives, takes)]
-    models: list[type[BaseModel]] = [
-        *dict.fromkeys(each for some in told for each in _each(some)),
-        schema.ErrorResponse,
-    ]
+    operations = [operation for methods in VERBS.values() for operation in methods.values()]
+    told: list[type[BaseModel]] = [schema.ErrorResponse]
+    told += [model for each in operations for model in (*each.gives, *each.takes)]
     _, definitions = models_json_schema(
-        [(model, "validation") for model in models],
+        [(model, "validation") for model in dict.fromkeys(told)],
         ref_template="#/components/schemas/{model}",
     )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Tandem", "version": "1", "description": "A two-stage recommender."},
+        "info": {"title": "Tandem", "version": "1", "description": ABOUT},
         "paths": {
-            path: {method: _operation(path, *told) for method, told in methods.items()}
+            path: {method: _operation(path, told) for method, told in methods.items()}
             for path, methods in VERBS.items()
         },
         "components": {"schemas": definitions["$defs"]},
     }
 
 
-def _operation(path: str, summary: str, gives: Any, takes: Any) -> dict[str, Any]:
-    errors = {"4XX": "The request is wrong; the field and the fix.", "503": "Nothing can be served now."}
-    body = {"requestBody": {"required": True, **_content(takes)}} if takes else {}
+def _operation(path: str, told: Operation) -> dict[str, Any]:
+    name = told.summary.split()[0].lower() + ("_" + path.strip("/").split("/")[0] if "{" in path else "")
+    body = {"requestBody": {"required": True, **_content(*told.takes)}} if told.takes else {}
+    statuses = sorted({*told.refuses, *(OF_BODIES if told.takes else ()), 503})
     return {
-        "summary": summary,
-        "operationId": summary.split()[0].lower() + ("_" + path.strip("/").split("/")[0] if "{" in path else ""),
+        "summary": told.summary,
+        "operationId": name,
         "parameters": _parameters(path),
         **body,
         "responses": {
-            "200": {"description": "OK", **_content(gives)},
-            **{code: {"description": text, **_content(schema.ErrorResponse)} for code, text in errors.items()},
+            "200": {"description": "OK", **_content(*told.gives)},
+            **{str(status): _refusal(status) for status in statuses},
         },
     }
 
 
+def _refusal(status: int) -> dict[str, Any]:
+    again = {"description": "Seconds after which another try may help.", "schema": {"type": "integer", "minimum": 1}}
+    headers = {"headers": {"retry-after": again}} if status in {429, 503} else {}
+    return {"description": REFUSALS[status], **headers, **_content(schema.ErrorResponse)}
+
+
 def _parameters(path: str) -> list[dict[str, Any]]:
-    if path in TIMED:
+    if path in {verb.path for verb in TIMED}:
         about = "Milliseconds the answer may take; what is not there by then is left out, and `degraded` names it."
-        number = {"type": "integer", "minimum": 1, "maximum": 999_999}
-        return [{"name": "x-deadline-ms", "in": "header", "required": False, "description": about, "schema": number}]
+        number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
+        return [{"name": HEADER, "in": "header", "required": False, "description": about, "schema": number}]
     if "{user_id}" in path:
         text = {"type": "string", "minLength": 1, "maxLength": 256}
         return [{"name": "user_id", "in": "path", "required": True, "schema": text}]
     return []
 
 
-def _content(told: Any) -> dict[str, Any]:
-    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in _each(told)]
+def _content(*models: type[BaseModel]) -> dict[str, Any]:
+    references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
     return {
         "content": {"application/json": {"schema": references[0] if len(references) == 1 else {"anyOf": references}}}
     }
-
-
-def _each(told: Any) -> tuple[type[BaseModel], ...]:
-    return told if isinstance(told, tuple) else (told,) if told else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventType, Filter, Id, Timestamp
@@ -53,8 +53,23 @@ class _Wish(_Body):
     )
 
 
+_WHOM: list[JsonValue] = [
+    {
+        "required": ["user_id"],
+        "properties": {"user_id": {"not": {"type": "null"}}, "user_ids": {"type": "null"}},
+    },
+    {
+        "required": ["user_ids"],
+        "properties": {"user_ids": {"type": "array"}, "user_id": {"type": "null"}, "session": {"maxItems": 0}},
+    },
+]
+"""What `_names_somebody` asks, as a JSON schema says it."""
+
+
 class RecommendRequest(_Wish):
     """A request for a slate, or for one for each of several users."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": _WHOM})
 
     user_id: Id | None = Field(None, description="Whom it is for; or name several in user_ids.")
     user_ids: list[Id] | None = Field(

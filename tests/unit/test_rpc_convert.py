@@ -125,9 +125,12 @@ def test_an_answer_survives_the_way(kind, answer):
     assert type(answer).model_validate(convert.answered(message)) == answer
 
 
-def test_a_whole_number_in_a_column_is_what_json_makes_of_it():
+@pytest.mark.parametrize("told", [3, 3.0])
+def test_a_whole_number_in_a_column_is_the_same_at_both_doors(told):
     """3 and not 3.0: a categorical column knows it by its letters."""
-    item_of = {"items": [{"item_id": 1, "columns": {"size": 3, "weight": 2.5}}]}
-    message = convert.message_of(pb.PutItemsRequest, item_of)
-    [back] = convert.asked(message)["items"]
-    assert [repr(value) for value in back["columns"].values()] == ["3", "2.5"]
+    values = {"items": [{"item_id": 1, "columns": {"size": told, "weight": 2.5}}]}
+    message = convert.message_of(pb.PutItemsRequest, values)
+    rpc = verbs.ITEMS.takes.model_validate(convert.asked(message))
+    http = verbs.ITEMS.takes.model_validate_json(json.dumps(values))
+    for request in (rpc, http):
+        assert [repr(value) for value in request.items[0].columns.values()] == ["3", "2.5"]
