@@ -14,6 +14,8 @@ from recsys.store.base import LISTS_EXPIRE, Trending
 from recsys.store.redis_users import parse_events
 from tests.contracts.stores import Store, click, user_of
 
+FORGOTTEN = "somebody who was forgotten"
+
 
 def items(store: Store, user: str = "7") -> list[str | int]:
     return [event.item_id for event in store.read("g1", user)[0].events]
@@ -129,11 +131,11 @@ class TestLists:
 
     def test_no_list_of_whom_nothing_is_known(self, store: Store) -> None:
         """A flow that makes a list of one who is forgotten meanwhile writes none; a record or an event will do."""
-        buckets = store.publish("g1", {"7": b"record", USER: b"record"}).user_buckets
-        store.add(click("a", user="8"), click("a", user=USER))
-        store.users(lambda users: users.forget_user(USER))
-        store.flows.write_lists("g1", buckets, {"7": b"seven", "8": b"eight", USER: b"list"})
-        assert [state.listed for state in store.read("g1", "7", "8", USER)] == [b"seven", b"eight", None]
+        buckets = store.publish("g1", {"7": b"record", FORGOTTEN: b"record"}).user_buckets
+        store.add(click("a", user="8"), click("a", user=FORGOTTEN))
+        store.users(lambda users: users.forget_user(FORGOTTEN))
+        store.flows.write_lists("g1", buckets, {"7": b"seven", "8": b"eight", FORGOTTEN: b"list"})
+        assert [state.listed for state in store.read("g1", "7", "8", FORGOTTEN)] == [b"seven", b"eight", None]
 
     def test_lists_go_with_their_generation(self, real: Store) -> None:
         """Deleted with it, and by themselves where nobody deletes it."""
