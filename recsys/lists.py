@@ -75,8 +75,7 @@ class ListMaker:
         if self.rules.hide_unavailable:
             real = rows.clip(min=0)
             gone |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
-        excluded = self.rules.exclude_seen
-        if self.manifest.settings["exclude_seen"] if excluded == "dataset" else excluded:
+        if self.rules.excludes_seen(self.manifest.settings["exclude_seen"]):
             record, events = user
             since = [row for event in events if (row := self.row_of(event.item_id)) is not None]
             gone |= np.isin(rows, np.concatenate([record.seen, np.array(since, np.int32)]))

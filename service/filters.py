@@ -27,8 +27,7 @@ class SeenItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool:
         """Mask over the rows."""
-        rule = query.rules.rules.exclude_seen
-        if not (query.generation.manifest.settings["exclude_seen"] if rule == "dataset" else rule):
+        if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
             return np.zeros(len(rows), bool)
         since = query.generation.item_rows([event.item_id for event in (*query.events, *query.session)])
         return np.isin(rows, np.concatenate([query.record.seen, since]))

@@ -97,6 +97,10 @@ class Rules(_Table):
     quota: list[Quota] = Field(default_factory=list, max_length=4)
     diversity: Diversity | None = None
 
+    def excludes_seen(self, of_dataset: bool) -> bool:
+        """Whether what a user has had is kept from them, in a dataset that says so or not."""
+        return of_dataset if self.exclude_seen == "dataset" else self.exclude_seen
+
     @property
     def plain(self) -> bool:
         """Whether the order of the scores stands."""

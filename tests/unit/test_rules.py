@@ -1,5 +1,7 @@
 """The file of rules: what it may say, and what it is told where it is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from recsys.errors import RulesError
@@ -84,6 +86,13 @@ def test_a_mistake_is_told_with_its_field(text, told):
         parse(text)
     assert told in str(error.value)
     assert str(error.value).startswith("rules.toml")
+
+
+def test_the_example_in_the_docs_is_a_file_of_rules():
+    """What people copy is read, and shows every table."""
+    page = (Path(__file__).resolve().parents[2] / "docs/rules.md").read_text(encoding="utf-8")
+    rules = parse(page.partition("```toml\n")[2].partition("```")[0])
+    assert rules.model_fields_set == set(Rules.model_fields)
 
 
 def test_every_field_says_what_it_takes():

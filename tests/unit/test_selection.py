@@ -32,6 +32,12 @@ def test_a_cap_within_some_places_lets_go_behind_them():
     assert made.items == [0, 3, 1, 2]
 
 
+def test_a_cap_of_the_whole_slate_has_no_end():
+    """An export may have more than the hundred places of a request."""
+    world = World([["Drama"]] * 150)
+    assert len(slate(world, [], [], 150, "[[cap]]\ncolumn='genre'\nat_most=100").items) == 100
+
+
 def test_boost_and_bury_move_and_say_so():
     """By standard deviations of the candidates' scores."""
     made = slate(NINE, [0, 3, 6], [3, 2, 1], 3, "[[boost]]\nwhere={genre='Action'}\nby=3\n[[bury]]\nitems=[0]\nby=3")

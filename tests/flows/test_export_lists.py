@@ -1,0 +1,63 @@
+"""Everyone's best as Parquet, by the rules that requests obey."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flows.export_lists import ListExport
+from recsys.environment import Environment
+from recsys.lists import ListMaker
+from recsys.record import UserRecord
+from recsys.rules import parse
+from recsys.trial import load_ranker, load_retriever
+from service.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def maker(tiny_world):
+    folder, _ = tiny_world
+    return ListMaker(folder.manifest, folder.tables(), folder.spec(), load_retriever(folder), load_ranker(folder))
+
+
+def exported(maker, tmp_path, rules, seen=(), top=20):
+    """The rows of items in the file, for one user who has had some."""
+    record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
+    now = maker.manifest.data_end
+    ruled = replace(maker, rules=parse(rules))
+    with ListExport(Environment(tmp_path, None), ruled, top, now) as export:
+        export.begin()
+        export.add("someone", (record, []), ruled.make([(record, [])], now)[0])
+    return [maker.row_of(item) for item in pq.read_table(export.path)["item_id"].to_pylist()]
+
+
+@pytest.mark.parametrize("of_dataset", [True, False])
+@pytest.mark.parametrize(("rule", "excludes"), [("'dataset'", None), ("true", True), ("false", False)])
+def test_what_was_seen_is_left_out_as_the_rules_say(maker, tmp_path, monkeypatch, of_dataset, rule, excludes):
+    """Lists of either kind of dataset, under each rule: the pinned item that was seen is there, or is not."""
+    monkeypatch.setitem(maker.manifest.settings, "exclude_seen", of_dataset)
+    seen = int(maker.tables.by_popularity[0])
+    pin = f"[[pin]]\nitem='{maker.tables.ids[seen]}'\nplace=1"
+    rows = exported(maker, tmp_path, f"exclude_seen={rule}\n{pin}", [seen])
+    assert (seen not in rows) == (of_dataset if excludes is None else excludes)
+    assert len(rows) == 20
+
+
+def test_what_is_not_available_is_shown_where_the_rules_do_not_hide_it(maker, tmp_path):
+    """Hidden unless hide_unavailable is false."""
+    available = np.array(maker.tables.available)
+    available[3] = False
+    hiding = replace(maker, tables=replace(maker.tables, available=available))
+    pin = f"[[pin]]\nitem='{maker.tables.ids[3]}'\nplace=1"
+    assert 3 not in exported(hiding, tmp_path, pin)
+    assert exported(hiding, tmp_path, f"hide_unavailable=false\n{pin}")[0] == 3
+
+
+def test_the_flow_reads_the_file_that_the_service_reads(monkeypatch):
+    """TANDEM_RULES names one file for both."""
+    monkeypatch.setenv("TANDEM_RULES", "/etc/tandem/shop.toml")
+    assert Environment.read().rules == Settings().rules == Path("/etc/tandem/shop.toml")
+    monkeypatch.delenv("TANDEM_RULES")
+    assert Environment.read().rules == Settings().rules == Path("rules.toml")
