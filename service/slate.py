@@ -14,6 +14,9 @@ from service.query import Query
 
 DAY = 86_400.0
 
+_BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quota",): int(Source.FRESH)}
+"""Where a row came from that was no candidate, by the rules that moved it."""
+
 
 def make_slate(query: Query, without: int = PAD) -> None:
     """Set the final k candidates of a query, best first; without: a row that never is among them."""
@@ -26,8 +29,8 @@ def make_slate(query: Query, without: int = PAD) -> None:
     at, known = _places(query.items, rows)
     query.tower = np.where(known, query.tower[at], np.nan).astype(np.float32) if len(query.items) else _unknown(rows)
     sources = np.where(known, query.sources[at], 0) if len(query.items) else np.zeros(len(rows))
-    topped_up = [slate.words.get(row) == ("top_up",) for row in slate.items]
-    query.sources = np.where(topped_up, int(Source.POPULAR), sources).astype(np.uint8)
+    brought = [_BROUGHT.get(slate.words.get(row, ()), 0) for row in slate.items]
+    query.sources = np.where(known, sources, brought).astype(np.uint8)
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
 
 

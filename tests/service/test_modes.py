@@ -205,6 +205,19 @@ class TestRules:
         world.deployment.rules.unlink()
         time.sleep(2.5)
 
+    def test_what_a_pin_pushed_out_is_explained(self, world):
+        """The last of the best is told that the pin came before it, not that the ranker put it among them."""
+        best = ids(world.ask("pushed", mode="realtime"))
+        pinned = next(f"drama-{n}" for n in range(25) if f"drama-{n}" not in best)
+        world.rules(f'[[pin]]\nitem = "{pinned}"\nplace = 1\n')
+        told = world.client.post(
+            "/explain", json={"user_id": "pushed", "item_id": best[-1], "mode": "realtime", "k": len(best)}
+        ).json()
+        assert (told["dropped_by"], told["ranked_place"]) == ("rules", len(best))
+        assert "came before it by pin" in told["reason"]
+        world.deployment.rules.unlink()
+        time.sleep(2.5)
+
 
 class TestImpressions:
     def test_slates_become_training_rows(self, world):
