@@ -16,7 +16,8 @@ from service.schema.verdict import MAX_BODY
 ABOUT = (
     "A two-stage recommender. Bodies are JSON in UTF-8; of a name that an object holds twice, the last counts. "
     'Ids are strings or integers, and 7 and "7" are the same one; in a path every id is text, percent-encoded. '
-    "Every error has a code, a sentence and, where one is to blame, the field."
+    "An integer is written without a point: 2.0 is none. Every error has a code, a sentence and, where one is to "
+    "blame, the field."
 )
 
 

@@ -1,0 +1,68 @@
+"""The same request at both doors, and what each says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import httpx
+from google.protobuf.message_factory import GetMessageClass
+
+from service.deadline import HEADER
+from service.rpc import convert
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema.verbs import Verb
+from tests.deployment import Deployment
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+OK = {"code": "ok"}
+"""What is said of a right request; what it is answered is for other tests."""
+
+Verdict = dict[str, str]
+
+
+class Doors:
+    """Asks a deployment over HTTP and gRPC; a verdict is the error, or OK."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._http = httpx.Client(base_url=deployment.url, timeout=30)
+        self._grpc = grpc.insecure_channel(deployment.grpc)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+        self._grpc.close()
+
+    def verdicts(
+        self, verb: Verb[Any, Any], values: Mapping[str, Any], deadlines: Sequence[str] = ()
+    ) -> tuple[Verdict, Verdict]:
+        """Over HTTP and over gRPC; deadlines: x-deadline-ms, as often as it is told."""
+        takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
+        data = convert.message_of(takes, values).SerializeToString()
+        told = [(HEADER, deadline) for deadline in deadlines]
+        return self.http(verb, json.dumps(values).encode(), values, told), self.grpc(verb, data, told)
+
+    def http(
+        self, verb: Verb[Any, Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
+    ) -> Verdict:
+        """The verdict on this body, or on the user that the values name where the path does."""
+        path, body = verb.path, {"content": data, "headers": [("content-type", "application/json"), *headers]}
+        if "{user_id}" in path:
+            path = path.format(user_id=quote(values["user_id"], safe="").replace(".", "%2E"))
+            body = {"headers": list(headers)}
+        answer = self._http.request(verb.method, path, **body)
+        assert answer.headers["content-type"] == "application/json", answer.text
+        assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text
+        return OK if answer.is_success else answer.json()["error"]
+
+    def grpc(self, verb: Verb[Any, Any], data: bytes, metadata: Sequence[tuple[str, str]] = ()) -> Verdict:
+        """The verdict on this message."""
+        call = self._grpc.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")
+        try:
+            call(data, timeout=30, metadata=metadata)
+        except grpc.RpcError as error:
+            return json.loads(dict(error.trailing_metadata())["tandem-error-bin"])
+        return OK
