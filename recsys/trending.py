@@ -16,15 +16,18 @@ COUNT = 64
 
 def trending(events: Iterable[Event], now: float) -> tuple[tuple[Id, float], ...]:
     """The items with the most decayed events, each user's counted once, the most first."""
-    newest: dict[Id, dict[str, float]] = defaultdict(dict)
+    newest: dict[str, dict[str, float]] = defaultdict(dict)
+    ids: dict[str, Id] = {}
     for event in events:
         if now - WINDOW_SECONDS <= event.timestamp <= now:
-            users = newest[event.item_id]
-            users[str(event.user_id)] = max(event.timestamp, users.get(str(event.user_id), 0.0))
+            text = str(event.item_id)
+            users, user = newest[text], str(event.user_id)
+            users[user] = max(event.timestamp, users.get(user, 0.0))
+            ids.setdefault(text, event.item_id)
     weights = {
-        item: sum(0.5 ** ((now - moment) / HALF_LIFE_SECONDS) for moment in users.values())
-        for item, users in newest.items()
+        text: sum(0.5 ** ((now - moment) / HALF_LIFE_SECONDS) for moment in users.values())
+        for text, users in newest.items()
         if len(users) >= USERS
     }
-    best = sorted(weights.items(), key=lambda pair: (-pair[1], str(pair[0])))[:COUNT]
-    return tuple((item, round(weight, 6)) for item, weight in best)
+    best = sorted(weights.items(), key=lambda pair: (-pair[1], pair[0]))[:COUNT]
+    return tuple((ids[text], round(weight, 6)) for text, weight in best)
