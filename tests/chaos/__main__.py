@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import faults, workers
+from tests.chaos import faults, slow, workers
 from tests.chaos.outcome import Outcome
 from tests.chaos.served import Pair, Served, may_mount
 
@@ -66,6 +66,7 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
         yield faults.store_emptied(world)
         yield faults.store_evicts(world)
     yield from killed(folder, binary)
+    yield from slow.all_slow(pair, folder / "slow", binary, slack=slow.SLACK)
     if may_mount(folder / "probe"):
         yield faults.cache_full(pair, folder / "full")
         yield faults.cache_read_only(pair, folder / "read-only")
