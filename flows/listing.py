@@ -112,7 +112,7 @@ def list_everybody(
         for user, past, of_user in _write(maker, store, records, now):
             export.add(user, past, of_user)
             made += 1
-        done |= records.keys()
+        done.update(records)  # the very set that tells whom the log adds
         progress(share, f"{made:,} users")
     return made
 

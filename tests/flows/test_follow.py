@@ -1,0 +1,289 @@
+"""The flows that follow users, over a real store and with nothing that serves: lists, trends, the cursor, the clock."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+from recsys.errors import NoGeneration, RulesError
+from recsys.items import Put
+from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.items import RedisItemWriter
+from recsys.types import Event
+from recsys.user_list import UserList, digest
+from tests import tiny
+from tests.chaos.served import altered
+from training.watch import unwatched
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
+
+
+class Shop:
+    """A store with a live generation, and what users and the shop do to it."""
+
+    def __init__(self, home, url, folder):
+        self.home, self.url, self.folder = home, url, folder
+        self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
+        self.live = tiny.publish(folder, self.generations)
+
+    def with_users(self, work):
+        async def scene():
+            users = RedisUserStore(self.url)
+            try:
+                return await work(users)
+            finally:
+                await users.close()
+
+        return asyncio.run(scene())
+
+    def click(self, user, *items, kind="click"):
+        events = [Event(user, item, time.time(), kind) for item in items]
+        self.with_users(lambda users: users.add_events(events))
+
+    def hide(self, item):
+        async def scene():
+            writer = RedisItemWriter(self.url)
+            await writer.put([Put(item, available=False)])
+            await writer.close()
+
+        asyncio.run(scene())
+
+    def listed(self, *users, generation=None):
+        """Each user's list, None for one who has none, and the digest of what they did."""
+        buckets = self.folder.manifest.user_buckets
+        states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
+        return [UserList.unpack(state.listed) for state in states]
+
+    def another_live(self):
+        """A second generation, live from now on."""
+        folder = altered(self.folder, self.home / "generations" / "g-next", lambda path: None)
+        return tiny.publish(folder, self.generations)
+
+    def command(self, *arguments):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=ROOT,
+            env=kept | {"TANDEM_HOME": str(self.home), "REDIS_URL": self.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+
+@pytest.fixture
+def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", own_valkey_url)
+    monkeypatch.setenv("TANDEM_RULES", str(tmp_path / "rules.toml"))
+    return Shop(tmp_path, own_valkey_url, tiny_world[0])
+
+
+def batch(shop, top=5, watch=unwatched):
+    from flows.lists import batch
+
+    return batch(top, None, watch)
+
+
+def refresh():
+    from flows.lists import refresh
+
+    return refresh(unwatched)
+
+
+class TestBatch:
+    def test_a_list_for_everyone_and_a_file(self, shop):
+        """Those in the generation and those known by events alone; the file says who gets what, by the rules."""
+        shop.click("newcomer", "drama-1", "drama-2")
+        shop.click("shown something", "drama-1", kind="impression")
+        (shop.home / "rules.toml").write_text('[[cap]]\ncolumn = "categories"\nat_most = 2\n')
+        done = batch(shop, top=6)
+        assert (done.generation, done.lists, done.superseded_by) == (shop.live, tiny.USERS + 1, None)
+        assert shop.listed("shown something") == [None]
+        for made in shop.listed("0", "newcomer", "479"):
+            assert len(made.items) >= 30
+        (made,) = shop.listed("newcomer")
+        assert made.events == digest(shop.flows.read_events(["newcomer"])[0])
+        assert made.events != 0
+        assert list((shop.home / "lists").rglob("*")) == [done.parquet.parent, done.parquet]
+        table = pq.read_table(done.parquet)
+        assert table.column_names == COLUMNS
+        told = table.to_pandas()
+        assert told["user_id"].nunique() == tiny.USERS + 1
+        assert told.groupby("user_id")["rank"].apply(list).map(lambda ranks: ranks == [1, 2, 3, 4, 5, 6]).all()
+        of_each = told.assign(category=told["item_id"].str.partition("-")[0]).groupby(["user_id", "category"]).size()
+        assert of_each.eq(2).all()
+        assert told["title"].str.startswith("The ").all()
+        assert not told.duplicated(["user_id", "item_id"]).any()
+
+    def test_a_hidden_item_is_sent_to_nobody(self, shop):
+        """Nor is what a user has had; a message can't be called back."""
+        first = pq.read_table(batch(shop).parquet).to_pandas()
+        favourite = first["item_id"].value_counts().index[0]
+        shop.hide(favourite)
+        shop.click("1", *first[first["user_id"] == "1"]["item_id"])
+        time.sleep(1)  # a file is named by its second
+        after = pq.read_table(batch(shop).parquet).to_pandas()
+        assert favourite not in after["item_id"].to_numpy()
+        both = [set(each[each["user_id"] == "1"]["item_id"]) for each in (first, after)]
+        assert not both[0] & both[1]
+        assert after.groupby("user_id").size().eq(5).all()
+
+    def test_a_promote_meanwhile(self, shop):
+        """The run ends for the generation it began with, and says which is live now."""
+        later = []
+
+        @contextmanager
+        def watch(step):
+            yield lambda share, word: later or later.append(shop.another_live())
+
+        done = batch(shop, watch=watch)
+        assert (done.generation, done.lists, done.superseded_by) == (shop.live, tiny.USERS, later[0])
+        assert shop.listed("3")[0] is not None
+        assert shop.listed("3", generation=later[0]) == [None]
+
+    def test_what_can_t_be_done_leaves_no_file(self, shop, monkeypatch):
+        """Broken rules are told by their field; a run that breaks off leaves nothing that looks whole."""
+        (shop.home / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
+        with pytest.raises(RulesError, match=r"cap\.0\.column"):
+            batch(shop)
+        (shop.home / "rules.toml").unlink()
+
+        @contextmanager
+        def watch(step):
+            yield lambda share, word: 1 / 0
+
+        with pytest.raises(ZeroDivisionError):
+            batch(shop, watch=watch)
+        assert list((shop.home / "lists").rglob("*.parquet")) == []
+
+
+class TestRefresh:
+    def test_only_those_who_did_something(self, shop):
+        """Once; what is trending comes to everyone's list as a candidate."""
+        for user in ("a", "b", "c"):
+            shop.click(user, "drama-24")
+        done = refresh()
+        assert (done.lists, done.trending) == (3, 1)
+        assert [made is not None for made in shop.listed("a", "b", "c", "1")] == [True, True, True, False]
+        assert refresh().lists == 0
+        shop.click("1", "comedy-2")
+        shop.click("2", "comedy-2", kind="impression")
+        assert refresh().lists == 1
+        assert [made is not None for made in shop.listed("1", "2")] == [True, False]
+
+    def test_killed_before_the_cursor_moved(self, shop, monkeypatch):
+        """The same users are done once more, and none is lost."""
+        from flows.cursor import Cursor
+
+        shop.click("a", "drama-1")
+        with monkeypatch.context() as killed:
+            killed.setattr(Cursor, "write", lambda self, entry: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                refresh()
+        assert refresh().lists == 1
+        assert refresh().lists == 0
+
+    def test_another_generation_begins_with_the_log(self, shop):
+        """Its users have no lists yet."""
+        shop.click("a", "drama-1")
+        refresh()
+        second = shop.another_live()
+        done = refresh()
+        assert (done.generation, done.lists) == (second, 1)
+        assert shop.listed("a", generation=second)[0] is not None
+
+    def test_a_user_forgotten_since_gets_none(self, shop):
+        """Between reading the log and making the lists."""
+        from flows import lists
+
+        shop.click("a", "drama-1")
+        shop.click("b", "drama-1")
+        active = lists.active
+
+        def forgotten_then(log):
+            users = active(log)
+            shop.with_users(lambda store: store.forget_user("a"))
+            return users
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(lists, "active", forgotten_then)
+            assert refresh().lists == 1
+        assert shop.listed("a") == [None]
+
+    def test_trends_fade_without_events(self, shop):
+        """They are told anew each time: one that the flow wrote long ago is no trend for those who serve."""
+        shop.click("a", "drama-24")
+        shop.click("b", "drama-24")
+        refresh()
+        made_at = shop.with_users(lambda store: store.read_trending()).made_at
+        refresh()
+        assert shop.with_users(lambda store: store.read_trending()).made_at > made_at
+
+    def test_nothing_live(self, shop):
+        """Says how to have something."""
+        with redis.Redis.from_url(shop.url) as client:
+            client.flushall()
+        with pytest.raises(NoGeneration, match="python -m flows run"):
+            refresh()
+
+
+class TestCommands:
+    def test_again_and_again_until_told_to_end(self, shop):
+        """A line of JSON each time; Ctrl-C is an end like any other."""
+        shop.click("a", "drama-1")
+        process = shop.command("refresh", "--every", "1", "--json")
+        lists = [json.loads(process.stdout.readline())["lists"] for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert lists == [1, 0]
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["batch", "--top", "0"],
+            ["batch", "--top", "many"],
+            ["refresh", "--every", "0"],
+            ["drain", "--wait", "nan"],
+            ["drain", "--every", "-1"],
+        ],
+    )
+    def test_a_wrong_number_is_told_at_once(self, shop, arguments):
+        """With what would be right, before anything starts."""
+        process = shop.command(*arguments)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert arguments[1] in told
+        assert "Traceback" not in told
+
+    def test_the_schedule_runs_what_is_due(self, shop):
+        """On Prefect's clock, in processes of their own, until Ctrl-C; a mistyped path is told before it begins."""
+        wrong = shop.command("schedule", "--data", str(shop.home / "nowhere"))
+        _, told = wrong.communicate(timeout=60)
+        assert (wrong.returncode, len(told.splitlines())) == (1, 1)
+        shop.click("a", "drama-1")
+        process = shop.command("schedule", "--refresh-every", "5")
+        try:
+            due = time.monotonic() + 180
+            while shop.listed("a") == [None]:
+                assert process.poll() is None
+                assert time.monotonic() < due
+                time.sleep(1)
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=90)
+        assert process.returncode == 0, told
+        assert "Traceback" not in told
