@@ -39,8 +39,10 @@ run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
+# Those that ask no running deployment for speed share the cores; the others have them to themselves.
 test: .venv/installed-dev lint ## lint, types, imports, tests
-	@exec $(PY) -m pytest -q
+	@$(PY) -m pytest -q -n 2 --dist loadfile tests/unit tests/contracts tests/flows
+	@exec $(PY) -m pytest -q tests/chaos tests/integration tests/service tests/skew
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q

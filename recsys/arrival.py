@@ -44,9 +44,7 @@ class Arrival:
             self._waiting.popleft().result()
         for name, digest in self._digests.items():
             if digest.hexdigest() != self._manifest.parts[name].sha256:
-                raise GenerationError(
-                    f"Part {name} of generation {self._manifest.id} came back from the store changed."
-                )
+                raise came_back_changed(self._manifest.id, name)
 
     def sealed(self) -> GenerationFolder:
         """The folder as a generation, once it is whole."""
@@ -81,6 +79,11 @@ def _append(path: Path, chunks: list[bytes]) -> None:
                     rest = rest[file.write(rest) :]
     except OSError as error:
         raise unwritable(path.parent, error) from error
+
+
+def came_back_changed(generation: str, name: str) -> GenerationError:
+    """What is said of a part whose bytes are not those that were written."""
+    return GenerationError(f"Part {name} of generation {generation} came back from the store changed.")
 
 
 def unwritable(folder: Path, error: OSError) -> GenerationError:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.arrival import Arrival, unwritable
+from recsys.arrival import Arrival, came_back_changed, unwritable
 from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
 from recsys.generation import GenerationFolder, Manifest, is_user_part
 from recsys.proof import Proof
@@ -243,6 +243,8 @@ class Upload:
             if not same(chunk, wanted):
                 self._mend(name, wanted, first + at)
                 (chunks[at],) = self._store.read_part(self._manifest.id, name, size, first=first + at, count=1)
+                if not same(chunks[at], wanted):
+                    raise came_back_changed(self._manifest.id, name)
         arrival.take(name, chunks)
         self._tell(len(data), name)
 

@@ -91,6 +91,19 @@ def deployment(published: str, embedded_url: str, tmp_path_factory: pytest.TempP
         yield running
 
 
+@pytest.fixture(scope="session")
+def untouched(
+    tiny_world: tuple[GenerationFolder, Log], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """A deployment that nobody sends events or items to: what it answers is what its generation says."""
+    home = tmp_path_factory.mktemp("untouched")
+    server = Server(home / "store").start()
+    tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
+    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+        yield running
+    server.stop()
+
+
 def _redis_binary() -> Path:
     """A redis-server; the test is skipped where there is none."""
     binary = redis_server()

@@ -22,6 +22,7 @@ class Server:
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
         self._folder, self._binary = folder, binary or _binary()
+        self._started, self._moves = False, 0
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,18 @@ class Server:
             preexec_fn=lifeline.preexec(),
         )
         while wait and not self._answers():
-            assert self._process.poll() is None
+            if self._process.poll() is not None:
+                assert not self._started, "it ended"
+                return self._elsewhere().start()  # the port was free when it was looked for, and is not now
             time.sleep(0.02)
+        self._started = True
+        return self
+
+    def _elsewhere(self) -> Server:
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._moves += 1
+        assert self._moves < 5, "no port can be had"
         return self
 
     def client(self) -> Any:

@@ -25,6 +25,13 @@ def client(deployment):
         yield opened
 
 
+@pytest.fixture(scope="module")
+def quiet(untouched):
+    """A client of a deployment whose answers can be computed from its generation alone."""
+    with httpx.Client(base_url=untouched.url, timeout=30) as opened:
+        yield opened
+
+
 def ask(client, path, **body):
     answer = client.post(path, json=body)
     assert answer.status_code == 200, answer.text
@@ -102,12 +109,12 @@ def brute(folder, log, user, now):
 
 
 class TestExplain:
-    def test_a_kept_item_against_a_recomputation(self, client, tiny_world):
+    def test_a_kept_item_against_a_recomputation(self, quiet, tiny_world):
         """Place, scores, and each feature's contribution: what the net's score loses with its mean in its place."""
         folder, log = tiny_world
         body = {"user_id": int(log.user_ids[USER]), "k": 8}
-        slate = ask(client, "/recommend", **body)
-        told = ask(client, "/explain", item_id=ids(slate)[2], **body)
+        slate = ask(quiet, "/recommend", **body)
+        told = ask(quiet, "/explain", item_id=ids(slate)[2], **body)
         assert (told["place"], told["dropped_by"]) == (3, None)
         assert told["score"] == pytest.approx(slate["items"][2]["score"], abs=2e-3)
         _, candidates, rows = brute(folder, log, USER, time.time())
@@ -124,12 +131,12 @@ class TestExplain:
                 assert feature["contribution"] == pytest.approx(whole - float(net(without)), abs=5e-3)
         assert len(told["features"]) == len(features.FEATURES)
 
-    def test_one_that_is_too_far_down(self, client, tiny_world):
+    def test_one_that_is_too_far_down(self, quiet, tiny_world):
         """Its places by the tower among all items and by the ranker among the candidates."""
         folder, log = tiny_world
         user = int(log.user_ids[USER])
-        far = ids(ask(client, "/recommend", user_id=user, k=30))[25]
-        told = ask(client, "/explain", user_id=user, item_id=far, k=5)
+        far = ids(ask(quiet, "/recommend", user_id=user, k=30))[25]
+        told = ask(quiet, "/explain", user_id=user, item_id=far, k=5)
         assert (told["place"], told["dropped_by"], told["ranked_place"]) == (None, "ranking", 26)
         past, _, _ = brute(folder, log, USER, time.time())
         vector = Retriever.load(folder)._encoder.encode(past)[0]
@@ -138,16 +145,16 @@ class TestExplain:
         assert told["tower_score"] == pytest.approx(float(mine), abs=1e-3)
         assert abs(told["tower_place"] - int((all_scores > mine).sum()) - 1) <= 1
 
-    def test_ones_that_filters_took(self, client, tiny_world):
+    def test_ones_that_filters_took(self, quiet, tiny_world):
         """Seen, excluded, of another category: each by its filter's name."""
         folder, log = tiny_world
         user = int(log.user_ids[USER])
         seen = folder.tables().ids[int(log.items[log.users == USER][0])]
-        assert ask(client, "/explain", user_id=user, item_id=seen)["dropped_by"] == "seen"
-        best = ids(ask(client, "/recommend", user_id=user))[0]
-        assert ask(client, "/explain", user_id=user, item_id=best, exclude=[best])["dropped_by"] == "excluded"
+        assert ask(quiet, "/explain", user_id=user, item_id=seen)["dropped_by"] == "seen"
+        best = ids(ask(quiet, "/recommend", user_id=user))[0]
+        assert ask(quiet, "/explain", user_id=user, item_id=best, exclude=[best])["dropped_by"] == "excluded"
         other = "drama" if not best.startswith("drama") else "comedy"
-        told = ask(client, "/explain", user_id=user, item_id=best, filter={"categories": [other]})
+        told = ask(quiet, "/explain", user_id=user, item_id=best, filter={"categories": [other]})
         assert told["dropped_by"] == "filter"
 
 

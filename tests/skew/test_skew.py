@@ -44,7 +44,7 @@ def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_wo
     assert np.abs(trained - served).max() < 1e-5
 
 
-def test_the_service_scores_what_training_scores(tiny_world, deployment):
+def test_the_service_scores_what_training_scores(tiny_world, untouched):
     """Through the door, the store and three processes: tower and ranker score of every item of slates in a context."""
     folder, log = tiny_world
     now = np.full(len(log.user_ids), time.time())
@@ -59,7 +59,7 @@ def test_the_service_scores_what_training_scores(tiny_world, deployment):
     checked = 0
     for user in USERS:
         asked = {"user_id": int(log.user_ids[user]), "k": 20, "context": {column: devices[user % len(devices)]}}
-        answer = httpx.post(f"{deployment.url}/recommend", json=asked).json()
+        answer = httpx.post(f"{untouched.url}/recommend", json=asked).json()
         histories = everybody.take(np.array([user]))
         candidates = retriever.retrieve(histories)
         scores = dict(zip(candidates.items[0].tolist(), ranker.score(histories, candidates)[0].tolist(), strict=True))
