@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -122,26 +123,37 @@ def parse(text: str, name: str = "rules.toml") -> Rules:
 def _sentence(error: ValidationError) -> str:
     """The first mistake: its field, what stands there, what is wanted."""
     first = error.errors(include_url=False, include_context=False)[0]
-    place = [
-        str(part) for part in first["loc"] if not str(part).startswith(("constrained-", "bool", "literal[", "[key"))
-    ]
-    field = ".".join(place) or "the file"
+    place = _place(first["loc"])
+    field = ".".join(place)
     if first["type"] == "extra_forbidden":
         table = _TABLES.get(place[0] if len(place) > 1 else "", Rules)
         return f"there is no {field}; known are {', '.join(table.model_fields)}."
     if first["type"] == "value_error":
         return f"{field}: {first['msg'].removeprefix('Value error, ')}."
-    wanted = next(WANTED[part] for part in reversed(place) if part in WANTED)
+    # The first that is known, as a column may be called like a field: where = { place = 3 }.
+    wanted = next((WANTED[part] for part in place[1:] if part in WANTED), WANTED[place[0]])
     if first["type"] == "missing":
         return f"{field} is missing; {wanted}."
-    told = first.get("input")
-    shown = f"is {_as_toml(told)}" if len(repr(told)) < 80 else "is something else"
-    return f"{field} {shown}; {wanted}."
+    return f"{field} is {_as_toml(first['input'])}; {wanted}."
+
+
+def _place(loc: Sequence[int | str]) -> list[str]:
+    """The keys of the file that lead to a mistake, without what pydantic adds: the kind that it tried, or [key]."""
+    *before, last = loc
+    added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_KINDS.isdisjoint(before))
+    return [str(part) or '""' for part in (before if added else loc)]
 
 
 def _as_toml(told: object) -> str:
-    return str(told).lower() if isinstance(told, bool) else repr(told)
+    try:
+        shown = str(told).lower() if isinstance(told, bool) else repr(told)
+    except ValueError:  # a hexadecimal number of thousands of digits, which Python does not write in decimals
+        return "something else"
+    return shown if len(shown) < 80 else "something else"
 
+
+_OF_TWO_KINDS = {"exclude_seen", "item", "items"}
+"""Fields whose mistakes pydantic tells for each kind that they may be."""
 
 _TABLES: dict[str, type[BaseModel]] = {
     "cap": Cap,

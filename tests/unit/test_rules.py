@@ -78,6 +78,14 @@ def test_a_file_with_every_rule_is_read():
         ("[[cap]", "is not valid TOML"),
         pytest.param("a=" + "[" * 100_000, "is not valid TOML: it is nested too deep.", id="deep"),
         pytest.param("a=" + "1" * 5_000, "is not valid TOML: Exceeds the limit", id="digits"),
+        pytest.param("cap=0x" + "f" * 5_000, "cap is something else; tables are wanted", id="hex digits"),
+        pytest.param(
+            "[[bury]]\nby=1\nitems=[0x" + "f" * 5_000 + "]", "bury.0.items.0 is something", id="hex digits in"
+        ),
+        ("boolean=1", "there is no boolean; known are hide_unavailable"),
+        ("[[cap]]\nbool=1\ncolumn='genre'\nat_most=1", "there is no cap.0.bool; known are column, at_most, within"),
+        ("[[boost]]\nby=1\nwhere={place=3}", "boost.0.where.place is 3; columns and a value for each are wanted"),
+        ("[[boost]]\nby=1\nwhere={bool=1}", "boost.0.where.bool is 1; columns and a value for each are wanted"),
     ],
 )
 def test_a_mistake_is_told_with_its_field(text, told):
