@@ -15,8 +15,8 @@ SESSIONS = ([], [{"item_id": "drama-1"}], [{"item_id": "no such item", "timestam
 
 
 @pytest.fixture(scope="module")
-def client(deployment):
-    with httpx.Client(base_url=deployment.url, timeout=30) as opened:
+def client(untouched):
+    with httpx.Client(base_url=untouched.url, timeout=30) as opened:
         yield opened
 
 
