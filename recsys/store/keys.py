@@ -45,6 +45,16 @@ def names_key(user_id: Id) -> bytes:
     return b"user:" + text_of(user_id) + b":event_ids"
 
 
+def forgetting_key(stream: str) -> str:
+    """Who rewrites a stream."""
+    return f"{stream}:forgetting"
+
+
+def copy_key(stream: str) -> str:
+    """What is to take a stream's place."""
+    return f"{stream}:copy"
+
+
 def text_of(user_id: Id) -> bytes:
     """A user's id as it stands in keys and fields."""
     return str(user_id).encode("utf-8", "surrogatepass")

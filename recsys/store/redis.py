@@ -16,6 +16,8 @@
 | events | stream | the newest events of all users: e the event, t when it came, milliseconds; flows follow it |
 | trending | string | what a flow found to be trending, as JSON; expires |
 | impressions | stream | slates that were shown and wait to be drained: u the user, d the packed impression |
+| {stream}:forgetting | string | who rewrites one of these two, since bytes of one who is forgotten are in it; expires |
+| {stream}:copy | stream | what is to take its place (`redis_forget`); expires |
 
 What is written under an id before its manifest goes after UNFINISHED_EXPIRE: a publish that was killed leaves nothing
 for good. The manifest makes everything it names stay. What must happen in one step is Lua (`scripts`).

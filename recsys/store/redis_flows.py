@@ -21,7 +21,7 @@ from recsys.store.base import (
     user_bucket,
 )
 from recsys.store.connection import address, sentences
-from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, text_of, users_key
+from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, copy_key, events_key, lists_key, text_of, users_key
 from recsys.store.redis_users import parse_event, parse_events
 from recsys.store.scripts import LISTS
 from recsys.types import Event
@@ -97,8 +97,11 @@ class RedisFlowStore:
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
         if entries:
-            with sentences(self.address):
-                self._redis.xdel(IMPRESSIONS, *entries)
+            with sentences(self.address), self._redis.pipeline(transaction=True) as pipe:
+                pipe.xdel(IMPRESSIONS, *entries)
+                # Else one who is forgotten at this moment would bring back what stands elsewhere already.
+                pipe.xdel(copy_key(IMPRESSIONS), *entries)
+                pipe.execute()
 
     def close(self) -> None:
         self._redis.close()

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -28,10 +28,9 @@ from recsys.store.base import (
 )
 from recsys.store.connection import address, sentences
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
+from recsys.store.redis_forget import SCANNED_AT_ONCE, forget_entries
 from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
-
-SCANNED_AT_ONCE = 1_000
 
 _HOT_SECONDS = 1.0
 """Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits."""
@@ -115,23 +114,12 @@ class RedisUserStore:
             lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
             for name in (*records, *lists):
                 await self._redis.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
-            await self._forget_entries(EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
+            await forget_entries(self._redis, EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
         await self.forget_impressions(user)
 
     async def forget_impressions(self, user: Id) -> None:
         with sentences(self.address):
-            await self._forget_entries(IMPRESSIONS, lambda entry: entry.get(b"u") == text_of(user))
-
-    async def _forget_entries(self, stream: str, is_theirs: Callable[[dict[bytes, bytes]], bool]) -> None:
-        after = "-"
-        while True:
-            entries: Any = await self._redis.xrange(stream, after, "+", count=SCANNED_AT_ONCE)
-            if not entries:
-                return
-            theirs = [entry for entry, fields in entries if fields and is_theirs(fields)]
-            if theirs:
-                await self._redis.xdel(stream, *theirs)
-            after = "(" + entries[-1][0].decode()
+            await forget_entries(self._redis, IMPRESSIONS, lambda entry: entry.get(b"u") == text_of(user))
 
     async def close(self) -> None:
         await self._redis.aclose()

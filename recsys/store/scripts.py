@@ -51,8 +51,8 @@ return {'done'}
 RELEASE = (
     _HOLDS
     + """
--- publishing; token
-redis.call('DEL', KEYS[1])
+-- publishing, or who forgets; token
+redis.call('UNLINK', KEYS[1])
 return {'done'}
 """
 )
@@ -211,3 +211,27 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
+
+COPY_ENTRIES = (
+    _HOLDS
+    + """
+-- who forgets, a stream, its copy; token, milliseconds, from where, how many; the last step puts the copy in its place
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if ARGV[3] == '-' then redis.call('UNLINK', KEYS[3]) end
+local entries = redis.call('XRANGE', KEYS[2], ARGV[3], '+', 'COUNT', ARGV[4])
+for _, entry in ipairs(entries) do redis.call('XADD', KEYS[3], entry[1], unpack(entry[2])) end
+if #entries == tonumber(ARGV[4]) then
+  redis.call('PEXPIRE', KEYS[3], ARGV[2])
+  return {'more', entries[#entries][1]}
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  local told = redis.call('XINFO', 'STREAM', KEYS[2])
+  for at = 1, #told, 2 do  -- no entry to come may stand before one that a follower has read
+    if told[at] == 'last-generated-id' then redis.call('XSETID', KEYS[3], told[at + 1]) end
+  end
+  redis.call('PERSIST', KEYS[3])
+  redis.call('RENAME', KEYS[3], KEYS[2])
+end
+return {'done'}
+"""
+)

@@ -10,23 +10,24 @@ from tests.contracts.stores import SIZES, Store, click, content, manifest
 USER = "0123456789abcdef-the-one-to-forget"
 
 
+def fill(store: Store) -> None:
+    """Everything that can be kept of two users, one of whom is to go."""
+    store.publish("g1", {USER: b"record", "7": b"record of 7"})
+    store.publish("g2", {USER: b"record"})
+    store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
+    for user in (USER, "7"):
+        store.add(click("a", user=user, name=f"{user}-1"), click("b", user=user, kind="impression"))
+
+        async def shown(users: Any, user: str = user) -> None:
+            await users.add_impressions([(user, f"shown to {user}".encode())])
+
+        store.users(shown)
+
+
 class TestForget:
-    def fill(self, store: Store) -> None:
-        """Everything that can be kept of two users, one of whom is to go."""
-        store.publish("g1", {USER: b"record", "7": b"record of 7"})
-        store.publish("g2", {USER: b"record"})
-        store.flows.write_lists("g1", 2, {USER: b"list", "7": b"list of 7"})
-        for user in (USER, "7"):
-            store.add(click("a", user=user, name=f"{user}-1"), click("b", user=user, kind="impression"))
-
-            async def shown(users: Any, user: str = user) -> None:
-                await users.add_impressions([(user, f"shown to {user}".encode())])
-
-            store.users(shown)
-
     def test_nothing_is_left(self, store: Store) -> None:
         """No record, list, event, log entry or impression; the neighbour keeps all of it."""
-        self.fill(store)
+        fill(store)
         store.users(lambda users: users.forget_user(USER))
         for generation in ("g1", "g2"):
             (state,) = store.read(generation, USER)
@@ -39,7 +40,7 @@ class TestForget:
 
     def test_no_byte_is_left(self, real: Store) -> None:
         """A scan of every key and every value finds nothing of that user."""
-        self.fill(real)
+        fill(real)
         assert any(USER.encode() in told for told in everything(real))
         real.users(lambda users: users.forget_user(USER))
         assert [told for told in everything(real) if USER.encode() in told] == []
@@ -79,7 +80,7 @@ class TestForget:
 
     def test_a_key_that_is_not_ours(self, real: Store) -> None:
         """A value of another type under a name like ours keeps nobody from being forgotten."""
-        self.fill(real)
+        fill(real)
         real.client.set("gen:x:users:1", "not ours")
         real.users(lambda users: users.forget_user(USER))
         assert [told for told in everything(real) if USER.encode() in told] == []
@@ -87,7 +88,7 @@ class TestForget:
 
     def test_impressions_alone(self, store: Store) -> None:
         """For those that were logged while the user was being forgotten."""
-        self.fill(store)
+        fill(store)
         store.users(lambda users: users.forget_impressions(USER))
         assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
         assert store.read("g1", USER)[0].record == b"record"

@@ -1,0 +1,76 @@
+"""Forgetting in a stream of Redis, to the last byte.
+
+XDEL marks an entry and leaves its bytes in place until all entries of its node are marked: they would go into every
+dump, backup and replica. So what is left of a stream is copied, and the copy takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from recsys.store.keys import copy_key, forgetting_key
+from recsys.store.scripts import COPY_ENTRIES, RELEASE
+
+SCANNED_AT_ONCE = 1_000
+
+COPIED_AT_ONCE = 500
+"""Entries of a stream that one script copies: what else waits for the server waits for one of them."""
+
+_ALONE_MS = 10_000
+"""How long one who was killed while rewriting a stream keeps others from it."""
+
+_ASKED_AGAIN = 0.05
+
+
+async def forget_entries(client: Any, stream: str, is_theirs: Callable[[dict[bytes, bytes]], bool]) -> None:
+    """Remove entries from a stream, and the bytes of all that were removed before.
+
+    One at a time: a copy begun before another's entries went would bring them back. Entries that come meanwhile stay.
+    """
+    while True:
+        async with _alone(client, stream) as token:
+            await _mark(client, stream, is_theirs)
+            if not await _has_marked(client, stream) or await _rewrite(client, stream, token):
+                return
+
+
+@asynccontextmanager
+async def _alone(client: Any, stream: str) -> AsyncIterator[str]:
+    key, token = forgetting_key(stream), uuid4().hex
+    while not await client.set(key, token, nx=True, px=_ALONE_MS):
+        await asyncio.sleep(_ASKED_AGAIN)
+    try:
+        yield token
+    finally:
+        await client.eval(RELEASE, 1, key, token)
+
+
+async def _mark(client: Any, stream: str, is_theirs: Callable[[dict[bytes, bytes]], bool]) -> None:
+    after = "-"
+    while entries := await client.xrange(stream, after, "+", count=SCANNED_AT_ONCE):
+        theirs = [entry for entry, fields in entries if fields and is_theirs(fields)]
+        if theirs:
+            await client.xdel(stream, *theirs)
+        after = "(" + entries[-1][0].decode()
+
+
+async def _has_marked(client: Any, stream: str) -> bool:
+    if not await client.xlen(stream):
+        return False  # its last node went with its last entry
+    told = await client.xinfo_stream(stream)
+    return bool(told["max-deleted-entry-id"] != b"0-0")
+
+
+async def _rewrite(client: Any, stream: str, token: str) -> bool:
+    """Whether the copy took the stream's place; not where another has begun, since this one took too long."""
+    keys = forgetting_key(stream), stream, copy_key(stream)
+    after = "-"
+    while True:
+        said, *last = await client.eval(COPY_ENTRIES, len(keys), *keys, token, _ALONE_MS, after, COPIED_AT_ONCE)
+        if said != b"more":
+            return bool(said == b"done")
+        after = "(" + last[0].decode()

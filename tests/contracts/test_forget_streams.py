@@ -1,0 +1,136 @@
+"""Whoever is forgotten is gone from the bytes of the streams, too, where removing alone leaves them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from recsys.store.scripts import COPY_ENTRIES
+from tests.contracts.stores import Store, click
+from tests.contracts.test_forget_user import USER, fill
+
+
+def test_no_byte_is_left_in_a_dump(real: Store) -> None:
+    """Nor in what a backup or a replica is given, where a stream keeps what was only marked as removed."""
+    with uncompressed(real):
+        fill(real)
+        assert in_dumps(real, USER)
+        real.users(lambda users: users.forget_user(USER))
+        assert in_dumps(real, USER) == []
+    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+
+
+def test_nor_of_what_was_drained(real: Store) -> None:
+    """An impression that a flow took away before is gone to the last byte, too."""
+    with uncompressed(real):
+        fill(real)
+        theirs, _ = real.flows.read_impressions()
+        real.flows.drop_impressions([theirs.entry])
+        real.users(lambda users: users.forget_user(USER))
+        assert in_dumps(real, USER) == []
+
+
+def test_the_log_goes_on_where_it_was(real: Store) -> None:
+    """The others' entries keep their places, in more than one step; what comes is after what was forgotten."""
+    for each in range(3):
+        real.add(*[click(f"{n}", user=f"user {each}-{n}") for n in range(400)])
+    real.add(click("last", user=USER))
+    before = real.flows.read_log(count=9_999)
+    real.users(lambda users: users.forget_user(USER))
+    assert real.flows.read_log(count=9_999) == before[:-1]
+    newest = real.client.xinfo_stream("events")["last-generated-id"].decode()
+    assert newest == before[-1].entry
+    real.add(click("next"))
+    assert [logged.event.item_id for logged in real.flows.read_log(before[-1].entry)] == ["next"]
+    assert real.client.ttl("events") == -1
+    assert real.client.keys("events:*") == []
+
+
+def test_many_at_once(real: Store) -> None:
+    """None brings back whom another forgot, and what others do meanwhile is kept."""
+    gone = [f"to forget {n}" for n in range(8)]
+    for each in range(3):
+        real.add(*[click(f"{each}", user=user) for user in gone], *[click(f"{n}", user="7") for n in range(300)])
+
+    async def scene(users: Any) -> None:
+        stores = [real.open_users() for _ in gone]
+        forgetting = [store.forget_user(user) for store, user in zip(stores, gone, strict=True)]
+        adding = [users.add_events([click(f"new {n}", user="8")]) for n in range(50)]
+        try:
+            await asyncio.gather(*forgetting, *adding)
+        finally:
+            for store in stores:
+                await store.close()
+
+    with uncompressed(real):
+        real.users(scene)
+        assert in_dumps(real, "to forget") == []
+    logged = [str(logged.event.user_id) for logged in real.flows.read_log(count=9_999)]
+    assert (logged.count("7"), logged.count("8"), len(logged)) == (900, 50, 950)
+
+
+def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
+    """A copy that was begun before a flow took entries away does not bring them back."""
+    shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
+    real.users(lambda users: users.add_impressions(shown))
+    entries = [told.entry for told in real.flows.read_impressions(count=300)]
+
+    async def scene(users: Any) -> None:
+        run, copied = users._redis.eval, asyncio.Event()
+
+        async def drained_after_a_step(script: str, *told: Any) -> Any:
+            said = await run(script, *told)
+            if script == COPY_ENTRIES and not copied.is_set():
+                copied.set()
+                assert said[0] == b"more"
+                real.flows.drop_impressions(entries)
+            return said
+
+        users._redis.eval = drained_after_a_step
+        await users.forget_impressions(USER)
+        assert copied.is_set()
+
+    real.users(scene)
+    left = [told.entry for told in real.flows.read_impressions()]
+    assert len(left) == 300
+    assert not set(left) & set(entries)
+
+
+def test_one_who_was_paused_starts_again(real: Store) -> None:
+    """A copy never takes the place of a stream in which another may have forgotten somebody since."""
+    fill(real)
+
+    async def scene(users: Any) -> None:
+        run, said = users._redis.eval, []
+
+        async def overtaken(script: str, keys: int, *told: Any) -> Any:
+            if script == COPY_ENTRIES and not said:
+                real.client.set(told[0], "another", px=100)
+            reply = await run(script, keys, *told)
+            if script == COPY_ENTRIES:
+                said.append(reply[0])
+            return reply
+
+        users._redis.eval = overtaken
+        await users.forget_impressions(USER)
+        assert said == [b"stale", b"done"]
+
+    real.users(scene)
+    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+
+
+@contextmanager
+def uncompressed(store: Store) -> Iterator[None]:
+    """A server whose dumps show what they hold."""
+    store.client.config_set("rdbcompression", "no")
+    try:
+        yield
+    finally:
+        store.client.config_set("rdbcompression", "yes")
+
+
+def in_dumps(store: Store, text: str) -> list[bytes]:
+    """The keys of a real store that have a text in their name or in any byte of their value."""
+    return [key for key in store.client.scan_iter() if text.encode() in key + (store.client.dump(key) or b"")]
