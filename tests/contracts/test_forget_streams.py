@@ -121,6 +121,14 @@ def test_one_who_was_paused_starts_again(real: Store) -> None:
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 
+def test_what_one_who_was_killed_left(real: Store) -> None:
+    """A copy that never took its place is no part of the next one."""
+    fill(real)
+    real.client.xadd("impressions:copy", {"u": "8", "d": "half"}, id="1-0")
+    real.users(lambda users: users.forget_user(USER))
+    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+
+
 @contextmanager
 def uncompressed(store: Store) -> Iterator[None]:
     """A server whose dumps show what they hold."""
