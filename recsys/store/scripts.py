@@ -193,7 +193,8 @@ end
 return new
 """
 
-FORGET_FIELD = """
+FORGET_FIELD = """#!lua flags=allow-oom
+-- in a full store somebody can be forgotten, too
 -- a hash of users' records or lists; the user
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 -- an empty hash is none, and would look lost to all whose records would be in it
@@ -212,8 +213,14 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
 
+ALONE = """#!lua flags=allow-oom
+-- who forgets; token, milliseconds
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+
 COPY_ENTRIES = (
-    _HOLDS
+    "#!lua\n"  # refused in a full store; without this line PEXPIRE would make room for all that follows it
+    + _HOLDS
     + """
 -- who forgets, a stream, its copy; token, milliseconds, from where, how many; the last step puts the copy in its place
 redis.call('PEXPIRE', KEYS[1], ARGV[2])

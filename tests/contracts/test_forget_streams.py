@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
+from recsys.errors import StoreError
 from recsys.store.scripts import COPY_ENTRIES
 from tests.contracts.stores import Store, click
 from tests.contracts.test_forget_user import USER, fill
@@ -127,6 +130,24 @@ def test_what_one_who_was_killed_left(real: Store) -> None:
     real.client.xadd("impressions:copy", {"u": "8", "d": "half"}, id="1-0")
     real.users(lambda users: users.forget_user(USER))
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+
+
+def test_in_a_full_store(real: Store) -> None:
+    """Nothing is read of them any more, though it is refused for want of room to copy; with room, no byte is left."""
+    fill(real)
+    real.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreError, match="is full"):
+            real.users(lambda users: users.forget_user(USER))
+        (state,) = real.read("g1", USER)
+        assert (state.record, state.events, state.listed) == (None, [], None)
+        assert {str(logged.event.user_id) for logged in real.flows.read_log()} == {"7"}
+        assert real.client.keys("*:forgetting") == []
+    finally:
+        real.client.config_set("maxmemory", 0)
+    with uncompressed(real):
+        real.users(lambda users: users.forget_user(USER))
+        assert in_dumps(real, USER) == []
 
 
 @contextmanager
