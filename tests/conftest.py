@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -20,6 +21,13 @@ from tests.deployment import Deployment
 from tests.redis_server import redis_server
 from tests.server import Server
 from training.log import Log
+
+
+def pytest_configure() -> None:
+    """What tests start hears Ctrl-C and a closed terminal, though the tests themselves may run behind & or nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # a handler is not inherited by what is started, ignoring is
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
