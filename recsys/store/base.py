@@ -178,7 +178,7 @@ class GenerationStore(Protocol):
     def write_users(
         self, generation: str, buckets: int, records: Mapping[str, bytes], claim: Claim | None = None
     ) -> None:
-        """Write users' packed records, spread over `buckets` hashes; whole hashes, where one is written again."""
+        """Write users' packed records, spread over `buckets` hashes; over one that is there, whole hashes or mends."""
 
     def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
         """Users' packed records, None for one that has none."""

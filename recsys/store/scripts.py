@@ -86,9 +86,16 @@ RECORDS = (
     _HOLDS
     + """
 -- publishing, manifest, users' hash; token, seconds an unfinished key stays, then id and record of each
-redis.call('HDEL', KEYS[3], '')  -- a hash is written whole: who was forgotten is among those that come again
+local new = 0
 for at = 3, #ARGV, 2000 do  -- Lua hands over some thousand values at once
-  redis.call('HSET', KEYS[3], unpack(ARGV, at, math.min(at + 1999, #ARGV)))
+  new = new + redis.call('HSET', KEYS[3], unpack(ARGV, at, math.min(at + 1999, #ARGV)))
+end
+-- who was forgotten and comes again is among the new ones
+local forgotten = tonumber(redis.call('HGET', KEYS[3], '') or 0)
+if forgotten > new then
+  redis.call('HINCRBY', KEYS[3], '', -new)
+elseif forgotten > 0 then
+  redis.call('HDEL', KEYS[3], '')
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('EXPIRE', KEYS[3], ARGV[2]) end
 return {'done'}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from loadtests.generations import synthesise
+from recsys.publisher import Publisher
+from recsys.store.base import user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
 
 USER = "0123456789abcdef-the-one-to-forget"
@@ -77,6 +81,36 @@ class TestForget:
             store.users(lambda users: users.forget_user(USER))
         store.generations.write_users("g1", whole.user_buckets, {"8": b"three", "7": b"two", USER: b"one"}, claim)
         assert sum(store.generations.stored(whole, claim).records) == 3
+
+    def test_published_again(self, store: Store, tmp_path: Path) -> None:
+        """A publish that finds a generation there, and mends a neighbour's record, brings nobody back."""
+        folder = synthesise(tmp_path / "made", "g1", 20, 4, 1_100, 100)
+        publisher = Publisher(store.generations, tmp_path)
+        whole = publisher.publish(folder)
+        ids, records = folder.users()
+        hashes = [user_bucket(user, whole.user_buckets) for user in ids]
+        neighbour = next(row for row in range(1, 1_100) if hashes[row] == hashes[0])
+        claim = store.generations.claim("g1")
+        store.generations.write_users("g1", whole.user_buckets, {ids[neighbour]: b"damaged"}, claim)
+        store.generations.release(claim)
+        store.users(lambda users: users.forget_user(ids[0]))
+        for _ in range(2):
+            publisher.publish(folder)
+            there = store.generations.read_records("g1", whole.user_buckets, list(ids))
+            assert there == [None, *(records.bytes_at(row) for row in range(1, 1_100))]
+
+    def test_another_hash_is_lost(self, real: Store, tmp_path: Path) -> None:
+        """What an eviction took is written again, and no more: who was forgotten in another hash stays forgotten."""
+        folder = synthesise(tmp_path / "made", "g1", 20, 4, 1_100, 100)
+        whole = Publisher(real.generations, tmp_path).publish(folder)
+        ids, _ = folder.users()
+        hashes = [user_bucket(user, whole.user_buckets) for user in ids]
+        real.users(lambda users: users.forget_user(ids[0]))
+        lost = next(each for each in hashes if each != hashes[0])
+        real.client.delete(f"gen:g1:users:{lost}")
+        Publisher(real.generations, tmp_path).publish(folder)
+        there = real.generations.read_records("g1", whole.user_buckets, list(ids))
+        assert [row for row, record in enumerate(there) if record is None] == [0]
 
     def test_a_key_that_is_not_ours(self, real: Store) -> None:
         """A value of another type under a name like ours keeps nobody from being forgotten."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 
 import pytest
@@ -149,6 +150,20 @@ def test_a_rerun_mends_what_is_damaged(folder, store, tmp_path, what):
     Publisher(store, tmp_path).publish(folder)
     assert b"".join(store.read_part("g1", "embeddings.npy", size)) == whole
     assert store.read_records("g1", manifest.user_buckets, ["user-7"]) == [folder.users()[1].bytes_at(7)]
+
+
+def test_who_is_forgotten_meanwhile_is_not_brought_back(folder, tmp_path):
+    """Between the writing of a record and its reading back, too; everybody else is there."""
+
+    class Forgetting(MemoryStore):
+        def write_users(self, *given):
+            super().write_users(*given)
+            asyncio.run(self.forget_user("user-7"))
+
+    store = Forgetting()
+    manifest = Publisher(store, tmp_path).publish(folder)
+    there = store.read_records("g1", manifest.user_buckets, list(folder.users()[0]))
+    assert [row for row, record in enumerate(there) if record is None] == [7]
 
 
 def test_another_generation_of_that_id(folder, store, tmp_path):
