@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import redis
@@ -28,9 +30,15 @@ from recsys.store.base import (
 )
 from recsys.store.connection import address, sentences
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
-from recsys.store.redis_forget import SCANNED_AT_ONCE, forget_entries
+from recsys.store.redis_forget import forget_entries
 from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
+
+_NUMBER = re.compile(r"-?[0-9]+")
+
+_SCANNED_AT_ONCE = 1_000
+_HASHES_AT_ONCE = 500
+"""Hashes of users that one round trip forgets somebody in."""
 
 _HOT_SECONDS = 1.0
 """Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits."""
@@ -107,19 +115,23 @@ class RedisUserStore:
         with sentences(self.address):
             await self._redis.unlink(events_key(user), names_key(user))
             # By name and not by manifest: a generation that was begun and never finished holds records too.
-            names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=SCANNED_AT_ONCE)]
+            names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
             records = {tuple(name) for name in names if name[-2] == b"users"}
             lists = {tuple(name) for name in names if name[-2] == b"lists"}
             # Lists last, those too that began meanwhile: a flow writes one only of whom something is known.
             lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
-            for name in (*records, *lists):
-                await self._redis.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
-            await forget_entries(self._redis, EVENT_LOG, lambda entry: _user_of(entry.get(b"e")) == str(user))
+            hashes = iter([*records, *lists])
+            while some := list(islice(hashes, _HASHES_AT_ONCE)):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for name in some:
+                        pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
+                    await pipe.execute()
+            await forget_entries(self._redis, EVENT_LOG, _beginnings(user), whole=False)
         await self.forget_impressions(user)
 
     async def forget_impressions(self, user: Id) -> None:
         with sentences(self.address):
-            await forget_entries(self._redis, IMPRESSIONS, lambda entry: entry.get(b"u") == text_of(user))
+            await forget_entries(self._redis, IMPRESSIONS, [text_of(user)], whole=True)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -185,6 +197,8 @@ def parse_event(text: bytes | None) -> Event | None:
     return _event(_loads(text)) if text else None
 
 
-def _user_of(text: bytes | None) -> str | None:
-    event = parse_event(text)
-    return str(event.user_id) if event else None
+def _beginnings(user: Id) -> list[bytes]:
+    """What the JSON of a user's events begins with: the id as text and, where it can be one, as a number."""
+    text = str(user)
+    ids = [json.dumps(text), text] if _NUMBER.fullmatch(text) else [json.dumps(text)]
+    return [f"[{each},".encode() for each in ids]

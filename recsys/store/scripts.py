@@ -93,7 +93,7 @@ end
 -- who was forgotten and comes again is among the new ones
 local forgotten = tonumber(redis.call('HGET', KEYS[3], '') or 0)
 if forgotten > new then
-  redis.call('HINCRBY', KEYS[3], '', -new)
+  redis.call('HSET', KEYS[3], '', string.format('%d', forgotten - new))
 elseif forgotten > 0 then
   redis.call('HDEL', KEYS[3], '')
 end
@@ -219,6 +219,27 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """
+
+MARK = (
+    "#!lua flags=allow-oom\n"  # nobody reads what is marked, in a full store either
+    + _HOLDS
+    + """
+-- who forgets, a stream; token, milliseconds, from where, how many, whether what comes then is the first value of an
+-- entry that is theirs, or nothing where it only begins so
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local entries = redis.call('XRANGE', KEYS[2], ARGV[3], '+', 'COUNT', ARGV[4])
+local theirs = {}
+for _, entry in ipairs(entries) do
+  local told = entry[2][2]
+  for at = 6, #ARGV do
+    if told == ARGV[at] or ARGV[5] == '' and told:sub(1, #ARGV[at]) == ARGV[at] then theirs[#theirs + 1] = entry[1] end
+  end
+end
+if #theirs > 0 then redis.call('XDEL', KEYS[2], unpack(theirs)) end
+if #entries == tonumber(ARGV[4]) then return {'more', entries[#entries][1]} end
+return {'done'}
+"""
+)
 
 ALONE = """#!lua flags=allow-oom
 -- who forgets; token, milliseconds

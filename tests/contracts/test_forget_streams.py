@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.scripts import COPY_ENTRIES
+from recsys.store.scripts import COPY_ENTRIES, MARK
 from tests.contracts.stores import Store, click
 from tests.contracts.test_forget_user import USER, fill
 
@@ -101,18 +101,19 @@ def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
     assert not set(left) & set(entries)
 
 
-def test_one_who_was_paused_starts_again(real: Store) -> None:
+@pytest.mark.parametrize("script", [MARK, COPY_ENTRIES], ids=["marking", "copying"])
+def test_one_who_was_paused_starts_again(real: Store, script: str) -> None:
     """A copy never takes the place of a stream in which another may have forgotten somebody since."""
     fill(real)
 
     async def scene(users: Any) -> None:
         run, said = users._redis.eval, []
 
-        async def overtaken(script: str, keys: int, *told: Any) -> Any:
-            if script == COPY_ENTRIES and not said:
+        async def overtaken(run_now: str, keys: int, *told: Any) -> Any:
+            if run_now == script and not said:
                 real.client.set(told[0], "another", px=100)
-            reply = await run(script, keys, *told)
-            if script == COPY_ENTRIES:
+            reply = await run(run_now, keys, *told)
+            if run_now == script:
                 said.append(reply[0])
             return reply
 
@@ -122,6 +123,52 @@ def test_one_who_was_paused_starts_again(real: Store) -> None:
 
     real.users(scene)
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+
+
+def test_others_are_kept_out_of_a_long_stream(real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of marking and of copying says that it lives: the way through may take longer than the lock lasts."""
+    monkeypatch.setattr("recsys.store.redis_forget._ALONE_MS", 300)
+    monkeypatch.setattr("recsys.store.redis_forget.ENTRIES_AT_ONCE", 10)
+    real.users(lambda users: users.add_impressions([("7", b"shown")] * 60 + [(USER, b"shown")]))
+
+    async def scene(users: Any) -> None:
+        run, said = users._redis.eval, []
+
+        async def slow(script: str, *told: Any) -> Any:
+            await asyncio.sleep(0.08)
+            reply = await run(script, *told)
+            if script in (MARK, COPY_ENTRIES):
+                said.append(reply[0])
+            return reply
+
+        users._redis.eval = slow
+        async with asyncio.timeout(10):
+            await users.forget_impressions(USER)
+        assert said == ([b"more"] * 6 + [b"done"]) + ([b"more"] * 6 + [b"done"])
+
+    real.users(scene)
+
+
+def test_little_travels(real: Store) -> None:
+    """A gateway that forgets somebody carries no stream through its loop, and asks for many hashes at once."""
+    shown = [("7", b"x" * 5_000)] * 600 + [(USER, b"shown")]
+    real.users(lambda users: users.add_impressions(shown))
+    real.generations.write_users("g1", 700, {f"user {n}": b"record" for n in range(5_000)})
+    before = real.client.info("stats")["total_net_output_bytes"]
+
+    async def scene(users: Any) -> None:
+        run, asked = users._redis.execute_command, []
+
+        async def counted(*told: Any, **more: Any) -> Any:
+            asked.append(told[0])
+            return await run(*told, **more)
+
+        users._redis.execute_command = counted
+        await users.forget_user(USER)
+        assert len(asked) < 50
+
+    real.users(scene)
+    assert real.client.info("stats")["total_net_output_bytes"] - before < 200_000
 
 
 def test_what_one_who_was_killed_left(real: Store) -> None:

@@ -112,6 +112,19 @@ class TestForget:
         there = real.generations.read_records("g1", whole.user_buckets, list(ids))
         assert [row for row, record in enumerate(there) if record is None] == [0]
 
+    def test_whose_ids_look_alike(self, store: Store) -> None:
+        """An id is told as text or as a number, which are one user; one that begins or is quoted alike is another."""
+        others = ["70", 70, "-7", -7, "7,8", '"7"', '7"', "7\\", " 7", "07", "\u0667", "7\ud800", "7\u00fc", "[7"]
+        for user in (7, "7", *others):
+            store.add(click("a", user=user))
+        store.users(lambda users: users.add_impressions([(user, f"{user!r}".encode()) for user in (7, "7", *others)]))
+        left = others
+        for gone in ("7", *map(str, others)):
+            store.users(lambda users, gone=gone: users.forget_user(gone))
+            left = [user for user in left if str(user) != gone]
+            assert [told.event.user_id for told in store.flows.read_log()] == left
+            assert [told.data for told in store.flows.read_impressions()] == [f"{user!r}".encode() for user in left]
+
     def test_a_key_that_is_not_ours(self, real: Store) -> None:
         """A value of another type under a name like ours keeps nobody from being forgotten."""
         fill(real)
