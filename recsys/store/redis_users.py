@@ -126,8 +126,11 @@ class RedisUserStore:
                     for name in some:
                         pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
                     await pipe.execute()
-            await forget_entries(self._redis, EVENT_LOG, _beginnings(user), whole=False)
-        await self.forget_impressions(user)
+        try:
+            with sentences(self.address):
+                await forget_entries(self._redis, EVENT_LOG, _beginnings(user), whole=False)
+        finally:  # in a full store the log is marked and not copied; so are these
+            await self.forget_impressions(user)
 
     async def forget_impressions(self, user: Id) -> None:
         with sentences(self.address):

@@ -189,6 +189,7 @@ def test_in_a_full_store(real: Store) -> None:
         (state,) = real.read("g1", USER)
         assert (state.record, state.events, state.listed) == (None, [], None)
         assert {str(logged.event.user_id) for logged in real.flows.read_log()} == {"7"}
+        assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
         assert real.client.keys("*:forgetting") == []
     finally:
         real.client.config_set("maxmemory", 0)
