@@ -35,7 +35,8 @@ ROUNDING = 1e-4
 
 REST_SECONDS = 0.2
 PATIENCE = 2.0
-"""Seconds that ranking has for the features of a batch: nobody waits for them."""
+"""Seconds that a slate waits at most, then ranking has for the features of a batch, then the store to take them: nobody
+waits for it, but who is forgotten has to be forgotten once more after all three (`service.users`)."""
 
 
 class ImpressionLog:
@@ -55,6 +56,8 @@ class ImpressionLog:
         if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
             return
         if self._may():
+            if len(self._waiting) == WAITING:
+                metrics.impressions_total.labels("lost").inc()
             self._waiting.append((query, time.time()))
 
     def forget(self, user_id: Id) -> None:
@@ -67,12 +70,19 @@ class ImpressionLog:
         while True:
             await asyncio.sleep(REST_SECONDS)
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+                batch = self._next()
                 try:
                     await self._log(batch)
                 except Exception as error:
                     metrics.impressions_total.labels("lost").inc(len(batch))
                     logger.info("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
+
+    def _next(self) -> list[tuple[Query, float]]:
+        """The next that wait, without those that have waited for too long."""
+        popped = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+        batch = [(query, moment) for query, moment in popped if moment >= time.time() - PATIENCE]
+        metrics.impressions_total.labels("lost").inc(len(popped) - len(batch))
+        return batch
 
     async def _log(self, batch: list[tuple[Query, float]]) -> None:
         queries = [query for query, _ in batch]
@@ -91,7 +101,8 @@ class ImpressionLog:
             for (query, moment), of_query, row in zip(batch, places, found, strict=True)
             if (impression := _impression(query, moment, of_query, row)) is not None
         ]
-        await self._users.add_impressions([(query.user_id, impression.pack()) for query, impression in told])
+        async with asyncio.timeout(PATIENCE):
+            await self._users.add_impressions([(query.user_id, impression.pack()) for query, impression in told])
         metrics.impressions_total.labels("logged").inc(len(told))
         metrics.impressions_total.labels("changed").inc(len(batch) - len(told))
 

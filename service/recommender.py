@@ -165,7 +165,8 @@ class Recommender:
             group.create_task(self._desks.rules.follow())
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, once nobody is left to be forgotten."""
+        await self._desks.users.close()
         await asyncio.to_thread(self._desks.succession.adopter.stop)
         await self._store.close()
         await self._desks.items.close()

@@ -18,8 +18,9 @@ from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-LOGGED_WITHIN = PATIENCE + 1.0
-"""Seconds after which a slate that was shown is logged in any process, or never."""
+LOGGED_WITHIN = 3 * PATIENCE + 1.0
+"""Seconds after which a slate is logged in any process, or never: it waits, has its features asked for and is written
+within PATIENCE each, and an answer that is under way has a second."""
 
 AHEAD_SECONDS = 60
 """How far in the future a timestamp may lie: clocks differ."""
@@ -45,7 +46,7 @@ class UserDesk:
         return schema.EventsResponse(stored=stored, unknown_items=list(unknown))
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
-        """All that is stored of a user; StoreError where it can't be read."""
+        """What is stored of a user for slates, so no log, impression or event id; StoreError where it can't be read."""
         (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])
         try:
             record, listed = UserRecord.unpack(state.record), UserList.unpack(state.listed)
@@ -64,11 +65,17 @@ class UserDesk:
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
         """Remove a user from everything that is stored, and once more what another process had yet to log."""
-        await self._users.forget_user(user_id)
-        again = asyncio.create_task(self._forget_impressions(user_id))
-        self._forgetting.add(again)
-        again.add_done_callback(self._forgetting.discard)
+        try:
+            await self._users.forget_user(user_id)
+        finally:  # a full store refuses once all is marked that can be
+            again = asyncio.create_task(self._forget_impressions(user_id))
+            self._forgetting.add(again)
+            again.add_done_callback(self._forgetting.discard)
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
+
+    async def close(self) -> None:
+        """Wait until what another process had yet to log is removed."""
+        await asyncio.gather(*self._forgetting)
 
     async def _forget_impressions(self, user_id: Id) -> None:
         await asyncio.sleep(LOGGED_WITHIN)

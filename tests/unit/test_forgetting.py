@@ -1,0 +1,169 @@
+"""What a gateway still has of a user who is forgotten: slates to be logged, a second look, queries to ask again."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from recsys.errors import StoreFull
+from recsys.types import Event
+from service import impressions, metrics
+from service.impressions import PATIENCE, WAITING, ImpressionLog
+from service.query import Query
+from service.recommender import Recommender
+from service.users import LOGGED_WITHIN, UserDesk
+
+USER = "the-one-to-forget"
+
+
+class Users:
+    """A store that tells what it was asked, and may be full."""
+
+    def __init__(self, full=False):
+        self.told, self.full = [], full
+
+    async def forget_user(self, user):
+        self.told.append("user")
+        if self.full:
+            raise StoreFull("Redis is full.")
+
+    async def forget_impressions(self, user):
+        self.told.append("impressions")
+
+    async def close(self):
+        self.told.append("closed")
+
+
+class Generation:
+    """As much of one as a query holds."""
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """A second look that comes soon."""
+    monkeypatch.setattr("service.users.LOGGED_WITHIN", 0.05)
+
+
+@pytest.fixture
+def log():
+    """A log that may log all, with nobody behind it."""
+    return ImpressionLog(None, None, 1e9)
+
+
+def query(user=USER):
+    """One that was answered."""
+    return Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)], items=np.arange(3, dtype=np.int32))
+
+
+def lost():
+    """How many slates were counted as lost."""
+    return metrics.impressions_total.labels("lost")._value.get()
+
+
+def recommender(users):
+    """A recommender of the desks that forget."""
+    quiet = SimpleNamespace(forget=lambda user: None, adopter=SimpleNamespace(stop=lambda: None))
+    desks = SimpleNamespace(
+        pipeline=SimpleNamespace(run=None, at_once=1),
+        succession=quiet,
+        users=UserDesk(users),
+        items=SimpleNamespace(close=lambda: asyncio.sleep(0)),
+        impressions=quiet,
+    )
+    return Recommender(desks, users, SimpleNamespace(max_batch=1, max_in_flight=1, max_waiting=1))
+
+
+def test_a_slate_that_waited_too_long_is_let_go(log, monkeypatch):
+    """And counted: it would be logged after the second look for those who were forgotten."""
+    logged, before = [], lost()
+
+    async def take(batch):
+        logged.extend(query.user_id for query, _ in batch)
+
+    monkeypatch.setattr(log, "_log", take)
+    monkeypatch.setattr(impressions, "REST_SECONDS", 0.01)
+    log.note(query())
+    log.note(query("in time"))
+    log._waiting[0] = log._waiting[0][0], time.time() - PATIENCE - 0.1
+
+    async def scene():
+        following = asyncio.create_task(log.follow())
+        await asyncio.sleep(0.1)
+        following.cancel()
+
+    asyncio.run(scene())
+    assert logged == ["in time"]
+    assert lost() - before == 1
+
+
+def test_what_the_queue_has_no_room_for_is_counted(log):
+    """The oldest go, as lost as those that ranking did not answer."""
+    before = lost()
+    for _ in range(WAITING + 3):
+        log.note(query())
+    assert lost() - before == 3
+    assert len(log._waiting) == WAITING
+
+
+def test_a_store_that_takes_long_is_not_waited_for(monkeypatch):
+    """What is not written in time is lost, so that nothing is logged after the second look."""
+    monkeypatch.setattr(impressions, "PATIENCE", 0.05)
+    monkeypatch.setattr(impressions, "REST_SECONDS", 0.01)
+    monkeypatch.setattr(impressions, "answered", lambda *_: asyncio.sleep(0, np.zeros(1)))
+    monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
+    monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
+    monkeypatch.setattr(impressions, "_places", lambda query: np.arange(3))
+    packed = SimpleNamespace(pack=lambda: b"shown")
+    monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
+    written = []
+
+    class Slow(Users):
+        async def add_impressions(self, shown):
+            await asyncio.sleep(0.3)
+            written.append(shown)
+
+    log, before = ImpressionLog(Slow(), None, 1e9), lost()
+
+    async def scene():
+        log.note(query())
+        following = asyncio.create_task(log.follow())
+        await asyncio.sleep(0.5)
+        following.cancel()
+
+    asyncio.run(scene())
+    assert written == []
+    assert lost() - before == 1
+
+
+def test_the_second_look_is_later_than_any_slate():
+    """One may wait, then be asked for, then be written."""
+    assert LOGGED_WITHIN > 3 * PATIENCE
+
+
+def test_a_full_store_is_looked_into_again(soon):
+    """It refuses once it has marked what it can, and another process may log a slate as well."""
+    users = Users(full=True)
+
+    async def scene():
+        desk = UserDesk(users)
+        with pytest.raises(StoreFull):
+            await desk.forget(USER)
+        await desk.close()
+
+    asyncio.run(scene())
+    assert users.told == ["user", "impressions"]
+
+
+def test_a_gateway_that_closes_looks_first(soon):
+    """Its second look comes before it lets go of the store."""
+    users = Users()
+
+    async def scene():
+        one = recommender(users)
+        await one.forget(USER)
+        await one.close()
+
+    asyncio.run(scene())
+    assert users.told == ["user", "impressions", "closed"]
