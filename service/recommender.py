@@ -126,8 +126,9 @@ class Recommender:
         return await self._desks.users.show(user_id, self.live)
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Remove a user from everything that is stored, and from what waits to be."""
+        """Remove a user from everything that is stored, from what waits to be, and from what would be asked again."""
         self._desks.impressions.forget(user_id)
+        self._desks.succession.forget(user_id)
         return await self._desks.users.forget(user_id)
 
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:

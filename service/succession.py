@@ -12,11 +12,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
-from recsys.types import Event
+from recsys.types import U8, Event, Id
 from service import metrics
 from service.adoption import Adopter
 from service.holder import GenerationHolder
@@ -51,6 +52,17 @@ REPLAYED = 64
 LOOK_SECONDS = 0.1
 
 
+class Asked(NamedTuple):
+    """What of a query is asked again: all of it would keep its generation, and what was read of the user, in memory."""
+
+    user_id: Id
+    k: int
+    session: list[Event]
+    exclude: list[Id]
+    now: float
+    context: U8
+
+
 class Succession:
     """The generation in force in this gateway process, and how the next one succeeds it."""
 
@@ -68,7 +80,7 @@ class Succession:
         self._spare = spare
         self._settings = settings
         self._in_force: ServedGeneration | None = None
-        self._replayed: deque[Query] = deque(maxlen=REPLAYED)
+        self._replayed: deque[Asked] = deque(maxlen=REPLAYED)
 
     @property
     def in_force(self) -> ServedGeneration | None:
@@ -84,7 +96,13 @@ class Succession:
 
     def note(self, query: Query) -> None:
         """Remember a real query, to warm the next generation with."""
-        self._replayed.append(query)
+        asked = Asked(query.user_id, query.k, query.session, query.exclude, query.now, query.context)
+        self._replayed.append(asked)
+
+    def forget(self, user_id: Id) -> None:
+        """Ask nothing again that a user asked."""
+        kept = [asked for asked in self._replayed if str(asked.user_id) != str(user_id)]
+        self._replayed = deque(kept, maxlen=REPLAYED)
 
     def refused(self) -> dict[str, str]:
         """Why generations were refused, by id, here or in another process that serves."""
@@ -155,7 +173,7 @@ class Succession:
     async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
         """What a batch of queries, real ones where there were any, had to leave out of retrieval and ranking."""
         due = time.monotonic() + WARM_UP_DUE
-        again = [_again(query, served, due) for query in list(self._replayed)[-size:]]
+        again = [_again(asked, served, due) for asked in list(self._replayed)[-size:]]
         queries = [*again, *_made_up(served, size - len(again), due)]
         await self._pipeline.run(queries)
         return {str(stage) for query in queries for stage in query.degraded if stage != "store"}
@@ -174,9 +192,9 @@ class Succession:
         return "No generation is live yet. Train one: python -m flows run --data DIR."
 
 
-def _again(query: Query, served: ServedGeneration, due: float) -> Query:
+def _again(asked: Asked, served: ServedGeneration, due: float) -> Query:
     """A query that was answered, asked of another generation."""
-    return Query(served, query.user_id, query.k, due, query.session, query.exclude, query.now, query.context)
+    return Query(served, asked.user_id, asked.k, due, asked.session, asked.exclude, asked.now, asked.context)
 
 
 def _made_up(served: ServedGeneration, count: int, due: float) -> Sequence[Query]:

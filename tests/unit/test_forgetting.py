@@ -1,7 +1,9 @@
 """What a gateway still has of a user who is forgotten: slates to be logged, a second look, queries to ask again."""
 
 import asyncio
+import gc
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,7 @@ from service import impressions, metrics
 from service.impressions import PATIENCE, WAITING, ImpressionLog
 from service.query import Query
 from service.recommender import Recommender
+from service.succession import Succession
 from service.users import LOGGED_WITHIN, UserDesk
 
 USER = "the-one-to-forget"
@@ -52,6 +55,12 @@ def log():
     return ImpressionLog(None, None, 1e9)
 
 
+@pytest.fixture
+def succession():
+    """One that only remembers."""
+    return Succession(None, None, None, None, None)
+
+
 def query(user=USER):
     """One that was answered."""
     return Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)], items=np.arange(3, dtype=np.int32))
@@ -62,15 +71,15 @@ def lost():
     return metrics.impressions_total.labels("lost")._value.get()
 
 
-def recommender(users):
+def recommender(users, *, log=None, succession=None):
     """A recommender of the desks that forget."""
     quiet = SimpleNamespace(forget=lambda user: None, adopter=SimpleNamespace(stop=lambda: None))
     desks = SimpleNamespace(
         pipeline=SimpleNamespace(run=None, at_once=1),
-        succession=quiet,
+        succession=succession or quiet,
         users=UserDesk(users),
         items=SimpleNamespace(close=lambda: asyncio.sleep(0)),
-        impressions=quiet,
+        impressions=log or quiet,
     )
     return Recommender(desks, users, SimpleNamespace(max_batch=1, max_in_flight=1, max_waiting=1))
 
@@ -167,3 +176,24 @@ def test_a_gateway_that_closes_looks_first(soon):
 
     asyncio.run(scene())
     assert users.told == ["user", "impressions", "closed"]
+
+
+def test_what_waits_and_what_would_be_asked_again_is_forgotten(soon, log, succession):
+    """As a number or as text; the neighbour's stay."""
+    for user in (7, "7", "8"):
+        log.note(query(user))
+        succession.note(query(user))
+
+    asyncio.run(recommender(Users(), log=log, succession=succession).forget("7"))
+    assert [query.user_id for query, _ in log._waiting] == ["8"]
+    assert [asked.user_id for asked in succession._replayed] == ["8"]
+
+
+def test_a_query_to_ask_again_keeps_no_generation(succession):
+    """Else a gateway that few ask would hold old ones, and their deleted files, for as long as they are few."""
+    answered = query()
+    kept = weakref.ref(answered.generation)
+    succession.note(answered)
+    del answered
+    gc.collect()
+    assert kept() is None
