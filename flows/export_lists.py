@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.environment import Environment
-from recsys.lists import ListMaker, Past
+from recsys.list_maker import ListMaker, Past
 from recsys.rules import compiled, select
 from recsys.rules.catalogue import DAY, TablesCatalogue
 from recsys.types import Source

@@ -13,7 +13,7 @@ from prefect import flow
 
 from flows.cursor import Cursor
 from flows.export_lists import ListExport
-from flows.listing import active, follow_trend, list_everybody, list_some, live_of, load, read_log
+from flows.listing_steps import active, follow_trend, list_everybody, list_some, live_of, load, read_log
 from recsys.environment import Environment
 from recsys.rules import RulesFile
 from recsys.store.base import LIVE

@@ -9,7 +9,7 @@ import pytest
 
 from flows.export_lists import ListExport
 from recsys.environment import Environment
-from recsys.lists import ListMaker
+from recsys.list_maker import ListMaker
 from recsys.record import UserRecord
 from recsys.rules import parse
 from recsys.trial import load_ranker, load_retriever

@@ -17,7 +17,7 @@ from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import NoGeneration
 from recsys.items import NOTHING_PUT
-from recsys.lists import ListMaker, Past
+from recsys.list_maker import ListMaker, Past
 from recsys.record import UserRecord
 from recsys.rules import Rules
 from recsys.segment import FreshSegment

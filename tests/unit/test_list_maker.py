@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.items import PutItem, PutItems
-from recsys.lists import LIST_LENGTH, ListMaker
+from recsys.list_maker import LIST_LENGTH, ListMaker
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
