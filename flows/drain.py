@@ -33,9 +33,6 @@ from training.watch import Watch
 AT_ONCE = 2_000
 """Impressions of a step, at most: some 40,000 rows, 10 MB."""
 
-WAIT_SECONDS = 1_800.0
-"""How long after a slate an action counts as its label."""
-
 
 @dataclass(frozen=True)
 class Drained:

@@ -16,15 +16,15 @@ from prefect.schedules import Cron, Interval
 
 from flows.cli.prefect import keep_traces_off_the_console
 from flows.cli.telling import report
-from flows.drain import WAIT_SECONDS, drain
+from flows.drain import drain
 from flows.lists import batch, refresh
+from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from flows.run import run
 from recsys.errors import TandemError
 from training.config import CONFIGS
 from training.watch import Watch, watching
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
-REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 
 SOON = timedelta(seconds=20)
 """From the start to the first runs: the server looks for what is due every five seconds, and plans ahead."""

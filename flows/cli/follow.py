@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.cli.prefect import keep_traces_off_the_console, start_server
 from flows.cli.telling import emit, emit_line
+from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
 from recsys.errors import StoreUnavailable, TandemError
 from recsys.store.connect import OpenStore, open_store
@@ -34,16 +35,15 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch.add_argument("--rules", type=Path, help="the file of rules; default: TANDEM_RULES, or rules.toml")
     batch.set_defaults(verb=list_everyone)
     drain = verbs.add_parser("drain", help="impressions as Parquet: training rows for the ranker")
-    drain.add_argument(
-        "--wait", type=_seconds, default=1_800.0, help="seconds in which an action after a slate is its label; 1800"
-    )
+    of_wait = f"seconds in which an action after a slate is its label; default: {WAIT_SECONDS:.0f}"
+    drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=of_wait)
     drain.set_defaults(verb=drain_impressions)
     for verb in (refresh, drain):
         verb.add_argument("--every", type=_period, metavar="SECONDS", help="again and again, until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all of them, and the training, on Prefect's clock")
     schedule.add_argument("--data", help="train every night on this folder or file")
-    schedule.add_argument("--refresh-every", type=_period, default=120.0, metavar="SECONDS", help="default: 120")
-    schedule.add_argument("--drain-every", type=_period, default=600.0, metavar="SECONDS", help="default: 600")
+    for name, period in (("--refresh-every", REFRESH_SECONDS), ("--drain-every", DRAIN_SECONDS)):
+        schedule.add_argument(name, type=_period, default=period, metavar="SECONDS", help=f"default: {period:.0f}")
     schedule.set_defaults(verb=run_schedule)
     return [refresh, batch, drain, schedule]
 

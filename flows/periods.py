@@ -1,0 +1,8 @@
+"""How often the flows that follow users run, and how long they wait. Imports no Prefect: the command line reads it."""
+
+from __future__ import annotations
+
+REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
+
+WAIT_SECONDS = 1_800.0
+"""How long after a slate an action counts as its label."""
