@@ -17,7 +17,7 @@ from flows.cli.prefect import keep_traces_off_the_console, start_server
 from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
-from recsys.errors import StoreUnavailable, TandemError
+from recsys.errors import GenerationError, RulesError, StoreError, TandemError
 from recsys.store.connect import OpenStore, open_store
 from training.watch import Watch, watching
 
@@ -121,7 +121,7 @@ def _ready(server: Any) -> None:
 
 
 def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Callable[[Any], None]) -> None:
-    """Run once, or every so many seconds; a store that is away is waited for."""
+    """Run once, or every so many seconds: then what passes, or can be mended meanwhile, is told and waited for."""
     while True:
         start = time.monotonic()
         try:
@@ -133,7 +133,7 @@ def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Ca
                 emit_line(asdict(done))
             else:
                 emit(asdict(done))
-        except StoreUnavailable as error:
+        except (StoreError, GenerationError, RulesError) as error:
             if not options.every:
                 raise
             print(f"{error} Trying again in {options.every:.0f} s.", file=sys.stderr)

@@ -32,7 +32,7 @@ class Shop:
     """A store with a live generation, and what users and the shop do to it."""
 
     def __init__(self, home, url, folder):
-        self.home, self.url, self.folder = home, url, folder
+        self.home, self.url, self.folder, self.rules = home, url, folder, home / "rules.toml"
         self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
         self.live = tiny.publish(folder, self.generations)
 
@@ -74,7 +74,7 @@ class Shop:
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments],
             cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(self.home), "REDIS_URL": self.url},
+            env=kept | {"TANDEM_HOME": str(self.home), "TANDEM_RULES": str(self.rules), "REDIS_URL": self.url},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -250,6 +250,37 @@ class TestCommands:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert lists == [1, 0]
+
+    def test_what_passes_is_waited_for(self, shop):
+        """Nothing live yet, rules saved half way: a sentence each time, and on it goes once that is mended."""
+        with redis.Redis.from_url(shop.url) as client:
+            client.flushall()
+        process = shop.command("refresh", "--every", "1", "--json")
+        try:
+            assert "python -m flows run --data DIR. Trying again in 1 s." in process.stderr.readline()
+            shop.live = tiny.publish(shop.folder, shop.generations)
+            assert json.loads(process.stdout.readline())["generation"] == shop.live
+            shop.rules.write_text("[[cap]]\ncolumn = ")
+            told = process.stderr.readline()
+            while "rules.toml" not in told:
+                assert "python -m flows run" in told
+                told = process.stderr.readline()
+            assert told.endswith("Trying again in 1 s.\n")
+            shop.rules.unlink()
+            shop.click("a", "drama-1")
+            while json.loads(process.stdout.readline())["lists"] != 1:
+                pass
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+    def test_once_is_no_waiting(self, shop):
+        """A sentence, and it ends: who asked once is told once."""
+        shop.rules.write_text("[[cap]]\ncolumn = ")
+        process = shop.command("refresh")
+        _, told = process.communicate(timeout=60)
+        assert (process.returncode, len(told.splitlines())) == (1, 1)
+        assert "Trying again" not in told
 
     @pytest.mark.parametrize(
         "arguments",
