@@ -47,7 +47,7 @@ class MemoryStore:
         self._log: list[LoggedEvent] = []
         self._impressions: list[tuple[str, LoggedImpression]] = []
         self._trending: Trending | None = None
-        self._entries = 0
+        self._last = 0, 0
         self._aliases: dict[str, str] = {}
         self._fences: dict[str, int] = {}
         self._fence = self._promoted = 0
@@ -268,20 +268,21 @@ class MemoryStore:
         self._lists.update({(generation, user): lists[user] for user in known})
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
-        return [logged for logged in self._log if _number(logged.entry) > _number(after)][:count]
+        return [logged for logged in self._log if _place(logged.entry) > _place(after)][:count]
 
     def write_trending(self, trending: Trending) -> None:
         self._trending = trending
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
-        return [told for _, told in self._impressions if _number(told.entry) > _number(after)][:count]
+        return [told for _, told in self._impressions if _place(told.entry) > _place(after)][:count]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
         self._impressions = [told for told in self._impressions if told[1].entry not in entries]
 
     def _entry(self) -> str:
-        self._entries += 1
-        return f"{self._entries}-0"
+        now, (last, number) = int(1000 * time.time()), self._last
+        self._last = (now, 0) if now > last else (last, number + 1)
+        return "{}-{}".format(*self._last)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -292,5 +293,6 @@ def _trace(user: Id) -> int:
     return user_bucket(user, 1 << 32)
 
 
-def _number(entry: str) -> int:
-    return int(entry.partition("-")[0]) if entry else 0
+def _place(entry: str) -> tuple[int, int]:
+    moment, _, number = entry.partition("-")
+    return (int(moment), int(number)) if entry else (0, 0)

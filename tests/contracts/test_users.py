@@ -121,6 +121,15 @@ class TestLog:
         assert store.flows.read_log(rest[-1].entry) == []
         assert all(before - 1 <= logged.arrived <= time.time() + 1 for logged in first)
 
+    def test_from_a_moment_on(self, store: Store) -> None:
+        """An entry's name begins with when it came, in milliseconds."""
+        store.add(click("before"))
+        time.sleep(0.05)
+        between = int(1000 * time.time()) - 20
+        store.add(click("after"))
+        assert [logged.event.item_id for logged in store.flows.read_log(f"{between}-0")] == ["after"]
+        assert store.flows.read_log(f"{between + 60_000}-0") == []
+
 
 class TestLists:
     def test_a_list_comes_with_the_user(self, store: Store) -> None:
