@@ -1,11 +1,12 @@
 """The steps of `batch` and `refresh`: what they read, the lists they make, what they write.
 
-Only the store is retried; what a step writes it may write once more.
+Only the store is retried; what a step writes it may write once more. No step takes a log: Prefect looks at every
+element of an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,6 +29,9 @@ from recsys.trial import load_ranker, load_retriever
 from recsys.user_list import UserList
 from training.watch import Progress
 
+AT_ONCE = 10_000
+"""Logged events read together."""
+
 CHUNK = 512
 """Users whose lists are made and written together."""
 
@@ -40,9 +44,21 @@ def live_of(generations: GenerationStore) -> str:
     return live
 
 
-def active(log: Iterable[LoggedEvent]) -> list[str]:
-    """Users who did something, in the order in which they first did."""
-    return list(dict.fromkeys(str(each.event.user_id) for each in log if each.event.event_type != IMPRESSION))
+def logged(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
+    """All logged events after an entry."""
+    while some := store.read_log(after, AT_ONCE):
+        yield from some
+        after = some[-1].entry
+
+
+def active(store: FlowStore, after: str = "") -> tuple[list[str], str]:
+    """Users who did something after an entry, in the order in which they first did, and the last entry there is."""
+    users: dict[str, None] = {}
+    for each in logged(store, after):
+        after = each.entry
+        if each.event.event_type != IMPRESSION:
+            users[str(each.event.user_id)] = None
+    return list(users), after
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
@@ -66,31 +82,34 @@ def load(
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def read_log(store: FlowStore, after: str = "") -> list[LoggedEvent]:
-    """All logged events after an entry."""
-    found: list[LoggedEvent] = []
-    while some := store.read_log(found[-1].entry if found else after, 10_000):
-        found += some
-    return found
+def read_active(store: FlowStore, after: str) -> tuple[list[str], str]:
+    """`active`, as a step of its own."""
+    return active(store, after)
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def follow_trend(store: FlowStore, log: Sequence[LoggedEvent], now: float) -> Trending:
+def follow_trend(store: FlowStore, now: float) -> Trending:
     """Replace what is trending."""
-    recent = (each.event for each in log if each.arrived >= now - WINDOW_SECONDS)
+    recent = (each.event for each in logged(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
     found = Trending(now, trending((event for event in recent if event.event_type != IMPRESSION), now))
     store.write_trending(found)
     return found
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def list_some(maker: ListMaker, store: FlowStore, users: Sequence[str], now: float, progress: Progress) -> int:
+def list_some(
+    maker: ListMaker,
+    generations: GenerationStore,
+    store: FlowStore,
+    users: Sequence[str],
+    now: float,
+    progress: Progress,
+) -> int:
     """Lists for some users; how many."""
     made = 0
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
-        records = store.read_records(maker.manifest.id, maker.manifest.user_buckets, some)
-        made += len(_write(maker, store, dict(zip(some, records, strict=True)), now))
+        made += len(_write(maker, store, _records(maker, generations, some), now))
         progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
     return made
 
@@ -98,35 +117,39 @@ def list_some(maker: ListMaker, store: FlowStore, users: Sequence[str], now: flo
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
 def list_everybody(
     maker: ListMaker,
+    generations: GenerationStore,
     store: FlowStore,
-    log: Sequence[LoggedEvent],
     export: ListExport,
     now: float,
     progress: Progress,
 ) -> int:
     """Lists for all users of the generation, and for those known by what they did since alone; how many."""
-    done: set[str] = set()
     made = 0
     export.begin()
-    for share, records in _everybody(maker, store, log, done):
+    for share, records in _everybody(maker, generations, store):
         for user, past, of_user in _write(maker, store, records, now):
             export.add(user, past, of_user)
             made += 1
-        done.update(records)  # the very set that tells whom the log adds
         progress(share, f"{made:,} users")
     return made
 
 
 def _everybody(
-    maker: ListMaker, store: FlowStore, log: Iterable[LoggedEvent], done: set[str]
+    maker: ListMaker, generations: GenerationStore, store: FlowStore
 ) -> Iterator[tuple[float, Mapping[str, bytes | None]]]:
     """All users, some at a time, with their records, and the share that is done with them."""
     buckets = maker.manifest.user_buckets
     for bucket in range(buckets):
         yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    new = [user for user in active(log) if user not in done]
-    for start in range(0, len(new), CHUNK):
-        yield 1.0, dict.fromkeys(new[start : start + CHUNK])
+    users, _ = active(store)
+    for start in range(0, len(users), CHUNK):
+        records = _records(maker, generations, users[start : start + CHUNK])
+        yield 1.0, {user: None for user, record in records.items() if record is None}
+
+
+def _records(maker: ListMaker, generations: GenerationStore, users: Sequence[str]) -> dict[str, bytes | None]:
+    found = generations.read_records(maker.manifest.id, maker.manifest.user_buckets, users)
+    return dict(zip(users, found, strict=True))
 
 
 def _write(

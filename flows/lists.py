@@ -13,7 +13,7 @@ from prefect import flow
 
 from flows.cursor import Cursor
 from flows.export_lists import ListExport
-from flows.listing_steps import active, follow_trend, list_everybody, list_some, live_of, load, read_log
+from flows.listing_steps import follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
 from recsys.rules import RulesFile
 from recsys.store.base import LIVE
@@ -43,11 +43,10 @@ def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
     in_force = RulesFile(rules or environment.rules).current
     with open_store(environment) as opened:
         generations, store = opened.generations(), opened.flows()
-        generation, log = live_of(generations), read_log(store)
-        hot = follow_trend(store, log, now)
+        generation, hot = live_of(generations), follow_trend(store, now)
         maker = load(generation, environment, generations, opened.items(), in_force).with_trending(hot.ids)
         with ListExport(environment, maker, top, now) as export, watch("lists") as progress:
-            made = list_everybody(maker, store, log, export, now, progress)
+            made = list_everybody(maker, generations, store, export, now, progress)
         live = generations.alias(LIVE)
     superseded = live if live != generation else None
     return Listed(generation, made, len(hot.items), time.monotonic() - start, export.path, superseded)
@@ -62,14 +61,14 @@ def refresh(watch: Watch) -> Listed:
         generations, store = opened.generations(), opened.flows()
         generation, made = live_of(generations), 0
         cursor = Cursor(environment.home / "refresh.json", generation)
-        new = read_log(store, cursor.read())
-        hot = follow_trend(store, read_log(store), now)
-        if users := active(new):
+        users, last = read_active(store, cursor.read())
+        hot = follow_trend(store, now)
+        if users:
             maker = load(generation, environment, generations, opened.items(), in_force).with_trending(hot.ids)
             with watch("lists") as progress:
-                made = list_some(maker, store, users, now, progress)
-        if new:
-            cursor.write(new[-1].entry)  # last: killed before, the same users are done once more
+                made = list_some(maker, generations, store, users, now, progress)
+        if last:
+            cursor.write(last)  # last: killed before, the same users are done once more
         live = generations.alias(LIVE)
     superseded = live if live != generation else None
     return Listed(generation, made, len(hot.items), time.monotonic() - start, None, superseded)

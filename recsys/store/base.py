@@ -82,7 +82,10 @@ class Trending:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """An event in the log of all users; entry: where it stands in it. arrived: unix seconds."""
+    """An event in the log of all users; arrived: unix seconds.
+
+    entry: where it stands in the log: when it came by the store's clock, in milliseconds, `-` and a number.
+    """
 
     entry: str
     event: Event
@@ -223,9 +226,6 @@ class FlowStore(Protocol):
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         """The packed records of one hash of users."""
-
-    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
-        """Users' packed records, None for one that has none."""
 
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
         """What each user did since, oldest first."""

@@ -45,12 +45,6 @@ class RedisFlowStore:
             found: Any = self._redis.hgetall(users_key(generation, bucket))
         return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
 
-    def read_records(self, generation: str, buckets: int, users: Sequence[str]) -> list[bytes | None]:
-        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
-            for user in users:
-                pipe.hget(users_key(generation, user_bucket(user, buckets)), text_of(user))
-            return list(pipe.execute())
-
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
         with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
             for user in users:
