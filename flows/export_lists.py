@@ -60,7 +60,7 @@ class ListExport:
         slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
         for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
-            names = ",".join(Source(sources.get(row, int(Source.POPULAR))).names())
+            names = ",".join(Source(sources.get(row, slate.brought(row))).names())
             told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
             self._rows.append((*told, manifest.id, self._now))
         if len(self._rows) >= ROWS:

@@ -8,14 +8,11 @@ import numpy as np
 
 from recsys.rules import select
 from recsys.sources import AT_ONCE
-from recsys.types import F32, I32, PAD, Bool, Id, Source
+from recsys.types import F32, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
 DAY = 86_400.0
-
-_BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quota",): int(Source.FRESH)}
-"""Where a row came from that was no candidate, by the rules that moved it."""
 
 
 def make_slate(query: Query, without: int = PAD) -> None:
@@ -29,7 +26,7 @@ def make_slate(query: Query, without: int = PAD) -> None:
     at, known = _places(query.items, rows)
     query.tower = np.where(known, query.tower[at], np.nan).astype(np.float32) if len(query.items) else _unknown(rows)
     sources = np.where(known, query.sources[at], 0) if len(query.items) else np.zeros(len(rows))
-    brought = [_BROUGHT.get(slate.words.get(row, ()), 0) for row in slate.items]
+    brought = [slate.brought(row) for row in slate.items]
     query.sources = np.where(known, sources, brought).astype(np.uint8)
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
 

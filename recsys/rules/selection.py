@@ -20,7 +20,9 @@ from recsys.rules.quotas import QuotaCount
 from recsys.rules.shifts import shifted
 from recsys.rules.unlikeness import Unlikeness
 from recsys.rules.walk import Walk
-from recsys.types import F32, I32, Bool
+from recsys.types import F32, I32, Bool, Source
+
+_BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quota",): int(Source.FRESH)}
 
 
 @dataclass
@@ -35,6 +37,10 @@ class Slate:
     scores: list[float] = field(default_factory=list)
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)
     passed_over: dict[int, str] = field(default_factory=dict)
+
+    def brought(self, row: int) -> int:
+        """Where a row came from that was no candidate, by the rules that moved it: `Source` flags, none of a pin."""
+        return _BROUGHT.get(self.words.get(row, ()), 0)
 
 
 def select(

@@ -13,6 +13,8 @@ from recsys.list_maker import ListMaker
 from recsys.record import UserRecord
 from recsys.rules import parse
 from recsys.trial import load_ranker, load_retriever
+from recsys.types import Source
+from recsys.user_list import UserList
 from service.settings import Settings
 
 
@@ -53,6 +55,24 @@ def test_what_is_not_available_is_shown_where_the_rules_do_not_hide_it(maker, tm
     pin = f"[[pin]]\nitem='{maker.tables.ids[3]}'\nplace=1"
     assert 3 not in exported(hiding, tmp_path, pin)
     assert exported(hiding, tmp_path, f"hide_unavailable=false\n{pin}")[0] == 3
+
+
+def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
+    """As serving says it: a quota's newest is fresh, what tops up is popular, and of a pin nothing is told."""
+    now, tables = maker.manifest.data_end, maker.tables
+    newest, *_, pinned, first, second = np.argsort(tables.age, kind="stable").tolist()
+    rules = (
+        f"[[pin]]\nitem='{tables.ids[pinned]}'\nplace=1\n"
+        f"[[quota]]\nnew_within_days={tables.age[newest] + 0.001:.4f}\nat_least=1\nwithin=4"
+    )
+    best = np.array([first, second], np.int32)
+    made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint8), np.array([2, 1], np.float32))
+    with ListExport(Environment(tmp_path, None), replace(maker, rules=parse(rules)), 5, now) as export:
+        export.begin()
+        export.add("someone", (UserRecord.empty(), []), made)
+    table = pq.read_table(export.path)
+    assert [maker.row_of(item) for item in table["item_id"].to_pylist()][:4] == [pinned, first, second, newest]
+    assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
 
 def test_the_flow_reads_the_file_that_the_service_reads(monkeypatch):
