@@ -37,6 +37,7 @@ def _print_config(values: Settings) -> None:
     print(f"{'TANDEM_HOME':26} {environment().home!s:12} Where state lives.")
     store = address(environment().redis_url or "") if environment().redis_url else "embedded"
     print(f"{'REDIS_URL':26} {store:12} The store; a Valkey of our own where it is not set.")
+    print(f"{'TANDEM_RULES':26} {environment().rules!s:12} The file of rules, where there is one (docs/rules.md).")
     for name, info in Settings.model_fields.items():
         variable = str(info.validation_alias or f"TANDEM_{name.upper()}")
         print(f"{variable:26} {getattr(values, name)!s:12} {info.description}")

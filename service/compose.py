@@ -127,7 +127,7 @@ def recommender(
         explainer=Explainer(pipeline, callees),
         trending=TrendingItems(users),
         impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
-        rules=Rulebook(settings.rules),
+        rules=Rulebook(environment.rules),
     )
     return Recommender(desks, users, settings)
 

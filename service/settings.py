@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     impressions_per_second: float = Field(
         20.0, ge=0, description="Slates a gateway process logs with their features, at most; 0 logs none."
     )
-    rules: Path = Field(Path("rules.toml"), description="The file of rules; none, where there is none (docs/rules.md).")
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
 
 
@@ -76,5 +75,5 @@ def settings() -> Settings:
 
 @cache
 def environment() -> Environment:
-    """Where state lives and which Redis is used."""
+    """Where state lives, which Redis is used, and the file of rules."""
     return Environment.read()

@@ -1,7 +1,6 @@
 """Everyone's best as Parquet, by the rules that requests obey."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +14,6 @@ from recsys.rules import parse
 from recsys.trial import load_ranker, load_retriever
 from recsys.types import Source
 from recsys.user_list import UserList
-from service.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +71,3 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
     table = pq.read_table(export.path)
     assert [maker.row_of(item) for item in table["item_id"].to_pylist()][:4] == [pinned, first, second, newest]
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
-
-
-def test_the_flow_reads_the_file_that_the_service_reads(monkeypatch):
-    """TANDEM_RULES names one file for both."""
-    monkeypatch.setenv("TANDEM_RULES", "/etc/tandem/shop.toml")
-    assert Environment.read().rules == Settings().rules == Path("/etc/tandem/shop.toml")
-    monkeypatch.delenv("TANDEM_RULES")
-    assert Environment.read().rules == Settings().rules == Path("rules.toml")

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from recsys.environment import Environment
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
@@ -206,6 +207,18 @@ def test_a_wrong_setting_is_named(tmp_path, variable, value):
     assert is_one_sentence(said)
     assert variable in said
     assert value in said
+
+
+@pytest.mark.parametrize(("value", "told"), [("", "rules.toml"), ("/etc/tandem/shop.toml", "/etc/tandem/shop.toml")])
+def test_the_file_of_rules_is_that_of_the_flows(monkeypatch, value, told):
+    """TANDEM_RULES names one file for both; an empty one is none named."""
+    monkeypatch.setenv("TANDEM_RULES", value)
+    config = subprocess.run(
+        [sys.executable, "-m", "service", "config"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    (line,) = [line for line in config.stdout.splitlines() if line.startswith("TANDEM_RULES ")]
+    assert line.split()[1] == told
+    assert Environment.read().rules == Path(told)
 
 
 def test_inline_topology_gives_the_same_answers(deployment, embedded_url, published, tmp_path):
