@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -31,6 +34,9 @@ SCHEMA = pa.schema(
 ROWS = 50_000
 """Rows of a row group."""
 
+LEFT_SECONDS = 86_400.0
+"""Nobody writes any more to a file that was begun and not written to for so long: its run was killed."""
+
 
 class ListExport:
     """One file, there once it is whole; a context manager."""
@@ -49,6 +55,7 @@ class ListExport:
         self._close()
         self._rows = []
         self._scratch.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(self._scratch.parent.parent)
         self._writer = pq.ParquetWriter(self._scratch, SCHEMA)
 
     def add(self, user: str, past: Past, made: UserList) -> None:
@@ -91,3 +98,11 @@ class ListExport:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left, of any generation; another run may be at work, so what is new stays."""
+    for left in folder.glob("*/.*.parquet"):
+        with suppress(FileNotFoundError):  # it became whole just now
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                left.unlink()

@@ -1,5 +1,7 @@
 """Everyone's best as Parquet, by the rules that requests obey."""
 
+import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -71,3 +73,17 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
     table = pq.read_table(export.path)
     assert [maker.row_of(item) for item in table["item_id"].to_pylist()][:4] == [pinned, first, second, newest]
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
+
+
+def test_what_a_killed_run_left_goes_with_the_next(maker, tmp_path):
+    """Of any generation, once nobody has written to it for a day; one that still runs keeps its own."""
+    environment, now = Environment(tmp_path, None), time.time()
+    killed, running = (tmp_path / "lists" / folder / f".{int(now)}.parquet" for folder in ("g-before", "g-now"))
+    for path in (killed, running):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+    os.utime(killed, (now - 90_000, now - 90_000))
+    with ListExport(environment, maker, 5, now) as export:
+        export.begin()
+        assert (killed.exists(), running.exists()) == (False, True)
+    assert export.path.exists()
