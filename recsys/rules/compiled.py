@@ -12,7 +12,7 @@ from recsys.spec import FeatureSpec
 from recsys.types import I32, Id
 
 WHOLE = 2**31
-"""More places than a slate has; what `flows batch` exports may have more than the hundred of a request."""
+"""More places than a slate has, a request's or one of `flows batch`: a hundred at most."""
 
 
 @dataclass(frozen=True)

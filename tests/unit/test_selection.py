@@ -33,7 +33,7 @@ def test_a_cap_within_some_places_lets_go_behind_them():
 
 
 def test_a_cap_of_the_whole_slate_has_no_end():
-    """An export may have more than the hundred places of a request."""
+    """However many places are asked for."""
     world = World([["Drama"]] * 150)
     assert len(slate(world, [], [], 150, "[[cap]]\ncolumn='genre'\nat_most=100").items) == 100
 
