@@ -20,6 +20,7 @@ from service import metrics, wire
 from service.callees import Call
 from service.query import Degraded, Query
 from service.schema import Mode
+from service.slate import standing
 from service.stages import answered, rank_table
 
 logger = logging.getLogger("tandem")
@@ -87,7 +88,9 @@ class ImpressionLog:
     async def _log(self, batch: list[tuple[Query, float]]) -> None:
         queries = [query for query, _ in batch]
         due = time.monotonic() + PATIENCE
-        places = [_places(query) for query in queries]
+        # What topped a slate up is not among the candidates.
+        stood = [standing(query.candidates.items, query.items) for query in queries]
+        places = [at[known] for at, known in stood]
         asked = rank_table(wire.FEATURES_OF, queries, [query.candidates for query in queries])
         asked["due"] = due + time.time() - time.monotonic()
         for row, places_of_one in zip(asked, places, strict=True):
@@ -114,15 +117,6 @@ class ImpressionLog:
             return False
         self._tokens -= 1
         return True
-
-
-def _places(query: Query) -> np.ndarray:
-    """Where the items of the slate stand among the candidates; what topped it up is not among them."""
-    order = np.argsort(query.candidates.items, kind="stable")
-    at = np.searchsorted(query.candidates.items[order], query.items)
-    at = order[np.minimum(at, len(order) - 1)]
-    shown: np.ndarray = at[query.candidates.items[at] == query.items]
-    return shown
 
 
 def _impression(query: Query, moment: float, places: np.ndarray, found: np.ndarray) -> tuple[Query, Impression] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -83,6 +84,7 @@ REFUSALS = {
 }
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """The document."""
     operations = [operation for methods in VERBS.values() for operation in methods.values()]

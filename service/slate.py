@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.rules import select
 from recsys.sources import AT_ONCE
-from recsys.types import F32, I32, PAD, Bool, Id
+from recsys.types import F32, I32, I64, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
@@ -23,7 +23,7 @@ def make_slate(query: Query, without: int = PAD) -> None:
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.told_context, query.traced)
     query.words, query.passed_over = slate.words, slate.passed_over
     rows = np.array(slate.items, np.int32)
-    at, known = _places(query.items, rows)
+    at, known = standing(query.items, rows)
     query.tower = np.where(known, query.tower[at], np.nan).astype(np.float32) if len(query.items) else _unknown(rows)
     sources = np.where(known, query.sources[at], 0) if len(query.items) else np.zeros(len(rows))
     brought = [slate.brought(row) for row in slate.items]
@@ -35,7 +35,7 @@ def _unknown(rows: I32) -> F32:
     return np.full(len(rows), np.nan, np.float32)
 
 
-def _places(items: I32, rows: I32) -> tuple[np.ndarray, Bool]:
+def standing(items: I32, rows: I32) -> tuple[I64, Bool]:
     """Where each row stands among items, and whether it does."""
     if not len(items):
         return np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)

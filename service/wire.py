@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys.features import FEATURES
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, F32, HISTORY_LENGTH, PAD, U8, Candidates, Histories
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, HISTORY_LENGTH, PAD, U8, Candidates, Histories
 
 SLATE = 100
 """Places of a slate, at most."""
@@ -101,11 +101,6 @@ def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidate
         wide = np.zeros((len(found), CANDIDATES), values.dtype)
         wide[:, :width] = values
         table[name][rows] = wide
-
-
-def put_scores(table: np.ndarray, rows: np.ndarray, scores: F32) -> None:
-    """Write scores into `rows` of records of RANKED."""
-    table["scores"][rows] = scores
 
 
 def failed(table: np.ndarray) -> U8:
