@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from recsys.errors import QueryError
+from recsys.errors import QueryError, StageError
 
 T = TypeVar("T")
 
@@ -91,6 +91,10 @@ class Coalescer(Generic[T]):
 
         try:
             await self._run([query for query, _ in batch], land)
-        except Exception as error:
+        except BaseException as error:
+            # Nobody cancelled who waits: they are told that the batch was.
+            told = error if isinstance(error, Exception) else StageError("The batch was cancelled.")
             for query, _ in batch:
-                land(query, error)
+                land(query, told)
+            if told is not error:
+                raise

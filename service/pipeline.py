@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from recsys.errors import StageError
 from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
@@ -141,7 +142,7 @@ class Pipeline:
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
             breaker.failed(seconds)
-        elif error := call.exception():
+        elif error := StageError("its call was cancelled") if call.cancelled() else call.exception():
             logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
             breaker.failed()
             for query in waiting:

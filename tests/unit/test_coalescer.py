@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recsys.errors import QueryError
+from recsys.errors import QueryError, StageError
 from service.coalescer import Coalescer
 
 
@@ -158,3 +158,20 @@ def test_what_breaks_for_one_reaches_that_one_alone():
     _, bad, good = asyncio.run(scene())
     assert isinstance(bad, RuntimeError)
     assert good is None
+
+
+def test_a_batch_that_is_cancelled_leaves_nobody_waiting():
+    """Everyone in it is told so, and the next batch runs."""
+
+    async def run(batch, land):
+        if "bad" in batch:
+            raise asyncio.CancelledError
+        land_all(batch, land)
+
+    async def scene():
+        coalescer = coalescer_of(run, 8, 1, 100)
+        with pytest.raises(StageError, match="cancelled"):
+            await asyncio.wait_for(coalescer.submit("bad", later()), 5)
+        await asyncio.wait_for(coalescer.submit("good", later()), 5)
+
+    asyncio.run(scene())

@@ -182,6 +182,19 @@ def test_a_fallback_claims_no_tower_score(world):
     assert (np.diff(query.scores) < 0).all()
 
 
+@pytest.mark.parametrize(("call", "stage"), [("retrieve", Degraded.RETRIEVAL), ("rank", Degraded.RANKING)])
+def test_a_call_that_ends_cancelled_is_done_without(world, call, stage):
+    """A connection that is torn down cancels what goes over it; the batch goes on like after any other failure."""
+
+    async def cancelled(_):
+        raise asyncio.CancelledError
+
+    queries = [world.query(user=user) for user in (4, 5)]
+    world.run(*queries, **{call: cancelled})
+    assert [query.degraded for query in queries] == [[stage], [stage]]
+    assert [len(ids(query)) for query in queries] == [10, 10]
+
+
 def test_with_everything_away_there_is_still_an_answer(world):
     """All three stages fail at once."""
 
