@@ -14,9 +14,10 @@ REST_SECONDS = 0.2
 USUAL = 0.001
 """Seconds a batch is taken to need before any was timed."""
 
-PATIENCE = 0.1
+PATIENCE = 0.02
 """Seconds, or four times what is usual, before a stage that is left behind counts as one that failed: a request with
-little time must not close it to those who have more."""
+little time must not close it to those who have more. A request with 100 ms leaves a store that hangs after 37: were
+that none, every one would wait so long for as long as it hangs."""
 
 WEIGHT = 0.1
 """Of the newest batch in what is usual."""

@@ -58,6 +58,18 @@ def test_impatient_queries_open_nothing(breaker):
     assert not breaker.closed
 
 
+def test_a_stage_that_is_slow_as_usual_is_not_failing(breaker):
+    """Leaving it behind before four times what it takes says nothing of it."""
+    for _ in range(100):
+        breaker.worked(0.05)
+    for _ in range(10 * FAILURES):
+        breaker.failed(0.15)
+    assert breaker.closed
+    for _ in range(FAILURES):
+        breaker.failed(0.25)
+    assert not breaker.closed
+
+
 def test_too_little_time_is_half_of_what_is_usual(breaker):
     """It follows what batches take, slowly."""
     for _ in range(100):

@@ -295,6 +295,22 @@ def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
     assert first == second == []
 
 
+def test_a_store_that_hangs_soon_costs_nothing_where_all_are_in_a_hurry(world):
+    """With 100 ms each, as the README's client has, its share of them is waited for a few times and no more."""
+
+    class Hanging(MemoryStore):
+        async def read_users(self, *_):
+            await asyncio.sleep(5)
+
+    async def scene():
+        pipeline = world.pipeline(Hanging())
+        for _ in range(FAILURES):
+            await pipeline.run([world.query(deadline=0.1)])
+        return pipeline._guarded[0][1].closed
+
+    assert not asyncio.run(scene())
+
+
 def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):
     """Nobody with more time comes, and still it is found out that the stage is fast again."""
 
