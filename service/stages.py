@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -21,6 +23,8 @@ from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
 from service.schema import Mode
 from service.settings import Settings
+
+logger = logging.getLogger("tandem")
 
 
 class Stage(Protocol):
@@ -109,25 +113,38 @@ class RetrievalSource:
         return query.made_by != Mode.BATCH
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
-        """A RETRIEVED record for each."""
+        """A RETRIEVED record for each; both calls of a mixed batch at once, and one that breaks fails its own rows."""
         anew = [query for query in queries if query.made_by != Mode.HYBRID]
         hybrid = [query for query in queries if query.made_by == Mode.HYBRID]
+        parts = [(part, ask) for part, ask in ((anew, self._anew), (hybrid, self._completed)) if part]
+        answers = await asyncio.gather(*(ask(part) for part, ask in parts), return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if len(errors) == len(parts):
+            raise errors[0]
         found: dict[int, Any] = {}
-        if anew:
-            asked = history_table(wire.RETRIEVE, anew)
-            for query, row in zip(anew, asked, strict=True):
-                extra = list(query.extra)[:EXTRA]
-                row["extra"][: len(extra)] = extra
-            found.update(zip(map(id, anew), await answered(self._retrieve, asked, wire.RETRIEVED), strict=True))
-        if hybrid:
-            asked = history_table(wire.RANK, hybrid)
-            for query, row in zip(hybrid, asked, strict=True):
-                items, sources = (each[:CANDIDATES] for each in listed(query))
-                row["items"][: len(items)], row["sources"][: len(items)] = items, sources
-            found.update(zip(map(id, hybrid), await answered(self._complete, asked, wire.RETRIEVED), strict=True))
+        for (part, _), answer in zip(parts, answers, strict=True):
+            if isinstance(answer, BaseException):
+                logger.warning("Half of a batch was not retrieved: %s", str(answer) or type(answer).__name__)
+                answer = np.zeros(len(part), wire.RETRIEVED)
+                answer["failed"] = 1
+            found.update(zip(map(id, part), answer, strict=True))
         if all(row["failed"] for row in found.values()):
             raise StageError("retrieval failed for every query")
         return [found[id(query)] for query in queries]
+
+    async def _anew(self, queries: Sequence[Query]) -> np.ndarray:
+        asked = history_table(wire.RETRIEVE, queries)
+        for query, row in zip(queries, asked, strict=True):
+            extra = list(query.extra)[:EXTRA]
+            row["extra"][: len(extra)] = extra
+        return await answered(self._retrieve, asked, wire.RETRIEVED)
+
+    async def _completed(self, queries: Sequence[Query]) -> np.ndarray:
+        asked = history_table(wire.RANK, queries)
+        for query, row in zip(queries, asked, strict=True):
+            items, sources = (each[:CANDIDATES] for each in listed(query))
+            row["items"][: len(items)], row["sources"][: len(items)] = items, sources
+        return await answered(self._complete, asked, wire.RETRIEVED)
 
     def put(self, query: Query, found: Any) -> None:
         """Set the candidates, best tower score first."""

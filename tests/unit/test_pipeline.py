@@ -18,6 +18,7 @@ from service.callees import Callees
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import Degraded, Query
+from service.schema import Mode
 from service.served import ServedGeneration
 from service.settings import Settings
 from tests import tiny
@@ -193,6 +194,53 @@ def test_a_call_that_ends_cancelled_is_done_without(world, call, stage):
     world.run(*queries, **{call: cancelled})
     assert [query.degraded for query in queries] == [[stage], [stage]]
     assert [len(ids(query)) for query in queries] == [10, 10]
+
+
+class TestMixedBatch:
+    """One query is retrieved for, another's list is ranked anew: two calls."""
+
+    @staticmethod
+    def batch(world):
+        return world.query(user="nobody"), world.query(user=4, mode=Mode.HYBRID)
+
+    def test_both_are_asked_at_once(self, world):
+        """Neither waits for the other's answer."""
+        asked, both = [], asyncio.Event()
+
+        def meeting(name, model):
+            async def call(rows):
+                asked.append(name)
+                if len(asked) == 2:
+                    both.set()
+                await asyncio.wait_for(both.wait(), 3)
+                return model(rows)
+
+            return call
+
+        anew, hybrid = self.batch(world)
+        calls = {name: meeting(name, getattr(world.retrieval, name)) for name in ("retrieve", "complete")}
+        world.run(anew, hybrid, **calls)
+        assert sorted(asked) == ["complete", "retrieve"]
+        assert anew.degraded == hybrid.degraded == []
+        assert hybrid.made_by == Mode.HYBRID
+
+    @pytest.mark.parametrize(("call", "failed"), [("retrieve", 0), ("complete", 1)])
+    def test_one_that_breaks_costs_the_other_nothing(self, world, call, failed):
+        """Its own queries fall to the next rung, the others keep what was found."""
+        queries = self.batch(world)
+        world.run(*queries, **{call: broken})
+        assert queries[failed].degraded == [Degraded.RETRIEVAL]
+        assert queries[1 - failed].degraded == []
+        assert all(len(ids(query)) == 10 for query in queries)
+
+    def test_where_both_break_the_stage_has_failed(self, world):
+        """Which the breaker counts."""
+        queries = self.batch(world)
+        pipeline = world.pipeline(retrieve=broken, complete=broken)
+        for _ in range(FAILURES):
+            asyncio.run(pipeline.run(list(queries)))
+        assert [query.degraded for query in queries] == [[Degraded.RETRIEVAL]] * 2
+        assert not pipeline._guarded[1][1].closed
 
 
 def test_with_everything_away_there_is_still_an_answer(world):
