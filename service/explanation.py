@@ -17,7 +17,7 @@ from service.callees import Callees
 from service.filters import FILTERS
 from service.pipeline import RESERVE, Pipeline
 from service.query import Degraded, Query
-from service.stages import answered, history_table, rank_table
+from service.stages import answered, can_rank, history_table, rank_table
 
 logger = logging.getLogger("tandem")
 
@@ -41,8 +41,9 @@ class Explainer:
         await self._pipeline.run([query])
         candidates = query.candidates
         at = np.flatnonzero(candidates.items == row)
+        rankable = can_rank(query)  # before `_tower`, which may say itself that retrieval is away
         tower, place = await self._tower(query, row)
-        features = await self._features(query, int(at[0])) if len(at) and query.made_by != schema.Mode.BATCH else []
+        features = await self._features(query, int(at[0])) if len(at) and rankable else []
         stood = np.flatnonzero(query.items == row)
         dropped_by, reason = (None, _stands(query, int(stood[0]))) if len(stood) else self._dropped(query, row, place)
         source = Source(int(candidates.sources[at[0]])) if len(at) else Source(0)

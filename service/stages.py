@@ -172,8 +172,8 @@ class RankingScorer:
         self._rank = callees.rank
 
     def wants(self, query: Query) -> bool:
-        """Lists carry no tower scores to rank by, and keep their order."""
-        return query.made_by != Mode.BATCH and Degraded.RETRIEVAL not in query.degraded and len(query.items) > 0
+        """Lists keep their order."""
+        return can_rank(query) and len(query.items) > 0
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
         """A RANKED record for each."""
@@ -194,6 +194,11 @@ class RankingScorer:
 
     def fall_back(self, query: Query) -> None:
         """Retrieval's order stands."""
+
+
+def can_rank(query: Query) -> bool:
+    """Whether a query's candidates are retrieval's: lists carry no tower scores to rank by."""
+    return query.made_by != Mode.BATCH and Degraded.RETRIEVAL not in query.degraded
 
 
 def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:

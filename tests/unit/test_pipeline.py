@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from recsys.errors import StoreUnavailable
 from recsys.ranker import Ranker
@@ -15,12 +16,14 @@ from recsys.types import Event, Source
 from service import wire
 from service.breaker import FAILURES, REST_SECONDS
 from service.callees import Callees
+from service.explanation import Explainer
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import Degraded, Query
 from service.schema import Mode
 from service.served import ServedGeneration
 from service.settings import Settings
+from service.similar import SimilarItems
 from tests import tiny
 
 
@@ -50,13 +53,27 @@ class World:
     async def rank(self, rows):
         return self.ranking.rank(rows)
 
-    def pipeline(self, store=None, **calls):
+    def callees(self, **calls):
         callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
-        return Pipeline(store or self.store, replace(callees, **calls), Settings())
+        return replace(callees, **calls)
+
+    def pipeline(self, store=None, **calls):
+        return Pipeline(store or self.store, self.callees(**calls), Settings())
 
     def run(self, *queries, store=None, **calls):
         asyncio.run(self.pipeline(store, **calls).run(list(queries)))
         return queries[0]
+
+    def explain(self, query, row, **calls):
+        return asyncio.run(Explainer(self.pipeline(**calls), self.callees(**calls)).explain(query, row))
+
+    def similar(self, query, row, store=None, **calls):
+        async def scene():
+            await self.pipeline(store, **calls).hydrate(query)
+            await SimilarItems(self.callees(**calls).similar).find(query, row)
+
+        asyncio.run(scene())
+        return query
 
     def query(self, user=4, k=10, deadline=5.0, **more):
         return Query(self.served, user, k, time.monotonic() + deadline, **more)
@@ -404,3 +421,21 @@ def test_a_batch_gives_each_query_what_it_gets_alone(world):
     for one, other in zip(alone, together, strict=True):
         assert ids(one) == ids(other)
         assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+
+
+class TestExplanation:
+    def test_without_retrieval_there_are_no_features_to_tell(self, world):
+        """The list that answered has no tower scores, so ranking is not asked what it makes of none."""
+        query = world.query(traced=True)
+        told = world.explain(query, int(world.run(world.query()).record.candidates[0]), retrieve=broken, place=broken)
+        assert told.degraded == [Degraded.RETRIEVAL]
+        assert told.features == []
+
+    def test_without_the_tower_s_place_alone_features_are_told(self, world):
+        """What was retrieved and ranked has them all."""
+        row = int(world.run(world.query()).items[0])
+        told = world.explain(world.query(traced=True), row, place=broken)
+        assert told.degraded == [Degraded.RETRIEVAL]
+        assert told.tower_place is None
+        assert told.features
+        assert not any(np.isnan(feature.value) for feature in told.features)
