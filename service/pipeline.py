@@ -164,10 +164,15 @@ class Pipeline:
         """Everything that waits for nobody."""
         query.candidates = Ranked(query.items, query.tower, query.sources, query.scores)
         make_slate(query)
-        for degraded in query.degraded:
-            metrics.degraded_total.labels(degraded).inc()
-        for reason, count in query.removed.items():
-            metrics.removed_total.labels(reason).inc(count)
+        count_answer(query)
+
+
+def count_answer(query: Query) -> None:
+    """Count what an answer left out, and what filters removed."""
+    for degraded in query.degraded:
+        metrics.degraded_total.labels(degraded).inc()
+    for reason, count in query.removed.items():
+        metrics.removed_total.labels(reason).inc(count)
 
 
 def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:

@@ -19,7 +19,13 @@ def take_list(query: Query) -> None:
         if query.listed is not None and items is query.listed.items:
             query.scores = query.listed.scores
     else:
-        _in_order(query, query.generation.popular, np.full(len(query.generation.popular), Source.POPULAR, np.uint8))
+        take_popular(query)
+
+
+def take_popular(query: Query) -> None:
+    """What is popular, whoever asks."""
+    popular = query.generation.popular
+    _in_order(query, popular, np.full(len(popular), Source.POPULAR, np.uint8))
 
 
 def listed(query: Query) -> tuple[I32, U8]:

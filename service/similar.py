@@ -10,11 +10,11 @@ import numpy as np
 
 from recsys.errors import StageError
 from recsys.types import PAD
-from service import metrics, wire
+from service import wire
 from service.callees import Call
-from service.pipeline import RESERVE
+from service.pipeline import RESERVE, count_answer
 from service.query import Degraded, Query
-from service.rungs import take_list
+from service.rungs import take_popular
 from service.slate import make_slate
 from service.stages import answered
 
@@ -35,10 +35,10 @@ class SimilarItems:
         except Exception as error:
             logger.warning("Similar items can't be had: %s", str(error) or type(error).__name__)
             query.leave_out(Degraded.RETRIEVAL)
-            metrics.degraded_total.labels(Degraded.RETRIEVAL).inc()
-            take_list(query)
+            take_popular(query)
         query.keep(query.items != row)
         make_slate(query, without=row)
+        count_answer(query)
 
     async def _ask(self, query: Query, row: int) -> None:
         asked = np.zeros(1, wire.SIMILAR)

@@ -439,3 +439,35 @@ class TestExplanation:
         assert told.tower_place is None
         assert told.features
         assert not any(np.isnan(feature.value) for feature in told.features)
+
+
+def counted(name, **labels):
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+class TestSimilar:
+    def test_without_retrieval_it_is_what_is_popular_whoever_asks(self, world):
+        """A list made for the user says nothing of the item."""
+        query = world.similar(world.query(user=4), 0, similar=broken)
+        assert len(query.record.candidates)
+        assert query.degraded == [Degraded.RETRIEVAL]
+        assert (query.sources == Source.POPULAR).all()
+        assert len(ids(query)) == 10
+        assert 0 not in query.items
+
+    def test_what_it_did_without_and_what_was_removed_is_counted(self, world):
+        """As for any slate, each once."""
+
+        class Away(MemoryStore):
+            async def read_users(self, *_):
+                raise StoreUnavailable("No Redis answers.")
+
+        def counts():
+            stages = [counted("tandem_degraded_total", stage=stage) for stage in ("store", "retrieval")]
+            return *stages, counted("tandem_removed_total", reason="excluded")
+
+        before = counts()
+        popular = [world.served.item_id(int(row)) for row in world.served.popular[:3]]
+        query = world.similar(world.query(exclude=popular), int(world.served.popular[5]), store=Away(), similar=broken)
+        assert query.removed == {"excluded": 3}
+        assert tuple(np.subtract(counts(), before)) == (1, 1, 3)
