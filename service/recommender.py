@@ -87,9 +87,15 @@ class Recommender:
         generation, now = self.live, time.time()
         if request.user_ids is None:
             assert request.user_id is not None
-            return await self._slate(self._query(request, request.user_id, generation, due, now))
+            query = self._query(request, request.user_id, generation, due, now)
+            slate = await self._slate(query)
+            self._note(query)
+            return slate
         queries = [self._query(request, user, generation, due, now) for user in request.user_ids]
-        return schema.SlatesResponse.model_construct(slates=await asyncio.gather(*map(self._slate, queries)))
+        slates = await asyncio.gather(*map(self._slate, queries))
+        for query in queries:
+            self._note(query)
+        return schema.SlatesResponse.model_construct(slates=slates)
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """The items most like one."""
@@ -198,10 +204,12 @@ class Recommender:
 
     async def _slate(self, query: Query) -> schema.RecommendResponse:
         await self._coalescer.submit(query, query.due - RESERVE)
+        return answers.slate(query)
+
+    def _note(self, query: Query) -> None:
+        """Remember a query whose slate was given; one that was made for a request that is refused was shown to nobody."""
         self._desks.succession.note(query)
-        answer = answers.slate(query)
         self._desks.impressions.note(query)
-        return answer
 
 
 def _row(generation: ServedGeneration, item_id: Id) -> int:

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from recsys.errors import StoreUnavailable
+from recsys.errors import QueryError, StoreUnavailable
+from recsys.items import NOTHING_PUT
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store import MemoryStore, UserState
@@ -19,8 +21,9 @@ from service.callees import Callees
 from service.explanation import Explainer
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
-from service.query import Degraded, Query
-from service.schema import Mode
+from service.query import NO_RULES, Degraded, Query
+from service.recommender import Desks, Recommender
+from service.schema import Mode, RecommendRequest
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.similar import SimilarItems
@@ -421,6 +424,30 @@ def test_a_batch_gives_each_query_what_it_gets_alone(world):
     for one, other in zip(alone, together, strict=True):
         assert ids(one) == ids(other)
         assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+
+
+def test_slates_of_a_request_that_is_refused_are_noted_nowhere(world):
+    """One user of several meets a full waiting room: what was made for the others was shown to nobody."""
+    noted = []
+    desk = SimpleNamespace(note=noted.append, live=world.served, current=NOTHING_PUT)
+    nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
+    desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+
+    async def ask(*users):
+        recommender = Recommender(desks, world.store, Settings(max_in_flight=1, max_waiting=1))
+        request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
+        try:
+            return len((await recommender.recommend(request, time.monotonic() + 5)).slates)
+        except QueryError as error:
+            return error.code
+        finally:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*others, return_exceptions=True)
+
+    assert asyncio.run(ask(3, 4, 5)) == "overloaded"
+    assert noted == []
+    assert asyncio.run(ask(3, 4)) == 2
+    assert [query.user_id for query in noted] == [3, 3, 4, 4]
 
 
 class TestExplanation:
