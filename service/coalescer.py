@@ -15,6 +15,10 @@ from recsys.errors import QueryError, StageError
 
 T = TypeVar("T")
 
+AT_ONCE_SECONDS = 0.0005
+"""What one who waits no longer costs the loop: a slate of 20 from what is here takes 0.1 ms, and its answer as JSON 0.2
+(medians, with 10,000 items as with 300,000); the rest is for the door, which was not measured apart."""
+
 Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[None]]
 """Takes a batch and tells of each as it is done, or of what broke."""
 
@@ -47,7 +51,8 @@ class Coalescer(Generic[T]):
         self._waiting.append(entry)
         self._dispatch()
         if self._waiting and self._waiting[-1] is entry:
-            timer = loop.call_at(latest, self._expire, entry)
+            # Those of one burst can wait as long as each other, but not be answered all in one turn of the loop.
+            timer = loop.call_at(latest - AT_ONCE_SECONDS * len(self._waiting), self._expire, entry)
             done.add_done_callback(lambda _: timer.cancel())
         await done
 

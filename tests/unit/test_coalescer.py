@@ -6,7 +6,7 @@ import time
 import pytest
 
 from recsys.errors import QueryError, StageError
-from service.coalescer import Coalescer
+from service.coalescer import AT_ONCE_SECONDS, Coalescer
 
 
 def coalescer_of(run, *sizes, at_once=lambda query: None):
@@ -125,6 +125,35 @@ def test_who_can_wait_no_longer_for_a_batch_is_answered_at_once():
 
     asyncio.run(scene())
     assert at_once == ["second"]
+
+
+def test_a_burst_that_can_wait_no_longer_is_answered_by_and_by():
+    """The first has its reply before the last is begun."""
+    begun, replied = [], []
+
+    async def run(batch, land):
+        await asyncio.sleep(10)
+
+    def at_once(query):
+        begun.append(time.monotonic())
+        time.sleep(AT_ONCE_SECONDS / 2)
+
+    async def scene():
+        coalescer = coalescer_of(run, 1, 1, 300, at_once=at_once)
+        hanging = asyncio.create_task(coalescer.submit("first", later()))
+        await asyncio.sleep(0)
+        latest = time.monotonic() + 0.5
+
+        async def ask(n):
+            await coalescer.submit(n, latest)
+            replied.append(time.monotonic())
+
+        await asyncio.wait_for(asyncio.gather(*map(ask, range(300))), 5)
+        hanging.cancel()
+
+    asyncio.run(scene())
+    assert len(replied) == 300
+    assert replied[0] < begun[-1]
 
 
 def test_each_is_answered_as_soon_as_it_is_done():
