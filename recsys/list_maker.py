@@ -51,7 +51,7 @@ class ListMaker:
 
     def with_trending(self, items: Iterable[Id]) -> ListMaker:
         """The same with these items as candidates for everyone: the first that the generation knows, as in serving."""
-        rows = [row for item in items if (row := self.row_of(item)) is not None]
+        rows = [row for row in self.rows_of([*items]) if row is not None]
         return replace(self, trending=tuple(rows[:EXTRA]))
 
     def make(self, users: Sequence[Past], now: float) -> list[UserList]:
@@ -61,9 +61,9 @@ class ListMaker:
             found += self._make(users[start : start + AT_ONCE], now)
         return found
 
-    def row_of(self, item: Id) -> int | None:
-        """The row of an item, None for one that is not known."""
-        return self.tables.ids.rows.get(str(item))
+    def rows_of(self, items: Sequence[Id]) -> list[int | None]:
+        """The row of each item, None for one that is not known."""
+        return self.tables.ids.rows_of([*map(str, items)])
 
     def title(self, row: int) -> str:
         """An item's title, as it was put last."""
@@ -77,13 +77,13 @@ class ListMaker:
             gone |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
         if self.rules.excludes_seen(self.manifest.settings["exclude_seen"]):
             record, events = user
-            since = [row for event in events if (row := self.row_of(event.item_id)) is not None]
+            since = [row for row in self.rows_of([event.item_id for event in events]) if row is not None]
             gone |= np.isin(rows, np.concatenate([record.seen, np.array(since, np.int32)]))
         return gone
 
     def _make(self, users: Sequence[Past], now: float) -> list[UserList]:
         types = self.spec.event_type_rows()
-        past = stack([assemble(record, events, self.row_of, types) for record, events in users], [now] * len(users))
+        past = stack([assemble(record, events, self.rows_of, types) for record, events in users], [now] * len(users))
         extra = np.full((len(users), EXTRA), PAD, np.int32)
         extra[:, : len(self.trending)] = self.trending
         candidates = self.retriever.retrieve(past, extra if self.trending else None)

@@ -79,6 +79,11 @@ class StringTable:
             for place, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
         ]
 
+    def rows_of(self, strings: Sequence[str]) -> list[int | None]:
+        """As `find`, by the dict where that is faster: among few strings."""
+        rows = self.rows
+        return [*map(rows.get, strings)] if isinstance(rows, dict) else self.find(strings)
+
     @cached_property
     def index(self) -> StringIndex:
         """Finds rows by their strings; a generation stores it for its ids, and processes share it."""

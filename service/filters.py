@@ -29,8 +29,7 @@ class SeenItemsFilter:
         """Mask over the rows."""
         if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
             return np.zeros(len(rows), bool)
-        since = query.generation.item_rows([event.item_id for event in (*query.events, *query.session)])
-        return np.isin(rows, np.concatenate([query.record.seen, since]))
+        return np.isin(rows, query.seen)
 
 
 class ExcludedItemsFilter:
@@ -40,7 +39,7 @@ class ExcludedItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool:
         """Mask over the rows."""
-        return np.isin(rows, query.generation.item_rows(query.exclude))
+        return np.isin(rows, query.excluded)
 
 
 class AskedItemsFilter:

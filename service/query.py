@@ -48,9 +48,10 @@ class Query:
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
-    kept. history: item rows, times and event types, oldest first. items, tower, scores, sources: the candidates,
-    aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
-    reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
+    kept. excluded: rows of `exclude`. seen: rows of all that the user had. history: item rows, times and event types,
+    oldest first. items, tower, scores, sources: the candidates, aligned, and in the end the slate; candidates: as they
+    were ranked. removed: how many each filter took, by its reason; dropped: which. words: the rules that moved a row;
+    passed_over: the cap that kept one out.
     """
 
     generation: ServedGeneration
@@ -71,6 +72,8 @@ class Query:
     record: UserRecord = field(default_factory=UserRecord.empty)
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
+    excluded: I32 = field(init=False)
+    seen: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     history: History = field(default_factory=lambda: NO_HISTORY)
     made_by: Mode = Mode.REALTIME
     items: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -83,6 +86,9 @@ class Query:
     passed_over: dict[int, str] = field(default_factory=dict)
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)
     degraded: list[Degraded] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.excluded = self.generation.item_rows(self.exclude)
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""

@@ -125,7 +125,7 @@ class Recommender:
 
     async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
         """Store events; the next `recommend` of these users knows them."""
-        return await self._desks.users.add_events(events, self.live.row_of if self.ready else None)
+        return await self._desks.users.add_events(events, self.live if self.ready else None)
 
     async def user(self, user_id: Id) -> schema.UserResponse:
         """What is stored of a user."""
@@ -207,7 +207,7 @@ class Recommender:
         return answers.slate(query)
 
     def _note(self, query: Query) -> None:
-        """Remember a query whose slate was given; one that was made for a request that is refused was shown to nobody."""
+        """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""
         self._desks.succession.note(query)
         self._desks.impressions.note(query)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,8 +62,7 @@ class ServedGeneration:
     def _joined(self) -> Latest[ServedGeneration]:
         def join(puts: PutItems) -> ServedGeneration:
             joined = copy.copy(self)  # with what was computed once already
-            ids, available = self.tables.ids.rows, self.tables.available
-            segment = FreshSegment.of(puts, lambda texts: [*map(ids.get, texts)], available, self.manifest.data_end)
+            segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
             return joined
 
@@ -70,16 +70,24 @@ class ServedGeneration:
 
     def row_of(self, item: Id) -> int | None:
         """The row of an item; None for one that is not known."""
-        row = self.tables.ids.rows.get(str(item))
-        return self.fresh.by_id.get(str(item)) if row is None and self.fresh else row
+        return self.rows_of([item])[0]
+
+    def rows_of(self, items: Sequence[Id]) -> list[int | None]:
+        """The row of each item, None for one that is not known."""
+        texts = [*map(str, items)]
+        found = self.tables.ids.rows_of(texts)
+        if self.fresh is None:
+            return found
+        fresh = self.fresh.by_id
+        return [fresh.get(text) if row is None else row for text, row in zip(texts, found, strict=True)]
 
     def has_learned(self, item: PutItem) -> bool:
         """Whether the generation knows an item put, and by data that goes on after its last put."""
         return item.put_at <= self.manifest.data_end and item.text in self.tables.ids.rows
 
-    def item_rows(self, items: list[Id]) -> I32:
+    def item_rows(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known, in their order."""
-        return np.array([row for item in items if (row := self.row_of(item)) is not None], np.int32)
+        return np.array([row for row in self.rows_of(items) if row is not None], np.int32)
 
     def title(self, row: int) -> str:
         """The title, empty where there is none."""

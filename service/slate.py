@@ -92,4 +92,4 @@ class _Catalogue:
 
     def rows_of(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known."""
-        return self._query.generation.item_rows(list(items))
+        return self._query.generation.item_rows(items)

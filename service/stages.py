@@ -93,7 +93,8 @@ class UserHydrator:
     def _ready(self, query: Query) -> None:
         generation = query.generation
         since = (*query.events, *query.session)
-        query.history = assemble(query.record, since, generation.row_of, generation.event_types)
+        query.history = assemble(query.record, since, generation.rows_of, generation.event_types)
+        query.seen = np.concatenate([query.record.seen, query.history[0]])
         query.made_by = choose(query, self._settings)
         if query.made_by == Mode.BATCH:
             take_list(query)

@@ -46,7 +46,7 @@ class TrendingItems:
         if self._trending is None or now - self._trending.made_at > STALE_SECONDS:
             return {}
         if self._rows[0] != generation.id:
-            found = (generation.row_of(item) for item, _ in self._trending.items)
-            rows = dict.fromkeys([row for row in found if row is not None][:EXTRA], int(Source.TRENDING))
+            found = generation.item_rows([item for item, _ in self._trending.items])
+            rows = dict.fromkeys(found[:EXTRA].tolist(), int(Source.TRENDING))
             self._rows = generation.id, rows
         return self._rows[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from recsys.errors import QueryError, StoreError
 from recsys.record import UserRecord
@@ -34,15 +34,17 @@ class UserDesk:
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def add_events(
-        self, events: Sequence[schema.Event], row_of: Callable[[Id], int | None] | None
+        self, events: Sequence[schema.Event], generation: ServedGeneration | None
     ) -> schema.EventsResponse:
-        """Store events; row_of: of the generation in force, where there is one."""
+        """Store events; generation: the one in force, where there is one."""
         now = time.time()
         for index, told in enumerate(events):
             if told.timestamp is not None and told.timestamp > now + AHEAD_SECONDS:
                 raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
         stored = await self._users.add_events([event(told.user_id, told, now) for told in events])
-        unknown = dict.fromkeys(told.item_id for told in events if row_of and row_of(told.item_id) is None)
+        items = [told.item_id for told in events]
+        rows = generation.rows_of(items) if generation else items
+        unknown = dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None)
         return schema.EventsResponse(stored=stored, unknown_items=list(unknown))
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:

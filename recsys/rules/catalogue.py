@@ -76,5 +76,5 @@ class TablesCatalogue:
 
     def rows_of(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known."""
-        rows = (self.tables.ids.rows.get(str(item)) for item in items)
+        rows = self.tables.ids.rows_of([*map(str, items)])
         return np.array([row for row in rows if row is not None], np.int32)

@@ -32,7 +32,7 @@ def exported(maker, tmp_path, rules, seen=(), top=20):
     with ListExport(Environment(tmp_path, None), ruled, top, now) as export:
         export.begin()
         export.add("someone", (record, []), ruled.make([(record, [])], now)[0])
-    return [maker.row_of(item) for item in pq.read_table(export.path)["item_id"].to_pylist()]
+    return maker.rows_of(pq.read_table(export.path)["item_id"].to_pylist())
 
 
 @pytest.mark.parametrize("of_dataset", [True, False])

@@ -68,7 +68,12 @@ def test_a_thousand_requests_replayed(world, tiny_world):
     events = store.read_events(users)
     rows = tables.ids.rows
     histories = [
-        assemble(UserRecord.unpack(record), since, lambda item: rows.get(str(item)), spec.event_type_rows())
+        assemble(
+            UserRecord.unpack(record),
+            since,
+            lambda items: tables.ids.rows_of([*map(str, items)]),
+            spec.event_type_rows(),
+        )
         for record, since in zip(records, events, strict=True)
     ]
     contexts = [spec.encode_context({"device": tiny.DEVICES[int(user) % 2]}) for user in users]

@@ -95,7 +95,7 @@ def test_a_list_is_what_a_request_would_be_answered(scene, hot, repeats):
 def test_what_was_had_is_on_no_list(scene):
     """Neither what the record holds nor what happened since; unless rules allow repeats."""
     record, events = past = scene.past(4)
-    since = [scene.maker.row_of(event.item_id) for event in events]
+    since = scene.maker.rows_of([event.item_id for event in events])
     had = {*record.seen.tolist(), *since}
     assert len(had) > 2
     (made,) = scene.maker.make([past], time.time())

@@ -13,6 +13,7 @@ from recsys.errors import QueryError, StoreUnavailable
 from recsys.items import NOTHING_PUT
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
+from recsys.rules import compiled, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service import wire
@@ -406,6 +407,21 @@ def test_excluded_items_stay_away_and_are_counted(world):
     second = world.run(world.query(user=4, exclude=ids(first)[:3]))
     assert not set(ids(first)[:3]) & set(ids(second))
     assert second.removed["excluded"] == 3
+
+
+def test_a_query_s_ids_are_looked_up_once(world, monkeypatch):
+    """What it excludes and what its user did, whatever filters, pins and the catalogue ask of them later."""
+    asked, rows_of = [], ServedGeneration.rows_of
+    monkeypatch.setattr(ServedGeneration, "rows_of", lambda self, ids: asked.append(list(ids)) or rows_of(self, ids))
+    rules = compiled(parse("[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"), world.served.spec)
+    session = [Event("nobody", "drama-1", 1.0), Event("nobody", "comedy-8", 2.0)]
+    query = world.run(world.query("nobody", 75, exclude=["comedy-1", "unknown"], session=session, rules=rules))
+    assert len(ids(query)) == 72
+    assert not {"drama-1", "comedy-8", "comedy-1"} & set(ids(query))
+    assert [names for names in asked if not set(names) <= {"comedy-9", "comedy-8"}] == [
+        ["comedy-1", "unknown"],
+        ["drama-1", "comedy-8"],
+    ]
 
 
 def test_the_slate_is_topped_up_while_the_catalogue_has_items(world):
