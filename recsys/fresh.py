@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from recsys.index import ROUNDING, ExactIndex
 from recsys.items import PutItem, PutItems
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
-from recsys.segment import FreshSegment
-from recsys.spec import CONTENT_TOKENS, FeatureSpec
+from recsys.segment import FreshSegment, Kept
+from recsys.spec import FeatureSpec
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.towers import ItemEncoder
 from recsys.types import F32, I32, PAD, U8, Bool
@@ -62,14 +62,6 @@ class GrownTables(ItemTables):
         )
 
 
-class _Encoded(NamedTuple):
-    """What was encoded for a segment: the place of each (seq, version), content [m, C] and embeddings [m, d]."""
-
-    places: dict[tuple[int, int], int]
-    content: I32
-    embeddings: F32
-
-
 class Grower:
     """Grows the tables of one generation by what was put since.
 
@@ -81,9 +73,8 @@ class Grower:
         self._spec = spec
         self._encoder = encoder
         self._until = until
-        width = tables.embeddings.shape[1]
         self._found: dict[str, int | None] = {}
-        self._encoded = _Encoded({}, np.zeros((0, CONTENT_TOKENS), np.int32), np.zeros((0, width), np.float32))
+        self._encoded = Kept(self._encode)
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables) -> Grower:
@@ -93,8 +84,7 @@ class Grower:
     def grow(self, puts: PutItems) -> GrownTables:
         """The tables with every put item that the generation does not know; only what changed is encoded anew."""
         segment = FreshSegment.of(puts, self._find, self._tables.available, self._until)
-        encoded = self._encode(segment.items)
-        return GrownTables.of(self._tables, segment, encoded.content, encoded.embeddings)
+        return GrownTables.of(self._tables, segment, *self._encoded.of(segment.items))
 
     def _find(self, texts: Sequence[str]) -> list[int | None]:
         """The generation's rows of ids, those not asked for the last time looked up together."""
@@ -104,20 +94,10 @@ class Grower:
         self._found = {text: found[text] for text in texts}
         return [found[text] for text in texts]
 
-    def _encode(self, items: tuple[PutItem, ...]) -> _Encoded:
+    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, F32]:
         """Content and embeddings of items."""
-        held = self._encoded
-        keys = [(item.seq, item.version) for item in items]
-        before = np.array([held.places.get(key, -1) for key in keys], np.int64)
-        content = np.empty((len(items), CONTENT_TOKENS), np.int32)
-        embeddings = np.empty((len(items), held.embeddings.shape[1]), np.float32)
-        old, new = before >= 0, np.flatnonzero(before < 0)
-        content[old], embeddings[old] = held.content[before[old]], held.embeddings[before[old]]
-        if len(new):
-            content[new] = self._spec.encode_items([self._spec.ordered(items[place].content) for place in new])
-            embeddings[new] = self._encoder.encode(content[new])
-        encoded = self._encoded = _Encoded({key: place for place, key in enumerate(keys)}, content, embeddings)
-        return encoded
+        content = self._spec.encode_items([self._spec.ordered(item.content) for item in items])
+        return content, self._encoder.encode(content)
 
 
 class GrownIndex:

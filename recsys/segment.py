@@ -19,6 +19,9 @@ from recsys.types import I32, Bool
 Find = Callable[[Sequence[str]], Sequence[int | None]]
 """From ids to the generation's rows; None for an item it does not know."""
 
+_Version = tuple[str, int, int, float]
+"""An item as one put left it: a store that was emptied gives the same numbers again, to other items."""
+
 
 @dataclass(frozen=True)
 class FreshSegment:
@@ -83,3 +86,25 @@ class FreshSegment:
         shown = np.zeros(len(rows), bool)
         shown[known] = self.available[rows[known]]
         return shown
+
+
+class Kept:
+    """What is computed for the items of a segment; of items that stayed as they were it is kept from the one before."""
+
+    def __init__(self, make: Callable[[Sequence[PutItem]], tuple[np.ndarray, ...]]) -> None:
+        """make: arrays [n, ...] for n items, for none too."""
+        self._make = make
+        self._held: tuple[dict[_Version, int], tuple[np.ndarray, ...]] = {}, make(())
+
+    def of(self, items: Sequence[PutItem]) -> tuple[np.ndarray, ...]:
+        """The arrays for these items; two threads may make them at once."""
+        places, held = self._held
+        versions = [(item.text, item.seq, item.version, item.put_at) for item in items]
+        before = np.array([places.get(each, -1) for each in versions], np.int64)
+        old, new = before >= 0, np.flatnonzero(before < 0)
+        made = self._make([items[place] for place in new.tolist()]) if len(new) else [each[:0] for each in held]
+        arrays = tuple(np.empty((len(items), *each.shape[1:]), each.dtype) for each in held)
+        for array, kept, fresh in zip(arrays, held, made, strict=True):
+            array[old], array[new] = kept[before[old]], fresh
+        self._held = {each: place for place, each in enumerate(versions)}, arrays
+        return arrays

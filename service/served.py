@@ -11,10 +11,11 @@ import numpy as np
 
 from recsys import soundness
 from recsys.generation import GenerationFolder, Manifest
+from recsys.grown import Grown
 from recsys.items import Latest, PutItem, PutItems
-from recsys.segment import FreshSegment
+from recsys.segment import FreshSegment, Kept
 from recsys.sources import most_popular
-from recsys.spec import FeatureSpec
+from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, I32, Bool, Id
 
@@ -64,9 +65,16 @@ class ServedGeneration:
             joined = copy.copy(self)  # with what was computed once already
             segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
+            object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, *encoded.of(segment.items)))
             return joined
 
+        encoded = Kept(lambda items: (self.spec.encode_items([self.spec.ordered(item.content) for item in items]),))
         return Latest(join)
+
+    @cached_property
+    def _content(self) -> Grown:
+        """Of every row; with what was put it is given by `_joined`."""
+        return Grown(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
 
     def row_of(self, item: Id) -> int | None:
         """The row of an item; None for one that is not known."""
@@ -107,12 +115,8 @@ class ServedGeneration:
 
     def content(self, rows: I32) -> I32:
         """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
-        content = np.asarray(self.tables.content[np.minimum(rows, len(self.tables) - 1)])
-        for at in np.flatnonzero(rows >= len(self.tables)).tolist():
-            item = self.fresh.by_row.get(int(rows[at])) if self.fresh else None
-            told = [self.spec.ordered(item.content)] if item else [{}]
-            content[at] = self.spec.encode_items(told)[0]
-        return content
+        known = self._content.knows(rows)
+        return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 
     def item_id(self, row: int) -> Id:
         """The id as it came."""

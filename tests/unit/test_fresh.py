@@ -20,6 +20,7 @@ from recsys.items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.ranker import Ranker
 from recsys.retriever import PUT_SHARE, Retriever
 from recsys.segment import FreshSegment
+from recsys.spec import FeatureSpec
 from recsys.store import MemoryStore
 from recsys.store.memory_items import MemoryItems
 from recsys.strings import StringTable
@@ -279,6 +280,32 @@ def test_a_new_segment_keeps_what_was_encoded(world, monkeypatch):
     anew = Grower.load(folder, tables).grow(second)
     np.testing.assert_array_equal(kept.embeddings.tail, anew.embeddings.tail)
     np.testing.assert_array_equal(kept.content.tail, anew.content.tail)
+
+
+def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
+    """Not in every request that filters or caps: 10,000 puts held its loop for 120 ms each time."""
+    served = ServedGeneration.load(world[0])
+    encoded, encode = [], FeatureSpec.encode_items
+    monkeypatch.setattr(FeatureSpec, "encode_items", lambda self, told: encoded.append(len(told)) or encode(self, told))
+    first = putting(item("f1", 1, "drama"), item("f2", 2, "comedy"))
+    second = first.joined([item("f2", 2, "action", version=2), item("f9", 9, "drama")], "e", 2)
+    for puts in (first, second):
+        joined = served.with_items(puts)
+        for _ in range(3):
+            content = joined.content(np.array([0, *joined.fresh.rows, 10**9], np.int32))
+        assert content[0].tolist() == served.tables.content[0].tolist()
+        assert content[1:-1].tolist() == encode(served.spec, [told.content for told in puts.items]).tolist()
+        assert not content[-1].any()
+    assert [count for count in encoded if count] == [2, 2]
+
+
+def test_numbers_that_an_emptied_store_gives_again_are_other_items(world):
+    """What was encoded before the store began anew is not taken for what was put since."""
+    grower = Grower.load(world[0], world[0].tables())
+    grower.grow(putting(item("f1", 1, "drama")))
+    other = NOTHING_PUT.joined([item("f1", 1, "comedy", put_at=LATER + 1)], "later", 1)
+    expected = Grower.load(world[0], world[0].tables()).grow(other)
+    np.testing.assert_array_equal(grower.grow(other).content.tail, expected.content.tail)
 
 
 class TestSegment:
