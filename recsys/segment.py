@@ -14,7 +14,7 @@ import numpy as np
 
 from recsys.grown import Grown
 from recsys.items import PutItem, PutItems
-from recsys.types import I32, Bool
+from recsys.types import F64, I32, Bool
 
 Find = Callable[[Sequence[str]], Sequence[int | None]]
 """From ids to the generation's rows; None for an item it does not know."""
@@ -27,12 +27,14 @@ _Version = tuple[str, int, int, float]
 class FreshSegment:
     """The items of a generation and those put since.
 
-    rows: [m] int32, ascending, of the fresh `items`. titles: of the generation's items that were renamed, by row.
-    available: for any row, the generation's or a fresh one. hidden, shown: rows of the generation that a put changed.
+    rows: [m] int32, ascending, of the fresh `items`. put_at: [m] float64 unix seconds, the last put of each. titles: of
+    the generation's items that were renamed, by row. available: for any row, the generation's or a fresh one. hidden,
+    shown: rows of the generation that a put changed.
     """
 
     rows: I32
     items: tuple[PutItem, ...]
+    put_at: F64
     titles: dict[int, str]
     available: Grown
     hidden: I32
@@ -59,6 +61,7 @@ class FreshSegment:
         return cls(
             rows=rows,
             items=fresh,
+            put_at=np.array([item.put_at for item in fresh], np.float64),
             titles={row: item.title for item, row in known if item.title is not None and item.title_at > until},
             available=Grown(now, rows, np.array([item.available for item in fresh], bool)),
             hidden=np.array(sorted(row for row, shown in changed.items() if not shown), np.int32),
@@ -74,6 +77,20 @@ class FreshSegment:
     def by_row(self) -> dict[int, PutItem]:
         """From a row to the fresh item."""
         return dict(zip(self.rows.tolist(), self.items, strict=True))
+
+    @cached_property
+    def newest(self) -> I32:
+        """The rows, what was put last first."""
+        newest: I32 = self.rows[np.lexsort((self.rows, self.put_at))[::-1]]
+        return newest
+
+    def put_since(self, rows: I32, moment: float) -> Bool:
+        """Which of any rows are fresh items whose last put came at a moment or later."""
+        if not len(self.rows):
+            return np.zeros(len(rows), bool)
+        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        since: Bool = (self.rows[at] == rows) & (self.put_at[at] >= moment)
+        return since
 
     @property
     def hidden_count(self) -> int:

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recsys.rules import select
+from recsys.rules.catalogue import DAY, taken_within
 from recsys.sources import AT_ONCE
 from recsys.types import F32, I32, I64, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
-
-DAY = 86_400.0
 
 
 def make_slate(query: Query, without: int = PAD) -> None:
@@ -62,7 +61,7 @@ class _Catalogue:
         """What was put since, the last first, and behind it the newest rows of the generation."""
         generation = self._query.generation
         if generation.fresh is not None and len(generation.fresh.rows):
-            yield generation.fresh.rows[::-1]
+            yield generation.fresh.newest
         yield generation.tables.newest
 
     def allowed(self, rows: I32) -> Bool:
@@ -82,12 +81,12 @@ class _Catalogue:
         return found
 
     def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows were first taken, or put, in the last so many days."""
-        generation = self._query.generation
-        tables, known = generation.tables, rows < len(generation.tables)
-        since = (self._query.now - generation.manifest.data_end) / DAY
-        new: Bool = ~known
-        new[known] = np.asarray(tables.age[rows[known]]) + since <= days
+        """Which rows were first taken in the last so many days, or, fresh ones, put; each put makes one new again."""
+        generation, now = self._query.generation, self._query.now
+        known = rows < len(generation.tables)
+        new = generation.fresh.put_since(rows, now - days * DAY) if generation.fresh else np.zeros(len(rows), bool)
+        age_days = (now - generation.manifest.data_end) / DAY
+        new[known] = taken_within(generation.tables, rows[known], days, age_days)
         return new
 
     def rows_of(self, items: Sequence[Id]) -> I32:

@@ -71,10 +71,15 @@ class TablesCatalogue:
 
     def is_new(self, rows: I32, days: float) -> Bool:
         """Which rows were first taken in the last so many days."""
-        new: Bool = np.asarray(self.tables.age[rows]) + self.age_days <= days
-        return new
+        return taken_within(self.tables, rows, days, self.age_days)
 
     def rows_of(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known."""
         rows = self.tables.ids.rows_of([*map(str, items)])
         return np.array([row for row in rows if row is not None], np.int32)
+
+
+def taken_within(tables: ItemTables, rows: I32, days: float, age_days: float) -> Bool:
+    """Which rows of a generation were first taken in so many days before a moment, `age_days` after its data's end."""
+    new: Bool = np.asarray(tables.age[rows]) + age_days <= days
+    return new

@@ -19,6 +19,7 @@ from recsys.grown import Grown
 from recsys.items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.ranker import Ranker
 from recsys.retriever import PUT_SHARE, Retriever
+from recsys.rules import compiled, parse
 from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
 from recsys.store import MemoryStore
@@ -438,6 +439,20 @@ class Deployment:
 @pytest.fixture
 def path(world):
     return Deployment(world)
+
+
+def test_what_was_put_long_ago_fills_no_quota(path):
+    """It is as old as its last put, so that another one makes it new again; whatever was put last comes first."""
+    now, day = LATER + 100 * 86_400, 86_400
+    quota = parse("[[quota]]\nnew_within_days = 1\nat_least = 1\nwithin = 3")
+    old, older = item("a", 1, put_at=now - 80 * day), item("b", 2, put_at=now - 90 * day)
+    again = item("a", 1, version=3, put_at=now - day / 2)
+    recent = item("b", 2, version=2, put_at=now - day * 0.9)
+    for puts, brought in (((old, older), []), ((old, recent), ["b"]), ((again, recent), ["a"])):
+        path.knows["gateway"] = putting(*puts)
+        told, query = path.recommend(k=3, now=now, rules=compiled(quota, path.served.spec))
+        assert [name for name, row in zip(told, query.items.tolist(), strict=True) if query.words.get(row)] == brought
+        assert [name for name in told if name in ("a", "b")] == brought
 
 
 PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 6))
