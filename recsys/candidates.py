@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.kernels import sources as kernel
 from recsys.types import F32, I32, PAD, U8, Bool, Candidates, Source
 
 
@@ -41,6 +42,22 @@ def drop(items: I32, others: I32, k: int) -> I32:
     gone = contained(items, others) | (items == PAD)
     order = np.argsort(gone, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
+
+
+def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None) -> tuple[I32, U8, Bool]:
+    """The distinct items of several lists, with the flags of every list that named them, and which one without named.
+
+    lists: [B, any] int32 each, best first, PAD for none; of each the first shares[source] that are not in past [B, H]
+    are taken. All [B, W], padded on the right, in the order in which the lists name them.
+    """
+    wide = np.concatenate(list(lists.values()), axis=1)
+    starts = np.cumsum([0, *(items.shape[1] for items in lists.values())])
+    taken, flags = np.array([shares[source] for source in lists]), np.array(list(lists), np.uint8)
+    items, sources = np.full(wide.shape, PAD, np.int32), np.zeros(wide.shape, np.uint8)
+    kept = np.zeros(wide.shape, bool)
+    had = np.zeros((len(wide), 0), np.int32) if past is None else past
+    kernel.join(wide, starts, taken, flags, had, past is not None, items, sources, kept)
+    return items, sources, kept
 
 
 NO_ROW = np.iinfo(np.int32).max

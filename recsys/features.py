@@ -13,10 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from recsys import moments
-from recsys.sources import repeat_features
-from recsys.spec import NO_TOKEN
-from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, F32, I32, PAD, U8, Candidates, Histories, Source
+from recsys.kernels import columns as kernels
+from recsys.tables import POPULARITY_WINDOWS, ItemTables
+from recsys.types import CANDIDATES, CLOCK, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -30,6 +29,9 @@ EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
 FLAGS = (Source.TOWER, Source.COVISIT, Source.EASE, Source.POPULAR, Source.FRESH, Source.REPEAT)
 VOTE_SCALE = 1e3
 """Brings votes, shares of a few thousandths, to where log1p bends."""
+
+REPEAT_POWERS = np.float32(0.9) ** np.arange(HISTORY_LENGTH, dtype=np.float32)
+LOG_PLACES = np.log1p(np.arange(4_096, dtype=np.float32))
 
 FEATURES = (
     "tower",
@@ -66,95 +68,87 @@ FEATURES = (
 """Names of the columns that `build` returns, in order."""
 
 
+PLACE = {name: index for index, name in enumerate(FEATURES)}
+
+
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
-    features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
-    waits, gaps = moments.waits(histories), moments.gaps(histories)[:, -1]
-    for row in range(len(candidates)):
-        count = int((candidates.items[row] != PAD).sum())  # padded on the right
-        if count:
-            features[row, :count] = _of_one(
-                tables,
-                histories.items[row],
-                histories.context[row],
-                candidates.items[row, :count],
-                candidates.tower[row, :count],
-                candidates.sources[row, :count],
-                (waits[row] / moments.STEPS, gaps[row] / moments.STEPS),
-            )
-    return features
+    return np.swapaxes(columns(tables, histories, candidates), 1, 2)
 
 
-def _of_one(
-    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U8, when: tuple[float, float]
-) -> F32:
-    """Features of one query's K candidates: [K, F]."""
-    popularity = np.log1p(tables.popularity[items])
-    covisit = VOTE_SCALE * tables.covisit.votes(history, items, COVISIT_DECAYS)
-    follow = VOTE_SCALE * tables.follow.votes(history, items, FOLLOW_DECAYS)
-    ease = tables.ease.votes(history, items, EASE_DECAYS)
-    alike = _likeness(tables, history, items)
-    columns = [
-        tower,
-        tower - tower.max(),
-        _rank(tower),
-        *np.log1p(covisit),
-        covisit[-1] / max(covisit[-1].max(), np.float32(1e-6)),
-        _rank(covisit[-1]),
-        *np.log1p(follow),
-        *ease,
-        _rank(ease[-2]),
-        *alike[:, :ALIKE].T,
-        alike.max(axis=1),
-        alike.mean(axis=1),
-        popularity[:, 0],
-        popularity[:, 1],
-        popularity[:, 2],
-        popularity[:, 3],
-        _rank(popularity[:, 3]),
-        popularity[:, 2] - popularity[:, 1],
-        np.log1p(tables.age[items]),
-        *_affinity(tables, (history, history[-1:]), items),
-        *repeat_features(history, items),
-        np.log1p(np.float32((history != PAD).sum())),
-        *when,
-        *tables.context_lift.of(context, items),
-        *((sources & flag) != 0 for flag in FLAGS),
-    ]
-    features = np.empty((len(items), len(FEATURES)), np.float32)
-    for index, column in enumerate(columns):
-        features[:, index] = column
-    return features
+def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
+    """The same with a row a feature, as it is made and as the net reads it: [B, F, K] float32."""
+    items, past = candidates.items, histories.items
+    counts = (items != PAD).sum(axis=1)  # padded on the right
+    x = np.zeros((len(items), len(FEATURES), items.shape[1]), np.float32)
+    real = np.arange(items.shape[1]) < counts[:, None]
+
+    tower = np.where(real, candidates.tower, -np.inf)
+    x[:, PLACE["tower"]] = candidates.tower
+    x[:, PLACE["tower_gap"]] = candidates.tower - tower.max(axis=1, initial=-np.inf)[:, None]
+    _rank(tower, x[:, PLACE["tower_rank"]])
+    for name, table, decays in (
+        ("covisit", tables.covisit, COVISIT_DECAYS),
+        ("follow", tables.follow, FOLLOW_DECAYS),
+        ("ease", tables.ease, EASE_DECAYS),
+    ):
+        x[:, _span(f"{name}_{decays[0]}", len(decays))] = table.votes(past, items, counts, decays)
+    covisit, ease = x[:, _span("covisit_0.0", len(COVISIT_DECAYS))], x[:, PLACE[f"ease_{EASE_DECAYS[-2]}"]]
+    covisit *= VOTE_SCALE
+    slowest = covisit[:, -1]
+    x[:, PLACE["covisit_share"]] = slowest / np.maximum(slowest.max(axis=1, initial=0), np.float32(1e-6))[:, None]
+    _rank(np.where(real, slowest, -1), x[:, PLACE["covisit_rank"]])
+    _rank(np.where(real, ease, -np.inf), x[:, PLACE["ease_rank"]])
+    np.log1p(covisit, out=covisit)
+    follow = x[:, _span("follow_0.0", len(FOLLOW_DECAYS))]
+    np.log1p(np.multiply(follow, VOTE_SCALE, out=follow), out=follow)
+
+    alike = _likeness(tables, past, items)
+    x[:, _span("like_1", ALIKE)] = alike[:, :ALIKE]
+    kernels.likest(alike, counts, x[:, PLACE["like_best"]], x[:, PLACE["like_mean"]])
+
+    popularity = x[:, _span("popularity_all", len(POPULARITY_WINDOWS))]
+    popularity[:] = np.swapaxes(tables.popularity[items], 1, 2)
+    np.log1p(popularity, out=popularity)
+    _rank(np.where(real, popularity[:, -1], -1), x[:, PLACE["popularity_rank"]])
+    x[:, PLACE["momentum"]] = popularity[:, 2] - popularity[:, 1]
+    x[:, PLACE["age"]] = np.log1p(tables.age[items])
+
+    told, content = tables.content[past] * (past != PAD)[..., None], tables.content[items]
+    kernels.affinity(told, content, tables.vocabulary, counts, x[:, PLACE["content_affinity"]])
+    kernels.affinity(told[:, -1:], content, tables.vocabulary, counts, x[:, PLACE["last_content_affinity"]])
+    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, len(tables), x[:, _span("repeat_count", 2)])
+
+    x[:, PLACE["history_length"]] = np.log1p((past != PAD).sum(axis=1, dtype=np.float32))[:, None]
+    x[:, PLACE["wait"]] = (moments.waits(histories) / moments.STEPS)[:, None]
+    x[:, PLACE["gap"]] = (moments.gaps(histories)[:, -1] / moments.STEPS)[:, None]
+    x[:, _span("lift_daypart", CLOCK + 1)] = tables.context_lift.of(histories.context, items, counts)
+    for index, flag in enumerate(FLAGS, PLACE[f"from_{FLAGS[0].names()[0]}"]):
+        x[:, index] = (candidates.sources & flag) != 0
+    np.copyto(x, 0, where=~real[:, None, :])
+    return x
 
 
-def _rank(scores: F32) -> F32:
-    """Log of one more than the place of each score, best first; equal scores in their order."""
-    rank = np.empty(len(scores), np.float32)
-    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores), dtype=np.float32)
-    return np.log1p(rank)
+def _span(first: str, count: int) -> slice:
+    """The rows of so many features that stand together."""
+    return slice(PLACE[first], PLACE[first] + count)
 
 
-def _likeness(tables: ItemTables, history: I32, items: I32) -> F32:
-    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [K, 20]."""
-    recent = history[-ALIKE_WITHIN:][::-1]
-    past = tables.embeddings[recent] * (recent != PAD)[:, None]
+def _rank(scores: F32, out: F32) -> None:
+    """Log of one more than the place of each of scores [B, K], best first; equal scores in their order."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    np.put_along_axis(out, order, np.broadcast_to(LOG_PLACES[: scores.shape[1]], scores.shape), axis=1)
+
+
+def _likeness(tables: ItemTables, past: I32, items: I32) -> F32:
+    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [B, 20, K]."""
+    recent = np.full((len(past), ALIKE_WITHIN), PAD, np.int32)
+    recent[:, : past.shape[1]] = past[:, ::-1][:, :ALIKE_WITHIN]
+    newest = tables.embeddings[recent] * (recent != PAD)[..., None]
     # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
-    wide = np.zeros((CANDIDATES, past.shape[1]), np.float32)
-    wide[: len(items)] = tables.embeddings[items]
-    alike = np.zeros((len(items), ALIKE_WITHIN), np.float32)
-    alike[:, : len(recent)] = (wide @ past.T)[: len(items)]
+    wide = np.zeros((max(CANDIDATES, items.shape[1]), newest.shape[2]), np.float32)
+    alike = np.empty((len(past), ALIKE_WITHIN, items.shape[1]), np.float32)
+    for query in range(len(past)):
+        wide[: items.shape[1]] = tables.embeddings[items[query]]
+        alike[query] = (newest[query] @ wide.T)[:, : items.shape[1]]
     return alike
-
-
-def _affinity(tables: ItemTables, histories: tuple[I32, ...], items: I32) -> list[F32]:
-    """Share of each history's content tokens that a candidate's tokens cover, averaged over its tokens: [K] each."""
-    content = tables.content[items]
-    told = np.maximum((content != NO_TOKEN).sum(axis=1), 1)
-    found = []
-    for history in histories:
-        tokens = tables.content[history[history != PAD]]
-        liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
-        share = np.zeros(tables.vocabulary, np.float32)
-        share[liked] = count / max(count.sum(), 1)
-        found.append((share[content].sum(axis=1) / told).astype(np.float32))
-    return found

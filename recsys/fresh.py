@@ -17,13 +17,11 @@ from recsys.generation import TOWERS, GenerationFolder
 from recsys.grown import Grown
 from recsys.index import ROUNDING, ExactIndex
 from recsys.items import PutItem, PutItems
-from recsys.lift import ContextLift
-from recsys.neighbours import Neighbours
 from recsys.segment import FreshSegment, Kept
 from recsys.spec import FeatureSpec
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.towers import ItemEncoder
-from recsys.types import F32, I32, PAD, U8, Bool
+from recsys.types import F32, I32, Bool
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ class GrownTables(ItemTables):
             popularity=grown(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),
             by_popularity=tables.by_popularity,
             age=grown(tables.age, np.zeros(m, np.float32)),
-            covisit=_GrownNeighbours(tables.covisit.rows, tables.covisit.weights),
-            follow=_GrownNeighbours(tables.follow.rows, tables.follow.weights),
-            ease=_GrownNeighbours(tables.ease.rows, tables.ease.weights),
-            context_lift=_GrownLift(tables.context_lift.table, tables.context_lift.starts),
+            covisit=tables.covisit,
+            follow=tables.follow,
+            ease=tables.ease,
+            context_lift=tables.context_lift,
             segment=segment,
         )
 
@@ -141,27 +139,3 @@ class GrownIndex:
         best = torch.topk(scores, min(k, len(self._rows)), dim=1).indices.numpy()
         found: I32 = self._rows[best]
         return found
-
-
-class _GrownNeighbours(Neighbours):
-    """Fresh items have no neighbours and are nobody's."""
-
-    def best(self, histories: I32, k: int, decay: float) -> I32:
-        return super().best(np.where(histories < len(self), histories, PAD), k, decay)
-
-    def votes(self, history: I32, candidates: I32, decays: tuple[float, ...]) -> F32:
-        known = candidates < len(self)
-        votes = np.zeros((len(decays), len(candidates)), np.float32)
-        votes[:, known] = super().votes(np.where(history < len(self), history, PAD), candidates[known], decays)
-        return votes
-
-
-class _GrownLift(ContextLift):
-    """A fresh item is taken nowhere more than elsewhere, as far as anyone knows."""
-
-    def of(self, context: U8, items: I32) -> F32:
-        known = items < len(self)
-        of_known = super().of(context, items[known])
-        lifts = np.zeros((len(of_known), len(items)), np.float32)
-        lifts[:, known] = of_known
-        return lifts

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys import moments
+from recsys.kernels import columns
 from recsys.types import CLOCK, F32, I32, I64, U8
 
 VALUES = 16
@@ -36,14 +37,14 @@ class ContextLift:
         np.save(folder / f"{name}.table.npy", self.table)
         np.save(folder / f"{name}.starts.npy", self.starts)
 
-    def of(self, context: U8, items: I32) -> F32:
-        """Lifts of candidates [K] in one query's context: day part, weekend, mean of the known columns, [3, K]."""
-        columns = places(context, self.starts)
-        known = columns >= 0
-        lifts = np.zeros((len(columns), len(items)), np.float32)
-        lifts[known] = self.table[items, columns[known, None]]
-        mean = lifts[CLOCK:].sum(axis=0) / np.float32(max(known[CLOCK:].sum(), 1))
-        return np.stack([*lifts[:CLOCK], mean])
+    def of(self, contexts: U8, items: I32, counts: I64) -> F32:
+        """Lifts of candidates [B, K] in each query's context: day part, weekend, mean of the known columns, [B, 3, K].
+
+        counts: [B], the first so many items of each row are real.
+        """
+        found = np.zeros((len(items), CLOCK + 1, items.shape[1]), np.float32)
+        columns.lifts(self.table, places(contexts, self.starts), CLOCK, items, counts, found)
+        return found
 
 
 def starts_of(sizes: list[int]) -> I32:

@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.types import F32, I32, PAD
+from recsys.kernels import columns, keys, sources
+from recsys.types import F32, I32, I64, PAD
 
 RECENT = 48
 """History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
-
-DENSE = 1 << 16
-"""Catalogues up to this size add votes up in an array of all items; beyond, in a sorted list of those named."""
 
 
 @dataclass(frozen=True)
@@ -48,51 +46,28 @@ class Neighbours:
     def best(self, histories: I32, k: int, decay: float) -> I32:
         """The k items that the newest of each history [B, H] vote for most: [B, k] int32, padded on the right."""
         found = np.full((len(histories), k), PAD, np.int32)
-        for row, history in enumerate(histories):
-            items, votes = self._all_votes(history, decay)
-            order = np.lexsort((items, -votes))[:k] if len(items) <= 4 * k else _top(items, votes, k)
-            found[row, : len(order)] = items[order]
+        voters, powers = _voters(histories, (decay,))
+        size = len(voters), voters.shape[1] * self.width
+        items, votes, counts = np.empty(size, np.int32), np.empty(size, np.float32), np.zeros(len(voters), np.int64)
+        sources.tally(self.rows, self.weights, voters, powers[0], items, votes, counts)
+        for query, count in enumerate(counts.tolist()):
+            rows = keys.best(votes[query, :count], items[query, :count], k)
+            found[query, : len(rows)] = rows
         return found
 
-    def votes(self, history: I32, candidates: I32, decays: tuple[float, ...]) -> F32:
-        """What the newest of one history [H] give each of K distinct candidates, by decay: [len(decays), K] float32."""
-        scores = np.zeros((len(decays), len(candidates)), np.float32)
-        steps, voters = _voters(history)
-        if not len(voters) or not self.width:
-            return scores
-        place = np.zeros(len(self) + 1, np.int16)  # the last place is PAD's
-        place[candidates] = np.arange(1, len(candidates) + 1)
-        place[-1] = 0
-        hit = place[self.rows[voters]]
-        voter, column = np.nonzero(hit)
-        named, weight = hit[voter, column] - 1, self.weights[voters[voter], column]
-        for index, decay in enumerate(decays):
-            scores[index] = np.bincount(named, weight * decay ** steps[voter], minlength=len(candidates))
-        return scores
+    def votes(self, histories: I32, items: I32, counts: I64, decays: tuple[float, ...]) -> F32:
+        """What the newest of each history [B, H] give each of K distinct items, by decay: [B, len(decays), K] float32.
 
-    def _all_votes(self, history: I32, decay: float) -> tuple[np.ndarray, np.ndarray]:
-        """Every item voted for, ascending, and its votes."""
-        steps, voters = _voters(history)
-        rows = self.rows[voters]
-        weights = (self.weights[voters] * (decay**steps)[:, None])[rows != PAD]
-        rows = rows[rows != PAD]
-        if len(self) <= DENSE:
-            votes = np.bincount(rows, weights, minlength=len(self)).astype(np.float32)
-            items = np.flatnonzero(votes)
-            return items, votes[items]
-        items, inverse = np.unique(rows, return_inverse=True)
-        return items, np.bincount(inverse, weights, minlength=len(items)).astype(np.float32)
+        items: [B, K] int32, the first counts [B] of each row real.
+        """
+        voters, powers = _voters(histories, decays)
+        found = np.zeros((len(items), len(decays), items.shape[1]), np.float32)
+        columns.votes(self.rows, self.weights, voters, powers, items, counts, found)
+        return found
 
 
-def _voters(history: I32) -> tuple[F32, I32]:
-    """Steps back from the newest, and the item, of each that votes."""
-    recent = history[-RECENT:][::-1]
-    real = np.flatnonzero(recent != PAD)
-    return real.astype(np.float32), recent[real]
-
-
-def _top(items: np.ndarray, votes: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k most votes, the lower row first among equals, without sorting the rest."""
-    least = votes[np.argpartition(-votes, k - 1)[k - 1]]
-    kept = np.flatnonzero(votes >= least)
-    return kept[np.lexsort((items[kept], -votes[kept]))][:k]
+def _voters(histories: I32, decays: tuple[float, ...]) -> tuple[I32, F32]:
+    """Who votes, newest first [B, R], and the weight of each step back for every decay [D, R]."""
+    voters = np.ascontiguousarray(histories[:, : -RECENT - 1 : -1])
+    powers = [[decay**step for step in range(voters.shape[1])] for decay in decays]
+    return voters, np.array(powers, np.float32)

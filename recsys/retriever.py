@@ -6,11 +6,14 @@ import copy
 
 import numpy as np
 
-from recsys.candidates import contained, drop, first, ordered, reciprocal, union
+from recsys.candidates import drop, first, joined, ordered, reciprocal, union
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
+from recsys.grown import Grown
 from recsys.index import ExactIndex
 from recsys.items import Latest, PutItems
+from recsys.kernels import sources as kernel
+from recsys.kernels.keys import descending
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
@@ -25,6 +28,8 @@ VOTE_DECAY = 0.9
 
 NEIGHBOURS = 128
 """Of the items most like one, how many co-visitation and EASE name together, at most; the embeddings name the rest."""
+
+NO_ROWS = np.zeros(0, np.int32)
 
 NO_SOURCE = Source(0)
 """Of candidates that the query brings along: who asked knows whose they are."""
@@ -87,20 +92,19 @@ class Retriever:
         as if they had not happened.
         """
         histories = self._known(histories)
-        users = self._encoder.encode(histories)
+        users, past = self._encoder.encode(histories), histories.items
         shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
-        brought = self._bring(users, histories, shares)
+        lists = self._lists(users, past, shares)
         if extra is not None:
-            brought[NO_SOURCE] = np.where(self._tables.knows(extra), extra, PAD)
-        items, sources = union(brought)
+            lists[NO_SOURCE] = np.where(self._tables.knows(extra), extra, PAD).astype(np.int32)
+            shares[NO_SOURCE] = extra.shape[1]
+        items, sources, kept = joined(lists, shares, past if self._exclude_seen else None)
         real = items != PAD
         real[real] = self._tables.available[items[real]]
-        if self._exclude_seen:
-            real &= ~contained(items, histories.items)
         scores = np.where(real, self.tower_scores(users, items), -np.inf).astype(np.float32)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        if extra is not None:
-            order = first(order, contained(items, extra), CANDIDATES)
+        order = descending(scores)
+        if kept.any():
+            order = first(order, kept, CANDIDATES)
         return ordered(items, scores, sources, real, order[:, :CANDIDATES])
 
     def complete(self, histories: Histories, items: I32, sources: U8) -> Candidates:
@@ -112,7 +116,7 @@ class Retriever:
         real = (items != PAD) & self._tables.knows(items)
         real[real] = self._tables.available[items[real]]
         scores = np.where(real, self.tower_scores(users, np.where(real, items, PAD)), -np.inf).astype(np.float32)
-        return ordered(items, scores, sources, real, np.argsort(-scores, axis=1, kind="stable"))
+        return ordered(items, scores, sources, real, descending(scores))
 
     def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
         """The tower's score of one item for each user, and how many of the items that may be shown score higher.
@@ -152,29 +156,29 @@ class Retriever:
 
     def each_source(self, histories: Histories, k: int) -> dict[Source, I32]:
         """What each source says alone if it is asked for k items: [B, at most k] int32, best first, padded."""
-        users = self._encoder.encode(histories)
-        return dict(self._bring(users, histories, dict.fromkeys((Source.TOWER, *self._shares), k)))
+        users, past = self._encoder.encode(histories), histories.items
+        lists = self._lists(users, past, dict.fromkeys((Source.TOWER, *self._shares), k))
+        return {source: drop(items, past, k) if self._exclude_seen else items[:, :k] for source, items in lists.items()}
 
-    def _bring(self, users: F32, histories: Histories, shares: dict[Source, int]) -> dict[Source, I32]:
-        """The items of each source in `shares`."""
-        past, tables = histories.items, self._tables
-        spare = past.shape[1] if self._exclude_seen else 0  # as many may have been had, and are dropped
-        brought = {}
+    def _lists(self, users: F32, past: I32, shares: dict[Source, int]) -> dict[Source, I32]:
+        """The items of each source in `shares`, and as many more as may have been had and are dropped."""
+        tables, spare = self._tables, past.shape[1] if self._exclude_seen else 0
+        lists: dict[Source, I32] = {}
         for source, k in shares.items():
             if source == Source.TOWER:
-                items = self._index.search(users, k + spare)
+                lists[source] = self._index.search(users, k + spare)
             elif source == Source.COVISIT:
-                items = tables.covisit.best(past, k + spare, VOTE_DECAY)
+                lists[source] = tables.covisit.best(past, k + spare, VOTE_DECAY)
             elif source == Source.EASE:
-                items = tables.ease.best(past, k + spare, VOTE_DECAY)
+                lists[source] = tables.ease.best(past, k + spare, VOTE_DECAY)
             elif source == Source.POPULAR:
-                items = np.broadcast_to(self._popular[: k + spare], (len(past), len(self._popular[: k + spare])))
+                popular = self._popular[: k + spare]
+                lists[source] = np.broadcast_to(popular, (len(past), len(popular)))
             elif source == Source.FRESH:
-                items = self._bring_fresh(users, past)
+                lists[source] = self._bring_fresh(users, past)
             else:
-                items = repeats(past, tables.available, k)
-            brought[source] = drop(items, past, k) if self._exclude_seen else items[:, :k]
-        return brought
+                lists[source] = repeats(past, tables.available, k)
+        return lists
 
     def _bring_fresh(self, users: F32, past: I32) -> I32:
         """New items of liked categories, and the best of those put since."""
@@ -184,7 +188,9 @@ class Retriever:
         return np.concatenate([items, self._index.fresh(users, PUT_SHARE)], axis=1)
 
     def tower_scores(self, users: F32, items: I32) -> F32:
-        """Inner products of users [B, d] with items [B, K]; each row the same bits whatever the batch."""
-        rows = self._tables.embeddings[items.clip(min=0)]
-        scores: F32 = (rows * users[:, None, :]).sum(axis=2)
+        """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
+        embeddings = self._tables.embeddings
+        grown = embeddings if isinstance(embeddings, Grown) else Grown(embeddings, NO_ROWS, embeddings[:0])
+        scores = np.empty(items.shape, np.float32)
+        kernel.score(users, grown.base, grown.rows, grown.tail, items, scores)
         return scores

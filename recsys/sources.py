@@ -6,9 +6,10 @@ import copy
 
 import numpy as np
 
+from recsys.kernels import sources
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import F32, I32, PAD
+from recsys.types import I32, PAD
 
 FRESH_PER_TOKEN = 8
 LIKED_TOKENS = 4
@@ -59,13 +60,11 @@ class FreshItems:
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
         found = np.full((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), PAD, np.int32)
-        for row, history in enumerate(histories[:, -RECENT:]):
-            tokens = self._content[history[history != PAD]]
-            liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
-            for index, token in enumerate(liked[np.argsort(-count, kind="stable")][:LIKED_TOKENS]):
-                items = self._items[self._offsets[token] : self._offsets[token + 1]]
-                start = index * FRESH_PER_TOKEN
-                found[row, start : start + len(items)] = items
+        recent = histories[:, -RECENT:]
+        tokens = self._content[recent] * (recent != PAD)[..., None]
+        sources.favourites(
+            tokens, len(self._offsets) - 1, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found
+        )
         return found
 
 
@@ -79,16 +78,3 @@ def repeats(histories: I32, available: np.ndarray, k: int) -> I32:
         latest = latest[available[latest]][:k]
         found[row, : len(latest)] = latest
     return found
-
-
-def repeat_features(history: I32, candidates: I32) -> tuple[F32, F32]:
-    """How often each candidate stands in one history [H], and .9 to the steps since it last did: both [K] float32."""
-    past = history[history != PAD][::-1]
-    items, first, count = np.unique(past, return_index=True, return_counts=True)
-    if not len(items):
-        return np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
-    at = np.minimum(np.searchsorted(items, candidates), len(items) - 1)
-    known = items[at] == candidates
-    times = np.where(known, count[at], 0).astype(np.float32)
-    recency = np.where(known, np.float32(0.9) ** first[at].astype(np.float32), np.float32(0))
-    return times, recency

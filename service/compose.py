@@ -49,6 +49,9 @@ logger = logging.getLogger("tandem")
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""What numpy is told in every worker: the other cores are the other workers'. `torch.set_num_threads` does not reach it."""
+
 LEAN_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 """What glibc is told in every worker. Left to itself it gives each thread an arena of its own and keeps what was freed
 there: with two generations of a million items a retrieval worker held 283 MiB, and holds 238 so. Threads rarely ask at
@@ -61,7 +64,7 @@ def prepare_workers(environment: Environment, settings: Settings, pinned: Path |
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
     os.environ[ARBITER] = str(os.getpid())
-    for name, value in LEAN_MALLOC.items():
+    for name, value in (LEAN_MALLOC | ONE_THREAD).items():
         os.environ.setdefault(name, value)
     if starter := os.environ.get(STARTER):
         watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one

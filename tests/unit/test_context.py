@@ -178,6 +178,10 @@ def test_towers_with_contexts_read_back(tmp_path):
     assert [len(e.weight) for e in Towers.load(tmp_path / "towers").user.contexts] == [3, 5]
 
 
+def lifts(table, context, items):
+    return table.of(context[None], items.astype(np.int32)[None], np.array([len(items)]))[0]
+
+
 def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
     """Each against a plain count, whatever the block; the values past the most frequent share a place."""
     frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
@@ -196,7 +200,7 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
             share = there.mean()
             taken, own = (np.bincount(log.items[chosen], minlength=len(items)) for chosen in (there, slice(None)))
             expected.append(np.log((taken + PRIOR * share) / ((own + PRIOR) * share)))
-        found = table.of(context, items.astype(np.int32))
+        found = lifts(table, context, items)
         np.testing.assert_allclose(found, [*expected[:2], np.mean(expected[2:], axis=0)], atol=1e-5)
 
 
@@ -205,9 +209,9 @@ def test_an_unknown_context_lifts_nothing():
     log = log_of(by_device(40, 10).assign(shop=1), "device", "shop")
     table, items = context_lift(log), np.arange(5, dtype=np.int32)
     nowhere = np.zeros(CLOCK + CONTEXTS, np.uint8)
-    assert not table.of(nowhere, items).any()
+    assert not lifts(table, nowhere, items).any()
     nowhere[CLOCK] = 1
-    found = table.of(nowhere, items)
+    found = lifts(table, nowhere, items)
     assert not found[:2].any()
     assert np.array_equal(found[2], table.table[:5, table.starts[2]])
 
@@ -220,7 +224,7 @@ def test_a_catalogue_too_large_keeps_the_lifts_of_the_clock(monkeypatch):
     assert np.array_equal(table.starts, starts_of([]))
     context = log.context_of(np.array([3]))[0]
     assert len(places(context, table.starts)) == CLOCK
-    found = table.of(context, np.arange(5, dtype=np.int32))
+    found = lifts(table, context, np.arange(5))
     assert found[:2].any()
     assert not found[2].any()
 
@@ -268,6 +272,6 @@ def test_the_ranker_is_told_the_lift():
     x = features.build(stage.tables, histories, candidates)
     for row in range(20):
         items = candidates.items[row][candidates.items[row] >= 0]
-        lifts = stage.tables.context_lift.of(histories.context[row], items)
-        for name, values in zip(("lift_daypart", "lift_weekend", "lift_context"), lifts, strict=True):
+        told = lifts(stage.tables.context_lift, histories.context[row], items)
+        for name, values in zip(("lift_daypart", "lift_weekend", "lift_context"), told, strict=True):
             assert np.array_equal(x[row, : len(items), features.FEATURES.index(name)], values)

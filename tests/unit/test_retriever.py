@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 
 from recsys import features
 from recsys.index import ExactIndex
+from recsys.kernels.sources import score
 from recsys.neighbours import RECENT, Neighbours
 from recsys.record import UserRecord
 from recsys.retriever import SHARES, Retriever
 from recsys.strings import StringTable
 from recsys.types import PAD, Source
+
+PAD_ROWS = np.zeros(0, np.int32)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,61 @@ def test_the_index_searched_some_users_at_a_time_is_searched_at_once(monkeypatch
     np.testing.assert_array_equal(index.search(users, 20), whole)
 
 
+def awkward(kind, rng, n, d):
+    """Embeddings that a search by rounded numbers may get wrong."""
+    items = rng.normal(size=(n, d)).astype(np.float32)
+    if kind == "ties":
+        items = items[rng.integers(0, max(n // 9, 1), n)]
+    elif kind == "near ties":
+        items = items[:1] + 1e-6 * items
+    elif kind == "one far out":
+        items[rng.integers(n)] *= 1e4
+    elif kind == "scales":
+        items *= 10.0 ** rng.integers(-6, 4, (n, 1))
+    elif kind == "one column":
+        items[:, 1:] = 0
+    elif kind == "constant":
+        items[:] = items[0]
+    elif kind == "zero":
+        items[:] = 0
+    return items
+
+
+@given(
+    st.sampled_from(["plain", "ties", "near ties", "one far out", "scales", "one column", "constant", "zero"]),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3_000),
+    st.integers(1, 70),
+    st.integers(1, 600),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_short_list_holds_the_best(kind, seed, n, d, k):
+    """Rows, order and scores are those of scoring every item, whatever the scales and the ties."""
+    rng = np.random.default_rng(seed)
+    items, users = awkward(kind, rng, n, d), awkward(kind, rng, 3, d)
+    index = ExactIndex(items, rng.random(n) > 0.2)
+    rows, scores = index.scored(users, k)
+    everything = np.broadcast_to(np.arange(n, dtype=np.int32), (3, n)).copy()
+    every = np.empty((3, n), np.float32)
+    score(users, items, PAD_ROWS, items[:0], everything, every)
+    every[:, index._hidden] = -np.inf
+    shown = n - len(index._hidden)
+    for row in range(3):
+        best = np.lexsort((everything[row], -every[row]))[: min(k, shown)]
+        assert rows[row, : len(best)].tolist() == best.tolist()
+        np.testing.assert_array_equal(scores[row, : len(best)], every[row, best])
+        assert (rows[row, len(best) :] == PAD).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_no_index(value):
+    """A row that compares to nothing would be found for nobody, or for everybody."""
+    items = np.ones((9, 4), np.float32)
+    items[3, 2] = value
+    with pytest.raises(ValueError, match="finite"):
+        ExactIndex(items, np.ones(9, bool))
+
+
 def test_candidates_are_distinct_available_unseen_and_ordered(scene):
     """Whatever the sources bring, a candidate stands once, with the tower's score falling."""
     retriever, tables, histories = scene
@@ -68,10 +126,12 @@ def test_every_source_is_named(scene):
             assert bool(source & Source.POPULAR) == (item in popular)
 
 
-@pytest.mark.parametrize("dense", [1 << 16, 0])
-def test_votes_are_the_sum_over_the_history(scene, monkeypatch, dense):
-    """Each recent item votes for its neighbours, weighed by how long ago it was, in small catalogues and in large."""
-    monkeypatch.setattr("recsys.neighbours.DENSE", dense)
+def votes(table, history, items, decays):
+    return table.votes(history[None], items[None], np.array([len(items)]), decays)[0]
+
+
+def test_votes_are_the_sum_over_the_history(scene):
+    """Each recent item votes for its neighbours, weighed by how long ago it was."""
     _, tables, histories = scene
     table = tables.covisit
     everything = np.arange(len(tables), dtype=np.int32)
@@ -83,19 +143,19 @@ def test_votes_are_the_sum_over_the_history(scene, monkeypatch, dense):
                 for neighbour, weight in zip(table.rows[item], table.weights[item], strict=True):
                     if neighbour != PAD:
                         expected[:, neighbour] += weight * np.array([0.9, 0.0]) ** step
-        scores = table.votes(history, everything, (0.9, 0.0))
+        scores = votes(table, history, everything, (0.9, 0.0))
         assert np.allclose(scores, expected, atol=1e-5)
         found = best[row][best[row] != PAD]
         assert np.allclose(scores[0, found], np.sort(expected[0])[::-1][: len(found)], atol=1e-5)
         some = everything[::-3]
-        assert np.array_equal(table.votes(history, some, (0.9, 0.0)), scores[:, some])
+        assert np.array_equal(votes(table, history, np.ascontiguousarray(some), (0.9, 0.0)), scores[:, some])
 
 
 def test_a_table_without_neighbours_votes_for_nothing():
     """Where EASE was too large to build, its votes are 0 and it brings nothing."""
     none = Neighbours.none(9)
     history = np.array([1, 2, 3], np.int32)
-    assert not none.votes(history, history, (0.9,)).any()
+    assert not votes(none, history, history, (0.9,)).any()
     assert (none.best(history[None], 4, 0.9) == PAD).all()
 
 

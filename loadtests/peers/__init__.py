@@ -1,0 +1,1 @@
+"""What Tandem is measured against: the same work on the same generation, by the usual means."""

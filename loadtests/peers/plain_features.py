@@ -1,0 +1,161 @@
+"""The ranker's features in plain numpy, a query at a time: as one writes them, and what the kernels must equal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys import moments
+from recsys.features import (
+    ALIKE,
+    ALIKE_WITHIN,
+    COVISIT_DECAYS,
+    EASE_DECAYS,
+    FEATURES,
+    FLAGS,
+    FOLLOW_DECAYS,
+    VOTE_SCALE,
+)
+from recsys.lift import places
+from recsys.neighbours import RECENT, Neighbours
+from recsys.spec import NO_TOKEN
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, Candidates, Histories
+
+
+def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
+    """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
+    features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
+    waits, gaps = moments.waits(histories), moments.gaps(histories)[:, -1]
+    for row in range(len(candidates)):
+        count = int((candidates.items[row] != PAD).sum())  # padded on the right
+        if count:
+            features[row, :count] = _of_one(
+                tables,
+                histories.items[row],
+                histories.context[row],
+                candidates.items[row, :count],
+                candidates.tower[row, :count],
+                candidates.sources[row, :count],
+                (waits[row] / moments.STEPS, gaps[row] / moments.STEPS),
+            )
+    return features
+
+
+def _of_one(
+    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U8, when: tuple[float, float]
+) -> F32:
+    """Features of one query's K candidates: [K, F]."""
+    popularity = np.log1p(tables.popularity[items])
+    covisit = VOTE_SCALE * _votes(tables.covisit, history, items, COVISIT_DECAYS)
+    follow = VOTE_SCALE * _votes(tables.follow, history, items, FOLLOW_DECAYS)
+    ease = _votes(tables.ease, history, items, EASE_DECAYS)
+    alike = _likeness(tables, history, items)
+    columns = [
+        tower,
+        tower - tower.max(),
+        _rank(tower),
+        *np.log1p(covisit),
+        covisit[-1] / max(covisit[-1].max(), np.float32(1e-6)),
+        _rank(covisit[-1]),
+        *np.log1p(follow),
+        *ease,
+        _rank(ease[-2]),
+        *alike[:, :ALIKE].T,
+        alike.max(axis=1),
+        alike.mean(axis=1),
+        popularity[:, 0],
+        popularity[:, 1],
+        popularity[:, 2],
+        popularity[:, 3],
+        _rank(popularity[:, 3]),
+        popularity[:, 2] - popularity[:, 1],
+        np.log1p(tables.age[items]),
+        *_affinity(tables, (history, history[-1:]), items),
+        *_repeats(history, items),
+        np.log1p(np.float32((history != PAD).sum())),
+        *when,
+        *_lifts(tables, context, items),
+        *((sources & flag) != 0 for flag in FLAGS),
+    ]
+    features = np.empty((len(items), len(FEATURES)), np.float32)
+    for index, column in enumerate(columns):
+        features[:, index] = column
+    return features
+
+
+def _rank(scores: F32) -> F32:
+    """Log of one more than the place of each score, best first; equal scores in their order."""
+    rank = np.empty(len(scores), np.float32)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores), dtype=np.float32)
+    return np.log1p(rank)
+
+
+def _likeness(tables: ItemTables, history: I32, items: I32) -> F32:
+    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [K, 20]."""
+    recent = history[-ALIKE_WITHIN:][::-1]
+    past = tables.embeddings[recent] * (recent != PAD)[:, None]
+    # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
+    wide = np.zeros((CANDIDATES, past.shape[1]), np.float32)
+    wide[: len(items)] = tables.embeddings[items]
+    alike = np.zeros((len(items), ALIKE_WITHIN), np.float32)
+    alike[:, : len(recent)] = (wide @ past.T)[: len(items)]
+    return alike
+
+
+def _affinity(tables: ItemTables, histories: tuple[I32, ...], items: I32) -> list[F32]:
+    """Share of each history's content tokens that a candidate's tokens cover, averaged over its tokens: [K] each."""
+    content = tables.content[items]
+    told = np.maximum((content != NO_TOKEN).sum(axis=1), 1)
+    found = []
+    for history in histories:
+        tokens = tables.content[history[history != PAD]]
+        liked, count = np.unique(tokens[tokens != NO_TOKEN], return_counts=True)
+        share = np.zeros(tables.vocabulary, np.float32)
+        share[liked] = count / max(count.sum(), 1)
+        found.append((share[content].sum(axis=1) / told).astype(np.float32))
+    return found
+
+
+def _votes(table: Neighbours, history: I32, candidates: I32, decays: tuple[float, ...]) -> F32:
+    """What the newest of one history [H] give each of K distinct candidates, by decay: [len(decays), K]."""
+    scores = np.zeros((len(decays), len(candidates)), np.float32)
+    recent = history[-RECENT:][::-1]
+    steps = np.flatnonzero((recent != PAD) & (recent < len(table)))
+    voters = recent[steps]
+    if not len(voters) or not table.width:
+        return scores
+    place = np.zeros(max(len(table), int(candidates.max()) + 1) + 1, np.int16)  # the last place is PAD's
+    place[candidates] = np.arange(1, len(candidates) + 1)
+    place[-1] = 0
+    hit = place[table.rows[voters]]
+    voter, column = np.nonzero(hit)
+    named, weight = hit[voter, column] - 1, table.weights[voters[voter], column]
+    for index, decay in enumerate(decays):
+        powers = decay ** steps.astype(np.float32)[voter]
+        scores[index] = np.bincount(named, weight * powers, minlength=len(candidates))
+    return scores
+
+
+def _repeats(history: I32, candidates: I32) -> tuple[F32, F32]:
+    """How often each candidate stands in one history [H], and .9 to the steps since it last did: both [K]."""
+    past = history[history != PAD][::-1]
+    items, first, count = np.unique(past, return_index=True, return_counts=True)
+    if not len(items):
+        return np.zeros(len(candidates), np.float32), np.zeros(len(candidates), np.float32)
+    at = np.minimum(np.searchsorted(items, candidates), len(items) - 1)
+    known = items[at] == candidates
+    times = np.where(known, count[at], 0).astype(np.float32)
+    recency = np.where(known, np.float32(0.9) ** first[at].astype(np.float32), np.float32(0))
+    return times, recency
+
+
+def _lifts(tables: ItemTables, context: U8, items: I32) -> F32:
+    """Day part, weekend, and the mean of the known columns: [3, K]."""
+    lift = tables.context_lift
+    columns = places(context, lift.starts)
+    known = columns >= 0
+    lifts = np.zeros((len(columns), len(items)), np.float32)
+    old = items < len(lift)
+    lifts[np.ix_(known, old)] = lift.table[items[old], columns[known, None]]
+    mean = lifts[CLOCK:].sum(axis=0) / np.float32(max(known[CLOCK:].sum(), 1))
+    return np.stack([*lifts[:CLOCK], mean])

@@ -1,0 +1,81 @@
+"""The compiled features, against plain numpy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtests.peers import plain_features
+from recsys import features
+from recsys.lift import ContextLift, starts_of
+from recsys.neighbours import Neighbours
+from recsys.strings import StringTable
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, PAD, Candidates, Histories
+
+
+def tables_of(n, rng, width=6):
+    """Tables with nothing learned in them, and everything that may stand in some."""
+
+    def neighbours(width):
+        rows = rng.integers(PAD, n, (n, width)).astype(np.int32)
+        return Neighbours(rows, rng.random((n, width), np.float32))
+
+    starts = starts_of([3, 30])
+    embeddings = rng.normal(size=(n, 16)).astype(np.float32)
+    names = StringTable.pack(str(row) for row in range(n))
+    return ItemTables(
+        ids=names,
+        titles=names,
+        embeddings=embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
+        content=rng.integers(0, 9, (n, 4)).astype(np.int32),
+        available=np.ones(n, bool),
+        popularity=(rng.random((n, 4), np.float32) * 100).round(),
+        by_popularity=np.arange(n, dtype=np.int32),
+        age=rng.random(n, np.float32) * 400,
+        covisit=neighbours(width),
+        follow=neighbours(2),
+        ease=neighbours(width) if rng.random() < 0.5 else Neighbours.none(n),
+        context_lift=ContextLift(rng.normal(size=(n, int(starts[-1]))).astype(np.float32), starts),
+    )
+
+
+def queries(n, batch, rng):
+    """Histories of all lengths, candidates of all counts, ties among the scores."""
+    past = Histories.empty(rng.random(batch) * 1e6 + 1.7e9)
+    items = np.full((batch, CANDIDATES), PAD, np.int32)
+    tower, sources = np.zeros(items.shape, np.float32), np.zeros(items.shape, np.uint8)
+    for query in range(batch):
+        length, count = int(rng.integers(0, 130)), int(rng.integers(0, min(n, CANDIDATES) + 1))
+        times = np.sort(rng.random(length) * 1e7 + 1.69e9)
+        past.put(query, rng.integers(0, n, length).astype(np.int32), times, np.zeros(length, np.uint8))
+        items[query, :count] = rng.permutation(n)[:count]
+        tower[query, :count] = np.sort(rng.normal(size=count).astype(np.float32).round(1))[::-1]
+        sources[query, :count] = rng.integers(0, 256, count)
+    past.context[:] = rng.integers(0, 3, (batch, CLOCK + CONTEXTS))
+    return past, Candidates(items, tower, sources)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 900), st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch):
+    """Every feature of every candidate, whatever the tables, the histories and the ties."""
+    rng = np.random.default_rng(seed)
+    tables, (past, candidates) = tables_of(n, rng), queries(n, batch, rng)
+    got, expected = features.build(tables, past, candidates), plain_features.build(tables, past, candidates)
+    for index, name in enumerate(features.FEATURES):
+        np.testing.assert_allclose(got[..., index], expected[..., index], rtol=2e-6, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("row", [900, 2**31 - 1, -2, -(2**31)])
+def test_a_table_that_names_no_row_is_not_followed(row):
+    """Compiled code checks no bounds: a neighbour that is no item is passed over."""
+    rng = np.random.default_rng(0)
+    tables, (past, candidates) = tables_of(900, rng), queries(900, 3, rng)
+    expected = features.build(tables, past, candidates)
+    wild = Neighbours(
+        np.concatenate([tables.covisit.rows, np.full((900, 1), row, np.int32)], 1),
+        np.concatenate([tables.covisit.weights, np.ones((900, 1), np.float32)], 1),
+    )
+    object.__setattr__(tables, "covisit", wild)
+    np.testing.assert_array_equal(features.build(tables, past, candidates), expected)
