@@ -50,7 +50,7 @@ ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""What numpy is told in every worker: the other cores are the other workers'. `torch.set_num_threads` does not reach it."""
+"""What numpy is told in every worker: the other cores are the others'. `torch.set_num_threads` does not reach it."""
 
 LEAN_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 """What glibc is told in every worker. Left to itself it gives each thread an arena of its own and keeps what was freed

@@ -16,8 +16,8 @@ from recsys.store import GenerationStore, MemoryStore, RedisGenerationStore
 from recsys.store.base import CHUNK, LIVE, PREVIOUS, Claim
 from recsys.store.redis import UNFINISHED_EXPIRE
 
-SHORT = 0.05
-"""A lease that is over before a test has slept."""
+SHORT = 0.25
+"""A lease that is over before a test has slept, and not before it has written, on a busy machine either."""
 
 PARTS = {"small": 5, "two": CHUNK + 1}
 

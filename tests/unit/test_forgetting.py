@@ -42,6 +42,10 @@ class Users:
 class Generation:
     """As much of one as a query holds."""
 
+    def item_rows(self, items):
+        """Knows none."""
+        return np.zeros(len(items), np.int32)
+
 
 @pytest.fixture
 def soon(monkeypatch):
@@ -123,7 +127,7 @@ def test_a_store_that_takes_long_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(impressions, "answered", lambda *_: asyncio.sleep(0, np.zeros(1)))
     monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
     monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
-    monkeypatch.setattr(impressions, "_places", lambda query: np.arange(3))
+    monkeypatch.setattr(impressions, "standing", lambda *_: (np.arange(3), np.ones(3, bool)))
     packed = SimpleNamespace(pack=lambda: b"shown")
     monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
     written = []
