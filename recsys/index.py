@@ -103,7 +103,7 @@ class ExactIndex:
 
 
 def quantised(items: F32) -> tuple[torch.Tensor, float, tuple[float, float]]:
-    """Items [n, d] in bytes, padded with zeros; the step between two of them; how far one is off and how long, at most."""
+    """Items [n, d] in bytes, padded with zeros; the step between two; how far one is off and how long, at most."""
     step = max(float(np.abs(items).max(initial=0)), TINY) / 127
     width = -(-items.shape[1] // WORD) * WORD
     table = torch.zeros((len(items), width), dtype=torch.int8)
