@@ -71,7 +71,7 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
         export.begin()
         export.add("someone", (UserRecord.empty(), []), made)
     table = pq.read_table(export.path)
-    assert [maker.row_of(item) for item in table["item_id"].to_pylist()][:4] == [pinned, first, second, newest]
+    assert maker.rows_of(table["item_id"].to_pylist())[:4] == [pinned, first, second, newest]
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
 
