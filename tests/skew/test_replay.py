@@ -64,7 +64,7 @@ def test_a_thousand_requests_replayed(world, tiny_world):
     tables, spec, manifest = folder.tables(), folder.spec(), folder.manifest
     retriever, ranker = Retriever.load(folder), Ranker(RankerNet.load(folder.path / RANKER), tables)
     users = [str(told.user_id) for told in shown]
-    records = store.read_records(manifest.id, manifest.user_buckets, users)
+    records = RedisGenerationStore(url).read_records(manifest.id, manifest.user_buckets, users)
     events = store.read_events(users)
     rows = tables.ids.rows
     histories = [
