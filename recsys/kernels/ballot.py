@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiled import compiled
 
 SLOTS = 4_096
 """Of the table; eight for a candidate, so that one look into it is nearly always enough."""
@@ -25,13 +26,13 @@ class Ballot(NamedTuple):
     marks: np.ndarray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ballot(n):
     """An empty one for a catalogue of n rows."""
     return Ballot(np.full(SLOTS, -1, np.int32), np.zeros(SLOTS, np.int32), np.zeros((n >> 3) + 1, np.uint8))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add(of, row, place):
     """Write a row that is not in it; unmarked."""
     slot = _slot(row)
@@ -41,18 +42,18 @@ def add(of, row, place):
     of.places[slot] = place
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def clear(of):
     """Empty one that has no marks."""
     of.rows[:] = -1
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _slot(row):
     return ((np.int64(row) * _FACTOR) & 0xFFFFFFFF) >> _SHIFT
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def seat(of, items, count):
     """Write the first `count` of distinct items into an empty ballot."""
     for at in range(count):
@@ -62,7 +63,7 @@ def seat(of, items, count):
             of.marks[row >> 3] |= np.uint8(1 << (row & 7))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def leave(of, items, count):
     """Empty it again."""
     of.rows[:] = -1
@@ -71,13 +72,13 @@ def leave(of, items, count):
             of.marks[items[at] >> 3] = 0
 
 
-@njit(cache=True, inline="always")
+@compiled
 def may_be_one(of, row):
     """False of most rows that are no candidate, and of any that no catalogue has; says nothing of fresh items."""
     return row >= 0 and row >> 3 < len(of.marks) and (of.marks[row >> 3] >> (row & 7)) & 1 == 1
 
 
-@njit(cache=True, inline="always")
+@compiled
 def place_of(of, row):
     """Where a row stands, -1 where it is no candidate."""
     slot = _slot(row)

@@ -7,12 +7,12 @@ written goes to those alone.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from recsys.kernels.ballot import ballot, leave, may_be_one, place_of, seat
+from recsys.kernels.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def votes(rows, weights, voters, powers, items, counts, out):
     """Add up what the neighbours of the newest items of a history give each candidate.
 
@@ -45,7 +45,7 @@ def votes(rows, weights, voters, powers, items, counts, out):
         leave(seats, items[query], count)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def likest(alike, counts, best, mean):
     """The largest and the mean likeness of each candidate; alike: [B, W, K]."""
     width = alike.shape[1]
@@ -60,7 +60,7 @@ def likest(alike, counts, best, mean):
             mean[query, at] /= np.float32(width)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def affinity(tokens, content, vocabulary, counts, out):
     """The share of a history's content tokens that a candidate's tokens cover, averaged over its tokens.
 
@@ -88,7 +88,7 @@ def affinity(tokens, content, vocabulary, counts, out):
             out[query, at] = covered / np.float32(max(told, 1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def repeats(history, powers, items, counts, n, out):
     """How often each candidate stands in a history [B, H], and powers [H] of the steps since it last did: [B, 2, K]."""
     seats = ballot(n)
@@ -109,7 +109,7 @@ def repeats(history, powers, items, counts, n, out):
         leave(seats, items[query], counts[query])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lifts(table, columns, clock, items, counts, out):
     """Lifts of each candidate in a query's context: of the clock's parts, and the mean of the other columns known.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def standardise(x, mean, deviation, bound, out):
     """(x - mean) / deviation, held within the bound."""
     for feature in range(len(x)):
@@ -15,7 +16,7 @@ def standardise(x, mean, deviation, bound, out):
             out[feature, at] = min(max((x[feature, at] - middle) / wide, -bound), bound)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cross(x0, product, x):
     """x_{l+1} = x_0 * (W x_l + b) + x_l, where the product is in brackets, into x."""
     for feature in range(len(x0)):
@@ -23,7 +24,7 @@ def cross(x0, product, x):
             x[feature, at] += x0[feature, at] * product[feature, at]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rectify(x):
     """What is negative becomes 0, in place."""
     zero = np.float32(0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from recsys.kernels.compiled import compiled
 
 LEAST = np.int32(-(2**31))
 """The score of a row that may not be found."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def shortlist(scores, k, margins, blocks, out, counts):
     """Every row whose score is at most a margin below some bound that k rows reach; counts of them [B].
 

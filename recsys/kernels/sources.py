@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from recsys.kernels.ballot import add, ballot, clear, place_of
+from recsys.kernels.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tally(rows, weights, voters, powers, items, votes, counts):
     """Every item that the newest of each history vote for, and the votes it gets, in no order.
 
@@ -54,7 +54,7 @@ def tally(rows, weights, voters, powers, items, votes, counts):
         counts[query] = written
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def favourites(tokens, vocabulary, liked, items, offsets, room, out):
     """The items of each history's most frequent tokens.
 
@@ -78,7 +78,7 @@ def favourites(tokens, vocabulary, liked, items, offsets, room, out):
         times[:] = 0
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def inner(one, other):
     """Inner product of two vectors; summed in whatever order is fast, but always the same."""
     total = np.float32(0)
@@ -87,7 +87,7 @@ def inner(one, other):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def score(users, embeddings, tail_rows, tail, items, out):
     """Inner products of users [B, d] with items [B, K] int32; -inf for PAD and for what is in neither table.
 
@@ -107,7 +107,7 @@ def score(users, embeddings, tail_rows, tail, items, out):
                     out[query, at] = inner(users[query], tail[place])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
     """The distinct items of several lists, with the flags of every list that named them.
 

@@ -1,5 +1,8 @@
 """The compiled features, against plain numpy."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,3 +82,14 @@ def test_a_table_that_names_no_row_is_not_followed(row):
     )
     object.__setattr__(tables, "covisit", wild)
     np.testing.assert_array_equal(features.build(tables, past, candidates), expected)
+
+
+def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
+    """In a container whose root may not be written and whose user has no home."""
+    code = (
+        "from numba.core import caching; caching._CacheImpl._locator_classes = []\n"
+        "import numpy as np\n"
+        "from recsys.kernels import net\n"
+        "x = np.float32([[-1, 2]]); net.rectify(x); assert x.tolist() == [[0, 2]]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

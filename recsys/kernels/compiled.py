@@ -1,0 +1,22 @@
+"""How a kernel is compiled: on its first call, once for each kind of arrays, and kept on disk where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from numba import njit
+
+
+def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+    """A kernel that lets other threads run; options: of `numba.njit`.
+
+    Where neither the code's folder nor a home may be written there is no cache: each process compiles for itself.
+    """
+    if function is None:
+        return partial(compiled, **options)
+    try:
+        return njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
+    except RuntimeError:
+        return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
