@@ -87,7 +87,7 @@ def test_a_table_that_names_no_row_is_not_followed(row):
 def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
     """In a container whose root may not be written and whose user has no home."""
     code = (
-        "from numba.core import caching; caching._CacheImpl._locator_classes = []\n"
+        "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
         "from recsys.kernels import net\n"
         "x = np.float32([[-1, 2]]); net.rectify(x); assert x.tolist() == [[0, 2]]"
