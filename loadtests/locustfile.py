@@ -1,24 +1,38 @@
-"""Users who browse: Zipf-popular ones, a share nobody has seen, and now and then a click.
+"""An open loop against a deployment: requests come when they come, whether or not the ones before were answered.
 
-Runs as `locust -f loadtests/locustfile.py --host http://127.0.0.1:3000` with the page, or as the gate: `make load`,
-which adds `--headless` and a bounded time. The exit code says whether slo.toml held.
+`make load` is the gate: the exit code says whether slo.toml held. By hand, with Locust's page or without:
+`locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
+A closed loop slows down together with what it measures; here every time counts from the moment a request was due.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import time
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import FastHttpUser, events, task
+from gevent.pool import Group
+from locust import FastHttpUser, User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
-from loadtests.slo import Slo, Tally
+from loadtests.arrivals import SHAPES, Shape
+from loadtests.doors import GrpcDoor, HttpDoor
+from loadtests.slo import RESULTS, Slo
+from loadtests.tally import Tally
+from loadtests.visitors import Population, Visitors
 
-USERS = 16_000
-COLD_SHARE = 0.1
-CLICK_SHARE = 0.05
+BROKEN, LATE_GENERATOR = 1, 3
+"""Exit codes: the deployment broke its promises; the generator did, so that nothing was measured."""
+
+MOST_LAG_MS = 20.0
+"""That 1 % of the requests may be sent too late, before figures say more of the generator than of the deployment."""
+
+GIVE_UP_SECONDS = 10.0
 
 tally = Tally()
 
@@ -26,63 +40,116 @@ tally = Tally()
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
     """Options of our own."""
-    parser.add_argument("--requests", type=int, default=0, help="end after so many recommendations (0: run by time)")
+    parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: what slo.toml promises")
+    parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how the rate goes")
+    parser.add_argument("--seconds", type=float, default=30, help="how long")
+    parser.add_argument("--warmup", type=float, default=3, help="seconds before that are sent and not counted")
+    parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
+    parser.add_argument("--door", choices=["http", "grpc"], default="http", help="for grpc --host is host:port")
+    parser.add_argument("--k", type=int, default=10, help="items of a slate")
+    parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
+    parser.add_argument("--known-users", type=int, default=Population.users, help="users that Zipf's law draws from")
+    parser.add_argument("--user-pattern", default=Population.pattern, help="how they are called; {} is a number")
+    parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--click-share", type=float, default=0.05, help="of slates that an item is clicked in")
+    parser.add_argument("--result", default=str(RESULTS / "load.json"), help="where the figures go")
 
 
-class Visitor(FastHttpUser):
-    """Asks for slates one after the other, with nothing between."""
+class OpenLoop:
+    """Sends what a shape asks for, each request in a greenlet of its own."""
 
-    connection_timeout = network_timeout = 10.0
+    environment: Environment
+
+    def door(self) -> HttpDoor | GrpcDoor:
+        """What to knock on."""
+        raise NotImplementedError
 
     @task
-    def recommend(self) -> None:
-        """One slate; it must have ten distinct items."""
-        user: int | str = min(int(random.paretovariate(0.6)), USERS)
-        if random.random() < COLD_SHARE:
-            user = f"visitor-{random.getrandbits(32)}"
-        with self.client.post("/recommend", json={"user_id": user, "k": 10}, catch_response=True) as answer:
-            items, degraded = _read(answer)
-            whole = answer.status_code == 200 and len(set(items)) == 10
-            if whole:
-                answer.success()
-            else:
-                answer.failure(f"{answer.status_code}, {len(items)} items")
-            tally.add(answer.request_meta["response_time"], whole, degraded)
-        if items and random.random() < CLICK_SHARE:
-            self.client.post("/events", json={"events": [{"user_id": user, "item_id": random.choice(items)}]})
+    def follow_the_shape(self) -> None:
+        """All of it, once; then the run ends."""
+        options = self.environment.parsed_options
+        door, group = self.door(), Group()
+        warmup = Shape("warm-up", ((options.warmup, _rate(options)),))
+        for shape, counted in ((warmup, False), (SHAPES[options.shape](_rate(options), options.seconds), True)):
+            seed = options.seed if counted else f"warm-up {options.seed}"
+            self._send(shape, seed, counted, door, group)
+        group.join(timeout=GIVE_UP_SECONDS)
+        if self.environment.runner:
+            self.environment.runner.quit()
+
+    def _send(self, shape: Shape, seed: int | str, counted: bool, door: HttpDoor | GrpcDoor, group: Group) -> None:
+        options = self.environment.parsed_options
+        population = Population(options.known_users, options.user_pattern, options.cold_share)
+        visitors, start = Visitors(population, seed), time.perf_counter()
+        for at in shape.arrivals(seed):
+            wait = start + at - time.perf_counter()
+            if wait > 0:
+                gevent.sleep(wait)
+            if counted:
+                tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
+            group.spawn(self._one, door, visitors.one(), start, at, counted)
+        gevent.sleep(max(0.0, start + shape.seconds - time.perf_counter()))
+
+    def _one(self, door: HttpDoor | GrpcDoor, user: int | str, start: float, at: float, counted: bool) -> None:
+        options = self.environment.parsed_options
+        reply = door.recommend(user, options.k)
+        if counted:
+            tally.add(at, 1000 * (time.perf_counter() - start - at), reply.outcome, reply.word)
+        if reply.items and random.random() < options.click_share:
+            door.click(user, random.choice(reply.items))
 
 
-def _read(answer: Any) -> tuple[list[int | str], bool]:
-    """The items of a slate and whether it is degraded; no items where the body is none."""
-    try:
-        body = answer.json()
-        return [item["item_id"] for item in body["items"]], bool(body["degraded"])
-    except (ValueError, KeyError, TypeError):
-        return [], False
+class HttpVisitors(OpenLoop, FastHttpUser):
+    """Over HTTP."""
+
+    concurrency = 4096
+    connection_timeout = network_timeout = GIVE_UP_SECONDS
+    max_redirects = 0
+
+    def door(self) -> HttpDoor:
+        """The session that Locust made."""
+        return HttpDoor(self.client, self.environment.parsed_options.deadline_ms)
 
 
-@events.test_start.add_listener
-def end_after_requests(environment: Environment, **_: Any) -> None:
-    """End the run when --requests were answered; a user can't, since ending waits for the users."""
-    limit = environment.parsed_options.requests
+class GrpcVisitors(OpenLoop, User):
+    """Over gRPC."""
 
-    def watch() -> None:
-        while tally.requests < limit:
-            gevent.sleep(0.1)
-        if environment.runner:
-            environment.runner.quit()
+    def door(self) -> GrpcDoor:
+        """A channel of its own."""
+        return GrpcDoor(str(self.environment.host), self.environment.parsed_options.deadline_ms)
 
-    if limit:
-        gevent.spawn(watch)
+
+@events.init.add_listener
+def choose_the_door(environment: Environment, **_: Any) -> None:
+    """One of the two, and once: the shape says how many requests there are."""
+    if environment.parsed_options:
+        chosen = HttpVisitors if environment.parsed_options.door == "http" else GrpcVisitors
+        environment.user_classes = [chosen]
 
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """Print the verdict, keep it in loadtests/results/load.json, and say it by exit code."""
+    """Print the verdict, keep the figures, and say it by exit code."""
+    options = environment.parsed_options
     verdict = Slo.read().judge(tally)
-    failed_clicks = environment.stats.get("/events", "POST").num_failures
     print(verdict.table())
+    for word, count in islice(sorted(tally.words.items(), key=lambda each: -each[1]), 5):
+        print(f"{count:,} failed: {word}")
+    failed_clicks = environment.stats.get("/events", "POST").num_failures
     if failed_clicks:
         print(f"{failed_clicks} clicks failed")
-    verdict.write()
-    environment.process_exit_code = 0 if verdict.held and not failed_clicks else 1
+    lag = tally.lag.percentile(0.99)
+    late = tally.count() > 0 and lag > MOST_LAG_MS
+    if late:
+        print(f"The generator itself was late, by {lag:.0f} ms for 1 % of the requests: nothing was measured.")
+    asked = {name: getattr(options, name) for name in ("shape", "seconds", "seed", "door", "k", "deadline_ms", "host")}
+    told = {"asked": asked | {"rate": _rate(options)}, "generator_late": late, **verdict.to_json(), **tally.to_json()}
+    path = Path(options.result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told), encoding="utf-8")
+    held = verdict.held and not failed_clicks
+    environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
+
+
+def _rate(options: Any) -> float:
+    return float(options.rate or Slo.read().rate)

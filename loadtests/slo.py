@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from loadtests.tally import ANSWERED, Outcome, Tally
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "loadtests" / "results"
-
-
-class Tally:
-    """Every response time as it was: Locust's own statistics round to 10 ms above 100 ms."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.failed = 0
-        self.degraded = 0
-
-    def add(self, milliseconds: float, answered: bool, degraded: bool) -> None:
-        """Count one request."""
-        self.times.append(milliseconds)
-        self.failed += not answered
-        self.degraded += degraded
-
-    @property
-    def requests(self) -> int:
-        """How many were counted."""
-        return len(self.times)
-
-    def percentile(self, share: float) -> float:
-        """Milliseconds that this share of requests stayed within."""
-        if not self.times:
-            return float("inf")
-        ordered = sorted(self.times)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @dataclass(frozen=True)
@@ -73,17 +48,16 @@ class Verdict:
         ]
         return "\n".join([f"\n{self.requests:,} requests against slo.toml", *rows])
 
-    def write(self) -> None:
+    def to_json(self) -> dict[str, Any]:
         """For a program."""
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        body = {"held": self.held, **asdict(self)}
-        (RESULTS / "load.json").write_text(json.dumps(body, indent=2), encoding="utf-8")
+        return {"held": self.held, **asdict(self)}
 
 
 @dataclass(frozen=True)
 class Slo:
-    """The promises for /recommend."""
+    """The promises for /recommend, at `rate` requests a second."""
 
+    rate: float
     p50_ms: float
     p99_ms: float
     error_share: float
@@ -97,14 +71,14 @@ class Slo:
         return cls(**{name: recommend[name] for name in cls.__dataclass_fields__})
 
     def judge(self, tally: Tally) -> Verdict:
-        """Hold a run against the promises."""
-        requests = max(tally.requests, 1)
+        """Hold a run against the promises. Who is rejected was promised a slate, too."""
+        times = tally.of(*ANSWERED)
         return Verdict(
-            tally.requests,
+            tally.count(),
             [
-                Line("p50 ms", self.p50_ms, tally.percentile(0.50)),
-                Line("p99 ms", self.p99_ms, tally.percentile(0.99)),
-                Line("error share", self.error_share, tally.failed / requests),
-                Line("degraded share", self.degraded_share, tally.degraded / requests),
+                Line("p50 ms", self.p50_ms, times.percentile(0.50)),
+                Line("p99 ms", self.p99_ms, times.percentile(0.99)),
+                Line("error share", self.error_share, tally.share(Outcome.FAILED, Outcome.REJECTED)),
+                Line("degraded share", self.degraded_share, tally.share(Outcome.DEGRADED)),
             ],
         )

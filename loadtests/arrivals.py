@@ -1,0 +1,69 @@
+"""When requests arrive: seeded Poisson arrivals at a rate that follows a shape. Nobody waits for an answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A rate of arrivals over time: pieces of (seconds, rate a second), each constant."""
+
+    name: str
+    pieces: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """From the first piece's start to the last one's end."""
+        return sum(seconds for seconds, _ in self.pieces)
+
+    def rate(self, at: float) -> float:
+        """Arrivals a second at a moment; 0 outside."""
+        for seconds, rate in self.pieces:
+            if 0 <= at < seconds:
+                return rate
+            at -= seconds
+        return 0.0
+
+    def arrivals(self, seed: int) -> Iterator[float]:
+        """Moments in seconds from the start, ascending; the same for the same seed."""
+        chance, start = random.Random(seed), 0.0
+        for seconds, rate in self.pieces:
+            # Poisson arrivals have no memory: each piece may begin anew.
+            at = start + chance.expovariate(rate) if rate else start + seconds
+            while at < start + seconds:
+                yield at
+                at += chance.expovariate(rate)
+            start += seconds
+
+
+def _steady(rate: float, seconds: float) -> Shape:
+    return Shape("steady", ((seconds, rate),))
+
+
+def _step(rate: float, seconds: float) -> Shape:
+    """A third each at a half, the whole and one and a half of the rate."""
+    return Shape("step", tuple((seconds / 3, rate * share) for share in (0.5, 1.0, 1.5)))
+
+
+def _spike(rate: float, seconds: float) -> Shape:
+    """Three times the rate for a tenth of the time, with the rate itself around it."""
+    return Shape("spike", ((seconds * 0.4, rate), (seconds * 0.1, 3 * rate), (seconds * 0.5, rate)))
+
+
+def _overload(rate: float, seconds: float) -> Shape:
+    """What can be served, then twice and five times as much, with room to recover after each."""
+    fifth = seconds / 5
+    return Shape("overload", ((fifth, rate), (fifth, 2 * rate), (fifth, rate), (fifth, 5 * rate), (fifth, rate)))
+
+
+def _tide(rate: float, seconds: float) -> Shape:
+    """A day in a run: the rate between a fifth and the whole, up and down twice in twenty steps."""
+    shares = (0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2) * 2
+    return Shape("tide", tuple((seconds / len(shares), rate * share) for share in shares))
+
+
+SHAPES = {"steady": _steady, "step": _step, "spike": _spike, "overload": _overload, "tide": _tide}
+"""By name: a function of the rate and of the seconds in all."""

@@ -1,0 +1,101 @@
+"""The two doors of a deployment as a load test knocks on them: one slate, and what became of the request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from loadtests.tally import Outcome
+
+Id = int | str
+
+
+class Reply(NamedTuple):
+    """What became of one request; items: of the slate, word: why it failed."""
+
+    outcome: Outcome
+    items: list[Id]
+    word: str = ""
+
+
+def judged(items: list[Id], degraded: bool, k: int) -> Reply:
+    """The content is checked: as many distinct items as were asked for."""
+    if len(set(items)) != k or len(items) != k:
+        return Reply(Outcome.FAILED, items, f"{len(set(items))} distinct items, not {k}")
+    return Reply(Outcome.DEGRADED if degraded else Outcome.WHOLE, items)
+
+
+class HttpDoor:
+    """POST /recommend through a Locust session, whose statistics it feeds."""
+
+    def __init__(self, session: Any, deadline_ms: int) -> None:
+        """session: FastHttpSession. deadline_ms: 0 for the deployment's own."""
+        self._session = session
+        self._headers = {"Content-Type": "application/json"}
+        if deadline_ms:
+            self._headers["x-deadline-ms"] = str(deadline_ms)
+
+    def recommend(self, user: Id, k: int) -> Reply:
+        """One slate."""
+        body = json.dumps({"user_id": user, "k": k})
+        with self._session.post("/recommend", data=body, headers=self._headers, catch_response=True) as answer:
+            reply = self._judged(answer, k)
+            if reply.outcome == Outcome.FAILED:
+                answer.failure(reply.word)
+            else:
+                answer.success()
+        return reply
+
+    def _judged(self, answer: Any, k: int) -> Reply:
+        if answer.status_code == 429:
+            return Reply(Outcome.REJECTED, [])
+        if answer.status_code != 200:
+            return Reply(Outcome.FAILED, [], f"status {answer.status_code}" if answer.status_code else "no answer")
+        try:
+            body = json.loads(answer.content)
+            return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k)
+        except (ValueError, KeyError, TypeError):
+            return Reply(Outcome.FAILED, [], "no slate in the body")
+
+    def click(self, user: Id, item: Id) -> None:
+        """Tell of a click."""
+        self._session.post("/events", json={"events": [{"user_id": user, "item_id": item}]})
+
+
+class GrpcDoor:
+    """tandem.v1.Recommender/Recommend."""
+
+    def __init__(self, address: str, deadline_ms: int) -> None:
+        """address: host:port, or an URL with them."""
+        import grpc
+        import grpc.experimental.gevent
+
+        from service.rpc.tandem.v1 import recommender_pb2 as messages
+        from service.rpc.tandem.v1 import recommender_pb2_grpc as stubs
+
+        grpc.experimental.gevent.init_gevent()
+        self._messages, self._error, self._codes = messages, grpc.RpcError, grpc.StatusCode
+        self._stub = stubs.RecommenderStub(grpc.insecure_channel(urlsplit(address).netloc or address))
+        self._seconds = deadline_ms / 1000 if deadline_ms else 10.0
+
+    def recommend(self, user: Id, k: int) -> Reply:
+        """One slate."""
+        request = self._messages.RecommendRequest(user_id=self._id(user), k=k)
+        try:
+            slate = self._stub.Recommend(request, timeout=self._seconds).slates[0]
+        except self._error as error:
+            if error.code() == self._codes.RESOURCE_EXHAUSTED:
+                return Reply(Outcome.REJECTED, [])
+            return Reply(Outcome.FAILED, [], f"status {error.code().name}")
+        return judged(
+            [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items], bool(slate.degraded), k
+        )
+
+    def click(self, user: Id, item: Id) -> None:
+        """Tell of a click."""
+        event = self._messages.Event(user_id=self._id(user), item_id=self._id(item))
+        self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), timeout=self._seconds)
+
+    def _id(self, told: Id) -> Any:
+        return self._messages.Id(number=told) if isinstance(told, int) else self._messages.Id(text=told)

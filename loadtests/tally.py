@@ -1,0 +1,77 @@
+"""What became of every request of a run, second by second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from loadtests.histogram import Histogram
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    WHOLE = "whole"
+    DEGRADED = "degraded"
+    """Answered with what it asked for, and without a stage."""
+    REJECTED = "rejected"
+    """Told in so many words to come back later."""
+    FAILED = "failed"
+    """Anything else: no answer, another status, a slate that is none."""
+
+
+ANSWERED = (Outcome.WHOLE, Outcome.DEGRADED)
+
+
+class Tally:
+    """Response times by outcome and by the second in which the request was due."""
+
+    def __init__(self) -> None:
+        self._by_second: dict[tuple[int, Outcome], Histogram] = {}
+        self.lag = Histogram()
+        self.words: dict[str, int] = {}
+
+    def add(self, at: float, milliseconds: float, outcome: Outcome, word: str = "") -> None:
+        """Count a request that was due `at` seconds from the start; word: of a failure, what it was."""
+        self._by_second.setdefault((int(at), outcome), Histogram()).add(milliseconds)
+        if word:
+            self.words[word] = self.words.get(word, 0) + 1
+
+    def of(self, *outcomes: Outcome, first: float = 0.0, end: float = float("inf")) -> Histogram:
+        """Response times of these outcomes, of requests due in seconds `first` to `end`."""
+        return Histogram.merged(
+            times
+            for (second, outcome), times in self._by_second.items()
+            if outcome in outcomes and first <= second < end
+        )
+
+    @property
+    def seconds(self) -> int:
+        """One more than the last second in which a request was due."""
+        return 1 + max((second for second, _ in self._by_second), default=-1)
+
+    def count(self, *outcomes: Outcome) -> int:
+        """How many had one of these outcomes; of all of them where none is named."""
+        return len(self.of(*(outcomes or Outcome)))
+
+    def share(self, *outcomes: Outcome) -> float:
+        """Their share of all requests."""
+        return self.count(*outcomes) / max(self.count(), 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file."""
+        told = [
+            {"second": second, "outcome": outcome.value, **times.to_json()}
+            for (second, outcome), times in sorted(self._by_second.items())
+        ]
+        return {"by_second": told, "lag": self.lag.to_json(), "words": self.words}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Tally:
+        """Inverse of `to_json`."""
+        tally = cls()
+        for each in told["by_second"]:
+            tally._by_second[each["second"], Outcome(each["outcome"])] = Histogram.from_json(each)
+        tally.lag, tally.words = Histogram.from_json(told["lag"]), dict(told["words"])
+        return tally
