@@ -58,9 +58,9 @@ lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes 
 proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v1/recommender.proto
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. service/rpc/tandem/v1/*.proto
 
-load: .venv/installed ## REQUESTS (10000) at 20 concurrent users against PORT; the exit code says whether slo.toml held
+load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s); the exit code says whether slo.toml held
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
-		--users $${USERS:-20} --spawn-rate 100 --requests $${REQUESTS:-10000} --run-time 300s --stop-timeout 10
+		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10
 
 chaos: .venv/installed-dev ## every fault under load, with the table; minutes
 	@exec $(PY) -m tests.chaos

@@ -64,7 +64,6 @@ class OpenLoop:
         """What to knock on."""
         raise NotImplementedError
 
-    @task
     def follow_the_shape(self) -> None:
         """All of it, once; then the run ends."""
         options = self.environment.parsed_options
@@ -106,6 +105,11 @@ class HttpVisitors(OpenLoop, FastHttpUser):
     connection_timeout = network_timeout = GIVE_UP_SECONDS
     max_redirects = 0
 
+    @task
+    def all_of_it(self) -> None:
+        """Locust finds tasks in its own classes alone."""
+        self.follow_the_shape()
+
     def door(self) -> HttpDoor:
         """The session that Locust made."""
         return HttpDoor(self.client, self.environment.parsed_options.deadline_ms)
@@ -113,6 +117,11 @@ class HttpVisitors(OpenLoop, FastHttpUser):
 
 class GrpcVisitors(OpenLoop, User):
     """Over gRPC."""
+
+    @task
+    def all_of_it(self) -> None:
+        """As above."""
+        self.follow_the_shape()
 
     def door(self) -> GrpcDoor:
         """A channel of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,8 +50,11 @@ class Verdict:
         return "\n".join([f"\n{self.requests:,} requests against slo.toml", *rows])
 
     def to_json(self) -> dict[str, Any]:
-        """For a program."""
-        return {"held": self.held, **asdict(self)}
+        """For a program; a time of nothing is null."""
+        told = {"held": self.held, **asdict(self)}
+        for line in told["lines"]:
+            line["measured"] = line["measured"] if math.isfinite(line["measured"]) else None
+        return told
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 import pytest
 
-from loadtests.slo import Slo, Tally
+from loadtests.slo import Slo
+from loadtests.tally import Outcome, Tally
 
 
 def tally(milliseconds, failed=0, degraded=0):
     counted = Tally()
     for index, value in enumerate(milliseconds):
-        counted.add(value, index >= failed, index < degraded)
+        outcome = Outcome.FAILED if index < failed else Outcome.DEGRADED if index < degraded else Outcome.WHOLE
+        counted.add(index / 50, value, outcome)
     return counted
 
 
-SLO = Slo(p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
+SLO = Slo(rate=50, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
 
 
 def test_a_run_within_every_promise_holds():

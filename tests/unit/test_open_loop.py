@@ -1,0 +1,93 @@
+"""The parts of the load generator: arrivals, users, times counted."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.arrivals import SHAPES, Shape
+from loadtests.histogram import Histogram
+from loadtests.tally import ANSWERED, Outcome, Tally
+from loadtests.visitors import Population, Visitors
+
+
+@pytest.mark.parametrize("name", list(SHAPES))
+def test_arrivals_follow_their_shape(name):
+    """Ascending, seeded, and in every piece about as many as its rate says."""
+    shape = SHAPES[name](200, 50)
+    arrivals = np.array(list(shape.arrivals(7)))
+    assert (np.diff(arrivals) > 0).all()
+    assert arrivals.tolist() == list(shape.arrivals(7)) != list(shape.arrivals(8))
+    start = 0.0
+    for seconds, rate in shape.pieces:
+        count = ((arrivals >= start) & (arrivals < start + seconds)).sum()
+        assert abs(count - rate * seconds) < 5 * math.sqrt(rate * seconds)
+        assert shape.rate(start + seconds / 2) == rate
+        start += seconds
+    assert start == pytest.approx(shape.seconds) == pytest.approx(50)
+
+
+def test_gaps_are_as_random_as_poisson_says():
+    """As many gaps longer than the mean as an exponential has: bursts are part of the load."""
+    gaps = np.diff(list(Shape("steady", ((100, 100),)).arrivals(1)))
+    assert abs((gaps > 0.01).mean() - math.exp(-1)) < 0.02
+
+
+def test_nobody_arrives_where_the_rate_is_0():
+    """A pause is one."""
+    shape = Shape("pause", ((1, 50), (5, 0), (1, 50)))
+    assert not [at for at in shape.arrivals(1) if 1 <= at < 6]
+
+
+def test_users_are_zipf_and_some_are_strangers():
+    """The first is asked for most, the share of strangers is as told, the same seed gives the same users."""
+    asked = [visitors.one() for visitors in [Visitors(Population(1_000), 3)] for _ in range(20_000)]
+    strangers = [user for user in asked if isinstance(user, str)]
+    assert abs(len(strangers) / len(asked) - 0.1) < 0.01
+    assert len(set(strangers)) == len(strangers)
+    count = np.bincount([user for user in asked if isinstance(user, int)], minlength=1_001)
+    assert count[0] == 0
+    assert count[1:11].sum() > 5 * count[500:510].sum() > 0
+    again = Visitors(Population(1_000), 3)
+    assert asked == [again.one() for _ in range(20_000)]
+    assert Visitors(Population(9, "user-{}", 0.0), 1).one().startswith("user-")
+
+
+@given(st.lists(st.floats(0.02, 1e5), min_size=1, max_size=300), st.floats(0, 1))
+def test_percentiles_are_right_to_a_hundredth(times, share):
+    """Against sorting all of them; merged or read back it says the same."""
+    whole, half = Histogram(), Histogram()
+    for index, time in enumerate(times):
+        (whole if index % 2 else half).add(time)
+    whole = Histogram.merged([whole, half])
+    exact = sorted(times)[max(0, math.ceil(share * len(times)) - 1)]
+    assert exact * 0.999 <= whole.percentile(share) <= exact * 1.011
+    back = Histogram.from_json(json.loads(json.dumps(whole.to_json())))
+    assert back.percentile(share) == whole.percentile(share)
+    assert len(back) == len(times)
+
+
+def test_of_nothing_no_time_is_told():
+    """An empty one holds no promise."""
+    assert Histogram().percentile(0.5) == math.inf
+
+
+def test_a_run_is_kept_by_second_and_outcome():
+    """So that what happened when is known afterwards, from the file too."""
+    tally = Tally()
+    tally.add(0.5, 10.0, Outcome.WHOLE)
+    tally.add(0.9, 20.0, Outcome.DEGRADED)
+    tally.add(3.2, 400.0, Outcome.FAILED, "status 500")
+    tally.lag.add(1.0)
+    back = Tally.from_json(json.loads(json.dumps(tally.to_json())))
+    for each in (tally, back):
+        assert each.count() == 3
+        assert each.count(*ANSWERED) == 2
+        assert each.seconds == 4
+        assert each.share(Outcome.FAILED) == pytest.approx(1 / 3)
+        assert len(each.of(*Outcome, first=1, end=4)) == 1
+        assert each.words == {"status 500": 1}
+        assert len(each.lag) == 1
