@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys import moments
 from recsys.kernels import columns as kernels
+from recsys.kernels.keys import descending
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.types import CANDIDATES, CLOCK, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
 
@@ -136,8 +137,7 @@ def _span(first: str, count: int) -> slice:
 
 def _rank(scores: F32, out: F32) -> None:
     """Log of one more than the place of each of scores [B, K], best first; equal scores in their order."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    np.put_along_axis(out, order, np.broadcast_to(LOG_PLACES[: scores.shape[1]], scores.shape), axis=1)
+    np.put_along_axis(out, descending(scores), np.broadcast_to(LOG_PLACES[: scores.shape[1]], scores.shape), axis=1)
 
 
 def _likeness(tables: ItemTables, past: I32, items: I32) -> F32:
