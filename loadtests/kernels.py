@@ -1,0 +1,147 @@
+"""What the compiled kernels cost beside the usual means, on one thread, their outputs compared before they are timed.
+
+`python -m loadtests.kernels [--items 100k]`: tables that are made up, queries that are random. CPU time of the calling
+thread a query, the least and the median of passes that take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from loadtests.peers import plain_features
+from loadtests.slo import RESULTS
+from recsys import features
+from recsys.index import ExactIndex
+from recsys.lift import ContextLift, starts_of
+from recsys.neighbours import Neighbours
+from recsys.ranker import FeatureMajorNet, RankerNet
+from recsys.strings import StringTable
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
+
+WIDTH, DIM, TOP = 128, 64, 400
+
+
+def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
+    """Tables of the size of real ones, with nothing learned in them."""
+
+    def neighbours() -> Neighbours:
+        weights = -np.sort(-rng.random((n, WIDTH), np.float32), axis=1)
+        return Neighbours(rng.integers(0, n, (n, WIDTH), np.int32), weights)
+
+    starts, names = starts_of([3]), StringTable.pack(())
+    embeddings = rng.standard_normal((n, DIM), np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return ItemTables(
+        ids=names,
+        titles=names,
+        embeddings=embeddings,
+        content=rng.integers(0, 60, (n, 8), np.int32),
+        available=np.ones(n, bool),
+        popularity=rng.random((n, 4), np.float32) * 100,
+        by_popularity=np.arange(n, dtype=np.int32),
+        age=rng.random(n, np.float32) * 400,
+        covisit=neighbours(),
+        follow=neighbours(),
+        ease=neighbours(),
+        context_lift=ContextLift(rng.standard_normal((n, int(starts[-1])), np.float32), starts),
+    )
+
+
+def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[Histories, Candidates]:
+    """Long histories, and candidates of which many are neighbours of what stands in them."""
+    past = Histories.empty(np.full(batch, 1.7e9))
+    past.context[:] = (5, 3, 1, 0, 0, 0)
+    items = np.full((batch, CANDIDATES), PAD, np.int32)
+    for query in range(batch):
+        history = rng.integers(0, len(tables), HISTORY_LENGTH, np.int32)
+        past.put(query, history, np.linspace(1.6e9, 1.7e9, len(history)), np.zeros(len(history), np.uint8))
+        near = tables.covisit.rows[history[-3:]].ravel()
+        found = np.unique(np.concatenate([near, rng.integers(0, len(tables), CANDIDATES, np.int32)]))
+        items[query] = rng.permutation(found)[:CANDIDATES]
+    tower = -np.sort(-rng.random(items.shape, np.float32), axis=1)
+    return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint8))
+
+
+def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
+    """By name: the usual means, and ours. AssertionError where they do not agree."""
+    past, candidates = queries(tables, batch, rng)
+    index, everything = ExactIndex(tables.embeddings, tables.available), torch.from_numpy(tables.embeddings)
+    users = tables.embeddings[rng.integers(0, len(tables), batch)] + rng.standard_normal((batch, DIM), np.float32) / 20
+    asked = torch.from_numpy(users)
+    net = RankerNet().eval()
+    compiled = FeatureMajorNet(net)
+    x = features.columns(tables, past, candidates)
+    net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
+
+    def plain_search() -> F32:
+        with torch.inference_mode():
+            found: F32 = torch.topk(asked @ everything.T, TOP, dim=1).values.numpy()
+        return found
+
+    def plain_net() -> F32:
+        with torch.inference_mode():
+            scores: F32 = net(torch.from_numpy(np.swapaxes(x, 1, 2))).numpy()
+        return scores
+
+    pairs: dict[str, tuple[Callable[[], Any], ...]] = {
+        "features": (
+            lambda: plain_features.build(tables, past, candidates),
+            lambda: features.build(tables, past, candidates),
+        ),
+        f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
+        "ranker's net": (plain_net, lambda: np.stack([compiled.scores(of) for of in x])),
+    }
+    for name, (usual, ours) in pairs.items():
+        np.testing.assert_allclose(usual(), ours(), rtol=1e-4, atol=1e-5, err_msg=name)
+    return pairs
+
+
+def timed(pairs: dict[str, tuple[Callable[[], Any], ...]], batch: int, passes: int) -> dict[str, list[list[float]]]:
+    """Microseconds a query of each, the usual means and ours, pass by pass."""
+    took: dict[str, list[list[float]]] = {name: [[], []] for name in pairs}
+    for _ in range(passes):
+        for name, both in pairs.items():
+            for side, work in enumerate(both):
+                start = time.thread_time()
+                work()
+                took[name][side].append(1e6 * (time.thread_time() - start) / batch)
+    return took
+
+
+def size(text: str) -> int:
+    """100k and 1M are numbers, too."""
+    return int(text.lower().replace("k", "000").replace("m", "000000"))
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.kernels", description=__doc__)
+    parser.add_argument("--items", type=size, default=100_000)
+    parser.add_argument("--passes", type=int, default=30)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    tables, told = tables_of(options.items, rng), []
+    print(f"{options.items:,} items, microseconds of CPU a query: least (median) of {options.passes} passes")
+    print(f"{'':16}{'batch':>6}{'usual':>16}{'ours':>16}{'ratio':>8}")
+    for batch in (1, 8, 16):
+        for name, (usual, ours) in timed(rows(tables, batch, rng), batch, options.passes).items():
+            sides = [f"{min(side):.0f} ({statistics.median(side):.0f})" for side in (usual, ours)]
+            ratio = statistics.median(usual) / statistics.median(ours)
+            print(f"{name:16}{batch:6}{sides[0]:>16}{sides[1]:>16}{ratio:8.1f}")
+            told.append({"name": name, "batch": batch, "usual": usual, "ours": ours, "ratio": ratio})
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "kernels.json").write_text(json.dumps({"items": options.items, "rows": told}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
