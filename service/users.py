@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from recsys.errors import QueryError, StoreError
 from recsys.record import UserRecord
@@ -66,18 +67,30 @@ class UserDesk:
         )
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Remove a user from everything that is stored, and once more what another process had yet to log."""
-        try:
-            await self._users.forget_user(user_id)
-        finally:  # a full store refuses once all is marked that can be
-            again = asyncio.create_task(self._forget_impressions(user_id))
-            self._forgetting.add(again)
-            again.add_done_callback(self._forgetting.discard)
+        """Remove a user from everything that is stored, and once more what another process had yet to log.
+
+        What was begun is finished, also where the call ends before.
+        """
+        await asyncio.shield(self._keep(self._forget(user_id)))
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
 
     async def close(self) -> None:
-        """Wait until what another process had yet to log is removed."""
-        await asyncio.gather(*self._forgetting)
+        """Wait until all whose forgetting began are forgotten, and what another process had yet to log is removed."""
+        while self._forgetting:  # one that ends leaves a second look
+            await asyncio.gather(*self._forgetting, return_exceptions=True)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that no call's end ends: the loop alone would hold it weakly."""
+        task = asyncio.create_task(work)
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+        return task
+
+    async def _forget(self, user_id: Id) -> None:
+        try:
+            await self._users.forget_user(user_id)
+        finally:  # a full store refuses once all is marked that can be
+            self._keep(self._forget_impressions(user_id))
 
     async def _forget_impressions(self, user_id: Id) -> None:
         await asyncio.sleep(LOGGED_WITHIN)

@@ -25,19 +25,56 @@ _ALONE_MS = 10_000
 _ASKED_AGAIN = 0.05
 
 
-async def forget_entries(client: Any, stream: str, theirs: Sequence[bytes], *, whole: bool) -> None:
-    """Remove entries from a stream, and the bytes of all that were removed before.
+class StreamForgetter:
+    """Removes entries from one stream, and the bytes of all that were removed before; it belongs to one event loop.
 
-    theirs: what the first value of an entry to remove is, whole or in its beginning.
-    One at a time: a copy begun before another's entries went would bring them back. Entries that come meanwhile stay.
-    StoreFull's sentence where there is no room for a copy: nobody reads the entries any more, their bytes are left.
+    whole: whether what tells an entry to remove is all of its first value, or only the beginning of it.
     """
-    while True:
-        async with _alone(client, stream) as token:
-            if await _mark(client, stream, token, theirs, whole) and (
-                not await _has_marked(client, stream) or await _rewrite(client, stream, token)
-            ):
-                return
+
+    def __init__(self, client: Any, stream: str, *, whole: bool) -> None:
+        self._client = client
+        self._stream = stream
+        self._whole = whole
+        self._theirs: list[bytes] = []
+        self._next: asyncio.Task[None] | None = None
+        self._rounds: set[asyncio.Task[None]] = set()
+        self._one = asyncio.Lock()
+
+    async def forget(self, theirs: Sequence[bytes]) -> None:
+        """Remove theirs: in one round with all who wait, which goes on where a caller no longer does.
+
+        StoreFull's sentence where there is no room for a copy: nobody reads the entries any more, their bytes are left.
+        """
+        if self._next is None or self._next.done():  # one that is done failed before its turn came
+            self._theirs, self._next = [], asyncio.create_task(self._round())
+            self._rounds.add(self._next)
+            self._next.add_done_callback(self._rounds.discard)
+        self._theirs += theirs
+        await asyncio.shield(self._next)
+
+    async def close(self) -> None:
+        """Wait until what was begun is done."""
+        await asyncio.gather(*self._rounds, return_exceptions=True)
+
+    async def _round(self) -> None:
+        """One at a time: a copy begun before another's entries went would bring them back. What comes stays."""
+        theirs: list[bytes] = []
+        async with self._one:
+            while True:
+                async with _alone(self._client, self._stream) as token:
+                    if not theirs:  # who comes from here on is one of the next round
+                        theirs, self._theirs, self._next = self._theirs, [], None
+                    if await self._mark(token, theirs) and await self._clean(token):
+                        return
+
+    async def _mark(self, token: str, theirs: Sequence[bytes]) -> bool:
+        """Whether all of theirs are marked; on the server, since a stream is too much to carry through a gateway."""
+        keys = forgetting_key(self._stream), self._stream
+        return await _walk(self._client, MARK, keys, token, "1" if self._whole else "", *theirs)
+
+    async def _clean(self, token: str) -> bool:
+        """Whether no marked bytes are left, or a copy without them took the stream's place."""
+        return not await _has_marked(self._client, self._stream) or await _rewrite(self._client, self._stream, token)
 
 
 @asynccontextmanager
@@ -49,11 +86,6 @@ async def _alone(client: Any, stream: str) -> AsyncIterator[str]:
         yield token
     finally:
         await client.eval(RELEASE, 1, key, token)
-
-
-async def _mark(client: Any, stream: str, token: str, theirs: Sequence[bytes], whole: bool) -> bool:
-    """Whether all of theirs are marked; on the server, since a stream is too much to carry through a gateway."""
-    return await _walk(client, MARK, (forgetting_key(stream), stream), token, "1" if whole else "", *theirs)
 
 
 async def _has_marked(client: Any, stream: str) -> bool:

@@ -30,7 +30,7 @@ from recsys.store.base import (
 )
 from recsys.store.connection import address, sentences
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
-from recsys.store.redis_forget import forget_entries
+from recsys.store.redis_forget import StreamForgetter
 from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
 
@@ -57,6 +57,8 @@ class RedisUserStore:
             socket_timeout=_HOT_SECONDS,
             retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
+        self._log = StreamForgetter(self._redis, EVENT_LOG, whole=False)
+        self._impressions = StreamForgetter(self._redis, IMPRESSIONS, whole=True)
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         if not users:
@@ -128,15 +130,17 @@ class RedisUserStore:
                     await pipe.execute()
         try:
             with sentences(self.address):
-                await forget_entries(self._redis, EVENT_LOG, _beginnings(user), whole=False)
+                await self._log.forget(_beginnings(user))
         finally:  # in a full store the log is marked and not copied; so are these
             await self.forget_impressions(user)
 
     async def forget_impressions(self, user: Id) -> None:
         with sentences(self.address):
-            await forget_entries(self._redis, IMPRESSIONS, [text_of(user)], whole=True)
+            await self._impressions.forget([text_of(user)])
 
     async def close(self) -> None:
+        await self._log.close()
+        await self._impressions.close()
         await self._redis.aclose()
 
 

@@ -228,12 +228,16 @@ MARK = (
 -- entry that is theirs, or nothing where it only begins so
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local entries = redis.call('XRANGE', KEYS[2], ARGV[3], '+', 'COUNT', ARGV[4])
-local theirs = {}
+local wanted, lengths, theirs = {}, {}, {}
+for at = 6, #ARGV do  -- many users may be told, of few lengths
+  wanted[ARGV[at]] = true
+  if ARGV[5] == '' then lengths[#ARGV[at]] = true end
+end
 for _, entry in ipairs(entries) do
   local told = entry[2][2]
-  for at = 6, #ARGV do
-    if told == ARGV[at] or ARGV[5] == '' and told:sub(1, #ARGV[at]) == ARGV[at] then theirs[#theirs + 1] = entry[1] end
-  end
+  local found = wanted[told]
+  for length in pairs(lengths) do found = found or wanted[told:sub(1, length)] end
+  if found then theirs[#theirs + 1] = entry[1] end
 end
 if #theirs > 0 then redis.call('XDEL', KEYS[2], unpack(theirs)) end
 if #entries == tonumber(ARGV[4]) then return {'more', entries[#entries][1]} end

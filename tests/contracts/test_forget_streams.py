@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import redis
 
 from recsys.errors import StoreError
 from recsys.store.scripts import COPY_ENTRIES, MARK
@@ -72,6 +73,76 @@ def test_many_at_once(real: Store) -> None:
         assert in_dumps(real, "to forget") == []
     logged = [str(logged.event.user_id) for logged in real.flows.read_log(count=9_999)]
     assert (logged.count("7"), logged.count("8"), len(logged)) == (900, 50, 950)
+
+
+def test_one_copy_serves_all_who_wait(real: Store) -> None:
+    """Of twenty at once the first has a copy of each stream, and the others the next one together."""
+    gone = [f"to forget {n}" for n in range(20)]
+    real.add(*[click("a", user=user) for user in (*gone, "7")])
+    real.users(lambda users: users.add_impressions([(user, b"shown") for user in (*gone, "7")]))
+
+    async def scene(users: Any) -> None:
+        run, copied = users._redis.eval, []
+
+        async def counted(script: str, *told: Any) -> Any:
+            if script == COPY_ENTRIES:
+                copied.append(told[2])
+            return await run(script, *told)
+
+        users._redis.eval = counted
+        await asyncio.gather(*(users.forget_user(user) for user in gone))
+        assert 1 <= copied.count("events") <= 2
+        assert 1 <= copied.count("impressions") <= 2
+
+    with uncompressed(real):
+        real.users(scene)
+        assert in_dumps(real, "to forget") == []
+    assert [str(logged.event.user_id) for logged in real.flows.read_log()] == ["7"]
+    assert len(real.flows.read_impressions()) == 1
+
+
+def test_a_round_outlives_who_began_it(real: Store) -> None:
+    """Whoever waits for one stays forgotten where another who waits is cancelled, and a store closes after it."""
+    fill(real)
+
+    async def scene(users: Any) -> None:
+        run, copying = users._redis.eval, asyncio.Event()
+
+        async def told(script: str, *more: Any) -> Any:
+            if script == COPY_ENTRIES:
+                copying.set()
+                await asyncio.sleep(0.05)
+            return await run(script, *more)
+
+        users._redis.eval = told
+        forgetting = asyncio.create_task(users.forget_impressions(USER))
+        await copying.wait()
+        forgetting.cancel()
+
+    with uncompressed(real):
+        real.users(scene)
+        assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
+        assert b"impressions" not in in_dumps(real, USER)
+
+
+def test_after_a_round_that_failed(real: Store) -> None:
+    """Who asks when the store is back has a round of their own."""
+    fill(real)
+
+    async def scene(users: Any) -> None:
+        run = users._redis.eval
+
+        async def refused(*told: Any) -> Any:
+            raise redis.ConnectionError
+
+        users._redis.eval = refused
+        with pytest.raises(StoreError):
+            await users.forget_impressions("another")
+        users._redis.eval = run
+        await users.forget_impressions(USER)
+
+    real.users(scene)
+    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 
 def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:

@@ -169,6 +169,30 @@ def test_a_full_store_is_looked_into_again(soon):
     assert users.told == ["user", "impressions"]
 
 
+def test_what_began_is_finished(soon):
+    """A call that is cancelled, as one past its deadline over gRPC, leaves nobody half forgotten."""
+
+    class Slow(Users):
+        async def forget_user(self, user):
+            self.told.append("begun")
+            await asyncio.sleep(0.05)
+            await super().forget_user(user)
+
+    users = Slow()
+
+    async def scene():
+        desk = UserDesk(users)
+        call = asyncio.create_task(desk.forget(USER))
+        await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await desk.close()
+
+    asyncio.run(scene())
+    assert users.told == ["begun", "user", "impressions"]
+
+
 def test_a_gateway_that_closes_looks_first(soon):
     """Its second look comes before it lets go of the store."""
     users = Users()
