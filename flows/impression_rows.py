@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -54,6 +55,9 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
 def taken_after(shown: Impression, events: Sequence[Event], wait: float) -> dict[str, str]:
     """What a user did first with each item within the wait after a slate: the type of event, by item."""
     until = shown.time + wait
+    second = math.floor(shown.time)  # many clients tell whole seconds: theirs lie before a slate of the same second
     return {
-        str(event.item_id): event.event_type for event in reversed(events) if shown.time <= event.timestamp <= until
+        str(event.item_id): event.event_type
+        for event in reversed(events)
+        if shown.time <= event.timestamp <= until or event.timestamp == second
     }

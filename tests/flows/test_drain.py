@@ -60,6 +60,15 @@ class TestLabels:
         ]
         assert taken_after(shown(), done, WAIT) == {"a": "click", "b": "purchase"}
 
+    def test_a_moment_in_whole_seconds(self):
+        """Such a one counts from its slate's second on; one told finer is known to be before its slate."""
+        done = [
+            Event("7", "c", NOON - 1, "click"),
+            Event("7", "a", NOON, "click"),
+            Event("7", "b", NOON + 0.2, "click"),
+        ]
+        assert taken_after(shown(at=NOON + 0.3), done, WAIT) == {"a": "click"}
+
     def test_a_row_for_each_item_shown(self, store, tmp_path):
         """With its place, score, sources, features and label; ids of any kind as text."""
         log(store, shown(user=7, items=(1, 2, 3)))
