@@ -36,20 +36,23 @@ class StreamForgetter:
         self._stream = stream
         self._whole = whole
         self._theirs: list[bytes] = []
+        self._keys: list[bytes] = []
         self._next: asyncio.Task[None] | None = None
         self._rounds: set[asyncio.Task[None]] = set()
         self._one = asyncio.Lock()
 
-    async def forget(self, theirs: Sequence[bytes]) -> None:
+    async def forget(self, theirs: Sequence[bytes], keys: Sequence[bytes] = ()) -> None:
         """Remove theirs: in one round with all who wait, which goes on where a caller no longer does.
 
+        keys: what goes in one step with the last entry, so that what comes after that is in both.
         StoreFull's sentence where there is no room for a copy: nobody reads the entries any more, their bytes are left.
         """
         if self._next is None or self._next.done():  # one that is done failed before its turn came
-            self._theirs, self._next = [], asyncio.create_task(self._round())
+            self._theirs, self._keys, self._next = [], [], asyncio.create_task(self._round())
             self._rounds.add(self._next)
             self._next.add_done_callback(self._rounds.discard)
         self._theirs += theirs
+        self._keys += keys
         await asyncio.shield(self._next)
 
     async def close(self) -> None:
@@ -59,17 +62,18 @@ class StreamForgetter:
     async def _round(self) -> None:
         """One at a time: a copy begun before another's entries went would bring them back. What comes stays."""
         theirs: list[bytes] = []
+        keys: list[bytes] = []
         async with self._one:
             while True:
                 async with _alone(self._client, self._stream) as token:
                     if not theirs:  # who comes from here on is one of the next round
-                        theirs, self._theirs, self._next = self._theirs, [], None
-                    if await self._mark(token, theirs) and await self._clean(token):
+                        theirs, keys, self._theirs, self._keys, self._next = self._theirs, self._keys, [], [], None
+                    if await self._mark(token, theirs, keys) and await self._clean(token):
                         return
 
-    async def _mark(self, token: str, theirs: Sequence[bytes]) -> bool:
+    async def _mark(self, token: str, theirs: Sequence[bytes], beside: Sequence[bytes]) -> bool:
         """Whether all of theirs are marked; on the server, since a stream is too much to carry through a gateway."""
-        keys = forgetting_key(self._stream), self._stream
+        keys: list[bytes | str] = [forgetting_key(self._stream), self._stream, *beside]
         return await _walk(self._client, MARK, keys, token, "1" if self._whole else "", *theirs)
 
     async def _clean(self, token: str) -> bool:
@@ -100,7 +104,7 @@ async def _rewrite(client: Any, stream: str, token: str) -> bool:
     return await _walk(client, COPY_ENTRIES, (forgetting_key(stream), stream, copy_key(stream)), token)
 
 
-async def _walk(client: Any, script: str, keys: tuple[str, ...], token: str, *more: bytes | str) -> bool:
+async def _walk(client: Any, script: str, keys: Sequence[bytes | str], token: str, *more: bytes | str) -> bool:
     """Whether a script came to a stream's end; not where another has begun, since this one took too long."""
     after = "-"
     while True:

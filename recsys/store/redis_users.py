@@ -114,8 +114,9 @@ class RedisUserStore:
                 await pipe.execute()
 
     async def forget_user(self, user: Id) -> None:
+        keys = events_key(user), names_key(user)
         with sentences(self.address):
-            await self._redis.unlink(events_key(user), names_key(user))
+            await self._redis.unlink(*keys)
             # By name and not by manifest: a generation that was begun and never finished holds records too.
             names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
             records = {tuple(name) for name in names if name[-2] == b"users"}
@@ -130,7 +131,8 @@ class RedisUserStore:
                     await pipe.execute()
         try:
             with sentences(self.address):
-                await self._log.forget(_beginnings(user))
+                # Once more: an event that came since is in the user's keys and about to go from the log.
+                await self._log.forget(_beginnings(user), keys)
         finally:  # in a full store the log is marked and not copied; so are these
             await self.forget_impressions(user)
 

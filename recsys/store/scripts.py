@@ -224,8 +224,8 @@ MARK = (
     "#!lua flags=allow-oom\n"  # nobody reads what is marked, in a full store either
     + _HOLDS
     + """
--- who forgets, a stream; token, milliseconds, from where, how many, whether what comes then is the first value of an
--- entry that is theirs, or nothing where it only begins so
+-- who forgets, a stream, what goes with the last step; token, milliseconds, from where, how many, whether what comes
+-- then is the first value of an entry that is theirs, or nothing where it only begins so
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local entries = redis.call('XRANGE', KEYS[2], ARGV[3], '+', 'COUNT', ARGV[4])
 local wanted, lengths, theirs = {}, {}, {}
@@ -241,6 +241,7 @@ for _, entry in ipairs(entries) do
 end
 if #theirs > 0 then redis.call('XDEL', KEYS[2], unpack(theirs)) end
 if #entries == tonumber(ARGV[4]) then return {'more', entries[#entries][1]} end
+for at = 3, #KEYS do redis.call('UNLINK', KEYS[at]) end
 return {'done'}
 """
 )

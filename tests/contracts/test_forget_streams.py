@@ -145,6 +145,29 @@ def test_after_a_round_that_failed(real: Store) -> None:
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 
+@pytest.mark.parametrize(("script", "kept"), [(MARK, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
+def test_an_event_that_comes_meanwhile(real: Store, script: str, kept: list[str]) -> None:
+    """It stands in the user's history and in the log, or in neither: what both held until the log was marked goes."""
+    fill(real)
+
+    async def scene(users: Any) -> None:
+        run, added = users._redis.eval, []
+
+        async def late(run_now: str, keys: int, *told: Any) -> Any:
+            if run_now == script and told[1] == "events" and not added:
+                added.append(await users.add_events([click("late", user=USER, name="late")]))
+            return await run(run_now, keys, *told)
+
+        users._redis.eval = late
+        await users.forget_user(USER)
+        assert added == [1]
+
+    real.users(scene)
+    assert [event.item_id for event in real.read("g1", USER)[0].events] == kept
+    assert [told.event.item_id for told in real.flows.read_log() if told.event.user_id == USER] == kept
+    assert real.add(click("late", user=USER, name="late")) == 1 - len(kept)
+
+
 def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
     """A copy that was begun before a flow took entries away does not bring them back."""
     shown = [("7", b"shown")] * 600 + [(USER, b"shown")]
