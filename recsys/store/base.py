@@ -259,7 +259,7 @@ class UserStore(Protocol):
         """The state of each user, in one round trip; events oldest first."""
 
     async def add_events(self, events: Sequence[Event]) -> int:
-        """Append events to their users and to the log of all, in one round trip; how many were new.
+        """Add events to the log of all, and to their users' by time, in one round trip; how many were new.
 
         An event with an id that the user's last NAMES_KEPT events had is no new one.
         """

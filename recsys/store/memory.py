@@ -225,6 +225,7 @@ class MemoryStore:
             if event.event_type != IMPRESSION:
                 kept = self._events[str(event.user_id)]
                 kept.append(told)
+                kept.sort(key=lambda event: event.timestamp)
                 del kept[:-EVENTS_KEPT]
         return new
 

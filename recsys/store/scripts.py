@@ -169,13 +169,38 @@ return {'done'}
 EVENTS = """
 -- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged, now in milliseconds, the
 -- oldest timestamp kept, then for each event: its id or nothing, whether it is the user's history, the event as JSON
+local function moment(text)  -- of an event; nothing where it can't be read
+  local read, event = pcall(cjson.decode, text)
+  local at = read and type(event) == 'table' and tonumber(event[3])
+  return at and math.abs(at) < math.huge and at or nil
+end
+local function sort(key)
+  local told, at = redis.call('LRANGE', key, 0, -1), -math.huge
+  for place, text in ipairs(told) do
+    at = moment(text) or at  -- what can't be read stays behind what it came after
+    told[place] = {at, place, text}
+  end
+  table.sort(told, function(one, other)
+    if one[1] ~= other[1] then return one[1] < other[1] end
+    return one[2] < other[2]
+  end)
+  redis.call('UNLINK', key)
+  for _, each in ipairs(told) do redis.call('RPUSH', key, each[3]) end
+end
 local new = 0
 local ids = false
+local newest, late
 for at = 8, #ARGV, 3 do
   local id = ARGV[at]
   if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
     new = new + 1
-    if ARGV[at + 1] == '1' then redis.call('RPUSH', KEYS[1], ARGV[at + 2]) end
+    if ARGV[at + 1] == '1' then
+      newest = newest or moment(redis.call('LINDEX', KEYS[1], -1)) or -math.huge
+      redis.call('RPUSH', KEYS[1], ARGV[at + 2])
+      local told = moment(ARGV[at + 2]) or newest
+      late = late or told < newest
+      newest = told
+    end
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
     if id ~= '' then  -- last: an id that is known without its event would keep it out for good
       redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
@@ -188,12 +213,12 @@ if ids then
   redis.call('EXPIRE', KEYS[2], ARGV[4])
 end
 if redis.call('EXISTS', KEYS[1]) == 1 then
+  if late then sort(KEYS[1]) end  -- the first are the oldest
   redis.call('LTRIM', KEYS[1], -ARGV[1], -1)
   redis.call('EXPIRE', KEYS[1], ARGV[2])
   while true do
-    local read, event = pcall(cjson.decode, redis.call('LINDEX', KEYS[1], 0))
-    local moment = read and type(event) == 'table' and tonumber(event[3])
-    if not moment or moment >= tonumber(ARGV[7]) then break end
+    local oldest = moment(redis.call('LINDEX', KEYS[1], 0))
+    if not oldest or oldest >= tonumber(ARGV[7]) then break end
     redis.call('LPOP', KEYS[1])
   end
 end

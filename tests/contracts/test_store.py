@@ -240,6 +240,23 @@ class TestUsers:
         store.add(events[-1])
         assert store.read("g1", "a")[0].events == events[-EVENTS_KEPT:]
 
+    def test_newest_are_not_the_last_to_come(self, store: Store) -> None:
+        """What is told late stands where it belongs, and goes before what happened after it."""
+        click, late = Event("a", "now", 9_000.0), [Event("a", item, float(item)) for item in range(EVENTS_KEPT)]
+        store.add(click)
+        store.add(*late[100:])
+        store.add(*late[:100])
+        assert store.read("g1", "a")[0].events == [*late[1:], click]
+        store.add(late[0], Event("a", "next", 9_001.0))
+        assert store.read("g1", "a")[0].events == [*late[2:], click, Event("a", "next", 9_001.0)]
+
+    def test_at_one_moment(self, store: Store) -> None:
+        """Events of the same time keep the order they came in, also where another is told late."""
+        events = [Event("a", item, 5.0) for item in range(20)]
+        store.add(*events[:10])
+        store.add(Event("a", "late", 4.0), *events[10:])
+        assert store.read("g1", "a")[0].events == [Event("a", "late", 4.0), *events]
+
     def test_same_user_twice(self, store: Store) -> None:
         """A user asked for twice in one call is answered twice."""
         store.add(Event("a", 1, 1.0))
