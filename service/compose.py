@@ -130,7 +130,7 @@ def recommender(
         explainer=Explainer(pipeline, callees),
         trending=TrendingItems(users),
         impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
-        rules=Rulebook(environment.rules),
+        rules=Rulebook(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
     return Recommender(desks, users, settings)
 

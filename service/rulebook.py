@@ -21,9 +21,9 @@ HELD = 4
 class Rulebook:
     """Follows the file of rules."""
 
-    def __init__(self, path: Path) -> None:
-        """RulesError where the file is wrong."""
-        self._file = RulesFile(path)
+    def __init__(self, path: Path, last: Path) -> None:
+        """last: where the text in force is kept, for a worker that starts while the file is wrong."""
+        self._file = RulesFile(path, last)
         self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
 
     async def follow(self) -> None:

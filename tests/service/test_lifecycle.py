@@ -119,6 +119,21 @@ def test_a_killed_worker_comes_back(home, tmp_path, standbys):
     assert wait_until_gone(below) == set()
 
 
+def test_a_gateway_killed_after_a_broken_edit_of_the_rules_comes_back(home, tmp_path):
+    """Its successor serves by the last rules that were right, and /status says what is wrong with the file."""
+    with Deployment(home, tmp_path / "log", TANDEM_TOPOLOGY="inline") as running:
+        for text in ('[[pin]]\nitem = "drama-20"\nplace = 1\n', "cap = 3"):
+            running.rules.write_text(text)
+            time.sleep(2.5)
+        [victim] = workers(running, "Gateway")
+        os.kill(victim, signal.SIGKILL)
+        assert _whole_again(running), running.log.read_text()
+        assert workers(running, "Gateway") != [victim]
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
+        assert answer["items"][0]["item_id"] == "drama-20"
+        assert any("cap is 3" in line for line in httpx.get(f"{running.url}/status").json()["rules"])
+
+
 def test_a_standby_ends_with_a_supervisor_that_is_killed(home, tmp_path):
     """As workers do, waiting or while it imports."""
     with Deployment(home, tmp_path / "log") as running:
