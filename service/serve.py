@@ -18,6 +18,7 @@ from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.lifeline import preexec
+from recsys.rules import RulesFile
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
@@ -38,7 +39,7 @@ Say = Callable[[str], None]
 
 
 def serve(settings: Settings, environment: Environment, say: Say) -> int:
-    """Serve until told to stop; the exit code. SettingsError or StoreUnavailable where it can't start."""
+    """Serve until told to stop; the exit code. SettingsError, RulesError or StoreUnavailable where it can't start."""
     check(settings, environment)
     with _reached(environment, say) as store:
         live = _to_serve(store, environment, say)
@@ -78,8 +79,9 @@ def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
 
 
 def check(settings: Settings, environment: Environment) -> None:
-    """SettingsError where a port is taken or the state can't be written."""
+    """SettingsError where a port is taken or the state can't be written, RulesError where the rules are wrong."""
     environment.folder("cache")
+    RulesFile(environment.rules)
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port:
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")

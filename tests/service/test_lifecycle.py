@@ -194,6 +194,17 @@ def test_a_home_that_can_not_be_written_is_named(tmp_path):
     assert "TANDEM_HOME" in said
 
 
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_wrong_file_of_rules_is_named(tmp_path, command):
+    """With its field, before anything starts: workers would only tell it in the log."""
+    (tmp_path / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
+    rules = str(tmp_path / "rules.toml")
+    code, said = serve(command, TANDEM_HOME=str(tmp_path / "home"), TANDEM_RULES=rules, PORT=str(free_port()))
+    assert code == 1
+    assert is_one_sentence(said)
+    assert "cap.0.column is 3" in said
+
+
 def test_a_redis_out_of_reach_is_named(tmp_path):
     """With its address and what to do."""
     code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999", REDIS_URL="redis://:secret@127.0.0.1:1/0")
