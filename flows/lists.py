@@ -40,7 +40,7 @@ class Listed:
 def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
     """A list for every user that the live generation or the store knows, and everyone's best as Parquet."""
     start, now, environment = time.monotonic(), time.time(), Environment.read()
-    in_force = RulesFile(rules or environment.rules).current
+    in_force = RulesFile(rules or environment.rules, rules is not None or environment.rules_named).current
     with open_store(environment) as opened:
         generations, store = opened.generations(), opened.flows()
         generation, hot = live_of(generations), follow_trend(store, now)
@@ -56,7 +56,7 @@ def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
 def refresh(watch: Watch) -> Listed:
     """New lists for those who did something since the last time, and what is trending."""
     start, now, environment = time.monotonic(), time.time(), Environment.read()
-    in_force = RulesFile(environment.rules).current
+    in_force = RulesFile(environment.rules, environment.rules_named).current
     with open_store(environment) as opened:
         generations, store = opened.generations(), opened.flows()
         generation, made = live_of(generations), 0

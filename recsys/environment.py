@@ -16,20 +16,22 @@ class Environment:
     """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store.
 
     budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
-    rules: the file of rules (TANDEM_RULES, else rules.toml here).
+    rules: the file of rules (TANDEM_RULES, else rules.toml here). rules_named: whether TANDEM_RULES names it.
     """
 
     home: Path
     redis_url: str | None
     budget: str = ""
     rules: Path = Path("rules.toml")
+    rules_named: bool = False
 
     @classmethod
     def read(cls) -> Environment:
         """Read the process's environment."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
-        rules = Path(os.environ.get("TANDEM_RULES") or "rules.toml")
-        return cls(home, os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", ""), rules)
+        redis_url, budget = os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", "")
+        named = os.environ.get("TANDEM_RULES")
+        return cls(home, redis_url, budget, Path(named or "rules.toml"), bool(named))
 
     @property
     def redis_budget(self) -> int | None:

@@ -23,7 +23,7 @@ class Rulebook:
 
     def __init__(self, path: Path, last: Path) -> None:
         """last: where the text in force is kept, for a worker that starts while the file is wrong."""
-        self._file = RulesFile(path, last)
+        self._file = RulesFile(path, last=last)
         self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
 
     async def follow(self) -> None:

@@ -79,9 +79,9 @@ def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
 
 
 def check(settings: Settings, environment: Environment) -> None:
-    """SettingsError where a port is taken or the state can't be written, RulesError where the rules are wrong."""
+    """SettingsError where a port is taken or the state can't be written, RulesError where the rules can't be read."""
     environment.folder("cache")
-    RulesFile(environment.rules)
+    RulesFile(environment.rules, environment.rules_named)
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port:
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")

@@ -94,6 +94,8 @@ class Deployment:
 
     def start(self) -> None:
         """Start without waiting."""
+        self.rules.parent.mkdir(parents=True, exist_ok=True)
+        self.rules.touch()  # who names a file of rules has one
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 self._command, cwd=self._cwd, env=self._env, stdout=output, stderr=subprocess.STDOUT

@@ -86,12 +86,16 @@ def run_schedule(options: argparse.Namespace) -> None:
         from training.mapping import Mapping
 
         Mapping.read(options.data)  # a mistyped path is told at once, and not at night
+    from recsys.rules import RulesFile
+
+    environment = Environment.read()
+    RulesFile(environment.rules, environment.rules_named)  # likewise
     server = start_server(keeps_time=True)
     from flows.schedule import serve_all
 
     _ready(server)
     data = options.data and str(Path(options.data).absolute())
-    with open_store(Environment.read()) as store, _kept(store):
+    with open_store(environment) as store, _kept(store):
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
         serve_all(data, options.refresh_every, options.drain_every)
 

@@ -15,15 +15,18 @@ logger = logging.getLogger("tandem")
 class RulesFile:
     """The rules in force; without a file, those of none.
 
-    RulesError where it is wrong when it is first read. With `last`, a file where the text in force is kept for the
-    processes that start later, they take that instead, or no rules, and `fault` says what is wrong.
+    RulesError where it is wrong when it is first read, or somebody named it and it is not there. With `last`, a file
+    where the text in force is kept for the processes that start later, a wrong one is no error: they take what is kept,
+    or no rules, and `fault` says what is wrong.
     """
 
-    def __init__(self, path: Path, last: Path | None = None) -> None:
+    def __init__(self, path: Path, named: bool = False, last: Path | None = None) -> None:
         self.path = path
         self.fault: str | None = None
         self._last = last
         self._state = self._look()
+        if named and self._state is None:
+            raise RulesError(f"There is no file {path}, which TANDEM_RULES or --rules names.")
         try:
             self.current = self._taken()
         except RulesError as error:
@@ -40,7 +43,7 @@ class RulesFile:
         self._state = state
         try:
             self.current, self.fault = self._taken(), None
-            logger.info("Rules of %s are in force.", self.path)
+            logger.info("Rules of %s are in force." if state else "There is no %s any more.", self.path)
         except RulesError as error:
             self.fault = str(error)
             logger.warning("%s The rules before stay in force.", error)

@@ -90,13 +90,14 @@ def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
     monkeypatch.setenv("REDIS_URL", own_valkey_url)
     monkeypatch.setenv("TANDEM_RULES", str(tmp_path / "rules.toml"))
+    (tmp_path / "rules.toml").touch()
     return Shop(tmp_path, own_valkey_url, tiny_world[0])
 
 
-def batch(shop, top=5, watch=unwatched):
+def batch(shop, top=5, watch=unwatched, rules=None):
     from flows.lists import batch
 
-    return batch(top, None, watch)
+    return batch(top, rules, watch)
 
 
 def refresh():
@@ -157,11 +158,16 @@ class TestBatch:
         assert shop.listed("3", generation=later[0]) == [None]
 
     def test_what_can_t_be_done_leaves_no_file(self, shop, monkeypatch):
-        """Broken rules are told by their field; a run that breaks off leaves nothing that looks whole."""
+        """Broken rules are told by field, missing ones by path; of a run that breaks off there is nothing."""
         (shop.home / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
         with pytest.raises(RulesError, match=r"cap\.0\.column"):
             batch(shop)
-        (shop.home / "rules.toml").unlink()
+        shop.rules.unlink()
+        with pytest.raises(RulesError, match=r"There is no file .*rules\.toml"):
+            batch(shop)
+        monkeypatch.delenv("TANDEM_RULES")
+        with pytest.raises(RulesError, match=r"There is no file .*rules\.toml"):
+            batch(shop, rules=shop.rules)
 
         @contextmanager
         def watch(step):
@@ -293,7 +299,7 @@ class TestCommands:
                 assert "python -m flows run" in told
                 told = process.stderr.readline()
             assert told.endswith("Trying again in 1 s.\n")
-            shop.rules.unlink()
+            shop.rules.write_text("")
             shop.click("a", "drama-1")
             while json.loads(process.stdout.readline())["lists"] != 1:
                 pass
@@ -308,6 +314,14 @@ class TestCommands:
         _, told = process.communicate(timeout=60)
         assert (process.returncode, len(told.splitlines())) == (1, 1)
         assert "Trying again" not in told
+
+    def test_a_schedule_without_the_rules_that_it_names_does_not_start(self, shop):
+        """It would be told by every run, the first of them at night."""
+        shop.rules.unlink()
+        process = shop.command("schedule")
+        _, told = process.communicate(timeout=60)
+        assert (process.returncode, len(told.splitlines())) == (1, 1)
+        assert str(shop.rules) in told
 
     @pytest.mark.parametrize(
         "arguments",

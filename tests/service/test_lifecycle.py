@@ -195,14 +195,15 @@ def test_a_home_that_can_not_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])
-def test_a_wrong_file_of_rules_is_named(tmp_path, command):
-    """With its field, before anything starts: workers would only tell it in the log."""
+@pytest.mark.parametrize(("name", "told"), [("rules.toml", "cap.0.column is 3"), ("rulez.toml", "There is no file")])
+def test_a_wrong_file_of_rules_is_named(tmp_path, command, name, told):
+    """With its field, or its path where it is not there, before anything starts: workers only tell it in the log."""
     (tmp_path / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
-    rules = str(tmp_path / "rules.toml")
+    rules = str(tmp_path / name)
     code, said = serve(command, TANDEM_HOME=str(tmp_path / "home"), TANDEM_RULES=rules, PORT=str(free_port()))
     assert code == 1
     assert is_one_sentence(said)
-    assert "cap.0.column is 3" in said
+    assert told in said
 
 
 def test_a_redis_out_of_reach_is_named(tmp_path):

@@ -154,27 +154,40 @@ def test_a_file_that_is_wrong_from_the_start_starts_nothing(tmp_path):
         RulesFile(path)
 
 
+def test_a_named_file_has_to_be_there(tmp_path, caplog):
+    """A mistyped path is no file without rules; one that goes while it is in force is told as gone."""
+    path = tmp_path / "rules.toml"
+    with pytest.raises(RulesError, match=f"There is no file {path}"):
+        RulesFile(path, named=True)
+    path.touch()
+    rules = RulesFile(path, named=True)
+    path.unlink()
+    with caplog.at_level("INFO", "tandem"):
+        rules.look()
+    assert caplog.messages == [f"There is no {path} any more."]
+
+
 def test_a_worker_that_starts_after_a_broken_edit_has_the_rules_before(tmp_path):
     """It goes by the last text that was right and tells the fault; with a file that is gone its rules are, too."""
     path, last = tmp_path / "rules.toml", tmp_path / "rules.last.toml"
     path.write_text("cap = 3")
-    first = RulesFile(path, last)
+    first = RulesFile(path, last=last)
     assert first.current == Rules()
     assert "cap is 3" in first.fault
     path.write_text("[[cap]]\ncolumn='genre'\nat_most=2")
     first.look()
     assert first.fault is None
     path.write_text("[[cap")
-    second = RulesFile(path, last)
+    second = RulesFile(path, last=last)
     assert second.current == first.current
     assert "not valid TOML" in second.fault
     path.unlink()
     second.look()
     path.write_text("[[cap")
-    third = RulesFile(path, last)
+    third = RulesFile(path, last=last)
     assert third.current == Rules()
     last.write_text("no rules of this code")
-    assert RulesFile(path, last).current == Rules()
+    assert RulesFile(path, last=last).current == Rules()
     assert {each.name for each in tmp_path.iterdir()} == {"rules.toml", "rules.last.toml"}
 
 
@@ -182,7 +195,7 @@ def test_rules_that_can_not_be_kept_are_in_force(tmp_path):
     """A disk that takes nothing costs a later worker its rules, and this one nothing."""
     path = tmp_path / "rules.toml"
     path.write_text("exclude_seen = true")
-    assert RulesFile(path, tmp_path / "nowhere" / "rules.last.toml").current.exclude_seen is True
+    assert RulesFile(path, last=tmp_path / "nowhere" / "rules.last.toml").current.exclude_seen is True
 
 
 def test_a_folder_in_its_place_is_told(tmp_path):
