@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from recsys.rules import CompiledRules, Rules, RulesFile, compiled
+from recsys.rules import CompiledRules, Rules, RulesFile, compiled, unknown_items
 from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
@@ -50,4 +50,6 @@ class Rulebook:
     def told(self, generation: ServedGeneration | None) -> list[str]:
         """What is wrong with the rules, in sentences."""
         fault = [self._file.fault] if self._file.fault else []
-        return [*fault, *(self.of(generation).inactive if generation else ())]
+        if generation is None:
+            return fault
+        return [*fault, *self.of(generation).inactive, *unknown_items(self._file.current, generation.rows_of)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,7 +47,7 @@ class CompiledRules:
 
 
 def compiled(rules: Rules, spec: FeatureSpec) -> CompiledRules:
-    """What rules mean for a generation; a column or a value that it lacks leaves that rule alone inactive."""
+    """What rules mean for a generation; a column, value or context that it lacks leaves that rule alone inactive."""
     rows, inactive = spec.token_rows(), []
     caps, shifts = [], []
     columns = [column for column in spec.content_columns if column not in spec.edges]
@@ -67,7 +67,23 @@ def compiled(rules: Rules, spec: FeatureSpec) -> CompiledRules:
             tokens = [rows[f"{column}={value}"] for column, value in shift.where.items()]
             by = shift.by if word == "boost" else -shift.by
             shifts.append(CompiledShift(word, by, np.array(tokens, np.int32), tuple(shift.items)))
+    contexts = [column for column, _ in spec.contexts]
+    for pin in rules.pin:
+        unknown = [column for column in pin.context if column not in contexts]
+        inactive += [_no_column("pin", column, contexts, "context") for column in unknown[:1]]
     return CompiledRules(rules, tuple(caps), tuple(shifts), tuple(inactive))
+
+
+def unknown_items(rules: Rules, find: Callable[[Sequence[Id]], Sequence[int | None]]) -> list[str]:
+    """Sentences on rules that name items which a catalogue lacks now; find: the row of each, None for such a one."""
+    shifts = [("boost", shift.items) for shift in rules.boost] + [("bury", shift.items) for shift in rules.bury]
+    told = []
+    for word, items in [*(("pin", [pin.item]) for pin in rules.pin), *shifts]:
+        unknown = [item for item, row in zip(items, find(items), strict=True) if row is None] if items else []
+        if unknown:
+            more = f", and {len(unknown) - 1} more of its ids are unknown" if len(unknown) > 1 else ""
+            told.append(f"{word}: no item of this generation, nor any put since, is {unknown[0]!r}{more}.")
+    return told
 
 
 def _missing(word: str, shift: Boost | Bury, rows: Mapping[str, int], columns: Sequence[str]) -> str | None:
@@ -79,6 +95,6 @@ def _missing(word: str, shift: Boost | Bury, rows: Mapping[str, int], columns: S
     return None
 
 
-def _no_column(word: str, column: str, columns: Sequence[str]) -> str:
+def _no_column(word: str, column: str, columns: Sequence[str], kind: str = "categorical") -> str:
     there = f"it has {', '.join(columns)}" if columns else "it has none"
-    return f"{word}: this generation has no categorical column {column!r}; {there}."
+    return f"{word}: this generation has no {kind} column {column!r}; {there}."

@@ -1,11 +1,12 @@
 """The file of rules: what it may say, and what it is told where it is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from recsys.errors import RulesError
-from recsys.rules import Rules, RulesFile, compiled, parse
+from recsys.rules import Rules, RulesFile, compiled, parse, unknown_items
 from recsys.rules.document import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
 from recsys.spec import FeatureSpec
 
@@ -121,6 +122,26 @@ def test_what_a_generation_lacks_is_inactive_and_told():
     assert len(of_spec.inactive) == 3
     assert "no categorical column 'actor'; it has genre, studio" in of_spec.inactive[0]
     assert "genre = 'Western'" in of_spec.inactive[2]
+
+
+def test_a_pin_in_a_context_that_there_is_not_is_told():
+    """Nobody can ask in it; a value that training never saw can be asked in."""
+    pin = "[[pin]]\nitem='a'\nplace=1\ncontext={device='fridge'}"
+    (told,) = compiled(parse(pin), SPEC).inactive
+    assert told == "pin: this generation has no context column 'device'; it has none."
+    assert compiled(parse(pin), replace(SPEC, contexts=(("device", ("mobile",)),))).inactive == ()
+
+
+def test_items_that_nobody_knows_are_told():
+    """Each rule with the first of them; those that are known say nothing."""
+    rules = parse(
+        "[[pin]]\nitem='a'\nplace=1\n[[pin]]\nitem=7\nplace=2\n[[boost]]\nby=1\nwhere={genre='Drama'}\n"
+        "[[boost]]\nby=1\nitems=['a', 'b', 'c']\n[[bury]]\nby=1\nitems=['a']"
+    )
+    assert unknown_items(rules, lambda items: [0 if item == "a" else None for item in items]) == [
+        "pin: no item of this generation, nor any put since, is 7.",
+        "boost: no item of this generation, nor any put since, is 'b', and 1 more of its ids are unknown.",
+    ]
 
 
 def test_an_edit_is_taken_and_a_broken_one_is_not(tmp_path):

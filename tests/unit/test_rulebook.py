@@ -1,0 +1,24 @@
+"""The rules in force in a gateway, and what is told of them."""
+
+import pytest
+
+from recsys.items import PutItem, PutItems
+from service.rulebook import Rulebook
+from service.served import ServedGeneration
+
+
+@pytest.fixture
+def served(tiny_world):
+    return ServedGeneration.load(tiny_world[0])
+
+
+def test_an_item_is_told_as_unknown_until_it_is_put(tmp_path, served):
+    """A mistyped id is a rule that moves nothing; one that is put since is none."""
+    path = tmp_path / "rules.toml"
+    path.write_text('[[pin]]\nitem = "drama-1"\nplace = 1\n[[boost]]\nitems = ["opera-1"]\nby = 1.0\n')
+    rules = Rulebook(path, tmp_path / "last")
+    (told,) = rules.told(served)
+    assert "boost" in told
+    assert "'opera-1'" in told
+    assert rules.told(None) == []
+    assert rules.told(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
