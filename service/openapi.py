@@ -43,7 +43,10 @@ VERBS: dict[str, dict[str, Operation]] = {
     },
     "/similar": {
         "post": Operation(
-            "Similar items, the likest first", (schema.SimilarResponse,), (schema.SimilarRequest,), (404,)
+            "Similar items, the likest first; no rule moves them",
+            (schema.SimilarResponse,),
+            (schema.SimilarRequest,),
+            (404,),
         )
     },
     "/explain": {

@@ -98,7 +98,7 @@ class Recommender:
         return schema.SlatesResponse.model_construct(slates=slates)
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
-        """The items most like one."""
+        """The items most like one, the likest first whatever the rules put elsewhere."""
         generation = self.live
         row = _row(generation, request.item_id)
         query = Query(
@@ -108,7 +108,7 @@ class Recommender:
             due,
             exclude=list(request.exclude),
             filter=_checked_filter(request.filter, generation),
-            rules=self._desks.rules.of(generation),
+            rules=self._desks.rules.of(generation).filters,
         )
         if request.user_id is not None:
             await self._desks.pipeline.hydrate(query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -44,6 +45,12 @@ class CompiledRules:
     caps: Sequence[CompiledCap] = ()
     shifts: Sequence[CompiledShift] = ()
     inactive: Sequence[str] = field(default_factory=tuple)
+
+    @cached_property
+    def filters(self) -> CompiledRules:
+        """Of these rules those that keep items out; the order of the scores stands."""
+        kept = Rules(hide_unavailable=self.rules.hide_unavailable, exclude_seen=self.rules.exclude_seen)
+        return CompiledRules(kept)
 
 
 def compiled(rules: Rules, spec: FeatureSpec) -> CompiledRules:

@@ -51,7 +51,7 @@ class SimilarItem(BaseModel):
 
 
 class SimilarResponse(BaseModel):
-    """Items most like one, the likest first."""
+    """Items most like one, the likest first: of the rules only hide_unavailable and exclude_seen hold."""
 
     item_id: int | str
     items: list[SimilarItem]

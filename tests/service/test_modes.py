@@ -191,6 +191,21 @@ class TestRules:
         assert shown not in ids(world.ask(12, mode="batch"))
         assert ids(world.ask("ruled", k=12, mode="realtime")) == ids(plain)
 
+    def test_no_rule_moves_similar_items(self, world):
+        """They stay the likest first, and each has its likeness; what the rules hide stays hidden."""
+        asked = {"item_id": "drama-3", "user_id": 4, "k": 8}
+        plain = world.client.post("/similar", json=asked).json()
+        world.rules(
+            '[[pin]]\nitem = "action-20"\nplace = 1\n[[cap]]\ncolumn = "categories"\nat_most = 1\n'
+            "[[bury]]\nwhere = { categories = 'drama' }\nby = 9\n[diversity]\nweight = 0.9\n"
+        )
+        assert ids(world.ask("ruled", mode="realtime"))[0] == "action-20"
+        told = world.client.post("/similar", json=asked).json()
+        world.deployment.rules.unlink()
+        time.sleep(2.5)
+        assert told["items"] == plain["items"]
+        assert all(item["likeness"] is not None for item in told["items"])
+
     def test_a_cap_is_explained(self, world):
         """The item it kept out is told which."""
         best = ids(world.ask("capped", mode="realtime"))

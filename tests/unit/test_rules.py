@@ -132,6 +132,15 @@ def test_a_pin_in_a_context_that_there_is_not_is_told():
     assert compiled(parse(pin), replace(SPEC, contexts=(("device", ("mobile",)),))).inactive == ()
 
 
+def test_of_similar_items_the_rules_only_keep_some_out():
+    """What hides stands, what moves does not, and it is made once."""
+    of_spec = compiled(parse(WHOLE.replace("unavailable = true", "unavailable = false")), SPEC)
+    assert of_spec.filters.rules == Rules(hide_unavailable=False, exclude_seen=False)
+    assert of_spec.filters.rules.plain
+    assert (of_spec.filters.caps, of_spec.filters.shifts) == ((), ())
+    assert of_spec.filters is of_spec.filters
+
+
 def test_items_that_nobody_knows_are_told():
     """Each rule with the first of them; those that are known say nothing."""
     rules = parse(
