@@ -10,14 +10,18 @@ import signal
 import sys
 from collections.abc import Callable
 
-from flows.cli import follow, operate, run
-from flows.cli.telling import report
 from recsys.errors import TandemError
+from recsys.installed import packages
+
+with packages():
+    from flows.cli import follow, operate, run
+    from flows.cli.telling import report
 
 TERMINATED = 128 + signal.SIGTERM
 """The exit code shells give to a process ended by SIGTERM; leaving by it lets the store and Prefect end first."""
 
 
+@packages()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)

@@ -6,10 +6,14 @@ import argparse
 import sys
 
 from recsys.errors import TandemError
-from recsys.store.redis import address
-from service.settings import Settings, environment, settings
+from recsys.installed import packages
+
+with packages():
+    from recsys.store.redis import address
+    from service.settings import Settings, environment, settings
 
 
+@packages()
 def main() -> int:
     """Run the command; 0, or 1 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)

@@ -9,23 +9,27 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
-from recsys.types import HISTORY_LENGTH
-from training import dataset, recipe
-from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
-from training.checkpoint import Checkpoints
-from training.config import CONFIGS
-from training.generate import SHAPES, generate
-from training.log import encode
-from training.mapping import Mapping, moment
-from training.report import Curves, Findings, write
-from training.split import IN_TIME, PROTOCOLS, check_protocol, split
-from training.watch import watching
+from recsys.installed import packages
+
+with packages():
+    from rich.console import Console
+
+    from recsys.types import HISTORY_LENGTH
+    from training import dataset, recipe
+    from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
+    from training.checkpoint import Checkpoints
+    from training.config import CONFIGS
+    from training.generate import SHAPES, generate
+    from training.log import encode
+    from training.mapping import Mapping, moment
+    from training.report import Curves, Findings, write
+    from training.split import IN_TIME, PROTOCOLS, check_protocol, split
+    from training.watch import watching
 
 
+@packages()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
