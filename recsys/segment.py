@@ -50,22 +50,30 @@ class FreshSegment:
         n = len(available)
         found = find([item.text for item in puts.items])
         fresh = tuple(item for item, row in zip(puts.items, found, strict=True) if row is None)
-        known = [(item, row) for item, row in zip(puts.items, found, strict=True) if row is not None]
-        told = {row: item.available for item, row in known if item.available_at > until}
-        changed = {row: shown for row, shown in told.items() if shown != available[row]}
+        told_at = np.array([item.available_at for item in puts.items], np.float64)
+        shown = np.array([item.available for item in puts.items], bool)
+        at = np.array([-1 if row is None else row for row in found], np.int32)
+        told = (at >= 0) & (told_at > until)
+        changed, shown = at[told], shown[told]
         now = np.asarray(available)
-        if changed:
+        differ = now[changed] != shown
+        changed, shown = changed[differ], shown[differ]
+        if len(changed):
             now = now.copy()
-            now[list(changed)] = list(changed.values())
+            now[changed] = shown
         rows = np.array([n + item.seq for item in fresh], np.int32)
         return cls(
             rows=rows,
             items=fresh,
             put_at=np.array([item.put_at for item in fresh], np.float64),
-            titles={row: item.title for item, row in known if item.title is not None and item.title_at > until},
+            titles={
+                row: item.title
+                for item, row in zip(puts.items, found, strict=True)
+                if row is not None and item.title is not None and item.title_at > until
+            },
             available=Grown(now, rows, np.array([item.available for item in fresh], bool)),
-            hidden=np.array(sorted(row for row, shown in changed.items() if not shown), np.int32),
-            shown=np.array(sorted(row for row, shown in changed.items() if shown), np.int32),
+            hidden=np.sort(changed[~shown]),
+            shown=np.sort(changed[shown]),
         )
 
     @cached_property
