@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from recsys.errors import QueryError, TandemError
-from recsys.items import CAPACITY, CATEGORIES, NOTHING_PUT, Put, PutItems
+from recsys.items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItems
 from recsys.spec import FeatureSpec
 from recsys.store.items import ItemReader, ItemWriter, said
 from service import metrics, schema
@@ -85,8 +85,8 @@ class ItemDesk:
         puts = [_put(item, place, live.spec) for place, item in enumerate(told)]
         if not await self._writer.put(puts) and not await self._put_after_forgetting(puts, live):
             raise QueryError(
-                f"No more than {CAPACITY:,} items are kept between two generations. Train one that knows them: "
-                "python -m flows run --data DIR.",
+                f"No more than {CAPACITY:,} items are kept between two generations, {HIDING_CAPACITY:,} with those "
+                "that are only hidden. Train one that knows them: python -m flows run --data DIR.",
                 "items",
                 "full",
             )

@@ -6,6 +6,7 @@
 | items:next | string | the seq given last; the first of an epoch is drawn too, so no two epochs share any |
 | items:version | string | how many puts there were |
 | items:changed | zset | ids by the version of their last put |
+| items:hidden | set | ids put to be hidden, of which nothing was said since but whether they are available |
 | item:{item_id} | hash | seq, version, at; and id, title, available, content:{column}, each as "time JSON" |
 
 All of them go ITEMS_EXPIRE after the last put, and each item by itself that long after its own. Times are the
@@ -29,7 +30,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from recsys.errors import StoreError
-from recsys.items import CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
+from recsys.items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
 from recsys.store.connection import address, sentences
 
 ITEMS_CHANNEL = "items"
@@ -45,24 +46,37 @@ FIRST_SEQ = 1 << 30
 """The first seq of an epoch lies below: room for a billion puts of new items before rows of 32 bits end."""
 
 _EPOCH, _NEXT, _VERSION, _CHANGED = "items:epoch", "items:next", "items:version", "items:changed"
+_HIDDEN = "items:hidden"
+_FORGET_AT_ONCE = CAPACITY
+"""Items in one script: the store does nothing else meanwhile."""
+
 _CONTENT = "content:"
 
 _PUT = """
-local first, room, expire, channel = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local epoch, nextseq, version, changed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local first, room, most, expire, channel = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local epoch, nextseq, version, changed, hidden = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local oldest = redis.call('ZRANGE', changed, 0, 0)[1]
 while oldest and redis.call('EXISTS', 'item:' .. oldest) == 0 do
   redis.call('ZREM', changed, oldest)
+  redis.call('SREM', hidden, oldest)
   oldest = redis.call('ZRANGE', changed, 0, 0)[1]
 end
-local ids, at, new, counted = {}, 5, 0, {}
-for i = 5, #KEYS do
-  local id = ARGV[at]
-  if not counted[id] and not redis.call('ZSCORE', changed, id) then new = new + 1 end
-  counted[id] = true
-  at = at + 2 + 2 * tonumber(ARGV[at + 1])
+local at, new, placed, hides = 6, 0, 0, {}
+for i = 6, #KEYS do
+  local id, fields = ARGV[at], tonumber(ARGV[at + 1])
+  local there = hides[id] ~= nil or redis.call('ZSCORE', changed, id)
+  local was = hides[id]
+  if was == nil then was = there and redis.call('SISMEMBER', hidden, id) == 1 end
+  -- The id comes first; where availability is all that follows, nothing is to be scored.
+  local available = fields == 2 and ARGV[at + 4] == 'available' and ARGV[at + 5]
+  hides[id] = available and (was or not there and available == 'false') or false
+  if not there then new = new + 1 end
+  if not hides[id] and (was or not there) then placed = placed + 1 end
+  at = at + 2 + 2 * fields
 end
-if redis.call('ZCARD', changed) + new > room then return 0 end
+local kept = redis.call('ZCARD', changed)
+if new > 0 and kept + new > most then return 0 end
+if placed > 0 and kept - redis.call('SCARD', hidden) + placed > room then return 0 end
 if redis.call('EXISTS', epoch, nextseq, version) < 3 then
   redis.call('SET', epoch, first)
   redis.call('SET', nextseq, first)
@@ -71,8 +85,8 @@ end
 local v = redis.call('INCR', version)
 local clock = redis.call('TIME')
 local now = clock[1] .. '.' .. string.format('%06d', clock[2])
-at = 5
-for i = 5, #KEYS do
+at = 6
+for i = 6, #KEYS do
   local key, id, fields = KEYS[i], ARGV[at], tonumber(ARGV[at + 1])
   if redis.call('HEXISTS', key, 'seq') == 0 then redis.call('HSET', key, 'seq', redis.call('INCR', nextseq)) end
   redis.call('HSET', key, 'version', v, 'at', now)
@@ -83,19 +97,21 @@ for i = 5, #KEYS do
   end
   redis.call('EXPIRE', key, expire)
   redis.call('ZADD', changed, v, id)
+  redis.call(hides[id] and 'SADD' or 'SREM', hidden, id)
 end
-for i = 1, 4 do redis.call('EXPIRE', KEYS[i], expire + 3600) end
+for i = 1, 5 do redis.call('EXPIRE', KEYS[i], expire + 3600) end
 redis.call('PUBLISH', channel, v)
 return v
 """
 
 
 _FORGET = """
-local version, changed = KEYS[1], KEYS[2]
-for i = 3, #KEYS do
-  if redis.call('HGET', KEYS[i], 'version') == ARGV[2 * i - 4] then
+local version, changed, hidden = KEYS[1], KEYS[2], KEYS[3]
+for i = 4, #KEYS do
+  if redis.call('HGET', KEYS[i], 'version') == ARGV[2 * i - 6] then
     redis.call('UNLINK', KEYS[i])
-    redis.call('ZREM', changed, ARGV[2 * i - 5])
+    redis.call('ZREM', changed, ARGV[2 * i - 7])
+    redis.call('SREM', hidden, ARGV[2 * i - 7])
   end
 end
 redis.call('INCR', version)
@@ -117,7 +133,11 @@ class ItemWriter(Protocol):
     """Puts items."""
 
     async def put(self, puts: Sequence[Put]) -> bool:
-        """Put items, all or none, the last of the same id last; False where CAPACITY leaves no room for them."""
+        """Put items, all or none, the last of the same id last; False where there is no room for them.
+
+        There is for CAPACITY items, and beside them, up to HIDING_CAPACITY together, for those of which nothing was
+        said but that they are hidden, or shown again.
+        """
 
     async def forget(self, items: Sequence[PutItem]) -> None:
         """Make room: drop items that were not put again since."""
@@ -208,17 +228,16 @@ class RedisItemWriter:
         for text, put in zip(texts, puts, strict=True):
             fields = said(put)
             told += [text, len(fields), *(part for name, value in fields.items() for part in (name, value))]
-        keys = [_EPOCH, _NEXT, _VERSION, _CHANGED, *map(_key, texts)]
-        limits = [secrets.randbelow(FIRST_SEQ), CAPACITY, ITEMS_EXPIRE, ITEMS_CHANNEL]
+        keys = [_EPOCH, _NEXT, _VERSION, _CHANGED, _HIDDEN, *map(_key, texts)]
+        limits = [secrets.randbelow(FIRST_SEQ), CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, ITEMS_CHANNEL]
         return bool(await self._run(_PUT, keys, [*limits, *told]))
 
     async def forget(self, items: Sequence[PutItem]) -> None:
-        if not items:
-            return
-        texts = [item.text.encode("utf-8", "surrogatepass") for item in items]
-        told = [part for text, item in zip(texts, items, strict=True) for part in (text, item.version)]
-        keys = [_VERSION, _CHANGED, *map(_key, texts)]
-        await self._run(_FORGET, keys, told)
+        for start in range(0, len(items), _FORGET_AT_ONCE):
+            some = items[start : start + _FORGET_AT_ONCE]
+            texts = [item.text.encode("utf-8", "surrogatepass") for item in some]
+            told = [part for text, item in zip(texts, some, strict=True) for part in (text, item.version)]
+            await self._run(_FORGET, [_VERSION, _CHANGED, _HIDDEN, *map(_key, texts)], told)
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from recsys.items import CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
+from recsys.items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
 
 
 class MemoryItems:
@@ -16,6 +16,7 @@ class MemoryItems:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._items: dict[str, PutItem] = {}
+        self._hidden: set[str] = set()
         self._version = 0
         self._seq = 0
 
@@ -35,8 +36,19 @@ class MemoryItems:
     async def put(self, puts: Sequence[Put]) -> bool:
         now = self._clock()
         self._items = {text: item for text, item in self._items.items() if item.put_at > now - ITEMS_EXPIRE}
-        if len(self._items.keys() | {str(put.item_id) for put in puts}) > CAPACITY:
+        self._hidden &= self._items.keys()
+        kept, hidden = set(self._items), set(self._hidden)
+        for put in puts:
+            text, available = str(put.item_id), put.only_available
+            if available is not None and (text in hidden or (text not in kept and not available)):
+                hidden.add(text)
+            else:
+                hidden.discard(text)
+            kept.add(text)
+        placed, before = len(kept - hidden), len(self._items.keys() - self._hidden)
+        if len(kept) > max(len(self._items), HIDING_CAPACITY) or placed > max(before, CAPACITY):
             return False
+        self._hidden = hidden
         self._version += bool(puts)
         for put in puts:
             self._put(put, now)
@@ -47,6 +59,7 @@ class MemoryItems:
             held = self._items.get(item.text)
             if held is not None and held.version == item.version:
                 del self._items[item.text]
+                self._hidden.discard(item.text)
         self._version += bool(items)
 
     def _put(self, put: Put, now: float) -> None:

@@ -79,10 +79,12 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Shelf]:
     reader.close()
 
 
-def small(monkeypatch: pytest.MonkeyPatch, capacity: int) -> None:
-    """Stores with room for so many."""
-    monkeypatch.setattr(store_items, "CAPACITY", capacity)
-    monkeypatch.setattr(memory_items, "CAPACITY", capacity)
+def small(monkeypatch: pytest.MonkeyPatch, capacity: int, hiding: int | None = None) -> None:
+    """Stores with room for so many, and for so many with those that are only hidden."""
+    for module in (store_items, memory_items):
+        monkeypatch.setattr(module, "CAPACITY", capacity)
+        if hiding is not None:
+            monkeypatch.setattr(module, "HIDING_CAPACITY", hiding)
 
 
 def seqs(items: dict[str, PutItem], ids: Sequence[str]) -> list[int]:
@@ -163,6 +165,36 @@ def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.Monkey
     assert shelf.put(Put("c"), Put("c"))
     assert shelf.put(Put("a", "changed"))
     assert shelf.all()["a"].title == "changed"
+
+
+def test_a_full_store_still_hides(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only hides has room of its own, up to a limit, and so has showing again what was only hidden."""
+    small(monkeypatch, 2, 4)
+    assert shelf.put(Put("a"), Put("b"))
+    assert not shelf.put(Put("c"))
+    assert shelf.put(Put("c", available=False), Put("d", available=False))
+    assert not shelf.put(Put("e", available=False))
+    assert shelf.put(Put("c", available=True))
+    assert {text: item.available for text, item in shelf.all().items()} == {"a": True, "b": True, "c": True, "d": False}
+    assert shelf.put(Put("a", available=False), Put("b", "changed"))
+
+
+def test_what_hides_takes_no_room_of_what_is_put(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items hidden count for nothing until something else is said of them; who says both does not only hide."""
+    small(monkeypatch, 2, 9)
+    assert shelf.put(Put("a", available=False), Put("b", available=False), Put("c", available=False))
+    assert shelf.put(Put("d"), Put("a", "titled"))
+    assert not shelf.put(Put("b", "titled"))
+    assert not shelf.put(Put("c", available=False), Put("c", content={"brand": "x"}))
+    assert not shelf.put(Put("e", "titled", False))
+    assert not shelf.put(Put("e", available=True))
+    assert not shelf.put(Put("e", available=False), Put("e", "titled"))
+    assert shelf.put(Put("a", available=False), Put("d", "changed"))
+    assert shelf.all().keys() == {"a", "b", "c", "d"}
+    items = shelf.all()
+    shelf.forget(items["a"], items["b"])
+    assert shelf.put(Put("b", "titled"))
+    assert not shelf.put(Put("e"))
 
 
 def test_what_is_forgotten_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
