@@ -17,6 +17,7 @@ from service.callees import Callees
 from service.filters import FILTERS
 from service.pipeline import RESERVE, Pipeline
 from service.query import Degraded, Query
+from service.rungs import listed
 from service.stages import answered, can_rank, history_table, rank_table
 
 logger = logging.getLogger("tandem")
@@ -27,6 +28,9 @@ _WORDS = {
     "excluded": "The request excludes the item.",
     "filter": "The item has none of the values that the request's filter asks for.",
 }
+
+_LIST = "The list that was made for the user"
+_POPULAR = "There is no list for the user; popularity"
 
 
 class Explainer:
@@ -42,10 +46,14 @@ class Explainer:
         candidates = query.candidates
         at = np.flatnonzero(candidates.items == row)
         rankable = can_rank(query)  # before `_tower`, which may say itself that retrieval is away
+        ranked = rankable and Degraded.RANKING not in query.degraded  # as above, of `_features`
         tower, place = await self._tower(query, row)
         features = await self._features(query, int(at[0])) if len(at) and rankable else []
         stood = np.flatnonzero(query.items == row)
-        dropped_by, reason = (None, _stands(query, int(stood[0]))) if len(stood) else self._dropped(query, row, place)
+        if len(stood):
+            dropped_by, reason = None, _stands(query, int(stood[0]))
+        else:
+            dropped_by, reason = self._dropped(query, row, place, _whose(query, rankable, ranked))
         source = Source(int(candidates.sources[at[0]])) if len(at) else Source(0)
         if len(stood):
             source |= Source(int(query.sources[stood[0]]))
@@ -100,20 +108,29 @@ class Explainer:
         features = [schema.Feature(name=name, value=value, contribution=part) for name, value, part in told]
         return sorted(features, key=lambda feature: -abs(feature.contribution))
 
-    def _dropped(self, query: Query, row: int, place: int | None) -> tuple[str, str]:
+    def _dropped(self, query: Query, row: int, place: int | None, whose: str) -> tuple[str, str]:
         """What kept an item out of the slate, and a sentence."""
         rows = np.array([row], np.int32)
         for each in FILTERS:
             if each.gone(query, rows)[0]:
                 return each.reason, _WORDS[each.reason]
         if row not in query.candidates.items:
-            if query.made_by != schema.Mode.REALTIME:
+            if whose == _POPULAR:
+                return "retrieval", "There is no list for the user, and the item is not among what is popular."
+            if whose == _LIST or query.made_by == schema.Mode.HYBRID:
                 return "retrieval", "The list that was made for the user does not hold the item."
             where = f" The tower puts it at place {place:,} of all items." if place else ""
             return "retrieval", f"No source proposed the item.{where}"
         if row in query.passed_over:
             return "rules", f"A rule kept the item out: {query.passed_over[row]}."
-        return "ranking", f"The ranker puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
+        return "ranking", f"{whose} puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
+
+
+def _whose(query: Query, retrieved: bool, ranked: bool) -> str:
+    """Whose order the candidates stand in."""
+    if retrieved:
+        return "The ranker" if ranked else "Retrieval"
+    return _LIST if len(listed(query)[0]) else _POPULAR
 
 
 def _stands(query: Query, at: int) -> str:

@@ -483,6 +483,32 @@ class TestExplanation:
         assert told.features
         assert not any(np.isnan(feature.value) for feature in told.features)
 
+    @pytest.mark.parametrize(
+        ("user", "asked", "calls", "whose"),
+        [
+            (4, {}, {}, "The ranker"),
+            (4, {}, {"rank": broken}, "Retrieval"),
+            (4, {}, {"retrieve": broken}, "The list that was made for the user"),
+            (4, {"mode": Mode.BATCH}, {}, "The list that was made for the user"),
+            ("nobody", {"mode": Mode.BATCH}, {}, "There is no list for the user; popularity"),
+            ("nobody", {}, {"retrieve": broken}, "There is no list for the user; popularity"),
+        ],
+    )
+    def test_it_names_whose_order_an_item_is_too_far_down_in(self, world, user, asked, calls, whose):
+        """The ranker only where it ranked, and a list only where there is one."""
+        far = int(world.run(world.query(user=user, k=8, **asked), **calls).items[-1])
+        told = world.explain(world.query(user=user, k=5, traced=True, **asked), far, **calls)
+        assert told.reason == f"{whose} puts it at place {told.ranked_place}, and 5 were asked for."
+
+    def test_it_names_a_list_only_where_there_is_one(self, world, monkeypatch):
+        """A stranger's slate in mode batch is what is popular."""
+        monkeypatch.setitem(world.served.__dict__, "popular", world.served.popular[:20])
+        held = world.run(world.query(user="nobody", mode=Mode.BATCH, traced=True)).candidates.items.tolist()
+        other = next(row for row in range(len(world.served.tables)) if row not in held)
+        told = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
+        assert told.dropped_by == "retrieval"
+        assert told.reason == "There is no list for the user, and the item is not among what is popular."
+
 
 def counted(name, **labels):
     return REGISTRY.get_sample_value(name, labels) or 0.0
