@@ -92,6 +92,14 @@ class FreshSegment:
         newest: I32 = self.rows[np.lexsort((self.rows, self.put_at))[::-1]]
         return newest
 
+    @cached_property
+    def values(self) -> frozenset[tuple[str, str]]:
+        """Every column of the fresh items' content with each of its values."""
+        told = ((column, value) for item in self.items for column, value in item.content.items())
+        return frozenset(
+            (column, str(each)) for column, value in told for each in (value if isinstance(value, list) else [value])
+        )
+
     def put_since(self, rows: I32, moment: float) -> Bool:
         """Which of any rows are fresh items whose last put came at a moment or later."""
         if not len(self.rows):

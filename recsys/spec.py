@@ -74,6 +74,11 @@ class FeatureSpec:
         named = (token.partition("=")[0] for token in self.tokens if "=" in token)
         return self.columns or tuple(dict.fromkeys((*named, *self.edges)))
 
+    def values(self, column: str) -> list[str]:
+        """The values that items have in a categorical column."""
+        start = f"{column}="
+        return [token.removeprefix(start) for token in self.tokens if token.startswith(start)]
+
     def ordered(self, item: Mapping[str, object]) -> dict[str, object]:
         """An item's content columns in the order of training: that of tokens decides which of too many are kept."""
         return {column: item[column] for column in self.content_columns if column in item}

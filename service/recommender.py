@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from recsys.errors import QueryError
 from recsys.segment import FreshSegment
@@ -19,12 +20,16 @@ from service.items import ItemDesk
 from service.pipeline import RESERVE, Pipeline
 from service.query import Query
 from service.rulebook import Rulebook
+from service.schema.verdict import NAME_CHARACTERS
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.similar import SimilarItems
 from service.succession import Succession
 from service.trending import TrendingItems
 from service.users import UserDesk, event
+
+COMPARED = 100
+"""Values of a column among which those like a misspelt one are looked for: 0.1 to 2 ms of the loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +235,22 @@ def _checked_context(told: Mapping[str, str], generation: ServedGeneration) -> M
 
 
 def _checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
-    """QueryError names a column that items can't be filtered by."""
+    """QueryError names a column that items can't be filtered by, or a value that no item has."""
     columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
-    for column in told:
+    for column, values in told.items():
         if column not in columns:
             there = f"there are {', '.join(columns)}" if columns else "there is none"
             raise QueryError(f"Items can't be filtered by this column; {there}.", f"filter.{column}")
+        for value in values:
+            if not generation.has_value(column, value):
+                asked, close = repr(value)[:NAME_CHARACTERS], _close(value, generation.spec.values(column))
+                raise QueryError(f"No item has the value {asked}{close}.", f"filter.{column}")
     return told
+
+
+def _close(value: str, values: Sequence[str]) -> str:
+    """The values that may have been meant, as the end of a sentence; of very many none is looked for."""
+    folded = {each.casefold(): each for each in values[: COMPARED + 1]}
+    if len(values) > COMPARED or not (close := get_close_matches(value[:NAME_CHARACTERS].casefold(), folded, 3)):
+        return ""
+    return f"; there is {', '.join(folded[each][:NAME_CHARACTERS] for each in close)}"

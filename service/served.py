@@ -89,6 +89,11 @@ class ServedGeneration:
         fresh = self.fresh.by_id
         return [fresh.get(text) if row is None else row for text, row in zip(texts, found, strict=True)]
 
+    def has_value(self, column: str, value: str) -> bool:
+        """Whether an item has this value in a categorical column, one of the generation or one put since."""
+        known = f"{column}={value}" in self.spec.token_rows()
+        return known or (self.fresh is not None and (column, value) in self.fresh.values)
+
     def has_learned(self, item: PutItem) -> bool:
         """Whether the generation knows an item put, and by data that goes on after its last put."""
         return item.put_at <= self.manifest.data_end and item.text in self.tables.ids.rows

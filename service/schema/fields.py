@@ -58,6 +58,7 @@ Filter = Annotated[
     Field(
         max_length=8,
         description="Show only items with one of these values in each column named, such as "
-        '{"categories": ["Drama"]}. The columns are the categorical ones that describe items in the dataset.',
+        '{"categories": ["Drama"]}. The columns are the categorical ones that describe items in the dataset. A value '
+        "that no item has is an error.",
     ),
 ]

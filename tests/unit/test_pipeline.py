@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from recsys.errors import QueryError, StoreUnavailable
-from recsys.items import NOTHING_PUT
+from recsys.items import NOTHING_PUT, PutItem
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.rules import compiled, parse
@@ -464,6 +464,38 @@ def test_slates_of_a_request_that_is_refused_are_noted_nowhere(world):
     assert noted == []
     assert asyncio.run(ask(3, 4)) == 2
     assert [query.user_id for query in noted] == [3, 3, 4, 4]
+
+
+class TestFilterValues:
+    """What a filter may name: values that some item has."""
+
+    def ask(self, world, fresh, *values):
+        desk = SimpleNamespace(live=world.served, current=fresh, note=lambda _: None)
+        nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
+        desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+        request = RecommendRequest(user_id=4, filter={"categories": list(values)})
+        recommender = Recommender(desks, world.store, Settings())
+
+        async def ask():
+            return await recommender.recommend(request, time.monotonic() + 5)
+
+        return asyncio.run(ask()).items
+
+    def test_a_value_that_no_item_has_is_told(self, world):
+        """With the field and what may have been meant; a misspelt one was an empty slate without a word."""
+        with pytest.raises(QueryError, match=r"^No item has the value 'Dramma'; there is drama\.$") as told:
+            self.ask(world, NOTHING_PUT, "drama", "Dramma")
+        assert told.value.field == "filter.categories"
+        with pytest.raises(QueryError, match=r"^No item has the value 'x+\.$"):
+            self.ask(world, NOTHING_PUT, "x" * 256)
+        assert self.ask(world, NOTHING_PUT, "drama")
+
+    def test_a_value_of_an_item_put_since_is_one(self, world):
+        """The generation has not heard of it, and so nothing is found yet; but nothing is misspelt."""
+        puts = NOTHING_PUT.joined([PutItem("aria", 1, 1, 4e9, content={"categories": ["opera"]})], "e", 1)
+        assert self.ask(world, puts, "opera") == []
+        with pytest.raises(QueryError, match="operetta"):
+            self.ask(world, puts, "operetta")
 
 
 class TestExplanation:
