@@ -165,10 +165,10 @@ def _tell_drained(done: Drained) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 86_400 * 30:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 30 days")
-    return seconds
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= 86_400 * 30:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 30 days")
 
 
 def _period(text: str) -> float:
@@ -178,7 +178,7 @@ def _period(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 100")
-    return count
+    with suppress(ValueError):
+        if 1 <= (count := int(text)) <= 100:
+            return count
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 100")

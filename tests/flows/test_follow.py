@@ -330,6 +330,8 @@ class TestCommands:
             ["batch", "--top", "many"],
             ["refresh", "--every", "0"],
             ["drain", "--wait", "nan"],
+            ["drain", "--wait", "abc"],
+            ["refresh", "--every", "abc"],
             ["drain", "--every", "-1"],
         ],
     )
@@ -338,7 +340,7 @@ class TestCommands:
         process = shop.command(*arguments)
         _, told = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert arguments[1] in told
+        assert f"argument {arguments[1]}: {arguments[2]} is " in told
         assert "Traceback" not in told
 
     def test_the_schedule_runs_what_is_due(self, shop):
