@@ -126,7 +126,9 @@ class ForgottenResponse(BaseModel):
 class EventsResponse(BaseModel):
     """What was stored."""
 
-    stored: int = Field(description="New ones; those whose event_id was known are not among them.")
+    stored: int = Field(
+        description="New ones, those older than 90 days too; those whose event_id was known are not among them."
+    )
     unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
 
 

@@ -108,7 +108,11 @@ class Event(_Body):
     user_id: Id
     item_id: Id
     event_type: EventType = "click"
-    timestamp: Timestamp | None = Field(None, description="Unix seconds; now if left out.")
+    timestamp: Timestamp | None = Field(
+        None,
+        description="Unix seconds; now if left out. An event older than 90 days is counted as stored, and may be gone "
+        "at once: what is so old belongs in the log that a training reads.",
+    )
     event_id: EventId | None = Field(
         None, description="Any name of your own; an event of a user that is sent twice under one counts once."
     )
