@@ -59,11 +59,19 @@ class TestFilter:
         assert all(item.startswith("drama") for item in ids(answer))
         assert answer["removed"]["filter"] > 0
 
-    def test_a_category_that_is_empty(self, client):
+    def test_a_category_of_which_nothing_is_left(self, client):
         """Nothing to show is an empty list and no error."""
-        answer = ask(client, "/recommend", user_id=USER, filter={"categories": ["opera"]})
+        left = ids(ask(client, "/recommend", user_id=USER, k=100, filter={"categories": ["drama"]}))
+        answer = ask(client, "/recommend", user_id=USER, filter={"categories": ["drama"]}, exclude=left)
         assert answer["items"] == []
         assert answer["degraded"] == []
+
+    def test_a_category_that_no_item_has(self, client):
+        """Refused, with the field and what may have been meant."""
+        answer = client.post("/recommend", json={"user_id": USER, "filter": {"categories": ["Dramma"]}})
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == "filter.categories"
+        assert "drama" in answer.json()["error"]["message"]
 
     def test_a_column_that_is_none(self, client):
         """The ones that can be used are named."""
