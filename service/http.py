@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -55,6 +56,7 @@ class Door:
                 Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
+                Route("/metrics", _metrics, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
                 Route("/{path:path}", self._not_found, methods=_METHODS),
             ],
@@ -152,6 +154,11 @@ def error_response(error: TandemError) -> Response:
     if body.code in AGAIN:
         response.headers["retry-after"] = str(AGAIN[body.code])
     return response
+
+
+def _metrics(_: Request) -> Response:
+    """No coroutine: files are read, so Starlette runs it beside the loop."""
+    return Response(metrics.told(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _json_error(status: int, body: schema.ErrorBody) -> Response:

@@ -1,8 +1,9 @@
-"""What the pipeline counts, in Prometheus's terms; BentoML's /metrics shows it."""
+"""What the pipeline counts, in Prometheus's terms, and how all processes of a deployment tell it."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from recsys.segment import FreshSegment
 
@@ -33,3 +34,10 @@ def count_segment(segment: FreshSegment | None) -> None:
     """Set what is counted of items put."""
     fresh_items.set(len(segment.items) if segment else 0)
     hidden_items.set(segment.hidden_count if segment else 0)
+
+
+def told() -> bytes:
+    """What every process of the deployment counted, as Prometheus reads it; BentoML has them share a folder for it."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)

@@ -202,7 +202,7 @@ def test_the_openapi_document_names_every_verb(client):
     """What is served is what is documented."""
     document = client.get("/openapi.json").json()
     routes = {path.replace(":path", "") for route in Door().app.routes for path in [getattr(route, "path", "")]}
-    assert set(document["paths"]) == routes - {"/", "/openapi.json", "/{path}"}
+    assert set(document["paths"]) == routes - {"/", "/metrics", "/openapi.json", "/{path}"}
     assert document["components"]["schemas"]["SimilarRequest"]["required"] == ["item_id"]
 
 
@@ -227,6 +227,17 @@ def test_two_thousand_requests_at_twenty_at_once_all_succeed(client):
     def one(number):
         answer = client.post("/recommend", json={"user_id": number % 500, "k": 10})
         return answer.status_code, tuple(answer.json()["degraded"])
+
+def test_metrics_name_nobody_and_no_path_that_was_asked_for(client):
+    """What is forgotten stands nowhere, and asking for whatever makes no series."""
+    for path in ("/users/mary@example.com", "/users/odd%2Fmary%20%F0%9F%92%9C", "/odd-path", "/recommend/odd-path"):
+        client.get(path)
+    client.delete("/users/mary@example.com")
+    text = client.get("/metrics").text
+    assert "mary" not in text
+    assert "odd-path" not in text
+    assert 'tandem_request_seconds_count{code="200",verb="forget"}' in text
+
 
     with ThreadPoolExecutor(20) as pool:
         answers = set(pool.map(one, range(2000)))
