@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from recsys.types import Source
 from service.http import Door
 
 
@@ -213,6 +214,12 @@ def test_the_page_is_served(client):
     assert "Tandem" in page.text
 
 
+def test_the_page_has_a_colour_for_every_source(client):
+    """White letters on nothing are none."""
+    page = client.get("/").text
+    assert [name for source in Source for name in source.names() if f"--{name}:" not in page] == []
+
+
 def test_metrics_show_stages_and_batches(client):
     """What an operator looks for first."""
     recommend(client, 4)
@@ -220,13 +227,6 @@ def test_metrics_show_stages_and_batches(client):
     for name in ("tandem_stage_seconds_bucket", "tandem_batch_queries_count", "tandem_request_seconds_count"):
         assert name in text
 
-
-def test_two_thousand_requests_at_twenty_at_once_all_succeed(client):
-    """BentoML's defaults fail 2 to 35 % of calls between services here; ours none."""
-
-    def one(number):
-        answer = client.post("/recommend", json={"user_id": number % 500, "k": 10})
-        return answer.status_code, tuple(answer.json()["degraded"])
 
 def test_metrics_name_nobody_and_no_path_that_was_asked_for(client):
     """What is forgotten stands nowhere, and asking for whatever makes no series."""
@@ -238,6 +238,13 @@ def test_metrics_name_nobody_and_no_path_that_was_asked_for(client):
     assert "odd-path" not in text
     assert 'tandem_request_seconds_count{code="200",verb="forget"}' in text
 
+
+def test_two_thousand_requests_at_twenty_at_once_all_succeed(client):
+    """BentoML's defaults fail 2 to 35 % of calls between services here; ours none."""
+
+    def one(number):
+        answer = client.post("/recommend", json={"user_id": number % 500, "k": 10})
+        return answer.status_code, tuple(answer.json()["degraded"])
 
     with ThreadPoolExecutor(20) as pool:
         answers = set(pool.map(one, range(2000)))
