@@ -136,6 +136,7 @@ class Pipeline:
                 go_on(late)
         finally:
             if not call.done():
+                call.add_done_callback(_look_at)
                 call.cancel()
         seconds = time.monotonic() - start
         metrics.stage_seconds.labels(stage.name).observe(seconds)
@@ -184,6 +185,12 @@ def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Q
             except Exception:
                 logger.exception("Stage %s: what was found for a query can't be used.", stage.name)
                 _leave_out(stage, query)
+
+
+def _look_at(left_behind: asyncio.Future[Any]) -> None:
+    """Look at the error that a call ends with which nobody waits for: asyncio reports one that is never looked at."""
+    if not left_behind.cancelled():
+        left_behind.exception()
 
 
 def _leave_out(stage: Stage, query: Query) -> None:

@@ -1,6 +1,7 @@
 """The ladder: what a request gets when a stage fails, is late, or leaves too little."""
 
 import asyncio
+import gc
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -283,6 +284,26 @@ def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
     assert time.monotonic() - start < 2
     assert query.degraded == [Degraded.RANKING]
     assert len(ids(query)) == 10
+
+
+def test_a_late_call_that_ends_by_its_own_error_is_no_news(world):
+    """A store that is killed breaks calls that were left behind: asyncio has nothing to report of them."""
+    told = []
+
+    async def stubborn(_):
+        try:
+            await asyncio.sleep(5)
+        finally:
+            raise RuntimeError("gone")
+
+    async def scene():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        await world.pipeline(rank=stubborn).run([world.query(deadline=0.3)])
+        await asyncio.sleep(0)
+        gc.collect()
+
+    asyncio.run(scene())
+    assert told == []
 
 
 def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world):
