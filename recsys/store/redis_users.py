@@ -41,7 +41,10 @@ _HASHES_AT_ONCE = 500
 """Hashes of users that one round trip forgets somebody in."""
 
 _HOT_SECONDS = 1.0
-"""Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits."""
+"""Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits.
+
+A unix socket to a store that hangs takes it twice: there redis-py has a greeting without answer for a connection that
+broke, which is tried once more (8.1.0)."""
 
 
 class RedisUserStore:

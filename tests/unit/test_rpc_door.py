@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
+from service.http import error_response
 from service.metrics import request_seconds
 from service.rpc.door import MAX_MESSAGE, RpcDoor
 from service.rpc.tandem.v1 import recommender_pb2 as pb
@@ -101,11 +102,16 @@ def test_each_error_has_its_status_and_its_body(stub, recommender, error, status
     assert caught.value.details() == told["message"] == str(error)
 
 
-def test_overload_says_when_to_come_back(stub, recommender):
+@pytest.mark.parametrize(
+    "fault",
+    [QueryError("Too many wait.", code="overloaded"), NoGeneration("Not yet."), StoreUnavailable("No Redis answers.")],
+)
+def test_what_passes_says_when_to_come_back(stub, recommender, fault):
     """In gRPC's own word for it, as retry-after says over HTTP."""
-    recommender.fault = [QueryError("Too many wait.", code="overloaded")]
+    recommender.fault = [fault]
     _, _, trailing = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU))
     assert trailing["grpc-retry-pushback-ms"] == "1000"
+    assert error_response(fault).headers["retry-after"] == "1"
 
 
 def test_what_nobody_foresaw_is_one_sentence_here_and_a_traceback_in_the_log(stub, recommender, caplog):
