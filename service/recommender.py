@@ -26,7 +26,7 @@ from service.settings import Settings
 from service.similar import SimilarItems
 from service.succession import Succession
 from service.trending import TrendingItems
-from service.users import UserDesk, event
+from service.users import UserDesk, event, refuse_future
 
 COMPARED = 100
 """Values of a column among which those like a misspelt one are looked for: 0.1 to 2 ms of the loop."""
@@ -191,6 +191,7 @@ class Recommender:
         due: float,
         now: float,
     ) -> Query:
+        refuse_future("session", request.session, now)
         return Query(
             generation,
             user_id,

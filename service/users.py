@@ -39,9 +39,7 @@ class UserDesk:
     ) -> schema.EventsResponse:
         """Store events; generation: the one in force, where there is one."""
         now = time.time()
-        for index, told in enumerate(events):
-            if told.timestamp is not None and told.timestamp > now + AHEAD_SECONDS:
-                raise QueryError("The timestamp lies in the future; send unix seconds.", f"events.{index}.timestamp")
+        refuse_future("events", events, now)
         stored = await self._users.add_events([event(told.user_id, told, now) for told in events])
         items = [told.item_id for told in events]
         rows = generation.rows_of(items) if generation else items
@@ -98,6 +96,13 @@ class UserDesk:
             await self._users.forget_impressions(user_id)
         except StoreError as error:
             logger.warning("Impressions of a user who was forgotten may be left: %s", error)
+
+
+def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent], now: float) -> None:
+    """QueryError names the first event in this field that has yet to happen: so read milliseconds, too."""
+    for index, each in enumerate(told):
+        if each.timestamp is not None and each.timestamp > now + AHEAD_SECONDS:
+            raise QueryError("The timestamp lies in the future; send unix seconds.", f"{field}.{index}.timestamp")
 
 
 def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:

@@ -51,7 +51,7 @@ ColumnValue = Annotated[
         {"anyOf": [{"type": "string", "maxLength": 256}, {"type": "number", "minimum": -(2**63), "maximum": 2**63}]}
     ),
 ]
-Timestamp = Annotated[float, Field(strict=True, ge=0, le=253_402_300_799, allow_inf_nan=False)]
+Timestamp = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 FilterValue = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Filter = Annotated[
     dict[ColumnName, Annotated[list[FilterValue], Field(min_length=1, max_length=64)]],

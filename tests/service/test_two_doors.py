@@ -171,6 +171,15 @@ def test_numbers(doors, place, number):
         assert told["field"].rpartition(".")[2] in {"timestamp", "year"}
 
 
+@pytest.mark.parametrize("moment", [9e9, 1.7e12, 1e300], ids=str)
+@pytest.mark.parametrize("place", ["event", "recommend in session", "explain in session"])
+def test_a_time_to_come(doors, place, moment):
+    """Milliseconds among them: the sentence says what to send."""
+    told = alike(doors.verdicts(*PLACES_OF_NUMBERS[place](moment)))
+    assert told["message"] == "The timestamp lies in the future; send unix seconds."
+    assert told["field"] == ("events" if place == "event" else "session") + ".0.timestamp"
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_lists(doors, name):
     """Empty, full, one too many, and far too many."""
