@@ -128,7 +128,7 @@ def _supervise(
             raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
         if not ready and _is_ready(settings):
             ready = True
-            say(f"ready after {time.monotonic() - started:.1f} s at {_url(settings)} (Ctrl-C stops)")
+            say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
         if not ready and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
         time.sleep(0.2 if not ready else 0.5)
@@ -163,6 +163,11 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
 
 def _url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port}"
+
+
+def _doors(settings: Settings) -> str:
+    rpc = f" and grpc://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+    return _url(settings) + rpc
 
 
 def _is_ready(settings: Settings) -> bool:

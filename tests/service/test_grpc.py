@@ -59,6 +59,15 @@ def text(name):
     return {"text": name}
 
 
+def test_the_line_that_says_ready_names_both_doors(deployment):
+    """Whoever reads it has what a client is given."""
+    end = time.monotonic() + 10
+    while "ready after" not in deployment.log.read_text():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert f" s at {deployment.url} and grpc://{deployment.grpc} (Ctrl-C stops)" in deployment.log.read_text()
+
+
 def test_the_services_are_listed(reflected):
     """What `grpcurl list` shows."""
     assert {SERVICE, "grpc.health.v1.Health"} <= set(reflected.database.get_services())
