@@ -39,5 +39,5 @@ def count_segment(segment: FreshSegment | None) -> None:
 def told() -> bytes:
     """What every process of the deployment counted, as Prometheus reads it; BentoML has them share a folder for it."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no hint for it
     return generate_latest(registry)
