@@ -5,11 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from numbers import Real
 
-from service.client.errors import ClientError, Overloaded, Unavailable, too_late
+from service.client.errors import ClientError, Overloaded, RequestRefused, Unavailable, too_late
+from service.schema import ErrorBody
 
 FIRST_SECONDS = 0.05
 MOST_SECONDS = 1.0
+
+DAY_SECONDS = 86_400
+"""The longest deadline: sockets take 24 days, and neither infinity nor what is no number."""
 
 
 class Tries:
@@ -23,7 +28,7 @@ class Tries:
     ) -> None:
         self._clock = clock
         self._chance = chance
-        self._end = clock() + seconds
+        self._end = clock() + _checked(seconds)
         self._failed = 0
 
     def left(self) -> float:
@@ -46,3 +51,10 @@ class Tries:
         if pause >= self._end - self._clock():
             raise error
         return pause
+
+
+def _checked(seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not seconds <= DAY_SECONDS:
+        message = f"Send seconds, a number of at most {DAY_SECONDS:,}."
+        raise RequestRefused(ErrorBody(code="invalid", message=message, field="deadline"))
+    return float(seconds)

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from operator import index
+from typing import Annotated, Any, SupportsIndex
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PlainValidator,
     StrictInt,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
+
+
+def _index(value: object) -> int:
+    """What numpy and pandas call an integer; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ValueError
+    try:
+        return index(value)
+    except TypeError as error:
+        raise ValueError from error  # an array has the method, too
+
 
 Id = Annotated[
     Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
-    | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)],
+    | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
+    # Last: nothing that JSON has gets as far as this.
+    | SkipJsonSchema[Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_index)]],
     Field(description="A string or an integer, as in the interactions log."),
 ]
 EventType = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]

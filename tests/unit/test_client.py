@@ -8,6 +8,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from recsys.errors import QueryError, StoreUnavailable
@@ -268,6 +269,38 @@ def test_an_address_that_is_none_is_told_what_one_is(url):
     """Before anything is sent."""
     with pytest.raises(ValueError, match=r"grpc://host:port"):
         Client(url)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e7, 10**400, "5", True])
+def test_a_deadline_that_is_none_is_refused_in_a_sentence(http_client, grpc_client, web, seconds):
+    """Of a call and of a client, over both doors; nothing is sent."""
+    with Client(web.url, deadline=seconds) as given:
+        for say in (given.status, *(lambda c=c: c.status(deadline=seconds) for c in (http_client, grpc_client))):
+            with pytest.raises(RequestRefused, match=r"^Send seconds") as caught:
+                say()
+            assert (caught.value.code, caught.value.field) == ("invalid", "deadline")
+    assert not web.came
+
+
+def test_a_deadline_is_any_real_number(http_client, web):
+    """As numpy has them too, and as long as a day."""
+    web.script = [(200, {"stored": 1, "unknown_items": []}, {})] * 3
+    for seconds in (np.float32(5), np.int64(5), 86_400):
+        http_client.add_events([{"user_id": 1, "item_id": 2}], deadline=seconds)
+
+
+def test_ids_as_pandas_has_them_are_integers(http_client, web):
+    """Wherever an id may stand, as a dictionary and as a model; a boolean is none, nor what has more than 64 bits."""
+    web.script = [(200, {"stored": 2, "unknown_items": []}, {})]
+    seven, eight = np.int64(7), np.uint8(8)
+    event = {"user_id": seven, "item_id": eight, "event_id": "e1"}
+    assert http_client.add_events([event, Event(**event)]).stored == 2
+    [(_, _, told, _)] = web.came
+    assert told == {"events": [{"user_id": 7, "item_id": 8, "event_id": "e1"}] * 2}
+    for none in (True, np.bool_(True), np.uint64(2**64 - 1), np.float64(7), np.array([7, 8])):
+        with pytest.raises(RequestRefused, match="string of 1 to 256 characters or an integer") as caught:
+            http_client.similar(none)
+        assert caught.value.field == "item_id"
 
 
 def test_every_exported_error_is_drawn():
