@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.kernels import sources as kernel
+from recsys.kernels.compiled import plain
 from recsys.types import F32, I32, PAD, U8, Bool, Candidates, Source
 
 
@@ -55,8 +56,8 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     taken, flags = np.array([shares[source] for source in lists]), np.array(list(lists), np.uint8)
     items, sources = np.full(wide.shape, PAD, np.int32), np.zeros(wide.shape, np.uint8)
     kept = np.zeros(wide.shape, bool)
-    had = np.zeros((len(wide), 0), np.int32) if past is None else past
-    kernel.join(wide, starts, taken, flags, had, past is not None, items, sources, kept)
+    had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
+    kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)
     return items, sources, kept
 
 

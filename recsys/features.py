@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys import moments
 from recsys.kernels import columns as kernels
+from recsys.kernels.compiled import plain
 from recsys.kernels.keys import descending
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.types import CANDIDATES, CLOCK, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
@@ -79,7 +80,7 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
 
 def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """The same with a row a feature, as it is made and as the net reads it: [B, F, K] float32."""
-    items, past = candidates.items, histories.items
+    items, past = plain(candidates.items), plain(histories.items)
     counts = (items != PAD).sum(axis=1)  # padded on the right
     x = np.zeros((len(items), len(FEATURES), items.shape[1]), np.float32)
     real = np.arange(items.shape[1]) < counts[:, None]
@@ -106,7 +107,9 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
 
     alike = _likeness(tables, past, items)
     x[:, _span("like_1", ALIKE)] = alike[:, :ALIKE]
-    kernels.likest(alike, counts, x[:, PLACE["like_best"]], x[:, PLACE["like_mean"]])
+    likest = np.zeros((len(items), 2, items.shape[1]), np.float32)
+    kernels.likest(alike, counts, likest)
+    x[:, _span("like_best", 2)] = likest
 
     popularity = x[:, _span("popularity_all", len(POPULARITY_WINDOWS))]
     popularity[:] = np.swapaxes(tables.popularity[items], 1, 2)
@@ -116,9 +119,13 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     x[:, PLACE["age"]] = np.log1p(tables.age[items])
 
     told, content = tables.content[past] * (past != PAD)[..., None], tables.content[items]
-    kernels.affinity(told, content, tables.vocabulary, counts, x[:, PLACE["content_affinity"]])
-    kernels.affinity(told[:, -1:], content, tables.vocabulary, counts, x[:, PLACE["last_content_affinity"]])
-    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, len(tables), x[:, _span("repeat_count", 2)])
+    for name, of in (("content_affinity", told), ("last_content_affinity", told[:, -1:])):
+        covered = np.zeros(items.shape, np.float32)
+        kernels.affinity(plain(of), plain(content), tables.vocabulary, counts, covered)
+        x[:, PLACE[name]] = covered
+    repeated = np.zeros((len(items), 2, items.shape[1]), np.float32)
+    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, len(tables), repeated)
+    x[:, _span("repeat_count", 2)] = repeated
 
     x[:, PLACE["history_length"]] = np.log1p((past != PAD).sum(axis=1, dtype=np.float32))[:, None]
     x[:, PLACE["wait"]] = (moments.waits(histories) / moments.STEPS)[:, None]

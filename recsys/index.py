@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from recsys.kernels import keys, search
+from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
 from recsys.types import F32, I32, PAD, Bool
 
@@ -39,6 +40,7 @@ class ExactIndex:
         self._hidden = np.flatnonzero(~np.asarray(available)).astype(np.int32)
         if not np.isfinite(self._items).all():
             raise ValueError("An embedding is not finite.")
+        self._nothing = np.zeros((0, self._items.shape[1]), np.float32)  # behind the items: as where some were put
         self._bytes, self._step, self._error = quantised(self._items)
 
     def search(self, users: F32, k: int) -> I32:
@@ -55,11 +57,12 @@ class ExactIndex:
         count = min(k, len(self._items) - len(away))
         rows = max(1, CELLS // max(len(self._items), 1))
         for start in range(0, len(users) if count else 0, rows):
-            some = np.ascontiguousarray(users[start : start + rows], np.float32)
+            some = plain(users[start : start + rows])
             listed, counts = self._shortlist(some, count, away)
             for query, (items, length) in enumerate(zip(listed, counts.tolist(), strict=True), start):
                 scores = np.empty((1, length), np.float32)
-                score(users[query : query + 1], self._items, NONE, self._items[:0], items[None, :length], scores)
+                user = some[query - start : query - start + 1]
+                score(user, self._items, NONE, self._nothing, items[None, :length], scores)
                 order = keys.best(scores[0], np.arange(length), count)
                 found[query, :count], best[query, :count] = items[order], scores[0, order]
         return found, best
@@ -70,7 +73,7 @@ class ExactIndex:
         everything = np.arange(len(self._items), dtype=np.int32)[None]
         for row in range(len(users)):
             all_scores = np.empty(everything.shape, np.float32)
-            score(users[row : row + 1], self._items, NONE, self._items[:0], everything, all_scores)
+            score(plain(users[row : row + 1]), self._items, NONE, self._nothing, everything, all_scores)
             all_scores[0, away] = -np.inf
             above[row] = int((all_scores > scores[row]).sum())
         return above

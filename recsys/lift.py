@@ -12,6 +12,7 @@ import numpy as np
 
 from recsys import moments
 from recsys.kernels import columns
+from recsys.kernels.compiled import plain
 from recsys.types import CLOCK, F32, I32, I64, U8
 
 VALUES = 16
@@ -43,7 +44,7 @@ class ContextLift:
         counts: [B], the first so many items of each row are real.
         """
         found = np.zeros((len(items), CLOCK + 1, items.shape[1]), np.float32)
-        columns.lifts(self.table, places(contexts, self.starts), CLOCK, items, counts, found)
+        columns.lifts(self.table, plain(places(contexts, self.starts)), CLOCK, plain(items), counts, found)
         return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from recsys.kernels import columns, keys, sources
+from recsys.kernels.compiled import plain
 from recsys.types import F32, I32, I64, PAD
 
 RECENT = 48
@@ -62,12 +63,12 @@ class Neighbours:
         """
         voters, powers = _voters(histories, decays)
         found = np.zeros((len(items), len(decays), items.shape[1]), np.float32)
-        columns.votes(self.rows, self.weights, voters, powers, items, counts, found)
+        columns.votes(self.rows, self.weights, voters, powers, plain(items), counts, found)
         return found
 
 
 def _voters(histories: I32, decays: tuple[float, ...]) -> tuple[I32, F32]:
     """Who votes, newest first [B, R], and the weight of each step back for every decay [D, R]."""
-    voters = np.ascontiguousarray(histories[:, : -RECENT - 1 : -1])
+    voters = plain(histories[:, : -RECENT - 1 : -1])
     powers = [[decay**step for step in range(voters.shape[1])] for decay in decays]
     return voters, np.array(powers, np.float32)

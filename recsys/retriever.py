@@ -13,6 +13,7 @@ from recsys.grown import Grown
 from recsys.index import ExactIndex
 from recsys.items import Latest, PutItems
 from recsys.kernels import sources as kernel
+from recsys.kernels.compiled import plain
 from recsys.kernels.keys import descending
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
@@ -190,7 +191,10 @@ class Retriever:
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
         embeddings = self._tables.embeddings
-        grown = embeddings if isinstance(embeddings, Grown) else Grown(embeddings, NO_ROWS, embeddings[:0])
+        if isinstance(embeddings, Grown):
+            base, rows, tail = embeddings.base, embeddings.rows, embeddings.tail
+        else:
+            base, rows, tail = np.asarray(embeddings), NO_ROWS, np.zeros((0, users.shape[1]), np.float32)
         scores = np.empty(items.shape, np.float32)
-        kernel.score(users, grown.base, grown.rows, grown.tail, items, scores)
+        kernel.score(plain(users), base, plain(rows), plain(tail), plain(items), scores)
         return scores

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 
 from recsys.kernels import sources
+from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
 from recsys.types import I32, PAD
@@ -63,7 +64,7 @@ class FreshItems:
         recent = histories[:, -RECENT:]
         tokens = self._content[recent] * (recent != PAD)[..., None]
         sources.favourites(
-            tokens, len(self._offsets) - 1, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found
+            plain(tokens), len(self._offsets) - 1, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found
         )
         return found
 

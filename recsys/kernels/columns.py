@@ -46,18 +46,18 @@ def votes(rows, weights, voters, powers, items, counts, out):
 
 
 @compiled
-def likest(alike, counts, best, mean):
-    """The largest and the mean likeness of each candidate; alike: [B, W, K]."""
+def likest(alike, counts, out):
+    """The largest and the mean likeness of each candidate, [B, 2, K]; alike: [B, W, K]."""
     width = alike.shape[1]
     for query in range(len(alike)):
         for at in range(counts[query]):
-            best[query, at] = mean[query, at] = alike[query, 0, at]
+            out[query, 0, at] = out[query, 1, at] = alike[query, 0, at]
         for step in range(1, width):
             for at in range(counts[query]):
-                best[query, at] = max(best[query, at], alike[query, step, at])
-                mean[query, at] += alike[query, step, at]
+                out[query, 0, at] = max(out[query, 0, at], alike[query, step, at])
+                out[query, 1, at] += alike[query, step, at]
         for at in range(counts[query]):
-            mean[query, at] /= np.float32(width)
+            out[query, 1, at] /= np.float32(width)
 
 
 @compiled

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 
@@ -20,3 +21,12 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Call
         return njit(cache=True, nogil=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:
         return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """The array in a row and writable, copied if need be, as every kernel gets what a request brings.
+
+    A view, or bytes that came over a hop, are another kind of array, for which a kernel is compiled once more: that takes
+    seconds, and it would be requests that wait for it.
+    """
+    return np.require(array, requirements=("C", "W"))

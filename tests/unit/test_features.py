@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 
 from loadtests.peers import plain_features
 from recsys import features
+from recsys.kernels import ballot, columns, net, search, sources
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
+from recsys.ranker import Ranker, RankerNet
+from recsys.retriever import Retriever
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, PAD, Candidates, Histories
+from recsys.towers import UserEncoder, UserTower
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, PAD, Candidates, Histories
+from service import wire
 
 
 def tables_of(n, rng, width=6):
@@ -93,3 +98,33 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
         "x = np.float32([[-1, 2]]); net.rectify(x); assert x.tolist() == [[0, 2]]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def kinds():
+    """For how many kinds of arrays each kernel was compiled."""
+    modules = (ballot, columns, net, search, sources)
+    return {
+        (module.__name__, name): len(kernel.signatures)
+        for module in modules
+        for name, kernel in vars(module).items()
+        if hasattr(kernel, "signatures")
+    }
+
+
+def test_what_a_request_brings_is_always_the_same_kind_of_array():
+    """One query or many, made here or come over a hop: no request waits for a kernel to be compiled once more."""
+    rng = np.random.default_rng(0)
+    tables = tables_of(900, rng)
+    retriever = Retriever(UserEncoder(UserTower(16, 4, contexts=[3] * CONTEXTS), tables.embeddings), tables, True)
+    ranker, compiled = Ranker(RankerNet(), tables), None
+    for batch in (1, 5):
+        past, _ = queries(900, batch, rng)
+        told = wire.history_table(wire.RANK, ["g"] * batch, [0.0] * batch, past)
+        hopped = wire.histories(np.frombuffer(told.tobytes(), told.dtype))
+        for histories in (past, hopped):
+            found = retriever.retrieve(histories, np.full((batch, EXTRA), PAD, np.int32))
+            ranker.score(histories, found)
+            retriever.complete(histories, found.items, found.sources)
+            retriever.place(histories, found.items[:, 0])
+            compiled = compiled or kinds()
+            assert kinds() == compiled
