@@ -226,7 +226,7 @@ class UserEncoder:
         items = self._embeddings[histories.items.clip(min=0)] * real[..., None]
         types = np.minimum(histories.types, self._types - 1).astype(np.int64)
         past = Past(*map(torch.from_numpy, (items, real, types, moments.gaps(histories))))
-        asked = torch.from_numpy(moments.waits(histories)), torch.from_numpy(histories.context).long()
+        asked = torch.from_numpy(moments.waits(histories)), torch.from_numpy(histories.context.astype(np.int64))
         users: F32 = self._tower(past, *asked).numpy()
         return users
 

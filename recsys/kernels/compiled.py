@@ -26,7 +26,7 @@ def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Call
 def plain(array: np.ndarray) -> np.ndarray:
     """The array in a row and writable, copied if need be, as every kernel gets what a request brings.
 
-    A view, or bytes that came over a hop, are another kind of array, for which a kernel is compiled once more: that takes
-    seconds, and it would be requests that wait for it.
+    A view, or bytes that came over a hop, are another kind of array, for which a kernel is compiled once more: that
+    takes seconds, and it would be requests that wait for it.
     """
     return np.require(array, requirements=("C", "W"))
