@@ -39,12 +39,13 @@ run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
-# Those that ask no deployment for speed share the cores; the others have them to themselves.
-ALONE = tests/chaos tests/service/test_put_items.py tests/service/test_requests.py tests/service/test_http.py
+# Those that ask no running deployment for speed share the cores; the others have them to themselves.
+SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
+	$(patsubst %,tests/service/test_%.py,input_matrix odd_questions schemathesis two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
-	@$(PY) -m pytest -q -n 2 --dist loadfile tests $(addprefix --ignore=,$(ALONE))
-	@exec $(PY) -m pytest -q $(ALONE)
+	@$(PY) -m pytest -q -n 2 --dist loadfile $(SHARING)
+	@exec $(PY) -m pytest -q tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q
