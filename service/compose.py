@@ -26,7 +26,7 @@ from recsys.store.connect import open_store
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from recsys.trial import load_ranker, load_retriever
-from service import arbiter
+from service import arbiter, batching
 from service.adoption import Adopter
 from service.callees import Callees
 from service.explanation import Explainer
@@ -79,6 +79,7 @@ def become_worker(settings: Settings) -> None:
     """What every worker does first: end with its parent, and leave the other cores to the others."""
     logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
     tie_to_parent()
+    batching.dispatch_at_once()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
     torch.set_num_threads(settings.torch_threads)
