@@ -1,1 +1,1 @@
-"""Load tests: they know the deployment's HTTP door and slo.toml, and nothing of its insides."""
+"""Load tests: they know the deployment's doors and slo.toml; `generations`, `kernels` and `peers` look inside."""

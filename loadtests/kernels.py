@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from loadtests.peers import plain_features
 from loadtests.slo import RESULTS
 from recsys import features
-from recsys.index import ExactIndex
+from recsys.index import ExactIndex, rounded
+from recsys.kernels.keys import descending
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import FeatureMajorNet, RankerNet
@@ -44,6 +46,7 @@ def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
         ids=names,
         titles=names,
         embeddings=embeddings,
+        rounded=rounded(embeddings),
         content=rng.integers(0, 60, (n, 8), np.int32),
         available=np.ones(n, bool),
         popularity=rng.random((n, 4), np.float32) * 100,
@@ -82,6 +85,8 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     x = features.columns(tables, past, candidates)
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
 
+    scores = rng.standard_normal((batch, 1_000), np.float32)
+
     def plain_search() -> F32:
         with torch.inference_mode():
             found: F32 = torch.topk(asked @ everything.T, TOP, dim=1).values.numpy()
@@ -98,6 +103,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
             lambda: features.build(tables, past, candidates),
         ),
         f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
+        "order of 1,000": (lambda: np.argsort(-scores, axis=1, kind="stable"), lambda: descending(scores)),
         "ranker's net": (plain_net, lambda: np.stack([compiled.scores(of) for of in x])),
     }
     for name, (usual, ours) in pairs.items():
@@ -129,6 +135,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's own
     rng = np.random.default_rng(0)
     tables, told = tables_of(options.items, rng), []
     print(f"{options.items:,} items, microseconds of CPU a query: least (median) of {options.passes} passes")

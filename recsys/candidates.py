@@ -59,28 +59,3 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
     kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)
     return items, sources, kept
-
-
-NO_ROW = np.iinfo(np.int32).max
-"""Sorts behind every row."""
-
-
-def union(brought: dict[Source, I32]) -> tuple[I32, np.ndarray]:
-    """Each user's distinct items over all sources, ascending, with the flags of every source that named them."""
-    items = np.concatenate(list(brought.values()), axis=1)
-    flags = np.concatenate([np.full(part.shape[1], source, np.uint8) for source, part in brought.items()])
-    filled = np.where(items == PAD, NO_ROW, items)
-    order = np.argsort(filled, axis=1, kind="stable")
-    ordered = np.take_along_axis(filled, order, axis=1)
-    first = np.ones(ordered.shape, bool)
-    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    union = np.full(items.shape, PAD, np.int32)
-    sources = np.zeros(items.shape, np.uint8)
-    if items.size:
-        # Every row starts a group, so groups never reach over two users.
-        joined = np.bitwise_or.reduceat(flags[order].ravel(), np.flatnonzero(first))
-        user, group = np.nonzero(first)[0], (np.cumsum(first, axis=1) - 1)[first]
-        union[user, group], sources[user, group] = ordered[first], joined
-    nothing = union == NO_ROW
-    union[nothing], sources[nothing] = PAD, 0
-    return union, sources

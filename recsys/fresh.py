@@ -47,6 +47,7 @@ class GrownTables(ItemTables):
             ids=tables.ids,
             titles=tables.titles,
             embeddings=grown(tables.embeddings, embeddings),
+            rounded=tables.rounded,  # of the main index, beside which the segment is searched as it is
             content=grown(tables.content, content),
             available=cast(np.ndarray, segment.available),
             popularity=grown(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),

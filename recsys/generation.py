@@ -22,7 +22,7 @@ from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 
-FORMAT = 4
+FORMAT = 5
 """Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
 older ones."""
 

@@ -1,24 +1,26 @@
 """The searchable item embeddings of one generation: exact, by inner product.
 
-Scores of all items are computed with one byte a number, which is nearly right and four times as fast; how nearly is
-known, so that what may be among the best is a short list, and that list is scored again as it is.
+Scores of all items are computed with one byte a number, which is nearly right and fast; how nearly is known, so that
+what may be among the best is a short list, and that list is scored again as it is.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 
-from recsys.kernels import keys, search
+from recsys.kernels import keys, rounding, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
-from recsys.types import F32, I32, PAD, Bool
+from recsys.types import F32, I8, I32, PAD, Bool
 
 CELLS = 1 << 20
 """Scores held at once: 4 MiB of int32, ten users over 100,000 items; they are read twice while the cache has them."""
 
 BLOCKS = 2_048
-"""Of items, the best score of each is looked at: with k = 400 the bound lets 460 rows of random scores pass."""
+"""Of items, the best score of each is looked at: the bound is what k of these reach."""
 
 ROUNDING = 1e-6
 """Two ways of computing one inner product differ by less than this share of both norms."""
@@ -35,13 +37,23 @@ NONE: I32 = np.zeros(0, np.int32)
 class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
 
-    def __init__(self, embeddings: F32, available: Bool) -> None:
+    def __init__(self, embeddings: F32, available: Bool, table: I8 | None = None) -> None:
+        """table: `rounded(embeddings)`, mapped from a generation so that workers share it; without, it is made here.
+
+        Whatever stands in it, what is found is right: how far it is off is measured. ValueError of NaN, and of a table
+        of another shape.
+        """
         self._items = np.asarray(embeddings)
         self._hidden = np.flatnonzero(~np.asarray(available)).astype(np.int32)
-        if not np.isfinite(self._items).all():
-            raise ValueError("An embedding is not finite.")
         self._nothing = np.zeros((0, self._items.shape[1]), np.float32)  # behind the items: as where some were put
-        self._bytes, self._step, self._error = quantised(self._items)
+        table = rounded(embeddings) if table is None else table
+        if table.shape != (len(embeddings), width(embeddings.shape[1])):
+            raise ValueError(f"The table of bytes is {list(table.shape)}, the embeddings are {list(embeddings.shape)}.")
+        self._step, self._error = _step(embeddings), error(embeddings, table)
+        with warnings.catch_warnings():
+            # The table is mapped read-only so that processes share it; nothing here writes to it.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            self._bytes = torch.from_numpy(np.asarray(table))
 
     def search(self, users: F32, k: int) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
@@ -105,17 +117,33 @@ class ExactIndex:
         return np.setdiff1d(np.union1d(self._hidden, hidden), shown).astype(np.int32)
 
 
-def quantised(items: F32) -> tuple[torch.Tensor, float, tuple[float, float]]:
-    """Items [n, d] in bytes, padded with zeros; the step between two; how far one is off and how long, at most."""
-    step = max(float(np.abs(items).max(initial=0)), TINY) / 127
-    width = -(-items.shape[1] // WORD) * WORD
-    table = torch.zeros((len(items), width), dtype=torch.int8)
-    off = long = 0.0
-    for start in range(0, len(items), 1 << 16):
-        some = items[start : start + (1 << 16)].astype(np.float64)
-        near = np.rint(some / step).astype(np.int8)
-        table[start : start + len(some), : items.shape[1]] = torch.from_numpy(near)
-        whole = near * step
-        off = max(off, float(np.linalg.norm(some - whole, axis=1).max()))
-        long = max(long, float(np.linalg.norm(whole, axis=1).max()))
-    return table, step, (off, long)
+def rounded(embeddings: F32) -> I8:
+    """Embeddings [n, d] as bytes: [n, W] int8, d padded with zeros to a whole number of words. ValueError of NaN."""
+    table = np.zeros((len(embeddings), width(embeddings.shape[1])), np.int8)
+    rounding.fill(np.asarray(embeddings), _step(embeddings), table)
+    return table
+
+
+def width(dim: int) -> int:
+    """Bytes a row of `rounded` has."""
+    return -(-dim // WORD) * WORD
+
+
+def error(embeddings: F32, table: I8) -> tuple[float, float]:
+    """How far a row of bytes is from its embedding, and how long one is, at most."""
+    off, long = rounding.errors(np.asarray(embeddings), np.asarray(table), _step(embeddings))
+    return float(off), float(long)
+
+
+def is_rounded(embeddings: F32, table: I8) -> bool:
+    """Whether each number of the table is within half a step of its embedding's; of others the search would be slow."""
+    furthest = _step(embeddings) * embeddings.shape[1] ** 0.5 / 2
+    return bool(error(embeddings, table)[0] <= furthest * (1 + ROUNDING))
+
+
+def _step(embeddings: F32) -> float:
+    """What one step of a byte stands for."""
+    most = float(rounding.largest(np.asarray(embeddings)))
+    if np.isnan(most):
+        raise ValueError("An embedding is not finite.")
+    return max(most, TINY) / 127

@@ -67,8 +67,8 @@ class RankerNet(nn.Module):
 class FeatureMajorNet:
     """The net as serving runs it: a query at a time, a row a feature, what lies between two products in one pass.
 
-    `RankerNet` itself takes twice to four times as long: its arrays leave the cache on their way from one operator to
-    the next.
+    `RankerNet` itself takes twice as long (`python -m loadtests.kernels`): its arrays leave the cache on their way from
+    one operator to the next.
     """
 
     def __init__(self, net: RankerNet) -> None:

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 
-from recsys.candidates import drop, first, joined, ordered, reciprocal, union
+from recsys.candidates import drop, first, joined, ordered, reciprocal
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.grown import Grown
@@ -49,7 +49,7 @@ class Retriever:
         """grower: needed by `with_items` alone."""
         self._encoder = encoder
         self._tables = tables
-        self._index: ExactIndex | GrownIndex = ExactIndex(tables.embeddings, tables.available)
+        self._index: ExactIndex | GrownIndex = ExactIndex(tables.embeddings, tables.available, tables.rounded)
         self._exclude_seen = exclude_seen
         self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._fresh = FreshItems(tables)
@@ -142,7 +142,7 @@ class Retriever:
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
                 lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY)
-        items, sources = union({source: drop(rows, asked, rows.shape[1]) for source, rows in lists.items()})
+        items, sources, _ = joined(lists, {source: rows.shape[1] for source, rows in lists.items()}, asked)
         real = items != PAD
         real[real] = tables.available[items[real]]
         fused = sum((reciprocal(items, drop(rows, asked, rows.shape[1])) for rows in lists.values()), np.float32(0))

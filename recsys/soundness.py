@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from recsys import features
+from recsys import features, index
 from recsys.errors import GenerationError
 from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.lift import ContextLift
@@ -76,6 +76,7 @@ def _expected(name: str, manifest: Manifest) -> tuple[type, tuple[int, ...]]:
     items = manifest.dims["items"]
     return {
         "embeddings": (np.float32, (items, manifest.dims["embedding"])),
+        "rounded": (np.int8, (items, index.width(manifest.dims["embedding"]))),
         "content": (np.int32, (items, CONTENT_TOKENS)),
         "available": (np.bool_, (items,)),
         "by_popularity": (np.int32, (items,)),
@@ -123,6 +124,8 @@ def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
         yield f"content names tokens past the {len(spec.tokens):,} of the spec"
     if any(_misshapen(np.linalg.norm(block, axis=1)) for block in _blocks(tables.embeddings)):
         yield "some item embeddings are not of length 1"
+    if not index.is_rounded(tables.embeddings, tables.rounded):
+        yield "the bytes of the item embeddings are those of others"
     if any((block < 0).any() for block in _blocks(tables.popularity)):
         yield "popularity is negative"
     if not _is_order(tables.by_popularity):

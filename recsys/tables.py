@@ -11,7 +11,7 @@ import numpy as np
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringIndex, StringTable
-from recsys.types import F32, I32, Bool
+from recsys.types import F32, I8, I32, Bool
 
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
 """Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
@@ -24,16 +24,18 @@ NEWEST = 4_096
 class ItemTables:
     """One row an item, in the same order everywhere.
 
-    ids, titles: strings; those of the ids can be looked up. embeddings: [n, d] float32, L2-normalised. content: [n, C]
-    int32 tokens. popularity: [n, 4] float32 counts, see POPULARITY_WINDOWS. by_popularity: [n] int32 rows, most popular
-    of late first. age: [n] float32 days since first seen, at the data's end. covisit, follow, ease: neighbours by what
-    is done soon after, right after, and by EASE; the last is empty where the catalogue is too large for it.
-    context_lift: in which contexts an item is taken more than others are.
+    ids, titles: strings; those of the ids can be looked up. embeddings: [n, d] float32, L2-normalised. rounded: [n, W]
+    int8, the same as bytes, for `recsys.index`. content: [n, C] int32 tokens. popularity: [n, 4] float32 counts, see
+    POPULARITY_WINDOWS. by_popularity: [n] int32 rows, most popular of late first. age: [n] float32 days since first
+    seen, at the data's end. covisit, follow, ease: neighbours by what is done soon after, right after, and by EASE; the
+    last is empty where the catalogue is too large for it. context_lift: in which contexts an item is taken more than
+    others are.
     """
 
     ids: StringTable
     titles: StringTable
     embeddings: F32
+    rounded: I8
     content: I32
     available: Bool
     popularity: F32
@@ -97,6 +99,7 @@ class ItemTables:
             ids=strings("ids", StringIndex(mapped("ids.hashes"), mapped("ids.rows"))),
             titles=strings("titles"),
             embeddings=mapped("embeddings"),
+            rounded=mapped("rounded"),
             content=mapped("content"),
             available=mapped("available"),
             popularity=mapped("popularity"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.index import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import Towers
@@ -18,10 +19,12 @@ from training.neighbours import covisit_table, ease_table, follow_table
 def build_tables(log: Log, towers: Towers) -> ItemTables:
     """The item tables as they stand at the end of `log`."""
     catalogue, windows = log.catalogue, popularity_windows(log)
+    embeddings = item_embeddings(towers, catalogue.content)
     return ItemTables(
         ids=StringTable.pack(str(i) for i in catalogue.ids),
         titles=catalogue.titles,
-        embeddings=item_embeddings(towers, catalogue.content),
+        embeddings=embeddings,
+        rounded=rounded(embeddings),
         content=catalogue.content,
         available=catalogue.available,
         popularity=windows,

@@ -1,7 +1,7 @@
 """Order by score through integers: a score's bits above, its place below, and one sort of both.
 
-Numpy sorts integers with vector instructions, where the processor has them: for 16 rows of 1,000 scores 14 microseconds
-a row, where a stable argsort takes 43. Equal scores stay in their order.
+Numpy sorts integers with vector instructions, where the processor has them; `python -m loadtests.kernels` times it
+beside a stable argsort. Equal scores stay in their order.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from loadtests.peers import plain_features
 from recsys import features
+from recsys.index import rounded
 from recsys.kernels import ballot, columns, net, search, sources
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
@@ -31,11 +32,13 @@ def tables_of(n, rng, width=6):
 
     starts = starts_of([3, 30])
     embeddings = rng.normal(size=(n, 16)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     names = StringTable.pack(str(row) for row in range(n))
     return ItemTables(
         ids=names,
         titles=names,
-        embeddings=embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True),
+        embeddings=embeddings,
+        rounded=rounded(embeddings),
         content=rng.integers(0, 9, (n, 4)).astype(np.int32),
         available=np.ones(n, bool),
         popularity=(rng.random((n, 4), np.float32) * 100).round(),

@@ -65,6 +65,8 @@ def test_a_sound_generation_is_served(folder):
         ("embeddings.npy", lambda a: a * 2, "length 1"),
         ("embeddings.npy", lambda a: a[:, :-1], "embeddings"),
         ("embeddings.npy", lambda a: a.astype(np.float64), "float64"),
+        ("rounded.npy", lambda a: a[::-1].copy(), "bytes of the item embeddings"),
+        ("rounded.npy", lambda a: a[:, :-1], "rounded"),
         ("popularity.npy", with_first(np.inf), "popularity"),
         ("popularity.npy", with_first(-1), "negative"),
         ("by_popularity.npy", with_first(1), "by_popularity"),
