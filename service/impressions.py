@@ -49,6 +49,7 @@ class ImpressionLog:
         self._per_second = per_second
         self._tokens, self._filled = per_second, time.monotonic()
         self._waiting: deque[tuple[Query, float]] = deque(maxlen=WAITING)
+        self._gone: set[str] = set()  # forgotten while their slates were on the way
 
     def note(self, query: Query) -> None:
         """Keep a slate to be logged, if there is room; only one that the ranker made."""
@@ -63,6 +64,7 @@ class ImpressionLog:
 
     def forget(self, user_id: Id) -> None:
         """Log nothing of a user that is not logged yet."""
+        self._gone.add(str(user_id))
         kept = [told for told in self._waiting if str(told[0].user_id) != str(user_id)]
         self._waiting = deque(kept, maxlen=WAITING)
 
@@ -70,6 +72,7 @@ class ImpressionLog:
         """Log what is noted, for ever."""
         while True:
             await asyncio.sleep(REST_SECONDS)
+            self._gone.clear()
             while self._waiting:
                 batch = self._next()
                 try:
@@ -104,9 +107,10 @@ class ImpressionLog:
             for (query, moment), of_query, row in zip(batch, places, found, strict=True)
             if (impression := _impression(query, moment, of_query, row)) is not None
         ]
+        rows = [(query.user_id, slate.pack()) for query, slate in told if str(query.user_id) not in self._gone]
         async with asyncio.timeout(PATIENCE):
-            await self._users.add_impressions([(query.user_id, impression.pack()) for query, impression in told])
-        metrics.impressions_total.labels("logged").inc(len(told))
+            await self._users.add_impressions(rows)
+        metrics.impressions_total.labels("logged").inc(len(rows))
         metrics.impressions_total.labels("changed").inc(len(batch) - len(told))
 
     def _may(self) -> bool:

@@ -60,6 +60,18 @@ def log():
 
 
 @pytest.fixture
+def ranked(monkeypatch):
+    """Ranking that answers for every slate."""
+    monkeypatch.setattr(impressions, "REST_SECONDS", 0.01)
+    monkeypatch.setattr(impressions, "answered", lambda *_: asyncio.sleep(0, np.zeros(1)))
+    monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
+    monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
+    monkeypatch.setattr(impressions, "standing", lambda *_: (np.arange(3), np.ones(3, bool)))
+    packed = SimpleNamespace(pack=lambda: b"shown")
+    monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
+
+
+@pytest.fixture
 def succession():
     """One that only remembers."""
     return Succession(None, None, None, None, None)
@@ -120,16 +132,9 @@ def test_what_the_queue_has_no_room_for_is_counted(log):
     assert len(log._waiting) == WAITING
 
 
-def test_a_store_that_takes_long_is_not_waited_for(monkeypatch):
+def test_a_store_that_takes_long_is_not_waited_for(monkeypatch, ranked):
     """What is not written in time is lost, so that nothing is logged after the second look."""
     monkeypatch.setattr(impressions, "PATIENCE", 0.05)
-    monkeypatch.setattr(impressions, "REST_SECONDS", 0.01)
-    monkeypatch.setattr(impressions, "answered", lambda *_: asyncio.sleep(0, np.zeros(1)))
-    monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
-    monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
-    monkeypatch.setattr(impressions, "standing", lambda *_: (np.arange(3), np.ones(3, bool)))
-    packed = SimpleNamespace(pack=lambda: b"shown")
-    monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
     written = []
 
     class Slow(Users):
@@ -148,6 +153,34 @@ def test_a_store_that_takes_long_is_not_waited_for(monkeypatch):
     asyncio.run(scene())
     assert written == []
     assert lost() - before == 1
+
+
+def test_who_is_forgotten_while_their_slate_is_on_the_way_is_not_logged(monkeypatch, ranked):
+    """Ranking has it already; the store never gets it."""
+    written = []
+
+    class Taking(Users):
+        async def add_impressions(self, shown):
+            written.extend(shown)
+
+    log = ImpressionLog(Taking(), None, 1e9)
+
+    async def forgetting(*_):
+        log.forget(USER)
+        return np.zeros(1)
+
+    monkeypatch.setattr(impressions, "answered", forgetting)
+
+    async def scene():
+        log.note(query())
+        log.note(query("another"))
+        following = asyncio.create_task(log.follow())
+        await asyncio.sleep(0.1)
+        following.cancel()
+
+    monkeypatch.setattr(impressions, "AT_ONCE", 1)
+    asyncio.run(scene())
+    assert written == [("another", b"shown")]
 
 
 def test_the_second_look_is_later_than_any_slate():
