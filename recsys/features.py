@@ -124,7 +124,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
         kernels.affinity(plain(of), plain(content), tables.vocabulary, counts, covered)
         x[:, PLACE[name]] = covered
     repeated = np.zeros((len(items), 2, items.shape[1]), np.float32)
-    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, len(tables), repeated)
+    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, repeated)
     x[:, _span("repeat_count", 2)] = repeated
 
     x[:, PLACE["history_length"]] = np.log1p((past != PAD).sum(axis=1, dtype=np.float32))[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys.kernels.ballot import ballot, leave, may_be_one, place_of, seat
 from recsys.kernels.compiled import compiled
+from recsys.kernels.sources import count
 
 
 @compiled
@@ -66,32 +67,25 @@ def affinity(tokens, content, vocabulary, counts, out):
 
     tokens: [B, H, C] int32, 0 for none. content: [B, K, C] of the candidates. out: [B, K] float32.
     """
-    times, shares = np.zeros(vocabulary, np.int64), np.zeros(vocabulary, np.float32)
+    times, met = np.zeros(vocabulary, np.int32), np.empty(tokens.shape[1] * tokens.shape[2], np.int32)
     for query in range(len(tokens)):
-        total = 0
-        for step in range(tokens.shape[1]):
-            for column in range(tokens.shape[2]):
-                token = tokens[query, step, column]
-                if 0 < token < vocabulary:
-                    times[token] += 1
-                    total += 1
-        for token in range(vocabulary):
-            shares[token] = times[token] / max(total, 1)
-            times[token] = 0
+        distinct, total = count(tokens[query], times, met)
         for at in range(counts[query]):
             covered, told = np.float32(0), 0
             for column in range(content.shape[2]):
                 token = content[query, at, column]
                 if 0 < token < vocabulary:
                     told += 1
-                    covered += shares[token]
+                    covered += np.float32(times[token] / max(total, 1))
             out[query, at] = covered / np.float32(max(told, 1))
+        for at in range(distinct):
+            times[met[at]] = 0
 
 
 @compiled
-def repeats(history, powers, items, counts, n, out):
+def repeats(history, powers, items, counts, out):
     """How often each candidate stands in a history [B, H], and powers [H] of the steps since it last did: [B, 2, K]."""
-    seats = ballot(n)
+    seats = ballot(0)  # no marks: a row is asked for once a step, and those of fresh items may be anything
     for query in range(len(items)):
         seat(seats, items[query], counts[query])
         out[query] = 0

@@ -61,21 +61,38 @@ def favourites(tokens, vocabulary, liked, items, offsets, room, out):
     tokens: [B, H, C] int32, 0 for none. liked: how many tokens. items, offsets: those of each token. room: places of
     each token in out [B, liked * room] int32, PAD all over.
     """
-    times = np.zeros(vocabulary, np.int64)
+    times, met = np.zeros(vocabulary, np.int32), np.empty(tokens.shape[1] * tokens.shape[2], np.int32)
     for query in range(len(tokens)):
-        for step in range(tokens.shape[1]):
-            for column in range(tokens.shape[2]):
-                token = tokens[query, step, column]
-                if 0 < token < vocabulary:
-                    times[token] += 1
+        distinct, _ = count(tokens[query], times, met)
         for place in range(liked):
-            best = np.argmax(times)
+            best = 0
+            for at in range(distinct):
+                token = met[at]
+                if times[token] > times[best] or (times[token] == times[best] and token < best):
+                    best = token
             if times[best] == 0:
                 break
             times[best] = 0
             for at in range(offsets[best], min(offsets[best + 1], offsets[best] + room)):
                 out[query, place * room + at - offsets[best]] = items[at]
-        times[:] = 0
+        for at in range(distinct):
+            times[met[at]] = 0
+
+
+@compiled
+def count(tokens, times, met):
+    """Count the tokens [H, C] of one history into times [V], 0 before: how many differ, those of met, and how many."""
+    distinct, total = 0, 0
+    for step in range(tokens.shape[0]):
+        for column in range(tokens.shape[1]):
+            token = tokens[step, column]
+            if 0 < token < len(times):
+                if times[token] == 0:
+                    met[distinct] = token
+                    distinct += 1
+                times[token] += 1
+                total += 1
+    return distinct, total
 
 
 @compiled(fastmath={"reassoc", "contract"})
