@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test coverage lint proto load chaos build clean
+.PHONY: help demo serve run status test coverage lint proto load bench chaos build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 	@echo "tandem: installing what the tests need ..."
 	@$(PY) -c '$(REQUIREMENTS)' dev > .venv/requirements-dev.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-dev.txt
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	@echo "tandem: installing what it is measured against ..."
+	@$(PY) -c '$(REQUIREMENTS)' bench > .venv/requirements-bench.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-bench.txt
 	@touch $@
 
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
@@ -64,6 +70,9 @@ proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v
 load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s); the exit code says whether slo.toml held
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
 		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10
+
+bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; minutes (BENCH=options)
+	@exec $(PY) -m loadtests.bench $(BENCH)
 
 chaos: .venv/installed-dev ## every fault under load, with the table; minutes
 	@exec $(PY) -m tests.chaos

@@ -58,9 +58,10 @@ class HttpDoor:
         except (ValueError, KeyError, TypeError):
             return Reply(Outcome.FAILED, [], "no slate in the body")
 
-    def click(self, user: Id, item: Id) -> None:
-        """Tell of a click."""
-        self._session.post("/events", json={"events": [{"user_id": user, "item_id": item}]})
+    def click(self, user: Id, item: Id) -> bool:
+        """Tell of a click; whether it was taken."""
+        answer = self._session.post("/events", json={"events": [{"user_id": user, "item_id": item}]})
+        return bool(answer.status_code == 200)
 
 
 class GrpcDoor:
@@ -92,10 +93,14 @@ class GrpcDoor:
             [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items], bool(slate.degraded), k
         )
 
-    def click(self, user: Id, item: Id) -> None:
-        """Tell of a click."""
+    def click(self, user: Id, item: Id) -> bool:
+        """Tell of a click; whether it was taken."""
         event = self._messages.Event(user_id=self._id(user), item_id=self._id(item))
-        self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), timeout=self._seconds)
+        try:
+            self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), timeout=self._seconds)
+        except self._error:
+            return False
+        return True
 
     def _id(self, told: Id) -> Any:
         return self._messages.Id(number=told) if isinstance(told, int) else self._messages.Id(text=told)

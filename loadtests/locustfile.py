@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from gevent.pool import Group
 from locust import FastHttpUser, User, events, task
 from locust.argument_parser import LocustArgumentParser
@@ -50,8 +51,10 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
     parser.add_argument("--known-users", type=int, default=Population.users, help="users that Zipf's law draws from")
     parser.add_argument("--user-pattern", default=Population.pattern, help="how they are called; {} is a number")
+    parser.add_argument("--user-file", help="their ids instead, one a line, who asks most first")
     parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
     parser.add_argument("--click-share", type=float, default=0.05, help="of slates that an item is clicked in")
+    parser.add_argument("--pid", type=int, default=0, help="of the deployment: its CPU time is measured, too")
     parser.add_argument("--result", default=str(RESULTS / "load.json"), help="where the figures go")
 
 
@@ -78,8 +81,10 @@ class OpenLoop:
 
     def _send(self, shape: Shape, seed: int | str, counted: bool, door: HttpDoor | GrpcDoor, group: Group) -> None:
         options = self.environment.parsed_options
-        population = Population(options.known_users, options.user_pattern, options.cold_share)
-        visitors, start = Visitors(population, seed), time.perf_counter()
+        names = Path(options.user_file).read_text(encoding="utf-8").splitlines() if options.user_file else ()
+        population = Population(options.known_users, options.user_pattern, options.cold_share, names=tuple(names))
+        visitors, cpu = Visitors(population, seed), cpu_seconds(options.pid)
+        start = time.perf_counter()
         for at in shape.arrivals(seed):
             wait = start + at - time.perf_counter()
             if wait > 0:
@@ -88,6 +93,7 @@ class OpenLoop:
                 tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
             group.spawn(self._one, door, visitors.one(), start, at, counted)
         gevent.sleep(max(0.0, start + shape.seconds - time.perf_counter()))
+        tally.cpu_seconds = cpu_seconds(options.pid) - cpu
 
     def _one(self, door: HttpDoor | GrpcDoor, user: int | str, start: float, at: float, counted: bool) -> None:
         options = self.environment.parsed_options
@@ -95,7 +101,7 @@ class OpenLoop:
         if counted:
             tally.add(at, 1000 * (time.perf_counter() - start - at), reply.outcome, reply.word)
         if reply.items and random.random() < options.click_share:
-            door.click(user, random.choice(reply.items))
+            tally.failed_clicks += not door.click(user, random.choice(reply.items))
 
 
 class HttpVisitors(OpenLoop, FastHttpUser):
@@ -128,6 +134,15 @@ class GrpcVisitors(OpenLoop, User):
         return GrpcDoor(str(self.environment.host), self.environment.parsed_options.deadline_ms)
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process and all below it have used so far; 0 where none is named."""
+    if not pid:
+        return 0.0
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
+
+
 @events.init.add_listener
 def choose_the_door(environment: Environment, **_: Any) -> None:
     """One of the two, and once: the shape says how many requests there are."""
@@ -144,9 +159,8 @@ def judge(environment: Environment, **_: Any) -> None:
     print(verdict.table())
     for word, count in islice(sorted(tally.words.items(), key=lambda each: -each[1]), 5):
         print(f"{count:,} failed: {word}")
-    failed_clicks = environment.stats.get("/events", "POST").num_failures
-    if failed_clicks:
-        print(f"{failed_clicks} clicks failed")
+    if tally.failed_clicks:
+        print(f"{tally.failed_clicks} clicks failed")
     lag = tally.lag.percentile(0.99)
     late = tally.count() > 0 and lag > MOST_LAG_MS
     if late:
@@ -156,7 +170,7 @@ def judge(environment: Environment, **_: Any) -> None:
     path = Path(options.result)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told), encoding="utf-8")
-    held = verdict.held and not failed_clicks
+    held = verdict.held and not tally.failed_clicks
     environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
 
 

@@ -31,6 +31,8 @@ class Tally:
         self._by_second: dict[tuple[int, Outcome], Histogram] = {}
         self.lag = Histogram()
         self.words: dict[str, int] = {}
+        self.failed_clicks = 0
+        self.cpu_seconds = 0.0  # of the deployment, while it was counted
 
     def add(self, at: float, milliseconds: float, outcome: Outcome, word: str = "") -> None:
         """Count a request that was due `at` seconds from the start; word: of a failure, what it was."""
@@ -65,7 +67,8 @@ class Tally:
             {"second": second, "outcome": outcome.value, **times.to_json()}
             for (second, outcome), times in sorted(self._by_second.items())
         ]
-        return {"by_second": told, "lag": self.lag.to_json(), "words": self.words}
+        plain = {"words": self.words, "failed_clicks": self.failed_clicks, "cpu_seconds": self.cpu_seconds}
+        return {"by_second": told, "lag": self.lag.to_json(), **plain}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Tally:
@@ -73,5 +76,6 @@ class Tally:
         tally = cls()
         for each in told["by_second"]:
             tally._by_second[each["second"], Outcome(each["outcome"])] = Histogram.from_json(each)
+        tally.failed_clicks, tally.cpu_seconds = int(told["failed_clicks"]), float(told["cpu_seconds"])
         tally.lag, tally.words = Histogram.from_json(told["lag"]), dict(told["words"])
         return tally

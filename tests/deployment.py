@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 import httpx
+
+from loadtests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120
@@ -21,18 +22,6 @@ IN_A_ROW = 12
 def free_port() -> int:
     """A port nobody listens on now."""
     return free_ports(1)[0]
-
-
-def free_ports(count: int) -> list[int]:
-    """So many, each another."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def descendants(pid: int) -> set[int]:

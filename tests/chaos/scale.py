@@ -19,23 +19,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from recsys.generation import GenerationFolder
-from recsys.towers import Towers
+from loadtests.world import untrained
 from service.adoption import TRIM_SECONDS
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants
-from training import dataset, recipe
+from training import dataset
 from training.__main__ import size
 from training.bench import some_users
-from training.config import small
-from training.evaluation import SERVED, Evaluation
-from training.export import export
-from training.first_stage import FirstStage
 from training.generate import Shape, generate
-from training.log import Log, encode
-from training.orders import ORDERS, order_by
-from training.tables import build_tables
+from training.log import encode
 
 WORKERS = {f"TANDEM_{role}_WORKERS": "2" for role in ("GATEWAY", "RETRIEVAL", "RANKING")}
 
@@ -136,19 +129,8 @@ def pair(folder: Path, items: int) -> Pair:
     """Two generations of so many items over one log, that differ in their towers."""
     generate(Shape(max(50_000, items // 2), items), folder / "data")
     log = encode(dataset.read(folder / "data"))
-    made = [generation(folder, log, seed) for seed in (0, 1)]
+    made = [untrained(folder, log, some_users(log, 100), seed) for seed in (0, 1)]
     return Pair(*made, {})
-
-
-def generation(folder: Path, log: Log, seed: int) -> GenerationFolder:
-    """Towers as they are born, the tables of a log, and a simple order; every hundredth user."""
-    torch.manual_seed(seed)
-    spec = log.catalogue.spec
-    towers = Towers(len(log.catalogue), len(spec.tokens), max(1, len(spec.event_types)))
-    stage = FirstStage.over(towers, build_tables(log, towers), log.exclude_seen)
-    told = Evaluation("rolling", 0, 0, 0, 0.0, {SERVED: {"recall@10": 0.0}, "popularity": {"recall@10": 0.0}})
-    trained = recipe.Trained(stage, order_by(ORDERS["popularity_decayed + 4 tower"]), told)
-    return export(folder, some_users(log, 100), trained, small(), "scale")
 
 
 if __name__ == "__main__":

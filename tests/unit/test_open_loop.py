@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.arrivals import SHAPES, Shape
+from loadtests.doors import HttpDoor
 from loadtests.histogram import Histogram
 from loadtests.tally import ANSWERED, Outcome, Tally
 from loadtests.visitors import Population, Visitors
@@ -91,3 +93,16 @@ def test_a_run_is_kept_by_second_and_outcome():
         assert len(each.of(*Outcome, first=1, end=4)) == 1
         assert each.words == {"status 500": 1}
         assert len(each.lag) == 1
+
+
+@pytest.mark.parametrize(("status", "taken"), [(200, True), (503, False), (0, False)])
+def test_a_click_that_was_not_taken_is_told(status, taken):
+    """0 is what Locust has where no answer came."""
+    session = SimpleNamespace(post=lambda *_, **__: SimpleNamespace(status_code=status))
+    assert HttpDoor(session, 0).click("ann", "a") is taken
+
+
+def test_users_may_have_names():
+    """Then there are as many as names."""
+    visitors = Visitors(Population(cold_share=0.0, names=("ann", "bob")), 1)
+    assert {visitors.one() for _ in range(100)} == {"ann", "bob"}

@@ -1,0 +1,131 @@
+"""Every peer as a command, and as a process that answers until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+from loadtests.peers.engine import ENGINE, GENERATION, STORE
+from loadtests.ports import free_ports
+from loadtests.slo import ROOT
+from loadtests.world import World
+from recsys.lifeline import preexec
+
+READY_SECONDS = 180.0
+_OURS = [sys.executable, "-m", "service", "serve"]
+_FASTAPI = [
+    *(sys.executable, "-m", "uvicorn", "loadtests.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
+    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+]
+
+
+class PeerError(Exception):
+    """A peer does not start, or does not answer as the others do."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How one is started; {port} stands for the port it gets."""
+
+    command: list[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+PEERS = {
+    "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
+    "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
+    "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
+    "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
+    "bentoml_default": Peer(
+        [
+            *(sys.executable, "-m", "bentoml", "serve", "loadtests.peers.bentoml_default:PeerGateway"),
+            *("--port", "{port}"),
+        ],
+        {ENGINE: "plain"},
+    ),
+    "litserve": Peer([sys.executable, "-m", "loadtests.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
+}
+"""By name. Two processes that compute for each: two workers, or retrieval and ranking."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One that answers."""
+
+    url: str
+    pid: int
+
+
+@contextmanager
+def running(name: str, world: World, home: Path) -> Iterator[Running]:
+    """A peer over a world, warm enough to answer; it is gone afterwards."""
+    peer, port, grpc_port = PEERS[name], *free_ports(2)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "rules.toml").touch()
+    variables = {
+        "PORT": str(port),
+        "GRPC_PORT": str(grpc_port),
+        "REDIS_URL": world.url,
+        "TANDEM_HOME": str(home),
+        "TANDEM_RULES": str(home / "rules.toml"),
+        "TANDEM_IMPRESSIONS_PER_SECOND": "0",  # no peer logs what it showed
+        "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "OPENBLAS_NUM_THREADS": "1",
+        STORE: world.url,
+        GENERATION: str(world.generation.path.resolve()),
+        **peer.variables,
+    }
+    with (home / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [part.format(port=port) for part in peer.command],
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=preexec(signal.SIGTERM),
+        )
+    try:
+        yield Running(_answering(f"http://127.0.0.1:{port}", process, home / f"{name}.log"), process.pid)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a peer in order, and kill what it leaves behind: LitServe forgets its workers."""
+    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    for each in below:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.kill()
+    process.wait()
+
+
+def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    """The URL, once every worker is likely to have answered a request."""
+    end, answered = time.monotonic() + READY_SECONDS, 0
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            answer = httpx.post(f"{url}/recommend", json={"user_id": "nobody", "k": 10}, timeout=5)
+            answered = answered + 1 if answer.status_code == 200 else 0
+        except httpx.HTTPError:
+            answered = 0
+        if answered == 20:
+            return url
+        time.sleep(0 if answered else 0.3)
+    raise PeerError(f"A peer did not answer; {log} says: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")

@@ -1,0 +1,90 @@
+"""The world that peers are measured in: a generation of a generated log, and a store that serves it.
+
+Made once for each size and kept in `.tandem/bench`, since a large one takes minutes; `rm -r` it to have it made anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from recsys.generation import GenerationFolder
+from recsys.publisher import Publisher
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import RedisGenerationStore
+from recsys.towers import Towers
+from training import dataset, recipe
+from training.bench import some_users
+from training.config import small
+from training.evaluation import SERVED, Evaluation
+from training.export import export
+from training.first_stage import FirstStage
+from training.generate import Shape, generate
+from training.log import Log, encode
+from training.orders import ORDERS, order_by
+from training.tables import build_tables
+
+EVENTS_AN_ITEM = 20
+"""Enough that most items have all the neighbours that a table holds."""
+
+USERS = 16_000
+"""With a record in the generation, at most."""
+
+ORDER = "popularity_decayed + 4 tower"
+
+
+@dataclass(frozen=True)
+class World:
+    """Where the store answers, what is live in it, and who may ask."""
+
+    url: str
+    generation: GenerationFolder
+    users: list[str]
+
+
+@contextmanager
+def world(items: int, home: Path) -> Iterator[World]:
+    """A store that serves a generation of so many items; it ends with the caller, the generation stays."""
+    folder = home / f"{items}"
+    if not (folder / "made").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        make(items, folder)
+        (folder / "made").touch()
+    [made] = (folder / "generations").iterdir()
+    generation = GenerationFolder(made)
+    embedded = EmbeddedStore(folder / "store")
+    try:
+        url = embedded.ensure()
+        store = RedisGenerationStore(url)
+        if store.alias("live") != generation.manifest.id:
+            Publisher(store, folder / "trials").publish(generation)
+            store.promote(generation.manifest.id)
+        store.close()
+        ids = generation.users()[0]
+        yield World(url, generation, [ids[row] for row in range(len(ids))])
+    finally:
+        embedded.stop()
+
+
+def make(items: int, folder: Path) -> GenerationFolder:
+    """A generation of so many items with untrained towers; what a request costs is the same."""
+    generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")
+    log = encode(dataset.read(folder / "data"))
+    users = some_users(log, max(1, len(log.user_ids) // USERS))
+    return untrained(folder / "generations", log, users, 0)
+
+
+def untrained(parent: Path, log: Log, users: Log, seed: int) -> GenerationFolder:
+    """Towers as they are born, the tables of a log, a simple order, and records of the users of another."""
+    torch.manual_seed(seed)
+    spec = log.catalogue.spec
+    towers = Towers(len(log.catalogue), len(spec.tokens), max(1, len(spec.event_types)))
+    stage = FirstStage.over(towers, build_tables(log, towers), log.exclude_seen)
+    told = Evaluation("rolling", 0, 0, 0, 0.0, {SERVED: {"recall@10": 0.0}, "popularity": {"recall@10": 0.0}})
+    trained = recipe.Trained(stage, order_by(ORDERS[ORDER]), told)
+    return export(parent, users, trained, small(), "scale")
