@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from recsys.errors import QueryError, StageError
+from recsys.errors import StageError
 
 T = TypeVar("T")
 
@@ -24,27 +24,22 @@ Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[N
 
 
 class Coalescer(Generic[T]):
-    """Runs what is submitted in batches; bounded, so that overload answers at once instead of queueing."""
+    """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
 
-    def __init__(
-        self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int, max_waiting: int
-    ) -> None:
+    def __init__(self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int) -> None:
         """at_once: does what can be done without waiting."""
         self._run = run
         self._at_once = at_once
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
-        self._max_waiting = max_waiting
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def submit(self, query: T, latest: float) -> None:
-        """Return when `query` is done; QueryError `overloaded` where too many wait already.
+        """Return when `query` is done.
 
         latest: when it may wait no longer for a batch to leave, by the loop's clock.
         """
-        if len(self._waiting) >= self._max_waiting:
-            raise QueryError("Too many requests wait; try again in a second.", code="overloaded")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         entry = (query, done)

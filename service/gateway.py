@@ -8,6 +8,7 @@ import bentoml
 
 from service import compose, pinned
 from service.callees import Callees
+from service.front import ToTheFront
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -83,3 +84,6 @@ class Gateway:
         puts = compose.puts(environment())
         callees = Callees.local(RetrievalModel(retrieval, puts), RankingModel(ranking, puts))
         return compose.recommender(environment(), settings(), callees, [retrieval, ranking])
+
+
+Gateway.add_asgi_middleware(ToTheFront, door=door)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

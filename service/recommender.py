@@ -13,6 +13,7 @@ from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
 from recsys.types import Id
 from service import answers, metrics, schema
+from service.admission import Admission
 from service.coalescer import Coalescer
 from service.explanation import Explainer
 from service.impressions import ImpressionLog
@@ -63,13 +64,18 @@ class Recommender:
             desks.pipeline.at_once,
             settings.max_batch,
             settings.max_in_flight,
-            settings.max_waiting,
         )
+        self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
 
     @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
         return self._desks.succession.in_force is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether so many slates are under way that whoever comes now is to come back later."""
+        return self._admission.full
 
     @property
     def live(self) -> ServedGeneration:
@@ -93,11 +99,13 @@ class Recommender:
         if request.user_ids is None:
             assert request.user_id is not None
             query = self._query(request, request.user_id, generation, due, now)
-            slate = await self._slate(query)
+            with self._admission.slates(1):
+                slate = await self._slate(query)
             self._note(query)
             return slate
         queries = [self._query(request, user, generation, due, now) for user in request.user_ids]
-        slates = await asyncio.gather(*map(self._slate, queries))
+        with self._admission.slates(len(queries)):
+            slates = await asyncio.gather(*map(self._slate, queries))
         for query in queries:
             self._note(query)
         return schema.SlatesResponse.model_construct(slates=slates)

@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     deadline_ms: int = Field(default_factory=_deadline, ge=1, description="Time a request has; default from slo.toml.")
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
-    max_waiting: int = Field(512, ge=1, description="Requests that may wait in a gateway process; more get 429.")
+    max_under_way: int = Field(
+        512, ge=1, description="Slates under way in a gateway process, at most; it learns how many can be in time."
+    )
     list_fresh_seconds: float = Field(
         3600.0,
         ge=0,

@@ -26,12 +26,13 @@ def slate(user_id):
 class FakeRecommender:
     """Answers with everything that an answer may hold.
 
-    fault: raised by `recommend` in place of an answer; wait: seconds that `recommend` takes. asked: what it was asked;
-    ended: how each `recommend` ended. dues: seconds that each had left.
+    full: whether it turns callers away. fault: raised by `recommend` in place of an answer; wait: seconds that
+    `recommend` takes. asked: what it was asked; ended: how each `recommend` ended. dues: seconds that each had left.
     """
 
     def __init__(self) -> None:
         self.ready = True
+        self.full = False
         self.fault: list[Exception] = []
         self.wait = 0.0
         self.asked: list[Any] = []

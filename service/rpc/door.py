@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError, SettingsError, TandemError
 from service import deadline, metrics, schema
+from service.admission import overloaded
 from service.pipeline import RESERVE
 from service.recommender import Recommender
 from service.rpc import convert
@@ -139,6 +140,8 @@ class RpcDoor:
             start, status = time.monotonic(), grpc.StatusCode.OK
             try:
                 try:
+                    if verb in verbs.TIMED and self._recommender.full:
+                        raise overloaded()
                     due = self._due(context, verb in verbs.TIMED)
                     answered = await answer(_request(takes, data, verb.takes), due)
                     return convert.message_of(gives, answered.model_dump())

@@ -36,6 +36,13 @@ def test_status_says_what_is_live(client, published):
     assert "two_stage" in status["metrics"]
 
 
+def test_every_path_but_the_probes_is_the_doors(client):
+    """BentoML's own pages tell callers of nothing that is there, and its middleware costs each request time."""
+    for path in ("/schema.json", "/docs.json", "/healthy"):
+        assert client.get(path).json()["error"]["code"] == "not_found"
+    assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
+
+
 def test_a_known_user_gets_a_slate(client, published):
     """k distinct items with title, falling score and sources, from one generation, nothing left out."""
     answer = recommend(client, 4, k=12)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recsys.errors import QueryError, StageError
+from recsys.errors import StageError
 from service.coalescer import AT_ONCE_SECONDS, Coalescer
 
 
@@ -30,7 +30,7 @@ def test_a_lone_request_starts_at_once():
         batches.append(list(batch))
         land_all(batch, land)
 
-    asyncio.run(coalescer_of(run, 8, 2, 100).submit("a", later()))
+    asyncio.run(coalescer_of(run, 8, 2).submit("a", later()))
     assert batches == [["a"]]
 
 
@@ -44,7 +44,7 @@ def test_requests_that_wait_leave_together():
         land_all(batch, land)
 
     async def scene():
-        coalescer = coalescer_of(run, 8, 1, 100)
+        coalescer = coalescer_of(run, 8, 1)
         tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(6)]
         await asyncio.sleep(0.01)
         assert batches == [[0]]
@@ -65,31 +65,12 @@ def test_a_batch_is_never_larger_than_allowed():
         land_all(batch, land)
 
     async def scene():
-        coalescer = coalescer_of(run, 4, 1, 100)
+        coalescer = coalescer_of(run, 4, 1)
         await asyncio.gather(*(coalescer.submit(n, later()) for n in range(11)))
 
     asyncio.run(scene())
     assert sum(sizes) == 11
     assert max(sizes) == 4
-
-
-def test_overload_answers_at_once():
-    """A full waiting room turns newcomers away instead of growing."""
-
-    async def run(batch, land):
-        await asyncio.sleep(10)
-
-    async def scene():
-        coalescer = coalescer_of(run, 1, 1, 2)
-        waiting = [asyncio.create_task(coalescer.submit(n, later())) for n in range(3)]
-        await asyncio.sleep(0)
-        with pytest.raises(QueryError) as refused:
-            await coalescer.submit("too many", later())
-        assert refused.value.code == "overloaded"
-        for task in waiting:
-            task.cancel()
-
-    asyncio.run(scene())
 
 
 def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
@@ -101,7 +82,7 @@ def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
         land_all(batch, land)
 
     async def scene():
-        coalescer = coalescer_of(run, 8, 1, 100)
+        coalescer = coalescer_of(run, 8, 1)
         with pytest.raises(RuntimeError, match="broken"):
             await coalescer.submit("bad", later())
         await coalescer.submit("good", later())
@@ -117,7 +98,7 @@ def test_who_can_wait_no_longer_for_a_batch_is_answered_at_once():
         await asyncio.sleep(10)
 
     async def scene():
-        coalescer = coalescer_of(run, 1, 1, 10, at_once=at_once.append)
+        coalescer = coalescer_of(run, 1, 1, at_once=at_once.append)
         hanging = asyncio.create_task(coalescer.submit("first", later()))
         await asyncio.sleep(0)
         await asyncio.wait_for(coalescer.submit("second", time.monotonic() + 0.05), 5)
@@ -139,7 +120,7 @@ def test_a_burst_that_can_wait_no_longer_is_answered_by_and_by():
         time.sleep(AT_ONCE_SECONDS / 2)
 
     async def scene():
-        coalescer = coalescer_of(run, 1, 1, 300, at_once=at_once)
+        coalescer = coalescer_of(run, 1, 1, at_once=at_once)
         hanging = asyncio.create_task(coalescer.submit("first", later()))
         await asyncio.sleep(0)
         latest = time.monotonic() + 0.5
@@ -164,7 +145,7 @@ def test_each_is_answered_as_soon_as_it_is_done():
         await asyncio.sleep(10)
 
     async def scene():
-        await asyncio.wait_for(coalescer_of(run, 2, 1, 10).submit("a", later()), 5)
+        await asyncio.wait_for(coalescer_of(run, 2, 1).submit("a", later()), 5)
 
     asyncio.run(scene())
 
@@ -179,7 +160,7 @@ def test_what_breaks_for_one_reaches_that_one_alone():
             land(query, None)
 
     async def scene():
-        coalescer = coalescer_of(run, 8, 1, 10)
+        coalescer = coalescer_of(run, 8, 1)
         held = asyncio.create_task(coalescer.submit("alone", later()))
         both = [asyncio.create_task(coalescer.submit(name, later())) for name in ("bad", "good")]
         return await asyncio.gather(held, *both, return_exceptions=True)
@@ -198,7 +179,7 @@ def test_a_batch_that_is_cancelled_leaves_nobody_waiting():
         land_all(batch, land)
 
     async def scene():
-        coalescer = coalescer_of(run, 8, 1, 100)
+        coalescer = coalescer_of(run, 8, 1)
         with pytest.raises(StageError, match="cancelled"):
             await asyncio.wait_for(coalescer.submit("bad", later()), 5)
         await asyncio.wait_for(coalescer.submit("good", later()), 5)

@@ -15,6 +15,7 @@ from service import impressions, metrics
 from service.impressions import PATIENCE, WAITING, ImpressionLog
 from service.query import Query
 from service.recommender import Recommender
+from service.settings import Settings
 from service.succession import Succession
 from service.users import LOGGED_WITHIN, UserDesk
 
@@ -97,7 +98,7 @@ def recommender(users, *, log=None, succession=None):
         items=SimpleNamespace(close=lambda: asyncio.sleep(0)),
         impressions=log or quiet,
     )
-    return Recommender(desks, users, SimpleNamespace(max_batch=1, max_in_flight=1, max_waiting=1))
+    return Recommender(desks, users, Settings(max_batch=1, max_in_flight=1))
 
 
 def test_a_slate_that_waited_too_long_is_let_go(log, monkeypatch):

@@ -463,28 +463,28 @@ def test_a_batch_gives_each_query_what_it_gets_alone(world):
         assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
 
 
-def test_slates_of_a_request_that_is_refused_are_noted_nowhere(world):
-    """One user of several meets a full waiting room: what was made for the others was shown to nobody."""
+def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
+    """Its users count as so many slates for whoever comes next, and what was refused was shown to nobody."""
     noted = []
     desk = SimpleNamespace(note=noted.append, live=world.served, current=NOTHING_PUT)
     nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
     desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
 
-    async def ask(*users):
-        recommender = Recommender(desks, world.store, Settings(max_in_flight=1, max_waiting=1))
-        request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
-        try:
-            return len((await recommender.recommend(request, time.monotonic() + 5)).slates)
-        except QueryError as error:
-            return error.code
-        finally:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*others, return_exceptions=True)
+    async def scene():
+        recommender = Recommender(desks, world.store, Settings(max_in_flight=1, max_under_way=3))
 
-    assert asyncio.run(ask(3, 4, 5)) == "overloaded"
-    assert noted == []
-    assert asyncio.run(ask(3, 4)) == 2
-    assert [query.user_id for query in noted] == [3, 3, 4, 4]
+        async def ask(*users):
+            request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
+            try:
+                return len((await recommender.recommend(request, time.monotonic() + 5)).slates)
+            except QueryError as error:
+                return error.code
+
+        first = await asyncio.gather(ask(3, 4), ask(5, 6), ask(7))
+        return first, recommender.full, await ask(7)
+
+    assert asyncio.run(scene()) == ([2, 2, "overloaded"], False, 1)
+    assert [query.user_id for query in noted] == [user for user in (3, 4, 5, 6, 7) for _ in (1, 2)]
 
 
 class TestFilterValues:

@@ -114,6 +114,14 @@ def test_what_passes_says_when_to_come_back(stub, recommender, fault):
     assert error_response(fault).headers["retry-after"] == "1"
 
 
+def test_where_too_many_are_under_way_nothing_is_parsed(stub, recommender):
+    """A message that is none would be refused for that; `AddEvents` has no slate to wait for."""
+    recommender.full = True
+    _, body, trailing = refused(stub.Recommend, pb.RecommendRequest())
+    assert (body["code"], trailing["grpc-retry-pushback-ms"]) == ("overloaded", "1000")
+    assert stub.Status(pb.StatusRequest()).ready
+
+
 def test_what_nobody_foresaw_is_one_sentence_here_and_a_traceback_in_the_log(stub, recommender, caplog):
     """A caller learns nothing of the inside."""
     recommender.fault = [ZeroDivisionError("secret")]

@@ -1,0 +1,73 @@
+"""In front of BentoML's own app: our verbs without its middleware, its probes with it, and nobody parsed in vain.
+
+Its middleware costs a request as much as a hop does, and counts, times and traces what the doors count, time and trace
+themselves. What comes while too many wait is answered from here, before a byte of it is parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import metrics
+from service.admission import overloaded
+from service.http import Door
+from service.schema.verbs import TIMED
+from service.schema.verdict import AGAIN, error_body
+
+PROBES = ("/livez", "/healthz", "/readyz")
+"""What BentoML answers."""
+
+_REFUSED = {verb.path: metrics.request_seconds.labels(verb.name, 429) for verb in TIMED}
+_BODY = json.dumps({"error": error_body(overloaded()).model_dump(exclude_none=True)}).encode()
+_START: dict[str, Any] = {
+    "type": "http.response.start",
+    "status": 429,
+    "headers": [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(_BODY)).encode()),
+        (b"retry-after", str(AGAIN["overloaded"]).encode()),
+    ],
+}
+_REST: dict[str, Any] = {"type": "http.response.body", "body": _BODY}
+
+
+class Front:
+    """What the server asks first, once it stands there."""
+
+    def __init__(self, door: Door, behind: ASGIApp) -> None:
+        self._door = door
+        self._behind = behind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or have it answered."""
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            await self._behind(scope, receive, send)
+            return
+        refused = _REFUSED.get(scope["path"])
+        if refused and self._door.recommender and self._door.recommender.full:
+            refused.observe(0)
+            await send(_START)
+            await send(_REST)
+            return
+        await self._door.app(scope, receive, send)
+
+
+class ToTheFront:
+    """A middleware of BentoML's app that puts a `Front` before all of it, when the server starts.
+
+    BentoML puts those that it is given behind its own.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Change places at the first word of the server's; after that nothing comes by here but the probes."""
+        if scope["type"] == "lifespan":
+            whole = scope["app"]
+            whole.middleware_stack = Front(self._door, whole.middleware_stack)
+        await self._app(scope, receive, send)

@@ -1,0 +1,111 @@
+"""What the server asks first."""
+
+import json
+import threading
+import time
+from http.client import HTTPConnection
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from service.admission import overloaded
+from service.front import ToTheFront
+from service.http import Door, error_response
+from tests.deployment import free_port
+from tests.fake_recommender import FakeRecommender
+
+SLATE, JSON = {"user_id": "you"}, {"content-type": "application/json"}
+
+
+class Sees:
+    """A middleware of BentoML's, which tells whom it sees."""
+
+    def __init__(self, app, seen):
+        self._app, self._seen = app, seen
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            self._seen.append(scope["path"])
+        await self._app(scope, receive, send)
+
+
+@pytest.fixture
+def recommender():
+    return FakeRecommender()
+
+
+@pytest.fixture
+def seen():
+    """What BentoML's own middleware saw."""
+    return []
+
+
+@pytest.fixture
+def app(recommender, seen):
+    """As BentoML builds it: its middleware first, then what it was given."""
+    door = Door()
+    door.recommender = recommender
+    probes = [Route(path, lambda _: PlainTextResponse("probe")) for path in ("/readyz", "/recommend")]
+    app = Starlette(routes=probes, middleware=[Middleware(Sees, seen=seen), Middleware(ToTheFront, door=door)])
+    return app
+
+
+@pytest.fixture
+def client(app):
+    with TestClient(app) as client:
+        yield client
+
+
+def test_verbs_pass_by_what_stands_around_them(client, seen):
+    """The probes do not."""
+    assert client.post("/recommend", json=SLATE).json()["user_id"] == "you"
+    assert client.get("/schema.json").status_code == 404
+    assert client.get("/readyz").text == "probe"
+    assert seen == ["/readyz"]
+
+
+def test_where_too_many_are_under_way_nothing_is_parsed(client, recommender):
+    """The same word that the door has for it, of a body that is none, too; what makes no slate is answered."""
+    recommender.full = True
+    told, expected = client.post("/recommend", content=b"{"), error_response(overloaded())
+    assert (told.status_code, told.json()) == (429, json.loads(expected.body))
+    assert told.headers["retry-after"] == expected.headers["retry-after"]
+    assert client.get("/status").status_code == 200
+    assert recommender.asked == []
+
+
+def test_a_connection_outlives_a_refusal(app, recommender):
+    """The body that was not read does not stand in the way of the next request."""
+    config = uvicorn.Config(app, port=free_port(), log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        connection, sockets, told = HTTPConnection("127.0.0.1", config.port, timeout=10), set(), []
+        for full in (True, False, True, False):
+            recommender.full = full
+            connection.request("POST", "/recommend", json.dumps(SLATE | {"exclude": ["x" * 99] * 900}), JSON)
+            sockets.add(connection.sock)
+            answer = connection.getresponse()
+            told.append(answer.status)
+            answer.read()
+        connection.close()
+    finally:
+        server.should_exit = True
+        thread.join()
+    assert told == [429, 200, 429, 200]
+    assert len(sockets) == 1
+
+
+def test_before_there_is_a_recommender_the_door_says_so():
+    """No traceback of the front's own."""
+    app = Starlette(middleware=[Middleware(ToTheFront, door=Door())])
+    with TestClient(app) as client:
+        assert client.post("/recommend", json=SLATE).json()["error"]["code"] == "not_ready"
