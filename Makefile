@@ -67,7 +67,7 @@ lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes 
 proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v1/recommender.proto
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. service/rpc/tandem/v1/*.proto
 
-load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s); the exit code says whether slo.toml held
+load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s): slo.toml held? exit code, page, picture
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
 		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10
 

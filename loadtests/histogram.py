@@ -44,6 +44,16 @@ class Histogram:
             count for bucket, count in self._counts.items() if LEAST_MS * math.exp(bucket * GROWTH) <= milliseconds
         )
 
+    def bars(self, per_decade: int) -> list[tuple[float, float, int]]:
+        """Counts from one time to the next, so many to ten times the time, from the first that has one to the last."""
+        wide: Counter[int] = Counter()
+        for bucket, count in self._counts.items():
+            # The middle of a bucket tells where it belongs: its ends are rounded.
+            milliseconds = LEAST_MS * math.exp((bucket - 0.5) * GROWTH)
+            wide[math.floor(math.log10(milliseconds) * per_decade)] += count
+        edges = range(min(wide), max(wide) + 1) if wide else ()
+        return [(10 ** (n / per_decade), 10 ** ((n + 1) / per_decade), wide[n]) for n in edges]
+
     @classmethod
     def merged(cls, parts: Iterable[Histogram]) -> Histogram:
         """All that the parts counted."""

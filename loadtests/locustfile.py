@@ -23,6 +23,8 @@ from locust.env import Environment
 
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.doors import GrpcDoor, HttpDoor
+from loadtests.report import write
+from loadtests.report.of_load import of_load
 from loadtests.slo import RESULTS, Slo
 from loadtests.tally import Tally
 from loadtests.visitors import Population, Visitors
@@ -55,7 +57,10 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
     parser.add_argument("--click-share", type=float, default=0.05, help="of slates that an item is clicked in")
     parser.add_argument("--pid", type=int, default=0, help="of the deployment: its CPU time is measured, too")
-    parser.add_argument("--result", default=str(RESULTS / "load.json"), help="where the figures go")
+    parser.add_argument(
+        "--result", default=str(RESULTS / "load.json"), help="where the figures go; the report beside them"
+    )
+    parser.add_argument("--figures-only", action="store_true", help="no page and no picture")
 
 
 class OpenLoop:
@@ -72,7 +77,7 @@ class OpenLoop:
         options = self.environment.parsed_options
         door, group = self.door(), Group()
         warmup = Shape("warm-up", ((options.warmup, _rate(options)),))
-        for shape, counted in ((warmup, False), (SHAPES[options.shape](_rate(options), options.seconds), True)):
+        for shape, counted in ((warmup, False), (_shape(options), True)):
             seed = options.seed if counted else f"warm-up {options.seed}"
             self._send(shape, seed, counted, door, group)
         group.join(timeout=GIVE_UP_SECONDS)
@@ -166,12 +171,19 @@ def judge(environment: Environment, **_: Any) -> None:
     if late:
         print(f"The generator itself was late, by {lag:.0f} ms for 1 % of the requests: nothing was measured.")
     asked = {name: getattr(options, name) for name in ("shape", "seconds", "seed", "door", "k", "deadline_ms", "host")}
-    told = {"asked": asked | {"rate": _rate(options)}, "generator_late": late, **verdict.to_json(), **tally.to_json()}
+    asked |= {"rate": _rate(options), "pieces": _shape(options).pieces}
+    told = {"asked": asked, "generator_late": late, **verdict.to_json(), **tally.to_json()}
     path = Path(options.result)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(told), encoding="utf-8")
     held = verdict.held and not tally.failed_clicks
     environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
+    if not options.figures_only:
+        print(f"\nThe report: {write(of_load(told, MOST_LAG_MS), path)}")
+
+
+def _shape(options: Any) -> Shape:
+    return SHAPES[options.shape](_rate(options), options.seconds)
 
 
 def _rate(options: Any) -> float:

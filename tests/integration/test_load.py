@@ -27,6 +27,9 @@ def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
     assert result.returncode == 0, result.stdout + result.stderr
     told = json.loads((tmp_path / "load.json").read_text())
     assert told["held"]
+    assert f"The report: {tmp_path / 'load.html'}" in result.stdout
+    assert "slo.toml held" in (tmp_path / "load.html").read_text()
+    assert (tmp_path / "load.png").exists()
     assert Tally.from_json(told).count(*ANSWERED) == told["requests"] > 60
 
 
@@ -35,3 +38,4 @@ def test_a_deployment_that_is_not_there_fails_the_gate(tmp_path):
     result = locust(f"http://127.0.0.1:{free_port()}", tmp_path / "load.json")
     assert result.returncode == 1
     assert "BROKEN" in result.stdout
+    assert "slo.toml did not hold" in (tmp_path / "load.html").read_text()

@@ -1,0 +1,154 @@
+"""The report of a load test: the verdict in words, and a page that stands alone."""
+
+import json
+import math
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.histogram import Histogram
+from loadtests.report import Bars, Chart, Line, Report, Table, write
+from loadtests.report.of_load import of_load, sentence
+from loadtests.report.page import page
+from loadtests.report.scale import Scale
+from loadtests.slo import Slo
+from loadtests.tally import Outcome, Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+SLO = Slo(rate=20, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
+
+
+def told(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=False):
+    """What load.json holds, read back."""
+    tally = Tally()
+    for number in range(20 * seconds):
+        tally.add(number / 20, milliseconds, outcome, word)
+        tally.lag.add(40.0 if late else 0.3)
+    asked = {"shape": "steady", "rate": 20.0, "pieces": [(seconds, 20.0)], "door": "http", "k": 10, "seed": 1}
+    verdict = SLO.judge(tally)
+    run = {"asked": asked | {"host": "http://x"}, "generator_late": late, **verdict.to_json(), **tally.to_json()}
+    return json.loads(json.dumps(run))
+
+
+class Reader(HTMLParser):
+    """Tags that are open, all that were, and what they link to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.links = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in {"src", "href"}]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize(
+    ("run", "good", "words"),
+    [
+        (told(), True, "slo.toml held: of 100 requests half were answered within 10 ms and 99 % within 10 ms."),
+        (told(milliseconds=123.4), False, "p99 ms was 123.4, and 100 is the limit"),
+        (told(outcome=Outcome.FAILED, word="status 500"), False, "error share was 1, and 0 is the limit"),
+        (told(outcome=Outcome.REJECTED), False, "error share was 1"),
+        (told(late=True), False, "Nothing was measured: the generator itself was late, by 40 ms"),
+        (told(seconds=0), False, "No request was counted"),
+        (told() | {"failed_clicks": 3}, False, "slo.toml did not hold: 3 clicks failed."),
+    ],
+)
+def test_the_verdict_is_a_sentence(run, good, words):
+    """It says what broke, and the page's colour agrees with the exit code."""
+    assert words in sentence(run)
+    assert of_load(run, 20.0).good is good
+
+
+@pytest.mark.parametrize("run", [told(), told(seconds=0), told(outcome=Outcome.FAILED, word="no answer"), told(3e6)])
+def test_every_run_has_a_page_and_a_picture(run, tmp_path):
+    """One without any answer, too; the page loads nothing, runs nothing and closes what it opens."""
+    path = write(of_load(run, 20.0), tmp_path / "load.json")
+    assert path == tmp_path / "load.html"
+    assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["load.html", "load.png"]
+    reader = Reader()
+    reader.feed(path.read_text())
+    assert not reader.open
+    assert "script" not in reader.tags
+    assert reader.links == []
+    assert "svg" in reader.tags
+    assert "nan" not in path.read_text().lower()
+    assert "inf" not in path.read_text().lower()
+    assert sentence(run) in path.read_text()
+    assert "prefers-color-scheme: dark" in path.read_text()
+
+
+def test_words_of_a_failure_are_text(tmp_path):
+    """Whatever a server answers cannot write on the page, nor keep it from being written."""
+    run = told(outcome=Outcome.FAILED, word="<script>alert(1)</script> \udc80")
+    shown = write(of_load(run, 20.0), tmp_path / "load.json").read_text()
+    assert "<script" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; ?" in shown
+
+
+def test_a_table_marks_what_broke():
+    """Green and red are those of the words in it."""
+    shown = page(Report("t", "b", "s", None, [Table("x", ["", ""], [["a", "held"], ["b", "BROKEN"]])]))
+    assert '<td class="good">held</td>' in shown
+    assert '<td class="bad">BROKEN</td>' in shown
+
+
+def test_bars_stand_on_each_other_and_the_scale_holds_them():
+    """The second kind begins where the first ends; what has no height is not drawn."""
+    chart = Chart("", "", "", bars=[Bars("a", "first", [(0, 1, 30)]), Bars("b", "bad", [(0, 1, 40), (1, 2, 0)])])
+    assert [(part.label, foot, top) for part, _, _, foot, top in chart.stacked()] == [("a", 0, 30), ("b", 30, 70)]
+    assert chart.y.high >= 70
+
+
+def test_a_line_is_broken_where_nothing_was_measured():
+    """A second without answers is a gap, and no zero."""
+    line = Line("", "first", [(0, 1.0), (1, math.inf), (2, 3.0), (3, 4.0)])
+    assert line.pieces() == [[(0, 1.0)], [(2, 3.0), (3, 4.0)]]
+
+
+@given(st.lists(st.floats(1e-3, 1e7), min_size=1, max_size=30), st.booleans())
+def test_a_scale_holds_all_values_between_round_ends(values, log):
+    """Places keep the order, ticks are few and inside, ends are ticks of a linear one."""
+    scale = Scale.over(values, log)
+    assert scale.low <= min(values) * 1.002
+    assert scale.high >= max(values) * 0.998
+    places = [scale.place(value) for value in sorted(values)]
+    assert places == sorted(places)
+    assert all(0 <= place <= 1 for place in places)
+    assert 1 <= len(scale.ticks) <= 12
+    assert all(scale.low * 0.998 <= tick <= scale.high * 1.002 for tick in scale.ticks)
+
+
+@given(st.lists(st.floats(0.02, 1e5), max_size=200))
+def test_bars_of_a_histogram_count_everything_once(times):
+    """In the bar that holds it, to 1 %; bars meet without a gap."""
+    histogram = Histogram()
+    for time in times:
+        histogram.add(time)
+    bars = histogram.bars(25)
+    assert sum(count for _, _, count in bars) == len(times)
+    assert all(first[1] == second[0] for first, second in pairwise(bars))
+    for low, high, count in bars:
+        assert sum(low * 1.011 < time < high * 0.989 for time in times) <= count
+        assert count <= sum(low * 0.989 <= time <= high * 1.011 for time in times)
+
+
+def test_the_generator_loads_no_model_no_store_and_no_pictures_beforehand():
+    """Its process has to be light, and starts often; Matplotlib comes once the figures are there."""
+    code = "import loadtests.locustfile, sys; print([n for n in ('torch', 'redis', 'matplotlib') if n in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
