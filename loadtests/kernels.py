@@ -18,6 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from loadtests.peers import plain_features
+from loadtests.peers.plain_tower import encode
 from loadtests.slo import RESULTS
 from recsys import features
 from recsys.index import ExactIndex, rounded
@@ -27,6 +28,7 @@ from recsys.neighbours import Neighbours
 from recsys.ranker import FeatureMajorNet, RankerNet
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
+from recsys.towers import UserEncoder, UserTower
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
 
 WIDTH, DIM, TOP = 128, 64, 400
@@ -97,7 +99,10 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
             scores: F32 = net(torch.from_numpy(np.swapaxes(x, 1, 2))).numpy()
         return scores
 
+    tower = UserTower(DIM, 3, contexts=[4]).eval()
+    encoder = UserEncoder(tower, tables.embeddings)
     pairs: dict[str, tuple[Callable[[], Any], ...]] = {
+        "user tower": (lambda: encode(tower, tables.embeddings, past), lambda: encoder.encode(past)),
         "features": (
             lambda: plain_features.build(tables, past, candidates),
             lambda: features.build(tables, past, candidates),

@@ -15,9 +15,8 @@ import numpy as np
 from recsys import moments
 from recsys.kernels import columns as kernels
 from recsys.kernels.compiled import plain
-from recsys.kernels.keys import descending
-from recsys.tables import POPULARITY_WINDOWS, ItemTables
-from recsys.types import CANDIDATES, CLOCK, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -29,7 +28,7 @@ COVISIT_DECAYS = (0.0, 0.5, 0.9)
 FOLLOW_DECAYS = (0.0, 0.5, 0.9)
 EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
 FLAGS = (Source.TOWER, Source.COVISIT, Source.EASE, Source.POPULAR, Source.FRESH, Source.REPEAT)
-VOTE_SCALE = 1e3
+VOTE_SCALE = np.float32(1e3)
 """Brings votes, shares of a few thousandths, to where log1p bends."""
 
 REPEAT_POWERS = np.float32(0.9) ** np.arange(HISTORY_LENGTH, dtype=np.float32)
@@ -71,6 +70,31 @@ FEATURES = (
 
 
 PLACE = {name: index for index, name in enumerate(FEATURES)}
+ROWS = kernels.Rows(
+    tower=PLACE["tower"],
+    tower_gap=PLACE["tower_gap"],
+    covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
+    slowest=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
+    covisit_share=PLACE["covisit_share"],
+    follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
+    ease=PLACE[f"ease_{EASE_DECAYS[-2]}"],
+    popularity=PLACE["popularity_all"],
+    decayed=PLACE["popularity_decayed"],
+    momentum=PLACE["momentum"],
+    age=PLACE["age"],
+    told=PLACE["history_length"],
+    flags=PLACE[f"from_{FLAGS[0].names()[0]}"],
+)
+FLAG_BITS = np.array(FLAGS, np.uint8)
+TOLD_SCALES = np.array([1, moments.STEPS, moments.STEPS], np.float32)
+RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
+LOGGED = (
+    slice(ROWS.covisit, ROWS.slowest + 1),
+    slice(ROWS.follow, ROWS.follow + len(FOLLOW_DECAYS)),
+    slice(ROWS.popularity, ROWS.decayed + 1),
+    slice(ROWS.age, ROWS.age + 1),
+)
+"""Rows of which log(1 + x) is taken."""
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
@@ -83,68 +107,30 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     items, past = plain(candidates.items), plain(histories.items)
     counts = (items != PAD).sum(axis=1)  # padded on the right
     x = np.zeros((len(items), len(FEATURES), items.shape[1]), np.float32)
-    real = np.arange(items.shape[1]) < counts[:, None]
+    tables.covisit.votes(past, items, counts, COVISIT_DECAYS, x, ROWS.covisit)
+    tables.follow.votes(past, items, counts, FOLLOW_DECAYS, x, ROWS.follow)
+    tables.ease.votes(past, items, counts, EASE_DECAYS, x, PLACE[f"ease_{EASE_DECAYS[0]}"])
+    told = np.stack([(past != PAD).sum(axis=1), moments.waits(histories), moments.gaps(histories)[:, -1]], axis=1)
+    told = told.astype(np.float32) / TOLD_SCALES
+    np.log1p(told[:, 0], out=told[:, 0])
+    order = np.empty((len(items), len(RANKS), items.shape[1]), np.uint64)
+    kernels.derive(
+        *(x, ROWS, counts, plain(candidates.tower), plain(candidates.sources), FLAG_BITS),
+        *(tables.popularity[items], tables.age[items], told, VOTE_SCALE, order),
+    )
+    for logged in LOGGED:
+        np.log1p(x[:, logged], out=x[:, logged])
+    order.sort(axis=2)
+    kernels.settle(x, ROWS, counts, order, RANKS, LOG_PLACES)
 
-    tower = np.where(real, candidates.tower, -np.inf)
-    x[:, PLACE["tower"]] = candidates.tower
-    x[:, PLACE["tower_gap"]] = candidates.tower - tower.max(axis=1, initial=-np.inf)[:, None]
-    _rank(tower, x[:, PLACE["tower_rank"]])
-    for name, table, decays in (
-        ("covisit", tables.covisit, COVISIT_DECAYS),
-        ("follow", tables.follow, FOLLOW_DECAYS),
-        ("ease", tables.ease, EASE_DECAYS),
-    ):
-        x[:, _span(f"{name}_{decays[0]}", len(decays))] = table.votes(past, items, counts, decays)
-    covisit, ease = x[:, _span("covisit_0.0", len(COVISIT_DECAYS))], x[:, PLACE[f"ease_{EASE_DECAYS[-2]}"]]
-    covisit *= VOTE_SCALE
-    slowest = covisit[:, -1]
-    x[:, PLACE["covisit_share"]] = slowest / np.maximum(slowest.max(axis=1, initial=0), np.float32(1e-6))[:, None]
-    _rank(np.where(real, slowest, -1), x[:, PLACE["covisit_rank"]])
-    _rank(np.where(real, ease, -np.inf), x[:, PLACE["ease_rank"]])
-    np.log1p(covisit, out=covisit)
-    follow = x[:, _span("follow_0.0", len(FOLLOW_DECAYS))]
-    np.log1p(np.multiply(follow, VOTE_SCALE, out=follow), out=follow)
-
-    alike = _likeness(tables, past, items)
-    x[:, _span("like_1", ALIKE)] = alike[:, :ALIKE]
-    likest = np.zeros((len(items), 2, items.shape[1]), np.float32)
-    kernels.likest(alike, counts, likest)
-    x[:, _span("like_best", 2)] = likest
-
-    popularity = x[:, _span("popularity_all", len(POPULARITY_WINDOWS))]
-    popularity[:] = np.swapaxes(tables.popularity[items], 1, 2)
-    np.log1p(popularity, out=popularity)
-    _rank(np.where(real, popularity[:, -1], -1), x[:, PLACE["popularity_rank"]])
-    x[:, PLACE["momentum"]] = popularity[:, 2] - popularity[:, 1]
-    x[:, PLACE["age"]] = np.log1p(tables.age[items])
-
-    told, content = tables.content[past] * (past != PAD)[..., None], tables.content[items]
-    for name, of in (("content_affinity", told), ("last_content_affinity", told[:, -1:])):
-        covered = np.zeros(items.shape, np.float32)
-        kernels.affinity(plain(of), plain(content), tables.vocabulary, counts, covered)
-        x[:, PLACE[name]] = covered
-    repeated = np.zeros((len(items), 2, items.shape[1]), np.float32)
-    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, repeated)
-    x[:, _span("repeat_count", 2)] = repeated
-
-    x[:, PLACE["history_length"]] = np.log1p((past != PAD).sum(axis=1, dtype=np.float32))[:, None]
-    x[:, PLACE["wait"]] = (moments.waits(histories) / moments.STEPS)[:, None]
-    x[:, PLACE["gap"]] = (moments.gaps(histories)[:, -1] / moments.STEPS)[:, None]
-    x[:, _span("lift_daypart", CLOCK + 1)] = tables.context_lift.of(histories.context, items, counts)
-    for index, flag in enumerate(FLAGS, PLACE[f"from_{FLAGS[0].names()[0]}"]):
-        x[:, index] = (candidates.sources & flag) != 0
-    np.copyto(x, 0, where=~real[:, None, :])
+    kernels.likeness(_likeness(tables, past, items), ALIKE, counts, x, PLACE["like_1"])
+    content = tables.content[items]
+    done = tables.content[past] * (past != PAD)[..., None]
+    kernels.affinity(done, content, tables.vocabulary, counts, x, PLACE["content_affinity"])
+    kernels.affinity(plain(done[:, -1:]), content, tables.vocabulary, counts, x, PLACE["last_content_affinity"])
+    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, x, PLACE["repeat_count"])
+    tables.context_lift.of(histories.context, items, counts, x, PLACE["lift_daypart"])
     return x
-
-
-def _span(first: str, count: int) -> slice:
-    """The rows of so many features that stand together."""
-    return slice(PLACE[first], PLACE[first] + count)
-
-
-def _rank(scores: F32, out: F32) -> None:
-    """Log of one more than the place of each of scores [B, K], best first; equal scores in their order."""
-    np.put_along_axis(out, descending(scores), np.broadcast_to(LOG_PLACES[: scores.shape[1]], scores.shape), axis=1)
 
 
 def _likeness(tables: ItemTables, past: I32, items: I32) -> F32:

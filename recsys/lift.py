@@ -38,14 +38,12 @@ class ContextLift:
         np.save(folder / f"{name}.table.npy", self.table)
         np.save(folder / f"{name}.starts.npy", self.starts)
 
-    def of(self, contexts: U8, items: I32, counts: I64) -> F32:
-        """Lifts of candidates [B, K] in each query's context: day part, weekend, mean of the known columns, [B, 3, K].
+    def of(self, contexts: U8, items: I32, counts: I64, x: F32, first: int) -> None:
+        """Lifts of candidates [B, K] in each query's context: day part, weekend and the mean of the known columns.
 
-        counts: [B], the first so many items of each row are real.
+        counts: [B], the first so many items of each row are real. They go into CLOCK + 1 rows of x [B, F, K].
         """
-        found = np.zeros((len(items), CLOCK + 1, items.shape[1]), np.float32)
-        columns.lifts(self.table, plain(places(contexts, self.starts)), CLOCK, plain(items), counts, found)
-        return found
+        columns.lifts(self.table, plain(places(contexts, self.starts)), CLOCK, plain(items), counts, x, first)
 
 
 def starts_of(sizes: list[int]) -> I32:

@@ -7,6 +7,7 @@ it (succession), and what a linear model makes of both (EASE). Knows no torch an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,19 +57,21 @@ class Neighbours:
             found[query, : len(rows)] = rows
         return found
 
-    def votes(self, histories: I32, items: I32, counts: I64, decays: tuple[float, ...]) -> F32:
-        """What the newest of each history [B, H] give each of K distinct items, by decay: [B, len(decays), K] float32.
+    def votes(self, histories: I32, items: I32, counts: I64, decays: tuple[float, ...], x: F32, first: int) -> None:
+        """What the newest of each history [B, H] give each of K distinct items, by decay.
 
-        items: [B, K] int32, the first counts [B] of each row real.
+        items: [B, K] int32, the first counts [B] of each row real. It goes into a row of x [B, F, K] for each decay.
         """
         voters, powers = _voters(histories, decays)
-        found = np.zeros((len(items), len(decays), items.shape[1]), np.float32)
-        columns.votes(self.rows, self.weights, voters, powers, plain(items), counts, found)
-        return found
+        columns.votes(self.rows, self.weights, voters, powers, plain(items), counts, x, first)
 
 
 def _voters(histories: I32, decays: tuple[float, ...]) -> tuple[I32, F32]:
     """Who votes, newest first [B, R], and the weight of each step back for every decay [D, R]."""
     voters = plain(histories[:, : -RECENT - 1 : -1])
-    powers = [[decay**step for step in range(voters.shape[1])] for decay in decays]
-    return voters, np.array(powers, np.float32)
+    return voters, _powers(decays, voters.shape[1])
+
+
+@cache
+def _powers(decays: tuple[float, ...], steps: int) -> F32:
+    return np.array([[decay**step for step in range(steps)] for decay in decays], np.float32)

@@ -12,6 +12,7 @@ On MovieLens 1M (leave one out) six epochs with these times have recall@10/ndcg@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys import moments
+from recsys.kernels import tower as kernel
+from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
 from recsys.types import CLOCK, F32, I32, PAD, Histories
 
@@ -208,27 +211,59 @@ def load_user_tower(path: Path) -> UserTower:
 
 
 class UserEncoder:
-    """The user tower in service: histories of item rows in, user embeddings out."""
+    """The user tower in service: histories of item rows in, user embeddings out.
+
+    `UserTower` itself spends most of a lone query's time on the way into and out of thirty operators
+    (`python -m loadtests.kernels`).
+    """
 
     def __init__(self, tower: UserTower, embeddings: F32) -> None:
+        """It is as the tower is now: what is trained later is another one's."""
         self._tower = tower.eval()
         self._embeddings = embeddings
-        self._types = tower.types.num_embeddings
+        self._of_types, self._of_gaps = _weight(tower.types), _weight(tower.gaps)
+        self._of_waits, self._of_contexts = _weight(tower.waits), [_weight(each) for each in tower.contexts]
+        self._nobody = tower.nobody.detach().numpy()
+        # The skip and the first layer read the same rows: one product for both.
+        self._first = np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)])
+        self._first_bias = np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")])
+        self._second, self._second_bias = _weight(tower.mlp[2]), _weight(tower.mlp[2], "bias")
 
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
         return UserEncoder(self._tower, embeddings)
 
-    @torch.inference_mode()
     def encode(self, histories: Histories) -> F32:
         """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
-        real = histories.items != PAD
-        items = self._embeddings[histories.items.clip(min=0)] * real[..., None]
-        types = np.minimum(histories.types, self._types - 1).astype(np.int64)
-        past = Past(*map(torch.from_numpy, (items, real, types, moments.gaps(histories))))
-        asked = torch.from_numpy(moments.waits(histories)), torch.from_numpy(histories.context.astype(np.int64))
-        users: F32 = self._tower(past, *asked).numpy()
+        real = plain(histories.items != PAD)
+        items = self._embeddings[histories.items.clip(min=0)]
+        types = np.minimum(histories.types, len(self._of_types) - 1).astype(np.int64)
+        wide = np.empty((len(items), len(self._nobody)), np.float32)
+        kernel.remember(
+            *(items, real, types, moments.gaps(histories), self._of_types, self._of_gaps),
+            *(_powers(items.shape[1]), self._nobody, wide),
+        )
+        kernel.add_rows(self._of_waits, moments.waits(histories), wide)
+        for column, table in enumerate(self._of_contexts, CLOCK):
+            kernel.add_rows(table, histories.context[:, column].astype(np.int64), wide)
+        product = wide @ self._first.T
+        hidden = np.empty((len(items), self._second.shape[1]), np.float32)
+        kernel.activate(product, self._first_bias, hidden)
+        users = np.empty((len(items), len(self._second)), np.float32)
+        kernel.normalise(product, hidden @ self._second.T, self._first_bias, self._second_bias, users)
         return users
+
+
+def _weight(layer: nn.Module, name: str = "weight") -> F32:
+    """A layer's weight, as it is."""
+    weight: F32 = layer.get_parameter(name).detach().numpy()
+    return weight
+
+
+@cache
+def _powers(length: int) -> F32:
+    """The weight of each place of a history at each decay: [N, L]."""
+    return (np.array(DECAYS, np.float32)[:, None] ** np.arange(length - 1, -1, -1)).astype(np.float32)
 
 
 class ItemEncoder:

@@ -12,6 +12,7 @@ import torch
 
 from loadtests.peers import plain_features
 from loadtests.peers.engine import Engine
+from loadtests.peers.plain_tower import encode
 from recsys.generation import RANKER, TOWERS, GenerationFolder
 from recsys.neighbours import RECENT, Neighbours
 from recsys.ranker import RankerNet
@@ -19,7 +20,7 @@ from recsys.retriever import SHARES, VOTE_DECAY
 from recsys.sources import FRESH_PER_TOKEN, LIKED_TOKENS, most_popular
 from recsys.sources import RECENT as RECENT_TOKENS
 from recsys.spec import NO_TOKEN
-from recsys.towers import UserEncoder, load_user_tower
+from recsys.towers import load_user_tower
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories, Source
 
 
@@ -29,7 +30,7 @@ class PlainRecommender(Engine):
     def __init__(self, folder: GenerationFolder) -> None:
         super().__init__(folder)
         tables = self.tables
-        self._encoder = UserEncoder(load_user_tower(folder.path / TOWERS), tables.embeddings)
+        self._tower = load_user_tower(folder.path / TOWERS)
         self._net = RankerNet.load(folder.path / RANKER)
         self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._shown = np.flatnonzero(tables.available)
@@ -43,7 +44,7 @@ class PlainRecommender(Engine):
 
     def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
         """As `Engine.candidates`."""
-        user, rows = self._encoder.encode(past), past.items[0]
+        user, rows = encode(self._tower, self.tables.embeddings, past), past.items[0]
         items, sources = self._joined(self._lists(user, rows), rows[rows != PAD])
         tower = self.tables.embeddings[items] @ user[0]
         order = np.argsort(-tower, kind="stable")[:CANDIDATES]

@@ -67,7 +67,7 @@ def _of_one(
         popularity[:, 1],
         popularity[:, 2],
         popularity[:, 3],
-        _rank(popularity[:, 3]),
+        _rank(tables.popularity[items, 3]),
         popularity[:, 2] - popularity[:, 1],
         np.log1p(tables.age[items]),
         *_affinity(tables, (history, history[-1:]), items),

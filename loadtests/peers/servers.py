@@ -35,14 +35,17 @@ class PeerError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """How one is started; {port} stands for the port it gets."""
+    """How one is started; {port} stands for the port it gets. door: the one that is knocked on."""
 
     command: list[str]
     variables: Mapping[str, str] = field(default_factory=dict)
+    door: str = "http"
 
 
 PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
+    "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
+    "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
@@ -60,15 +63,16 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Running:
-    """One that answers."""
+    """One that answers; grpc: host and port, where it is knocked on by gRPC."""
 
     url: str
     pid: int
+    grpc: str = ""
 
 
 @contextmanager
-def running(name: str, world: World, home: Path) -> Iterator[Running]:
-    """A peer over a world, warm enough to answer; it is gone afterwards."""
+def running(name: str, world: World, home: Path, **more: str) -> Iterator[Running]:
+    """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
     peer, port, grpc_port = PEERS[name], *free_ports(2)
     home.mkdir(parents=True, exist_ok=True)
     (home / "rules.toml").touch()
@@ -85,6 +89,7 @@ def running(name: str, world: World, home: Path) -> Iterator[Running]:
         STORE: world.url,
         GENERATION: str(world.generation.path.resolve()),
         **peer.variables,
+        **more,
     }
     with (home / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -96,7 +101,8 @@ def running(name: str, world: World, home: Path) -> Iterator[Running]:
             preexec_fn=preexec(signal.SIGTERM),
         )
     try:
-        yield Running(_answering(f"http://127.0.0.1:{port}", process, home / f"{name}.log"), process.pid)
+        url = _answering(f"http://127.0.0.1:{port}", process, home / f"{name}.log")
+        yield Running(url, process.pid, f"127.0.0.1:{grpc_port}" if peer.door == "grpc" else "")
     finally:
         _end(process)
 

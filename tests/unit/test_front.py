@@ -51,8 +51,7 @@ def app(recommender, seen):
     door = Door()
     door.recommender = recommender
     probes = [Route(path, lambda _: PlainTextResponse("probe")) for path in ("/readyz", "/recommend")]
-    app = Starlette(routes=probes, middleware=[Middleware(Sees, seen=seen), Middleware(ToTheFront, door=door)])
-    return app
+    return Starlette(routes=probes, middleware=[Middleware(Sees, seen=seen), Middleware(ToTheFront, door=door)])
 
 
 @pytest.fixture

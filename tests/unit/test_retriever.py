@@ -127,7 +127,9 @@ def test_every_source_is_named(scene):
 
 
 def votes(table, history, items, decays):
-    return table.votes(history[None], items[None], np.array([len(items)]), decays)[0]
+    x = np.zeros((1, len(decays), len(items)), np.float32)
+    table.votes(history[None], items[None], np.array([len(items)]), decays, x, 0)
+    return x[0]
 
 
 def test_votes_are_the_sum_over_the_history(scene):

@@ -1,0 +1,72 @@
+"""The user tower as it serves, beside the one that trains."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadtests.peers.plain_tower import encode
+from recsys import moments
+from recsys.towers import UserEncoder, UserTower
+from recsys.types import CLOCK, CONTEXTS, PAD, Histories
+
+
+def tower_of(rng, dim, types, contexts):
+    """One whose every weight matters."""
+    torch.manual_seed(int(rng.integers(2**31)))
+    tower = UserTower(dim, types, hidden=24, contexts=contexts)
+    with torch.no_grad():
+        for weight in tower.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    return tower
+
+
+def histories(rng, batch, items):
+    """Of all lengths, with types that the tower never saw, and clocks that disagree."""
+    past = Histories.empty(rng.random(batch) * 1e7 + 1.7e9)
+    for query in range(batch):
+        length = int(rng.choice([0, 1, 2, 50, 100, 130]))
+        times = rng.random(length) * 1e7 + 1.7e9
+        rows = rng.integers(0, items, length).astype(np.int32)
+        past.put(query, rows, times, rng.integers(0, 9, length).astype(np.uint8))
+    past.context[:] = rng.integers(0, 3, (batch, CLOCK + CONTEXTS))
+    return past
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 16, 64]), st.integers(1, 5), st.integers(0, CONTEXTS))
+@settings(max_examples=60, deadline=None)
+def test_it_says_what_the_tower_says(seed, dim, batch, contexts):
+    """Whatever the history and the context."""
+    rng = np.random.default_rng(seed)
+    tower = tower_of(rng, dim, 3, [3] * contexts)
+    embeddings = rng.normal(size=(40, dim)).astype(np.float32)
+    past = histories(rng, batch, len(embeddings))
+    got = UserEncoder(tower, embeddings).encode(past)
+    np.testing.assert_allclose(got, encode(tower, embeddings, past), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["types", "gaps", "waits", "contexts.0", "nobody", "skip", "mlp.0", "mlp.2"])
+def test_each_part_of_the_tower_is_heard(part):
+    """Without any of them somebody is told something else: the test above would see it."""
+    rng = np.random.default_rng(1)
+    tower, embeddings = tower_of(rng, 16, 3, [3]), rng.normal(size=(40, 16)).astype(np.float32)
+    past = histories(rng, 40, 40)
+    before = UserEncoder(tower, embeddings).encode(past)
+    with torch.no_grad():
+        for name, weight in tower.named_parameters():
+            if name.startswith(part):
+                weight += torch.randn_like(weight)
+    assert np.abs(UserEncoder(tower, embeddings).encode(past) - before).max() > 1e-2
+
+
+def test_nothing_before_and_nothing_of_the_padding_counts():
+    """What stands at a place that is no item is not looked at."""
+    rng = np.random.default_rng(2)
+    tower, embeddings = tower_of(rng, 16, 3, []), rng.normal(size=(40, 16)).astype(np.float32)
+    past = histories(rng, 20, 40)
+    before = UserEncoder(tower, embeddings).encode(past)
+    assert moments.gaps(past).shape == past.items.shape
+    past.types[past.items == PAD] = 2
+    np.testing.assert_array_equal(UserEncoder(tower, embeddings).encode(past), before)
