@@ -1,17 +1,20 @@
 """Merges the requests that wait in this process into one batch, so that a hop is paid once for all of them.
 
-A lone request starts at once. While as many batches as allowed are under way, newcomers wait and leave together; each
-is answered as soon as it is done, and whoever's time runs out while it waits is answered with what is here.
+A lone request starts at once. While as many batches as allowed are under way, or the last one left a moment ago and
+the process is busy, newcomers wait and leave together; each is answered as soon as it is done, and whoever's time runs
+out while it waits is answered with what is here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from recsys.errors import StageError
+from service.pace import Pace
 
 T = TypeVar("T")
 
@@ -26,7 +29,9 @@ Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[N
 class Coalescer(Generic[T]):
     """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
 
-    def __init__(self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int) -> None:
+    def __init__(
+        self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int, pace: Pace
+    ) -> None:
         """at_once: does what can be done without waiting."""
         self._run = run
         self._at_once = at_once
@@ -34,6 +39,9 @@ class Coalescer(Generic[T]):
         self._max_in_flight = max_in_flight
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._pace = pace
+        self._left = -math.inf  # when the last batch did
+        self._timer: asyncio.TimerHandle | None = None
 
     async def submit(self, query: T, latest: float) -> None:
         """Return when `query` is done.
@@ -64,17 +72,31 @@ class Coalescer(Generic[T]):
                 done.set_result(None)
 
     def _dispatch(self) -> None:
+        """Let batches leave, now or when it is time."""
+        loop = asyncio.get_running_loop()
         while self._waiting and len(self._in_flight) < self._max_in_flight:
+            now = loop.time()
+            earliest = self._left + self._pace.seconds(now)
+            if now < earliest and len(self._waiting) < self._max_batch:
+                self._timer = self._timer or loop.call_at(earliest, self._on_time)
+                return
             count = min(len(self._waiting), self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
             alive = [entry for entry in batch if not entry[1].done()]
             if alive:
+                self._left = now
+                self._pace.mark(now, True)
                 task = asyncio.create_task(self._run_batch(alive))
                 self._in_flight.add(task)
                 task.add_done_callback(self._landed)
 
+    def _on_time(self) -> None:
+        self._timer = None
+        self._dispatch()
+
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
+        self._pace.mark(asyncio.get_running_loop().time(), bool(self._in_flight))
         self._dispatch()
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:

@@ -18,6 +18,7 @@ from service.coalescer import Coalescer
 from service.explanation import Explainer
 from service.impressions import ImpressionLog
 from service.items import ItemDesk
+from service.pace import Pace
 from service.pipeline import RESERVE, Pipeline
 from service.query import Query
 from service.rulebook import Rulebook
@@ -64,6 +65,7 @@ class Recommender:
             desks.pipeline.at_once,
             settings.max_batch,
             settings.max_in_flight,
+            Pace(settings.merge_ms / 1000),
         )
         self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
 

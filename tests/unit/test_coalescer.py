@@ -7,10 +7,11 @@ import pytest
 
 from recsys.errors import StageError
 from service.coalescer import AT_ONCE_SECONDS, Coalescer
+from service.pace import MEMORY_SECONDS, Pace
 
 
-def coalescer_of(run, *sizes, at_once=lambda query: None):
-    return Coalescer(run, at_once, *sizes)
+def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0):
+    return Coalescer(run, at_once, *sizes, Pace(pace))
 
 
 def later():
@@ -185,3 +186,71 @@ def test_a_batch_that_is_cancelled_leaves_nobody_waiting():
         await asyncio.wait_for(coalescer.submit("good", later()), 5)
 
     asyncio.run(scene())
+
+
+def test_a_busy_process_lets_requests_gather():
+    """One after the other they would leave alone, as fast as they come; an idle process sends each at once."""
+
+    async def scene(pace, pause, count):
+        batches = []
+
+        async def run(batch, land):
+            batches.append(len(batch))
+            await asyncio.sleep(0.02)
+            land_all(batch, land)
+
+        coalescer, tasks = coalescer_of(run, 8, 4, pace=pace), []
+        for n in range(count):
+            tasks.append(asyncio.create_task(coalescer.submit(n, later())))
+            await asyncio.sleep(pause)
+        await asyncio.gather(*tasks)
+        return max(batches)
+
+    assert asyncio.run(scene(0.0, 0.01, 20)) == 1
+    assert asyncio.run(scene(0.2, 0.01, 150)) > 1
+    assert asyncio.run(scene(0.2, 0.1, 10)) == 1
+
+
+def test_a_full_batch_waits_for_nobody():
+    """Company is there already; the one that is left over waits for more of it."""
+
+    async def scene():
+        pace, now = Pace(60.0), asyncio.get_running_loop().time()
+        pace.mark(now - 10, True)
+        coalescer = Coalescer(run, None, 4, 100, pace)
+        tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(10)]
+        done, left = await asyncio.wait(tasks, timeout=0.2)
+        for task in left:
+            task.cancel()
+        return len(done), len(left)
+
+    async def run(batch, land):
+        land_all(batch, land)
+
+    assert asyncio.run(scene()) == (9, 1)
+
+
+class TestPace:
+    """How busy it was, and what that asks for."""
+
+    def test_idle_it_is_nothing(self):
+        """Whatever it was long ago."""
+        pace = Pace(1.0)
+        assert pace.seconds(0.0) == 0
+        pace.mark(0.0, True)
+        pace.mark(30.0, False)
+        assert pace.seconds(30.0) == pytest.approx(1.0)
+        assert pace.seconds(30.0 + 5 * MEMORY_SECONDS) == 0
+
+    def test_it_grows_with_the_load(self):
+        """Half of the time something is under way: less than always, more than hardly ever."""
+        found = []
+        for busy in (0.1, 0.5, 0.75, 0.95):
+            pace = Pace(1.0)
+            for tick in range(1_000):
+                pace.mark(tick / 100, True)
+                pace.mark(tick / 100 + busy / 100, False)
+            assert pace.share(10.0) == pytest.approx(busy, abs=0.01)
+            found.append(pace.seconds(10.0))
+        assert found[0] == 0
+        assert found == sorted(set(found))

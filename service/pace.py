@@ -1,0 +1,40 @@
+"""How long batches keep from each other: nothing while the process is mostly idle, more the busier it is.
+
+A hop costs the same for one query as for ten. While the cores are idle that is nobody's loss, and waiting for company
+would be; the fuller they are, the more it is worth to wait. Busy is measured, not told: it is the share of the last
+second in which a batch was under way.
+"""
+
+from __future__ import annotations
+
+import math
+
+MEMORY_SECONDS = 1.0
+"""Of what was busy, e-fold."""
+
+IDLE = 0.4
+"""Busy share up to which nobody waits: batches that rarely meet have nothing to merge."""
+
+
+class Pace:
+    """The least time between two dispatches, by the loop's clock."""
+
+    def __init__(self, most: float) -> None:
+        """most: seconds, where a batch is always under way."""
+        self._most = most
+        self._share = 0.0
+        self._busy = False
+        self._at = 0.0
+
+    def mark(self, now: float, busy: bool) -> None:
+        """From now on some batch is under way, or none is."""
+        self._share, self._at, self._busy = self.share(now), now, busy
+
+    def share(self, now: float) -> float:
+        """How busy it was of late: 0 to 1."""
+        kept = math.exp(-(now - self._at) / MEMORY_SECONDS)
+        return kept * self._share + (1 - kept) * self._busy
+
+    def seconds(self, now: float) -> float:
+        """The least time from one dispatch to the next."""
+        return self._most * max(0.0, self.share(now) - IDLE) / (1 - IDLE)
