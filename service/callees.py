@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from _bentoml_impl.client import RemoteProxy  # type: ignore[import-untyped]  # it has no hints
 
 from service import wire
+from service.hop import Hop
 from service.models import RankingModel, RetrievalModel
 
 Call = Callable[[wire.Rows], Awaitable[wire.Rows]]
@@ -30,8 +33,8 @@ class Callees:
 
     @classmethod
     def remote(cls, retrieval: Any, ranking: Any) -> Callees:
-        """Over the proxies of two BentoML services."""
-        return cls._of(_remote, retrieval, ranking)
+        """To two BentoML services that this one depends on."""
+        return cls._of(_remote, *(_way(service) for service in (retrieval, ranking)))
 
     @classmethod
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Callees:
@@ -51,9 +54,17 @@ class Callees:
         )
 
 
-def _remote(service: Any, api: str) -> Call:
+def _way(service: Any) -> Any:
+    """What leads to a service: a hop of our own where it has processes of its own, else what BentoML has for it."""
+    return Hop(service.to_async.url) if isinstance(service, RemoteProxy) else service
+
+
+def _remote(way: Any, api: str) -> Call:
+    if isinstance(way, Hop):
+        return partial(way.call, api)
+
     async def call(rows: np.ndarray) -> np.ndarray:
-        answer: np.ndarray = await getattr(service.to_async, api)(rows)
+        answer: np.ndarray = await getattr(way.to_async, api)(rows)
         return answer
 
     return call

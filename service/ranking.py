@@ -6,6 +6,7 @@ import bentoml
 import numpy as np
 
 from service import compose
+from service.lane import ToTheLane
 from service.models import RankingModel
 from service.retrieval import LASTING_CONNECTION, NEVER_SHED_MS
 from service.settings import environment, settings
@@ -46,3 +47,6 @@ class Ranking:
     def features(self, rows: np.ndarray) -> np.ndarray:
         """The features of candidates that were shown."""
         return self._model.features(rows)
+
+
+Ranking.add_asgi_middleware(ToTheLane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

@@ -6,6 +6,7 @@ import bentoml
 import numpy as np
 
 from service import compose
+from service.lane import ToTheLane
 from service.models import RetrievalModel
 from service.settings import environment, settings
 
@@ -57,3 +58,6 @@ class Retrieval:
     def similar(self, rows: np.ndarray) -> np.ndarray:
         """The items most like one."""
         return self._model.similar(rows)
+
+
+Retrieval.add_asgi_middleware(ToTheLane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

@@ -1,0 +1,135 @@
+"""The caller's side of a hop: one POST of raw rows to a service's socket, over connections that stay open.
+
+As little HTTP as the servers of one deployment need among themselves; `service.lane` answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from recsys.errors import StageError
+from service.lane import PREFIX, WIDTH
+
+
+class Hop:
+    """Calls one service; as many connections as there are calls under way, and kept."""
+
+    def __init__(self, url: str) -> None:
+        """url: as BentoML has it, file:// and a socket's path or tcp:// and an address."""
+        self._url = urlsplit(url)
+        self._idle: list[_Connection] = []
+
+    async def call(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Rows [B, W] uint8 to an API, and the rows that it answers; StageError where there is none.
+
+        A connection that was open may have been closed from the other side meanwhile: then it is asked once more, on a
+        new one. A call that is cancelled closes its connection; whoever comes next must not get its answer.
+        """
+        body = np.ascontiguousarray(rows)
+        head = (
+            f"POST {PREFIX}{name} HTTP/1.1\r\nhost: hop\r\n{WIDTH.decode()}: {rows.shape[1]}\r\n"
+            f"content-length: {body.nbytes}\r\n\r\n"
+        ).encode()
+        while True:
+            kept = self._kept()
+            connection = kept or await self._opened()
+            try:
+                answer = await connection.ask(head, body.data.cast("B"))
+            except ConnectionError as error:
+                connection.close()
+                if kept is None:
+                    raise StageError(f"{name}: {str(error) or 'the connection was closed'}") from error
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+            return answer
+
+    def _kept(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open:
+                return connection
+        return None
+
+    async def _opened(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            if self._url.scheme == "file":
+                _, connection = await loop.create_unix_connection(_Connection, unquote(self._url.path))
+            else:
+                _, connection = await loop.create_connection(_Connection, self._url.hostname or "", self._url.port or 0)
+        except OSError as error:
+            raise StageError(f"nobody listens at {self._url.geturl()}: {error}") from error
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One call at a time."""
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[np.ndarray] | None = None
+        self._data = bytearray()
+        self._body = -1  # where it begins; -1 until the whole head is here
+        self._end = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready to be asked."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be asked, as far as one knows."""
+        return not self._transport.is_closing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits is told."""
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(ConnectionResetError("the connection was closed" if exc is None else str(exc)))
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer; its head says how long it is."""
+        self._data += data
+        if self._body < 0:
+            end = self._data.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self._body = end + 4
+            fields = _fields(bytes(self._data[:end]))
+            self._end = self._body + int(fields.get(b"content-length", b"0"))
+            self._width = int(fields.get(WIDTH, b"0"))
+        if len(self._data) >= self._end and self._answer and not self._answer.done():
+            try:
+                self._answer.set_result(self._rows())
+            except StageError as error:
+                self._answer.set_exception(error)
+
+    async def ask(self, head: bytes, body: memoryview) -> np.ndarray:
+        """Send a request and wait for its answer; ConnectionError where there is none to come."""
+        if not self.open:
+            raise ConnectionResetError("the connection was closed")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._data, self._body = bytearray(), -1
+        self._transport.writelines([head, body])
+        return await self._answer
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._transport.close()
+
+    def _rows(self) -> np.ndarray:
+        """The rows of an answer; StageError where it is none."""
+        status = bytes(self._data[9:12])
+        if status != b"200" or not self._width:
+            raise StageError(f"the service answered {status.decode('ascii', 'replace')}")
+        return np.frombuffer(self._data, np.uint8, self._end - self._body, self._body).reshape(-1, self._width)
+
+
+def _fields(head: bytes) -> dict[bytes, bytes]:
+    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.lower(): value.strip() for name, _, value in lines}

@@ -1,0 +1,256 @@
+"""A hop between two processes: raw rows over a socket, and what becomes of a call when the other side misbehaves."""
+
+import asyncio
+import threading
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import uvicorn
+import uvloop
+from _bentoml_impl.client import RemoteProxy
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from recsys.errors import StageError
+from service.callees import Callees
+from service.hop import Hop
+from service.lane import ToTheLane
+from tests.deployment import free_port
+
+
+class Service:
+    """As much of a BentoML service as a lane asks for: one API that is merged, two that are not."""
+
+    def __init__(self):
+        self.service = self._service_instance = self
+        self.apis = {"double": 1, "breaks": 1, "slow": 1}
+        self.dispatchers = {"double": 1}
+        self.calls = []
+        self.breaks, self.slow = (SimpleNamespace(local=each) for each in (breaks, slow))
+
+    async def endpoint(self, name, request):
+        return PlainTextResponse("with everything around it")
+
+    async def batch_infer(self, name, arguments, more):
+        self.calls.append(name)
+        return 2 * arguments[0]
+
+    async def _to_thread(self, function, rows):
+        return await asyncio.to_thread(function, rows)
+
+
+def breaks(_):
+    raise ZeroDivisionError
+
+
+def slow(rows):
+    time.sleep(0.3)
+    return rows[:, ::-1]
+
+
+class Server:
+    """uvicorn over a unix socket, or a port."""
+
+    def __init__(self, place, keep_alive=5):
+        self.service = Service()
+        routes = [Route(f"/{name}", partial(self.service.endpoint, name), name=name) for name in self.service.apis]
+        app = Starlette(routes=routes, middleware=[Middleware(ToTheLane)])
+        config = uvicorn.Config(app, log_level="critical", timeout_keep_alive=keep_alive, **place)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+
+    def __enter__(self):
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.005)
+        return self
+
+    def __exit__(self, *_):
+        self._server.should_exit = True
+        self._thread.join()
+
+    @property
+    def connections(self):
+        return len(self._server.server_state.connections)
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run])
+def run(request):
+    """The loop of a test, and the one of a worker."""
+    return request.param
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "with space.sock"
+
+
+@pytest.fixture
+def url(path):
+    return "file://" + str(path).replace(" ", "%20")
+
+
+@pytest.fixture
+def server(path):
+    with Server({"uds": str(path)}) as running:
+        yield running
+
+
+def rows(count, width=7):
+    return np.arange(count * width, dtype=np.uint8).reshape(count, width)
+
+
+def test_rows_come_back_as_the_api_gave_them(server, url, run):
+    """Few and many, from whatever part of an array, merged or not, over one connection that stays open."""
+
+    async def scene():
+        hop = Hop(url)
+        for asked in (rows(1), rows(3)[::2], rows(60_000, 64)):
+            answer = await hop.call("double", asked)
+            np.testing.assert_array_equal(answer, 2 * asked)
+            answer[0] = 0  # it is the caller's to write to
+            assert server.connections == 1
+        np.testing.assert_array_equal(await hop.call("slow", rows(2)), rows(2)[:, ::-1])
+
+    run(scene())
+    assert server.service.calls == ["double"] * 3
+
+
+def test_calls_at_once_do_not_mix(server, url, run):
+    """Each has a connection of its own, and there are no more than there were calls at once."""
+
+    async def scene():
+        hop = Hop(url)
+        for _ in range(3):
+            asked = [rows(count) for count in range(1, 30)]
+            answers = await asyncio.gather(*(hop.call("double", each) for each in asked))
+            for one, other in zip(asked, answers, strict=True):
+                np.testing.assert_array_equal(2 * one, other)
+        return server.connections
+
+    assert run(scene()) <= 29
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_to_the_next(server, url, run):
+    """Its answer may still come; nobody else gets it."""
+
+    async def scene():
+        hop = Hop(url)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(hop.call("slow", rows(9)), 0.05)
+        return await hop.call("double", rows(1))
+
+    np.testing.assert_array_equal(run(scene()), 2 * rows(1))
+
+
+def test_what_breaks_there_is_a_stage_that_is_left_out_here(server, url, run):
+    """So is an API that is not there; the next call is answered."""
+
+    async def scene():
+        hop = Hop(url)
+        for name, status in (("breaks", "500"), ("nothing", "404")):
+            with pytest.raises(StageError, match=status):
+                await hop.call(name, rows(1))
+        return await hop.call("double", rows(1))
+
+    np.testing.assert_array_equal(run(scene()), 2 * rows(1))
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced(path, url, run):
+    """The service restarted, or its patience ended: the caller notices nothing."""
+
+    async def scene():
+        hop = Hop(url)
+        with Server({"uds": str(path)}, keep_alive=1) as server:
+            await hop.call("double", rows(1))
+            while server.connections:
+                await asyncio.sleep(0.05)
+            await hop.call("double", rows(1))
+        path.unlink(missing_ok=True)
+        with Server({"uds": str(path)}):
+            return await hop.call("double", rows(2))
+
+    np.testing.assert_array_equal(run(scene()), 2 * rows(2))
+
+
+def test_a_connection_that_closes_as_it_is_asked_is_replaced(path, url, run):
+    """Its end and the request met on the way; asked twice the same is answered. A new one that closes is no better."""
+    asked = []
+
+    async def once(reader, writer):
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(7)
+            asked.append(len(asked))
+            if len(asked) in (2, 4, 5):
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\nx-row-bytes: 7\r\ncontent-length: 7\r\n\r\n" + rows(1).tobytes())
+        writer.close()
+
+    async def scene():
+        hop = Hop(url)
+        async with await asyncio.start_unix_server(once, path):
+            for _ in range(2):
+                np.testing.assert_array_equal(await hop.call("double", rows(1)), rows(1))
+            assert len(asked) == 3
+            with pytest.raises(StageError, match="closed"):
+                await hop.call("double", rows(1))
+            assert len(asked) == 5
+
+    run(asyncio.wait_for(scene(), 10))
+
+
+def test_where_nobody_listens_it_says_so_at_once(url, run):
+    """A dead service costs no timeout."""
+    with pytest.raises(StageError, match="nobody listens"):
+        run(Hop(url).call("double", rows(1)))
+
+
+def test_a_service_that_dies_in_the_middle_is_no_hang(path, url, run):
+    """Half an answer is none."""
+
+    async def scene():
+        async def half(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nx-row-bytes: 7\r\ncontent-length: 70\r\n\r\n1234567")
+            writer.close()
+
+        async with await asyncio.start_unix_server(half, path):
+            with pytest.raises(StageError, match="closed"):
+                await asyncio.wait_for(Hop(url).call("double", rows(1)), 5)
+
+    run(scene())
+
+
+def test_over_a_port_too(run):
+    """Where BentoML has no unix sockets."""
+    port = free_port()
+    with Server({"port": port}):
+        answer = run(Hop(f"tcp://127.0.0.1:{port}").call("double", rows(2)))
+    np.testing.assert_array_equal(answer, 2 * rows(2))
+
+
+def test_all_else_is_bentomls(server, path, run):
+    """Probes, and its own way to call an API."""
+
+    async def scene():
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"GET /double HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert b"with everything around it" in run(scene())
+
+
+def test_what_bentoml_has_for_a_dependency_leads_to_a_hop():
+    """Its own client would do, and nobody would notice but for the time."""
+    proxy = RemoteProxy("tcp://127.0.0.1:1")
+    callees = Callees.remote(proxy, proxy)
+    assert isinstance(callees.retrieve.func.__self__, Hop)
+    assert callees.rank.args == ("rank",)
