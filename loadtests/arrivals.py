@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,21 @@ class Shape:
 
     name: str
     pieces: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def read(cls, text: str) -> Shape:
+        """From "SECONDS:RATE,SECONDS:RATE", as an option of a command has it."""
+        try:
+            split = [each.split(":") for each in text.split(",")]
+            pieces = tuple((float(seconds), float(rate)) for seconds, rate in split)
+        except ValueError:
+            pieces = ()
+        if not pieces or not all(0 < seconds < 1e6 and 0 <= rate < 1e6 for seconds, rate in pieces):
+            raise ArgumentTypeError(f"{text!r} is not SECONDS:RATE,SECONDS:RATE, like 10:100,5:500")
+        return cls("pieces", pieces)
+
+    def __str__(self) -> str:
+        return ",".join(f"{seconds:g}:{rate:g}" for seconds, rate in self.pieces)
 
     @property
     def seconds(self) -> float:

@@ -1,8 +1,9 @@
 """The deployment beside what one would write instead: the same slates from the same generation, in turns.
 
-`python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`). Before
-anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded at
-each rate and stopped before the next, with a seed of its own; the ratio of two peers is of one pass. CPU is what the
+`python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
+response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
+anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
+stopped before the next, each load with a seed of its own; the ratio of two peers is of one pass. CPU is what the
 server's processes used, all of them, without the store and the generator.
 """
 
@@ -10,191 +11,136 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import numpy as np
 
-from loadtests.kernels import size
-from loadtests.peers.servers import PEERS, PeerError, Running, running
-from loadtests.slo import RESULTS, ROOT
-from loadtests.tally import ANSWERED, Outcome, Tally
+from loadtests.alike import Slates, compare, slates
+from loadtests.arrivals import Shape
+from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, machine, rows
+from loadtests.bench_options import parser
+from loadtests.knee import knee
+from loadtests.overload import GIVE_UP, Overload, overload
+from loadtests.peers.servers import PeerError, Running, running
+from loadtests.point import Loader, Point
+from loadtests.report import Report, Table, write
+from loadtests.report.of_bench import of_bench, of_knees, of_overload
+from loadtests.slo import RESULTS, ROOT, Slo
 from loadtests.world import World, world
 from recsys.errors import TandemError
 
 HOME = ROOT / ".tandem" / "bench"
-K = 20
 COMPARED = 40
 """Users whose slates are compared before anything is timed."""
 
-CLOSE = 2e-3
-"""Scores of two peers differ by less; items closer than that to the last one may stand in one slate and not another."""
 
-NEAR = 0.02
+class Bench:
+    """Peers in turns over one world."""
 
+    def __init__(self, place: World, loader: Loader, options: argparse.Namespace) -> None:
+        self._place, self._loader, self._options = place, loader, options
+        self._asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
+        self._expected: Slates | None = None
+        self.points: list[Point] = []
 
-@dataclass(frozen=True)
-class Point:
-    """One peer at one rate in one pass."""
+    def turns(self) -> Iterator[tuple[int, str, Running]]:
+        """Pass, name and peer; it runs until the next is asked for."""
+        for number in range(self._options.passes):
+            for name in self._options.peers:
+                with running(name, self._place, HOME / "peers" / name) as peer:
+                    told = slates(peer, self._asked)
+                    self._expected = self._expected or told
+                    compare(self._expected, told, name)
+                    yield number, name, peer
 
-    peer: str
-    rate: float
-    number: int
-    tally: Tally
-    late: bool
+    def rates(self) -> list[Point]:
+        """Every peer at every rate."""
+        for number, name, peer in self.turns():
+            for rate in self._options.rates:
+                self._load(peer, name, number, self._steady(rate))
+        return self.points
 
-    @property
-    def cpu_ms(self) -> float:
-        """Of the server, a request that it answered."""
-        return 1e3 * self.tally.cpu_seconds / max(self.tally.count(*ANSWERED), 1)
+    def knees(self) -> dict[str, list[float]]:
+        """Of every pass, by peer."""
+        found: dict[str, list[float]] = {}
+        for number, name, peer in self.turns():
+            found.setdefault(name, []).append(self._knee(peer, name, number))
+        return found
 
-    def percentile(self, share: float) -> float:
-        """Milliseconds from the moment a request was due."""
-        return self.tally.of(*ANSWERED).percentile(share)
+    def overloads(self) -> tuple[list[Overload], list[Point]]:
+        """Every peer beyond its knee, and its surges."""
+        found, surges = [], []
+        options, deadline_ms = self._options, Slo.read().deadline_ms
+        for number, name, peer in self.turns():
+            at = options.at.get(name) or options.at.get("") or self._knee(peer, name, number)
+            if not at:
+                raise PeerError(f"{name} has no knee: not even a few requests a second hold.")
 
-    @property
-    def answered(self) -> float:
-        """Share of the requests that got a whole slate."""
-        return self.tally.share(Outcome.WHOLE)
+            def load(shape: Shape, peer: Running = peer, name: str = name, number: int = number) -> Point:
+                return self._load(peer, name, number, shape, GIVE_UP)
 
+            one, surge = overload(load, name, number, at, options.seconds, deadline_ms, options.p99_limit)
+            found.append(one)
+            surges.append(surge)
+        return found, surges
 
-def slates(peer: Running, users: Sequence[str]) -> list[list[tuple[str, float]]]:
-    """What a peer answers: ids and scores."""
-    found = []
-    with httpx.Client(base_url=peer.url, timeout=30) as client:
-        for user in users:
-            answer = client.post("/recommend", json={"user_id": user, "k": K})
-            answer.raise_for_status()
-            body = answer.json()
-            if body["degraded"]:
-                raise PeerError(f"{peer.url} answers without {', '.join(body['degraded'])}.")
-            found.append([(item["item_id"], item["score"]) for item in body["items"]])
-    return found
+    def _knee(self, peer: Running, name: str, number: int) -> float:
+        def holds(rate: float) -> bool:
+            return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)
 
+        return knee(holds, self._options.start)
 
-def compare(expected: list[list[tuple[str, float]]], told: list[list[tuple[str, float]]], name: str) -> None:
-    """PeerError where two peers do not answer alike."""
-    for ours, theirs in zip(expected, told, strict=True):
-        if len(ours) != K or len(theirs) != K:
-            raise PeerError(f"{name} gave {len(theirs)} items, the first peer {len(ours)}, and {K} were asked for.")
-        if not np.allclose([score for _, score in theirs], [score for _, score in ours], rtol=0, atol=CLOSE):
-            raise PeerError(f"{name} gives other scores than the first peer: {theirs} and {ours}.")
-        sure = {item for item, score in ours if score > ours[-1][1] + CLOSE}
-        if not sure <= {item for item, _ in theirs}:
-            raise PeerError(f"{name} gives other items than the first peer: {theirs} and {ours}.")
+    def _load(self, peer: Running, name: str, number: int, shape: Shape, give_up: float = 10.0) -> Point:
+        self.points.append(self._loader.load(peer, name, shape, number, give_up))
+        return self.points[-1]
 
-
-def load(peer: Running, rate: float, seconds: float, seed: int, users: Path) -> tuple[Tally, bool]:
-    """One run of the open loop, and whether the generator itself was late."""
-    with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch) / "load.json"
-        command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
-        command += ["--users", "1", "--host", peer.url, "--rate", str(rate), "--seconds", str(seconds)]
-        command += ["--seed", str(seed), "--k", str(K), "--user-file", str(users), "--click-share", "0"]
-        command += ["--pid", str(peer.pid), "--result", str(result), "--loglevel", "ERROR"]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if not result.exists():
-            raise PeerError(f"the generator of load failed: {ended.stderr[-1000:]}")
-        told = json.loads(result.read_text(encoding="utf-8"))
-    return Tally.from_json(told), told["generator_late"]
+    def _steady(self, rate: float) -> Shape:
+        return Shape("steady", ((self._options.seconds, rate),))
 
 
-def measured(place: World, peers: Sequence[str], rates: Sequence[float], passes: int, seconds: float) -> list[Point]:
-    """Every peer at every rate, so many times."""
-    points, rng = [], np.random.default_rng(0)
-    asked = rng.choice(place.users, COMPARED, replace=False).tolist()
-    expected: list[list[tuple[str, float]]] | None = None
-    with tempfile.TemporaryDirectory() as scratch:
-        users = Path(scratch) / "users"
-        users.write_text("\n".join(rng.permutation(place.users)), encoding="utf-8")
-        for number in range(passes):
-            for name in peers:
-                with running(name, place, HOME / "peers" / name) as peer:
-                    told = slates(peer, asked)
-                    expected = expected or told
-                    compare(expected, told, name)
-                    for rate in rates:
-                        tally, late = load(peer, rate, seconds, 100 * number + int(rate), users)
-                        points.append(Point(name, rate, number, tally, late))
-                        print(line(points[-1]), flush=True)
-    return points
-
-
-def line(point: Point) -> str:
-    """For a person who waits."""
-    times = f"p50 {point.percentile(0.5):7.1f} ms  p99 {point.percentile(0.99):7.1f} ms"
-    late = "  (the generator was late)" if point.late else ""
-    return (
-        f"{point.number + 1}  {point.peer:22}{point.rate:6.0f}/s  {point.cpu_ms:6.2f} ms CPU  {times}"
-        f"  whole {point.answered:7.2%}{late}"
-    )
-
-
-def table(points: list[Point], peers: Sequence[str], rates: Sequence[float]) -> str:
-    """CPU of each peer at each rate, least and most of the passes, and how many times the first peer's it is."""
-    lines = [f"{'CPU ms a request, and x of ' + peers[0]:30}" + "".join(f"{rate:>26.0f}/s" for rate in rates)]
-    for name in peers:
-        cells = []
-        for rate in rates:
-            mine = {point.number: point for point in points if point.peer == name and point.rate == rate}
-            first = {point.number: point for point in points if point.peer == peers[0] and point.rate == rate}
-            sound = [n for n in mine if mine[n].answered > 1 - NEAR and first[n].answered > 1 - NEAR]
-            if not sound:
-                cells.append(f"{'did not hold':>28}")
-                continue
-            costs = [mine[n].cpu_ms for n in sound]
-            ratios = [mine[n].cpu_ms / first[n].cpu_ms for n in sound]
-            cells.append(f"{min(costs):8.2f}-{max(costs):.2f} x{min(ratios):.2f}-{max(ratios):.2f}".rjust(28))
-        lines.append(f"{name:30}" + "".join(cells))
-    return "\n".join(lines)
-
-
-def _peers(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := [name for name in names if name not in PEERS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
-    return names
-
-
-def _rates(text: str) -> list[float]:
-    with suppress(ValueError):
-        rates = [float(rate) for rate in text.split(",")]
-        if all(0 < rate < 1e5 for rate in rates):
-            return rates
-    raise argparse.ArgumentTypeError(f"{text!r} is not numbers of requests a second, like 100,400")
+def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[str, Report, dict[str, Any]]:
+    """What was asked for: the name of its file, its report, and its figures."""
+    if options.knee:
+        knees = bench.knees()
+        report = of_knees(knees, bench.points, options.p99_limit, byline)
+        return "bench-knee.json", report, {"knees": knees, "ratios": knee_ratio_medians(knees)}
+    if options.overload:
+        found, surges = bench.overloads()
+        report = of_overload(found, surges, options.p99_limit, byline)
+        return "bench-overload.json", report, {"overload": [each.to_json() for each in found]}
+    points = bench.rates()
+    report = of_bench(points, options.peers, options.rates, options.p99_limit, byline)
+    return "bench.json", report, {"ratios": cpu_ratio_medians(points, options.peers, options.rates, options.p99_limit)}
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--items", type=size, default=100_000)
-    parser.add_argument(
-        "--peers", type=_peers, default=[*PEERS], help=f"of {', '.join(PEERS)}; ratios are to the first"
-    )
-    parser.add_argument("--rates", type=_rates, default=[100, 400, 800], help="requests a second")
-    parser.add_argument("--passes", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=15)
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     try:
-        with world(options.items, HOME) as place:
-            points = measured(place, options.peers, options.rates, options.passes, options.seconds)
+        with world(options.items, HOME) as place, tempfile.TemporaryDirectory() as scratch:
+            users = Path(scratch) / "users"
+            users.write_text("\n".join(np.random.default_rng(0).permutation(place.users)), encoding="utf-8")
+            bench = Bench(place, Loader(users, lambda line: print(line, flush=True)), options)
+            on = machine()
+            byline = (
+                f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s in turns, "
+                f"{on['cpus']} cores ({on['model']}) for server, store and generator"
+            )
+            name, report, told = measured(bench, options, byline)
     except (PeerError, TandemError) as error:
         sys.exit(f"tandem: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    print(table(points, options.peers, options.rates))
-    told = [
-        {"peer": p.peer, "rate": p.rate, "pass": p.number, "late": p.late, "cpu_ms": p.cpu_ms, **p.tally.to_json()}
-        for p in points
-    ]
+    told |= {"machine": on, "items": options.items, "rows": rows(bench.points, options.p99_limit)}
+    told["points"] = [point.to_json() for point in bench.points]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps({"items": options.items, "points": told}), encoding="utf-8")
+    (RESULTS / name).write_text(json.dumps(told), encoding="utf-8")
+    print("\n".join(part.text() for part in report.parts if isinstance(part, Table)))
+    print(f"\n{report.sentence}\nThe report: {write(report, RESULTS / name)}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,19 @@ def judged(items: list[Id], degraded: bool, k: int) -> Reply:
     return Reply(Outcome.DEGRADED if degraded else Outcome.WHOLE, items)
 
 
+def judged_http(status: int, content: bytes, k: int) -> Reply:
+    """What an answer of POST /recommend comes to; status: 0 where none came."""
+    if status == 429:
+        return Reply(Outcome.REJECTED, [])
+    if status != 200:
+        return Reply(Outcome.FAILED, [], f"status {status}" if status else "no answer")
+    try:
+        body = json.loads(content)
+        return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k)
+    except (ValueError, KeyError, TypeError):
+        return Reply(Outcome.FAILED, [], "no slate in the body")
+
+
 class HttpDoor:
     """POST /recommend through a Locust session, whose statistics it feeds."""
 
@@ -40,23 +53,12 @@ class HttpDoor:
         """One slate."""
         body = json.dumps({"user_id": user, "k": k})
         with self._session.post("/recommend", data=body, headers=self._headers, catch_response=True) as answer:
-            reply = self._judged(answer, k)
+            reply = judged_http(answer.status_code, answer.content, k)
             if reply.outcome == Outcome.FAILED:
                 answer.failure(reply.word)
             else:
                 answer.success()
         return reply
-
-    def _judged(self, answer: Any, k: int) -> Reply:
-        if answer.status_code == 429:
-            return Reply(Outcome.REJECTED, [])
-        if answer.status_code != 200:
-            return Reply(Outcome.FAILED, [], f"status {answer.status_code}" if answer.status_code else "no answer")
-        try:
-            body = json.loads(answer.content)
-            return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k)
-        except (ValueError, KeyError, TypeError):
-            return Reply(Outcome.FAILED, [], "no slate in the body")
 
     def click(self, user: Id, item: Id) -> bool:
         """Tell of a click; whether it was taken."""

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import psutil
 from gevent.pool import Group
 from locust import FastHttpUser, User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
 from loadtests.arrivals import SHAPES, Shape
+from loadtests.cpu import cpu_seconds
 from loadtests.doors import GrpcDoor, HttpDoor
 from loadtests.report import write
 from loadtests.report.of_load import of_load
@@ -31,9 +31,6 @@ from loadtests.visitors import Population, Visitors
 
 BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes: the deployment broke its promises; the generator did, so that nothing was measured."""
-
-MOST_LAG_MS = 20.0
-"""That 1 % of the requests may be sent too late, before figures say more of the generator than of the deployment."""
 
 GIVE_UP_SECONDS = 10.0
 
@@ -45,6 +42,9 @@ def add_options(parser: LocustArgumentParser) -> None:
     """Options of our own."""
     parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: what slo.toml promises")
     parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how the rate goes")
+    parser.add_argument(
+        "--pieces", type=Shape.read, help="SECONDS:RATE,SECONDS:RATE instead of rate, shape and seconds"
+    )
     parser.add_argument("--seconds", type=float, default=30, help="how long")
     parser.add_argument("--warmup", type=float, default=3, help="seconds before that are sent and not counted")
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
@@ -139,15 +139,6 @@ class GrpcVisitors(OpenLoop, User):
         return GrpcDoor(str(self.environment.host), self.environment.parsed_options.deadline_ms)
 
 
-def cpu_seconds(pid: int) -> float:
-    """What a process and all below it have used so far; 0 where none is named."""
-    if not pid:
-        return 0.0
-    process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
-
-
 @events.init.add_listener
 def choose_the_door(environment: Environment, **_: Any) -> None:
     """One of the two, and once: the shape says how many requests there are."""
@@ -166,12 +157,12 @@ def judge(environment: Environment, **_: Any) -> None:
         print(f"{count:,} failed: {word}")
     if tally.failed_clicks:
         print(f"{tally.failed_clicks} clicks failed")
-    lag = tally.lag.percentile(0.99)
-    late = tally.count() > 0 and lag > MOST_LAG_MS
+    late, lag = tally.generator_late, tally.lag.percentile(0.99)
     if late:
         print(f"The generator itself was late, by {lag:.0f} ms for 1 % of the requests: nothing was measured.")
-    asked = {name: getattr(options, name) for name in ("shape", "seconds", "seed", "door", "k", "deadline_ms", "host")}
-    asked |= {"rate": _rate(options), "pieces": _shape(options).pieces}
+    asked = {name: getattr(options, name) for name in ("seconds", "seed", "door", "k", "deadline_ms", "host")}
+    shape = _shape(options)
+    asked |= {"rate": _rate(options), "shape": shape.name, "pieces": shape.pieces}
     told = {"asked": asked, "generator_late": late, **verdict.to_json(), **tally.to_json()}
     path = Path(options.result)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,12 +170,12 @@ def judge(environment: Environment, **_: Any) -> None:
     held = verdict.held and not tally.failed_clicks
     environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
     if not options.figures_only:
-        print(f"\nThe report: {write(of_load(told, MOST_LAG_MS), path)}")
+        print(f"\nThe report: {write(of_load(told), path)}")
 
 
 def _shape(options: Any) -> Shape:
-    return SHAPES[options.shape](_rate(options), options.seconds)
+    return options.pieces or SHAPES[options.shape](_rate(options), options.seconds)
 
 
 def _rate(options: Any) -> float:
-    return float(options.rate or Slo.read().rate)
+    return float(options.pieces.pieces[0][1] if options.pieces else options.rate or Slo.read().rate)

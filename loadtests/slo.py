@@ -40,14 +40,14 @@ class Verdict:
         """Whether every line was kept; a run without requests keeps nothing."""
         return self.requests > 0 and all(line.held for line in self.lines)
 
-    def table(self) -> str:
+    def table(self, against: str = "slo.toml") -> str:
         """For a person."""
         rows = [f"{'':16}{'limit':>10}{'measured':>10}"]
         rows += [
             f"{line.name:16}{line.limit:10.2f}{line.measured:10.2f}  {'held' if line.held else 'BROKEN'}"
             for line in self.lines
         ]
-        return "\n".join([f"\n{self.requests:,} requests against slo.toml", *rows])
+        return "\n".join([f"\n{self.requests:,} requests against {against}", *rows])
 
     def to_json(self) -> dict[str, Any]:
         """For a program; a time of nothing is null."""
@@ -62,6 +62,7 @@ class Slo:
     """The promises for /recommend, at `rate` requests a second."""
 
     rate: float
+    deadline_ms: float
     p50_ms: float
     p99_ms: float
     error_share: float

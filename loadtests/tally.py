@@ -23,6 +23,9 @@ class Outcome(StrEnum):
 
 ANSWERED = (Outcome.WHOLE, Outcome.DEGRADED)
 
+MOST_LAG_MS = 20.0
+"""That 1 % of the requests may be sent too late, before figures say more of the generator than of the deployment."""
+
 
 class Tally:
     """Response times by outcome and by the second in which the request was due."""
@@ -60,6 +63,11 @@ class Tally:
     def share(self, *outcomes: Outcome) -> float:
         """Their share of all requests."""
         return self.count(*outcomes) / max(self.count(), 1)
+
+    @property
+    def generator_late(self) -> bool:
+        """Whether so many were sent too late that nothing was measured."""
+        return self.count() > 0 and self.lag.percentile(0.99) > MOST_LAG_MS
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""

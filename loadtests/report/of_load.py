@@ -9,7 +9,7 @@ from typing import Any
 from loadtests.arrivals import Shape
 from loadtests.histogram import Histogram
 from loadtests.report.value import Bars, Chart, Line, Report, Rule, Table
-from loadtests.tally import ANSWERED, Outcome, Tally
+from loadtests.tally import ANSWERED, MOST_LAG_MS, Outcome, Tally
 
 BINS = 120
 """Of time, at most: each is a whole number of seconds."""
@@ -17,12 +17,13 @@ BINS = 120
 PER_DECADE = 25
 """Bars of a distribution, each a tenth wider than the one before."""
 
+LIMITED = ("p50 ms", "p99 ms")
 _KINDS = {Outcome.WHOLE: "first", Outcome.DEGRADED: "second", Outcome.REJECTED: "soft", Outcome.FAILED: "bad"}
 _PERCENTILES = ((0.50, "p50", "first"), (0.90, "p90", "fourth"), (0.99, "p99", "third"))
 
 
-def of_load(told: Mapping[str, Any], most_lag_ms: float) -> Report:
-    """Told: load.json. most_lag_ms: that the generator may be late for 1 % of the requests."""
+def of_load(told: Mapping[str, Any]) -> Report:
+    """Told: load.json."""
     tally, asked = Tally.from_json(told), told["asked"]
     shape = Shape(asked["shape"], tuple((seconds, rate) for seconds, rate in asked["pieces"]))
     limits = {line["name"]: line["limit"] for line in told["lines"]}
@@ -37,11 +38,11 @@ def of_load(told: Mapping[str, Any], most_lag_ms: float) -> Report:
         bool(told["held"]) and not told["failed_clicks"] and not told["generator_late"],
         [
             _promises(told),
-            _over_time(tally, limits),
-            _throughput(tally, shape),
+            over_time(tally, limits),
+            throughput(tally, shape),
             _distribution(tally.of(*ANSWERED), limits),
-            _lag(tally.lag, most_lag_ms),
-            *_failures(tally),
+            _lag(tally.lag),
+            *failures(tally),
         ],
     )
 
@@ -79,7 +80,8 @@ def _promises(told: Mapping[str, Any]) -> Table:
     return Table("Against slo.toml", ["", "limit", "measured", ""], rows)
 
 
-def _over_time(tally: Tally, limits: Mapping[str, float]) -> Chart:
+def over_time(tally: Tally, limits: Mapping[str, float]) -> Chart:
+    """Percentiles of what was answered; limits: of slo.toml by name, where some are to be drawn."""
     step = _step(tally.seconds)
     starts = range(0, tally.seconds, step)
     parts = {start: tally.of(*ANSWERED, first=start, end=start + step) for start in starts}
@@ -87,12 +89,13 @@ def _over_time(tally: Tally, limits: Mapping[str, float]) -> Chart:
         Line(name, kind, [(start + step / 2, parts[start].percentile(share)) for start in starts])
         for share, name, kind in _PERCENTILES
     ]
-    rules = [Rule(f"limit of p{share}: {limits[f'p{share} ms']:g} ms", limits[f"p{share} ms"]) for share in (50, 99)]
+    rules = [Rule(f"limit of {name[:3]}: {limits[name]:g} ms", limits[name]) for name in LIMITED if name in limits]
     title = f"Response time, of each {'second' if step == 1 else f'{step} seconds'}"
     return Chart(title, "seconds from the start", "ms", lines, rules=rules, log_y=True)
 
 
-def _throughput(tally: Tally, shape: Shape) -> Chart:
+def throughput(tally: Tally, shape: Shape) -> Chart:
+    """What was offered, and what became of it."""
     step = _step(max(tally.seconds, math.ceil(shape.seconds)))
     bars = [
         Bars(
@@ -120,19 +123,20 @@ def _distribution(times: Histogram, limits: Mapping[str, float]) -> Chart:
     bars = Bars("answered", "first", [(low, high, 100 * n / whole) for low, high, n in times.bars(PER_DECADE)])
     measured = {name: (times.percentile(share), kind) for share, name, kind in _PERCENTILES if name != "p90"}
     rules = [Rule(f"{name} {value:.1f} ms", value, "x", kind) for name, (value, kind) in measured.items()]
-    rules += [Rule(f"limit of {name[:3]}: {limits[name]:g} ms", limits[name], "x") for name in ("p50 ms", "p99 ms")]
+    rules += [Rule(f"limit of {name[:3]}: {limits[name]:g} ms", limits[name], "x") for name in LIMITED]
     return Chart("Distribution of response times", "ms", "% of the answers", bars=[bars], rules=rules, log_x=True)
 
 
-def _lag(lag: Histogram, most: float) -> Chart:
+def _lag(lag: Histogram) -> Chart:
     whole = max(len(lag), 1)
     bars = Bars("requests", "soft", [(low, high, 100 * n / whole) for low, high, n in lag.bars(PER_DECADE)])
     p99 = lag.percentile(0.99)
-    rules = [Rule(f"p99 {p99:.2f} ms", p99, "x", "third"), Rule(f"limit of p99: {most:g} ms", most, "x")]
+    rules = [Rule(f"p99 {p99:.2f} ms", p99, "x", "third"), Rule(f"limit of p99: {MOST_LAG_MS:g} ms", MOST_LAG_MS, "x")]
     return Chart("How late the generator sent", "ms", "% of the requests", bars=[bars], rules=rules, log_x=True)
 
 
-def _failures(tally: Tally) -> list[Table]:
+def failures(tally: Tally) -> list[Table]:
+    """A table, where something failed."""
     rows = [[word, f"{count:,}"] for word, count in sorted(tally.words.items(), key=lambda each: -each[1])]
     return [Table("Failures, in their own words", ["", "requests"], rows)] if rows else []
 

@@ -42,9 +42,9 @@ def _draw(axes: Any, chart: Chart) -> None:
         for piece in line.pieces():
             label = None if line.label in labelled else line.label
             labelled.add(line.label)
-            marker = "o" if line.dots or len(piece) == 1 else None
-            dashes = "--" if line.dashed else "-"
-            axes.plot(*zip(*piece, strict=True), dashes, marker=marker, markersize=4, label=label, **style)
+            marker = "o" if line.dots or not line.joined or len(piece) == 1 else None
+            dashes = ("--" if line.dashed else "-") if line.joined else "none"
+            axes.plot(*zip(*piece, strict=True), linestyle=dashes, marker=marker, markersize=4, label=label, **style)
         for (x, _), (low, high) in zip(line.points, line.spread, strict=False):
             axes.vlines(x, low, high, **style)
     for rule in chart.rules:

@@ -25,8 +25,9 @@ def svg(chart: Chart) -> Element:
         for piece in line.pieces():
             path = " ".join(f"{_x(chart, x):.1f},{_y(chart, y):.1f}" for x, y in piece)
             dashed = " dashed" if line.dashed else ""
-            SubElement(root, "polyline", {"points": path, "class": f"line {line.kind}{dashed}"})
-            for x, y in piece if line.dots or len(piece) == 1 else ():
+            if line.joined:
+                SubElement(root, "polyline", {"points": path, "class": f"line {line.kind}{dashed}"})
+            for x, y in piece if line.dots or not line.joined or len(piece) == 1 else ():
                 place = {"cx": f"{_x(chart, x):.1f}", "cy": f"{_y(chart, y):.1f}"}
                 SubElement(root, "circle", {**place, "r": "3", "class": f"fill {line.kind}"})
         for (x, _), (low, high) in zip(line.points, line.spread, strict=False):

@@ -27,7 +27,10 @@ KINDS = ("first", "second", "third", "fourth", "fifth", "sixth", "soft")
 
 @dataclass(frozen=True)
 class Line:
-    """y over x; it is broken where y is not finite. spread: the least and the most at each x, drawn as a whisker."""
+    """y over x; it is broken where y is not finite. spread: the least and the most at each x, drawn as a whisker.
+
+    joined: whether a line is drawn from point to point, or each stands alone.
+    """
 
     label: str
     kind: str
@@ -35,6 +38,7 @@ class Line:
     spread: Sequence[tuple[float, float]] = ()
     dashed: bool = False
     dots: bool = False
+    joined: bool = True
 
     def pieces(self) -> list[list[tuple[float, float]]]:
         """The points without those that are nowhere, broken there."""
@@ -123,6 +127,15 @@ class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(len(row[column]) for row in (self.header, *self.rows)) for column in range(len(self.header))]
+        lines = [
+            "  ".join(f"{cell:>{width}}" if place else f"{cell:{width}}" for place, (cell, width) in enumerate(pairs))
+            for pairs in (zip(row, widths, strict=True) for row in (self.header, *self.rows))
+        ]
+        return "\n".join([self.title, *(line.rstrip() for line in lines)])
 
 
 @dataclass(frozen=True)

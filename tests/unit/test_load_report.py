@@ -21,7 +21,7 @@ from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
-SLO = Slo(rate=20, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
+SLO = Slo(rate=20, deadline_ms=500, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
 
 
 def told(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=False):
@@ -68,13 +68,13 @@ class Reader(HTMLParser):
 def test_the_verdict_is_a_sentence(run, good, words):
     """It says what broke, and the page's colour agrees with the exit code."""
     assert words in sentence(run)
-    assert of_load(run, 20.0).good is good
+    assert of_load(run).good is good
 
 
 @pytest.mark.parametrize("run", [told(), told(seconds=0), told(outcome=Outcome.FAILED, word="no answer"), told(3e6)])
 def test_every_run_has_a_page_and_a_picture(run, tmp_path):
     """One without any answer, too; the page loads nothing, runs nothing and closes what it opens."""
-    path = write(of_load(run, 20.0), tmp_path / "load.json")
+    path = write(of_load(run), tmp_path / "load.json")
     assert path == tmp_path / "load.html"
     assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["load.html", "load.png"]
@@ -93,7 +93,7 @@ def test_every_run_has_a_page_and_a_picture(run, tmp_path):
 def test_words_of_a_failure_are_text(tmp_path):
     """Whatever a server answers cannot write on the page, nor keep it from being written."""
     run = told(outcome=Outcome.FAILED, word="<script>alert(1)</script> \udc80")
-    shown = write(of_load(run, 20.0), tmp_path / "load.json").read_text()
+    shown = write(of_load(run), tmp_path / "load.json").read_text()
     assert "<script" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt; ?" in shown
 

@@ -14,7 +14,7 @@ def tally(milliseconds, failed=0, degraded=0):
     return counted
 
 
-SLO = Slo(rate=50, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
+SLO = Slo(rate=50, deadline_ms=500, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
 
 
 def test_a_run_within_every_promise_holds():

@@ -1,0 +1,47 @@
+"""The options of `python -m loadtests.bench`."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import suppress
+
+from loadtests.options import items, number, rates
+from loadtests.peers.servers import PEERS
+
+
+def parser(told: str | None) -> argparse.ArgumentParser:
+    """told: what the command does."""
+    made = argparse.ArgumentParser(prog="python -m loadtests.bench", description=told)
+    made.add_argument("--items", type=items, default=100_000)
+    made.add_argument("--peers", type=_peers, default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first")
+    made.add_argument("--rates", type=rates, default=[100, 400, 800], help="requests a second")
+    made.add_argument("--passes", type=number(int, 1, 100), default=3)
+    made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
+    made.add_argument("--p99-limit", type=number(float, 0.1, 1e5), default=50, help="ms; above it a rate is not held")
+    mode = made.add_mutually_exclusive_group()
+    mode.add_argument("--knee", action="store_true", help="look for the highest rate that holds, instead")
+    mode.add_argument("--overload", action="store_true", help="go to twice and five times the knee, instead")
+    made.add_argument("--start", type=number(float, 5, 20_000), default=400, help="requests a second: the first probe")
+    made.add_argument("--at", type=_at, default={}, help="knees that are known: 600, or split=900,litserve=80")
+    return made
+
+
+_DEFAULT = [name for name in PEERS if name not in {"split_grpc", "split_unmerged"}]
+
+
+def _peers(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PEERS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise argparse.ArgumentTypeError(f"{twice[0]!r} is named twice")
+    return names
+
+
+def _at(text: str) -> dict[str, float]:
+    with suppress(ValueError):
+        parts = [each.rpartition("=") for each in text.split(",")]
+        knees = {name: float(rate) for name, _, rate in parts}
+        if all(0 < rate < 2e4 for rate in knees.values()) and not {*knees} - {"", *PEERS}:
+            return knees
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor PEER=RATE,PEER=RATE of {', '.join(PEERS)}")

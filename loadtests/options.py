@@ -1,0 +1,38 @@
+"""Types of options: what is none is told what would be right."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from contextlib import suppress
+
+
+def number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
+    """A type of an option that says what would be right."""
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            value = kind(text)
+            if least <= value <= most:
+                return value
+        raise ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number from {least:g} to {most:g}")
+
+    return read
+
+
+def rates(text: str) -> list[float]:
+    """Requests a second, with commas between."""
+    with suppress(ValueError):
+        found = [float(rate) for rate in text.split(",")]
+        if all(0 < rate < 1e5 for rate in found):
+            return found
+    raise ArgumentTypeError(f"{text!r} is not numbers of requests a second, like 100,400")
+
+
+def items(text: str) -> int:
+    """100k and 1M are numbers, too."""
+    with suppress(ValueError):
+        count = int(text.lower().replace("k", "000").replace("m", "000000"))
+        if 1_000 <= count <= 10_000_000:
+            return count
+    raise ArgumentTypeError(f"{text!r} is not a number of items from 1,000 to 10M, like 100k")

@@ -1,0 +1,253 @@
+"""An open loop that costs little: raw connections, for rates at which Locust itself would be late.
+
+`python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends over
+HTTP, but for clicks, and the same figures. Generator and server share the cores, so `loadtests.bench` sends by this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import uvloop
+
+from loadtests.arrivals import Shape
+from loadtests.cpu import cpu_seconds
+from loadtests.doors import judged_http
+from loadtests.tally import Outcome, Tally
+from loadtests.visitors import Population, Visitors
+
+MOST_CONNECTIONS = 8_000
+_RESET = struct.pack("ii", 1, 0)
+"""Whoever gives up leaves no port behind that waits for a minute."""
+
+
+class Request:
+    """One on its way: when it was due, its bytes, whether it is counted, and by which connection it went."""
+
+    __slots__ = ("at", "connection", "counted", "due", "message", "over")
+
+    def __init__(self, message: bytes, due: float, at: float, counted: bool) -> None:
+        self.message, self.due, self.at, self.counted, self.over = message, due, at, counted, False
+        self.connection: Connection | None = None
+
+
+class Connection(asyncio.Protocol):
+    """Keeps alive, and has one request under way at most."""
+
+    def __init__(self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]) -> None:
+        self._answered, self._lost = answered, lost
+        self._buffer, self._whole = b"", 0
+        self.transport: asyncio.Transport | None = None
+        self.request: Request | None = None
+        self.used = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready."""
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one, and no subclass
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def ask(self, request: Request) -> None:
+        """Send one."""
+        assert self.transport
+        self.request, request.connection, self._buffer, self._whole = request, self, b"", 0
+        self.used += 1
+        self.transport.write(request.message)
+
+    def close(self) -> None:
+        """At once."""
+        if self.transport:
+            self.transport.abort()
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come back."""
+        return not self._buffer
+
+    def data_received(self, data: bytes) -> None:
+        """Of the answer."""
+        self._buffer += data
+        if not self._whole and (end := self._buffer.find(b"\r\n\r\n")) > 0:
+            self._whole = end + 4 + _length(self._buffer[:end])
+        if self._whole and len(self._buffer) >= self._whole:
+            head = self._buffer.find(b"\r\n\r\n") + 4
+            self._answered(self, int(self._buffer[9:12]), self._buffer[head : self._whole])
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """By either side."""
+        self._lost(self)
+
+
+def _length(head: bytes) -> int:
+    """Of a body; a server that does not tell it is none that this knows."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+class Volley:
+    """Sends what a shape asks for, and tells a tally what became of it."""
+
+    def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
+        """host: URL. give_up: seconds from the moment a request was due."""
+        parts = urlsplit(host)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._k, self._give_up, self._tally = k, give_up, tally
+        deadline = f"x-deadline-ms: {deadline_ms}\r\n" if deadline_ms else ""
+        head = f"POST /recommend HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n{deadline}"
+        self._head = f"{head}Content-Length: ".encode()
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None  # our own, and no server's
+        self._under_way: deque[Request] = deque()
+
+    async def follow(self, shape: Shape, seed: int | str, visitors: Visitors, counted: bool) -> None:
+        """All of a shape; returns at its end, when answers may still be on their way."""
+        start = time.perf_counter()
+        for at in shape.arrivals(seed):
+            # Timers are rounded to a millisecond: half of one more, and none is sent before it was due.
+            wait = start + at - time.perf_counter()
+            await asyncio.sleep(wait + 5e-4 if wait > 0 else 0)
+            if counted:
+                self._tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
+            self._send(Request(self._message(visitors.one()), start + at, at, counted))
+            self._impatient()
+        while (wait := start + shape.seconds - time.perf_counter()) > 0:
+            await asyncio.sleep(min(wait, 0.1))
+            self._impatient()
+
+    async def end(self) -> None:
+        """Wait for the last answers, or give them up."""
+        while any(not request.over for request in self._under_way):
+            self._impatient()
+            await asyncio.sleep(0.05)
+        for connection in [*self._all]:
+            connection.close()
+
+    def _message(self, user: int | str) -> bytes:
+        body = json.dumps({"user_id": user, "k": self._k}).encode()
+        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+
+    def _send(self, request: Request, again: bool = False) -> None:
+        if not again:
+            self._under_way.append(request)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.transport and not connection.transport.is_closing():
+                connection.ask(request)
+                return
+        if len(self._all) + len(self._tasks) >= MOST_CONNECTIONS:
+            self._over(request, Outcome.FAILED, f"{MOST_CONNECTIONS:,} are open already")
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._connected)
+
+    async def _connect(self, request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self._answered, self._lost), self._host, self._port
+            )
+        except OSError:
+            self._over(request, Outcome.FAILED, "no answer")
+            return
+        self._all.add(connection)
+        if request.over:
+            self._idle.append(connection)
+        else:
+            connection.ask(request)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self._fault = task.exception()
+
+    def _answered(self, connection: Connection, status: int, body: bytes) -> None:
+        request, connection.request = connection.request, None
+        now = time.perf_counter()
+        if request and not request.over:
+            reply = judged_http(status, body, self._k)
+            self._over(request, reply.outcome, reply.word, now)
+        self._idle.append(connection)
+
+    def _lost(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        request, connection.request = connection.request, None
+        if request is None or request.over:
+            return
+        if connection.used > 1 and connection.silent:
+            self._send(request, again=True)  # the server closed it for being idle: that request it never saw
+        else:
+            self._over(request, Outcome.FAILED, "no answer")
+
+    def _impatient(self) -> None:
+        """Give up what has waited too long, and forget what is over."""
+        if self._fault:
+            raise self._fault
+        now = time.perf_counter()
+        while self._under_way and (self._under_way[0].over or now - self._under_way[0].due > self._give_up):
+            request = self._under_way.popleft()
+            if not request.over:
+                self._over(request, Outcome.FAILED, f"no answer in {self._give_up:g} s", now)
+                if request.connection:
+                    request.connection.close()
+
+    def _over(self, request: Request, outcome: Outcome, word: str = "", now: float = 0.0) -> None:
+        request.over = True
+        if request.counted:
+            self._tally.add(request.at, 1000 * ((now or time.perf_counter()) - request.due), outcome, word)
+
+
+async def volley(options: argparse.Namespace, tally: Tally) -> None:
+    """The warm-up, and what is counted."""
+    names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
+    population = Population(names=names, cold_share=options.cold_share)
+    sender = Volley(options.host, options.k, options.deadline_ms, options.give_up, tally)
+    shape: Shape = options.pieces
+    warmup = Shape("warm-up", ((options.warmup, shape.pieces[0][1]),))
+    await sender.follow(warmup, f"warm-up {options.seed}", Visitors(population, f"warm-up {options.seed}"), False)
+    cpu = cpu_seconds(options.pid)
+    await sender.follow(shape, options.seed, Visitors(population, options.seed), True)
+    tally.cpu_seconds = cpu_seconds(options.pid) - cpu
+    await sender.end()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.volley", description=__doc__)
+    parser.add_argument("--host", required=True, help="URL")
+    parser.add_argument("--pieces", type=Shape.read, required=True, help="SECONDS:RATE,SECONDS:RATE")
+    parser.add_argument("--warmup", type=float, default=3, help="seconds at the first rate, not counted")
+    parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
+    parser.add_argument("--k", type=int, default=10, help="items of a slate")
+    parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
+    parser.add_argument("--give-up", type=float, default=10, help="seconds")
+    parser.add_argument("--user-file", help="ids, one a line, who asks most first")
+    parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--pid", type=int, default=0, help="of the server: its CPU time is measured, too")
+    parser.add_argument("--result", type=Path, required=True, help="where the figures go")
+    options = parser.parse_args()
+    tally = Tally()
+    with suppress(PermissionError):  # root's alone: who waits for a core measures that wait
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    uvloop.run(volley(options, tally))
+    options.result.write_text(json.dumps(tally.to_json()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The generator that costs little: every request is told of, whatever the server does."""
+
+import asyncio
+import itertools
+import json
+
+import pytest
+import uvloop
+
+from loadtests.arrivals import Shape
+from loadtests.tally import Outcome, Tally
+from loadtests.visitors import Population, Visitors
+from loadtests.volley import Volley
+
+SHAPE = Shape("steady", ((0.2, 200),))
+SENT = len(list(SHAPE.arrivals(1)))
+SLATE = json.dumps({"items": [{"item_id": n} for n in range(5)], "degraded": []}).encode()
+
+
+def answer(status, body=b"", more=b""):
+    return b"HTTP/1.1 %d X\r\ncontent-Length: %d\r\n%b\r\n%b" % (status, len(body), more, body)
+
+
+def fired(handler, give_up=5.0):
+    """What became of a shape sent to a server whose connections are handled so, and the bodies it got."""
+    tally, bodies = Tally(), []
+
+    async def serve(reader, writer):
+        try:
+            for number in itertools.count():
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                bodies.append(json.loads(await reader.readexactly(length)))
+                if not await handler(writer, number):
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def run():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1_000)
+        port = server.sockets[0].getsockname()[1]
+        volley = Volley(f"http://127.0.0.1:{port}", 5, 0, give_up, tally)
+        await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
+        await volley.end()
+        server.close()
+
+    uvloop.run(run())
+    return tally, bodies
+
+
+def writes(*parts):
+    async def handler(writer, _):
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        return True
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("parts", "outcome", "word"),
+    [
+        ([answer(200, SLATE)], Outcome.WHOLE, None),
+        ([answer(200, SLATE)[:30], answer(200, SLATE)[30:90], answer(200, SLATE)[90:]], Outcome.WHOLE, None),
+        ([answer(200, SLATE.replace(b"[]", b'["ranking"]'))], Outcome.DEGRADED, None),
+        ([answer(429)], Outcome.REJECTED, None),
+        ([answer(503)], Outcome.FAILED, "status 503"),
+        ([answer(200, b"{}")], Outcome.FAILED, "no slate in the body"),
+        ([answer(200, SLATE.replace(b"4", b"3"))], Outcome.FAILED, "4 distinct items, not 5"),
+    ],
+)
+def test_answers_are_judged_by_content(parts, outcome, word):
+    """As the locustfile judges them, in however many pieces they come; bodies are those that were asked for."""
+    tally, bodies = fired(writes(*parts))
+    assert tally.count() == tally.count(outcome) == SENT
+    assert tally.words == ({word: SENT} if word else {})
+    visitors = Visitors(Population(), 1)
+    expected = [{"user_id": visitors.one(), "k": 5} for _ in range(SENT)]
+    assert sorted(map(str, bodies)) == sorted(map(str, expected))
+    assert len(tally.lag) == SENT
+
+
+def test_who_never_answers_is_given_up():
+    """Each request is counted as failed once."""
+
+    async def silent(writer, _):
+        await asyncio.sleep(1)
+        return True
+
+    tally, _ = fired(silent, give_up=0.2)
+    assert tally.count() == tally.count(Outcome.FAILED) == SENT
+    assert tally.words == {"no answer in 0.2 s": SENT}
+
+
+def test_a_connection_that_was_closed_while_idle_is_replaced():
+    """The server closes as the next request comes, which it never reads; no request is lost by it."""
+
+    async def once(writer, number):
+        if number == 0:
+            writer.write(answer(200, SLATE))
+            await writer.drain()
+        return number == 0
+
+    tally, _ = fired(once)
+    assert tally.count() == tally.count(Outcome.WHOLE) == SENT
+
+
+def test_a_connection_that_breaks_off_fails_its_request():
+    """Half an answer is none."""
+
+    async def half(writer, _):
+        writer.write(answer(200, SLATE)[:60])
+        await writer.drain()
+        return False
+
+    tally, _ = fired(half)
+    assert tally.words == {"no answer": SENT}
+
+
+def test_nobody_there_is_told():
+    """Every request failed, and none is missing."""
+    tally = Tally()
+
+    async def run():
+        volley = Volley("http://127.0.0.1:9", 5, 0, 5.0, tally)
+        await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
+        await volley.end()
+
+    uvloop.run(run())
+    assert tally.words == {"no answer": SENT}
