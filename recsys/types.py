@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntFlag
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,12 @@ class Source(IntFlag):
 
     def names(self) -> list[str]:
         """Lower-case names, in the order above."""
-        return [flag.name.lower() for flag in Source if flag in self and flag.name]
+        return list(_names(int(self)))
+
+
+@cache
+def _names(flags: int) -> tuple[str, ...]:
+    return tuple(flag.name.lower() for flag in Source if flags & flag and flag.name)
 
 
 class Event(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
@@ -51,6 +52,11 @@ class Front:
             refused.observe(0)
             await send(_START)
             await send(_REST)
+            return
+        hot = self._door.hot.get(scope["path"]) if scope["method"] == "POST" else None
+        if hot:
+            response = await hot(Request(scope, receive))
+            await response(scope, receive, send)
             return
         await self._door.app(scope, receive, send)
 

@@ -6,6 +6,7 @@ As little HTTP as the servers of one deployment need among themselves; `service.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,8 @@ import numpy as np
 
 from recsys.errors import StageError
 from service.lane import PREFIX, WIDTH
+
+_LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
 
 
 class Hop:
@@ -100,9 +103,8 @@ class _Connection(asyncio.Protocol):
             if end < 0:
                 return
             self._body = end + 4
-            fields = _fields(bytes(self._data[:end]))
-            self._end = self._body + int(fields.get(b"content-length", b"0"))
-            self._width = int(fields.get(WIDTH, b"0"))
+            head = bytes(self._data[:end]).lower()
+            self._end, self._width = self._body + _number(_LENGTH, head), _number(_WIDTH, head)
         if len(self._data) >= self._end and self._answer and not self._answer.done():
             try:
                 self._answer.set_result(self._rows())
@@ -130,6 +132,6 @@ class _Connection(asyncio.Protocol):
         return np.frombuffer(self._data, np.uint8, self._end - self._body, self._body).reshape(-1, self._width)
 
 
-def _fields(head: bytes) -> dict[bytes, bytes]:
-    lines = (line.partition(b":") for line in head.split(b"\r\n")[1:])
-    return {name.lower(): value.strip() for name, _, value in lines}
+def _number(field: re.Pattern[bytes], head: bytes) -> int:
+    found = field.search(head)
+    return int(found[1]) if found else 0

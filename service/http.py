@@ -45,12 +45,15 @@ class Door:
 
     def __init__(self) -> None:
         self.recommender: Recommender | None = None
+        recommend, events = self._verb("recommend", self._recommend), self._verb("events", self._events)
+        # What is asked all the time needs no routing: it takes longer than to parse the body.
+        self.hot = {"/recommend": recommend, "/events": events}
         self.app = Starlette(
             routes=[
-                Route("/recommend", self._verb("recommend", self._recommend), methods=["POST"]),
+                Route("/recommend", recommend, methods=["POST"]),
                 Route("/similar", self._verb("similar", self._similar), methods=["POST"]),
                 Route("/explain", self._verb("explain", self._explain), methods=["POST"]),
-                Route("/events", self._verb("events", self._events), methods=["POST"]),
+                Route("/events", events, methods=["POST"]),
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
                 Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
                 Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),

@@ -1,19 +1,21 @@
 """The callee's side of a hop: calls over raw rows, in front of what BentoML puts around an API.
 
 Its own way in costs a call a pickle, a schema and six layers of middleware on this side, and an httpx request on the
-other; what is asked stays its APIs, on its threads and through its batching. `service.hop` is the caller's side.
+other; what is asked stays its APIs, through its adaptive batching. `service.hop` is the caller's side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import metrics
 
 WIDTH = b"x-row-bytes"
 """The header that says how wide a row is."""
@@ -81,12 +83,23 @@ def apis(app: Starlette) -> dict[str, Infer]:
 
 
 def _infer(service: Any, name: str) -> Infer:
-    async def merged(rows: np.ndarray) -> np.ndarray:
-        found: np.ndarray = await service.batch_infer(name, (rows,), {})
+    """An API run on the loop: a worker computes one thing at a time, and a thread's way there and back takes 0.1 ms."""
+    counted = metrics.rows_together.labels(name)
+
+    @cache
+    def local() -> Callable[[np.ndarray], np.ndarray]:
+        found: Callable[[np.ndarray], np.ndarray] = getattr(service._service_instance, name).local
         return found
 
     async def alone(rows: np.ndarray) -> np.ndarray:
-        found: np.ndarray = await service._to_thread(getattr(service._service_instance, name).local, rows)
-        return found
+        counted.observe(len(rows))
+        return local()(rows)
 
-    return merged if name in service.dispatchers else alone
+    async def together(batches: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        if len(batches) == 1:
+            return [await alone(batches[0])]
+        found = await alone(np.concatenate(batches))
+        return np.split(found, np.cumsum([len(rows) for rows in batches])[:-1])
+
+    merged: Infer = service.dispatchers[name](together) if name in service.dispatchers else alone
+    return merged

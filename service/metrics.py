@@ -14,6 +14,9 @@ stage_seconds = Histogram(
 )
 request_seconds = Histogram("tandem_request_seconds", "Time of a request", ["verb", "code"], buckets=_BUCKETS)
 batch_queries = Histogram("tandem_batch_queries", "Queries merged into one call", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+rows_together = Histogram(
+    "tandem_rows_together", "Queries that a service computed at once", ["api"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
 slates_limit = Gauge(
     "tandem_slates_limit", "Slates that may be under way, beyond which 429 is answered", multiprocess_mode="livesum"
 )

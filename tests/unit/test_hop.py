@@ -28,20 +28,35 @@ class Service:
 
     def __init__(self):
         self.service = self._service_instance = self
+        self.double, self.breaks, self.slow = (SimpleNamespace(local=each) for each in (double, breaks, slow))
         self.apis = {"double": 1, "breaks": 1, "slow": 1}
-        self.dispatchers = {"double": 1}
-        self.calls = []
-        self.breaks, self.slow = (SimpleNamespace(local=each) for each in (breaks, slow))
+        self.dispatchers = {"double": self.gather}
+        self.sizes = []
 
     async def endpoint(self, name, request):
         return PlainTextResponse("with everything around it")
 
-    async def batch_infer(self, name, arguments, more):
-        self.calls.append(name)
-        return 2 * arguments[0]
+    def gather(self, together):
+        """As BentoML's dispatcher: what comes within a moment is computed at once."""
+        waiting = []
 
-    async def _to_thread(self, function, rows):
-        return await asyncio.to_thread(function, rows)
+        async def call(rows):
+            done = asyncio.get_running_loop().create_future()
+            waiting.append((rows, done))
+            if len(waiting) == 1:
+                await asyncio.sleep(0.02)
+                batch = waiting[:]
+                waiting.clear()
+                self.sizes.append(len(batch))
+                for (_, each), found in zip(batch, await together([rows for rows, _ in batch]), strict=True):
+                    each.set_result(found)
+            return await done
+
+        return call
+
+
+def double(rows):
+    return 2 * rows
 
 
 def breaks(_):
@@ -118,11 +133,10 @@ def test_rows_come_back_as_the_api_gave_them(server, url, run):
         np.testing.assert_array_equal(await hop.call("slow", rows(2)), rows(2)[:, ::-1])
 
     run(scene())
-    assert server.service.calls == ["double"] * 3
 
 
 def test_calls_at_once_do_not_mix(server, url, run):
-    """Each has a connection of its own, and there are no more than there were calls at once."""
+    """They are computed together, each has a connection of its own, and there are no more than calls at once."""
 
     async def scene():
         hop = Hop(url)
@@ -134,6 +148,7 @@ def test_calls_at_once_do_not_mix(server, url, run):
         return server.connections
 
     assert run(scene()) <= 29
+    assert max(server.service.sizes) > 1
 
 
 def test_a_call_that_is_cancelled_leaves_nothing_to_the_next(server, url, run):
