@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test coverage lint proto load bench chaos build clean
+.PHONY: help demo serve run status test coverage lint proto load bench soak chaos build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,11 @@ load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATI
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
 		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10
 
-bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; minutes (BENCH=options)
+bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)
 	@exec $(PY) -m loadtests.bench $(BENCH)
+
+soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
+	@exec $(PY) -m loadtests.soak $(SOAK)
 
 chaos: .venv/installed-dev ## every fault under load, with the table; minutes
 	@exec $(PY) -m tests.chaos

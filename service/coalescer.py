@@ -71,18 +71,19 @@ class Coalescer(Generic[T]):
             else:
                 done.set_result(None)
 
-    def _dispatch(self) -> None:
-        """Let batches leave, now or when it is time."""
+    def _dispatch(self, *, due: bool = False) -> None:
+        """Let batches leave, now or when it is time; due: it is."""
         loop = asyncio.get_running_loop()
         while self._waiting and len(self._in_flight) < self._max_in_flight:
             now = loop.time()
             earliest = self._left + self._pace.seconds(now)
-            if now < earliest and len(self._waiting) < self._max_batch:
+            if now < earliest and len(self._waiting) < self._max_batch and not due:
                 self._timer = self._timer or loop.call_at(earliest, self._on_time)
                 return
             count = min(len(self._waiting), self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
             alive = [entry for entry in batch if not entry[1].done()]
+            due = False
             if alive:
                 self._left = now
                 self._pace.mark(now, True)
@@ -91,8 +92,9 @@ class Coalescer(Generic[T]):
                 task.add_done_callback(self._landed)
 
     def _on_time(self) -> None:
+        # The pace may have grown meanwhile, and goes on to: it was asked for once.
         self._timer = None
-        self._dispatch()
+        self._dispatch(due=True)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import uvloop
 
 from recsys.errors import StageError
 from service.coalescer import AT_ONCE_SECONDS, Coalescer
@@ -206,9 +207,35 @@ def test_a_busy_process_lets_requests_gather():
         await asyncio.gather(*tasks)
         return max(batches)
 
+    for run in (asyncio.run, uvloop.run):
+        assert run(scene(0.2, 0.01, 150)) > 1
     assert asyncio.run(scene(0.0, 0.01, 20)) == 1
-    assert asyncio.run(scene(0.2, 0.01, 150)) > 1
     assert asyncio.run(scene(0.2, 0.1, 10)) == 1
+
+
+def test_waiting_costs_nothing():
+    """While a batch is under way the pace grows: whoever looked at the clock again would see the time move away."""
+    looked = []
+
+    class Looks(Coalescer):
+        def _dispatch(self, **more):
+            looked.append(1)
+            super()._dispatch(**more)
+
+    async def run(batch, land):
+        await asyncio.sleep(1.0)
+        land_all(batch, land)
+
+    async def scene():
+        pace = Pace(2.0)
+        pace.mark(asyncio.get_running_loop().time() - 0.6, True)
+        coalescer = Looks(run, None, 8, 4, pace)
+        first = asyncio.create_task(coalescer.submit(1, later()))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(first, coalescer.submit(2, later()))
+
+    asyncio.run(scene())
+    assert 4 <= len(looked) <= 6  # twice as they come, once when it is time, twice as they land
 
 
 def test_a_full_batch_waits_for_nobody():
