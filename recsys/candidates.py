@@ -31,6 +31,14 @@ def reciprocal(items: I32, ranked: I32) -> F32:
     return np.array([[1 / (60 + places[row]) if row in places else 0.0 for row in items[0].tolist()]], np.float32)
 
 
+def among(rows: I32, others: I32) -> Bool:
+    """Whether each of rows [n] is one of others [m]; a tenth of `np.isin`'s time for some hundreds of both."""
+    found = np.zeros(len(rows), bool)
+    if len(others):
+        kernel.contained(plain(rows), plain(others), found)
+    return found
+
+
 def contained(items: I32, others: I32) -> np.ndarray:
     """Whether items[b, k] stands in others[b]."""
     width = np.int64(max(items.max(initial=0), others.max(initial=0)) + 2)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys.candidates import among
 from recsys.types import I32, Bool
 from service.query import Query
 
@@ -29,7 +30,7 @@ class SeenItemsFilter:
         """Mask over the rows."""
         if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
             return np.zeros(len(rows), bool)
-        return np.isin(rows, query.seen)
+        return among(rows, query.seen)
 
 
 class ExcludedItemsFilter:
@@ -39,7 +40,7 @@ class ExcludedItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool:
         """Mask over the rows."""
-        return np.isin(rows, query.excluded)
+        return among(rows, query.excluded)
 
 
 class AskedItemsFilter:

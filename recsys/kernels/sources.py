@@ -125,6 +125,30 @@ def score(users, embeddings, tail_rows, tail, items, out):
 
 
 @compiled
+def contained(rows, others, out):
+    """Whether each of rows [n] int32 is among others [m] int32, into out [n] bool."""
+    slots = 16
+    while slots < 2 * len(others):
+        slots *= 2
+    held = np.full(slots, -1, np.int64)
+    for at in range(len(others)):
+        slot = _slot(others[at], slots)
+        while held[slot] >= 0 and others[held[slot]] != others[at]:
+            slot = (slot + 1) & (slots - 1)
+        held[slot] = at
+    for at in range(len(rows)):
+        slot = _slot(rows[at], slots)
+        while held[slot] >= 0 and others[held[slot]] != rows[at]:
+            slot = (slot + 1) & (slots - 1)
+        out[at] = held[slot] >= 0
+
+
+@compiled
+def _slot(row, slots):
+    return (((np.int64(row) * 2_654_435_769) & 0xFFFFFFFF) >> 8) & (slots - 1)
+
+
+@compiled
 def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
     """The distinct items of several lists, with the flags of every list that named them.
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import features
+from recsys.candidates import among
 from recsys.index import ExactIndex
 from recsys.kernels.sources import score
 from recsys.neighbours import RECENT, Neighbours
@@ -228,3 +229,12 @@ def test_user_records_survive_packing(items, candidates):
     back = UserRecord.unpack(record.pack())
     for field in ("items", "times", "types", "seen", "candidates"):
         assert np.array_equal(getattr(back, field), getattr(record, field))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 300, 2**31 - 1]))
+@settings(max_examples=100, deadline=None)
+def test_among_is_numpys_isin(seed, most):
+    """Few and many, some of them twice, padding among them."""
+    rng = np.random.default_rng(seed)
+    rows, others = (rng.integers(PAD, most, rng.integers(0, 400)).astype(np.int32) for _ in range(2))
+    np.testing.assert_array_equal(among(rows, others), np.isin(rows, others))
