@@ -1,7 +1,8 @@
 """An open loop that costs little: raw connections, for rates at which Locust itself would be late.
 
 `python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends over
-HTTP, but for clicks, and the same figures. Generator and server share the cores, so `loadtests.bench` sends by this.
+HTTP, but for clicks, and the same figures. Generator and server share the cores, so `loadtests.bench` sends by this:
+.08 ms of CPU a request where Locust takes .28, both against a server that does nothing, 900 a second above 100.
 """
 
 from __future__ import annotations

@@ -1,0 +1,45 @@
+"""Whether a server that ran for long still holds what it held: memory, descriptors, answers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from loadtests.memory import Sample
+from loadtests.slo import Line, Verdict
+from loadtests.tally import Outcome, Tally
+
+MEMORY_MIB = 20.0
+"""By which all processes together may grow in the second half of a run."""
+
+DESCRIPTORS = 10
+"""Likewise: one kept at every swap of fifty is 25."""
+
+FEWEST = 20
+"""Samples that tell of a growth."""
+
+
+def growth(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
+    """The median over the last tenth above that over the tenth in the middle; infinite where samples are too few."""
+    if len(samples) < FEWEST:
+        return float("inf")
+    tenth = len(samples) // 10
+    start = (len(samples) - tenth) // 2
+    middle, last = samples[start : start + tenth], samples[-tenth:]
+    return statistics.median(map(value, last)) - statistics.median(map(value, middle))
+
+
+def judge(tally: Tally, requests: int, samples: Sequence[Sample], missed: int) -> Verdict:
+    """requests: that were asked for. missed: swaps after which no answer came of the generation that was promoted."""
+    told = sum(count for word, count in tally.words.items() if word.startswith("status 5"))
+    return Verdict(
+        tally.count(),
+        [
+            Line("memory MiB", MEMORY_MIB, growth(samples, lambda each: each.memory)),
+            Line("descriptors", DESCRIPTORS, growth(samples, lambda each: each.descriptors)),
+            Line("5xx", 0, told),
+            Line("failures", 0, tally.count(Outcome.FAILED) + tally.failed_clicks),
+            Line("swaps missed", 0, missed),
+            Line("not sent", 0.05 * requests, requests - tally.count()),  # random arrivals are never exactly as many
+        ],
+    )

@@ -1,0 +1,180 @@
+"""The parts of `make soak` that start nothing: what counts as a growth, and what turns it red."""
+
+import json
+import os
+import random
+import socket
+from math import inf
+
+import pytest
+
+from loadtests.arrivals import Shape
+from loadtests.memory import Sample, connections, role, sample
+from loadtests.peers.servers import PeerError
+from loadtests.report import write
+from loadtests.report.of_soak import of_soak
+from loadtests.soak_verdict import DESCRIPTORS, MEMORY_MIB, growth, judge
+from loadtests.swaps import Swaps
+from loadtests.tally import Outcome, Tally
+
+
+def samples(memory=lambda at: 500.0, descriptors=lambda at: 80, count=100):
+    return [Sample(at, {"gateway": memory(at), "ranking": 100.0}, 0.0, 0.0, descriptors(at), 4) for at in range(count)]
+
+
+def tally(failed=0, word="status 503", count=1_000):
+    counted = Tally()
+    counted.lag.add(0.1)
+    for number in range(count):
+        counted.add(
+            number / 10, 9.0, Outcome.FAILED if number < failed else Outcome.WHOLE, word if number < failed else ""
+        )
+    return counted
+
+
+def broken(verdict):
+    return [line.name for line in verdict.lines if not line.held]
+
+
+def test_what_grows_while_it_warms_up_is_no_leak():
+    """The first half may grow as it likes, noise and a peak at a swap are none either."""
+    chance = random.Random(1)
+    warm = samples(lambda at: 500 + min(at, 40) * 10 + chance.uniform(-30, 30) + 400 * (at % 10 == 0))
+    assert growth(warm, lambda each: each.memory) < MEMORY_MIB
+    verdict = judge(tally(), 1_000, warm, 0)
+    assert verdict.held, verdict.table()
+
+
+@pytest.mark.parametrize(
+    ("told", "lines"),
+    [
+        ({"samples": samples(lambda at: 500.0 + at)}, ["memory MiB"]),
+        ({"samples": samples(descriptors=lambda at: 80 + at // 2)}, ["descriptors"]),
+        ({"tally": tally(failed=1)}, ["5xx", "failures"]),
+        ({"tally": tally(failed=1, word="no answer")}, ["failures"]),
+        ({"missed": 1}, ["swaps missed"]),
+        ({"tally": tally(count=900)}, ["not sent"]),
+        ({"samples": samples(count=5)}, ["memory MiB", "descriptors"]),
+        ({"tally": tally(count=0)}, ["not sent"]),
+    ],
+)
+def test_each_line_can_break_alone(told, lines):
+    """And too few samples tell nothing, which is no success."""
+    verdict = judge(**{"tally": tally(), "requests": 1_000, "samples": samples(), "missed": 0, **told})
+    assert broken(verdict) == lines
+    assert not verdict.held
+
+
+def test_a_leak_is_measured_by_its_second_half():
+    """A MiB a second over a hundred: between the middle of both tenths lie 45."""
+    assert growth(samples(lambda at: 500.0 + at), lambda each: each.memory) == pytest.approx(45, abs=1)
+    assert growth(samples(descriptors=lambda at: 80 + at), lambda each: each.descriptors) > DESCRIPTORS
+    assert growth([], lambda each: each.memory) == inf
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+def test_every_run_has_a_report(tmp_path, leaks):
+    """The sentence names what broke, and the figures can be read as JSON."""
+    seen = samples(lambda at: 500.0 + at * leaks)
+    verdict = judge(tally(), 1_000, seen, 0)
+    report = of_soak(verdict, tally(), seen, [20.0, 60.0], Shape("steady", ((100, 10),)), "here")
+    assert report.good is not leaks
+    assert ("memory MiB 45, and 20 is the limit" in report.sentence) is leaks
+    assert write(report, tmp_path / "soak.json").exists()
+    json.dumps([verdict.to_json(), *(each.to_json() for each in seen)], allow_nan=False)
+
+
+def test_a_process_is_sampled():
+    """What we hold grows by what we take, and by a file that we open."""
+    before = sample(os.getpid(), 1, 0.0)
+    taken, opened = bytearray(b"x") * (64 << 20), [os.dup(2) for _ in range(20)]
+    after = sample(os.getpid(), 1, 1.0)
+    for descriptor in opened:
+        os.close(descriptor)
+    assert after.memory - before.memory == pytest.approx(len(taken) / 2**20, abs=16)
+    assert after.private - before.private == pytest.approx(64, abs=16)
+    assert after.descriptors - before.descriptors == 20
+
+
+def test_clients_connections_are_no_descriptors_of_ours():
+    """A listener is one, and what it accepted is the client's doing; the client's own end is counted here, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        before = sample(os.getpid(), port, 0.0)
+        with socket.create_connection(("127.0.0.1", port)), listener.accept()[0]:
+            assert sample(os.getpid(), port, 0.0).descriptors - before.descriptors == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (b"python\0-m\0x\0--service-name\0Retrieval\0--fd\0003\0", "retrieval"),
+        (b"python\0-m\0service.standby\0--service-name\0Gateway\0", "standby"),
+        (b"python\0-m\0service\0serve\0", "supervisor"),
+    ],
+)
+def test_processes_have_roles(command, name):
+    """By what BentoML starts them with."""
+    assert role(command) == name
+
+
+def test_clients_connections_are_counted(tmp_path):
+    """Open ones to the port alone."""
+    table = tmp_path / "tcp"
+    rows = [
+        "0: 0100007F:0BB8 0100007F:D431 01",
+        "1: 0100007F:0BB8 0100007F:D432 06",
+        "2: 0100007F:D431 0100007F:0BB8 01",
+    ]
+    table.write_text("\n".join(["sl local rem st", *rows]) + "\n")
+    assert connections(table, 3000) == 1
+
+
+class Store:
+    """Aliases alone."""
+
+    def __init__(self):
+        self.live, self.previous = "a", None
+
+    def promote(self, generation):
+        self.live, self.previous = generation, self.live
+
+    def rollback(self):
+        self.live, self.previous = self.previous, self.live
+
+    def alias(self, _):
+        return self.live
+
+
+class Generation:
+    def __init__(self, name):
+        self.manifest = type("Manifest", (), {"id": name})
+
+
+def test_swaps_go_to_and_fro_and_one_that_nobody_follows_is_missed(monkeypatch):
+    """Promote, roll back; the deployment is asked, and has until the next swap."""
+    store, served, went = Store(), [], []
+    swaps = Swaps(store, [Generation("a"), Generation("b")], "http://x", [1.0, 2.0, 3.0])
+    monkeypatch.setattr(swaps, "_serves", lambda wanted: wanted in served)
+    for at in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5):
+        served[:] = [store.live] if at > 2 else []
+        swaps.look(at)
+        went.append(store.live)
+    swaps.end()
+    assert went == ["a", "b", "b", "a", "a", "b", "b"]
+    assert swaps.done == [1.0, 2.0, 3.0]
+    assert swaps.missed == 1
+
+
+def test_a_rehearsal_goes_there_and_back(monkeypatch):
+    """And ends the run where nobody follows."""
+    store, asked = Store(), []
+    swaps = Swaps(store, [Generation("a"), Generation("b")], "http://x", [])
+    monkeypatch.setattr(swaps, "_serves", lambda wanted: asked.append(wanted) or True)
+    swaps.rehearse(1)
+    assert asked == ["b", "a"]
+    assert store.live == "a"
+    assert swaps.done == []
+    monkeypatch.setattr(swaps, "_serves", lambda _: False)
+    with pytest.raises(PeerError, match="did not follow to b"):
+        swaps.rehearse(0)
