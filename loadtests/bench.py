@@ -135,7 +135,8 @@ def main() -> None:
         sys.exit(f"tandem: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
-    told |= {"machine": on, "items": options.items, "rows": rows(bench.points, options.p99_limit)}
+    steady = [point for point in bench.points if len(point.shape.pieces) == 1]
+    told |= {"machine": on, "items": options.items, "rows": rows(steady, options.p99_limit)}
     told["points"] = [point.to_json() for point in bench.points]
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / name).write_text(json.dumps(told), encoding="utf-8")

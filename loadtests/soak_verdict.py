@@ -15,6 +15,9 @@ MEMORY_MIB = 20.0
 DESCRIPTORS = 10
 """Likewise: one kept at every swap of fifty is 25."""
 
+NOT_WHOLE = 0.05
+"""Share of the requests: who turns everybody away leaks nothing. How many may be is slo.toml's."""
+
 FEWEST = 20
 """Samples that tell of a growth."""
 
@@ -39,6 +42,7 @@ def judge(tally: Tally, requests: int, samples: Sequence[Sample], missed: int) -
             Line("descriptors", DESCRIPTORS, growth(samples, lambda each: each.descriptors)),
             Line("5xx", 0, told),
             Line("failures", 0, tally.count(Outcome.FAILED) + tally.failed_clicks),
+            Line("not whole", NOT_WHOLE, tally.share(Outcome.DEGRADED, Outcome.REJECTED)),
             Line("swaps missed", 0, missed),
             Line("not sent", 0.05 * requests, requests - tally.count()),  # random arrivals are never exactly as many
         ],

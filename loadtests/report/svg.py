@@ -55,16 +55,9 @@ def _rule(root: Element, chart: Chart, rule: Rule, number: int) -> None:
         return
     x = _x(chart, rule.value)
     _stroke(root, x, x, TOP, HEIGHT - BOTTOM, f"line dashed {rule.kind}")
-    near_end = x > WIDTH - 130
+    shift, anchor = (-4, "end") if x > WIDTH - 130 else (4, "start")
     # Rules may stand close to each other: each writes on a line of its own.
-    _text(
-        root,
-        x - 4 if near_end else x + 4,
-        TOP + 10 + 13 * number,
-        rule.label,
-        "end" if near_end else "start",
-        rule.kind,
-    )
+    _text(root, x + shift, TOP + 10 + 13 * number, rule.label, anchor, f"word {rule.kind}")
 
 
 def _x(chart: Chart, value: float) -> float:

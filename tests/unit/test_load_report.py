@@ -2,21 +2,24 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from xml.etree.ElementTree import tostring
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.histogram import Histogram
-from loadtests.report import Bars, Chart, Line, Report, Table, write
+from loadtests.report import Bars, Chart, Line, Report, Rule, Table, write
 from loadtests.report.of_load import of_load, sentence
 from loadtests.report.page import page
 from loadtests.report.scale import Scale
+from loadtests.report.svg import svg
 from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
 
@@ -110,6 +113,15 @@ def test_bars_stand_on_each_other_and_the_scale_holds_them():
     chart = Chart("", "", "", bars=[Bars("a", "first", [(0, 1, 30)]), Bars("b", "bad", [(0, 1, 40), (1, 2, 0)])])
     assert [(part.label, foot, top) for part, _, _, foot, top in chart.stacked()] == [("a", 0, 30), ("b", 30, 70)]
     assert chart.y.high >= 70
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_what_others_are_held_against_is_named_in_its_colour(axis):
+    """A limit is no label of an axis; one that is infinite is not drawn."""
+    rules = [Rule("limit", 3.0, axis), Rule("of nothing", math.inf, axis)]
+    drawn = tostring(svg(Chart("", "", "", [Line("", "first", [(1, 2.0), (5, 4.0)])], rules=rules)), encoding="unicode")
+    assert re.search('<text [^>]*class="word bad">limit</text>', drawn)
+    assert "of nothing" not in drawn
 
 
 def test_a_line_is_broken_where_nothing_was_measured():

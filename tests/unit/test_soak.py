@@ -22,6 +22,13 @@ def samples(memory=lambda at: 500.0, descriptors=lambda at: 80, count=100):
     return [Sample(at, {"gateway": memory(at), "ranking": 100.0}, 0.0, 0.0, descriptors(at), 4) for at in range(count)]
 
 
+def turned_away():
+    counted = Tally()
+    for number in range(1_000):
+        counted.add(number / 10, 1.0, Outcome.REJECTED if number < 100 else Outcome.WHOLE)
+    return counted
+
+
 def tally(failed=0, word="status 503", count=1_000):
     counted = Tally()
     counted.lag.add(0.1)
@@ -52,6 +59,7 @@ def test_what_grows_while_it_warms_up_is_no_leak():
         ({"samples": samples(descriptors=lambda at: 80 + at // 2)}, ["descriptors"]),
         ({"tally": tally(failed=1)}, ["5xx", "failures"]),
         ({"tally": tally(failed=1, word="no answer")}, ["failures"]),
+        ({"tally": turned_away()}, ["not whole"]),
         ({"missed": 1}, ["swaps missed"]),
         ({"tally": tally(count=900)}, ["not sent"]),
         ({"samples": samples(count=5)}, ["memory MiB", "descriptors"]),
