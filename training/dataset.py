@@ -138,7 +138,7 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {error}.") from error
+        raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {str(error).rstrip('.')}.") from error
     for ours, theirs in columns.items():
         if theirs not in frame.columns:
             entry = "context" if ours.startswith(CONTEXT) else ours
