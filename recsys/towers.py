@@ -11,6 +11,7 @@ On MovieLens 1M (leave one out) six epochs with these times have recall@10/ndcg@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import count, takewhile
@@ -219,7 +220,6 @@ class UserEncoder:
 
     def __init__(self, tower: UserTower, embeddings: F32) -> None:
         """It is as the tower is now: what is trained later is another one's."""
-        self._tower = tower.eval()
         self._embeddings = embeddings
         self._of_types, self._of_gaps = _weight(tower.types), _weight(tower.gaps)
         self._of_waits, self._of_contexts = _weight(tower.waits), [_weight(each) for each in tower.contexts]
@@ -231,7 +231,9 @@ class UserEncoder:
 
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
-        return UserEncoder(self._tower, embeddings)
+        other = copy.copy(self)
+        other._embeddings = embeddings
+        return other
 
     def encode(self, histories: Histories) -> F32:
         """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
@@ -245,7 +247,12 @@ class UserEncoder:
         )
         kernel.add_rows(self._of_waits, moments.waits(histories), wide)
         for column, table in enumerate(self._of_contexts, CLOCK):
-            kernel.add_rows(table, histories.context[:, column].astype(np.int64), wide)
+            rows = histories.context[:, column].astype(np.int64)
+            if rows.max(initial=0) >= len(table):  # a kernel would read on
+                raise IndexError(
+                    f"Context column {column - CLOCK} has {len(table)} rows; row {rows.max()} was asked for."
+                )
+            kernel.add_rows(table, rows, wide)
         product = wide @ self._first.T
         hidden = np.empty((len(items), self._second.shape[1]), np.float32)
         kernel.activate(product, self._first_bias, hidden)

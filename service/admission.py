@@ -17,6 +17,9 @@ from service import metrics
 LEAST = 32
 """Slates that are always let in: one whole batch, whatever is slow for another reason than load."""
 
+MOST_OF_ONE = LEAST // 2
+"""Places that one request for many users takes, at most: a single caller shuts nobody out."""
+
 START = 128
 DECREASE = 0.8
 TARGET_SHARE = 0.4
@@ -51,17 +54,20 @@ class Admission:
     def slates(self, count: int) -> Iterator[None]:
         """Hold places for the slates of one request while they are made; QueryError `overloaded` where it is full.
 
-        A request is let in whole: its last slates may stand above the limit.
+        A request is let in whole: its last slates may stand above the limit. What a hundred slates take together says
+        nothing of how long one takes: only from single ones is learned.
         """
         if self.full:
             raise overloaded()
-        self._under_way += count
+        places = min(count, MOST_OF_ONE)
+        self._under_way += places
         start = self._clock()
         try:
             yield
-            self._learn(self._clock() - start)
+            if count == 1:
+                self._learn(self._clock() - start)
         finally:
-            self._under_way -= count
+            self._under_way -= places
 
     def _learn(self, seconds: float) -> None:
         now, before = self._clock(), self.limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,9 @@ from service.schema.verdict import MAX_BODY, query_error, too_large
 B = TypeVar("B", bound=BaseModel)
 
 KIND = "application/json"
+READ_SECONDS = 10
+"""In which a body has to be here, whole: one that never ends would hold its connection, and a stop, for ever."""
+
 TOLD_CHARACTERS = 64
 """Of a content type that an error repeats; it may have kilobytes."""
 
@@ -51,8 +55,12 @@ async def _read(request: Request) -> bytes:
         told = kind[:TOLD_CHARACTERS] or "of no kind"
         raise QueryError(f"The body is {told}; send {KIND}.", code="media_type")
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            raise too_large()
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > MAX_BODY:
+                    raise too_large()
+    except TimeoutError:
+        raise QueryError(f"The body did not come within {READ_SECONDS} seconds.", code="timeout") from None
     return bytes(data)

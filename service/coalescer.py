@@ -22,6 +22,9 @@ AT_ONCE_SECONDS = 0.0005
 """What one who waits no longer costs the loop: a slate of 20 from what is here takes 0.1 ms, and its answer as JSON 0.2
 (medians, with 10,000 items as with 300,000); the rest is for the door, which was not measured apart."""
 
+SHORT = 4
+"""Times the pace that a query has left, below which it does not wait for company: its stages need the time."""
+
 Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[None]]
 """Takes a batch and tells of each as it is done, or of what broke."""
 
@@ -52,7 +55,8 @@ class Coalescer(Generic[T]):
         done: asyncio.Future[None] = loop.create_future()
         entry = (query, done)
         self._waiting.append(entry)
-        self._dispatch()
+        now = loop.time()
+        self._dispatch(due=latest - now < SHORT * self._pace.seconds(now))
         if self._waiting and self._waiting[-1] is entry:
             # Those of one burst can wait as long as each other, but not be answered all in one turn of the loop.
             timer = loop.call_at(latest - AT_ONCE_SECONDS * len(self._waiting), self._expire, entry)
@@ -86,6 +90,9 @@ class Coalescer(Generic[T]):
             due = False
             if alive:
                 self._left = now
+                if self._timer:  # it was for those who leave now
+                    self._timer.cancel()
+                    self._timer = None
                 self._pace.mark(now, True)
                 task = asyncio.create_task(self._run_batch(alive))
                 self._in_flight.add(task)

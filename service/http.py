@@ -30,6 +30,7 @@ _STATUS = {
     "overloaded": 429,
     "not_found": 404,
     "method": 405,
+    "timeout": 408,
     "too_large": 413,
     "not_json": 400,
     "media_type": 415,
@@ -156,6 +157,8 @@ def error_response(error: TandemError) -> Response:
     response = _json_error(status, body)
     if body.code in AGAIN:
         response.headers["retry-after"] = str(AGAIN[body.code])
+    if body.code == "timeout":
+        response.headers["connection"] = "close"  # what comes of the body now is no request
     return response
 
 

@@ -72,12 +72,13 @@ VERBS: dict[str, dict[str, Operation]] = {
 }
 """By path and method."""
 
-OF_BODIES = (400, 413, 415, 422)
+OF_BODIES = (400, 408, 413, 415, 422)
 """Statuses with which any body may be refused."""
 
 REFUSALS = {
     400: "The body is not valid JSON.",
     404: "The live generation does not know the item.",
+    408: "The body did not come in time.",
     409: "No more items are kept until a generation is trained that knows them.",
     413: f"The body is larger than {MAX_BODY:,} bytes.",
     415: "The body is not application/json.",

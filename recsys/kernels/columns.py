@@ -18,7 +18,7 @@ _SIGN, _REST = np.uint32(1 << 31), np.uint32(2**31 - 1)
 
 
 class Rows(NamedTuple):
-    """Which rows of x hold what; of several that stand together, the first."""
+    """Which rows of x hold what; of several that stand together, the first. Covisit and follow have as many each."""
 
     tower: int
     tower_gap: int

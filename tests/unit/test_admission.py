@@ -109,3 +109,14 @@ def test_one_too_many_is_told_so():
     with admission.slates(1), pytest.raises(QueryError) as told:
         admission.slates(1).__enter__()
     assert told.value.code == "overloaded"
+
+
+def test_one_that_asks_for_many_shuts_nobody_out():
+    """A hundred slates take four batches even on idle cores: that is no overload, and no reason to send others away."""
+    now = [0.0]
+    admission = Admission(0.5, 512, lambda: now[0])
+    for _ in range(50):
+        with admission.slates(100):
+            assert not admission.full
+            now[0] += 0.4
+    assert admission.limit == START

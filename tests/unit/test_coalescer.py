@@ -242,7 +242,7 @@ def test_a_full_batch_waits_for_nobody():
     """Company is there already; the one that is left over waits for more of it."""
 
     async def scene():
-        pace, now = Pace(60.0), asyncio.get_running_loop().time()
+        pace, now = Pace(10.0), asyncio.get_running_loop().time()
         pace.mark(now - 10, True)
         coalescer = Coalescer(run, None, 4, 100, pace)
         tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(10)]
@@ -255,6 +255,57 @@ def test_a_full_batch_waits_for_nobody():
         land_all(batch, land)
 
     assert asyncio.run(scene()) == (9, 1)
+
+
+def busy(most):
+    """A pace of a process that was always busy."""
+    pace = Pace(most)
+    pace.mark(asyncio.get_running_loop().time() - 10, True)
+    return pace
+
+
+def test_who_has_little_time_does_not_wait_for_company():
+    """Its stages need what there is."""
+
+    async def run(batch, land):
+        land_all(batch, land)
+
+    async def scene():
+        answered_alone = []
+        coalescer = Coalescer(run, answered_alone.append, 8, 4, busy(0.2))
+        await coalescer.submit("first", later())
+        await asyncio.wait_for(coalescer.submit("hurried", time.monotonic() + 0.3), 0.1)
+        assert answered_alone == []
+
+    asyncio.run(scene())
+
+
+def test_a_timer_ends_with_the_batch_it_was_for():
+    """A full batch left before it was time: who is left over waits a whole pace again, and not what was left of it."""
+    sizes = []
+
+    async def scene():
+        done = asyncio.Event()
+
+        async def run(batch, land):
+            sizes.append(len(batch))
+            await done.wait()
+            land_all(batch, land)
+
+        coalescer = Coalescer(run, None, 4, 4, busy(0.6))
+        tasks = [asyncio.create_task(coalescer.submit(0, later()))]
+        await asyncio.sleep(0.02)
+        tasks.append(asyncio.create_task(coalescer.submit(1, later())))
+        await asyncio.sleep(0.4)
+        tasks += [asyncio.create_task(coalescer.submit(n, later())) for n in range(2, 6)]
+        await asyncio.sleep(0.35)
+        early = sizes[:]
+        done.set()
+        await asyncio.gather(*tasks)
+        return early
+
+    assert asyncio.run(scene()) == [1, 4]
+    assert sizes == [1, 4, 1]
 
 
 class TestPace:

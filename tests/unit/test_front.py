@@ -1,8 +1,10 @@
 """What the server asks first."""
 
 import json
+import socket
 import threading
 import time
+from contextlib import contextmanager
 from http.client import HTTPConnection
 
 import pytest
@@ -13,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from service import bodies
 from service.admission import overloaded
 from service.front import ToTheFront
 from service.http import Door, error_response
@@ -78,8 +81,9 @@ def test_where_too_many_are_under_way_nothing_is_parsed(client, recommender):
     assert recommender.asked == []
 
 
-def test_a_connection_outlives_a_refusal(app, recommender):
-    """The body that was not read does not stand in the way of the next request."""
+@contextmanager
+def served(app):
+    """Over a real socket; the port."""
     config = uvicorn.Config(app, port=free_port(), log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -87,7 +91,17 @@ def test_a_connection_outlives_a_refusal(app, recommender):
     try:
         while not server.started:
             time.sleep(0.01)
-        connection, sockets, told = HTTPConnection("127.0.0.1", config.port, timeout=10), set(), []
+        yield config.port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_connection_outlives_a_refusal(app, recommender):
+    """The body that was not read does not stand in the way of the next request."""
+    sockets, told = set(), []
+    with served(app) as port:
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
         for full in (True, False, True, False):
             recommender.full = full
             connection.request("POST", "/recommend", json.dumps(SLATE | {"exclude": ["x" * 99] * 900}), JSON)
@@ -96,11 +110,21 @@ def test_a_connection_outlives_a_refusal(app, recommender):
             told.append(answer.status)
             answer.read()
         connection.close()
-    finally:
-        server.should_exit = True
-        thread.join()
     assert told == [429, 200, 429, 200]
     assert len(sockets) == 1
+
+
+@pytest.mark.parametrize("path", ["/recommend", "/similar"])
+def test_a_body_that_never_ends_is_refused(app, monkeypatch, path):
+    """With a word, and the connection is closed: nobody holds one for ever."""
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.3)
+    with served(app) as port, socket.create_connection(("127.0.0.1", port), 10) as half:
+        half.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{".encode())
+        answer = b""
+        while chunk := half.recv(4096):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code": "timeout"' in answer
 
 
 def test_before_there_is_a_recommender_the_door_says_so():

@@ -70,3 +70,13 @@ def test_nothing_before_and_nothing_of_the_padding_counts():
     assert moments.gaps(past).shape == past.items.shape
     past.types[past.items == PAD] = 2
     np.testing.assert_array_equal(UserEncoder(tower, embeddings).encode(past), before)
+
+
+def test_a_context_that_the_tower_does_not_have_is_refused():
+    """Compiled code checks no bounds."""
+    rng = np.random.default_rng(3)
+    encoder = UserEncoder(tower_of(rng, 16, 3, [3]), rng.normal(size=(40, 16)).astype(np.float32))
+    past = histories(rng, 2, 40)
+    past.context[1, CLOCK] = 3
+    with pytest.raises(IndexError, match="row 3"):
+        encoder.encode(past)
