@@ -112,7 +112,12 @@ class Deployment:
 
     def __enter__(self) -> Deployment:
         self.start()
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.process.kill()  # its workers end with it
+            self.process.wait()
+            raise
         return self
 
     def __exit__(
