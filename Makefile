@@ -51,8 +51,8 @@ SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows 
 	$(patsubst %,tests/service/test_%.py,input_matrix odd_questions schemathesis two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
-	@$(PY) -m pytest -q -n 2 --dist loadfile $(SHARING)
-	@exec $(PY) -m pytest -q tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
+	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
+	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
 	@exec $(PY) -m pytest --cov --cov-report=term -q
@@ -78,8 +78,9 @@ bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the 
 soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does anything grow or fail? ten minutes (SOAK=options)
 	@exec $(PY) -m loadtests.soak $(SOAK)
 
-chaos: .venv/installed-dev ## every fault under load, with the table; minutes
-	@exec $(PY) -m tests.chaos
+chaos: .venv/installed-dev ## every fault under load, with the table, and the slow tests; a quarter of an hour
+	@$(PY) -m tests.chaos
+	@exec $(PY) -m pytest -q -m slow
 
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
 	@$(PY) -m flows pin

@@ -70,6 +70,7 @@ def pinned_bento(pair, tmp_path):
     return bento, home / "bentoml", tag
 
 
+@pytest.mark.slow
 def test_a_bento_serves_the_generation_it_pins_without_redis(pinned_bento, pair, tmp_path):
     """An empty state folder, no store: the pinned generation answers, and it holds nothing of any user."""
     bento, home, tag = pinned_bento

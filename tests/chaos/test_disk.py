@@ -17,12 +17,14 @@ def mounts(tmp_path):
         pytest.skip("needs root and the right to mount a file system")
 
 
+@pytest.mark.slow
 def test_a_full_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
     """With a sentence that names the folder; when there is room, the next is adopted without a restart."""
     outcome = faults.cache_full(pair, tmp_path)
     assert outcome.passed, outcome
 
 
+@pytest.mark.slow
 def test_a_read_only_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
     """Likewise."""
     outcome = faults.cache_read_only(pair, tmp_path)

@@ -77,6 +77,7 @@ def test_a_store_that_evicts_is_told(world):
     holds(faults.store_evicts(world))
 
 
+@pytest.mark.slow
 def test_debians_redis_serves_as_well(pair, tmp_path):
     """Swaps, a kill and an empty return, on Redis 8 where the others run on Valkey."""
     binary = redis_server()
@@ -86,6 +87,7 @@ def test_debians_redis_serves_as_well(pair, tmp_path):
         holds(faults.swaps(world, 4), faults.store_gone(world, 2), faults.store_emptied(world))
 
 
+@pytest.mark.slow
 def test_parts_that_are_slow_cost_no_deadline(pair, tmp_path):
     """Retrieval, ranking and the store 200 ms later: slates all the same, that say what they did without."""
     holds(*all_slow(pair, tmp_path))

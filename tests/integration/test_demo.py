@@ -53,7 +53,12 @@ def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):
 
 @pytest.mark.parametrize(
     ("who", "number"),
-    [("shell", signal.SIGKILL), ("make", signal.SIGKILL), ("demo", signal.SIGKILL), ("demo", signal.SIGTERM)],
+    [
+        pytest.param("shell", signal.SIGKILL, marks=pytest.mark.slow),
+        ("make", signal.SIGKILL),
+        pytest.param("demo", signal.SIGKILL, marks=pytest.mark.slow),
+        ("demo", signal.SIGTERM),
+    ],
 )
 def test_the_demo_killed_while_it_trains_leaves_nothing(tmp_path, who, number):
     """The shell that ran make, make itself or the demo, killed at the busiest moment."""

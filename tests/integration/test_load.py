@@ -45,6 +45,7 @@ def braked(published, embedded_url, tmp_path):
         yield running, brakes
 
 
+@pytest.mark.slow
 def test_an_injected_sleep_turns_the_gate_red(braked, tmp_path):
     """The negative control: the same deployment passes, is refused by the lines it breaks, and passes again."""
     deployment, brakes = braked

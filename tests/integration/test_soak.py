@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.deployment import ROOT
 
 
@@ -19,6 +21,7 @@ def told(folder):
     return json.loads((folder / "soak.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_planted_leak_turns_it_red(tmp_path):
     """Exit code 1, and the table names what grew and that alone: what does not leak holds in the same run."""
     result = soak(tmp_path, TANDEM_LEAK_KIB="128", TANDEM_LEAK_DESCRIPTORS="1")

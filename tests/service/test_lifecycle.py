@@ -28,7 +28,7 @@ def home(tiny_world, tmp_path):
     return tmp_path / "home"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_told_to_stop_it_stops_everything_and_says_0(home, tmp_path, number):
     """Services, workers and the embedded store; and it starts again on the same home."""
     for _ in range(2):
@@ -83,6 +83,7 @@ def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
         assert answer.json()["history"] > 0
 
 
+@pytest.mark.slow
 def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
     """Past the time that a start may take it is ended and started again; answers go on all the while."""
     with Deployment(home, tmp_path / "log") as running:
@@ -99,7 +100,7 @@ def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
         assert "Serving goes on" in running.log.read_text()
 
 
-@pytest.mark.parametrize("standbys", ["1", "0"])
+@pytest.mark.parametrize("standbys", ["1", pytest.param("0", marks=pytest.mark.slow)])
 def test_a_killed_worker_comes_back(home, tmp_path, standbys):
     """kill -9 of the only worker of each service: answers are whole again, its death is told, and all ends with it."""
     with Deployment(home, tmp_path / "log", TANDEM_STANDBYS=standbys) as running:
