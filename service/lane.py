@@ -1,7 +1,7 @@
 """The callee's side of a hop: calls over raw rows, in front of what BentoML puts around an API.
 
-Its own way in costs a call a pickle, a schema and six layers of middleware on this side, and an httpx request on the
-other; what is asked stays its APIs, through its adaptive batching. `service.hop` is the caller's side.
+Its own way in costs a call a pickle, a schema and six layers of middleware on this side, and a request of aiohttp on
+the other; what is asked stays its APIs, through its adaptive batching. `service.hop` is the caller's side.
 """
 
 from __future__ import annotations
