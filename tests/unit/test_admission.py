@@ -116,7 +116,7 @@ def test_one_that_asks_for_many_shuts_nobody_out():
     now = [0.0]
     admission = Admission(0.5, 512, lambda: now[0])
     for _ in range(50):
-        with admission.slates(100):
+        with admission.slates(100), admission.slates(100):
             assert not admission.full
             now[0] += 0.4
     assert admission.limit == START

@@ -152,15 +152,21 @@ def test_calls_at_once_do_not_mix(server, url, run):
 
 
 def test_a_call_that_is_cancelled_leaves_nothing_to_the_next(server, url, run):
-    """Its answer may still come; nobody else gets it."""
+    """Its answer may still come; nobody else gets it, and its connection is closed."""
 
     async def scene():
         hop = Hop(url)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(hop.call("slow", rows(9)), 0.05)
-        return await hop.call("double", rows(1))
+        answer = await hop.call("double", rows(1))
+        end = time.monotonic() + 5
+        while server.connections > 1 and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        return answer, server.connections
 
-    np.testing.assert_array_equal(run(scene()), 2 * rows(1))
+    answer, connections = run(scene())
+    np.testing.assert_array_equal(answer, 2 * rows(1))
+    assert connections == 1
 
 
 def test_what_breaks_there_is_a_stage_that_is_left_out_here(server, url, run):
