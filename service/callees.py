@@ -18,6 +18,10 @@ from service.models import RankingModel, RetrievalModel
 Call = Callable[[wire.Rows], Awaitable[wire.Rows]]
 """One coarse call for many queries."""
 
+AT_ONCE = 8
+"""Queries that are computed on the loop, where models are in this process: 10 ms of it. A thread's way there and back,
+and its quarrel with the loop about the interpreter, cost a query more than that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Callees:
@@ -38,7 +42,7 @@ class Callees:
 
     @classmethod
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Callees:
-        """In this process, on threads."""
+        """In this process; large batches on a thread, so that the doors stay open meanwhile."""
         return cls._of(_local, retrieval, ranking)
 
     @classmethod
@@ -71,8 +75,9 @@ def _remote(way: Any, api: str) -> Call:
 
 
 def _local(model: Any, method: str) -> Call:
-    async def call(rows: np.ndarray) -> np.ndarray:
-        answer: np.ndarray = await asyncio.to_thread(getattr(model, method), rows)
-        return answer
+    of: Callable[[wire.Rows], wire.Rows] = getattr(model, method)
+
+    async def call(rows: wire.Rows) -> wire.Rows:
+        return of(rows) if len(rows) <= AT_ONCE else await asyncio.to_thread(of, rows)
 
     return call

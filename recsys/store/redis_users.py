@@ -31,6 +31,7 @@ from recsys.store.base import (
 from recsys.store.connection import address, sentences
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
 from recsys.store.redis_forget import StreamForgetter
+from recsys.store.round_trip import Command, round_trip
 from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
 
@@ -67,15 +68,8 @@ class RedisUserStore:
         if not users:
             return []
         with sentences(self.address):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for user in users:
-                    bucket = user_bucket(user, buckets)
-                    records = users_key(generation, bucket)
-                    pipe.hget(records, text_of(user))
-                    pipe.exists(records)
-                    pipe.lrange(events_key(user), 0, -1)
-                    pipe.hget(lists_key(generation, bucket), text_of(user))
-                replies = [_checked(reply) for reply in await pipe.execute(raise_on_error=False)]
+            asked = [command for user in users for command in _read_user(generation, buckets, user)]
+            replies = [_checked(reply) for reply in await round_trip(self._redis, asked, _HOT_SECONDS)]
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -147,6 +141,18 @@ class RedisUserStore:
         await self._log.close()
         await self._impressions.close()
         await self._redis.aclose()
+
+
+def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:
+    """Record, whether its hash is there at all, events and list."""
+    name, bucket = text_of(user), user_bucket(user, buckets)
+    records, lists = users_key(generation, bucket).encode(), lists_key(generation, bucket).encode()
+    return [
+        (b"HGET", records, name),
+        (b"EXISTS", records),
+        (b"LRANGE", events_key(user), b"0", b"-1"),
+        (b"HGET", lists, name),
+    ]
 
 
 def _checked(reply: Any) -> Any:
