@@ -31,10 +31,19 @@ def reciprocal(items: I32, ranked: I32) -> F32:
     return np.array([[1 / (60 + places[row]) if row in places else 0.0 for row in items[0].tolist()]], np.float32)
 
 
+def places(rows: I32, others: I32) -> I32:
+    """Where each of rows [n] first stands among others [m], -1 where it does not: [n].
+
+    A tenth of the time of numpy's own means, for some hundreds of both.
+    """
+    found = np.empty(len(rows), np.int32)
+    kernel.places(plain(rows), plain(others), found)  # of no others, too: a warm-up has loaded it then
+    return found
+
+
 def among(rows: I32, others: I32) -> Bool:
-    """Whether each of rows [n] is one of others [m]; a tenth of `np.isin`'s time for some hundreds of both."""
-    found = np.zeros(len(rows), bool)
-    kernel.contained(plain(rows), plain(others), found)  # of no others, too: a warm-up has loaded it then
+    """Whether each of rows [n] is one of others [m]."""
+    found: Bool = places(rows, others) >= 0
     return found
 
 

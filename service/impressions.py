@@ -12,6 +12,7 @@ from collections import deque
 
 import numpy as np
 
+from recsys.candidates import places
 from recsys.errors import StageError
 from recsys.impression import Impression
 from recsys.store.base import UserStore
@@ -20,7 +21,6 @@ from service import metrics, wire
 from service.callees import Call
 from service.query import Degraded, Query
 from service.schema import Mode
-from service.slate import standing
 from service.stages import answered, rank_table
 
 logger = logging.getLogger("tandem")
@@ -92,11 +92,10 @@ class ImpressionLog:
         queries = [query for query, _ in batch]
         due = time.monotonic() + PATIENCE
         # What topped a slate up is not among the candidates.
-        stood = [standing(query.candidates.items, query.items) for query in queries]
-        places = [at[known] for at, known in stood]
+        stood = [at[at >= 0] for at in (places(query.items, query.candidates.items) for query in queries)]
         asked = rank_table(wire.FEATURES_OF, queries, [query.candidates for query in queries])
         asked["due"] = due + time.time() - time.monotonic()
-        for row, places_of_one in zip(asked, places, strict=True):
+        for row, places_of_one in zip(asked, stood, strict=True):
             row["places"][: len(places_of_one)] = places_of_one
         async with asyncio.timeout(PATIENCE):
             found = await answered(self._features, asked, wire.FEATURES_FOUND)
@@ -104,7 +103,7 @@ class ImpressionLog:
             raise StageError("ranking failed")
         told = [
             impression
-            for (query, moment), of_query, row in zip(batch, places, found, strict=True)
+            for (query, moment), of_query, row in zip(batch, stood, found, strict=True)
             if (impression := _impression(query, moment, of_query, row)) is not None
         ]
         rows = [(query.user_id, slate.pack()) for query, slate in told if str(query.user_id) not in self._gone]

@@ -97,12 +97,12 @@ class Query:
 
     def remove(self, gone: Bool, reason: str) -> None:
         """Take the candidates where the mask is true out, and count them under a reason."""
-        count = int(gone.sum())
+        count = int(np.count_nonzero(gone))
         if count:
             self.removed[reason] = self.removed.get(reason, 0) + count
             if self.traced:
                 self.dropped[reason] = self.items[gone]
-            self.keep(~gone)
+            self.keep(np.flatnonzero(~gone))
 
     def set_candidates(self, items: I32, tower: F32, sources: U8) -> None:
         """Start over with these candidates; until a scorer has spoken the tower's score orders them."""

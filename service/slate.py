@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from recsys.candidates import places
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within
 from recsys.sources import AT_ONCE
-from recsys.types import F32, I32, I64, PAD, Bool, Id
+from recsys.types import F32, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
@@ -22,25 +23,15 @@ def make_slate(query: Query, without: int = PAD) -> None:
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.told_context, query.traced)
     query.words, query.passed_over = slate.words, slate.passed_over
     rows = np.array(slate.items, np.int32)
-    at, known = standing(query.items, rows)
-    query.tower = np.where(known, query.tower[at], np.nan).astype(np.float32) if len(query.items) else _unknown(rows)
-    sources = np.where(known, query.sources[at], 0) if len(query.items) else np.zeros(len(rows))
-    brought = [slate.brought(row) for row in slate.items]
-    query.sources = np.where(known, sources, brought).astype(np.uint8)
+    at = places(rows, query.items)
+    known = at >= 0
+    tower, sources = np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.uint8)
+    tower[known], sources[known] = query.tower[at[known]], query.sources[at[known]]
+    if slate.words:
+        brought = np.array([slate.brought(row) for row in slate.items], np.uint8)
+        sources[~known] = brought[~known]
+    query.tower, query.sources = tower, sources
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
-
-
-def _unknown(rows: I32) -> F32:
-    return np.full(len(rows), np.nan, np.float32)
-
-
-def standing(items: I32, rows: I32) -> tuple[I64, Bool]:
-    """Where each row stands among items, and whether it does."""
-    if not len(items):
-        return np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
-    order = np.argsort(items, kind="stable")
-    at = order[np.minimum(np.searchsorted(items[order], rows), len(items) - 1)]
-    return at, items[at] == rows
 
 
 class _Catalogue:

@@ -125,22 +125,23 @@ def score(users, embeddings, tail_rows, tail, items, out):
 
 
 @compiled
-def contained(rows, others, out):
-    """Whether each of rows [n] int32 is among others [m] int32, into out [n] bool."""
+def places(rows, others, out):
+    """Where each of rows [n] int32 first stands among others [m] int32, -1 where it does not, into out [n] int32."""
     slots = 16
     while slots < 2 * len(others):
         slots *= 2
-    held = np.full(slots, -1, np.int64)
+    held = np.full(slots, -1, np.int32)
     for at in range(len(others)):
         slot = _slot(others[at], slots)
         while held[slot] >= 0 and others[held[slot]] != others[at]:
             slot = (slot + 1) & (slots - 1)
-        held[slot] = at
+        if held[slot] < 0:
+            held[slot] = at
     for at in range(len(rows)):
         slot = _slot(rows[at], slots)
         while held[slot] >= 0 and others[held[slot]] != rows[at]:
             slot = (slot + 1) & (slots - 1)
-        out[at] = held[slot] >= 0
+        out[at] = held[slot]
 
 
 @compiled

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recsys.kernels.keys import best
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled import CompiledRules
@@ -54,7 +55,7 @@ def select(
 ) -> Slate:
     """The k best of candidates [n] that passed the hard filters, each once."""
     if rules.rules.plain:
-        order = np.argsort(-scores, kind="stable")[:k]
+        order = best(scores, np.arange(len(scores)), k)
         slate = Slate(items[order].tolist(), scores[order].tolist())
         for row in _popular(catalogue, slate.items, k - len(slate.items)):
             _append(slate, row, _below(slate.scores), "top_up")

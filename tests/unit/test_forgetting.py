@@ -67,7 +67,7 @@ def ranked(monkeypatch):
     monkeypatch.setattr(impressions, "answered", lambda *_: asyncio.sleep(0, np.zeros(1)))
     monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
     monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
-    monkeypatch.setattr(impressions, "standing", lambda *_: (np.arange(3), np.ones(3, bool)))
+    monkeypatch.setattr(impressions, "places", lambda *_: np.arange(3))
     packed = SimpleNamespace(pack=lambda: b"shown")
     monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
 
