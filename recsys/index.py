@@ -1,35 +1,30 @@
 """The searchable item embeddings of one generation: exact, by inner product.
 
-Scores of all items are computed with one byte a number, which is nearly right and fast; how nearly is known, so that
-what may be among the best is a short list, and that list is scored again as it is.
+Scores of all items are computed nearly right, by whichever way is fast here; how nearly is known, so that what may be
+among the best is a short list, and that list is scored again as it is.
 """
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-import torch
 
 from recsys.kernels import keys, rounding, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
-from recsys.types import F32, I8, I32, PAD, Bool
+from recsys.scans import TINY, Items, Scan, fastest
+from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
 
-CELLS = 1 << 20
-"""Scores held at once: 4 MiB of int32, ten users over 100,000 items; they are read twice while the cache has them."""
+LARGEST = float(np.finfo(np.float32).max) / 2
+"""Of an inner product: what is larger may be infinite by float32, and infinite ones have no order."""
 
-BLOCKS = 2_048
-"""Of items, the best score of each is looked at: the bound is what k of these reach."""
+TOGETHER = 32
+"""Users at once, at most: 2 MiB of lists; each tile of the table is read once for all of them."""
 
 ROUNDING = 1e-6
 """Two ways of computing one inner product differ by less than this share of both norms."""
 
-TINY = 1e-30
-"""Stands for the largest number where all are 0."""
-
 WORD = 4
-"""Bytes that are multiplied together; torch 2.13 takes a column alone for a row, and gives nonsense."""
+"""Bytes that a row of the table has a whole number of."""
 
 NONE: I32 = np.zeros(0, np.int32)
 
@@ -37,23 +32,25 @@ NONE: I32 = np.zeros(0, np.int32)
 class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
 
-    def __init__(self, embeddings: F32, available: Bool, table: I8 | None = None) -> None:
+    def __init__(
+        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: type[Scan] | None = None
+    ) -> None:
         """table: `rounded(embeddings)`, mapped from a generation so that workers share it; without, it is made here.
 
-        Whatever stands in it, what is found is right: how far it is off is measured. ValueError of NaN, and of a table
-        of another shape.
+        Whatever stands in it, what is found is right: how far it is off is measured. scan: how to look through it, the
+        way that is fastest here by default. ValueError of NaN, and of a table of another shape.
         """
         self._items = np.asarray(embeddings)
-        self._hidden = np.flatnonzero(~np.asarray(available)).astype(np.int32)
+        self._shown = np.array(available, bool)
+        self._count = int(self._shown.sum())
         self._nothing = np.zeros((0, self._items.shape[1]), np.float32)  # behind the items: as where some were put
-        table = rounded(embeddings) if table is None else table
+        table = rounded(embeddings) if table is None else np.asarray(table)
         if table.shape != (len(embeddings), width(embeddings.shape[1])):
             raise ValueError(f"The table of bytes is {list(table.shape)}, the embeddings are {list(embeddings.shape)}.")
-        self._step, self._error = _step(embeddings), error(embeddings, table)
-        with warnings.catch_warnings():
-            # The table is mapped read-only so that processes share it; nothing here writes to it.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            self._bytes = torch.from_numpy(np.asarray(table))
+        off, long = error(embeddings, table)
+        items = Items(self._items, table, _step(embeddings), off, long)
+        self._longest = long + off
+        self._scan = scan(items) if scan else fastest(items)
 
     def search(self, users: F32, k: int) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
@@ -65,56 +62,59 @@ class ExactIndex:
         hidden, shown: rows that may not, and may, be shown against what was said when the index was made.
         """
         found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
-        away = self._away(hidden, shown)
-        count = min(k, len(self._items) - len(away))
-        rows = max(1, CELLS // max(len(self._items), 1))
-        for start in range(0, len(users) if count else 0, rows):
-            some = plain(users[start : start + rows])
-            listed, counts = self._shortlist(some, count, away)
-            for query, (items, length) in enumerate(zip(listed, counts.tolist(), strict=True), start):
-                scores = np.empty((1, length), np.float32)
-                user = some[query - start : query - start + 1]
-                score(user, self._items, NONE, self._nothing, items[None, :length], scores)
-                order = keys.best(scores[0], np.arange(length), count)
-                found[query, :count], best[query, :count] = items[order], scores[0, order]
+        may, shown_now = self._may(hidden, shown)
+        count = min(k, shown_now)
+        if not count or not len(users):
+            return found, best
+        users = plain(users)
+        norms = self._norms(users)
+        for start in range(0, len(users), TOGETHER):
+            some = slice(start, start + TOGETHER)
+            listed, counts = self._scan(users[some], norms[some], count, may)
+            self._rescore(users[some], listed, np.maximum(counts, 0), found[some, :count], best[some, :count])
+            for query in np.flatnonzero(counts < 0) + start:
+                one, every = slice(query, query + 1), np.flatnonzero(may).astype(np.int32)[None]
+                self._rescore(users[one], every, np.array([every.size]), found[one, :count], best[one, :count])
         return found, best
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NONE, shown: I32 = NONE) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
-        away, above = self._away(hidden, shown), np.zeros(len(users), np.int32)
+        (may, _), above = self._may(hidden, shown), np.zeros(len(users), np.int32)
         everything = np.arange(len(self._items), dtype=np.int32)[None]
         for row in range(len(users)):
             all_scores = np.empty(everything.shape, np.float32)
             score(plain(users[row : row + 1]), self._items, NONE, self._nothing, everything, all_scores)
-            all_scores[0, away] = -np.inf
+            all_scores[0, ~may] = -np.inf
             above[row] = int((all_scores > scores[row]).sum())
         return above
 
-    @torch.inference_mode()
-    def _shortlist(self, users: F32, count: int, away: I32) -> tuple[I32, np.ndarray]:
-        """Rows [B, n], of which the first so many of each user hold the `count` best."""
-        exact = users.astype(np.float64)
-        steps = np.maximum(np.abs(exact).max(axis=1, keepdims=True), TINY) / 127
-        asked = np.rint(exact / steps).astype(np.int8)
-        rest = np.linalg.norm(exact - asked * steps, axis=1)
-        # |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|, and both the bound and a row may be off by as much.
-        norms = np.linalg.norm(exact, axis=1)
-        error = norms * (self._error[0] + ROUNDING * self._error[1]) + rest * self._error[1]
-        margins = np.ceil(2 * error / (steps[:, 0] * self._step)).astype(np.int64) + 1
-        wide = np.zeros((len(users), self._bytes.shape[1]), np.int8)
-        wide[:, : users.shape[1]] = asked
-        scores = torch._int_mm(torch.from_numpy(wide), self._bytes.T).numpy()
-        scores[:, away] = search.LEAST
-        listed, counts = np.empty(scores.shape, np.int32), np.empty(len(users), np.int64)
-        blocks = min(max(BLOCKS, 2 * count), scores.shape[1])
-        search.shortlist(scores, count, margins, blocks, listed, counts)
-        return listed, counts
-
-    def _away(self, hidden: I32, shown: I32) -> I32:
-        """Rows that may not be shown."""
+    def _may(self, hidden: I32, shown: I32) -> tuple[Bool, int]:
+        """Which rows may be shown, and how many."""
         if not len(hidden) and not len(shown):
-            return self._hidden
-        return np.setdiff1d(np.union1d(self._hidden, hidden), shown).astype(np.int32)
+            return self._shown, self._count
+        may = self._shown.copy()
+        may[hidden], may[shown] = False, True
+        return may, int(may.sum())
+
+    def _rescore(self, users: F32, listed: I32, counts: I64, found: I32, best: F32) -> None:
+        """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n]."""
+        scores, of = np.empty(listed.shape, np.float32), np.empty(listed.shape, np.uint64)
+        search.rescore(users, self._items, listed, counts, scores, scores.view(np.uint32), of)
+        for query, length in enumerate(counts.tolist()):
+            if length:
+                # What is listed is so in the order of rows, and equals stay in it.
+                order = keys.first(of[query, :length], found.shape[1])
+                found[query], best[query] = listed[query, order], scores[query, order]
+
+    def _norms(self, users: F32) -> F64:
+        """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""
+        norms = np.empty(len(users))
+        search.norms(users, norms)
+        fine = norms * self._longest < LARGEST
+        if not fine.all():
+            query = int(np.argmin(fine))
+            raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
+        return norms
 
 
 def rounded(embeddings: F32) -> I8:

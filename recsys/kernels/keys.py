@@ -13,13 +13,13 @@ from recsys.types import F32, I64
 
 U64 = npt.NDArray[np.uint64]
 
-_SIGN, _REST, _LOW, _HALF = np.uint32(1 << 31), np.uint32(2**31 - 1), np.uint64(2**32 - 1), np.uint64(32)
+SIGN, REST, _LOW, _HALF = np.uint32(1 << 31), np.uint32(2**31 - 1), np.uint64(2**32 - 1), np.uint64(32)
 
 
 def keys(scores: F32, places: npt.NDArray[np.integer]) -> U64:
     """Integers that ascend as scores descend, then as places ascend; no NaN, places not negative."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0 becomes 0
-    high = np.where(bits >= _SIGN, bits, _REST - bits)
+    high = np.where(bits >= SIGN, bits, REST - bits)
     joined: U64 = (high.astype(np.uint64) << _HALF) | places.astype(np.uint64)
     return joined
 
@@ -39,7 +39,11 @@ def descending(scores: F32) -> I64:
 
 def best(scores: F32, rows: npt.NDArray[np.integer], k: int) -> I64:
     """The k rows with the best of scores [n], the lower row first among equals."""
-    of = keys(scores, rows)
+    return first(keys(scores, rows), k)
+
+
+def first(of: U64, k: int) -> I64:
+    """The places in the k least of keys [n], in order."""
     if len(of) > 4 * k:
         of = np.partition(of, k)[:k]
     of.sort()

@@ -1,40 +1,194 @@
-"""Which rows may be among the best, by scores that are nearly right."""
+"""Which rows may be among the best, by scores that are nearly right: no table of scores, one pass and a sixteenth.
+
+A score that k rows reach is guessed from some rows; all that is at most a margin below is listed, and the guess is
+raised while the list grows. In the end it is looked whether k rows do reach the guess; if not, that query starts anew
+without one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from recsys.kernels.compiled import compiled
+from recsys.kernels.keys import REST, SIGN
+from recsys.kernels.products import LANES, ROWS, products
+from recsys.kernels.sources import inner
 
-LEAST = np.int32(-(2**31))
-"""The score of a row that may not be found."""
+TILE = 128
+"""Rows that one query after the other is multiplied with: their bytes stay in a core's first cache meanwhile."""
+
+SHARE = TILE // ROWS
+"""Of so many rows one is looked at for the guess: the first ROWS of each tile."""
+
+SPARE = 4
+"""Rows at the table's end that are copied: what is read in pieces of 16 bytes reads past the end of a row."""
+
+BUCKETS = 1_024
+"""Into which scores are sorted, to find one that k of them reach."""
 
 
 @compiled
-def shortlist(scores, k, margins, blocks, out, counts):
-    """Every row whose score is at most a margin below some bound that k rows reach; counts of them [B].
+def norms(users, out):
+    """The norms of users [B, d] into out [B] float64."""
+    for query in range(len(users)):
+        total = np.float64(0)
+        for column in range(users.shape[1]):
+            total += np.float64(users[query, column]) ** 2
+        out[query] = np.sqrt(total)
 
-    scores: [B, n] int32, LEAST for what may not be found. margins: [B] int64. blocks: at least k and at most n. out:
-    [B, n] int32. The bound is the k-th largest of the best scores of blocks: k rows reach it, and hardly more.
+
+@compiled
+def round_users(users, most, least, queries, steps, rest):
+    """Users [B, d] in whole steps, `most` at most, into queries [B, P] int16; their steps, and how far they are off.
+
+    least: of what the largest number of a user counts as.
     """
-    n = scores.shape[1]
-    best, starts = np.empty(blocks, np.int32), np.empty(blocks + 1, np.int64)
-    for block in range(blocks + 1):
-        starts[block] = block * n // blocks
-    for query in range(len(scores)):
-        of = scores[query]
-        for block in range(blocks):
-            most = of[starts[block]]
-            for row in range(starts[block] + 1, starts[block + 1]):
-                most = max(most, of[row])
-            best[block] = most
-        bound = np.int64(np.partition(best, blocks - k)[blocks - k]) - margins[query]
-        bound = max(bound, np.int64(LEAST) + 1)
-        count = 0
-        for block in range(blocks):
-            if best[block] >= bound:
-                for row in range(starts[block], starts[block + 1]):
-                    if of[row] >= bound:
-                        out[query, count] = row
-                        count += 1
-        counts[query] = count
+    for query in range(len(users)):
+        largest = np.float64(least)
+        for column in range(users.shape[1]):
+            largest = max(largest, abs(np.float64(users[query, column])))
+        step, total = largest / most, np.float64(0)
+        for column in range(users.shape[1]):
+            near = np.rint(users[query, column] / step)
+            queries[query, column] = np.int16(near)
+            total += (users[query, column] - near * step) ** 2
+        steps[query], rest[query] = step, np.sqrt(total)
+
+
+@compiled
+def scan(table, queries, margins, shown, k, least, rows, scores, counts):
+    """List what may be among the k best of each query: rows and scores [B, room], as many as counts [B] says.
+
+    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. margins: [B]
+    int64. shown: [n] bool, k of them at least. least: below all scores. room: 2 k + 2 TILE at least. counts: -1 where
+    more than half of the room would be taken, since very many rows have nearly one score.
+    """
+    n, width = table.shape
+    end = np.zeros((2 * ROWS, queries.shape[1] * LANES), np.int8)
+    whole = max(n - SPARE, 0) // ROWS * ROWS
+    for row in range(whole, n):
+        for column in range(width):
+            end[row - whole, column] = table[row, column]
+    bounds, guesses = np.full(len(queries), least, np.int32), np.full(len(queries), least, np.int64)
+    counts[:] = 0
+    some = k // SHARE + 4 * int(np.sqrt(k / SHARE)) + 4
+    if n > 4 * SHARE * some:
+        look(table, end, queries, np.zeros_like(margins), shown, some, TILE, bounds, rows, scores, counts)
+        for query in range(len(queries)):
+            if counts[query] >= some:
+                guesses[query] = reached(scores[query, : counts[query]], some)
+            bounds[query] = max(guesses[query] - margins[query], least)
+        counts[:] = 0
+    look(table, end, queries, margins, shown, k, ROWS, bounds, rows, scores, counts)
+    for query in range(len(queries)):
+        count = counts[query]
+        if count >= 0 and (count < k or reached(scores[query, :count], k) < guesses[query]):
+            of = slice(query, query + 1)
+            bounds[query], counts[query] = least, 0
+            look(table, end, queries[of], margins[of], shown, k, ROWS, bounds[of], rows[of], scores[of], counts[of])
+        if counts[query] > k:
+            narrow(query, margins, k, bounds, rows, scores, counts)
+
+
+@compiled
+def look(table, end, queries, margins, shown, k, step, bounds, rows, scores, counts):
+    """List those of ROWS in each `step` rows that are not below a bound, which rises with the k-th best."""
+    n, of = len(table), np.empty(ROWS, np.int32)
+    whole = max(n - SPARE, 0) // ROWS * ROWS
+    limits = np.full(len(queries), 2 * k, np.int64)
+    for start in range(0, n, TILE):
+        stop = min(start + TILE, n)
+        for query in range(len(queries)):
+            count, bound = counts[query], bounds[query]
+            if count < 0:
+                continue
+            for row in range(start, min(stop, whole), step):
+                if products(table, row, queries, query, bound, of):
+                    count = listed(of, 0, row, row + ROWS, bound, shown, query, rows, scores, count)
+            for row in range(max(start, whole), stop, step):
+                if products(end, row - whole, queries, query, bound, of):
+                    count = listed(of, 0, row, min(row + ROWS, n), bound, shown, query, rows, scores, count)
+            counts[query] = count
+            if count > limits[query]:
+                narrow(query, margins, k, bounds, rows, scores, counts)
+                limits[query] = max(2 * counts[query], limits[query])
+
+
+@compiled
+def gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts):
+    """The same of scores that are there, tile [B, m] of rows from `start` on; limits [B], 2 k at first."""
+    for query in range(len(tile)):
+        of = tile[query]
+        for first in range(0, len(of), TILE):
+            past, most = min(first + TILE, len(of)), of[first]
+            for at in range(first, past):
+                most = max(most, of[at])
+            count, bound = counts[query], bounds[query]
+            if count < 0 or not most >= bound:
+                continue
+            count = listed(of, first, start + first, start + past, bound, shown, query, rows, scores, count)
+            counts[query] = count
+            if count > limits[query]:
+                narrow(query, margins, k, bounds, rows, scores, counts)
+                limits[query] = max(2 * counts[query], limits[query])
+
+
+@compiled
+def listed(of, first, start, stop, bound, shown, query, rows, scores, count):
+    """List those of rows start to stop whose scores of[first:] are not below the bound; how many are listed then."""
+    for row in range(start, stop):
+        # Written whether it stays or not: a jump that nobody can foresee takes longer.
+        score = of[first + row - start]
+        rows[query, count], scores[query, count] = row, score
+        count += np.int64(score >= bound) & np.int64(shown[row])
+    return count
+
+
+@compiled
+def narrow(query, margins, k, bounds, rows, scores, counts):
+    """Drop what is listed and too far below a score that k of it reach."""
+    count, of = counts[query], scores[query]
+    bound = max(reached(of[:count], k) - margins[query], bounds[query])
+    kept = 0
+    for at in range(count):
+        row, score = rows[query, at], of[at]
+        rows[query, kept], of[kept] = row, score
+        kept += np.int64(score >= bound)
+    bounds[query] = bound
+    counts[query] = kept if 2 * (kept + TILE) <= rows.shape[1] else -1
+
+
+@compiled
+def reached(scores, k):
+    """A score that at least k of `scores` reach, and hardly more of them: they are counted in buckets, not sorted."""
+    low, high = scores[0], scores[0]
+    for score in scores:
+        low, high = min(low, score), max(high, score)
+    scale = (BUCKETS - 1) / max(np.float64(high) - np.float64(low), 1e-300)
+    filled = np.zeros(BUCKETS, np.int64)
+    for score in scores:
+        filled[int((np.float64(score) - low) * scale)] += 1
+    bucket, above = BUCKETS - 1, filled[BUCKETS - 1]
+    while above < k:
+        bucket -= 1
+        above += filled[bucket]
+    least = high
+    for score in scores:
+        if int((np.float64(score) - low) * scale) >= bucket:
+            least = min(least, score)
+    return least
+
+
+@compiled
+def rescore(users, items, rows, counts, scores, bits, keys):
+    """Inner products of users [B, d] with the rows [B, room] of items that are listed, and keys to sort them by.
+
+    scores: [B, room] float32, bits: the same memory as uint32. keys: [B, room] uint64, as of `recsys.kernels.keys`:
+    they ascend as scores descend, and of equal ones as places do.
+    """
+    for query in range(len(users)):
+        for at in range(counts[query]):
+            scores[query, at] = inner(users[query], items[rows[query, at]]) + np.float32(0)  # -0 becomes 0
+            of = bits[query, at]
+            high = of if of >= SIGN else REST - of
+            keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)

@@ -1,4 +1,4 @@
-"""Retrieval, the index and the features, against brute force."""
+"""Retrieval and the features, against brute force."""
 
 import numpy as np
 import pytest
@@ -7,99 +7,17 @@ from hypothesis import strategies as st
 
 from recsys import features
 from recsys.candidates import among
-from recsys.index import ExactIndex
-from recsys.kernels.sources import score
 from recsys.neighbours import RECENT, Neighbours
 from recsys.record import UserRecord
 from recsys.retriever import SHARES, Retriever
 from recsys.strings import StringTable
 from recsys.types import PAD, Source
 
-PAD_ROWS = np.zeros(0, np.int32)
-
 
 @pytest.fixture(scope="module")
 def scene(tiny_world):
     folder, log = tiny_world
     return Retriever.load(folder), folder.tables(), log.final_histories(np.arange(40))
-
-
-def test_the_index_finds_what_brute_force_finds():
-    """The same rows in the same order, hidden items never, PAD past the end."""
-    rng = np.random.default_rng(0)
-    items, users = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(6, 8)).astype(np.float32)
-    available = rng.random(50) > 0.3
-    found = ExactIndex(items, available).search(users, 60)
-    for user, row in zip(users, found, strict=True):
-        scores = np.where(available, items @ user, -np.inf)
-        expected = np.argsort(-scores)[: available.sum()]
-        assert row[: available.sum()].tolist() == expected.tolist()
-        assert (row[available.sum() :] == PAD).all()
-
-
-def test_the_index_searched_some_users_at_a_time_is_searched_at_once(monkeypatch):
-    """Where the scores of all users are too many to hold, chunks of users find the same rows."""
-    rng = np.random.default_rng(0)
-    items, users = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(7, 8)).astype(np.float32)
-    index = ExactIndex(items, rng.random(50) > 0.3)
-    whole = index.search(users, 20)
-    monkeypatch.setattr("recsys.index.CELLS", 150)
-    np.testing.assert_array_equal(index.search(users, 20), whole)
-
-
-def awkward(kind, rng, n, d):
-    """Embeddings that a search by rounded numbers may get wrong."""
-    items = rng.normal(size=(n, d)).astype(np.float32)
-    if kind == "ties":
-        items = items[rng.integers(0, max(n // 9, 1), n)]
-    elif kind == "near ties":
-        items = items[:1] + 1e-6 * items
-    elif kind == "one far out":
-        items[rng.integers(n)] *= 1e4
-    elif kind == "scales":
-        items *= 10.0 ** rng.integers(-6, 4, (n, 1))
-    elif kind == "one column":
-        items[:, 1:] = 0
-    elif kind == "constant":
-        items[:] = items[0]
-    elif kind == "zero":
-        items[:] = 0
-    return items
-
-
-@given(
-    st.sampled_from(["plain", "ties", "near ties", "one far out", "scales", "one column", "constant", "zero"]),
-    st.integers(0, 2**32 - 1),
-    st.integers(1, 3_000),
-    st.integers(1, 70),
-    st.integers(1, 600),
-)
-@settings(max_examples=150, deadline=None)
-def test_the_short_list_holds_the_best(kind, seed, n, d, k):
-    """Rows, order and scores are those of scoring every item, whatever the scales and the ties."""
-    rng = np.random.default_rng(seed)
-    items, users = awkward(kind, rng, n, d), awkward(kind, rng, 3, d)
-    index = ExactIndex(items, rng.random(n) > 0.2)
-    rows, scores = index.scored(users, k)
-    everything = np.broadcast_to(np.arange(n, dtype=np.int32), (3, n)).copy()
-    every = np.empty((3, n), np.float32)
-    score(users, items, PAD_ROWS, items[:0], everything, every)
-    every[:, index._hidden] = -np.inf
-    shown = n - len(index._hidden)
-    for row in range(3):
-        best = np.lexsort((everything[row], -every[row]))[: min(k, shown)]
-        assert rows[row, : len(best)].tolist() == best.tolist()
-        np.testing.assert_array_equal(scores[row, : len(best)], every[row, best])
-        assert (rows[row, len(best) :] == PAD).all()
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_no_index(value):
-    """A row that compares to nothing would be found for nobody, or for everybody."""
-    items = np.ones((9, 4), np.float32)
-    items[3, 2] = value
-    with pytest.raises(ValueError, match="finite"):
-        ExactIndex(items, np.ones(9, bool))
 
 
 def test_candidates_are_distinct_available_unseen_and_ordered(scene):

@@ -1,0 +1,168 @@
+"""Two ways to find what may be among the best of all items. Both are exact, so which one is a question of time alone.
+
+Whether bytes are multiplied faster than float32 depends on the processor, and on what is compiled for it. So both are
+timed on the items themselves when an index is made, and the faster is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from recsys.kernels import search
+from recsys.kernels.compiled import plain
+from recsys.kernels.products import LANES
+from recsys.types import F32, F64, I8, I32, I64, Bool
+
+logger = logging.getLogger(__name__)
+
+TINY = 1e-30
+"""Stands for the largest number where all are 0."""
+
+LEAST = -(2**31)
+"""Below the score of every row, in steps."""
+
+FARTHEST = 1 << 40
+"""Of a margin, in steps: farther apart than any two scores."""
+
+ROOM = 8_192
+"""Rows that may be listed for a query, or 16 k: of 100,000 made-up items 930 are, for the best 500."""
+
+CELLS = 1 << 18
+"""Scores that torch gives at once: 1 MiB, which is read while a cache has it."""
+
+TRIED, QUERIES, TIMES, SLOW = 16_384, 4, 3, 5e-3
+"""Items and queries of a trial, how often it is made, and after how many seconds no more."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is looked through: embeddings [n, d], and a table [n, W] of the same as bytes, one apart by `step`.
+
+    off, long: how far a row of the table is from its embedding, and how long one is, at most.
+    """
+
+    embeddings: F32
+    table: I8
+    step: float
+    off: float
+    long: float
+
+    def products_off(self, norms: F64) -> F64:
+        """By how much an inner product of float32 with users of such norms may be off, in whatever order it is added.
+
+        d sums and products, each off by a share of 2^-24 at most (Higham, "Accuracy and Stability of Numerical
+        Algorithms", 3.1) and, where numbers are too small for that, by half of the smallest one.
+        """
+        d = self.embeddings.shape[1]
+        off: F64 = 1.01 * d * 2.0**-24 * norms * (self.long + self.off) + d * 2.0**-149
+        return off
+
+
+class Scan(Protocol):
+    """A way to list what may be among the best."""
+
+    name: str
+
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
+        """Rows [B, room], of which the first so many [B] of each user [B, d] hold the k best by float32.
+
+        -1 for how many where all may. norms: [B] of users. shown: [n], k of them at least; only those are listed.
+        """
+        ...
+
+
+class Bytes:
+    """Our own loops over bytes, and users as numbers of two bytes."""
+
+    name = "bytes"
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        width = items.table.shape[1]
+        self._most = min(2**15 - 1, (2**31 - 1) // (128 * width))  # of a sum in four bytes
+        self._chunks = -(-width // LANES)
+
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
+        """As of a scan."""
+        items, count = self._items, len(users)
+        queries = np.zeros((count, self._chunks * LANES), np.int16)
+        steps, rest = np.empty(count), np.empty(count)
+        search.round_users(users, self._most, TINY, queries, steps, rest)
+        # |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it.
+        off = norms * items.off + rest * items.long + items.products_off(norms)
+        margins = np.minimum(np.ceil(2 * off / (steps * items.step)), FARTHEST).astype(np.int64) + 1
+        asked = queries.reshape(count, self._chunks, LANES)
+        rows, scores, counts = _lists(count, k, np.int32)
+        search.scan(items.table, asked, margins, shown, k, LEAST, rows, scores, counts)
+        return rows, counts
+
+
+class Floats:
+    """A product of float32 by torch, some thousand items at a time."""
+
+    name = "float32"
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self._embeddings = _tensor(items.embeddings)
+
+    @torch.inference_mode()
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
+        """As of a scan."""
+        # Twice for two sums of one product, and once more for the bound, which is rounded to float32.
+        margins = 5 * self._items.products_off(norms)
+        rows, scores, counts = _lists(len(users), k, np.float32)
+        bounds, limits = np.full(len(users), -np.inf, np.float32), np.full(len(users), 2 * k, np.int64)
+        size, asked = max(CELLS // len(users), search.TILE), torch.from_numpy(users)
+        for start in range(0, len(shown), size):
+            tile = (asked @ self._embeddings[start : start + size].T).numpy()
+            search.gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts)
+        return rows, counts
+
+
+def fastest(items: Items) -> Scan:
+    """The faster way for these items here; a hundredth of a second, and longer only where kernels are compiled."""
+    n = min(len(items.embeddings), TRIED)
+    some = replace(items, embeddings=items.embeddings[:n], table=items.table[:n])
+    if not n:
+        return Bytes(items)
+    users, shown = plain(some.embeddings[np.linspace(0, n - 1, QUERIES, dtype=np.int64)]), np.ones(n, bool)
+    took = {kind: _took(kind(some), users, max(n // 200, 1), shown) for kind in (Bytes, Floats)}
+    kind = min(took, key=lambda kind: took[kind])
+    said = ", ".join(f"{kind.name} {1e6 * seconds / QUERIES:.0f}" for kind, seconds in took.items())
+    logger.info("Exact search by %s: microseconds a query of %d among %d items: %s.", kind.name, QUERIES, n, said)
+    return kind(items)
+
+
+def _took(scan: Scan, users: F32, k: int, shown: Bool) -> float:
+    """The least of a few times, the first of which is not counted: it loads what is compiled."""
+    norms, least = np.linalg.norm(users.astype(np.float64), axis=1), np.inf
+    scan(users, norms, k, shown)
+    for _ in range(TIMES):
+        start = time.perf_counter()
+        scan(users, norms, k, shown)
+        least = min(least, time.perf_counter() - start)
+        if least > SLOW:
+            break
+    return least
+
+
+def _lists(queries: int, k: int, kind: type) -> tuple[I32, np.ndarray, I64]:
+    """Rows, scores and counts for a scan to fill."""
+    shape = (queries, max(ROOM, 16 * k) + 2 * search.TILE)
+    return np.empty(shape, np.int32), np.empty(shape, kind), np.zeros(queries, np.int64)
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """The array's own memory as a tensor."""
+    with warnings.catch_warnings():
+        # It may be mapped read-only so that processes share it; nothing here writes to it.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -1,0 +1,230 @@
+"""The exact index against the scores of every item, by each of its scans."""
+
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys import index as module
+from recsys import scans
+from recsys.index import ExactIndex, rounded
+from recsys.kernels import search
+from recsys.kernels.products import products
+from recsys.kernels.sources import score
+from recsys.scans import Bytes, Floats
+from recsys.types import PAD
+
+NO_ROWS = np.zeros(0, np.int32)
+SCANS = pytest.mark.parametrize("scan", [Bytes, Floats])
+
+KINDS = [
+    "plain",
+    "ties",
+    "near ties",
+    "one far out",
+    "scales",
+    "tiny",
+    "smallest",
+    "huge",
+    "one column",
+    "constant",
+    "nearly constant",
+    "zero",
+    "zero rows",
+    "ascending",
+    "best together",
+]
+
+
+def awkward(kind, rng, n, d):
+    """Embeddings that a search by scores that are nearly right may get wrong."""
+    items = rng.normal(size=(n, d)).astype(np.float32)
+    if kind == "ties":
+        items = items[rng.integers(0, max(n // 9, 1), n)]
+    elif kind == "near ties":
+        items = items[:1] + 1e-6 * items
+    elif kind == "one far out":
+        items[rng.integers(n)] *= 1e4
+    elif kind == "scales":
+        items *= 10.0 ** rng.integers(-6, 4, (n, 1))
+    elif kind == "tiny":
+        items *= 1e-22  # products of two are no normal numbers
+    elif kind == "smallest":
+        items *= 1e-38
+    elif kind == "huge":
+        items *= 1e17
+    elif kind == "one column":
+        items[:, 1:] = 0
+    elif kind == "constant":
+        items[:] = items[0]
+    elif kind == "nearly constant":
+        items = np.nextafter(items[:1], rng.choice([-np.inf, np.inf], (n, d))).astype(np.float32)
+    elif kind == "zero":
+        items[:] = 0
+    elif kind == "zero rows":
+        items[rng.random(n) < 0.5] = 0
+    elif kind == "ascending":
+        items = items[np.argsort(items @ items[0])]
+    elif kind == "best together":
+        items[n // 3 : n // 3 + 800] += 9 * items[0]  # a guess from some rows is wrong
+    return np.ascontiguousarray(items, np.float32)
+
+
+def by_every_score(items, users, shown, k):
+    """The rows and scores that scoring every item gives, the lower row first among equals."""
+    everything = np.broadcast_to(np.arange(len(items), dtype=np.int32), (len(users), len(items))).copy()
+    every = np.empty(everything.shape, np.float32)
+    score(users, items, NO_ROWS, items[:0], everything, every)
+    every[:, ~shown] = -np.inf
+    rows, scores = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
+    count = min(k, int(shown.sum()))
+    for query, of in enumerate(every):
+        rows[query, :count] = np.lexsort((everything[query], -of))[:count]
+        scores[query, :count] = of[rows[query, :count]]
+    return rows, scores
+
+
+@given(
+    st.sampled_from([Bytes, Floats]),
+    st.sampled_from(KINDS),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 5_000),
+    st.integers(1, 70),
+    st.integers(1, 600),
+    st.sampled_from([0.0, 0.2, 0.9, 1.0]),
+)
+@settings(max_examples=400, deadline=None)
+def test_the_index_finds_what_every_score_finds(scan, kind, seed, n, d, k, hidden):
+    """Rows, order and scores are the same bits, whatever the scales, the ties, the hidden, and k beyond the end."""
+    rng = np.random.default_rng(seed)
+    items, users, shown = awkward(kind, rng, n, d), awkward(kind, rng, 3, d), rng.random(n) >= hidden
+    users[0] = items[0]
+    rows, scores = ExactIndex(items, shown, scan=scan).scored(users, k)
+    expected = by_every_score(items, users, shown, k)
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+
+
+@SCANS
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_index_finds_what_every_score_finds(scan, kind):
+    """Where a guess is made, where lists fill up and where they run over: the same rows."""
+    rng = np.random.default_rng(1)
+    items, users = awkward(kind, rng, 60_000, 24), awkward(kind, rng, 5, 24)
+    users[0], shown = items[0], rng.random(len(items)) > 0.1
+    for k in (1, 500):
+        rows, scores = ExactIndex(items, shown, scan=scan).scored(users, k)
+        expected = by_every_score(items, users, shown, k)
+        np.testing.assert_array_equal(rows, expected[0])
+        np.testing.assert_array_equal(scores, expected[1])
+
+
+def test_a_guess_is_made_and_taken_back(monkeypatch):
+    """Of items put so that the looked at ones are the best, the guess is wrong, and nothing is missed for it."""
+    rng = np.random.default_rng(2)
+    items = rng.normal(size=(60_000, 16)).astype(np.float32)
+    user = items[:1].copy()
+    seen = np.arange(len(items)) % search.TILE < 8
+    items[seen & (rng.random(len(items)) < 0.04)] += 2 * user[0]  # some 150: more than the guess needs, fewer than k
+    shown = np.ones(len(items), bool)
+    rows, _ = ExactIndex(items, shown, scan=Bytes).scored(user, 500)
+    np.testing.assert_array_equal(rows, by_every_score(items, user, shown, 500)[0])
+
+
+@SCANS
+def test_users_searched_some_at_a_time_are_searched_at_once(scan, monkeypatch):
+    """Where there are too many users for one pass, their rows are those of one."""
+    rng = np.random.default_rng(0)
+    items, users = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(7, 8)).astype(np.float32)
+    index = ExactIndex(items, rng.random(50) > 0.3, scan=scan)
+    whole = index.search(users, 20)
+    monkeypatch.setattr(module, "TOGETHER", 3)
+    np.testing.assert_array_equal(index.search(users, 20), whole)
+
+
+@SCANS
+def test_what_is_hidden_and_shown_meanwhile_counts(scan):
+    """Rows that a call hides or shows are those that an index made so would have."""
+    rng = np.random.default_rng(3)
+    items, users = rng.normal(size=(5_000, 12)).astype(np.float32), rng.normal(size=(4, 12)).astype(np.float32)
+    shown = rng.random(5_000) > 0.5
+    hide, show = np.arange(0, 5_000, 7, dtype=np.int32), np.arange(0, 5_000, 3, dtype=np.int32)
+    now = shown.copy()
+    now[hide], now[show] = False, True
+    rows, scores = ExactIndex(items, shown, scan=scan).scored(users, 300, hide, show)
+    expected = ExactIndex(items, now, scan=scan).scored(users, 300)
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_array_equal(scores, expected[1])
+
+
+def test_a_table_of_nonsense_costs_time_and_no_item():
+    """How far bytes are from embeddings is measured: with the bytes of other items the rows are the right ones."""
+    rng = np.random.default_rng(4)
+    items, users = rng.normal(size=(3_000, 10)).astype(np.float32), rng.normal(size=(2, 10)).astype(np.float32)
+    table = rng.integers(-128, 128, rounded(items).shape).astype(np.int8)
+    shown = np.ones(3_000, bool)
+    rows, _ = ExactIndex(items, shown, table, Bytes).scored(users, 100)
+    np.testing.assert_array_equal(rows, by_every_score(items, users, shown, 100)[0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_no_index(value):
+    """A row that compares to nothing would be found for nobody, or for everybody."""
+    items = np.ones((9, 4), np.float32)
+    items[3, 2] = value
+    with pytest.raises(ValueError, match="finite"):
+        ExactIndex(items, np.ones(9, bool))
+
+
+@SCANS
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_a_user_that_is_not_finite_is_refused(scan, value):
+    """And so is one whose products would be infinite, which have no order."""
+    items, users = np.ones((9, 4), np.float32), np.ones((2, 4), np.float32)
+    users[1, 3] = value
+    with pytest.raises(ValueError, match="User 1 of a batch"):
+        ExactIndex(items, np.ones(9, bool), scan=scan).search(users, 3)
+
+
+def test_the_faster_scan_is_taken_and_said(monkeypatch, caplog):
+    """Which way is fast is measured; the other one would have found the same."""
+    rng = np.random.default_rng(5)
+    items, shown = rng.normal(size=(400, 8)).astype(np.float32), np.ones(400, bool)
+    found = {}
+    for fast in (Bytes, Floats):
+        monkeypatch.setattr(scans, "_took", lambda scan, *_, fast=fast: 1e-4 if isinstance(scan, fast) else 2e-4)
+        with caplog.at_level(logging.INFO, "recsys.scans"):
+            index = ExactIndex(items, shown)
+        assert isinstance(index._scan, fast)
+        assert f"Exact search by {fast.name}: microseconds a query" in caplog.messages[-1]
+        found[fast] = index.scored(items[:9], 50)
+    np.testing.assert_array_equal(found[Bytes], found[Floats])
+
+
+def test_products_without_the_instruction_are_the_same(monkeypatch):
+    """What is written for processors without `vpmaddwd` multiplies as it does."""
+    from numba import njit
+    from numba.core.registry import cpu_target
+
+    def compiled():
+        @njit
+        def first(rows, queries, bound, out):
+            return products(rows, 0, queries, 0, bound, out)
+
+        return first
+
+    rng = np.random.default_rng(6)
+    rows = rng.integers(-128, 128, (9, 32)).astype(np.int8)
+    queries = rng.integers(-(2**15), 2**15, (1, 2, 16)).astype(np.int16)
+    expected = rows[:8].astype(np.int64) @ queries.reshape(-1).astype(np.int64)
+    codegen = cpu_target.target_context.codegen()
+    told = codegen.magic_tuple()
+    for features in (told[2], ""):
+        monkeypatch.setattr(codegen, "magic_tuple", lambda features=features: (*told[:2], features))
+        out = np.zeros(8, np.int32)
+        first = compiled()
+        assert first(rows, queries, expected.max(), out)
+        np.testing.assert_array_equal(out, expected)
+        assert not first(rows, queries, expected.max() + 1, out)
