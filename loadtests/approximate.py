@@ -1,7 +1,7 @@
 """Whether an approximate index pays: faiss's HNSW and IVF beside our exact search, on embeddings that were learned.
 
-`python -m loadtests.approximate [--data data/movietweetings] [--epochs 4] [--items 0,100k,1M]`, after `make
-.venv/installed-bench`: towers are trained on the log, real users' histories are the queries. A catalogue of more items
+`python -m loadtests.approximate [--data data/movietweetings] [--epochs 4] [--items 0,100k,1M] [--kinds IVF,Flat ...]`,
+after `make .venv/installed-bench`: towers are trained on the log, real users' histories are the queries. A catalogue of more items
 than there are (0: as it is) is made of copies, each moved away from its item by as much as that is from its nearest
 neighbour, in a random direction, and normalised again. Of each index the fastest setting that finds .98 of the best
 200 is told, and the best that was found where none does. CPU of one thread, one user and 32 at once, in turns.
@@ -61,14 +61,14 @@ def widened(items: F32, n: int, rng: np.random.Generator) -> F32:
 Search = Callable[[F32], I32]
 
 
-def settings(items: F32, quick: bool) -> Iterator[tuple[str, str, float, Search]]:
+def settings(items: F32, kinds: list[str]) -> Iterator[tuple[str, str, float, Search]]:
     """Kinds of index, their settings from fast to thorough, and how many seconds one took to build."""
     d, n = items.shape[1], len(items)
     lists = int(4 * np.sqrt(n))
-    for kind in (f"IVF{lists},Flat", f"IVF{lists},SQ8", *([] if quick else ["HNSW32,Flat"])):
+    for kind in (kind.replace("IVF", f"IVF{lists}") for kind in kinds):
         start = time.perf_counter()
         index = faiss.index_factory(d, kind, faiss.METRIC_INNER_PRODUCT)
-        index.train(items[:: max(1, n // (64 * lists))])
+        index.train(items[:: max(1, n // (40 * lists))])
         index.add(items)
         built = time.perf_counter() - start
         name = "efSearch" if kind.startswith("HNSW") else "nprobe"
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/movietweetings"))
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--items", default="0,100k,1M")
-    parser.add_argument("--quick", action="store_true", help="without HNSW, which takes minutes to build")
+    parser.add_argument("--kinds", nargs="+", default=["IVF,Flat", "IVF,SQ8", "HNSW32,Flat"])
     asked = parser.parse_args()
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
@@ -120,7 +120,7 @@ def main() -> None:
         index = ExactIndex(items, np.ones(len(items), bool))
         best = index.search(users, TOP)
         chosen: dict[str, tuple[str, float]] = {}
-        for kind, setting, built, search in settings(items, asked.quick):
+        for kind, setting, built, search in settings(items, asked.kinds):
             if chosen.get(kind, ("", 0.0))[1] >= WANTED:
                 continue
             chosen[kind] = setting, recall(search(users), best)

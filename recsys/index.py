@@ -6,6 +6,8 @@ among the best is a short list, and that list is scored again as it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from recsys.kernels import keys, rounding, search
@@ -33,7 +35,7 @@ class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
 
     def __init__(
-        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: type[Scan] | None = None
+        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: Callable[[Items], Scan] = fastest
     ) -> None:
         """table: `rounded(embeddings)`, mapped from a generation so that workers share it; without, it is made here.
 
@@ -44,13 +46,14 @@ class ExactIndex:
         self._shown = np.array(available, bool)
         self._count = int(self._shown.sum())
         self._nothing = np.zeros((0, self._items.shape[1]), np.float32)  # behind the items: as where some were put
-        table = rounded(embeddings) if table is None else np.asarray(table)
-        if table.shape != (len(embeddings), width(embeddings.shape[1])):
-            raise ValueError(f"The table of bytes is {list(table.shape)}, the embeddings are {list(embeddings.shape)}.")
+        table = rounded(embeddings) if table is None else np.ascontiguousarray(table)
+        if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
+            told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
+            raise ValueError(f"The table of bytes is {told}.")
         off, long = error(embeddings, table)
         items = Items(self._items, table, _step(embeddings), off, long)
         self._longest = long + off
-        self._scan = scan(items) if scan else fastest(items)
+        self._scan = scan(items)
 
     def search(self, users: F32, k: int) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""

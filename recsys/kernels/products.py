@@ -26,14 +26,17 @@ HALVES = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 """And at last the halves."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def products(_typing: Any, rows: Any, first: Any, queries: Any, query: Any, bound: Any, out: Any) -> Any:
+def _products(_typing: Any, rows: Any, first: Any, queries: Any, query: Any, bound: Any, out: Any) -> Any:
     """Whether any inner product of rows[first : first + ROWS] with queries[query] is `bound` at least; all go into out.
 
     rows: [n, W] int8, read up to the next multiple of LANES after each row's end, what stands there times zero.
     queries: [B, chunks, LANES] int16. out: [ROWS] int32. Each in one piece.
     """
     return types.boolean(rows, first, queries, query, bound, out), _emit
+
+
+products: Any = intrinsic(_products)
+"""See `_products`; of a kernel, and without `_typing`."""
 
 
 def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:

@@ -149,7 +149,7 @@ def narrow(query, margins, k, bounds, rows, scores, counts):
     """Drop what is listed and too far below a score that k of it reach."""
     count, of = counts[query], scores[query]
     bound = max(reached(of[:count], k) - margins[query], bounds[query])
-    kept = 0
+    kept = np.int64(0)
     for at in range(count):
         row, score = rows[query, at], of[at]
         rows[query, kept], of[kept] = row, score

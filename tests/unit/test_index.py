@@ -1,6 +1,8 @@
 """The exact index against the scores of every item, by each of its scans."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,7 +123,7 @@ def test_a_large_index_finds_what_every_score_finds(scan, kind):
         np.testing.assert_array_equal(scores, expected[1])
 
 
-def test_a_guess_is_made_and_taken_back(monkeypatch):
+def test_a_guess_is_made_and_taken_back():
     """Of items put so that the looked at ones are the best, the guess is wrong, and nothing is missed for it."""
     rng = np.random.default_rng(2)
     items = rng.normal(size=(60_000, 16)).astype(np.float32)
@@ -131,6 +133,56 @@ def test_a_guess_is_made_and_taken_back(monkeypatch):
     shown = np.ones(len(items), bool)
     rows, _ = ExactIndex(items, shown, scan=Bytes).scored(user, 500)
     np.testing.assert_array_equal(rows, by_every_score(items, user, shown, 500)[0])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9_000), st.integers(1, 120), st.integers(0, 60), st.floats(0, 1))
+@settings(max_examples=150, deadline=None)
+def test_all_within_the_margin_is_listed(seed, n, k, lift, share):
+    """Whatever was guessed from some rows: each row at most a margin below the k-th best stands in the list, once."""
+    rng = np.random.default_rng(seed)
+    table = rng.integers(-40, 40, (n, 16)).astype(np.int8)
+    queries = rng.integers(-300, 300, (3, 1, 16)).astype(np.int16)
+    looked_at = (np.arange(n) % search.TILE < 8) & (rng.random(n) < share)
+    table[looked_at] = np.clip(table[looked_at] + np.sign(queries[0, 0]) * lift, -127, 127)
+    shown = rng.random(n) < 0.9
+    k = min(k, int(shown.sum()))
+    if not k:
+        return
+    margins, exact = rng.integers(0, 20_000, 3), table.astype(np.int64) @ queries[:, 0].T.astype(np.int64)
+    rows, scores, counts = np.empty((3, 20_000), np.int32), np.empty((3, 20_000), np.int32), np.zeros(3, np.int64)
+    search.scan(table, queries, margins, shown, k, scans.LEAST, rows, scores, counts)
+    for query in range(3):
+        of = np.where(shown, exact[:, query], scans.LEAST)
+        within = np.flatnonzero(of >= max(np.sort(of)[-k] - margins[query], scans.LEAST + 1))
+        listed = rows[query, : counts[query]]
+        assert np.isin(within, listed).all()
+        assert (np.diff(listed) > 0).all()
+        assert shown[listed].all()
+
+
+BEFORE_NOTHING = """
+import ctypes, mmap, sys
+import numpy as np
+from recsys import scans
+from recsys.kernels import search
+page = mmap.PAGESIZE
+held = mmap.mmap(-1, 2 * page)
+start = ctypes.addressof(ctypes.c_char.from_buffer(held))
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + page), page, 0) == 0
+for n in range(1, 40):
+    for width in (4, 8, 12, 16, 20, 36):
+        table = np.frombuffer(held, np.int8, n * width, page - n * width).reshape(n, width)
+        queries = np.ones((1, -(-width // 16), 16), np.int16)
+        rows, scores, counts = np.empty((1, 900), np.int32), np.empty((1, 900), np.int32), np.zeros(1, np.int64)
+        search.scan(table, queries, np.zeros(1, np.int64), np.ones(n, bool), 1, scans.LEAST, rows, scores, counts)
+print("read")
+"""
+
+
+def test_nothing_is_read_past_the_end_of_the_table():
+    """A table is mapped, and behind its last page there may be none: reading there would end the process."""
+    found = subprocess.run([sys.executable, "-c", BEFORE_NOTHING], capture_output=True, text=True, timeout=120)
+    assert (found.returncode, found.stdout) == (0, "read\n"), found.stderr
 
 
 @SCANS
@@ -167,6 +219,13 @@ def test_a_table_of_nonsense_costs_time_and_no_item():
     shown = np.ones(3_000, bool)
     rows, _ = ExactIndex(items, shown, table, Bytes).scored(users, 100)
     np.testing.assert_array_equal(rows, by_every_score(items, users, shown, 100)[0])
+
+
+@pytest.mark.parametrize("table", [np.zeros((9, 3), np.int8), np.zeros((8, 4), np.int8), np.zeros((9, 4), np.int16)])
+def test_a_table_of_another_shape_is_refused(table):
+    """It is read as so many bytes a row, without looking."""
+    with pytest.raises(ValueError, match="table of bytes"):
+        ExactIndex(np.ones((9, 4), np.float32), np.ones(9, bool), table)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
