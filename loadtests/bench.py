@@ -10,32 +10,22 @@ server's processes used, all of them, without the store and the generator.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from loadtests.alike import Slates, compare, slates
 from loadtests.arrivals import Shape
-from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, machine, rows
+from loadtests.bench_figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
 from loadtests.bench_options import parser
+from loadtests.ending import sentences, tell
 from loadtests.knee import knee
 from loadtests.overload import GIVE_UP, Overload, overload
-from loadtests.peers.servers import PeerError, Running, running
-from loadtests.point import Loader, Point
-from loadtests.report import Report, Table, write
+from loadtests.peers.servers import PeerError, Running
+from loadtests.point import Loader, Point, loading
+from loadtests.report import Report
 from loadtests.report.of_bench import of_bench, of_knees, of_overload
-from loadtests.slo import RESULTS, ROOT, Slo
-from loadtests.world import World, world
-from recsys.errors import TandemError
-
-HOME = ROOT / ".tandem" / "bench"
-COMPARED = 40
-"""Users whose slates are compared before anything is timed."""
+from loadtests.slo import RESULTS, Slo
+from loadtests.turns import Variant, turns
+from loadtests.world import HOME, World, world
 
 
 class Bench:
@@ -43,19 +33,11 @@ class Bench:
 
     def __init__(self, place: World, loader: Loader, options: argparse.Namespace) -> None:
         self._place, self._loader, self._options = place, loader, options
-        self._asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
-        self._expected: Slates | None = None
         self.points: list[Point] = []
 
     def turns(self) -> Iterator[tuple[int, str, Running]]:
         """Pass, name and peer; it runs until the next is asked for."""
-        for number in range(self._options.passes):
-            for name in self._options.peers:
-                with running(name, self._place, HOME / "peers" / name) as peer:
-                    told = slates(peer, self._asked)
-                    self._expected = self._expected or told
-                    compare(self._expected, told, name)
-                    yield number, name, peer
+        return turns(self._place, [Variant(name, name) for name in self._options.peers], self._options.passes)
 
     def rates(self) -> list[Point]:
         """Every peer at every rate."""
@@ -120,28 +102,13 @@ def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[st
 def main() -> None:
     """Run the command line."""
     options = parser(__doc__).parse_args()
-    try:
-        with world(options.items, HOME) as place, tempfile.TemporaryDirectory() as scratch:
-            users = Path(scratch) / "users"
-            users.write_text("\n".join(np.random.default_rng(0).permutation(place.users)), encoding="utf-8")
-            bench = Bench(place, Loader(users, lambda line: print(line, flush=True)), options)
-            on = machine()
-            byline = (
-                f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s in turns, "
-                f"{on['cpus']} cores ({on['model']}) for server, store and generator"
-            )
-            name, report, told = measured(bench, options, byline)
-    except (PeerError, TandemError) as error:
-        sys.exit(f"tandem: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with sentences(), world(options.items, HOME) as place, loading(place) as loader:
+        bench = Bench(place, loader, options)
+        byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s in turns, {cores()}"
+        name, report, told = measured(bench, options, byline)
     steady = [point for point in bench.points if len(point.shape.pieces) == 1]
-    told |= {"machine": on, "items": options.items, "rows": rows(steady, options.p99_limit)}
-    told["points"] = [point.to_json() for point in bench.points]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(told), encoding="utf-8")
-    print("\n".join(part.text() for part in report.parts if isinstance(part, Table)))
-    print(f"\n{report.sentence}\nThe report: {write(report, RESULTS / name)}")
+    told |= {"machine": machine(), "items": options.items, "rows": rows(steady, options.p99_limit)}
+    tell(report, told | {"points": [point.to_json() for point in bench.points]}, RESULTS / name)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ def machine() -> dict[str, Any]:
     return {"cpus": os.cpu_count(), "model": model, "python": platform.python_version()}
 
 
+def cores() -> str:
+    """For the byline of a report."""
+    on = machine()
+    return f"{on['cpus']} cores ({on['model']}) for server, store and generator"
+
+
 def rows(points: Sequence[Point], p99_ms: float) -> list[dict[str, Any]]:
     """One for each point."""
     told = []

@@ -13,13 +13,13 @@ LEAST, MOST = 5.0, 20_000.0
 """Requests a second between which it is looked for."""
 
 
-def knee(holds: Callable[[float], bool], start: float) -> float:
-    """The highest rate that held, within STEP of one that did not; 0 where none did.
+def knee(holds: Callable[[float], bool], start: float, step: float = STEP) -> float:
+    """The highest rate that held, within a step of one that did not; 0 where none did.
 
     holds: one probe, with chance in it: what counts is what two of them say alike, of three at most.
     """
     low, high, rate = 0.0, inf, start
-    while LEAST <= rate <= MOST and high > STEP * low:
+    while LEAST <= rate <= MOST and high > step * low:
         if _twice(holds, rate):
             low = rate
         else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
@@ -36,3 +39,15 @@ def items(text: str) -> int:
         if 1_000 <= count <= 10_000_000:
             return count
     raise ArgumentTypeError(f"{text!r} is not a number of items from 1,000 to 10M, like 100k")
+
+
+def several(kind: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """A type of an option: values of a kind with commas between, none twice."""
+
+    def read(text: str) -> list[T]:
+        found = [kind(each) for each in text.split(",")]
+        if twice := [each for each in found if found.count(each) > 1]:
+            raise ArgumentTypeError(f"{twice[0]!r} is named twice")
+        return found
+
+    return read

@@ -8,18 +8,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from loadtests.alike import K
 from loadtests.arrivals import Shape
 from loadtests.peers.servers import PeerError, Running
 from loadtests.slo import ROOT
 from loadtests.tally import ANSWERED, Outcome, Tally
+from loadtests.world import World
 
 LEAST_WHOLE = 0.99
 """Of the requests get a whole slate from a peer that holds a rate."""
@@ -74,19 +77,22 @@ class Point:
 
 
 class Loader:
-    """Puts loads on peers that run, each with a seed that no other has."""
+    """Puts loads on peers that run, each with a seed that no other has, unless it is given one."""
 
     def __init__(self, users: Path, told: Callable[[str], object] = print) -> None:
         """users: a file of ids, who asks most first. told: of every point as it comes."""
         self._users, self._told = users, told
         self._seeds = itertools.count(1)
 
-    def load(self, peer: Running, name: str, shape: Shape, number: int, give_up: float = 10.0) -> Point:
-        """One run of the open loop. give_up: seconds that a request is waited for."""
+    def load(
+        self, peer: Running, name: str, shape: Shape, number: int, give_up: float = 10.0, seed: int | None = None
+    ) -> Point:
+        """One run of the open loop. give_up: seconds that a request is waited for. seed: of who asks, and when."""
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
             command = self._by_grpc(peer, shape) if peer.grpc else self._by_http(peer, shape, give_up)
-            command += ["--seed", str(next(self._seeds)), "--k", str(K), "--user-file", str(self._users)]
+            seed = next(self._seeds) if seed is None else seed
+            command += ["--seed", str(seed), "--k", str(K), "--user-file", str(self._users)]
             command += ["--pid", str(peer.pid), "--result", str(result)]
             ended = subprocess.run(
                 [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
@@ -106,6 +112,15 @@ class Loader:
         command = ["locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary", "--loglevel", "ERROR"]
         command += ["--users", "1", "--host", peer.grpc, "--door", "grpc", "--click-share", "0", "--figures-only"]
         return [*command, "--pieces", str(shape)]
+
+
+@contextmanager
+def loading(place: World) -> Iterator[Loader]:
+    """A loader over the users of a world, which tells of each point as it comes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        users = Path(scratch) / "users"
+        users.write_text("\n".join(np.random.default_rng(0).permutation(place.users)), encoding="utf-8")
+        yield Loader(users, lambda line: print(line, flush=True))
 
 
 def calm(peer: Running) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from loadtests.slo import ROOT
 from recsys.generation import GenerationFolder
 from recsys.publisher import Publisher
 from recsys.store.embedded import EmbeddedStore
@@ -28,6 +29,9 @@ from training.generate import Shape, generate
 from training.log import Log, encode
 from training.orders import ORDERS, order_by
 from training.tables import build_tables
+
+HOME = ROOT / ".tandem" / "bench"
+"""Where worlds are kept, and what peers keep."""
 
 EVENTS_AN_ITEM = 20
 """Enough that most items have all the neighbours that a table holds."""

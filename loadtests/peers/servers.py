@@ -70,9 +70,33 @@ class Running:
     grpc: str = ""
 
 
+@dataclass(frozen=True)
+class Started:
+    """A process that may not answer yet; log: what it writes."""
+
+    url: str
+    grpc: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def silence(self) -> PeerError:
+        """What is raised where it does not answer."""
+        told = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return PeerError(f"A peer did not answer; {self.log} says: {told}")
+
+
 @contextmanager
 def running(name: str, world: World, home: Path, **more: str) -> Iterator[Running]:
     """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
+    with started(name, world, home, **more) as peer:
+        _answering(peer)
+        yield Running(peer.url, peer.process.pid, peer.grpc)
+
+
+@contextmanager
+def started(name: str, world: World, home: Path, **more: str) -> Iterator[Started]:
+    """A peer over a world as soon as its process is there; it is gone afterwards."""
     peer, port, grpc_port = PEERS[name], *free_ports(2)
     home.mkdir(parents=True, exist_ok=True)
     (home / "rules.toml").touch()
@@ -91,18 +115,19 @@ def running(name: str, world: World, home: Path, **more: str) -> Iterator[Runnin
         **peer.variables,
         **more,
     }
-    with (home / f"{name}.log").open("wb") as log:
+    log = home / f"{name}.log"
+    with log.open("wb") as file:
         process = subprocess.Popen(
             [part.format(port=port) for part in peer.command],
             cwd=ROOT,
             env=os.environ | variables,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
             preexec_fn=preexec(signal.SIGTERM),
         )
     try:
-        url = _answering(f"http://127.0.0.1:{port}", process, home / f"{name}.log")
-        yield Running(url, process.pid, f"127.0.0.1:{grpc_port}" if peer.door == "grpc" else "")
+        grpc = f"127.0.0.1:{grpc_port}" if peer.door == "grpc" else ""
+        yield Started(f"http://127.0.0.1:{port}", grpc, process, log)
     finally:
         _end(process)
 
@@ -120,18 +145,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _answering(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL, once every worker is likely to have answered a request."""
+def _answering(peer: Started) -> None:
+    """Return once every worker is likely to have answered a request."""
     end, answered = time.monotonic() + READY_SECONDS, 0
     while time.monotonic() < end:
-        if process.poll() is not None:
+        if peer.process.poll() is not None:
             break
         try:
-            answer = httpx.post(f"{url}/recommend", json={"user_id": "nobody", "k": 10}, timeout=5)
+            answer = httpx.post(f"{peer.url}/recommend", json={"user_id": "nobody", "k": 10}, timeout=5)
             answered = answered + 1 if answer.status_code == 200 else 0
         except httpx.HTTPError:
             answered = 0
         if answered == 20:
-            return url
+            return
         time.sleep(0 if answered else 0.3)
-    raise PeerError(f"A peer did not answer; {log} says: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+    raise peer.silence
