@@ -25,11 +25,15 @@ class Variant:
 
 
 def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
-    """Pass, name and peer, which runs until the next is asked for; PeerError where two do not answer alike."""
+    """Pass, name and peer, which runs until the next is asked for; PeerError where two do not answer alike.
+
+    Each pass begins with another.
+    """
     asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
     expected: Slates | None = None
     for number in range(passes):
-        for each in variants:
+        first = number % len(variants)
+        for each in (*variants[first:], *variants[:first]):
             with running(each.peer, place, HOME / "peers" / each.peer, **each.variables) as peer:
                 told = slates(peer, asked)
                 expected = expected or told

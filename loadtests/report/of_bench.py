@@ -9,6 +9,7 @@ from math import inf
 from loadtests.overload import TIMES, Overload
 from loadtests.point import Point
 from loadtests.report.value import KINDS, Chart, Line, Report, Rule, Table
+from loadtests.report.words import spread
 from loadtests.tally import ANSWERED
 
 
@@ -45,9 +46,9 @@ def costs(points: Sequence[Point], peers: Sequence[str], rates: Sequence[float],
             if not mine:
                 cells.append("did not hold")
                 continue
-            cell = _range([point.cpu_ms for point in mine.values()], ".2f")
+            cell = spread([point.cpu_ms for point in mine.values()], ".2f")
             if ratios := cpu_ratios(points, peers[0], name, rate, p99_ms):
-                cell += f" x{_range(ratios, '.2f')}"
+                cell += f" x{spread(ratios, '.2f')}"
             cells.append(cell if len(mine) == asked else f"{cell} ({len(mine)} of {asked} held)")
         rows.append([name, *cells])
     return Table(f"CPU ms a request, and x of {peers[0]}", ["", *(f"{rate:g}/s" for rate in rates)], rows)
@@ -62,8 +63,8 @@ def cpu_ratios(points: Sequence[Point], first: str, other: str, rate: float, p99
 def of_knees(knees: Mapping[str, Sequence[float]], points: Sequence[Point], p99_ms: float, byline: str) -> Report:
     """The knees of every pass, by peer, and all the probes."""
     first, *others = knees
-    told = f"{first} holds {_range(knees[first], '.0f')} requests a second with p99 below {p99_ms:g} ms"
-    told += "".join(f", {name} {_range(knees[name], '.0f')}" for name in others)
+    told = f"{first} holds {spread(knees[first], '.0f')} requests a second with p99 below {p99_ms:g} ms"
+    told += "".join(f", {name} {spread(knees[name], '.0f')}" for name in others)
     lines = [
         Line(name, kind, [(p.rate, p.percentile(0.99)) for p in points if p.peer == name], joined=False)
         for name, kind in zip(knees, KINDS, strict=False)
@@ -81,7 +82,7 @@ def knee_table(knees: Mapping[str, Sequence[float]]) -> Table:
     rows = []
     for name, found in knees.items():
         ratios = [ours / theirs for ours, theirs in zip(first, found, strict=False) if theirs]
-        rows.append([name, _range(found, ".0f"), f"x{_range(ratios, '.2f')}" if ratios else "did not hold"])
+        rows.append([name, spread(found, ".0f"), f"x{spread(ratios, '.2f')}" if ratios else "did not hold"])
     return Table("Highest rate that holds, a second", ["", "rate", f"{next(iter(knees))} holds"], rows)
 
 
@@ -137,8 +138,8 @@ def _by_rate(
     for name, kind in zip(peers, KINDS * 3, strict=False):
         seen = {rate: [value(point) for point in points if point.peer == name and point.rate == rate] for rate in rates}
         middle = [(rate, statistics.median(values)) for rate, values in seen.items() if values]
-        spread = [(min(values), max(values)) for values in seen.values() if values]
-        lines.append(Line(name, kind, middle, spread, dots=True))
+        ends = [(min(values), max(values)) for values in seen.values() if values]
+        lines.append(Line(name, kind, middle, ends, dots=True))
     return lines
 
 
@@ -152,19 +153,14 @@ def _cheapest(points: Sequence[Point], peers: Sequence[str], rates: Sequence[flo
     first, *others = peers
     for rate in sorted(rates, reverse=True):
         if held := _held(points, first, rate, p99_ms):
-            cost = _range([point.cpu_ms for point in held.values()], ".2f")
+            cost = spread([point.cpu_ms for point in held.values()], ".2f")
             told = f"At {rate:g} requests a second {first} takes {cost} ms of CPU"
             for name in others:
                 ratios = cpu_ratios(points, first, name, rate, p99_ms)
-                told += f", {name} x{_range(ratios, '.2f')}" if ratios else f", {name} did not hold"
+                told += f", {name} x{spread(ratios, '.2f')}" if ratios else f", {name} did not hold"
             return f"{told}."
     return f"{first} held none of these rates."
 
 
 def _p99(point: Point, second: int) -> float:
     return point.tally.of(*ANSWERED, first=second, end=second + 1).percentile(0.99)
-
-
-def _range(values: Sequence[float], spec: str) -> str:
-    low, high = f"{min(values):{spec}}", f"{max(values):{spec}}"
-    return low if low == high else f"{low}-{high}"

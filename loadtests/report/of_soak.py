@@ -8,7 +8,8 @@ from itertools import cycle
 from loadtests.arrivals import Shape
 from loadtests.memory import Sample
 from loadtests.report.of_load import failures, over_time, throughput
-from loadtests.report.value import KINDS, Chart, Line, Report, Rule, Table
+from loadtests.report.value import KINDS, Chart, Line, Report, Rule
+from loadtests.report.words import broken, held
 from loadtests.slo import Verdict
 from loadtests.tally import Tally
 
@@ -17,17 +18,13 @@ def of_soak(
     verdict: Verdict, tally: Tally, samples: Sequence[Sample], swaps: Sequence[float], shape: Shape, byline: str
 ) -> Report:
     """swaps: seconds from the start."""
-    rows = [
-        [line.name, f"{line.limit:,.4g}", f"{line.measured:,.4g}", "held" if line.held else "BROKEN"]
-        for line in verdict.lines
-    ]
     return Report(
         "Soak test",
         byline,
         sentence(verdict, len(swaps)),
         verdict.held and not tally.generator_late,
         [
-            Table("What may grow in the second half, and what may fail", ["", "limit", "measured", ""], rows),
+            held("What may grow in the second half, and what may fail", verdict.lines),
             _memory(samples, swaps),
             _descriptors(samples),
             over_time(tally, {}),
@@ -39,14 +36,9 @@ def of_soak(
 
 def sentence(verdict: Verdict, swaps: int) -> str:
     """The verdict, with what broke it."""
-    broken = [
-        f"{line.name} {line.measured:,.4g}, and {line.limit:,.4g} is the limit"
-        for line in verdict.lines
-        if not line.held
-    ]
     told = f"{verdict.requests:,} requests and {swaps} swaps of the generation"
-    if broken or not verdict.held:
-        return f"It did not hold over {told}: {'; '.join(broken) or 'nothing was asked'}."
+    if not verdict.held:
+        return f"It did not hold over {told}: {broken(verdict.lines) or 'nothing was asked'}."
     return (
         f"It held over {told}: all processes together grew by {verdict.lines[0].measured:.1f} MiB in the second half."
     )

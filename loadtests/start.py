@@ -1,0 +1,131 @@
+"""How soon a deployment is ready, and what the first who asks then waits for.
+
+`python -m loadtests.start [--topologies split,inline] [--items 100k] [--passes 5]`: each topology in turns over a world
+that is published, its state kept from start to start but for the first, which has everything to fetch and is told
+apart. From the start of the process to /readyz; then at once one request, some more on connections of their own, and a
+steady load for the p99 that the first is held against. Impressions are logged, as served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import shutil
+import sys
+import time
+from math import inf
+from urllib.parse import urlsplit
+
+import httpx
+
+from loadtests.alike import K
+from loadtests.arrivals import Shape
+from loadtests.bench_figures import cores, machine
+from loadtests.doors import judged_http
+from loadtests.ending import BROKEN, sentences, tell
+from loadtests.options import items, number, several
+from loadtests.peers.servers import READY_SECONDS, Running, Started, started
+from loadtests.point import Loader, loading
+from loadtests.report.of_start import of_start
+from loadtests.slo import RESULTS
+from loadtests.start_figures import Start, verdict
+from loadtests.tally import Outcome
+from loadtests.world import HOME, World, world
+
+TOPOLOGIES = ("split", "inline")
+MORE = 4
+"""Requests after the first: with two gateways, one of them is the first for the other."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks at /readyz: to a second they add .02 s of CPU, and they end with the start."""
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    options = parser().parse_args()
+    starts: list[Start] = []
+    with sentences(), world(options.items, HOME) as place, loading(place) as loader:
+        shape = Shape("steady", ((options.seconds, options.rate),))
+        for topology in options.topologies:
+            shutil.rmtree(HOME / "starts" / topology, ignore_errors=True)
+        for turn in range(options.passes + 1):
+            for topology in options.topologies:
+                starts.append(start(topology, turn, place, loader, shape))
+                print(starts[-1].line(), flush=True)
+    told = verdict(starts)
+    byline = (
+        f"{options.items:,} items, {options.passes} warm starts of each, {options.rate:g} requests a second, {cores()}"
+    )
+    figures = {"machine": machine(), "items": options.items, "starts": [each.to_json() for each in starts]}
+    tell(of_start(starts, told, byline), figures | told.to_json(), RESULTS / "start.json")
+    return 0 if told.held else BROKEN
+
+
+def start(topology: str, number: int, place: World, loader: Loader, shape: Shape) -> Start:
+    """One start of a deployment, from its process to a steady load."""
+    begun = time.perf_counter()
+    more = {"TANDEM_IMPRESSIONS_PER_SECOND": "20"}
+    with started(topology, place, HOME / "starts" / topology, **more) as peer:
+        _until_ready(peer)
+        ready = time.perf_counter() - begun
+        first, *others = [ask(peer.url, user) for user in place.users[: 1 + MORE]]
+        point = loader.load(Running(peer.url, peer.process.pid), topology, shape, number)
+    return Start(topology, number, ready, first, max(others), point)
+
+
+def ask(url: str, user: str) -> float:
+    """Milliseconds to a whole slate, with its connection; infinite where there is none, which is said."""
+    parts = urlsplit(url)
+    begun = time.perf_counter()
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        body = json.dumps({"user_id": user, "k": K})
+        connection.request("POST", "/recommend", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        told = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        print(f"A deployment that was ready did not answer: {error!r}", flush=True)
+        return inf
+    finally:
+        connection.close()
+    took = 1000 * (time.perf_counter() - begun)
+    reply = judged_http(answer.status, told, K)
+    if reply.outcome != Outcome.WHOLE:
+        print(f"A deployment that was ready answered with status {answer.status}: {told[:300]!r}", flush=True)
+        return inf
+    return took
+
+
+def _until_ready(peer: Started) -> None:
+    end = time.monotonic() + READY_SECONDS
+    with httpx.Client(base_url=peer.url, timeout=2) as client:
+        while time.monotonic() < end and peer.process.poll() is None:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(LOOK_SECONDS)
+    raise peer.silence
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    made = argparse.ArgumentParser(prog="python -m loadtests.start", description=__doc__)
+    made.add_argument("--items", type=items, default=100_000)
+    made.add_argument("--topologies", type=several(_topology), default=list(TOPOLOGIES), help=", ".join(TOPOLOGIES))
+    made.add_argument("--passes", type=number(int, 1, 100), default=5, help="warm starts of each")
+    made.add_argument("--rate", type=number(float, 1, 10_000), default=50, help="requests a second of the steady load")
+    made.add_argument("--seconds", type=number(float, 1, 3600), default=10, help="of the steady load")
+    return made
+
+
+def _topology(text: str) -> str:
+    if text not in TOPOLOGIES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(TOPOLOGIES)}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
