@@ -22,6 +22,7 @@ import httpx
 from loadtests.alike import K
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cores, machine
+from loadtests.cpu import cpu_seconds
 from loadtests.doors import judged_http
 from loadtests.ending import BROKEN, sentences, tell
 from loadtests.options import items, number, several
@@ -68,10 +69,10 @@ def start(topology: str, number: int, place: World, loader: Loader, shape: Shape
     more = {"TANDEM_IMPRESSIONS_PER_SECOND": "20"}
     with started(topology, place, HOME / "starts" / topology, **more) as peer:
         _until_ready(peer)
-        ready = time.perf_counter() - begun
+        ready, cpu = time.perf_counter() - begun, cpu_seconds(peer.process.pid)
         first, *others = [ask(peer.url, user) for user in place.users[: 1 + MORE]]
         point = loader.load(Running(peer.url, peer.process.pid), topology, shape, number)
-    return Start(topology, number, ready, first, max(others), point)
+    return Start(topology, number, ready, cpu, first, max(others), point)
 
 
 def ask(url: str, user: str) -> float:

@@ -58,8 +58,9 @@ class Gateway:
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
-        """Adopt the live generation and every one promoted later; ready when the first is warm."""
+        """Adopt the live generation and every one promoted later; the doors open when the first is warm."""
         self._following = asyncio.create_task(self._recommender.follow())
+        await self._recommender.settled()
         if self._rpc:
             await self._rpc.start()
 

@@ -186,6 +186,10 @@ class Recommender:
             group.create_task(self._desks.impressions.follow())
             group.create_task(self._desks.rules.follow())
 
+    async def settled(self) -> None:
+        """Return when it is known what is answered from at first, or that it may take a while yet."""
+        await self._desks.succession.settled()
+
     async def close(self) -> None:
         """Let go of connections, once nobody is left to be forgotten."""
         await self._desks.users.close()

@@ -51,6 +51,10 @@ REPLAYED = 64
 
 LOOK_SECONDS = 0.1
 
+SETTLE_SECONDS = 15.0
+"""How long a process that starts may keep its doors shut, until it has something to answer from. All gateways take
+requests from one socket: with two, the one that was ready said so for the other, which answered 503."""
+
 
 class Asked(NamedTuple):
     """What of a query is asked again: all of it would keep its generation, and what was read of the user, in memory."""
@@ -122,6 +126,17 @@ class Succession:
             except Exception:
                 logger.exception("Adoption failed; trying again.")
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def settled(self) -> None:
+        """Return when a generation is in force, nothing is left that could be, or SETTLE_SECONDS are over."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while self._in_force is None and self._is_awaited() and time.monotonic() < end:
+            await asyncio.sleep(LOOK_SECONDS / 4)
+
+    def _is_awaited(self) -> bool:
+        """Whether something may soon be in force: nobody looked yet, or what is wanted was not refused."""
+        adopter = self.adopter
+        return not adopter.outlook.looked or not all(adopter.refuses(each) for each in adopter.wanted)
 
     def _next(self) -> str | None:
         """What is wanted more than what is in force, and held by all who announced themselves; None for nothing."""

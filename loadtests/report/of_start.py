@@ -47,13 +47,14 @@ def table(starts: Sequence[Start]) -> Table:
             mine = [each for each in starts if each.topology == topology and each.warm == warm]
             if mine:
                 rows.append([f"{topology}, {'warm' if warm else 'cold'}", f"{len(mine)}", *_cells(mine)])
-    header = ["", "starts", "ready s", "first ms", "slowest of the next", "p50 ms", "p99 ms", "first of p99"]
+    header = ["", "starts", "ready s", "CPU s", "first ms", "slowest of the next", "p50 ms", "p99 ms", "first of p99"]
     return Table("From the start of the process to /readyz; the first requests; a steady load", header, rows)
 
 
 def _cells(mine: Sequence[Start]) -> list[str]:
     return [
         spread([each.ready for each in mine], ".1f"),
+        spread([each.cpu for each in mine], ".1f"),
         spread([each.first for each in mine], ".1f"),
         spread([each.later for each in mine], ".1f"),
         spread([each.point.percentile(0.5) for each in mine], ".1f"),

@@ -1,6 +1,7 @@
 """Who holds what, and when the next generation succeeds: with a board, a store and generations of words."""
 
 import asyncio
+import contextlib
 import shutil
 import time
 import weakref
@@ -151,6 +152,46 @@ def gateway(world, tmp_path, monkeypatch):
         return succession.in_force and succession.in_force.id
 
     return succession, pipeline, look
+
+
+async def settles(succession, within=0.3):
+    """Whether the doors of a process that starts would open."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(succession.settled(), within)
+        return True
+    return False
+
+
+def test_doors_open_with_the_first_generation(gateway):
+    """Not before anybody has looked, not while the live one loads, and at once when it is in force."""
+    succession, _, look = gateway
+    assert not asyncio.run(settles(succession))
+    succession.adopter.outlook = succession.adopter._read()
+    assert not asyncio.run(settles(succession))
+    assert look() == "a"
+    assert asyncio.run(settles(succession))
+
+
+def test_doors_open_where_nothing_can_be_served(gateway, world):
+    """Who asks is told why: nothing is live, or all there is was refused."""
+    succession, _, look = gateway
+    store, _, cache, _ = world
+    cache.bad.add("a")
+    assert look() is None
+    assert asyncio.run(settles(succession))
+    store.named[LIVE] = None
+    assert look() is None
+    assert asyncio.run(settles(succession))
+
+
+def test_doors_do_not_stay_shut(gateway, monkeypatch):
+    """What loads for ever is not waited for: the live generation is told then."""
+    succession, *_ = gateway
+    monkeypatch.setattr("service.succession.SETTLE_SECONDS", 0.1)
+    succession.adopter.outlook = succession.adopter._read()
+    assert asyncio.run(settles(succession))
+    with pytest.raises(NoGeneration, match="is being loaded"):
+        _ = succession.live
 
 
 class Asked:

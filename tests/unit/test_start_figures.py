@@ -16,7 +16,7 @@ from tests.unit.test_bench import point
 
 
 def one(topology="split", number=1, ready=8.0, first=12.0, later=11.0, **told):
-    return Start(topology, number, ready, first, later, point(topology, number=number, **told))
+    return Start(topology, number, ready, 20.0, first, later, point(topology, number=number, **told))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def one(topology="split", number=1, ready=8.0, first=12.0, later=11.0, **told):
         ([one(), one(ready=15.1)], ["split: seconds to ready"]),
         ([one(first=20.5), one()], ["split: first of p99"]),
         ([one(first=inf)], ["split: first of p99"]),
+        ([one(later=inf)], ["split: first of p99"]),
         ([one(), one("inline", ready=16.0)], ["inline: seconds to ready"]),
         ([one(late=True)], ["split: first of p99"]),
         ([one(whole=0, failed=9)], ["split: first of p99"]),
@@ -43,7 +44,7 @@ def test_starts_are_told(tmp_path):
     starts = [one(number=0, ready=40.0), one(), one(ready=9.0, first=inf)]
     rows = table(starts).rows
     assert rows[0][:3] == ["split, cold", "1", "40.0"]
-    assert rows[1][:4] == ["split, warm", "2", "8.0-9.0", "12.0-inf"]
+    assert rows[1][:5] == ["split, warm", "2", "8.0-9.0", "20.0", "12.0-inf"]
     report = of_start(starts, verdict(starts), "here")
     assert report.sentence == "It did not hold: split: first of p99 inf, and 2 is the limit."
     write(report, tmp_path / "start.json")
