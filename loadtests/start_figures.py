@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from loadtests.point import Point
+from loadtests.point import LEAST_WHOLE, Point
 from loadtests.slo import Line, Verdict
 
 READY_SECONDS = 15.0
@@ -44,11 +44,11 @@ class Start:
 
     @property
     def times(self) -> float:
-        """How many times the steady p99 the slowest of the first requests took; infinite where it was not measured.
+        """How many times the steady p99 the slowest of the first requests took; infinite where no steady load was held.
 
         Not the first alone: with two gateways, another is the first for the other.
         """
-        measured = self.p99 < inf and not self.point.tally.generator_late
+        measured = self.point.whole >= LEAST_WHOLE and not self.point.tally.generator_late
         return max(self.first, self.later) / self.p99 if measured else inf
 
     def line(self) -> str:

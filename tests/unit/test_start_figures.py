@@ -30,6 +30,7 @@ def one(topology="split", number=1, ready=8.0, first=12.0, later=11.0, **told):
         ([one(), one("inline", ready=16.0)], ["inline: seconds to ready"]),
         ([one(late=True)], ["split: first of p99"]),
         ([one(whole=0, failed=9)], ["split: first of p99"]),
+        ([one(failed=20)], ["split: first of p99"]),
     ],
 )
 def test_the_worst_warm_start_counts(starts, broken):
