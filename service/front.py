@@ -59,21 +59,3 @@ class Front:
             await response(scope, receive, send)
             return
         await self._door.app(scope, receive, send)
-
-
-class ToTheFront:
-    """A middleware of BentoML's app that puts a `Front` before all of it, when the server starts.
-
-    BentoML puts those that it is given behind its own.
-    """
-
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app = app
-        self._door = door
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Change places at the first word of the server's; after that nothing comes by here but the probes."""
-        if scope["type"] == "lifespan":
-            whole = scope["app"]
-            whole.middleware_stack = Front(self._door, whole.middleware_stack)
-        await self._app(scope, receive, send)

@@ -6,9 +6,10 @@ import asyncio
 
 import bentoml
 
-from service import compose, pinned
+from service import compose, heads, pinned
+from service.ahead import Ahead
 from service.callees import Callees
-from service.front import ToTheFront
+from service.front import Front
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -18,6 +19,7 @@ from service.retrieval import Retrieval
 from service.rpc.door import RpcDoor
 from service.settings import environment, settings
 
+heads.keep_heads_in_time()
 door = Door()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
@@ -87,4 +89,4 @@ class Gateway:
         return compose.recommender(environment(), settings(), callees, [retrieval, ranking])
 
 
-Gateway.add_asgi_middleware(ToTheFront, door=door)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Gateway.add_asgi_middleware(Ahead, make=lambda _, behind: Front(door, behind))  # type: ignore[attr-defined]  # the decorator makes it a `Service`

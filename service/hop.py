@@ -6,6 +6,7 @@ As little HTTP as the servers of one deployment need among themselves; `service.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -17,9 +18,13 @@ from service.lane import PREFIX, WIDTH
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
 
+KEPT_SECONDS = 1.0
+"""How long a connection is kept, on average. Whichever worker of a service accepted it gets all its calls, so calls
+spread over workers as often as connections are made anew."""
+
 
 class Hop:
-    """Calls one service; as many connections as there are calls under way, and kept."""
+    """Calls one service; as many connections as there are calls under way, and kept for a while."""
 
     def __init__(self, url: str) -> None:
         """url: as BentoML has it, file:// and a socket's path or tcp:// and an address."""
@@ -54,10 +59,12 @@ class Hop:
             return answer
 
     def _kept(self) -> _Connection | None:
+        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.open:
+            if connection.open and now < connection.until:
                 return connection
+            connection.close()
         return None
 
     async def _opened(self) -> _Connection:
@@ -80,6 +87,8 @@ class _Connection(asyncio.Protocol):
         self._data = bytearray()
         self._body = -1  # where it begins; -1 until the whole head is here
         self._end = 0
+        # Not all at once: the next ones would be accepted together, by one worker.
+        self.until = asyncio.get_running_loop().time() + KEPT_SECONDS * random.uniform(0.5, 1.5)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready to be asked."""

@@ -54,18 +54,9 @@ class Lane:
         await send({"type": "http.response.body", "body": told})
 
 
-class ToTheLane:
-    """A middleware of BentoML's app that puts a `Lane` before all of it, when the server starts."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Change places at the first word of the server's."""
-        if scope["type"] == "lifespan":
-            whole = scope["app"]
-            whole.middleware_stack = Lane(apis(whole), whole.middleware_stack)
-        await self._app(scope, receive, send)
+def lane(app: Starlette, behind: ASGIApp) -> ASGIApp:
+    """A lane to the APIs of a BentoML service."""
+    return Lane(apis(app), behind)
 
 
 def apis(app: Starlette) -> dict[str, Infer]:
@@ -101,5 +92,15 @@ def _infer(service: Any, name: str) -> Infer:
         found = await alone(np.concatenate(batches))
         return np.split(found, np.cumsum([len(rows) for rows in batches])[:-1])
 
-    merged: Infer = service.dispatchers[name](together) if name in service.dispatchers else alone
-    return merged
+    return _own(service.dispatchers[name])(together) if name in service.dispatchers else alone
+
+
+def _own(dispatcher: Any) -> Any:
+    """A dispatcher as BentoML has one for an API, whose own runs for all who wait whatever the last native call set."""
+    return type(dispatcher)(
+        max_latency_in_ms=1000 * dispatcher.max_latency,
+        max_batch_size=dispatcher.max_batch_size,
+        fallback=dispatcher.fallback,
+        get_batch_size=dispatcher.get_batch_size,
+        batch_dim=dispatcher.batch_dim,
+    )

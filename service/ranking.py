@@ -6,16 +6,16 @@ import bentoml
 import numpy as np
 
 from service import compose
-from service.lane import ToTheLane
+from service.ahead import Ahead
+from service.lane import lane
 from service.models import RankingModel
-from service.retrieval import LASTING_CONNECTION, NEVER_SHED_MS
+from service.retrieval import NEVER_SHED_MS
 from service.settings import environment, settings
 
 
 @bentoml.service(
     name="Ranking",
     workers=settings().ranking_workers,
-    runner_connection=LASTING_CONNECTION,
     logging={"access": {"enabled": False}},
 )
 class Ranking:
@@ -49,4 +49,4 @@ class Ranking:
         return self._model.features(rows)
 
 
-Ranking.add_asgi_middleware(ToTheLane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Ranking.add_asgi_middleware(Ahead, make=lane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

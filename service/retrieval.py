@@ -6,13 +6,10 @@ import bentoml
 import numpy as np
 
 from service import compose
-from service.lane import ToTheLane
+from service.ahead import Ahead
+from service.lane import lane
 from service.models import RetrievalModel
 from service.settings import environment, settings
-
-# The defaults close a caller's shared session after 100 requests or 300 seconds, whoever is using it: 2 to 35 % of
-# concurrent calls to a healthy service fail (bentoml 1.4.40).
-LASTING_CONNECTION = {"max_requests": 10**9, "max_age": 1e9}
 
 # `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
 NEVER_SHED_MS = 60_000
@@ -21,7 +18,6 @@ NEVER_SHED_MS = 60_000
 @bentoml.service(
     name="Retrieval",
     workers=settings().retrieval_workers,
-    runner_connection=LASTING_CONNECTION,
     logging={"access": {"enabled": False}},
 )
 class Retrieval:
@@ -60,4 +56,4 @@ class Retrieval:
         return self._model.similar(rows)
 
 
-Retrieval.add_asgi_middleware(ToTheLane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Retrieval.add_asgi_middleware(Ahead, make=lane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

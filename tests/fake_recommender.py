@@ -26,7 +26,7 @@ def slate(user_id):
 class FakeRecommender:
     """Answers with everything that an answer may hold.
 
-    full: whether it turns callers away. fault: raised by `recommend` in place of an answer; wait: seconds that
+    full: whether it turns callers away. fault: raised in place of the next answer; wait: seconds that
     `recommend` takes. asked: what it was asked; ended: how each `recommend` ended. dues: seconds that each had left.
     """
 
@@ -51,17 +51,22 @@ class FakeRecommender:
             self.ended.append("cancelled")
             raise
         self.ended.append("done")
-        if self.fault:
-            raise self.fault.pop(0)
+        self._fail()
         if request.user_ids is not None:
             return schema.SlatesResponse(slates=[slate(user) for user in request.user_ids])
         return slate(request.user_id)
 
+    def _fail(self):
+        if self.fault:
+            raise self.fault.pop(0)
+
     async def similar(self, request, due):
+        self._fail()
         item = schema.SimilarItem(item_id=7, title="Seven", score=1.5, likeness=0.5, sources=["tower"])
         return schema.SimilarResponse(item_id=request.item_id, items=[item], generation="g1", removed={}, degraded=[])
 
     async def explain(self, request, due):
+        self._fail()
         return schema.ExplainResponse(
             user_id=request.user_id,
             item_id=request.item_id,
@@ -84,8 +89,7 @@ class FakeRecommender:
 
     async def add_events(self, events):
         self.asked.append(events)
-        if self.fault:
-            raise self.fault.pop(0)
+        self._fail()
         return schema.EventsResponse(stored=len(events), unknown_items=[events[0].item_id])
 
     async def put_items(self, items):

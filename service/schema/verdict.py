@@ -53,5 +53,5 @@ def error_body(error: TandemError) -> ErrorBody:
 INTERNAL = ErrorBody(code="internal", message="Something broke here; the log has it.")
 """What a caller is told of an error that nobody foresaw."""
 
-AGAIN = {"overloaded": 1, "not_ready": 1, "store": 1}
+AGAIN = {"overloaded": 1, "not_ready": 1, "store": 1, "unavailable": 1}
 """Seconds after which another try may help, by code."""

@@ -15,9 +15,11 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from recsys.errors import NoGeneration, StageError, StoreUnavailable
 from service import bodies
 from service.admission import overloaded
-from service.front import ToTheFront
+from service.ahead import Ahead
+from service.front import Front
 from service.http import Door, error_response
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender
@@ -37,6 +39,11 @@ class Sees:
         await self._app(scope, receive, send)
 
 
+def ahead(door):
+    """As the gateway has it."""
+    return Middleware(Ahead, make=lambda _, behind: Front(door, behind))
+
+
 @pytest.fixture
 def recommender():
     return FakeRecommender()
@@ -54,7 +61,7 @@ def app(recommender, seen):
     door = Door()
     door.recommender = recommender
     probes = [Route(path, lambda _: PlainTextResponse("probe")) for path in ("/readyz", "/recommend")]
-    return Starlette(routes=probes, middleware=[Middleware(Sees, seen=seen), Middleware(ToTheFront, door=door)])
+    return Starlette(routes=probes, middleware=[Middleware(Sees, seen=seen), ahead(door)])
 
 
 @pytest.fixture
@@ -79,6 +86,16 @@ def test_where_too_many_are_under_way_nothing_is_parsed(client, recommender):
     assert told.headers["retry-after"] == expected.headers["retry-after"]
     assert client.get("/status").status_code == 200
     assert recommender.asked == []
+
+
+@pytest.mark.parametrize("fault", [NoGeneration("Not yet."), StoreUnavailable("Away."), StageError("Cancelled.")])
+@pytest.mark.parametrize("path", ["/recommend", "/similar", "/explain"])
+def test_every_503_says_when_to_come_back(client, recommender, path, fault):
+    """In whole seconds, as the OpenAPI document has it."""
+    recommender.fault = [fault]
+    asked = {"/recommend": SLATE, "/similar": {"item_id": "a"}, "/explain": SLATE | {"item_id": "a"}}[path]
+    told = client.post(path, json=asked)
+    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
 
 
 @contextmanager
@@ -129,6 +146,6 @@ def test_a_body_that_never_ends_is_refused(app, monkeypatch, path):
 
 def test_before_there_is_a_recommender_the_door_says_so():
     """No traceback of the front's own."""
-    app = Starlette(middleware=[Middleware(ToTheFront, door=Door())])
+    app = Starlette(middleware=[ahead(Door())])
     with TestClient(app) as client:
         assert client.post("/recommend", json=SLATE).json()["error"]["code"] == "not_ready"

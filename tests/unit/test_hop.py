@@ -1,25 +1,32 @@
 """A hop between two processes: raw rows over a socket, and what becomes of a call when the other side misbehaves."""
 
 import asyncio
+import socket
 import threading
 import time
 from functools import partial
 from types import SimpleNamespace
 
+import bentoml
+import httpx
 import numpy as np
 import pytest
 import uvicorn
 import uvloop
 from _bentoml_impl.client import RemoteProxy
+from bentoml._internal.marshal.dispatcher import CorkDispatcher
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from recsys.errors import StageError
+from service import hop as hops
+from service.ahead import Ahead
 from service.callees import Callees
 from service.hop import Hop
-from service.lane import ToTheLane
+from service.lane import lane
+from service.metrics import rows_together
 from tests.deployment import free_port
 
 
@@ -28,35 +35,18 @@ class Service:
 
     def __init__(self):
         self.service = self._service_instance = self
-        self.double, self.breaks, self.slow = (SimpleNamespace(local=each) for each in (double, breaks, slow))
+        self.double, self.breaks, self.slow = (SimpleNamespace(local=each) for each in (self.doubled, breaks, slow))
         self.apis = {"double": 1, "breaks": 1, "slow": 1}
-        self.dispatchers = {"double": self.gather}
+        merged = CorkDispatcher(max_latency_in_ms=60_000, max_batch_size=9999, fallback=list, get_batch_size=len)
+        self.dispatchers = {"double": merged}
         self.sizes = []
 
     async def endpoint(self, name, request):
         return PlainTextResponse("with everything around it")
 
-    def gather(self, together):
-        """As BentoML's dispatcher: what comes within a moment is computed at once."""
-        waiting = []
-
-        async def call(rows):
-            done = asyncio.get_running_loop().create_future()
-            waiting.append((rows, done))
-            if len(waiting) == 1:
-                await asyncio.sleep(0.02)
-                batch = waiting[:]
-                waiting.clear()
-                self.sizes.append(len(batch))
-                for (_, each), found in zip(batch, await together([rows for rows, _ in batch]), strict=True):
-                    each.set_result(found)
-            return await done
-
-        return call
-
-
-def double(rows):
-    return 2 * rows
+    def doubled(self, rows):
+        self.sizes.append(len(rows))
+        return 2 * rows
 
 
 def breaks(_):
@@ -69,15 +59,16 @@ def slow(rows):
 
 
 class Server:
-    """uvicorn over a unix socket, or a port."""
+    """uvicorn over a unix socket, or a port; listening: a socket that several share, as workers do."""
 
-    def __init__(self, place, keep_alive=5):
+    def __init__(self, place, keep_alive=5, listening=None, app=None):
         self.service = Service()
         routes = [Route(f"/{name}", partial(self.service.endpoint, name), name=name) for name in self.service.apis]
-        app = Starlette(routes=routes, middleware=[Middleware(ToTheLane)])
+        app = app or Starlette(routes=routes, middleware=[Middleware(Ahead, make=lane)])
         config = uvicorn.Config(app, log_level="critical", timeout_keep_alive=keep_alive, **place)
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
+        sockets = listening and [listening.dup()]
+        self._thread = threading.Thread(target=self._server.run, args=(sockets,))
 
     def __enter__(self):
         self._thread.start()
@@ -92,6 +83,17 @@ class Server:
     @property
     def connections(self):
         return len(self._server.server_state.connections)
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch):
+    """Connections are as good as kept for ever; to be called with the seconds that they are."""
+
+    def keep(seconds):
+        monkeypatch.setattr(hops, "KEPT_SECONDS", seconds)
+
+    keep(60)
+    return keep
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run])
@@ -148,7 +150,7 @@ def test_calls_at_once_do_not_mix(server, url, run):
         return server.connections
 
     assert run(scene()) <= 29
-    assert max(server.service.sizes) > 1
+    assert max(server.service.sizes) > 29
 
 
 def test_a_call_that_is_cancelled_leaves_nothing_to_the_next(server, url, run):
@@ -226,6 +228,27 @@ def test_a_connection_that_closes_as_it_is_asked_is_replaced(path, url, run):
     run(asyncio.wait_for(scene(), 10))
 
 
+@pytest.mark.parametrize(("seconds", "both"), [(0.02, True), (60, False)])
+def test_calls_come_to_every_worker_in_time(path, url, run, kept, seconds, both):
+    """Who calls one thing after another has one connection at a time, and each is one worker's."""
+    kept(seconds)
+
+    async def scene(workers):
+        hop = Hop(url)
+        end = time.monotonic() + (20 if both else 0.5)
+        while time.monotonic() < end and not all(worker.service.sizes for worker in workers):
+            await asyncio.sleep(0.001)
+            np.testing.assert_array_equal(await hop.call("double", rows(1)), 2 * rows(1))
+        await asyncio.sleep(0.1)
+        assert sum(worker.connections for worker in workers) == 1
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        with Server({}, listening=listening) as one, Server({}, listening=listening) as other:
+            run(scene([one, other]))
+    assert (bool(one.service.sizes) and bool(other.service.sizes)) is both
+
+
 def test_where_nobody_listens_it_says_so_at_once(url, run):
     """A dead service costs no timeout."""
     with pytest.raises(StageError, match="nobody listens"):
@@ -267,6 +290,33 @@ def test_all_else_is_bentomls(server, path, run):
         return answer
 
     assert b"with everything around it" in run(scene())
+
+
+def test_a_native_call_does_not_take_the_lane_s_place(run):
+    """BentoML's dispatcher runs what the last call told it to, for whoever waits: the lane's is its own."""
+
+    @bentoml.service(metrics={"enabled": False})
+    class Doubles:
+        @bentoml.api(batchable=True, max_latency_ms=60_000)
+        def double(self, rows: np.ndarray) -> np.ndarray:
+            return 2 * rows
+
+    Doubles.add_asgi_middleware(Ahead, make=lane)
+    port = free_port()
+    before = counted("double")
+    with Server({"port": port}, app=Doubles.to_asgi(is_main=False)):
+        for count in (1, 2):
+            answer = run(Hop(f"tcp://127.0.0.1:{port}").call("double", rows(1)))
+            np.testing.assert_array_equal(answer, 2 * rows(1))
+            assert counted("double") == before + count
+            native = httpx.post(f"http://127.0.0.1:{port}/double", json={"rows": [[1, 2]]})
+            assert native.json() == [[2, 4]]
+
+
+def counted(api):
+    """How many calls a lane has computed."""
+    samples = rows_together.labels(api).collect()[0].samples
+    return next(sample.value for sample in samples if sample.name.endswith("_count"))
 
 
 def test_what_bentoml_has_for_a_dependency_leads_to_a_hop():

@@ -104,13 +104,24 @@ def test_each_error_has_its_status_and_its_body(stub, recommender, error, status
 
 @pytest.mark.parametrize(
     "fault",
-    [QueryError("Too many wait.", code="overloaded"), NoGeneration("Not yet."), StoreUnavailable("No Redis answers.")],
+    [
+        QueryError("Too many wait.", code="overloaded"),
+        NoGeneration("Not yet."),
+        StoreUnavailable("No Redis answers."),
+        StageError("The batch was cancelled."),
+    ],
 )
 def test_what_passes_says_when_to_come_back(stub, recommender, fault):
     """In gRPC's own word for it, as retry-after says over HTTP."""
-    recommender.fault = [fault]
-    _, _, trailing = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU))
-    assert trailing["grpc-retry-pushback-ms"] == "1000"
+    asks = [
+        (stub.Recommend, pb.RecommendRequest(user_id=YOU)),
+        (stub.Similar, pb.SimilarRequest(item_id=YOU)),
+        (stub.Explain, pb.ExplainRequest(user_id=YOU, item_id=YOU)),
+    ]
+    for ask, request in asks:
+        recommender.fault = [fault]
+        _, _, trailing = refused(ask, request)
+        assert trailing["grpc-retry-pushback-ms"] == "1000"
     assert error_response(fault).headers["retry-after"] == "1"
 
 

@@ -1,0 +1,119 @@
+"""A head that does not come: the connection is closed, and only that one."""
+
+import asyncio
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from uvicorn.protocols.http import auto
+
+from service import heads
+from tests.deployment import free_port
+
+SECONDS = 0.4
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+SLOW = GET.replace(b"/ ", b"/slow ")
+POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
+
+
+async def answer(request):
+    return PlainTextResponse(f"body of {len(await request.body())}")
+
+
+async def slow(_):
+    await asyncio.sleep(2 * SECONDS)
+    return PlainTextResponse("at last")
+
+
+@pytest.fixture(scope="module")
+def port():
+    """Of a server that takes uvicorn's choice, as BentoML's do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "HEAD_SECONDS", SECONDS)
+        patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)  # and is put back
+        heads.keep_heads_in_time()
+        app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"]), Route("/slow", slow)])
+        config = uvicorn.Config(app, port=free_port(), log_level="error")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield config.port
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def opened(port):
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        yield connection
+
+
+def rest(connection):
+    """All that comes until the connection is closed, and after how long it was."""
+    start, told = time.monotonic(), b""
+    while chunk := connection.recv(4096):
+        told += chunk
+    return told, time.monotonic() - start
+
+
+@pytest.mark.parametrize("part", [GET[:1], GET[:20], GET[:-1]])
+def test_a_head_that_is_never_whole_is_refused(port, part):
+    """With a word, and soon."""
+    with opened(port) as half:
+        half.sendall(part)
+        told, seconds = rest(half)
+    assert told.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b'{"error":{"code":"timeout"' in told
+    assert seconds < SECONDS + 3
+
+
+def test_a_head_that_comes_byte_by_byte_has_no_more_time(port):
+    """What counts is when it began."""
+
+    def trickle(half):
+        for byte in GET[:-4] * 5:
+            half.sendall(bytes([byte]))
+            time.sleep(SECONDS / 10)
+
+    with opened(port) as half, pytest.raises((BrokenPipeError, ConnectionResetError)):
+        trickle(half)
+
+
+def test_who_says_nothing_is_told_nothing(port):
+    """And the connection is closed."""
+    with opened(port) as silent:
+        assert rest(silent)[0] == b""
+
+
+def test_the_second_head_of_a_connection_has_to_come_too(port):
+    """The first request was answered."""
+    with opened(port) as half:
+        half.sendall(GET + GET[:9])
+        told, _ = rest(half)
+    assert told.startswith(b"HTTP/1.1 200")
+    assert told.index(b"body of 0") < told.index(b"HTTP/1.1 408")
+
+
+def test_what_is_not_a_head_has_its_time(port):
+    """A head in two parts, a body that comes late, an answer that does, and a half head behind that."""
+    with opened(port) as patient:
+        patient.sendall(GET[:9])
+        time.sleep(SECONDS / 4)
+        patient.sendall(GET[9:])
+        assert b"body of 0" in patient.recv(4096)
+        patient.sendall(POST)
+        time.sleep(2 * SECONDS)
+        patient.sendall(b"{}")
+        assert b"body of 2" in patient.recv(4096)
+        patient.sendall(SLOW + GET[:9])
+        told, _ = rest(patient)
+    assert told.startswith(b"HTTP/1.1 200")
+    assert told.index(b"at last") < told.index(b"HTTP/1.1 408")
