@@ -36,9 +36,9 @@ class Callees:
     features: Call
 
     @classmethod
-    def remote(cls, retrieval: Any, ranking: Any) -> Callees:
-        """To two BentoML services that this one depends on."""
-        return cls._of(_remote, *(_way(service) for service in (retrieval, ranking)))
+    def remote(cls, retrieval: Any, ranking: Any, more: Callable[[], str] | None = None) -> Callees:
+        """To two BentoML services that this one depends on; more: headers of a call."""
+        return cls._of(_remote, *(_way(service, more) for service in (retrieval, ranking)))
 
     @classmethod
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Callees:
@@ -58,9 +58,9 @@ class Callees:
         )
 
 
-def _way(service: Any) -> Any:
+def _way(service: Any, more: Callable[[], str] | None) -> Any:
     """What leads to a service: a hop of our own where it has processes of its own, else what BentoML has for it."""
-    return Hop(service.to_async.url) if isinstance(service, RemoteProxy) else service
+    return Hop(service.to_async.url, more) if isinstance(service, RemoteProxy) else service
 
 
 def _remote(way: Any, api: str) -> Call:

@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from recsys import soundness
 from recsys.cache import GenerationCache
@@ -26,25 +28,34 @@ from recsys.store.connect import open_store
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from recsys.trial import load_ranker, load_retriever
-from service import arbiter, batching
+from service import arbiter, batching, exporters, tracing
 from service.adoption import Adopter
+from service.ahead import Make
 from service.callees import Callees
 from service.explanation import Explainer
+from service.front import Front
 from service.holder import GenerationHolder
+from service.http import Door
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
+from service.lane import Lane, apis
 from service.pipeline import Pipeline
 from service.recommender import Desks, Recommender
+from service.rpc.door import RpcDoor
 from service.rulebook import Rulebook
 from service.served import ServedGeneration
 from service.settings import STARTER, Settings
+from service.settings import settings as in_force
 from service.similar import SimilarItems
 from service.spare import PINNED, Spare
 from service.succession import Succession
+from service.traced_doors import TracedDoor, TracedLane, traced_rpc
 from service.trending import TrendingItems
 from service.users import UserDesk
 
 logger = logging.getLogger("tandem")
+
+GATEWAY, RETRIEVAL, RANKING = "gateway", "retrieval", "ranking"
 
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
@@ -63,6 +74,7 @@ def prepare_workers(environment: Environment, settings: Settings, pinned: Path |
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
+    exporters.check(settings.traces)
     os.environ[ARBITER] = str(os.getpid())
     for name, value in (LEAN_MALLOC | ONE_THREAD).items():
         os.environ.setdefault(name, value)
@@ -118,7 +130,12 @@ def recommender(
 ) -> Recommender:
     """The gateway's recommender over calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
-    pipeline = Pipeline(users, callees, settings)
+    traces, kind = tracer(GATEWAY), Recommender
+    if traces is None:
+        pipeline = Pipeline(users, callees, settings)
+    else:
+        callees, kind = traces.callees(callees), tracing.TracedRecommender
+        pipeline = Pipeline(users, callees, settings, traces.stage)
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
@@ -133,7 +150,54 @@ def recommender(
         impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
         rules=Rulebook(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
-    return Recommender(desks, users, settings)
+    return kind(desks, users, settings)
+
+
+def callees(retrieval: Any, ranking: Any) -> Callees:
+    """Calls to two BentoML services."""
+    return Callees.remote(retrieval, ranking, None if tracer(GATEWAY) is None else tracing.headers)
+
+
+@cache
+def tracer(role: str) -> tracing.Tracer | None:
+    """What makes the spans of this process; None where nobody wants any."""
+    provider = exporters.provider(f"tandem-{role}", in_force().traces)
+    return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
+
+
+def front(door: Door) -> Make:
+    """What the gateway's HTTP server asks first."""
+
+    def make(_: Starlette, behind: ASGIApp) -> ASGIApp:
+        traces, first = tracer(GATEWAY), Front(door, behind)
+        return first if traces is None else TracedDoor(first, traces, door.app.routes)
+
+    return make
+
+
+def rpc_door(recommender: Recommender, settings: Settings) -> RpcDoor | None:
+    """The gRPC door, where there is to be one."""
+    if not settings.grpc_port:
+        return None
+    traces, place = tracer(GATEWAY), (settings.host, settings.grpc_port)
+    return RpcDoor(recommender, *place) if traces is None else RpcDoor(recommender, *place, partial(traced_rpc, traces))
+
+
+def lane(role: str) -> Make:
+    """What the server of retrieval or ranking asks first."""
+
+    def make(app: Starlette, behind: ASGIApp) -> ASGIApp:
+        traces, first = tracer(role), Lane(apis(app), behind)
+        return first if traces is None else TracedLane(first, traces, role)
+
+    return make
+
+
+def close_tracer(role: str) -> None:
+    """Let go of what is traced; a worker ends by a signal, and nothing is exported after that."""
+    made = tracer(role)
+    if made is not None:
+        made.close()
 
 
 @cache

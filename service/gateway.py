@@ -9,14 +9,12 @@ import bentoml
 from service import compose, heads, pinned
 from service.ahead import Ahead
 from service.callees import Callees
-from service.front import Front
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
 from service.ranking import Ranking
 from service.recommender import Recommender
 from service.retrieval import Retrieval
-from service.rpc.door import RpcDoor
 from service.settings import environment, settings
 
 heads.keep_heads_in_time()
@@ -56,7 +54,7 @@ class Gateway:
         compose.become_worker(settings())
         self._recommender = self._split() if SPLIT else self._inline()
         door.recommender = self._recommender
-        self._rpc = RpcDoor(self._recommender, settings().host, settings().grpc_port) if settings().grpc_port else None
+        self._rpc = compose.rpc_door(self._recommender, settings())
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
@@ -68,18 +66,19 @@ class Gateway:
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """Close the gRPC door, and let go of the store."""
+        """Close the gRPC door, and let go of the store and of what is traced."""
         if self._rpc:
             await self._rpc.stop()
         self._following.cancel()
         await self._recommender.close()
+        await asyncio.to_thread(compose.close_tracer, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
         return self._recommender.ready
 
     def _split(self) -> Recommender:
         """Retrieval and ranking are services of their own."""
-        return compose.recommender(environment(), settings(), Callees.remote(self.retrieval, self.ranking))
+        return compose.recommender(environment(), settings(), compose.callees(self.retrieval, self.ranking))
 
     def _inline(self) -> Recommender:
         """Retrieval and ranking are in this process."""
@@ -89,4 +88,4 @@ class Gateway:
         return compose.recommender(environment(), settings(), callees, [retrieval, ranking])
 
 
-Gateway.add_asgi_middleware(Ahead, make=lambda _, behind: Front(door, behind))  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Gateway.add_asgi_middleware(Ahead, make=compose.front(door))  # type: ignore[attr-defined]  # the decorator makes it a `Service`

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -26,9 +27,10 @@ spread over workers as often as connections are made anew."""
 class Hop:
     """Calls one service; as many connections as there are calls under way, and kept for a while."""
 
-    def __init__(self, url: str) -> None:
-        """url: as BentoML has it, file:// and a socket's path or tcp:// and an address."""
+    def __init__(self, url: str, more: Callable[[], str] | None = None) -> None:
+        """url: as BentoML has it, file:// and a socket's path or tcp:// and an address. more: headers of a call."""
         self._url = urlsplit(url)
+        self._more = more
         self._idle: list[_Connection] = []
 
     async def call(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ class Hop:
         body = np.ascontiguousarray(rows)
         head = (
             f"POST {PREFIX}{name} HTTP/1.1\r\nhost: hop\r\n{WIDTH.decode()}: {rows.shape[1]}\r\n"
-            f"content-length: {body.nbytes}\r\n\r\n"
+            f"content-length: {body.nbytes}\r\n{'' if self._more is None else self._more()}\r\n"
         ).encode()
         while True:
             kept = self._kept()

@@ -54,11 +54,6 @@ class Lane:
         await send({"type": "http.response.body", "body": told})
 
 
-def lane(app: Starlette, behind: ASGIApp) -> ASGIApp:
-    """A lane to the APIs of a BentoML service."""
-    return Lane(apis(app), behind)
-
-
 def apis(app: Starlette) -> dict[str, Infer]:
     """The APIs of a BentoML service by name, as calls without a request around them (bentoml 1.4.40).
 

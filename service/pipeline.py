@@ -44,9 +44,16 @@ class Pipeline:
     alone, on the next rung, and the others don't notice.
     """
 
-    def __init__(self, store: UserStore, callees: Callees, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: UserStore,
+        callees: Callees,
+        settings: Settings,
+        wrap: Callable[[Stage], Stage] = lambda stage: stage,
+    ) -> None:
+        """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
-        self._guarded = [(stage, Breaker()) for stage in stages]
+        self._guarded = [(wrap(stage), Breaker()) for stage in stages]
 
     async def run(self, queries: Sequence[Query], land: Land = nobody) -> None:
         """hydrate → sources → score → filter → select, for queries that wait together.

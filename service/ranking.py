@@ -7,7 +7,6 @@ import numpy as np
 
 from service import compose
 from service.ahead import Ahead
-from service.lane import lane
 from service.models import RankingModel
 from service.retrieval import NEVER_SHED_MS
 from service.settings import environment, settings
@@ -30,8 +29,9 @@ class Ranking:
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of what is traced."""
         self._adopter.stop()
+        compose.close_tracer(compose.RANKING)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def rank(self, rows: np.ndarray) -> np.ndarray:
@@ -49,4 +49,4 @@ class Ranking:
         return self._model.features(rows)
 
 
-Ranking.add_asgi_middleware(Ahead, make=lane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Ranking.add_asgi_middleware(Ahead, make=compose.lane(compose.RANKING))  # type: ignore[attr-defined]  # the decorator makes it a `Service`

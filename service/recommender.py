@@ -52,8 +52,10 @@ class Desks:
 class Recommender:
     """Answers every verb from the generation in force.
 
-    due: when an answer must be there, by the monotonic clock; `due()` gives it.
+    query_kind: what its queries are. due: when an answer must be there, by the monotonic clock; `due()` gives it.
     """
+
+    query_kind: type[Query] = Query
 
     def __init__(self, desks: Desks, store: UserStore, settings: Settings) -> None:
         self._desks = desks
@@ -116,7 +118,7 @@ class Recommender:
         """The items most like one, the likest first whatever the rules put elsewhere."""
         generation = self.live
         row = _row(generation, request.item_id)
-        query = Query(
+        query = self.query_kind(
             generation,
             "" if request.user_id is None else request.user_id,
             request.k,
@@ -206,7 +208,7 @@ class Recommender:
         now: float,
     ) -> Query:
         refuse_future("session", request.session, now)
-        return Query(
+        return self.query_kind(
             generation,
             user_id,
             request.k,

@@ -7,7 +7,6 @@ import numpy as np
 
 from service import compose
 from service.ahead import Ahead
-from service.lane import lane
 from service.models import RetrievalModel
 from service.settings import environment, settings
 
@@ -32,8 +31,9 @@ class Retrieval:
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of what is traced."""
         self._adopter.stop()
+        compose.close_tracer(compose.RETRIEVAL)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def retrieve(self, rows: np.ndarray) -> np.ndarray:
@@ -56,4 +56,4 @@ class Retrieval:
         return self._model.similar(rows)
 
 
-Retrieval.add_asgi_middleware(Ahead, make=lane)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Retrieval.add_asgi_middleware(Ahead, make=compose.lane(compose.RETRIEVAL))  # type: ignore[attr-defined]  # the decorator makes it a `Service`

@@ -22,6 +22,7 @@ from recsys.rules import RulesFile
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
+from service import exporters
 from service.ports import require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
@@ -79,7 +80,12 @@ def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
 
 
 def check(settings: Settings, environment: Environment) -> None:
-    """SettingsError where a port is taken or the state can't be written, RulesError where the rules can't be read."""
+    """Whether it can serve.
+
+    SettingsError where a port is taken, the state can't be written or an exporter of traces is not installed;
+    RulesError where the rules can't be read.
+    """
+    exporters.check(settings.traces)
     environment.folder("cache")
     RulesFile(environment.rules, environment.rules_named)
     require_free(settings.host, settings.port, "PORT")
@@ -107,7 +113,6 @@ def _start(settings: Settings, environment: Environment, store_url: str) -> subp
         STARTER: str(os.getpid()),
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
-        "OTEL_SDK_DISABLED": os.environ.get("OTEL_SDK_DISABLED", "true"),
     }
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.port)]
     # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     impressions_per_second: float = Field(
         20.0, ge=0, description="Slates a gateway process logs with their features, at most; 0 logs none."
     )
+    traces: str = Field(
+        "none",
+        validation_alias="OTEL_TRACES_EXPORTER",
+        description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
+    )
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
 
 

@@ -125,8 +125,9 @@ class FakeRecommender:
 class RpcServer:
     """The door over a recommender, on a loop and a loopback port of its own; a context manager."""
 
-    def __init__(self, recommender: Any) -> None:
+    def __init__(self, recommender: Any, **more: Any) -> None:
         self.recommender = recommender
+        self._more = more
         self.port = free_port()
         self.place = f"127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()
@@ -138,7 +139,7 @@ class RpcServer:
 
     def __enter__(self) -> RpcServer:
         self._thread.start()
-        self.door = RpcDoor(self.recommender, "127.0.0.1", self.port)
+        self.door = RpcDoor(self.recommender, "127.0.0.1", self.port, **self._more)
         self.run(self.door.start())
         return self
 

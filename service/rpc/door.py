@@ -64,12 +64,23 @@ _STATUS = {
 Answer = Callable[[Any, float], Awaitable[BaseModel]]
 """Takes a request and when its answer must be there."""
 
+RpcCall = Callable[[bytes, Any], Awaitable[Any]]
+"""Answers the bytes of a message, in gRPC's context."""
+
 
 class RpcDoor:
     """The server; it speaks for a recommender that may not be ready yet, and its health says so."""
 
-    def __init__(self, recommender: Recommender, host: str, port: int) -> None:
+    def __init__(
+        self,
+        recommender: Recommender,
+        host: str,
+        port: int,
+        wrap: Callable[[str, RpcCall], RpcCall] = lambda _, call: call,
+    ) -> None:
+        """wrap: what each method's call is put into, by the method's full name."""
         self._recommender = recommender
+        self._wrap = wrap
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._health = health_aio.HealthServicer()
 
@@ -158,7 +169,8 @@ class RpcDoor:
             finally:
                 metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
 
-        return grpc.unary_unary_rpc_method_handler(call, response_serializer=gives.SerializeToString)
+        wrapped = self._wrap(f"{SERVICE.full_name}/{verb.rpc}", call)
+        return grpc.unary_unary_rpc_method_handler(wrapped, response_serializer=gives.SerializeToString)
 
     def _due(self, context: grpc.aio.ServicerContext[bytes, Message], timed: bool) -> float:
         """When the answer must be there, by the monotonic clock; QueryError where that is too soon to begin.

@@ -25,9 +25,14 @@ from service import hop as hops
 from service.ahead import Ahead
 from service.callees import Callees
 from service.hop import Hop
-from service.lane import lane
+from service.lane import Lane, apis
 from service.metrics import rows_together
 from tests.deployment import free_port
+
+
+def lane(app, behind):
+    """As retrieval and ranking have it."""
+    return Lane(apis(app), behind)
 
 
 class Service:
@@ -61,10 +66,10 @@ def slow(rows):
 class Server:
     """uvicorn over a unix socket, or a port; listening: a socket that several share, as workers do."""
 
-    def __init__(self, place, keep_alive=5, listening=None, app=None):
+    def __init__(self, place, keep_alive=5, listening=None, app=None, make=lane):
         self.service = Service()
         routes = [Route(f"/{name}", partial(self.service.endpoint, name), name=name) for name in self.service.apis]
-        app = app or Starlette(routes=routes, middleware=[Middleware(Ahead, make=lane)])
+        app = app or Starlette(routes=routes, middleware=[Middleware(Ahead, make=make)])
         config = uvicorn.Config(app, log_level="critical", timeout_keep_alive=keep_alive, **place)
         self._server = uvicorn.Server(config)
         sockets = listening and [listening.dup()]

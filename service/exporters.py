@@ -1,0 +1,110 @@
+"""Where traces go: what OpenTelemetry's own variables say, else what BentoML's configuration does; else nowhere.
+
+Sampler, endpoint, headers, batches, resource and propagators are OpenTelemetry's to read from its OTEL_* variables.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+
+from recsys.errors import SettingsError
+
+VARIABLE = "OTEL_TRACES_EXPORTER"
+GROUP = "opentelemetry_traces_exporter"
+"""Under which packages name the exporters they bring."""
+
+CONSOLE = "console"
+OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+"""Names of the exporters behind `otlp`, by protocol; without a protocol the first that is installed is taken."""
+
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+
+def check(told: str) -> None:
+    """SettingsError names an exporter that is not there, and what to install; told: names, with commas between."""
+    for name in names(told):
+        _exporter(name)
+
+
+def provider(service: str, told: str) -> TracerProvider | None:
+    """What makes and exports the spans of a process; None where nobody wants any.
+
+    service: as a trace names it, where OTEL_SERVICE_NAME does not.
+    """
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    wanted = names(told)
+    if not wanted:
+        return _bentomls()
+    resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
+    made = TracerProvider(resource=resource)
+    for name in wanted:
+        made.add_span_processor(BatchSpanProcessor(_exporter(name)()))
+    return made
+
+
+def names(told: str) -> list[str]:
+    """The exporters that are asked for; `none` is none."""
+    return [name for each in told.split(",") if (name := each.strip().lower()) not in ("", "none")]
+
+
+def _bentomls() -> TracerProvider | None:
+    """What `tracing` in BentoML's configuration asks for, which its own middleware uses for what comes to it."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    if BentoMLContainer.tracing.exporter_type.get() is None:
+        return None
+    made: TracerProvider = BentoMLContainer.tracer_provider.get()
+    return made
+
+
+def _exporter(name: str) -> Callable[[], SpanExporter]:
+    """What makes an exporter; SettingsError where no package brings it."""
+    if name == CONSOLE:
+        return _console
+    candidates = _otlp() if name == "otlp" else [name]
+    found = [each for candidate in candidates for each in entry_points(group=GROUP, name=candidate)]
+    if not found:
+        raise SettingsError(_missing(name, candidates))
+    return _loaded(found[0])
+
+
+def _otlp() -> Sequence[str]:
+    protocol = next((told for variable in PROTOCOLS if (told := os.environ.get(variable, "").strip())), None)
+    if protocol is None:
+        return list(OTLP.values())
+    if protocol not in OTLP:
+        raise SettingsError(f"The OTLP protocol is {protocol!r}; choose one of {', '.join(OTLP)}.")
+    return [OTLP[protocol]]
+
+
+def _missing(name: str, candidates: Sequence[str]) -> str:
+    if candidates[0] in OTLP.values():
+        package = f"opentelemetry-exporter-{candidates[0].replace('_', '-')}"
+        cure = f"pip install {package} (in the bento too)"
+    else:
+        there = sorted({CONSOLE, *(each.name for each in entry_points(group=GROUP))})
+        cure = f"install the package that has it, or choose one of {', '.join(there)}"
+    return f"{VARIABLE}={name} needs an exporter that is not installed: {cure}, or leave {VARIABLE} out."
+
+
+def _loaded(found: EntryPoint) -> Callable[[], SpanExporter]:
+    made: Callable[[], SpanExporter] = found.load()
+    return made
+
+
+def _console() -> SpanExporter:
+    """A line of JSON for each span on standard output, written at once: other processes write there too."""
+
+    def line(span: ReadableSpan) -> str:
+        return str(span.to_json(indent=None)) + "\n"
+
+    out = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8", write_through=True)
+    return ConsoleSpanExporter(out=out, formatter=line)
