@@ -96,7 +96,10 @@ def _missing(name: str, candidates: Sequence[str]) -> str:
 
 
 def _loaded(found: EntryPoint) -> Callable[[], SpanExporter]:
-    made: Callable[[], SpanExporter] = found.load()
+    try:
+        made: Callable[[], SpanExporter] = found.load()
+    except ImportError as error:
+        raise SettingsError(f"{VARIABLE}: {found.value} can't be imported: {error}.") from error
     return made
 
 

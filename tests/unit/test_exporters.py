@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -97,6 +98,14 @@ def test_an_exporter_that_is_not_there_is_told(told, variables, names, monkeypat
         exporters.check(told)
     assert names in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_exporter_that_lacks_something_is_told(monkeypatch):
+    """Its package was installed without what it needs."""
+    broken = EntryPoint("zipkin", "brings_nothing:Exporter", exporters.GROUP)
+    monkeypatch.setattr(exporters, "entry_points", lambda **_: [broken])
+    with pytest.raises(SettingsError, match=r"brings_nothing:Exporter can't be imported: No module"):
+        exporters.check("zipkin")
 
 
 def test_the_command_says_so_too(tmp_path):

@@ -21,6 +21,7 @@ from service.admission import overloaded
 from service.ahead import Ahead
 from service.front import Front
 from service.http import Door, error_response
+from service.metrics import request_seconds
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender
 
@@ -96,6 +97,26 @@ def test_every_503_says_when_to_come_back(client, recommender, path, fault):
     asked = {"/recommend": SLATE, "/similar": {"item_id": "a"}, "/explain": SLATE | {"item_id": "a"}}[path]
     told = client.post(path, json=asked)
     assert (told.status_code, told.headers["retry-after"]) == (503, "1")
+
+
+def test_every_answer_is_counted_by_its_status(client, recommender):
+    """What BentoML counts no more, since it sees none of it: right ones, wrong ones, ours, and what is turned away."""
+
+    def counted(code):
+        samples = request_seconds.labels("recommend", code).collect()[0].samples
+        return next(sample.value for sample in samples if sample.name.endswith("_count"))
+
+    codes = (200, 422, 400, 503, 500, 429)
+    before = [counted(code) for code in codes]
+    client.post("/recommend", json=SLATE)
+    client.post("/recommend", json={})
+    client.post("/recommend", content=b"{")
+    for fault in (StageError("Cancelled."), ZeroDivisionError()):
+        recommender.fault = [fault]
+        client.post("/recommend", json=SLATE)
+    recommender.full = True
+    client.post("/recommend", json=SLATE)
+    assert [counted(code) for code in codes] == [count + 1 for count in before]
 
 
 @contextmanager
