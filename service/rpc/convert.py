@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
+from pydantic import BaseModel
 
 from recsys.errors import QueryError
 from service.rpc.tandem.v1 import recommender_pb2 as pb
@@ -46,9 +47,9 @@ def answered(message: Message) -> dict[str, Any]:
     return values
 
 
-def message_of(kind: type[M], values: Mapping[str, Any]) -> M:
-    """The message that says what these values do; None is left out."""
-    message: M = kind(**_shaper(kind.DESCRIPTOR)(values))
+def message_of(kind: type[M], told: BaseModel | Mapping[str, Any]) -> M:
+    """The message that says what an answer, or its values, do; None is left out."""
+    message: M = kind(**_shaper(kind.DESCRIPTOR)(told))
     return message
 
 
@@ -114,7 +115,9 @@ def _shaper(descriptor: Descriptor) -> Turn:
         return lambda value: {"text": value} if isinstance(value, str) else {"number": value}
     turns = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
 
-    def shape(values: Mapping[str, Any]) -> dict[str, Any]:
+    def shape(told: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+        # An answer as it is: to dump it takes as long as to fill the message.
+        values = vars(told) if isinstance(told, BaseModel) else told
         return {
             name: turns[name](value) if name in turns else value for name, value in values.items() if value is not None
         }

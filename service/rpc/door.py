@@ -155,7 +155,7 @@ class RpcDoor:
                         raise overloaded()
                     due = self._due(context, verb in verbs.TIMED)
                     answered = await answer(_request(takes, data, verb.takes), due)
-                    return convert.message_of(gives, answered.model_dump())
+                    return convert.message_of(gives, answered)
                 except TandemError as error:
                     body = error_body(error)
                 except Exception:
