@@ -1,10 +1,10 @@
 """Whether an approximate index pays: faiss's HNSW and IVF beside our exact search, on embeddings that were learned.
 
 `python -m loadtests.approximate [--data data/movietweetings] [--epochs 4] [--items 0,100k,1M] [--kinds IVF,Flat ...]`,
-after `make .venv/installed-bench`: towers are trained on the log, real users' histories are the queries. A catalogue of more items
-than there are (0: as it is) is made of copies, each moved away from its item by as much as that is from its nearest
-neighbour, in a random direction, and normalised again. Of each index the fastest setting that finds .98 of the best
-200 is told, and the best that was found where none does. CPU of one thread, one user and 32 at once, in turns.
+after `make .venv/installed-bench`: towers are trained on the log, real users' histories are the queries. A catalogue of
+more items than there are (0: as it is) is made of copies, each moved away from its item by as much as that is from its
+nearest neighbour, in a random direction, and normalised again. Of each index the fastest setting that finds .98 of the
+best 200 is told, and the best that was found where none does. CPU of one thread, one user and 32 at once, in turns.
 """
 
 from __future__ import annotations
