@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from recsys.allowed import Allowed
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.grown import Grown
 from recsys.index import ROUNDING, ExactIndex
@@ -21,7 +22,7 @@ from recsys.segment import FreshSegment, Kept
 from recsys.spec import FeatureSpec
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.towers import ItemEncoder
-from recsys.types import F32, I32, Bool
+from recsys.types import F32, I32, PAD, Bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class GrownIndex:
         self._hidden = segment.hidden
         self._shown = segment.shown
         self._rows = segment.rows[shown]
+        self._of_put = shown
         self._items = torch.from_numpy(cast(Grown, tables.embeddings).tail[shown])
 
     @property
@@ -117,13 +119,17 @@ class GrownIndex:
         return len(self._rows)
 
     @torch.inference_mode()
-    def search(self, users: F32, k: int) -> I32:
-        """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end."""
-        rows, scores = self._index.scored(users, k, self._hidden, self._shown)
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
+
+        allowed: as of `ExactIndex.scored`.
+        """
+        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
         if not len(self._rows):
             return rows
-        both = np.concatenate([rows, np.broadcast_to(self._rows, (len(users), len(self._rows)))], axis=1)
-        merged = torch.cat([torch.from_numpy(scores), torch.from_numpy(users) @ self._items.T], dim=1)
+        fresh, of_fresh = self._scored(users, allowed)
+        both = np.concatenate([rows, fresh], axis=1)
+        merged = torch.cat([torch.from_numpy(scores), of_fresh], dim=1)
         best = torch.topk(merged, min(k, merged.shape[1]), dim=1).indices.numpy()
         return np.take_along_axis(both, best, axis=1)
 
@@ -134,9 +140,20 @@ class GrownIndex:
         return self._index.count_above(users, scores, self._hidden, self._shown) + fresh.sum(1).numpy().astype(np.int32)
 
     @torch.inference_mode()
-    def fresh(self, users: F32, k: int) -> I32:
-        """The k best fresh rows for users [B, d], best first: [B, at most k] int32."""
-        scores = torch.from_numpy(users) @ self._items.T
+    def fresh(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best fresh rows for users [B, d], best first: [B, at most k] int32, padded."""
+        rows, scores = self._scored(users, allowed)
         best = torch.topk(scores, min(k, len(self._rows)), dim=1).indices.numpy()
-        found: I32 = self._rows[best]
-        return found
+        return np.take_along_axis(rows, best, axis=1)
+
+    def _scored(self, users: F32, allowed: Sequence[Allowed | None] | None) -> tuple[I32, torch.Tensor]:
+        """The fresh rows and their scores for users [B, d]: both [B, m], PAD and -inf for what is not allowed."""
+        scores = torch.from_numpy(users) @ self._items.T
+        rows = np.broadcast_to(self._rows, scores.shape)
+        if allowed is not None:
+            rows = rows.copy()
+            for query, of in enumerate(allowed):
+                if of is not None:
+                    gone = ~of.put[self._of_put]
+                    rows[query, gone], scores[query, torch.from_numpy(gone)] = PAD, -torch.inf
+        return rows, scores

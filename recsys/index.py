@@ -6,10 +6,11 @@ among the best is a short list, and that list is scored again as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from recsys.allowed import Allowed
 from recsys.kernels import keys, rounding, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
@@ -55,30 +56,57 @@ class ExactIndex:
         self._longest = long + off
         self._scan = scan(items)
 
-    def search(self, users: F32, k: int) -> I32:
-        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the catalogue."""
-        return self.scored(users, k)[0]
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of what there is."""
+        return self.scored(users, k, allowed=allowed)[0]
 
-    def scored(self, users: F32, k: int, hidden: I32 = NONE, shown: I32 = NONE) -> tuple[I32, F32]:
+    def scored(
+        self,
+        users: F32,
+        k: int,
+        hidden: I32 = NONE,
+        shown: I32 = NONE,
+        allowed: Sequence[Allowed | None] | None = None,
+    ) -> tuple[I32, F32]:
         """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
 
-        hidden, shown: rows that may not, and may, be shown against what was said when the index was made.
+        hidden, shown: rows that may not, and may, be shown against what was said when the index was made. allowed: for
+        each user, where only some rows are wanted, which of those that may be shown. What others of the batch want
+        changes nothing.
         """
         found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
         may, shown_now = self._may(hidden, shown)
-        count = min(k, shown_now)
-        if not count or not len(users):
+        if not min(k, shown_now) or not len(users):
             return found, best
         users = plain(users)
         norms = self._norms(users)
+        for of, at in _by_filter(allowed):
+            count = min(k, shown_now if of is None else of.count)
+            if not count:
+                continue
+            some = plain(users[at])
+            items, scores = np.full((len(some), count), PAD, np.int32), np.full((len(some), count), -np.inf, np.float32)
+            if of is not None and of.rows is not None:
+                for query in range(len(some)):
+                    self._among(of.rows, some, query, items, scores)
+            else:
+                self._search(some, norms[at], may if of is None else of.mask, items, scores)
+            found[at, :count], best[at, :count] = items, scores
+        return found, best
+
+    def _search(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
+        """Fill found and best [B, k] with the best of the rows that may be shown, which are k at least."""
         for start in range(0, len(users), TOGETHER):
             some = slice(start, start + TOGETHER)
-            listed, counts = self._scan(users[some], norms[some], count, may)
-            self._rescore(users[some], listed, np.maximum(counts, 0), found[some, :count], best[some, :count])
+            listed, counts = self._scan(users[some], norms[some], found.shape[1], may)
+            self._rescore(users[some], listed, np.maximum(counts, 0), found[some], best[some])
             for query in np.flatnonzero(counts < 0) + start:
-                one, every = slice(query, query + 1), np.flatnonzero(may).astype(np.int32)[None]
-                self._rescore(users[one], every, np.array([every.size]), found[one, :count], best[one, :count])
-        return found, best
+                self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
+
+    def _among(self, rows: I32, users: F32, query: int, found: I32, best: F32) -> None:
+        """Fill the query's row of found and best [B, k] with the best of ascending rows, all of which are scored."""
+        one = slice(query, query + 1)
+        self._rescore(users[one], rows[None], np.array([len(rows)]), found[one], best[one])
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NONE, shown: I32 = NONE) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
@@ -118,6 +146,18 @@ class ExactIndex:
             query = int(np.argmin(fine))
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
+
+
+def _by_filter(allowed: Sequence[Allowed | None] | None) -> Iterator[tuple[Allowed | None, slice | list[int]]]:
+    """What is allowed, and who of a batch asks for it: those who ask for the same are searched for together."""
+    if allowed is None:
+        yield None, slice(None)
+        return
+    of: dict[int, list[int]] = {}
+    for query, each in enumerate(allowed):
+        of.setdefault(id(each), []).append(query)
+    for queries in of.values():
+        yield allowed[queries[0]], queries
 
 
 def rounded(embeddings: F32) -> I8:

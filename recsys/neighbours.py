@@ -6,6 +6,7 @@ it (succession), and what a linear model makes of both (EASE). Knows no torch an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from recsys.kernels import columns, keys, sources
 from recsys.kernels.compiled import plain
-from recsys.types import F32, I32, I64, PAD
+from recsys.types import F32, I32, I64, PAD, Bool
 
 RECENT = 48
 """History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
@@ -45,15 +46,22 @@ class Neighbours:
         np.save(folder / f"{name}.rows.npy", self.rows)
         np.save(folder / f"{name}.weights.npy", self.weights)
 
-    def best(self, histories: I32, k: int, decay: float) -> I32:
-        """The k items that the newest of each history [B, H] vote for most: [B, k] int32, padded on the right."""
+    def best(self, histories: I32, k: int, decay: float, may: Sequence[Bool | None] | None = None) -> I32:
+        """The k items that the newest of each history [B, H] vote for most: [B, k] int32, padded on the right.
+
+        may: for each history, where only some items are wanted, which [n].
+        """
         found = np.full((len(histories), k), PAD, np.int32)
         voters, powers = _voters(histories, (decay,))
         size = len(voters), voters.shape[1] * self.width
         items, votes, counts = np.empty(size, np.int32), np.empty(size, np.float32), np.zeros(len(voters), np.int64)
         sources.tally(self.rows, self.weights, voters, powers[0], items, votes, counts)
         for query, count in enumerate(counts.tolist()):
-            rows = keys.best(votes[query, :count], items[query, :count], k)
+            of, given = items[query, :count], votes[query, :count]
+            if may is not None and (mask := may[query]) is not None:
+                kept = mask[of]
+                of, given = of[kept], given[kept]
+            rows = keys.best(given, of, k)
             found[query, : len(rows)] = rows
         return found
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.allowed import Allowed, AllowedItems, masks, only
 from recsys.candidates import drop, first, joined, ordered, reciprocal
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
@@ -53,6 +55,7 @@ class Retriever:
         self._exclude_seen = exclude_seen
         self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._fresh = FreshItems(tables)
+        self._allowed = AllowedItems(tables)
         absent = {Source.REPEAT} if exclude_seen else set()
         if not tables.ease.width:
             absent.add(Source.EASE)
@@ -80,14 +83,16 @@ class Retriever:
         other._encoder = self._encoder.over(tables.embeddings)
         other._popular = self._popular[tables.available[self._popular]]
         other._fresh = self._fresh.over(tables)
+        other._allowed = self._allowed.over(tables)
         brought = min(PUT_SHARE, other._index.count)
         other._shares = self._shares | {Source.FRESH: self._shares[Source.FRESH] + brought}
         return other
 
-    def retrieve(self, histories: Histories, extra: I32 | None = None) -> Candidates:
+    def retrieve(self, histories: Histories, extra: I32 | None = None, filters: I32 | None = None) -> Candidates:
         """Candidates of every source for each user, best tower score first.
 
         extra: [B, EXTRA] int32 items that are candidates whoever else names them, with no source of their own, padded.
+        filters: [B, FILTER_TOKENS] int32, `allowed.packed`: every source brings what they leave and nothing else.
         Items in the history are left out where the dataset says so; the rest of what a user has seen is the
         filters' to remove, since the history is cut to its newest items. Rows of a history that are no item here are
         as if they had not happened.
@@ -95,9 +100,10 @@ class Retriever:
         histories = self._known(histories)
         users, past = self._encoder.encode(histories), histories.items
         shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
-        lists = self._lists(users, past, shares)
+        allowed = None if filters is None else self._allowed.of(filters)
+        lists = self._lists(users, past, shares, allowed)
         if extra is not None:
-            lists[NO_SOURCE] = np.where(self._tables.knows(extra), extra, PAD).astype(np.int32)
+            lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
         items, sources, kept = joined(lists, shares, past if self._exclude_seen else None)
         real = items != PAD
@@ -130,18 +136,20 @@ class Retriever:
         places = self._index.count_above(users, scores)
         return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
 
-    def similar(self, item: int) -> tuple[Candidates, F32]:
+    def similar(self, item: int, filters: I32 | None = None) -> tuple[Candidates, F32]:
         """The items most like one: by embedding, and by what people do with both, fused by rank.
 
         Candidates of one row, best first, `tower` the inner product of the two embeddings; and the fused scores [1, K].
+        filters: [1, FILTER_TOKENS] int32, as of `retrieve`.
         Cormack et al., "Reciprocal Rank Fusion", SIGIR 2009.
         """
         asked, tables = np.array([[item]], np.int32), self._tables
         vector = np.asarray(tables.embeddings[asked[0]])
-        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS)}
+        allowed = None if filters is None else self._allowed.of(filters)
+        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed)}
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
-                lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY)
+                lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))
         items, sources, _ = joined(lists, {source: rows.shape[1] for source, rows in lists.items()}, asked)
         real = items != PAD
         real[real] = tables.available[items[real]]
@@ -161,32 +169,50 @@ class Retriever:
         lists = self._lists(users, past, dict.fromkeys((Source.TOWER, *self._shares), k))
         return {source: drop(items, past, k) if self._exclude_seen else items[:, :k] for source, items in lists.items()}
 
-    def _lists(self, users: F32, past: I32, shares: dict[Source, int]) -> dict[Source, I32]:
+    def _lists(
+        self,
+        users: F32,
+        past: I32,
+        shares: dict[Source, int],
+        allowed: Sequence[Allowed | None] | None = None,
+    ) -> dict[Source, I32]:
         """The items of each source in `shares`, and as many more as may have been had and are dropped."""
         tables, spare = self._tables, past.shape[1] if self._exclude_seen else 0
+        may = masks(allowed)
         lists: dict[Source, I32] = {}
         for source, k in shares.items():
             if source == Source.TOWER:
-                lists[source] = self._index.search(users, k + spare)
+                lists[source] = self._index.search(users, k + spare, allowed)
             elif source == Source.COVISIT:
-                lists[source] = tables.covisit.best(past, k + spare, VOTE_DECAY)
+                lists[source] = tables.covisit.best(past, k + spare, VOTE_DECAY, may)
             elif source == Source.EASE:
-                lists[source] = tables.ease.best(past, k + spare, VOTE_DECAY)
+                lists[source] = tables.ease.best(past, k + spare, VOTE_DECAY, may)
             elif source == Source.POPULAR:
-                popular = self._popular[: k + spare]
-                lists[source] = np.broadcast_to(popular, (len(past), len(popular)))
+                lists[source] = self._bring_popular(k + spare, len(past), allowed)
             elif source == Source.FRESH:
-                lists[source] = self._bring_fresh(users, past)
+                lists[source] = self._bring_fresh(users, past, allowed)
             else:
-                lists[source] = repeats(past, tables.available, k)
+                lists[source] = repeats(only(past, allowed), tables.available, k)
         return lists
 
-    def _bring_fresh(self, users: F32, past: I32) -> I32:
+    def _bring_popular(self, k: int, batch: int, allowed: Sequence[Allowed | None] | None) -> I32:
+        """What is popular, for everybody the same, or of what a filter leaves."""
+        popular = np.broadcast_to(self._popular[:k], (batch, min(k, len(self._popular))))
+        if allowed is None:
+            return popular
+        popular = popular.copy()
+        for row, of in zip(popular, allowed, strict=True):
+            if of is not None:
+                best = of.popular[: len(row)]
+                row[: len(best)], row[len(best) :] = best, PAD
+        return popular
+
+    def _bring_fresh(self, users: F32, past: I32, allowed: Sequence[Allowed | None] | None) -> I32:
         """New items of liked categories, and the best of those put since."""
-        items = self._fresh.best(past)
+        items = only(self._fresh.best(past), allowed)
         if not isinstance(self._index, GrownIndex):
             return items
-        return np.concatenate([items, self._index.fresh(users, PUT_SHARE)], axis=1)
+        return np.concatenate([items, self._index.fresh(users, PUT_SHARE, allowed)], axis=1)
 
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""

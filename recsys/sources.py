@@ -6,11 +6,12 @@ import copy
 
 import numpy as np
 
+from recsys.grown import Grown
 from recsys.kernels import sources
 from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import I32, PAD
+from recsys.types import I32, PAD, Bool
 
 FRESH_PER_TOKEN = 8
 LIKED_TOKENS = 4
@@ -22,12 +23,13 @@ AT_ONCE = 4_096
 """Items looked at in one step, where the first that may be shown are looked for."""
 
 
-def most_popular(tables: ItemTables, k: int) -> I32:
-    """The k available items with most recent interactions, best first; fewer where fewer are available."""
+def most_popular(tables: ItemTables, k: int, may: Bool | Grown | None = None) -> I32:
+    """The k available items, or of those that may, with most recent interactions, best first; fewer where fewer are."""
+    may = tables.available if may is None else may
     found: I32 = np.zeros(0, np.int32)
     for start in range(0, len(tables.by_popularity), AT_ONCE):
         rows = np.asarray(tables.by_popularity[start : start + AT_ONCE])
-        found = np.concatenate([found, rows[tables.available[rows]]])
+        found = np.concatenate([found, rows[may[rows]]])
         if len(found) >= k:
             break
     return found[:k]

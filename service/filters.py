@@ -54,9 +54,7 @@ class AskedItemsFilter:
         if not query.filter:
             return gone
         content = query.generation.content(rows)
-        tokens = query.generation.spec.token_rows()
-        for column, values in query.filter.items():
-            wanted = [tokens[token] for value in values if (token := f"{column}={value}") in tokens]
+        for wanted in asked_tokens(query):
             gone |= ~np.isin(content, wanted).any(axis=1)
         return gone
 
@@ -80,6 +78,13 @@ FILTERS: Sequence[CandidateFilter] = (
     AskedItemsFilter(),
 )
 """All of them, in the order in which the first says why."""
+
+
+def asked_tokens(query: Query) -> list[list[int]]:
+    """Of each column that the request's filter names, the content tokens of the values; none of one that is new."""
+    rows = query.generation.spec.token_rows()
+    tokens = [[f"{column}={value}" for value in values] for column, values in query.filter.items()]
+    return [[rows[token] for token in of_column if token in rows] for of_column in tokens]
 
 
 def allowed(query: Query, rows: I32) -> Bool:

@@ -67,7 +67,7 @@ class RetrievalModel(_Model[Retriever]):
 
         def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
             extra = asked["extra"] if (asked["extra"] != PAD).any() else None
-            wire.put_candidates(found, at, retriever.retrieve(wire.histories(asked), extra))
+            wire.put_candidates(found, at, retriever.retrieve(wire.histories(asked), extra, wire.filters(asked)))
 
         return self._answered(rows, wire.RETRIEVE, wire.RETRIEVED, answer)
 
@@ -92,8 +92,8 @@ class RetrievalModel(_Model[Retriever]):
         """SIMILAR rows in, SIMILAR_FOUND rows out."""
 
         def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
-            for row, item in zip(at, asked["item"].tolist(), strict=True):
-                candidates, scores = retriever.similar(item)
+            for place, (row, item) in enumerate(zip(at, asked["item"].tolist(), strict=True)):
+                candidates, scores = retriever.similar(item, wire.filters(asked[place : place + 1]))
                 wire.put_candidates(found, slice(row, row + 1), candidates)
                 found["scores"][row, : scores.shape[1]] = scores[0]
 

@@ -1,8 +1,13 @@
-"""How a slate is made where the request leaves it open: by the cheapest way that knows all that the user did."""
+"""How a slate is made where the request leaves it open: by the cheapest way that knows all that the user did.
+
+A list was made without the request's filter. Where fewer of its items pass than are asked for, whatever the mode, it is
+no list: everything is computed, of what the filter leaves.
+"""
 
 from __future__ import annotations
 
 from recsys.user_list import digest
+from service.filters import allowed
 from service.query import Query
 from service.rungs import listed
 from service.schema import Mode
@@ -13,7 +18,17 @@ FEW_EVENTS = 3
 
 
 def choose(query: Query, settings: Settings) -> Mode:
-    """batch, hybrid or realtime; hybrid only where there is a list to start from."""
+    """batch, hybrid or realtime; hybrid only where there is a list to start from, and no list that a filter empties."""
+    mode = _chosen(query, settings)
+    return Mode.REALTIME if mode != Mode.REALTIME and query.filter and _left(query) < query.k else mode
+
+
+def _left(query: Query) -> int:
+    """How many of the list's items may be shown."""
+    return int(allowed(query, listed(query)[0]).sum())
+
+
+def _chosen(query: Query, settings: Settings) -> Mode:
     if query.mode == Mode.BATCH:
         return Mode.BATCH
     if query.mode == Mode.HYBRID:

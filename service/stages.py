@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from recsys.allowed import packed
 from recsys.errors import StageError
 from recsys.history import assemble, stack
 from recsys.record import UserRecord
@@ -18,6 +19,7 @@ from recsys.types import CANDIDATES, EXTRA, PAD
 from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
+from service.filters import asked_tokens
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
@@ -138,6 +140,8 @@ class RetrievalSource:
         for query, row in zip(queries, asked, strict=True):
             extra = list(query.extra)[:EXTRA]
             row["extra"][: len(extra)] = extra
+            if query.filter:
+                row["filter"] = packed(asked_tokens(query))
         return await answered(self._retrieve, asked, wire.RETRIEVED)
 
     async def _completed(self, queries: Sequence[Query]) -> np.ndarray:

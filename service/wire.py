@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from recsys.allowed import FILTER_TOKENS
 from recsys.features import FEATURES
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, HISTORY_LENGTH, PAD, U8, Candidates, Histories
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories
 
 SLATE = 100
 """Places of a slate, at most."""
@@ -32,13 +33,14 @@ _CANDIDATES = [
     ("tower", "<f4", CANDIDATES),
     ("sources", "u1", CANDIDATES),
 ]
-RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA)])
+_FILTER = ("filter", "<i4", FILTER_TOKENS)  # `recsys.allowed.packed`, 0 all over for none
+RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA), _FILTER])
 RETRIEVED = np.dtype([("failed", "u1"), *_CANDIDATES])
 RANK = np.dtype([*_HISTORY, *_CANDIDATES])
 RANKED = np.dtype([("failed", "u1"), ("scores", "<f4", CANDIDATES)])
 PLACE = np.dtype([*_HISTORY, ("item", "<i4")])
 PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4")])
-SIMILAR = np.dtype([*_ASKED, ("item", "<i4")])
+SIMILAR = np.dtype([*_ASKED, ("item", "<i4"), _FILTER])
 SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES)])
 EXPLAIN = np.dtype([*_HISTORY, *_CANDIDATES, ("place", "<i4")])
 EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("contributions", "<f4", len(FEATURES))])
@@ -86,6 +88,12 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 def histories(table: np.ndarray) -> Histories:
     """The histories in records of RETRIEVE or RANK."""
     return Histories(table["history_items"], table["times"], table["types"], table["now"], table["context"])
+
+
+def filters(table: np.ndarray) -> I32 | None:
+    """The filters in records of RETRIEVE or SIMILAR; None where nobody has one."""
+    told: I32 = table["filter"]
+    return told if told[:, 0].any() else None
 
 
 def candidates(table: np.ndarray) -> Candidates:

@@ -192,3 +192,18 @@ def rescore(users, items, rows, counts, scores, bits, keys):
             of = bits[query, at]
             high = of if of >= SIGN else REST - of
             keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
+
+
+@compiled
+def passing(content, bits, every, out):
+    """Which rows of content [n, C] int32 have a token for every bit, into out [n] bool.
+
+    bits: [V] uint8, those of each token. every: uint8, all of them.
+    """
+    for row in range(len(content)):
+        met = np.uint8(0)
+        for column in range(content.shape[1]):
+            token = content[row, column]
+            if 0 <= token < len(bits):
+                met |= bits[token]
+        out[row] = met == every

@@ -1,0 +1,212 @@
+"""What a filter leaves, and the search among it, against brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys import allowed as module
+from recsys.allowed import DIRECT, FILTER_TOKENS, Allowed, AllowedItems, packed, unpacked
+from recsys.fresh import Grower
+from recsys.grown import Grown
+from recsys.index import ExactIndex
+from recsys.kernels.sources import score
+from recsys.neighbours import Neighbours
+from recsys.retriever import Retriever
+from recsys.types import PAD, Source
+from tests.unit.test_fresh import hide, item, putting
+from tests.unit.test_retriever import PAD_ROWS, awkward
+
+KINDS = ["plain", "ties", "near ties", "one far out", "scales", "one column", "constant", "zero"]
+
+
+def of_mask(mask):
+    """As `AllowedItems` makes it."""
+    few = np.flatnonzero(mask).astype(np.int32) if mask.sum() <= len(mask) // DIRECT else None
+    return Allowed(Grown(mask, PAD_ROWS, np.zeros(0, bool)), few, PAD_ROWS)
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3_000),
+    st.integers(1, 70),
+    st.integers(1, 600),
+    st.lists(st.sampled_from([None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_search_among_what_is_allowed_is_exact(kind, seed, n, d, k, shares):
+    """Rows, order and scores of each query of a batch are those of scoring all that it allows, however little."""
+    rng = np.random.default_rng(seed)
+    items, users = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d)
+    available = rng.random(n) > 0.2
+    asked = [None if share is None else of_mask(available & (rng.random(n) < share)) for share in shares]
+    index = ExactIndex(items, available)
+    rows, scores = index.scored(users, k, allowed=asked)
+    alone = index.scored(users, k)
+    everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
+    every = np.empty((len(users), n), np.float32)
+    score(users, items, PAD_ROWS, items[:0], everything, every)
+    for row, of in enumerate(asked):
+        mask = available if of is None else of.mask
+        best = np.lexsort((everything[row], -every[row]))
+        best = best[mask[best]][:k]
+        assert rows[row, : len(best)].tolist() == best.tolist()
+        np.testing.assert_array_equal(scores[row, : len(best)], every[row, best])
+        assert (rows[row, len(best) :] == PAD).all()
+        assert (scores[row, len(best) :] == -np.inf).all()
+        if of is None:
+            np.testing.assert_array_equal(rows[row], alone[0][row])
+            np.testing.assert_array_equal(scores[row], alone[1][row])
+
+
+columns = st.lists(st.lists(st.integers(1, 2**31 - 1), max_size=64), max_size=8)
+
+
+@given(columns)
+@settings(max_examples=200, deadline=None)
+def test_a_filter_survives_its_row(told):
+    """Each column, one without a token too, whatever the order; where they don't fit, the longest are left out."""
+    row = packed(told)
+    assert (row.shape, row.dtype) == ((FILTER_TOKENS,), np.int32)
+    back = sorted(sorted(tokens.tolist()) for tokens in unpacked(row))
+    wanted = sorted((sorted(set(tokens)) or [module.NO_ITEM] for tokens in told), key=lambda each: (len(each), each))
+    assert back == sorted(wanted[: len(back)])
+    if len(back) < len(wanted):
+        assert sum(map(len, wanted[: len(back) + 1])) > FILTER_TOKENS
+    np.testing.assert_array_equal(row, packed([tokens[::-1] * 2 for tokens in told[::-1]]))
+
+
+def test_all_that_one_column_may_name_fits():
+    """As the request's schema bounds it; and the first of it is never left out."""
+    assert [column.tolist() for column in unpacked(packed([range(1, 65)]))] == [list(range(1, 65))]
+    assert [len(column) for column in unpacked(packed([range(1, 65), range(70, 75)]))] == [5]
+
+
+@pytest.fixture(scope="module")
+def scene(tiny_world):
+    folder, log = tiny_world
+    return Retriever.load(folder), folder, log.final_histories(np.arange(40))
+
+
+def token(folder, text):
+    return folder.spec().token_rows()[text]
+
+
+def having(folder, text):
+    return np.flatnonzero(np.isin(folder.tables().content, token(folder, text)).any(axis=1))
+
+
+def test_what_is_left_is_what_the_content_says(scene):
+    """By columns and values; of two columns both; of a value that no item has nothing; hidden items never."""
+    _, folder, _ = scene
+    tables = folder.tables()
+    allowed = AllowedItems(tables)
+    values = np.unique(np.asarray(tables.content))[1:]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        told = [rng.choice(values, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 4))]
+        (of,) = allowed.of(packed(told)[None])
+        expected = np.asarray(tables.available).copy()
+        for tokens in told:
+            expected &= np.isin(tables.content, tokens).any(axis=1)
+        np.testing.assert_array_equal(of.mask, expected)
+        assert (of.rows is None) == (expected.sum() > len(tables) // DIRECT)
+        if of.rows is not None:
+            np.testing.assert_array_equal(of.rows, np.flatnonzero(expected))
+        popular = tables.by_popularity[expected[tables.by_popularity]]
+        np.testing.assert_array_equal(of.popular, popular)
+    (nothing,) = allowed.of(packed([[]])[None])
+    assert not nothing.mask.any()
+    assert allowed.of(packed([])[None]) == [None]
+
+
+def test_what_was_looked_for_is_known_and_bounded(scene, monkeypatch):
+    """The same filter again is the same object, in whatever order it is told; what nobody asks for any more goes."""
+    _, folder, _ = scene
+    monkeypatch.setattr(module, "HELD", 4)
+    allowed = AllowedItems(folder.tables())
+    (one,) = allowed.of(packed([[3, 5]])[None])
+    assert allowed.of(packed([[5, 3]])[None]) == [one]
+    for each in range(1, 30):
+        allowed.of(packed([[each]])[None])
+    assert allowed._known.cache_info().currsize == 4
+    assert allowed._passing.cache_info().currsize == 4
+    assert allowed.of(packed([[3, 5]])[None]) != [one]
+
+
+def test_every_source_brings_what_is_allowed(scene):
+    """To who asks, and to the others of the batch what they get without them, to the bit."""
+    retriever, folder, histories = scene
+    tables = folder.tables()
+    filters = np.zeros((len(histories), FILTER_TOKENS), np.int32)
+    for row in range(0, len(histories), 2):
+        filters[row] = packed([[token(folder, "categories=drama")]])
+    extra = np.full((len(histories), 32), PAD, np.int32)
+    extra[:, :2] = np.flatnonzero(np.asarray(tables.available))[[3, 60]]
+    plain, found = retriever.retrieve(histories, extra), retriever.retrieve(histories, extra, filters)
+    dramas = having(folder, "categories=drama")
+    brought = Source(0)
+    for row, history in enumerate(histories.items):
+        if row % 2:
+            for field in ("items", "tower", "sources"):
+                np.testing.assert_array_equal(getattr(found, field)[row], getattr(plain, field)[row])
+            continue
+        real = found.items[row] != PAD
+        assert set(found.items[row, real].tolist()) == set(dramas.tolist()) - set(history.tolist())
+        assert (np.diff(found.tower[row, real]) <= 0).all()
+        brought |= Source(int(np.bitwise_or.reduce(found.sources[row])))
+    assert brought & Source.POPULAR
+    assert brought & Source.COVISIT
+
+
+def test_votes_for_what_is_not_allowed_take_no_place():
+    """The best of what is allowed, not what is allowed of the best."""
+    table = Neighbours(np.array([[1, 2, 3]] * 4, np.int32), np.array([[3, 2, 1]] * 4, np.float32))
+    history = np.zeros((2, 1), np.int32)
+    assert table.best(history, 1, 0.9, [None, np.array([True, False, False, True])]).tolist() == [[1], [3]]
+
+
+def test_among_what_was_put_since(scene):
+    """Items put, hidden and shown again: the filter's own, and to the others what they get without it."""
+    retriever, folder, histories = scene
+    tables = folder.tables()
+    hidden = int(having(folder, "categories=drama")[0])
+    puts = putting(
+        item("new-drama", 1, "drama"),
+        item("new-comedy", 2, "comedy"),
+        item("hidden-drama", 3, "drama", available=False),
+        hide(tables.ids[hidden], 4),
+    )
+    grown = Grower.load(folder, tables).grow(puts)
+    n, filters = len(tables), np.zeros((len(histories), FILTER_TOKENS), np.int32)
+    filters[::2] = packed([[token(folder, "categories=drama")]])
+    before = retriever.retrieve(histories, None, filters)
+    joined = retriever.with_items(puts)
+    found, plain = joined.retrieve(histories, None, filters), joined.retrieve(histories)
+    allowed = {*np.flatnonzero(np.isin(tables.content, token(folder, "categories=drama")).any(axis=1)), n + 1} - {
+        hidden
+    }
+    for row, history in enumerate(histories.items):
+        real = found.items[row] != PAD
+        if row % 2:
+            np.testing.assert_array_equal(found.items[row], plain.items[row])
+            np.testing.assert_array_equal(found.tower[row], plain.tower[row])
+        else:
+            assert hidden in before.items[row] or hidden in history
+            assert set(found.items[row, real].tolist()) == allowed - set(history.tolist())
+    vector = retriever._encoder.encode(histories)
+    rows = joined._index.search(vector, 40, joined._allowed.of(filters))
+    scores = grown.embeddings[np.array(sorted(allowed), np.int32)] @ vector.T
+    for row in range(0, len(histories), 2):
+        best = np.array(sorted(allowed))[np.argsort(-scores[:, row], kind="stable")]
+        assert rows[row, : len(best)].tolist() == best.tolist()
+        assert (rows[row, len(best) :] == PAD).all()
+
+
+def test_likest_items_are_the_filter_s(scene):
+    """All of it but the item itself, however unlike."""
+    retriever, folder, _ = scene
+    dramas, comedy = having(folder, "categories=drama"), int(having(folder, "categories=comedy")[0])
+    found, _ = retriever.similar(comedy, packed([[token(folder, "categories=drama")]])[None])
+    assert set(found.items[0][found.items[0] != PAD].tolist()) == set(dramas.tolist())
