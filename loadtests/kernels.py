@@ -21,6 +21,8 @@ from loadtests.peers import plain_features
 from loadtests.peers.plain_tower import encode
 from loadtests.slo import RESULTS
 from recsys import features
+from recsys.allowed import Allowed
+from recsys.grown import Grown
 from recsys.index import ExactIndex, rounded
 from recsys.kernels.keys import descending
 from recsys.lift import ContextLift, starts_of
@@ -76,6 +78,29 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
     return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint8))
 
 
+KEPT = (0.01, 0.1, 0.5)
+"""Shares of the items that a filter keeps."""
+
+
+def filtered(index: ExactIndex, items: F32, users: F32, rng: np.random.Generator) -> dict[str, tuple[Callable, ...]]:
+    """The search among what a filter keeps: all scores with the others' hidden, and ours."""
+
+    def of(share: float) -> tuple[Callable[[], Any], ...]:
+        mask = rng.random(len(items)) < share
+        allowed = [Allowed.of(Grown(mask, np.zeros(0, np.int32), np.zeros(0, bool)))] * len(users)
+        everything, gone = torch.from_numpy(items), torch.from_numpy(~mask)
+
+        def usual() -> F32:
+            with torch.inference_mode():
+                scores = (torch.from_numpy(users) @ everything.T).masked_fill_(gone, -torch.inf)
+                found: F32 = torch.topk(scores, TOP, dim=1).values.numpy()
+            return found
+
+        return usual, lambda: index.scored(users, TOP, allowed=allowed)[1]
+
+    return {f"top {TOP} of {share:.0%}": of(share) for share in KEPT}
+
+
 def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
     """By name: the usual means, and ours. AssertionError where they do not agree."""
     past, candidates = queries(tables, batch, rng)
@@ -109,6 +134,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
         ),
         f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
         "order of 1,000": (lambda: np.argsort(-scores, axis=1, kind="stable"), lambda: descending(scores)),
+        **filtered(index, tables.embeddings, users, rng),
         "ranker's net": (plain_net, lambda: np.stack([compiled.scores(of) for of in x])),
     }
     for name, (usual, ours) in pairs.items():

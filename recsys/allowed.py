@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -70,6 +70,12 @@ class Allowed:
     rows: I32 | None
     popular: I32
 
+    @classmethod
+    def of(cls, may: Grown, popular: I32 = NO_ROWS) -> Allowed:
+        """What is left, listed where it is little."""
+        few = np.count_nonzero(may.base) <= len(may.base) // DIRECT
+        return cls(may, np.flatnonzero(may.base).astype(np.int32) if few else None, popular)
+
     @property
     def mask(self) -> Bool:
         """Of the generation's rows: [n]."""
@@ -103,16 +109,14 @@ class AllowedItems:
         return [self._known(row.tobytes()) if row[0] else None for row in filters]
 
     def _look(self, row: bytes) -> Allowed:
-        tables, told = self._tables, np.unpackbits(self._passing(row), count=self._size).view(bool)
-        available, content = tables.available, tables.content
+        tables, available, content = self._tables, self._tables.available, self._tables.content
+        shown = available.base if isinstance(available, Grown) else np.asarray(available)
+        passed = np.unpackbits(self._passing(row), count=len(shown)).view(bool) & shown
         if isinstance(available, Grown) and isinstance(content, Grown):
-            put = _meets(content.tail, *self._bits(row)) & available.tail
-            may = Grown(told & available.base, available.rows, put)
+            may = Grown(passed, available.rows, _meets(content.tail, *self._bits(row)) & available.tail)
         else:
-            may = Grown(told & np.asarray(available), NO_ROWS, np.zeros(0, bool))
-        few = np.count_nonzero(may.base) <= self._size // DIRECT
-        rows = np.flatnonzero(may.base).astype(np.int32) if few else None
-        return Allowed(may, rows, most_popular(tables, CANDIDATES + HISTORY_LENGTH, may))
+            may = Grown(passed, NO_ROWS, np.zeros(0, bool))
+        return Allowed.of(may, most_popular(tables, CANDIDATES + HISTORY_LENGTH, may))
 
     def _pass(self, row: bytes) -> np.ndarray:
         """Which of the generation's items pass, shown or not: a bit each."""
@@ -128,12 +132,6 @@ class AllowedItems:
             bits[tokens[tokens < len(bits)]] |= np.uint8(1 << place)
             every |= 1 << place
         return bits, np.uint8(every)
-
-    @cached_property
-    def _size(self) -> int:
-        """Items of the generation."""
-        content = self._tables.content
-        return len(content.base if isinstance(content, Grown) else content)
 
 
 def only(items: I32, allowed: Sequence[Allowed | None] | None) -> I32:

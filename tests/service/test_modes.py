@@ -132,11 +132,12 @@ class TestLists:
         assert shown[0] not in ids(after)
 
     def test_filters_apply_to_a_list(self, world, listed):
-        """Excluded, seen since and of another category: on no list."""
+        """Excluded, seen since and of another category: on no list; one that the filter leaves too short is none."""
         told = world.ask(10, mode="batch", k=20)
         again = world.ask(10, mode="batch", k=20, exclude=ids(told)[:3], filter={"categories": ["drama"]})
         assert not set(ids(told)[:3]) & set(ids(again))
         assert len(ids(again)) == 20
+        assert (told["mode"], again["mode"]) == ("batch", "realtime")
         assert all(item.startswith("drama") for item in ids(again))
 
     def test_refresh_makes_lists_of_those_who_did_something(self, world, listed):

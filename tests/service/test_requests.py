@@ -12,9 +12,11 @@ import redis
 import torch
 
 from recsys import features, moments
+from recsys.allowed import packed
 from recsys.generation import RANKER
-from recsys.ranker import RankerNet
+from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
+from recsys.types import PAD
 
 USER = 4
 
@@ -53,11 +55,29 @@ def test_several_users_get_what_each_gets_alone(client):
 
 class TestFilter:
     def test_only_what_is_asked_for(self, client):
-        """Of one genre, however few of it are candidates, as long as the catalogue has them."""
+        """Of one genre, found by retrieval: nothing has to be taken out, and nothing that is popular to fill up."""
         answer = ask(client, "/recommend", user_id=USER, k=20, filter={"categories": ["drama"]})
         assert len(set(ids(answer))) == 20
         assert all(item.startswith("drama") for item in ids(answer))
-        assert answer["removed"]["filter"] > 0
+        assert "filter" not in answer["removed"]
+        assert not any(item["rules"] for item in answer["items"])
+
+    def test_it_is_the_ranker_s_order_of_all_that_is_left(self, quiet, tiny_world):
+        """Scored here, every item of the genre that the user has not had, whatever the sources bring without it."""
+        folder, log = tiny_world
+        answer = ask(quiet, "/recommend", user_id=int(log.user_ids[USER]), k=20, filter={"categories": ["action"]})
+        tables, retriever = folder.tables(), Retriever.load(folder)
+        past, _, _ = brute(folder, log, USER, time.time())
+        of_genre = np.array([row for row in range(len(tables)) if tables.ids[row].startswith("action")], np.int32)
+        left = of_genre[~np.isin(of_genre, log.items[log.users == USER])]
+        candidates = retriever.retrieve(past, None, packed([[folder.spec().token_rows()["categories=action"]]])[None])
+        real = candidates.items[0] != PAD
+        assert sorted(candidates.items[0, real].tolist()) == left.tolist()
+        scores = np.where(real, Ranker.load(folder).score(past, candidates)[0], -np.inf)
+        best = np.argsort(-scores, kind="stable")[:20]
+        assert ids(answer) == [tables.ids[int(row)] for row in candidates.items[0, best]]
+        told = [item["score"] for item in answer["items"]]
+        assert told == pytest.approx(scores[best].tolist(), abs=2e-3)
 
     def test_a_category_of_which_nothing_is_left(self, client):
         """Nothing to show is an empty list and no error."""

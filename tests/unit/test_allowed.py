@@ -22,8 +22,7 @@ KINDS = ["plain", "ties", "near ties", "one far out", "scales", "one column", "c
 
 def of_mask(mask):
     """As `AllowedItems` makes it."""
-    few = np.flatnonzero(mask).astype(np.int32) if mask.sum() <= len(mask) // DIRECT else None
-    return Allowed(Grown(mask, PAD_ROWS, np.zeros(0, bool)), few, PAD_ROWS)
+    return Allowed.of(Grown(mask, PAD_ROWS, np.zeros(0, bool)))
 
 
 @given(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from recsys.allowed import FILTER_TOKENS, packed
 from recsys.types import CANDIDATES, PAD, Candidates, Histories
 from service import wire
 
@@ -49,3 +50,16 @@ def test_a_row_of_another_width_is_refused():
     """Bytes that are no such record never become one."""
     with pytest.raises(ValueError, match="size"):
         wire.as_table(np.zeros((2, 17), np.uint8), wire.RETRIEVE)
+
+
+def test_a_batch_without_filters_has_none():
+    """So nobody looks at them; and where one row has one, each keeps its own."""
+    for dtype in (wire.RETRIEVE, wire.SIMILAR):
+        assert wire.filters(np.zeros(3, dtype)) is None
+    asked = wire.history_table(wire.RETRIEVE, ["g1"] * 3, [1.0] * 3, histories(3))
+    assert wire.filters(asked) is None
+    asked["filter"][1] = packed([[3, 9], [5]])
+    back = wire.filters(wire.as_table(wire.as_bytes(asked), wire.RETRIEVE))
+    assert back.shape == (3, FILTER_TOKENS)
+    assert back.any(axis=1).tolist() == [False, True, False]
+    assert np.array_equal(back[1], packed([[5], [9, 3]]))
