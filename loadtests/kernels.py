@@ -82,8 +82,9 @@ KEPT = (0.01, 0.1, 0.5)
 """Shares of the items that a filter keeps."""
 
 
-def filtered(index: ExactIndex, items: F32, users: F32, rng: np.random.Generator) -> dict[str, tuple[Callable, ...]]:
+def filtered(index: ExactIndex, items: F32, users: F32) -> dict[str, tuple[Callable, ...]]:
     """The search among what a filter keeps: all scores with the others' hidden, and ours."""
+    rng = np.random.default_rng(1)
 
     def of(share: float) -> tuple[Callable[[], Any], ...]:
         mask = rng.random(len(items)) < share
@@ -134,7 +135,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
         ),
         f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
         "order of 1,000": (lambda: np.argsort(-scores, axis=1, kind="stable"), lambda: descending(scores)),
-        **filtered(index, tables.embeddings, users, rng),
+        **filtered(index, tables.embeddings, users),
         "ranker's net": (plain_net, lambda: np.stack([compiled.scores(of) for of in x])),
     }
     for name, (usual, ours) in pairs.items():
