@@ -137,7 +137,11 @@ class TestLists:
         again = world.ask(10, mode="batch", k=20, exclude=ids(told)[:3], filter={"categories": ["drama"]})
         assert not set(ids(told)[:3]) & set(ids(again))
         assert len(ids(again)) == 20
-        assert (told["mode"], again["mode"]) == ("batch", "realtime")
+        assert (told["mode"], again["mode"]) == ("batch", "batch")
+        more = world.ask(10, mode="batch", k=tiny.PER_CATEGORY + 1, filter={"categories": ["drama"]})
+        assert more["mode"] == "realtime"
+        assert all(item.startswith("drama") for item in ids(more))
+        assert set(ids(again)) < set(ids(more))
         assert all(item.startswith("drama") for item in ids(again))
 
     def test_refresh_makes_lists_of_those_who_did_something(self, world, listed):
