@@ -64,19 +64,22 @@ def unpacked(row: I32) -> Iterator[I32]:
 class Allowed:
     """What a filter leaves of a generation and of what was put since: only items that may be shown.
 
-    may: whether it is allowed, of any row that is known. rows: [r] int32 of the generation's, ascending; None where so
+    may: whether it is allowed, of any row that is known. count: how many of the generation's are.
+    rows: [r] int32 of the generation's, ascending; None where so
     many are left that to look at all is cheaper. popular: [p] int32, the most popular, best first.
     """
 
     may: Grown
+    count: int
     rows: I32 | None
     popular: I32
 
     @classmethod
     def of(cls, may: Grown, popular: I32 = NO_ROWS) -> Allowed:
         """What is left, listed where it is little."""
-        few = np.count_nonzero(may.base) <= len(may.base) // DIRECT
-        return cls(may, np.flatnonzero(may.base).astype(np.int32) if few else None, popular)
+        count = int(np.count_nonzero(may.base))
+        few = count <= len(may.base) // DIRECT
+        return cls(may, count, np.flatnonzero(may.base).astype(np.int32) if few else None, popular)
 
     @property
     def mask(self) -> Bool:

@@ -100,7 +100,7 @@ class ExactIndex:
             some = slice(start, start + TOGETHER)
             listed, counts = self._scan(users[some], norms[some], found.shape[1], may)
             self._rescore(users[some], listed, np.maximum(counts, 0), found[some], best[some])
-            for query in np.flatnonzero(counts < 0) + start:
+            for query in (np.flatnonzero(counts < 0) + start).tolist():
                 self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
 
     def _among(self, rows: I32, users: F32, query: int, found: I32, best: F32) -> None:

@@ -15,16 +15,15 @@ from recsys.neighbours import Neighbours
 from recsys.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.unit.test_fresh import hide, item, putting
-from tests.unit.test_retriever import PAD_ROWS, awkward
-
-KINDS = ["plain", "ties", "near ties", "one far out", "scales", "one column", "constant", "zero"]
+from tests.unit.test_index import KINDS, NO_ROWS, SCANS, awkward
 
 
 def of_mask(mask):
     """As `AllowedItems` makes it."""
-    return Allowed.of(Grown(mask, PAD_ROWS, np.zeros(0, bool)))
+    return Allowed.of(Grown(mask, NO_ROWS, np.zeros(0, bool)))
 
 
+@SCANS
 @given(
     st.sampled_from(KINDS),
     st.integers(0, 2**32 - 1),
@@ -34,18 +33,18 @@ def of_mask(mask):
     st.lists(st.sampled_from([None, 0.0, 0.003, 0.01, 0.1, 0.2, 0.5, 1.0]), min_size=1, max_size=6),
 )
 @settings(max_examples=150, deadline=None)
-def test_the_search_among_what_is_allowed_is_exact(kind, seed, n, d, k, shares):
+def test_the_search_among_what_is_allowed_is_exact(scan, kind, seed, n, d, k, shares):
     """Rows, order and scores of each query of a batch are those of scoring all that it allows, however little."""
     rng = np.random.default_rng(seed)
     items, users = awkward(kind, rng, n, d), awkward(kind, rng, len(shares), d)
     available = rng.random(n) > 0.2
     asked = [None if share is None else of_mask(available & (rng.random(n) < share)) for share in shares]
-    index = ExactIndex(items, available)
+    index = ExactIndex(items, available, scan=scan)
     rows, scores = index.scored(users, k, allowed=asked)
     alone = index.scored(users, k)
     everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
     every = np.empty((len(users), n), np.float32)
-    score(users, items, PAD_ROWS, items[:0], everything, every)
+    score(users, items, NO_ROWS, items[:0], everything, every)
     for row, of in enumerate(asked):
         mask = available if of is None else of.mask
         best = np.lexsort((everything[row], -every[row]))
