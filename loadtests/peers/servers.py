@@ -46,7 +46,8 @@ PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
     "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
     "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
-    "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
+    "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
+    "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
     "bentoml_default": Peer(
