@@ -253,12 +253,22 @@ class UserEncoder:
                     f"Context column {column - CLOCK} has {len(table)} rows; row {rows.max()} was asked for."
                 )
             kernel.add_rows(table, rows, wide)
-        product = wide @ self._first.T
+        product = _each(self._first, wide)
         hidden = np.empty((len(items), self._second.shape[1]), np.float32)
         kernel.activate(product, self._first_bias, hidden)
         users = np.empty((len(items), len(self._second)), np.float32)
-        kernel.normalise(product, hidden @ self._second.T, self._first_bias, self._second_bias, users)
+        kernel.normalise(product, _each(self._second, hidden), self._first_bias, self._second_bias, users)
         return users
+
+
+def _each(weight: F32, rows: F32) -> F32:
+    """Weight [o, i] times each of rows [B, i]: [B, o].
+
+    A product for each: the bits of one for all depend on how many they are, and with them which of two candidates that
+    are nearly alike stands first. Of sixteen users it takes 4 us each longer.
+    """
+    product: F32 = np.matmul(weight, rows[..., None])[..., 0]
+    return product
 
 
 def _weight(layer: nn.Module, name: str = "weight") -> F32:

@@ -61,6 +61,20 @@ def test_each_part_of_the_tower_is_heard(part):
     assert np.abs(UserEncoder(tower, embeddings).encode(past) - before).max() > 1e-2
 
 
+def test_a_user_is_the_same_in_any_batch():
+    """To the last bit: it says which of two candidates that are nearly alike comes first."""
+    rng = np.random.default_rng(4)
+    torch.manual_seed(4)
+    encoder = UserEncoder(UserTower(64, 4, contexts=[3]), rng.normal(size=(40, 64)).astype(np.float32))
+    past = histories(rng, 33, 40)
+    together = encoder.encode(past)
+    for size in (1, 2, 3, 4, 5, 8, 16):
+        for start in range(0, 32, size):
+            some = slice(start, start + size)
+            columns = past.items, past.times, past.types, past.now, past.context
+            np.testing.assert_array_equal(encoder.encode(Histories(*(each[some] for each in columns))), together[some])
+
+
 def test_nothing_before_and_nothing_of_the_padding_counts():
     """What stands at a place that is no item is not looked at."""
     rng = np.random.default_rng(2)
