@@ -1,9 +1,9 @@
 """How soon a deployment is ready, and what the first who asks then waits for.
 
-`python -m loadtests.start [--topologies split,inline_two] [--items 100k] [--passes 5]`: each topology in turns over a world
-that is published, its state kept from start to start but for the first, which has everything to fetch and is told
-apart. From the start of the process to /readyz; then at once one request, some more on connections of their own, and a
-steady load for the p99 that the first is held against. Impressions are logged, as served.
+`python -m loadtests.start [--topologies split,inline_two] [--items 100k] [--passes 5]`: each topology in turns over a
+world that is published, its state kept from start to start but for the first, which has everything to fetch and is
+told apart. From the start of the process to /readyz; then at once one request, some more on connections of their own,
+and a steady load for the p99 that the first is held against. Impressions are logged, as served.
 """
 
 from __future__ import annotations
