@@ -43,7 +43,7 @@ def test_told_to_stop_it_stops_everything_and_says_0(home, tmp_path, number):
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "arbiter"])
-@pytest.mark.parametrize("after", ["ready", "while workers load"])
+@pytest.mark.parametrize("after", ["ready", pytest.param("while workers load", marks=pytest.mark.slow)])
 def test_killed_it_leaves_no_process(home, tmp_path, victim, after):
     """kill -9 of the process that holds the others together, at any time."""
     running = Deployment(home, tmp_path / "log")
@@ -135,6 +135,7 @@ def test_a_gateway_killed_after_a_broken_edit_of_the_rules_comes_back(home, tmp_
         assert any("cap is 3" in line for line in httpx.get(f"{running.url}/status").json()["rules"])
 
 
+@pytest.mark.slow
 def test_a_standby_ends_with_a_supervisor_that_is_killed(home, tmp_path):
     """As workers do, waiting or while it imports."""
     with Deployment(home, tmp_path / "log") as running:
