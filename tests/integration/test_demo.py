@@ -57,7 +57,7 @@ def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):
         pytest.param("shell", signal.SIGKILL, marks=pytest.mark.slow),
         ("make", signal.SIGKILL),
         pytest.param("demo", signal.SIGKILL, marks=pytest.mark.slow),
-        ("demo", signal.SIGTERM),
+        pytest.param("demo", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
 def test_the_demo_killed_while_it_trains_leaves_nothing(tmp_path, who, number):

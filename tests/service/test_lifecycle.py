@@ -67,6 +67,7 @@ def test_killed_it_leaves_no_process(home, tmp_path, victim, after):
     assert wait_until_gone(below) == set()
 
 
+@pytest.mark.slow
 def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
     """kill -9 of the embedded store: answers go on, and users are known again within seconds."""
     with Deployment(home, tmp_path / "log") as running:
@@ -120,6 +121,7 @@ def test_a_killed_worker_comes_back(home, tmp_path, standbys):
     assert wait_until_gone(below) == set()
 
 
+@pytest.mark.slow
 def test_a_gateway_killed_after_a_broken_edit_of_the_rules_comes_back(home, tmp_path):
     """Its successor serves by the last rules that were right, and /status says what is wrong with the file."""
     with Deployment(home, tmp_path / "log", TANDEM_TOPOLOGY="inline") as running:
