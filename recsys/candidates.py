@@ -34,7 +34,7 @@ def reciprocal(items: I32, ranked: I32) -> F32:
 def places(rows: I32, others: I32) -> I32:
     """Where each of rows [n] first stands among others [m], -1 where it does not: [n].
 
-    A tenth of the time of numpy's own means, for some hundreds of both.
+    Of 20 rows among 512 others a seventh of what a sort and a search take, of 512 among 20 a twentieth of `np.isin`.
     """
     found = np.empty(len(rows), np.int32)
     kernel.places(plain(rows), plain(others), found)  # of no others, too: a warm-up has loaded it then

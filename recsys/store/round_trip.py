@@ -1,7 +1,8 @@
 """One round trip of many commands over redis-py's own connections, for the hot path.
 
-A pipeline of redis-py guards, times and reports each reply by itself: of four short replies that takes twice what all
-else does. Connecting, authentication, TLS, the pool and its retries stay redis-py's.
+A pipeline of redis-py guards, times and reports each reply by itself: of four short replies that takes as long as all
+else for one user, and twice as long for sixteen. Connecting, authentication, TLS, the pool and its retries stay
+redis-py's.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _shaper(descriptor: Descriptor) -> Turn:
     turns = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
 
     def shape(told: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-        # An answer as it is: to dump it takes as long as to fill the message.
+        # An answer as it is, without a dump of it first.
         values = vars(told) if isinstance(told, BaseModel) else told
         return {
             name: turns[name](value) if name in turns else value for name, value in values.items() if value is not None
