@@ -23,11 +23,12 @@ from loadtests.slo import RESULTS
 from recsys import features
 from recsys.allowed import Allowed
 from recsys.grown import Grown
-from recsys.index import ExactIndex, rounded
+from recsys.index import ExactIndex
 from recsys.kernels.keys import descending
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import FeatureMajorNet, RankerNet
+from recsys.rounded import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower

@@ -16,8 +16,9 @@ import torch
 from recsys.allowed import Allowed
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.grown import Grown
-from recsys.index import ROUNDING, ExactIndex
+from recsys.index import ExactIndex
 from recsys.items import PutItem, PutItems
+from recsys.rounded import ROUNDING
 from recsys.segment import FreshSegment, Kept
 from recsys.spec import FeatureSpec
 from recsys.tables import POPULARITY_WINDOWS, ItemTables

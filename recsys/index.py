@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from recsys.allowed import Allowed
-from recsys.kernels import keys, rounding, search
+from recsys.kernels import keys, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
-from recsys.scans import TINY, Items, Scan, fastest
+from recsys.rounded import error, rounded, step, width
+from recsys.scans import Items, Scan, fastest
 from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
 
 LARGEST = float(np.finfo(np.float32).max) / 2
@@ -22,12 +23,6 @@ LARGEST = float(np.finfo(np.float32).max) / 2
 
 TOGETHER = 32
 """Users at once, at most: 2 MiB of lists; each tile of the table is read once for all of them."""
-
-ROUNDING = 1e-6
-"""Two ways of computing one inner product differ by less than this share of both norms."""
-
-WORD = 4
-"""Bytes that a row of the table has a whole number of."""
 
 NONE: I32 = np.zeros(0, np.int32)
 
@@ -52,7 +47,7 @@ class ExactIndex:
             told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
             raise ValueError(f"The table of bytes is {told}.")
         off, long = error(embeddings, table)
-        items = Items(self._items, table, _step(embeddings), off, long)
+        items = Items(self._items, table, step(embeddings), off, long)
         self._longest = long + off
         self._scan = scan(items)
 
@@ -158,35 +153,3 @@ def _by_filter(allowed: Sequence[Allowed | None] | None) -> Iterator[tuple[Allow
         of.setdefault(id(each), []).append(query)
     for queries in of.values():
         yield allowed[queries[0]], queries
-
-
-def rounded(embeddings: F32) -> I8:
-    """Embeddings [n, d] as bytes: [n, W] int8, d padded with zeros to a whole number of words. ValueError of NaN."""
-    table = np.zeros((len(embeddings), width(embeddings.shape[1])), np.int8)
-    rounding.fill(np.asarray(embeddings), _step(embeddings), table)
-    return table
-
-
-def width(dim: int) -> int:
-    """Bytes a row of `rounded` has."""
-    return -(-dim // WORD) * WORD
-
-
-def error(embeddings: F32, table: I8) -> tuple[float, float]:
-    """How far a row of bytes is from its embedding, and how long one is, at most."""
-    off, long = rounding.errors(np.asarray(embeddings), np.asarray(table), _step(embeddings))
-    return float(off), float(long)
-
-
-def is_rounded(embeddings: F32, table: I8) -> bool:
-    """Whether each number of the table is within half a step of its embedding's; of others the search would be slow."""
-    furthest = _step(embeddings) * embeddings.shape[1] ** 0.5 / 2
-    return bool(error(embeddings, table)[0] <= furthest * (1 + ROUNDING))
-
-
-def _step(embeddings: F32) -> float:
-    """What one step of a byte stands for."""
-    most = float(rounding.largest(np.asarray(embeddings)))
-    if np.isnan(most):
-        raise ValueError("An embedding is not finite.")
-    return max(most, TINY) / 127

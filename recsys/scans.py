@@ -18,12 +18,10 @@ import torch
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
+from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I32, I64, Bool
 
 logger = logging.getLogger(__name__)
-
-TINY = 1e-30
-"""Stands for the largest number where all are 0."""
 
 LEAST = -(2**31)
 """Below the score of every row, in steps."""

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import fields
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
-from recsys import features, index
+from recsys import features
 from recsys.errors import GenerationError
 from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
+from recsys.rounded import is_rounded, width
 from recsys.spec import CONTENT_TOKENS, FeatureSpec
 from recsys.strings import StringTable, hashed
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
@@ -76,7 +76,7 @@ def _expected(name: str, manifest: Manifest) -> tuple[type, tuple[int, ...]]:
     items = manifest.dims["items"]
     return {
         "embeddings": (np.float32, (items, manifest.dims["embedding"])),
-        "rounded": (np.int8, (items, index.width(manifest.dims["embedding"]))),
+        "rounded": (np.int8, (items, width(manifest.dims["embedding"]))),
         "content": (np.int32, (items, CONTENT_TOKENS)),
         "available": (np.bool_, (items,)),
         "by_popularity": (np.int32, (items,)),
@@ -124,7 +124,7 @@ def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
         yield f"content names tokens past the {len(spec.tokens):,} of the spec"
     if any(_misshapen(np.linalg.norm(block, axis=1)) for block in _blocks(tables.embeddings)):
         yield "some item embeddings are not of length 1"
-    if not index.is_rounded(tables.embeddings, tables.rounded):
+    if not is_rounded(tables.embeddings, tables.rounded):
         yield "the bytes of the item embeddings are those of others"
     if any((block < 0).any() for block in _blocks(tables.popularity)):
         yield "popularity is negative"
@@ -134,7 +134,7 @@ def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
 
 
 def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> Iterator[str]:
-    with safe_open(folder.path / TOWERS, "pt") as file:
+    with safe_open(folder.path / TOWERS, "np") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 no mapping
         dim = manifest.dims["embedding"]
         wanted = {
@@ -149,20 +149,20 @@ def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> 
         for name, shape in shapes.items():
             whole = file.get_slice(name)
             for start in range(0, shape[0] if shape else 1, ROWS):
-                block = whole[start : start + ROWS] if shape else file.get_tensor(name)
-                if not torch.isfinite(block).all():
+                block = whole[start : min(start + ROWS, shape[0])] if shape else file.get_tensor(name)
+                if not np.isfinite(block).all():
                     yield f"the towers' {name} holds numbers that are not finite"
                     break
 
 
 def _ranker(folder: GenerationFolder) -> Iterator[str]:
-    with safe_open(folder.path / RANKER, "pt") as file:
-        width = tuple(file.get_slice("mean").get_shape())
-        if width != (len(features.FEATURES),):
-            yield f"the ranker takes {width[0]} features, and this code makes {len(features.FEATURES)}"
+    with safe_open(folder.path / RANKER, "np") as file:
+        taken = tuple(file.get_slice("mean").get_shape())
+        if taken != (len(features.FEATURES),):
+            yield f"the ranker takes {taken[0]} features, and this code makes {len(features.FEATURES)}"
         for name in file.keys():  # noqa: SIM118 no mapping
             # A deviation is infinite where a feature never varied: it then says nothing.
-            if name != "deviation" and not torch.isfinite(file.get_tensor(name)).all():
+            if name != "deviation" and not np.isfinite(file.get_tensor(name)).all():
                 yield f"the ranker's {name} holds numbers that are not finite"
 
 

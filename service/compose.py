@@ -9,9 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -21,13 +20,10 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.items import PutItems
 from recsys.lifeline import tie_to_parent, watch_parent
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
 from recsys.store.board import RedisBoard
 from recsys.store.connect import open_store
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
-from recsys.trial import load_ranker, load_retriever
 from service import arbiter, batching, exporters, tracing
 from service.adoption import Adopter
 from service.ahead import Make
@@ -52,6 +48,10 @@ from service.succession import Succession
 from service.traced_doors import TracedDoor, TracedLane, traced_rpc
 from service.trending import TrendingItems
 from service.users import UserDesk
+
+if TYPE_CHECKING:  # torch takes a process 1.8 s of CPU to import, and only those that run a model need it
+    from recsys.ranker import Ranker
+    from recsys.retriever import Retriever
 
 logger = logging.getLogger("tandem")
 
@@ -87,23 +87,28 @@ def prepare_workers(environment: Environment, settings: Settings, pinned: Path |
     arbiter.attend(settings.standbys)
 
 
-def become_worker(settings: Settings) -> None:
-    """What every worker does first: end with its parent, and leave the other cores to the others."""
+def become_worker() -> None:
+    """What every worker does first: end with its parent."""
     logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
     tie_to_parent()
     batching.dispatch_at_once()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
-    torch.set_num_threads(settings.torch_threads)
 
 
 def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
     """Retrievers of generations fetched from the store."""
+    from recsys.trial import load_retriever
+
+    _run_models()
     return GenerationHolder(_cache(environment), load_retriever)
 
 
 def ranking(environment: Environment) -> GenerationHolder[Ranker]:
     """Rankers of generations fetched from the store."""
+    from recsys.trial import load_ranker
+
+    _run_models()
     return GenerationHolder(_cache(environment), load_ranker)
 
 
@@ -198,6 +203,13 @@ def close_tracer(role: str) -> None:
     made = tracer(role)
     if made is not None:
         made.close()
+
+
+def _run_models() -> None:
+    """Before a worker loads models: leave the other cores to the others."""
+    import torch
+
+    torch.set_num_threads(in_force().torch_threads)
 
 
 @cache

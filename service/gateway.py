@@ -51,7 +51,7 @@ class Gateway:
         compose.prepare_workers(environment(), settings(), pinned.folder())
 
     def __init__(self) -> None:
-        compose.become_worker(settings())
+        compose.become_worker()
         self._recommender = self._split() if SPLIT else self._inline()
         door.recommender = self._recommender
         self._rpc = compose.rpc_door(self._recommender, settings())

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
 from recsys.errors import TandemError
 from recsys.items import NOTHING_PUT, PutItems
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
 from recsys.types import I64, PAD
 from service import wire
 from service.holder import GenerationHolder
+
+if TYPE_CHECKING:  # and with them torch, which a gateway that calls them elsewhere does without
+    from recsys.ranker import Ranker
+    from recsys.retriever import Retriever
 
 logger = logging.getLogger("tandem")
 
@@ -59,7 +61,7 @@ class _Model(Generic[T]):
         return wire.as_bytes(found)
 
 
-class RetrievalModel(_Model[Retriever]):
+class RetrievalModel(_Model["Retriever"]):
     """Candidates for a batch of rows that may name several generations."""
 
     def retrieve(self, rows: wire.Rows) -> wire.Rows:
@@ -100,7 +102,7 @@ class RetrievalModel(_Model[Retriever]):
         return self._answered(rows, wire.SIMILAR, wire.SIMILAR_FOUND, answer)
 
 
-class RankingModel(_Model[Ranker]):
+class RankingModel(_Model["Ranker"]):
     """Scores for a batch of rows that may name several generations."""
 
     def rank(self, rows: wire.Rows) -> wire.Rows:

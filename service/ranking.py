@@ -21,7 +21,7 @@ class Ranking:
     """From hundreds of candidates to their order."""
 
     def __init__(self) -> None:
-        compose.become_worker(settings())
+        compose.become_worker()
         holder = compose.ranking(environment())
         self._model = RankingModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("ranking", environment(), settings(), [holder])

@@ -23,7 +23,7 @@ class Retrieval:
     """From many items to hundreds."""
 
     def __init__(self) -> None:
-        compose.become_worker(settings())
+        compose.become_worker()
         holder = compose.retrieval(environment())
         self._model = RetrievalModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("retrieval", environment(), settings(), [holder])

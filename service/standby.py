@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 LOADED = (
-    "service.gateway",  # and with it retrieval, ranking and torch
+    "service.gateway",  # and with it retrieval and ranking
+    "recsys.trial",  # and with it torch and the models
     "_bentoml_impl.loader",
     "_bentoml_impl.server.app",
     "_bentoml_impl.client.proxy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.index import rounded
+from recsys.rounded import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import Towers

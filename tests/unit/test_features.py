@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from loadtests.peers import plain_features
 from recsys import features
-from recsys.index import rounded
 from recsys.kernels import ballot, columns, net, search, sources
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
+from recsys.rounded import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower

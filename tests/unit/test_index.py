@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from recsys import index as module
 from recsys import scans
-from recsys.index import ExactIndex, rounded
+from recsys.index import ExactIndex
 from recsys.kernels import search
 from recsys.kernels.products import products
 from recsys.kernels.sources import score
+from recsys.rounded import rounded
 from recsys.scans import Bytes, Floats
 from recsys.types import PAD
 
