@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
+from dataclasses import asdict
 
 from recsys.errors import TandemError
 from recsys.installed import packages
 
 with packages():
-    from recsys.store.redis import address
-    from service.settings import Settings, environment, settings
+    from service import configuration
+    from service.settings import environment, settings
 
 
 @packages()
@@ -20,15 +23,19 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve what is live, until Ctrl-C")
     commands.add_parser("check", help="only check that it could serve")
-    commands.add_parser("config", help="print the settings in force")
-    command = parser.parse_args().command
+    config = commands.add_parser("config", help="print the settings in force")
+    how = config.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="for programs")
+    how.add_argument("--page", action="store_true", help="the defaults, as docs/configuration.md")
+    asked = parser.parse_args()
     try:
-        if command == "config":
-            _print_config(settings())
-            return 0
+        if asked.command == "config":
+            return _config(asked)
         from service.serve import check, serve
 
-        if command == "check":
+        for slip in configuration.unknown(os.environ):
+            print(f"tandem: {slip}", file=sys.stderr)
+        if asked.command == "check":
             check(settings(), environment())
             return 0
         return serve(settings(), environment(), lambda line: print(f"tandem: {line}", flush=True))
@@ -37,14 +44,15 @@ def main() -> int:
         return 1
 
 
-def _print_config(values: Settings) -> None:
-    print(f"{'TANDEM_HOME':26} {environment().home!s:12} Where state lives.")
-    store = address(environment().redis_url or "") if environment().redis_url else "embedded"
-    print(f"{'REDIS_URL':26} {store:12} The store; a Valkey of our own where it is not set.")
-    print(f"{'TANDEM_RULES':26} {environment().rules!s:12} The file of rules, where there is one (docs/rules.md).")
-    for name, info in Settings.model_fields.items():
-        variable = str(info.validation_alias or f"TANDEM_{name.upper()}")
-        print(f"{variable:26} {getattr(values, name)!s:12} {info.description}")
+def _config(asked: argparse.Namespace) -> int:
+    if asked.page:
+        print(configuration.page(configuration.defaults()), end="")
+        return 0
+    found = configuration.lines(settings(), environment(), os.environ)
+    print(json.dumps([asdict(line) for line in found], indent=2) if asked.json else configuration.table(found))
+    for slip in configuration.unknown(os.environ):
+        print(f"tandem: {slip}", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":

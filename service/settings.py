@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -71,6 +70,11 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
 
 
+def variable(name: str) -> str:
+    """The variable of the environment that sets a field."""
+    return str(Settings.model_fields[name].validation_alias or f"TANDEM_{name.upper()}")
+
+
 @cache
 def settings() -> Settings:
     """The settings in force; SettingsError names the first wrong one."""
@@ -78,9 +82,9 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "?"
-        variable = name if name in os.environ else f"TANDEM_{name.upper()}"
-        raise SettingsError(f"{variable}={first['input']!r} is not a valid setting: {first['msg']}.") from error
+        field = str(first["loc"][0]) if first["loc"] else "?"
+        named = variable(field) if field in Settings.model_fields else field
+        raise SettingsError(f"{named}={first['input']!r} is not a valid setting: {first['msg']}.") from error
 
 
 @cache

@@ -1,0 +1,103 @@
+"""Every setting in force: its variable, its value, where that comes from, and what it does. Secrets stay hidden."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys.environment import Environment
+from recsys.store.redis import address
+from service.settings import SLO_FILE, Settings, variable
+
+PREFIX = "TANDEM_"
+
+COLUMNS = 120
+"""How wide the table is at most."""
+
+FROM_SLO = ("deadline_ms",)
+"""Settings whose default slo.toml has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A setting: the variable that sets it, its value as text, where that comes from, and what it does."""
+
+    variable: str
+    value: str
+    source: str
+    told: str
+
+
+def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
+    """All of them; variables: those of the process."""
+    store = address(environment.redis_url) if environment.redis_url else "embedded"
+    shared = {
+        "TANDEM_HOME": (environment.home, "Where state lives."),
+        "REDIS_URL": (store, "The store; without one a Valkey of our own, in TANDEM_HOME."),
+        "TANDEM_REDIS_BUDGET": (environment.budget, "What all generations may take in the store, such as 500MB."),
+        "TANDEM_RULES": (environment.rules, "The file of rules, where there is one (docs/rules.md)."),
+    }
+    own = {
+        variable(name): (getattr(settings, name), info.description or "")
+        for name, info in Settings.model_fields.items()
+    }
+    slo = {variable(name) for name in FROM_SLO}
+
+    def source(name: str) -> str:
+        return "environment" if variables.get(name) else SLO_FILE.name if name in slo else "default"
+
+    return [Line(name, _text(value), source(name), told) for name, (value, told) in (shared | own).items()]
+
+
+def defaults() -> list[Line]:
+    """What stands where nothing is set."""
+    return lines(Settings.model_construct(), Environment(Path(".tandem"), None), {})
+
+
+def table(found: Iterable[Line]) -> str:
+    """For a terminal."""
+    rows = [[each.variable, each.value, each.source] for each in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    start = sum(widths) + 6
+    told = []
+    for row, each in zip(rows, found, strict=True):
+        first, *rest = textwrap.wrap(each.told, max(COLUMNS - start, 40)) or [""]
+        told.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "  " + first)
+        told += [" " * start + more for more in rest]
+    return "\n".join(told)
+
+
+def page(found: Iterable[Line]) -> str:
+    """As Markdown: docs/configuration.md."""
+    rows = "\n".join(f"| `{each.variable}` | {each.value} | {each.told} |" for each in found)
+    return _PAGE.format(rows=rows)
+
+
+def unknown(variables: Iterable[str]) -> Iterator[str]:
+    """A sentence for each variable that looks like a setting and is none: a slip of the pen would change nothing."""
+    known = [line.variable for line in defaults()]
+    for name in sorted(variables):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            yield f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ".")
+
+
+def _text(value: object) -> str:
+    return "none" if value is None or value == "" else str(value)
+
+
+_PAGE = """# Settings
+
+One class has them all, `service/settings.py`; each is a variable of the environment, read once, where a process starts.
+`python -m service config` prints what is in force and where each value comes from, and hides passwords; `--json` for
+programs. A wrong value stops the start with a sentence; a `TANDEM_` variable that is no setting is pointed out.
+
+This page is made from that class: `python -m service config --page > docs/configuration.md`.
+
+| variable | default | |
+|---|---|---|
+{rows}
+"""
