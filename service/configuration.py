@@ -17,6 +17,9 @@ PREFIX = "TANDEM_"
 COLUMNS = 120
 """How wide the table is at most."""
 
+NEAR = 0.8
+"""How alike two names are of which one is taken for a slip of the other."""
+
 FROM_SLO = ("deadline_ms",)
 """Settings whose default slo.toml has."""
 
@@ -40,10 +43,8 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         "TANDEM_REDIS_BUDGET": (environment.budget, "What all generations may take in the store, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "The file of rules, where there is one (docs/rules.md)."),
     }
-    own = {
-        variable(name): (getattr(settings, name), info.description or "")
-        for name, info in Settings.model_fields.items()
-    }
+    fields = Settings.model_fields.items()
+    own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}
     slo = {variable(name) for name in FROM_SLO}
 
     def source(name: str) -> str:
@@ -81,7 +82,7 @@ def unknown(variables: Iterable[str]) -> Iterator[str]:
     known = [line.variable for line in defaults()]
     for name in sorted(variables):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, known, 1, cutoff=NEAR)
             yield f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ".")
 
 
