@@ -21,8 +21,9 @@ def main() -> int:
     """Run the command; 0, or 1 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="serve what is live, until Ctrl-C")
-    commands.add_parser("check", help="only check that it could serve")
+    for name, does in (("serve", "serve what is live, until Ctrl-C"), ("check", "only check that it could serve")):
+        roles = ("gateway", "retrieval", "ranking")
+        commands.add_parser(name, help=does).add_argument("--role", choices=roles, help="be one of several hosts")
     config = commands.add_parser("config", help="print the settings in force")
     how = config.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for programs")
@@ -36,9 +37,9 @@ def main() -> int:
         for slip in configuration.unknown(os.environ):
             print(f"tandem: {slip}", file=sys.stderr)
         if asked.command == "check":
-            check(settings(), environment())
+            check(settings(), environment(), asked.role)
             return 0
-        return serve(settings(), environment(), lambda line: print(f"tandem: {line}", flush=True))
+        return serve(settings(), environment(), lambda line: print(f"tandem: {line}", flush=True), asked.role)
     except TandemError as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1

@@ -129,5 +129,8 @@ class Attendant:
 
 
 def _service(watcher: Any) -> str:
-    """The service that a watcher minds; BentoML names the entry's "service" and a callee's "service_Ranking"."""
+    """The service that a watcher minds; the entry's name says nothing, its command line does."""
+    args = list(getattr(watcher, "args", None) or ())
+    if "--service-name" in args:
+        return str(args[args.index("--service-name") + 1])
     return str(watcher.name).partition("_")[2] or "Gateway"

@@ -37,7 +37,7 @@ class Callees:
 
     @classmethod
     def remote(cls, retrieval: Any, ranking: Any, more: Callable[[], str] | None = None) -> Callees:
-        """To two BentoML services that this one depends on; more: headers of a call."""
+        """To two services: BentoML's that this one depends on, or the URLs of others; more: headers of a call."""
         return cls._of(_remote, *(_way(service, more) for service in (retrieval, ranking)))
 
     @classmethod
@@ -60,6 +60,8 @@ class Callees:
 
 def _way(service: Any, more: Callable[[], str] | None) -> Any:
     """What leads to a service: a hop of our own where it has processes of its own, else what BentoML has for it."""
+    if isinstance(service, str):
+        return Hop(service, more)
     return Hop(service.to_async.url, more) if isinstance(service, RemoteProxy) else service
 
 

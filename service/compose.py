@@ -70,10 +70,12 @@ once, and arrays below 4 MiB, all that a request needs, still come from the heap
 
 
 def prepare_workers(environment: Environment, settings: Settings, pinned: Path | None = None) -> None:
-    """Called once in the parent of all workers: tell them who it is, where the store is and what the bento pins.
+    """Called in the parent of all workers, by each service: tell them who it is, where the store is, what is pinned.
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
+    if os.environ.get(ARBITER) == str(os.getpid()):
+        return
     exporters.check(settings.traces)
     os.environ[ARBITER] = str(os.getpid())
     for name, value in (LEAN_MALLOC | ONE_THREAD).items():
@@ -159,7 +161,7 @@ def recommender(
 
 
 def callees(retrieval: Any, ranking: Any) -> Callees:
-    """Calls to two BentoML services."""
+    """Calls to two BentoML services, or to URLs."""
     return Callees.remote(retrieval, ranking, None if tracer(GATEWAY) is None else tracing.headers)
 
 

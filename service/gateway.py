@@ -38,8 +38,9 @@ class Gateway:
 
     if PINNED:
         pinned = PINNED  # named here, BentoML packs it
-    if SPLIT:
+    if SPLIT and not settings().retrieval_url:
         retrieval = bentoml.depends(Retrieval)
+    if SPLIT and not settings().ranking_url:
         ranking = bentoml.depends(Ranking)
 
     @bentoml.on_deployment
@@ -77,8 +78,10 @@ class Gateway:
         return self._recommender.ready
 
     def _split(self) -> Recommender:
-        """Retrieval and ranking are services of their own."""
-        return compose.recommender(environment(), settings(), compose.callees(self.retrieval, self.ranking))
+        """Retrieval and ranking are services of their own, here or elsewhere."""
+        retrieval = settings().retrieval_url or self.retrieval
+        ranking = settings().ranking_url or self.ranking
+        return compose.recommender(environment(), settings(), compose.callees(retrieval, ranking))
 
     def _inline(self) -> Recommender:
         """Retrieval and ranking are in this process."""

@@ -9,6 +9,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from itertools import cycle, islice
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from recsys.errors import StageError
 from service.lane import PREFIX, WIDTH
+from service.places import Places, watch
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
 
@@ -23,13 +25,24 @@ KEPT_SECONDS = 1.0
 """How long a connection is kept, on average. Whichever worker of a service accepted it gets all its calls, so calls
 spread over workers as often as connections are made anew."""
 
+CONNECT_SECONDS = 0.025
+"""How long one address may take to take a connection, before another is asked, or the same name once more: the kernel
+answers for a service that is busy, so only a host that is gone says nothing. Beyond a second the network lost it."""
+
+CONNECT_TRIES = 3
+"""Of one call; what is left of a request's deadline bounds them all."""
+
 
 class Hop:
     """Calls one service; as many connections as there are calls under way, and kept for a while."""
 
     def __init__(self, url: str, more: Callable[[], str] | None = None) -> None:
-        """url: as BentoML has it, file:// and a socket's path or tcp:// and an address. more: headers of a call."""
+        """url: file:// and a socket's path, or tcp:// or http:// and a name, of one host or of several.
+
+        more: headers of a call.
+        """
         self._url = urlsplit(url)
+        self._places = None if self._url.scheme == "file" else Places(self._url.hostname or "", self._url.port)
         self._more = more
         self._idle: list[_Connection] = []
 
@@ -55,7 +68,7 @@ class Hop:
                     raise StageError(f"{name}: {str(error) or 'the connection was closed'}") from error
                 continue
             except BaseException:
-                connection.close()
+                connection.abort()
                 raise
             self._idle.append(connection)
             return answer
@@ -70,15 +83,28 @@ class Hop:
         return None
 
     async def _opened(self) -> _Connection:
-        loop = asyncio.get_running_loop()
         try:
-            if self._url.scheme == "file":
-                _, connection = await loop.create_unix_connection(_Connection, unquote(self._url.path))
-            else:
-                _, connection = await loop.create_connection(_Connection, self._url.hostname or "", self._url.port or 0)
+            if self._places is not None:
+                return await self._opened_at(self._places)
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_unix_connection(_Connection, unquote(self._url.path))
         except OSError as error:
             raise StageError(f"nobody listens at {self._url.geturl()}: {error}") from error
         return connection
+
+    async def _opened_at(self, places: Places) -> _Connection:
+        """A connection to one of several addresses, to whichever answers; OSError where none does."""
+        loop, said = asyncio.get_running_loop(), OSError("the name has no address")
+        for address in islice(cycle(await places.in_turn()), CONNECT_TRIES):
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    transport, connection = await loop.create_connection(_Connection, address, places.port)
+                watch(transport.get_extra_info("socket"))
+                return connection
+            except OSError as error:  # TimeoutError is one
+                places.was_late(address)
+                said = error if str(error) else OSError(f"{address} did not answer")
+        raise said
 
 
 class _Connection(asyncio.Protocol):
@@ -134,6 +160,10 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Let go of it."""
         self._transport.close()
+
+    def abort(self) -> None:
+        """Let go of it, and of what waits to be sent: over a network that is gone it would wait for as long."""
+        self._transport.abort()
 
     def _rows(self) -> np.ndarray:
         """The rows of an answer; StageError where it is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bentoml
 import numpy as np
 
-from service import compose
+from service import compose, pinned
 from service.ahead import Ahead
 from service.models import RetrievalModel
 from service.settings import environment, settings
@@ -22,6 +22,12 @@ NEVER_SHED_MS = 60_000
 class Retrieval:
     """From many items to hundreds."""
 
+    @bentoml.on_deployment
+    @staticmethod
+    def prepare_workers() -> None:
+        """Once, in the parent of all workers; of the gateway's too, where this host has one."""
+        compose.prepare_workers(environment(), settings(), pinned.folder())
+
     def __init__(self) -> None:
         compose.become_worker()
         holder = compose.retrieval(environment())
@@ -34,6 +40,9 @@ class Retrieval:
         """Let go of the store, and of what is traced."""
         self._adopter.stop()
         compose.close_tracer(compose.RETRIEVAL)
+
+    async def __is_ready__(self) -> bool:
+        return bool(self._adopter.held)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def retrieve(self, rows: np.ndarray) -> np.ndarray:

@@ -31,7 +31,12 @@ START_SECONDS = 120
 STOP_SECONDS = 30
 ASK_AGAIN_SECONDS = 5
 KEEP_SECONDS = 0.5
-SERVICE = "service.gateway:Gateway"
+SERVICES = {
+    "gateway": "service.gateway:Gateway",
+    "retrieval": "service.retrieval:Retrieval",
+    "ranking": "service.ranking:Ranking",
+}
+"""What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks this machine itself, whatever proxy the environment names."""
@@ -39,57 +44,78 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 Say = Callable[[str], None]
 
 
-def serve(settings: Settings, environment: Environment, say: Say) -> int:
-    """Serve until told to stop; the exit code. SettingsError, RulesError or StoreUnavailable where it can't start."""
-    check(settings, environment)
-    with _reached(environment, say) as store:
-        live = _to_serve(store, environment, say)
+def serve(settings: Settings, environment: Environment, say: Say, role: str | None = None) -> int:
+    """Serve until told to stop; the exit code. SettingsError, RulesError or StoreUnavailable where it can't start.
+
+    role: the one service of several hosts' that this is; None for all that no URL says is elsewhere. Such a one is
+    minded by an orchestrator and starts with nothing live and no Redis in reach, too.
+    """
+    check(settings, environment, role)
+    waits = settings.start_empty or role is not None
+    with _reached(environment, waits, say) as store:
+        live = _to_serve(store, environment, waits, say)
         stop = _StopSignals()
-        say(f"starting the gateway, retrieval and ranking ({settings.topology}) for generation {live} ...")
-        service = _start(settings, environment, store.url)
+        say(f"starting {_told(settings, role)} for {live} ...")
+        service = _start(settings, environment, store.url, role)
         try:
-            return _supervise(service, settings, store, stop, say)
+            return _supervise(service, settings, store, stop, waits, say)
         finally:
             _end(service)
 
 
-def _reached(environment: Environment, say: Say) -> OpenStore:
-    """The store; where it is away and this host has a generation, what it would be reached by."""
+def _told(settings: Settings, role: str | None) -> str:
+    """What starts here."""
+    if role in ("retrieval", "ranking"):
+        return role
+    away = {"retrieval": settings.retrieval_url, "ranking": settings.ranking_url}
+    here = ", ".join(["the gateway", *(name for name, url in away.items() if not url)])
+    return f"{here} ({settings.topology})" + "".join(f", {name} at {url}" for name, url in away.items() if url)
+
+
+def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
+    """The store; where it is away and this host has a generation, or waits for one, what it would be reached by."""
     try:
         return open_store(environment)
     except StoreUnavailable as error:
-        if environment.redis_url is None or not spare(environment).ids():
+        if environment.redis_url is None or not (waits or spare(environment).ids()):
             raise
-        say(f"{error} Serving what lies on this host until one does.")
+        say(f"{error} Serving what lies on this host, if anything does, until one answers.")
         return OpenStore(environment.redis_url)
 
 
-def _to_serve(store: OpenStore, environment: Environment, say: Say) -> str:
-    """The generation to start with: what is live, else what lies on this host; SettingsError where there is neither."""
+def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say) -> str:
+    """What to start with: what is live, else what lies on this host; SettingsError where neither is, and none waits."""
     with suppress(StoreUnavailable):
         live = store.generations().alias(LIVE)
         if live is not None:
-            return live
+            return f"generation {live}"
         say("Nothing is live in the store.")
     here = spare(environment).ids()
-    if not here:
-        raise SettingsError(
-            "Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings"
-        )
-    return here[0]
+    if here:
+        return f"generation {here[0]}"
+    if waits:
+        return "whatever goes live first"
+    raise SettingsError("Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings")
 
 
-def check(settings: Settings, environment: Environment) -> None:
+def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
     """Whether it can serve.
 
-    SettingsError where a port is taken, the state can't be written or an exporter of traces is not installed;
-    RulesError where the rules can't be read.
+    SettingsError where a port is taken, the state can't be written, an exporter of traces is not installed or a role
+    lacks what it needs of others; RulesError where the rules can't be read.
     """
+    if role is not None and environment.redis_url is None:
+        raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
+    if role == "gateway" and not (settings.retrieval_url and settings.ranking_url):
+        raise SettingsError(
+            "The role gateway needs TANDEM_RETRIEVAL_URL and TANDEM_RANKING_URL, as http://host:port; without --role "
+            "what has no URL starts beside it."
+        )
     exporters.check(settings.traces)
     environment.folder("cache")
     RulesFile(environment.rules, environment.rules_named)
     require_free(settings.host, settings.port, "PORT")
-    if settings.grpc_port:
+    if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
 
@@ -106,7 +132,7 @@ class _StopSignals:
         self.asked = True
 
 
-def _start(settings: Settings, environment: Environment, store_url: str) -> subprocess.Popen[bytes]:
+def _start(settings: Settings, environment: Environment, store_url: str, role: str | None) -> subprocess.Popen[bytes]:
     variables = {
         "REDIS_URL": store_url,
         "TANDEM_HOME": str(environment.home),
@@ -114,7 +140,8 @@ def _start(settings: Settings, environment: Environment, store_url: str) -> subp
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
     }
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.port)]
+    place = ["--host", settings.host, "--port", str(settings.port)]
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place]
     # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
     # Killed and not asked, should this process die: while it starts its workers, circus drops a SIGTERM ("arbiter is
     # already running arbiter_start_watchers") and lives on for ever. The workers are tied to it, and end by themselves.
@@ -123,7 +150,7 @@ def _start(settings: Settings, environment: Environment, store_url: str) -> subp
 
 
 def _supervise(
-    service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, say: Say
+    service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, waits: bool, say: Say
 ) -> int:
     started, ready = time.monotonic(), False
     threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
@@ -134,7 +161,7 @@ def _supervise(
         if not ready and _is_ready(settings):
             ready = True
             say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
-        if not ready and time.monotonic() - started > START_SECONDS:
+        if not (ready or waits) and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")

@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
+from service.places import require_place
 
 STARTER = "TANDEM_STARTER"
 """Names the process that `make serve` is, for the one that it starts: where that ends, this has to."""
@@ -34,6 +35,11 @@ class Settings(BaseSettings):
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
+    )
+    retrieval_url: str = Field("", description="Where retrieval runs, as http://host:port; empty: here.")
+    ranking_url: str = Field("", description="Where ranking runs, likewise.")
+    start_empty: bool = Field(
+        False, description="Start though nothing is live or no Redis answers, and serve as soon as something can be."
     )
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
     retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
@@ -68,6 +74,20 @@ class Settings(BaseSettings):
         description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
     )
     poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
+
+    @field_validator("retrieval_url", "ranking_url")
+    @classmethod
+    def _is_place(cls, url: str) -> str:
+        return require_place(url)
+
+    @model_validator(mode="after")
+    def _has_hops(self) -> Settings:
+        if self.topology == "inline" and (self.retrieval_url or self.ranking_url):
+            raise SettingsError(
+                "TANDEM_TOPOLOGY=inline keeps retrieval and ranking inside the gateway: leave TANDEM_RETRIEVAL_URL and "
+                "TANDEM_RANKING_URL empty, or choose split."
+            )
+        return self
 
 
 def variable(name: str) -> str:

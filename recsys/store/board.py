@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import redis
 
-from recsys.store.connection import address, sentences
+from recsys.store.connection import address, sentences, watched
 from recsys.store.life import Life
 from recsys.store.redis import ALIASES_CHANNEL
 
@@ -91,7 +91,11 @@ class RedisBoard:
     def __init__(self, url: str) -> None:
         self._address = address(url)
         self._redis: Any = redis.Redis.from_url(
-            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS, decode_responses=True
+            url,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_timeout=_COMMAND_SECONDS,
+            decode_responses=True,
+            **watched(url),
         )
         self._bell: Any = None
         self._closed = threading.Event()

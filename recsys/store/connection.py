@@ -6,12 +6,16 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 from redis.connection import parse_url
 
 from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
+
+_IDLE, _DEAD_MS = 3, 5_000
+"""Seconds of silence after which a connection is probed, and milliseconds without an answer after which it is dead."""
 
 
 def address(url: str) -> str:
@@ -33,6 +37,18 @@ def address(url: str) -> str:
         "REDIS_URL can't be read. It looks like redis://host:6379/0, rediss://:password@host:6380/0 or unix:///a/path;"
         " a password with special characters is percent-encoded."
     )
+
+
+def watched(url: str) -> dict[str, Any]:
+    """What a client is told so that it notices a network that is gone, whose packets nobody answers or refuses.
+
+    A connection that lies in a pool or listens for a bell is probed, and found dead; so is one whose bytes nobody
+    acknowledges. Left to itself the kernel takes two hours for the one, and a quarter of an hour for the other.
+    """
+    if urlsplit(url).scheme == "unix" or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return {}
+    probes = {socket.TCP_KEEPIDLE: _IDLE, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+    return {"socket_keepalive": True, "socket_keepalive_options": probes | {socket.TCP_USER_TIMEOUT: _DEAD_MS}}
 
 
 @contextmanager

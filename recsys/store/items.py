@@ -31,7 +31,7 @@ from redis.retry import Retry
 
 from recsys.errors import StoreError
 from recsys.items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
-from recsys.store.connection import address, sentences
+from recsys.store.connection import address, sentences, watched
 
 ITEMS_CHANNEL = "items"
 """Where a put is announced by its version. Messages can get lost: look as well."""
@@ -155,6 +155,7 @@ class RedisItemReader:
             url,
             socket_connect_timeout=_SECONDS,
             socket_timeout=_SECONDS,
+            **watched(url),
             retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
         self._announced: redis.client.PubSub | None = None
@@ -217,7 +218,11 @@ class RedisItemWriter:
         self.address = address(url)
         # A put that may have been done is not repeated by itself: it counts, and is announced, once.
         self._redis = redis.asyncio.Redis.from_url(
-            url, socket_connect_timeout=_SECONDS, socket_timeout=_SECONDS, retry=AsyncRetry(NoBackoff(), 0)
+            url,
+            socket_connect_timeout=_SECONDS,
+            socket_timeout=_SECONDS,
+            retry=AsyncRetry(NoBackoff(), 0),
+            **watched(url),
         )
 
     async def put(self, puts: Sequence[Put]) -> bool:

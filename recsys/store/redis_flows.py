@@ -20,7 +20,7 @@ from recsys.store.base import (
     Trending,
     user_bucket,
 )
-from recsys.store.connection import address, sentences
+from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, copy_key, events_key, lists_key, text_of, users_key
 from recsys.store.redis_users import parse_event, parse_events
 from recsys.store.scripts import LISTS
@@ -37,7 +37,7 @@ class RedisFlowStore:
         self.address = address(url)
         self._events_age = events_age
         self._redis = redis.Redis.from_url(
-            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS
+            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS, **watched(url)
         )
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:

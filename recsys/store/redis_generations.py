@@ -16,7 +16,7 @@ from recsys.errors import StoreError
 from recsys.generation import Manifest
 from recsys.store import refusals, scripts
 from recsys.store.base import CHUNK, LEASE, LIVE, PREVIOUS, Claim, Moved, Space, Stored, user_bucket
-from recsys.store.connection import address, sentences
+from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import (
     FENCE,
     GENERATIONS,
@@ -68,6 +68,7 @@ class RedisGenerationStore:
             self._url,
             socket_connect_timeout=_CONNECT_SECONDS,
             socket_timeout=_COMMAND_SECONDS,
+            **watched(self._url),
             socket_read_size=_READ_BYTES,
             retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
             **options,

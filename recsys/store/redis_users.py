@@ -28,7 +28,7 @@ from recsys.store.base import (
     UserState,
     user_bucket,
 )
-from recsys.store.connection import address, sentences
+from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
 from recsys.store.redis_forget import StreamForgetter
 from recsys.store.round_trip import Command, round_trip
@@ -59,6 +59,7 @@ class RedisUserStore:
             url,
             socket_connect_timeout=_HOT_SECONDS,
             socket_timeout=_HOT_SECONDS,
+            **watched(url),
             retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
         self._log = StreamForgetter(self._redis, EVENT_LOG, whole=False)
