@@ -1,0 +1,1 @@
+"""A deployment on several hosts, and networks that fail."""

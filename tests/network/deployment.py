@@ -1,0 +1,166 @@
+"""A deployment spread over hosts: Redis, retrieval, ranking and the gateway have one each, and so has the load."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from recsys.publisher import Publisher
+from recsys.store import RedisGenerationStore
+from recsys.store.embedded import _binary
+from tests.chaos.expected import Expected
+from tests.chaos.load import Load
+from tests.chaos.served import USERS, Pair
+from tests.network.hosts import Hosts
+
+T = TypeVar("T")
+
+ROLES = ("retrieval", "ranking", "gateway")
+CLIENT = "client"
+READY_SECONDS = 180
+HERE = {"TANDEM_STANDBYS": "0", "GRPC_PORT": "0", "PORT": "3000", "TANDEM_IMPRESSIONS_PER_SECOND": "0"}
+
+
+class HostLoad(Load):
+    """Requests that a host sends."""
+
+    def __init__(self, hosts: Hosts, url: str, rate: float) -> None:
+        super().__init__(url, USERS, rate)
+        self._hosts = hosts
+
+    async def _run(self) -> None:
+        self._hosts.enter(CLIENT)
+        await super()._run()
+
+
+class Spread:
+    """The deployment; `pair.first` is live. spread: False lets all three services be on the gateway's host."""
+
+    def __init__(self, folder: Path, pair: Pair, hosts: Hosts, spread: bool = True) -> None:
+        self._folder, self.pair, self.hosts, self._spread = folder, pair, hosts, spread
+        self.roles = ROLES if spread else ("gateway",)
+        self.url = f"http://{hosts.address('gateway')}:3000"
+        self._redis = f"redis://{hosts.address('redis')}:6379/0"
+
+    def __enter__(self) -> Spread:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in (*reversed(self.roles), "redis"):
+            if self.hosts.runs(name):
+                self.hosts.stop(name)
+
+    @property
+    def expected(self) -> dict[str, Expected]:
+        """What the generations answer, by id."""
+        return self.pair.expected
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the services."""
+        return [self.hosts.pid(name) for name in self.roles]
+
+    def load(self, rate: float = 40.0) -> HostLoad:
+        """Requests from the host that has nothing else to do."""
+        return HostLoad(self.hosts, self.url, rate)
+
+    def on(self, host: str, work: Callable[[], T]) -> T:
+        """Do something on a host, in a thread."""
+        found: list[T] = []
+        broke: list[BaseException] = []
+
+        def there() -> None:
+            try:
+                self.hosts.enter(host)
+                found.append(work())
+            except BaseException as error:
+                broke.append(error)
+
+        thread = threading.Thread(target=there)
+        thread.start()
+        thread.join()
+        if broke:
+            raise broke[0]
+        return found[0]
+
+    def with_store(self, work: Callable[[RedisGenerationStore], Any]) -> Any:
+        """Do something with the generations in the store."""
+
+        def there() -> Any:
+            store = RedisGenerationStore(self._redis)
+            try:
+                return work(store)
+            finally:
+                store.close()
+
+        return self.on("redis", there)
+
+    def put(self, generation: Any) -> None:
+        """Put a generation into the store, and nothing more."""
+        self.with_store(lambda store: Publisher(store, self._folder / "trials").publish(generation))
+
+    def status(self) -> dict[str, Any]:
+        """What the gateway says."""
+        told: dict[str, Any] = self.on(CLIENT, lambda: httpx.get(f"{self.url}/status", timeout=10).json())
+        return told
+
+    def log(self, name: str) -> str:
+        """What a host's processes said."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")
+
+    def _start(self) -> None:
+        address = self.hosts.address
+        store = ["--bind", address("redis"), "--protected-mode", "no", "--save", "", "--dir", str(self._folder)]
+        self.hosts.start("redis", [str(_binary()), *store], self._folder / "redis.log")
+        _until(10, lambda: self.with_store(lambda store: store.ping()) is None)
+        self.put(self.pair.first)
+        self.with_store(lambda store: store.promote(self.pair.first.manifest.id))
+        away = {f"TANDEM_{name.upper()}_URL": f"http://{address(name)}:3000" for name in ("retrieval", "ranking")}
+        for name in self.roles:
+            self.hosts.start(
+                name,
+                [sys.executable, "-m", "service", "serve", *(("--role", name) if self._spread else ())],
+                self._folder / f"{name}.log",
+                **HERE,
+                **(away if name == "gateway" and self._spread else {}),
+                REDIS_URL=self._redis,
+                TANDEM_HOST=address(name),
+                TANDEM_HOME=str(self._folder / name),  # hosts share no disk
+                TANDEM_RULES=str(self._rules()),
+            )
+        for name in self.roles:
+            ready = f"http://{address(name)}:3000/readyz"
+            fine = _until(
+                READY_SECONDS,
+                lambda ready=ready: self.on(CLIENT, lambda: httpx.get(ready, timeout=2).status_code) == 200,
+            )
+            assert fine, f"{name} is not ready:\n{self.log(name)}"
+
+    def _rules(self) -> Path:
+        path = self._folder / "rules.toml"
+        path.touch()
+        return path
+
+
+def _until(seconds: float, fine: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if fine():
+                return True
+        except Exception:
+            pass
+        time.sleep(0.2)
+    return False
