@@ -7,11 +7,15 @@ has everything to import. Here a death is heard (SIGCHLD) and a standby becomes 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections import Counter
+from functools import partial
 from typing import Any
 
+from service.ending import Ending
+from service.headcount import Headcount
 from service.relief import Standbys, relieved
 
 logger = logging.getLogger("tandem")
@@ -26,14 +30,20 @@ EARLY = 10.0
 """Seconds within which a worker's death is early."""
 
 AT_ONCE = 3
-"""Early deaths in a row that are mended at once; what then goes on dying waits for BentoML's look every ten seconds."""
+"""Early deaths in a row that are mended at once; what then goes on dying waits for BentoML's look every ten seconds, or
+ends a container."""
+
+CONTAINER = "BENTOML_CONTAINERIZED"
+"""Set in the images that BentoML builds, where an orchestrator starts anew what ends."""
 
 SOON = 0.1
 """Seconds until a look is tried again that the arbiter was too busy for."""
 
 
-def attend(standbys: int) -> None:
-    """From now on, let every arbiter of BentoML that starts in this process mind its workers.
+def attend(standbys: int, drain_seconds: float = 0.0) -> None:
+    """From now on, let every arbiter of BentoML that starts in this process mind its workers, and stop them in order.
+
+    drain_seconds: what load balancers need to notice that it stops.
 
     Where BentoML's insides are not those of 1.4 it goes on as it would, which is said.
     """
@@ -42,35 +52,56 @@ def attend(standbys: int) -> None:
         from circus.process import Process
         from circus.watcher import Watcher
 
-        start = Arbiter.start
+        start, stop = Arbiter.start, Arbiter.stop
         _ = Process.spawn, Process.format_args, Process._get_sockets_fds, Watcher._process_class
     except (ImportError, AttributeError) as error:
-        logger.warning("This BentoML has no %s: a worker that dies comes back after 5 to 15 s.", error)
+        logger.warning(
+            "This BentoML has no %s: a worker that dies comes back after 5 to 15 s, and all stop at once.", error
+        )
         return
 
+    endings: dict[int, Ending] = {}
+
     def start_attended(arbiter: Any, cb: Any = None) -> None:
-        Attendant(arbiter, Standbys(standbys)).begin()
-        start(arbiter, cb)
+        ending = endings[id(arbiter)] = Ending(arbiter, partial(stop, arbiter), drain_seconds)
+        Attendant(arbiter, Standbys(standbys), ending).begin()
+        try:
+            start(arbiter, cb)
+        finally:
+            del endings[id(arbiter)]
+
+    def stop_attended(arbiter: Any) -> None:
+        if ending := endings.get(id(arbiter)):
+            ending.begin()
+        else:
+            stop(arbiter)
 
     Arbiter.start = start_attended  # type: ignore[assignment, method-assign] # the hook BentoML does not offer
+    Arbiter.stop = stop_attended  # type: ignore[assignment, method-assign]
 
 
 class Attendant:
     """Minds the workers of one arbiter; all but the signal runs in its loop."""
 
-    def __init__(self, arbiter: Any, standbys: Standbys) -> None:
+    def __init__(self, arbiter: Any, standbys: Standbys, ending: Ending) -> None:
         self._arbiter = arbiter
         self._standbys = standbys
+        self._ending = ending
+        self._headcount = Headcount(None)
         self._early: Counter[str] = Counter()
+        self._seen_dead: set[int] = set()
+        self._missing: Counter[str] = Counter()
         self._died: Counter[str] = Counter()
 
     def begin(self) -> None:
         """Before the arbiter starts: hear of deaths, and prepare standbys when the workers have started."""
         from circus.watcher import Watcher
 
+        self._headcount = Headcount(self._arbiter.watchers[0].env.get("PROMETHEUS_MULTIPROC_DIR"))
         process = relieved(self._standbys)
         Watcher._process_class = property(lambda _: process)
         for watcher in self._arbiter.watchers:
+            self._headcount.begin(_service(watcher), watcher.numprocesses)
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
         if threading.current_thread() is threading.main_thread():
@@ -84,9 +115,9 @@ class Attendant:
         if self._standbys.drop_ended():
             logger.warning("A process that stood by to become a worker ended; another follows.")
             self._arbiter.loop.call_later(LONG_REST, self._prepare)
-        if not self._is_due():
-            return
-        self._manage()
+        if self._is_due():
+            self._manage()
+        self._end_if_hopeless()
 
     def _manage(self) -> None:
         from circus.exc import ConflictError
@@ -99,26 +130,54 @@ class Attendant:
 
     def _is_due(self) -> bool:
         """Whether a worker is dead that has not died early too often."""
-        from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
-
-        due, dead = False, (DEAD_OR_ZOMBIE, UNEXISTING)
+        due = False
         for watcher in self._arbiter.watchers:
-            for age in [each.age() for each in watcher.processes.values() if each.status in dead]:
-                self._early[watcher.name] = self._early[watcher.name] + 1 if age < EARLY else 0
+            for pid, process in watcher.processes.items():
+                if not _is_dead(process):
+                    continue
+                if pid not in self._seen_dead:  # until the arbiter has reaped it, which may be too busy now
+                    self._seen_dead.add(pid)
+                    self._early[watcher.name] = self._early[watcher.name] + 1 if process.age() < EARLY else 0
                 due = due or self._early[watcher.name] <= AT_ONCE
+            self._count(watcher)
         return due
+
+    def _end_if_hopeless(self) -> None:
+        """In a container, end what can't be mended from here: who started it knows other cures, and tells people."""
+        if CONTAINER not in os.environ:
+            return
+        for watcher in self._arbiter.watchers:
+            if self._early[watcher.name] > AT_ONCE:
+                logger.error(
+                    "%s can't be mended here: %d times in a row its worker ended within %.0f s of its start; the lines "
+                    "above say why. This container ends, to be started anew.",
+                    _service(watcher),
+                    self._early[watcher.name],
+                    EARLY,
+                )
+                self._ending.begin(broken=True)
+                return
+
+    def _count(self, watcher: Any) -> None:
+        living = sum(not _is_dead(process) for process in watcher.processes.values())
+        self._headcount.alive(_service(watcher), living)
 
     def _note_death(self, watcher: Any, process_pid: int, exit_code: int, **_: Any) -> None:
         if self._arbiter._stopping:
             return
+        self._seen_dead.discard(process_pid)
+        self._missing[watcher.name] += 1
         self._died[watcher.name] += 1
+        self._headcount.died(_service(watcher), self._died[watcher.name])
+        self._count(watcher)
         how = f"by signal {-exit_code}" if exit_code < 0 else f"with code {exit_code}"
         logger.warning("The worker of %s, process %d, ended %s.", _service(watcher), process_pid, how)
 
     def _note_start(self, watcher: Any, pid: int, **_: Any) -> bool:
         """A hook of circus: False would end the process."""
-        if self._died[watcher.name]:
-            self._died[watcher.name] -= 1
+        self._count(watcher)
+        if self._missing[watcher.name]:
+            self._missing[watcher.name] -= 1
             logger.warning("Process %d takes its place as a worker of %s.", pid, _service(watcher))
             self._arbiter.loop.call_later(REST, self._prepare)
         return True
@@ -126,6 +185,12 @@ class Attendant:
     def _prepare(self) -> None:
         if not self._arbiter._stopping:
             self._standbys.prepare(self._arbiter.watchers[0])
+
+
+def _is_dead(process: Any) -> bool:
+    from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
+
+    return process.status in (DEAD_OR_ZOMBIE, UNEXISTING)
 
 
 def _service(watcher: Any) -> str:

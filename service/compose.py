@@ -86,7 +86,7 @@ def prepare_workers(environment: Environment, settings: Settings, pinned: Path |
         os.environ[PINNED] = str(pinned)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
-    arbiter.attend(settings.standbys)
+    arbiter.attend(settings.standbys, settings.drain_seconds)
 
 
 def become_worker() -> None:

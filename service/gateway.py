@@ -9,6 +9,7 @@ import bentoml
 from service import compose, heads, pinned
 from service.ahead import Ahead
 from service.callees import Callees
+from service.drain import Drain
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -56,6 +57,7 @@ class Gateway:
         self._recommender = self._split() if SPLIT else self._inline()
         door.recommender = self._recommender
         self._rpc = compose.rpc_door(self._recommender, settings())
+        self._drain = Drain(self._rpc, settings().drain_seconds)
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
@@ -64,18 +66,19 @@ class Gateway:
         await self._recommender.settled()
         if self._rpc:
             await self._rpc.start()
+        self._drain.await_signal()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """Close the gRPC door, and let go of the store and of what is traced."""
-        if self._rpc:
-            await self._rpc.stop()
+        """The HTTP door is closed: close gRPC's, write what is to be written, and let go of the store and of traces."""
+        await self._drain.finish()
+        await self._recommender.finish()
         self._following.cancel()
         await self._recommender.close()
         await asyncio.to_thread(compose.close_tracer, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
-        return self._recommender.ready
+        return self._recommender.ready and not self._drain.begun
 
     def _split(self) -> Recommender:
         """Retrieval and ranking are services of their own, here or elsewhere."""

@@ -1,7 +1,8 @@
-"""A request's head has to be here in time: uvicorn waits for one for ever, and a half-sent one holds its connection.
+"""A request's head has to be here in time, and a connection ends without losing one that was on its way.
 
-uvicorn has a patience for what comes between two requests (`timeout_keep_alive`) and none for what comes before the
-first or within a head (0.54). A body's is the door's (`service.bodies`).
+uvicorn waits for a head for ever, and a half-sent one holds its connection: it has a patience for what comes between
+two requests (`timeout_keep_alive`) and none for what comes before the first or within a head (0.54). A body's is the
+door's (`service.bodies`). When it ends it closes what is idle at once, whatever is on its way there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from service.schema.answers import ErrorBody, ErrorResponse
 HEAD_SECONDS = 10.0
 """In which a head has to be here, whole, from its first byte on; or from when the connection was opened."""
 
+IDLE_SECONDS = 1.0
+"""How long a connection on which nothing is asked is kept when its server ends: what its client was just sending is
+answered, with the word that it is the last. Who sends exactly when the time is over finds it closed, as ever."""
+
+CUT_SECONDS = 5.0
+"""After which a connection is cut all the same: whoever does not read its answer."""
+
 _BODY = ErrorResponse(
     error=ErrorBody(code="timeout", message=f"The request's head did not come within {HEAD_SECONDS:.0f} seconds.")
 ).model_dump_json(exclude_none=True)
@@ -28,7 +36,11 @@ _LATE = (
 class HeadsInTime(HttpToolsProtocol):
     """uvicorn's HTTP, which closes a connection whose next head does not come in time."""
 
+    leaving = False
+    """Whether every answer is the last on its connection; set for all of a process that leaves (`service.drain`)."""
+
     _overdue: asyncio.TimerHandle | None = None
+    _ends: tuple[asyncio.TimerHandle, ...] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head."""
@@ -47,8 +59,27 @@ class HeadsInTime(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         super().connection_lost(exc)
-        if self._overdue is not None:
-            self._overdue.cancel()
+        for timer in (self._overdue, *self._ends):
+            if timer is not None:
+                timer.cancel()
+
+    def on_headers_complete(self) -> None:
+        """Say that this is the last answer, where it is."""
+        super().on_headers_complete()
+        if self.leaving and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server ends: close after the next answer, or when none is asked for."""
+        self.leaving = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        idle = self.loop.call_later(IDLE_SECONDS, self._close_idle)
+        self._ends = (idle, self.loop.call_later(CUT_SECONDS, self.transport.abort))
+
+    def _close_idle(self) -> None:
+        if not self._begun and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     @property
     def _begun(self) -> bool:

@@ -50,6 +50,7 @@ class ImpressionLog:
         self._tokens, self._filled = per_second, time.monotonic()
         self._waiting: deque[tuple[Query, float]] = deque(maxlen=WAITING)
         self._gone: set[str] = set()  # forgotten while their slates were on the way
+        self._logging = asyncio.Lock()
 
     def note(self, query: Query) -> None:
         """Keep a slate to be logged, if there is room; only one that the ranker made."""
@@ -72,6 +73,11 @@ class ImpressionLog:
         """Log what is noted, for ever."""
         while True:
             await asyncio.sleep(REST_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Log what is noted, and return when it is, or lost: within 4 * PATIENCE, as what waits goes stale."""
+        async with self._logging:
             self._gone.clear()
             while self._waiting:
                 batch = self._next()

@@ -192,9 +192,12 @@ class Recommender:
         """Return when it is known what is answered from at first, or that it may take a while yet."""
         await self._desks.succession.settled()
 
+    async def finish(self) -> None:
+        """Do what was promised: log what was shown, and forget who is to be forgotten. For when no more is asked."""
+        await asyncio.gather(self._desks.impressions.flush(), self._desks.users.close())
+
     async def close(self) -> None:
-        """Let go of connections, once nobody is left to be forgotten."""
-        await self._desks.users.close()
+        """Let go of connections."""
         await asyncio.to_thread(self._desks.succession.adopter.stop)
         await self._store.close()
         await self._desks.items.close()

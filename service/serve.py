@@ -28,7 +28,9 @@ from service.settings import STARTER, Settings
 from service.spare import Spare
 
 START_SECONDS = 120
-STOP_SECONDS = 30
+STOP_SECONDS = 28.0
+"""What the services have to stop in order (`service.ending`); within 30 the store has stopped, too."""
+
 ASK_AGAIN_SECONDS = 5
 KEEP_SECONDS = 0.5
 SERVICES = {
@@ -212,10 +214,11 @@ def _is_ready(settings: Settings) -> bool:
 
 def _end(service: subprocess.Popen[bytes]) -> None:
     """Ask the services to stop, again where circus dropped it while it started a worker; insist after a while."""
-    for _ in range(STOP_SECONDS // ASK_AGAIN_SECONDS):
+    end = time.monotonic() + STOP_SECONDS
+    while (left := end - time.monotonic()) > 0:
         service.terminate()
         with suppress(subprocess.TimeoutExpired):
-            service.wait(ASK_AGAIN_SECONDS)
+            service.wait(min(ASK_AGAIN_SECONDS, left))
             return
     os.killpg(service.pid, signal.SIGKILL)
     service.wait()

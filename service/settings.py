@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     standbys: int = Field(
         1, ge=0, le=16, description="Processes that wait, all imported, to replace a worker that dies."
     )
+    drain_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=8,
+        description="After SIGTERM: how long it is not ready and still answers, so that load balancers notice.",
+    )
     torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
     deadline_ms: int = Field(default_factory=_deadline, ge=1, description="Time a request has; default from slo.toml.")
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError, SettingsError, TandemError
-from service import deadline, metrics, schema
+from service import deadline, metrics, quiesce, schema
 from service.admission import overloaded
 from service.pipeline import RESERVE
 from service.recommender import Recommender
@@ -47,8 +47,14 @@ ROUNDING = 0.01
 LOOK_SECONDS = 0.1
 """How often health asks whether there is a generation to serve."""
 
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 5.0
 """What calls under way have to end in when the door closes."""
+
+QUIET_SECONDS = 0.05
+"""For which no call has been under way, when the door closes: what was read and is no call yet becomes one sooner."""
+
+HELD_SECONDS = 1.5
+"""How long what comes in is held back for that, at most: an answer of more than 64 KiB waits for its reader's word."""
 
 _STATUS = {
     "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -81,7 +87,9 @@ class RpcDoor:
         """wrap: what each method's call is put into, by the method's full name."""
         self._recommender = recommender
         self._wrap = wrap
+        self._port = port
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._under_way = 0
         self._health = health_aio.HealthServicer()
 
     async def start(self) -> None:
@@ -102,10 +110,44 @@ class RpcDoor:
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Take no more calls and let those under way end, for at most `grace` seconds."""
+        """Take no more calls and let those under way end, for `grace` seconds at most; who calls now is cut off."""
         self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+    async def drain(self, seconds: float) -> None:
+        """Not serving, says health; after so many seconds take no more, and let end what came: all that the port has.
+
+        Calls that are on their way when it closes are refused with a GOAWAY that names the last one taken, so that
+        gRPC sends them elsewhere by itself.
+        """
+        self._watching.cancel()
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(seconds)
+        for listener in quiesce.listeners(self._port):
+            quiesce.refuse_connections(listener)
+        await asyncio.sleep(quiesce.SETTLE_SECONDS)
+        held = [quiesce.refuse_data(connection) for connection in quiesce.connections(self._port)]
+        if all(held) and await self._falls_quiet(HELD_SECONDS):
+            await self._server.stop(0)
+            return
+        for connection in quiesce.connections(self._port):
+            quiesce.take_data(connection)
+        await self._server.stop(GRACE_SECONDS)
+
+    async def _falls_quiet(self, seconds: float) -> bool:
+        """Whether, in so long, there is a while in which no call is under way."""
+        end, quiet_since = time.monotonic() + seconds, time.monotonic()
+        while (now := time.monotonic()) < end:
+            if self._under_way:
+                quiet_since = now
+            if now - quiet_since > QUIET_SECONDS:
+                return True
+            await asyncio.sleep(QUIET_SECONDS / 5)
+        return False
+
+    def _ended(self, _: Any) -> None:
+        self._under_way -= 1
 
     async def _watch(self) -> None:
         while True:
@@ -149,6 +191,8 @@ class RpcDoor:
 
         async def call(data: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
             start, status = time.monotonic(), grpc.StatusCode.OK
+            self._under_way += 1
+            context.add_done_callback(self._ended)  # when the answer is sent, too
             try:
                 try:
                     if verb in verbs.TIMED and self._recommender.full:

@@ -1,0 +1,63 @@
+"""How many workers each service has, should have and has lost, where the gateway's /metrics finds it.
+
+Only their parent knows, which serves nothing. It writes into the folder in which the workers' prometheus-client keeps
+what they count (PROMETHEUS_MULTIPROC_DIR), in its format (prometheus-client 0.20 on; 0.26).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+DEATHS, WORKERS = "tandem_worker_deaths", "tandem_workers"
+WANTED, ALIVE = "wanted", "alive"
+
+
+class Headcount:
+    """Tells what it is told; nothing where there is no such folder."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._deaths = self._workers = None
+        with suppress(OSError):
+            if folder:
+                self._deaths = _file(folder, "counter_arbiter.db")
+                self._workers = _file(folder, "gauge_max_arbiter.db")  # the mode matters to several writers alone
+
+    def begin(self, service: str, wanted: int) -> None:
+        """A service that starts: so many workers it should have, none died."""
+        self._write(self._workers, _workers(service, WANTED), wanted)
+        self._write(self._deaths, _deaths(service), 0)
+
+    def died(self, service: str, times: int) -> None:
+        """How often a worker of it has died by now."""
+        self._write(self._deaths, _deaths(service), times)
+
+    def alive(self, service: str, count: int) -> None:
+        """How many live now."""
+        self._write(self._workers, _workers(service, ALIVE), count)
+
+    @staticmethod
+    def _write(file: MmapedDict | None, key: str, value: float) -> None:
+        if file is not None:
+            file.write_value(key, float(value), time.time())  # type: ignore[no-untyped-call]  # as above
+
+
+def _file(folder: str, name: str) -> MmapedDict:
+    return MmapedDict(str(Path(folder) / name))  # type: ignore[no-untyped-call]  # no hints
+
+
+def _deaths(service: str) -> str:
+    help_text = "Workers that ended without being asked to"
+    return _key(DEATHS, f"{DEATHS}_total", ["service"], [service], help_text)
+
+
+def _workers(service: str, state: str) -> str:
+    help_text = "Workers that a service should have, and that live"
+    return _key(WORKERS, WORKERS, ["service", "state"], [service, state], help_text)
+
+
+def _key(metric: str, sample: str, names: list[str], values: list[str], help_text: str) -> str:
+    return mmap_key(metric, sample, names, values, help_text)
