@@ -133,9 +133,13 @@ class RpcServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
+    def begin(self, work: Any) -> Any:
+        """Begin something on the loop; its future."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def run(self, work: Any) -> Any:
         """Do something on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return self.begin(work).result(30)
 
     def __enter__(self) -> RpcServer:
         self._thread.start()

@@ -11,7 +11,7 @@ from circus.exc import ConflictError
 from circus.process import DEAD_OR_ZOMBIE, RUNNING
 from circus.watcher import Watcher
 
-from service.arbiter import AT_ONCE, EARLY, Attendant, attend
+from service.arbiter import AT_ONCE, CONTAINER, EARLY, Attendant, attend
 from service.relief import Standbys
 
 
@@ -28,6 +28,15 @@ class FakeLoop:
         callback(future)
 
 
+class FakeEnding:
+    """Notes that the end was asked for."""
+
+    broken = None
+
+    def begin(self, broken=False):
+        self.broken = broken
+
+
 class FakeArbiter:
     """One watcher with one process."""
 
@@ -36,15 +45,20 @@ class FakeArbiter:
         self.age = 100.0
         self.process = SimpleNamespace(status=RUNNING, age=lambda: self.age)
         self.watchers = [SimpleNamespace(name="service_Ranking", processes={7: self.process})]
+        self._pid = 7
 
     def manage_watchers(self):
         if self.busy:
             raise ConflictError("busy")
         self.managed += 1
-        self.process.status = RUNNING
+        self.respawn()
         done = Future()
         done.set_result(None)
         return done
+
+    def respawn(self):
+        self._pid += 1
+        self.process.status, self.watchers[0].processes = RUNNING, {self._pid: self.process}
 
     def kill(self, age):
         self.process.status, self.age = DEAD_OR_ZOMBIE, age
@@ -56,8 +70,14 @@ def arbiter():
 
 
 @pytest.fixture
-def attendant(arbiter):
-    return Attendant(arbiter, Standbys(0))
+def ending():
+    return FakeEnding()
+
+
+@pytest.fixture
+def attendant(arbiter, ending, monkeypatch):
+    monkeypatch.delenv(CONTAINER, raising=False)
+    return Attendant(arbiter, Standbys(0), ending)
 
 
 def test_a_dead_worker_is_replaced_at_once(arbiter, attendant):
@@ -69,15 +89,41 @@ def test_a_dead_worker_is_replaced_at_once(arbiter, attendant):
     assert arbiter.managed == 1
 
 
-def test_what_dies_again_and_again_waits_for_the_slow_look(arbiter, attendant):
+def test_what_dies_again_and_again_waits_for_the_slow_look(arbiter, attendant, ending):
     """A worker that can't start would take a core for ever; one that lived long is replaced at once again."""
     for _ in range(AT_ONCE + 2):
         arbiter.kill(age=EARLY / 2)
         attendant._look()
     assert arbiter.managed == AT_ONCE
+    assert ending.broken is None
+    arbiter.respawn()  # by that look
     arbiter.kill(age=EARLY * 2)
     attendant._look()
     assert arbiter.managed == AT_ONCE + 1
+
+
+@pytest.mark.parametrize("age", [EARLY / 2, EARLY * 2])
+def test_in_a_container_what_dies_again_and_again_ends_it(arbiter, attendant, ending, monkeypatch, caplog, age):
+    """With a line that says so: nobody would look at it otherwise. What lives for a while is replaced for ever."""
+    monkeypatch.setenv(CONTAINER, "True")
+    for _ in range(AT_ONCE):
+        arbiter.kill(age)
+        attendant._look()
+    assert ending.broken is None
+    arbiter.kill(age)
+    attendant._look()
+    assert ending.broken is (True if age < EARLY else None)
+    assert ("Ranking can't be mended here" in caplog.text) is (age < EARLY)
+
+
+def test_one_death_is_counted_once(arbiter, attendant, ending, monkeypatch):
+    """However often the parent looks before it gets to it."""
+    monkeypatch.setenv(CONTAINER, "True")
+    arbiter.kill(age=1)
+    for _ in range(AT_ONCE + 2):
+        arbiter.busy = True
+        attendant._look()
+    assert ending.broken is None
 
 
 def test_a_busy_arbiter_is_asked_again(arbiter, attendant):
@@ -111,9 +157,10 @@ def test_a_death_and_a_start_are_told(arbiter, attendant, caplog):
 def test_another_bentoml_is_left_as_it_is(monkeypatch, caplog):
     """And what that costs is said."""
     monkeypatch.setattr(Arbiter, "start", start := Arbiter.start)
+    monkeypatch.setattr(Arbiter, "stop", stop := Arbiter.stop)
     monkeypatch.delattr(Watcher, "_process_class")
     attend(1)
-    assert Arbiter.start is start
+    assert (Arbiter.start, Arbiter.stop) == (start, stop)
     assert "comes back after" in caplog.text
     monkeypatch.setitem(sys.modules, "circus.process", None)
     attend(1)

@@ -90,7 +90,9 @@ def lost():
 
 def recommender(users, *, log=None, succession=None):
     """A recommender of the desks that forget."""
-    quiet = SimpleNamespace(forget=lambda user: None, adopter=SimpleNamespace(stop=lambda: None))
+    quiet = SimpleNamespace(
+        forget=lambda user: None, flush=lambda: asyncio.sleep(0), adopter=SimpleNamespace(stop=lambda: None)
+    )
     desks = SimpleNamespace(
         pipeline=SimpleNamespace(run=None, at_once=1),
         succession=succession or quiet,
@@ -122,6 +124,30 @@ def test_a_slate_that_waited_too_long_is_let_go(log, monkeypatch):
     asyncio.run(scene())
     assert logged == ["in time"]
     assert lost() - before == 1
+
+
+def test_a_process_that_ends_logs_what_waits(monkeypatch, ranked):
+    """What is on its way, too, and nothing twice; it is done when it is told to have finished."""
+    written = []
+
+    class Slow(Users):
+        async def add_impressions(self, shown):
+            await asyncio.sleep(0.05)
+            written.extend(user for user, _ in shown)
+
+    log = ImpressionLog(Slow(), None, 1e9)
+    monkeypatch.setattr(impressions, "AT_ONCE", 1)
+
+    async def scene():
+        following = asyncio.create_task(log.follow())
+        log.note(query("on its way"))
+        await asyncio.sleep(0.03)
+        log.note(query("waits"))
+        await recommender(Users(), log=log).finish()
+        following.cancel()
+
+    asyncio.run(scene())
+    assert written == ["on its way", "waits"]
 
 
 def test_what_the_queue_has_no_room_for_is_counted(log):
@@ -234,6 +260,7 @@ def test_a_gateway_that_closes_looks_first(soon):
     async def scene():
         one = recommender(users)
         await one.forget(USER)
+        await one.finish()
         await one.close()
 
     asyncio.run(scene())

@@ -31,23 +31,34 @@ async def slow(_):
     return PlainTextResponse("at last")
 
 
+async def large(_):
+    return PlainTextResponse(bytes(32 << 20))
+
+
+@contextmanager
+def served(patch):
+    """A server that takes uvicorn's choice, as BentoML's do; with its thread and its port."""
+    patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)  # and is put back
+    heads.keep_heads_in_time()
+    app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"]), Route("/slow", slow), Route("/large", large)])
+    config = uvicorn.Config(app, port=free_port(), log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server, thread, config.port
+    server.should_exit = True
+    thread.join()
+
+
 @pytest.fixture(scope="module")
 def port():
-    """Of a server that takes uvicorn's choice, as BentoML's do."""
+    """Of a server that has little patience."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heads, "HEAD_SECONDS", SECONDS)
-        patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)  # and is put back
-        heads.keep_heads_in_time()
-        app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"]), Route("/slow", slow)])
-        config = uvicorn.Config(app, port=free_port(), log_level="error")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield config.port
-        server.should_exit = True
-        thread.join()
+        with served(patch) as (_, _, port):
+            yield port
 
 
 @contextmanager
@@ -117,3 +128,49 @@ def test_what_is_not_a_head_has_its_time(port):
         told, _ = rest(patient)
     assert told.startswith(b"HTTP/1.1 200")
     assert told.index(b"at last") < told.index(b"HTTP/1.1 408")
+
+
+def test_a_connection_ends_without_losing_what_was_on_its_way(monkeypatch):
+    """A server that stops: the answer under way, the request just being sent, and nobody who is idle for long."""
+    monkeypatch.setattr(heads, "IDLE_SECONDS", SECONDS)
+    with (
+        served(monkeypatch) as (server, thread, place),
+        opened(place) as busy,
+        opened(place) as next_one,
+        opened(place) as idle,
+    ):
+        next_one.sendall(GET)
+        assert b"body of 0" in next_one.recv(4096)
+        busy.sendall(SLOW)
+        time.sleep(SECONDS / 2)
+        server.should_exit = True
+        time.sleep(SECONDS / 2)
+        with pytest.raises(ConnectionRefusedError):
+            opened(place).__enter__()
+        next_one.sendall(GET)
+        answers = [rest(each)[0] for each in (busy, next_one, idle)]
+        thread.join(10)
+    assert not thread.is_alive()
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b""]
+    assert all(b"connection: close" in answer for answer in answers[:2])
+
+
+def test_while_a_process_leaves_each_answer_is_the_last_on_its_connection(port, monkeypatch):
+    """Whose client then knows, and takes another way for the next."""
+    monkeypatch.setattr(heads.HeadsInTime, "leaving", True)
+    with opened(port) as one:
+        one.sendall(GET)
+        told, seconds = rest(one)
+    assert b"connection: close" in told
+    assert seconds < SECONDS
+
+
+def test_who_does_not_read_is_cut_off(monkeypatch):
+    """An answer that nobody takes holds no server for ever."""
+    monkeypatch.setattr(heads, "CUT_SECONDS", SECONDS)
+    with served(monkeypatch) as (server, thread, place), opened(place) as deaf:
+        deaf.sendall(GET.replace(b"/ ", b"/large "))
+        time.sleep(SECONDS / 2)
+        server.should_exit = True
+        thread.join(10)
+    assert not thread.is_alive()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 import time
 
 import grpc
@@ -9,8 +10,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
+from service import quiesce
 from service.http import error_response
 from service.metrics import request_seconds
+from service.rpc import door
 from service.rpc.door import MAX_MESSAGE, RpcDoor
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
@@ -259,3 +262,56 @@ def test_workers_share_a_port_and_one_that_cannot_be_had_is_named(server):
         pass
     with pytest.raises(SettingsError, match="GRPC_PORT"):
         server.run(RpcDoor(FakeRecommender(), "203.0.113.1", server.port).start())
+
+
+def hammered(server, callers=8):
+    """Ask without a pause until nobody is there any more, each from a channel of its own; what each call came to."""
+    outcomes = []
+
+    def ask():
+        with grpc.insecure_channel(server.place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub, gone = RecommenderStub(channel), False
+            while not gone:
+                try:
+                    stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=10)
+                    outcomes.append("answered")
+                except grpc.RpcError as error:
+                    gone = "failed to connect" in error.details()
+                    outcomes.append("nobody there" if gone else f"{error.code().name} {error.details()}")
+
+    threads = [threading.Thread(target=ask) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    return threads, outcomes
+
+
+def test_a_door_that_closes_answers_whoever_came(monkeypatch):
+    """Callers that never pause get an answer, or find nobody there: nothing between. Health says so before."""
+    monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.05)
+    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
+        server.recommender.wait = 0.005
+        serving = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert next(serving).status == health_pb2.HealthCheckResponse.SERVING
+        threads, outcomes = hammered(server)
+        time.sleep(0.3)
+        leaving = server.begin(server.door.drain(0.2))
+        assert next(serving).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        before = len(outcomes)
+        leaving.result(30)
+        assert len(outcomes) > before  # answered while it was not serving
+        for thread in threads:
+            thread.join(30)
+    assert set(outcomes) == {"answered", "nobody there"}
+
+
+def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
+    """It waits for its reader's word, which is let through again; a slow one is waited for."""
+    monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(door, "HELD_SECONDS", 0.3)
+    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
+        server.recommender.wait = 0.6
+        users = [pb.Id(text=f"{number}" * 50) for number in range(100)]
+        answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=users), timeout=20)
+        wait_for(lambda: server.recommender.asked)
+        server.run(server.door.drain(0))
+        assert len(answer.result(20).slates) == 100

@@ -1,0 +1,37 @@
+"""What the parent of the workers counts, read as a worker's /metrics reads it."""
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.headcount import Headcount
+
+
+def told(folder):
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))
+    lines = generate_latest(registry).decode().splitlines()
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+
+
+def test_workers_and_their_deaths_are_read_with_what_workers_count(tmp_path):
+    """By service; from the start, so that a first death is an increase."""
+    headcount = Headcount(str(tmp_path))
+    headcount.begin("Ranking", 2)
+    headcount.alive("Ranking", 2)
+    assert told(tmp_path)['tandem_worker_deaths_total{service="Ranking"}'] == 0
+    headcount.died("Ranking", 1)
+    headcount.alive("Ranking", 1)
+    assert told(tmp_path) == {
+        'tandem_worker_deaths_total{service="Ranking"}': 1,
+        'tandem_workers{service="Ranking",state="wanted"}': 2,
+        'tandem_workers{service="Ranking",state="alive"}': 1,
+    }
+
+
+@pytest.mark.parametrize("folder", [None, "/nowhere/at/all"])
+def test_without_a_folder_nothing_is_counted_and_nothing_breaks(folder):
+    """Workers are minded all the same."""
+    headcount = Headcount(folder)
+    headcount.begin("Ranking", 1)
+    headcount.died("Ranking", 1)
