@@ -11,7 +11,7 @@ from tests.chaos.served import Pair
 from tests.chaos.world import World
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An empty world on each of the servers."""
     url = request.getfixturevalue(f"own_{request.param}_url")

@@ -83,6 +83,7 @@ def test_every_step_is_taken_and_costs_something(capsys):
     assert all(f"3,000 interactions, 200 items · {step}: " in told for step in STEPS)
 
 
+@pytest.mark.slow
 def test_the_verb_measures_every_size_in_a_process_of_its_own(tmp_path, capfd):
     """`bench` prints a table for each axis and writes points and exponents; no size is measured twice."""
     target = tmp_path / "bench.json"

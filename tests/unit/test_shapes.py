@@ -9,7 +9,9 @@ from training.__main__ import main
 ROWS = ("popularity", "tower", "union", "two_stage")
 
 
-@pytest.mark.parametrize("shape", ["plain", "sessions", "repeats", "wide"])
+@pytest.mark.parametrize(
+    "shape", ["plain", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sessions", "repeats", "wide"))]
+)
 def test_a_shape_trains_and_is_evaluated(tmp_path, shape, capsys):
     """Three text columns, sessions of 2 to 5, repeat purchases, and more items than EASE takes: a whole table each."""
     items = "12k" if shape == "wide" else "400"
