@@ -172,5 +172,5 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
         deaf.sendall(GET.replace(b"/ ", b"/large "))
         time.sleep(SECONDS / 2)
         server.should_exit = True
-        thread.join(10)
-    assert not thread.is_alive()
+        thread.join(10 * SECONDS)
+        assert not thread.is_alive()

@@ -1,5 +1,6 @@
 """The gRPC door over a recommender that says what it is told to: a real server, a real channel."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -10,14 +11,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
-from service import quiesce
+from service import quiesce, schema
 from service.http import error_response
 from service.metrics import request_seconds
 from service.rpc import door
 from service.rpc.door import MAX_MESSAGE, RpcDoor
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from tests.fake_recommender import FakeRecommender, RpcServer
+from tests.fake_recommender import FakeRecommender, RpcServer, slate
 
 YOU = pb.Id(text="you")
 
@@ -308,10 +309,17 @@ def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
     """It waits for its reader's word, which is let through again; a slow one is waited for."""
     monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(door, "HELD_SECONDS", 0.3)
-    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
-        server.recommender.wait = 0.6
-        users = [pb.Id(text=f"{number}" * 50) for number in range(100)]
-        answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=users), timeout=20)
-        wait_for(lambda: server.recommender.asked)
+    options = [("grpc.max_receive_message_length", -1)]
+    with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
+        begun = []
+
+        async def much(request, _):
+            begun.append(request)
+            await asyncio.sleep(0.2)
+            return schema.SlatesResponse(slates=[slate("you" * 300)] * 10_000)
+
+        server.recommender.recommend = much
+        answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=[YOU]), timeout=20)
+        wait_for(lambda: begun)
         server.run(server.door.drain(0))
-        assert len(answer.result(20).slates) == 100
+        assert len(answer.result(20).slates) == 10_000
