@@ -10,13 +10,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.chaos import faults, slow, workers
+from tests.chaos import drained, faults, slow, workers
 from tests.chaos.outcome import Outcome
 from tests.chaos.served import Pair, Served, may_mount
 
@@ -27,9 +28,15 @@ def main() -> int:
     """Do every fault; 0 if all held, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
-    parser.add_argument("--workers", action="store_true", help="kill workers, and nothing else")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--workers", action="store_true", help="kill workers, and nothing else")
+    only.add_argument("--drain", type=int, metavar="TIMES", help="stop under load so often, and nothing else")
     asked, outcomes = parser.parse_args(), []
-    chosen = killed if asked.workers else every
+    name_of, chosen = "chaos", every
+    if asked.workers:
+        name_of, chosen = "workers", killed
+    elif asked.drain:
+        name_of, chosen = "drain", partial(stopped, times=asked.drain)
     with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
         for outcome in chosen(Path(name), asked.redis):
             outcomes.append(outcome)
@@ -37,7 +44,7 @@ def main() -> int:
             print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *said, sep="\n     ", flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
     told = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
-    (RESULTS / ("workers.json" if asked.workers else "chaos.json")).write_text(told, encoding="utf-8")
+    (RESULTS / f"{name_of}.json").write_text(told, encoding="utf-8")
     Console().print(table(outcomes))
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
@@ -49,6 +56,16 @@ def killed(folder: Path, binary: Path | None) -> Iterator[Outcome]:
             yield workers.worker_killed(world, service)
         for service in workers.SERVICES:
             yield workers.worker_killed(world, service, prepared=False)
+    with Served(folder / "one", Pair.make(folder / "one-pair"), binary, **workers.TWO_GATEWAYS) as world:
+        for service in workers.SERVICES:
+            yield workers.one_killed(world, service)
+
+
+def stopped(folder: Path, binary: Path | None, times: int = 20) -> Iterator[Outcome]:
+    """SIGTERM under load, with two gateway workers."""
+    settings = drained.LOGGED | workers.TWO_GATEWAYS
+    with Served(folder / "stopped", Pair.make(folder / "stopped-pair"), binary, **settings) as world:
+        yield from drained.drained(world, times)
 
 
 def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
@@ -66,6 +83,7 @@ def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
         yield faults.store_emptied(world)
         yield faults.store_evicts(world)
     yield from killed(folder, binary)
+    yield from stopped(folder, binary)
     yield from slow.all_slow(pair, folder / "slow", binary, slack=slow.SLACK)
     if may_mount(folder / "probe"):
         yield faults.cache_full(pair, folder / "full")

@@ -7,15 +7,22 @@ import signal
 import time
 from pathlib import Path
 
+from tests.chaos.drained import RpcLoad
 from tests.chaos.faults import is_whole
 from tests.chaos.outcome import Outcome, judge
-from tests.chaos.served import Served
+from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment, descendants
 
 BACK = 5.0
 """Seconds from the kill to the first whole answer, at most (issue 5)."""
 
 SERVICES = ("Retrieval", "Ranking", "Gateway")
+
+TWO_GATEWAYS = {"TANDEM_GATEWAY_WORKERS": "2"}
+"""Who wants to lose nothing but what a killed worker had has another that answers."""
+
+LOST_SHARE = 0.005
+"""Of the requests around a kill, at most (issue 7)."""
 
 
 def workers(deployment: Deployment, service: str) -> set[int]:
@@ -70,6 +77,45 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
         note=f"slowest answer {1e3 * slowest:.0f} ms",
         wrong=wrong,
     )
+
+
+def one_killed(world: Served, service: str) -> Outcome:
+    """kill -9 of one worker, with requests at both doors; world: with TWO_GATEWAYS. It is counted, and replaced."""
+    wrong = [] if wait_for_standby(world.deployment) else ["no process stood by"]
+    deaths, before = world.metric("tandem_worker_deaths_total"), workers(world.deployment, service)
+    with world.load() as load, RpcLoad(world.deployment.grpc, USERS) as rpc:
+        time.sleep(3)
+        os.kill(min(before), signal.SIGKILL)
+        killed = time.time()
+        time.sleep(BACK + 6)
+    answers = [*load.answers, *rpc.answers]
+    lacking = [each for each in answers if not is_whole(each)]
+    failed = [each for each in answers if each.failed]
+    back = max((each.due + each.seconds - killed for each in lacking), default=0.0)
+    if len(failed) > LOST_SHARE * len(answers):
+        wrong.append(
+            f"{len(failed)} of {len(answers)} failed: {sorted({each.said or str(each.status) for each in failed})}"
+        )
+    if len(workers(world.deployment, service)) != len(before):
+        wrong.append(f"there are {len(workers(world.deployment, service))} workers, and there were {len(before)}")
+    if (counted := world.metric("tandem_worker_deaths_total") - deaths) != 1:
+        wrong.append(f"{counted:.0f} deaths were counted")
+    wrong += [f"{name} live" for name in _fewer(world)]
+    how = f"one of {len(before)} {service.lower()} workers killed" if len(before) > 1 else f"{service.lower()} killed"
+    return judge(f"{how}, both doors", answers, world.expected, back, within=BACK, down=True, wrong=wrong)
+
+
+def _fewer(world: Served) -> list[str]:
+    """Services of which fewer live than should, as the metrics have it."""
+    counts = {
+        service: [
+            world.metric(f'tandem_workers{{service="{service}",state="{state}"}}') for state in ("alive", "wanted")
+        ]
+        for service in SERVICES
+    }
+    return [
+        f"{alive:.0f} of {wanted:.0f} of {service}" for service, (alive, wanted) in counts.items() if alive != wanted
+    ]
 
 
 def _serves(pid: int, service: str) -> bool:

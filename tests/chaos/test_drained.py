@@ -1,0 +1,14 @@
+"""SIGTERM under load; `make chaos` sends it twenty times."""
+
+from tests.chaos import drained
+from tests.chaos.served import Served
+
+
+def test_a_stop_loses_nothing_that_was_accepted(pair, tmp_path):
+    """Both doors: answered, or told that nobody is there; not ready first, every slate logged, and it ends in time."""
+    drains = drained.Drains()
+    with Served(tmp_path, pair, TANDEM_DRAIN_SECONDS="0.5", **drained.LOGGED) as world:
+        drained.drain(world, drains, 2.0, 0.5)
+    for outcome in drained.judged(world, drains):
+        assert outcome.passed, outcome
+        assert outcome.requests > 40
