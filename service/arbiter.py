@@ -14,7 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from service.ending import Ending
+from service.ending import Ending, service_of
 from service.headcount import Headcount
 from service.relief import Standbys, relieved
 
@@ -101,7 +101,7 @@ class Attendant:
         process = relieved(self._standbys)
         Watcher._process_class = property(lambda _: process)
         for watcher in self._arbiter.watchers:
-            self._headcount.begin(_service(watcher), watcher.numprocesses)
+            self._headcount.begin(service_of(watcher), watcher.numprocesses)
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
         if threading.current_thread() is threading.main_thread():
@@ -151,7 +151,7 @@ class Attendant:
                 logger.error(
                     "%s can't be mended here: %d times in a row its worker ended within %.0f s of its start; the lines "
                     "above say why. This container ends, to be started anew.",
-                    _service(watcher),
+                    service_of(watcher),
                     self._early[watcher.name],
                     EARLY,
                 )
@@ -160,7 +160,7 @@ class Attendant:
 
     def _count(self, watcher: Any) -> None:
         living = sum(not _is_dead(process) for process in watcher.processes.values())
-        self._headcount.alive(_service(watcher), living)
+        self._headcount.alive(service_of(watcher), living)
 
     def _note_death(self, watcher: Any, process_pid: int, exit_code: int, **_: Any) -> None:
         if self._arbiter._stopping:
@@ -168,17 +168,17 @@ class Attendant:
         self._seen_dead.discard(process_pid)
         self._missing[watcher.name] += 1
         self._died[watcher.name] += 1
-        self._headcount.died(_service(watcher), self._died[watcher.name])
+        self._headcount.died(service_of(watcher), self._died[watcher.name])
         self._count(watcher)
         how = f"by signal {-exit_code}" if exit_code < 0 else f"with code {exit_code}"
-        logger.warning("The worker of %s, process %d, ended %s.", _service(watcher), process_pid, how)
+        logger.warning("The worker of %s, process %d, ended %s.", service_of(watcher), process_pid, how)
 
     def _note_start(self, watcher: Any, pid: int, **_: Any) -> bool:
         """A hook of circus: False would end the process."""
         self._count(watcher)
         if self._missing[watcher.name]:
             self._missing[watcher.name] -= 1
-            logger.warning("Process %d takes its place as a worker of %s.", pid, _service(watcher))
+            logger.warning("Process %d takes its place as a worker of %s.", pid, service_of(watcher))
             self._arbiter.loop.call_later(REST, self._prepare)
         return True
 
@@ -191,11 +191,3 @@ def _is_dead(process: Any) -> bool:
     from circus.process import DEAD_OR_ZOMBIE, UNEXISTING
 
     return process.status in (DEAD_OR_ZOMBIE, UNEXISTING)
-
-
-def _service(watcher: Any) -> str:
-    """The service that a watcher minds; the entry's name says nothing, its command line does."""
-    args = list(getattr(watcher, "args", None) or ())
-    if "--service-name" in args:
-        return str(args[args.index("--service-name") + 1])
-    return str(watcher.name).partition("_")[2] or "Gateway"

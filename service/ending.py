@@ -41,6 +41,18 @@ SOON = 0.1
 """Seconds until it is asked again whether it is."""
 
 
+GATEWAY = "Gateway"
+"""The one service that knows what LEAVING means; where retrieval or ranking runs alone, that one is the entry."""
+
+
+def service_of(watcher: Any) -> str:
+    """The service that a watcher of BentoML's minds: its arguments say so, and so does its name for a callee."""
+    told = list(getattr(watcher, "args", None) or ())
+    if "--service-name" in told[:-1]:
+        return str(told[told.index("--service-name") + 1])
+    return str(watcher.name).partition("_")[2] or GATEWAY
+
+
 class Ending:
     """Stops one arbiter, once; all of it runs in its loop."""
 
@@ -79,7 +91,7 @@ class Ending:
         """Let the gateway leave: not ready, then nothing new, then everything answered."""
         [gateway] = [watcher for watcher in self._arbiter.watchers if watcher.name == ENTRY]
         door = self._arbiter.sockets[ENTRY_SOCKET]
-        for process in gateway.get_active_processes():
+        for process in gateway.get_active_processes() if service_of(gateway) == GATEWAY else ():
             with suppress(Exception):  # psutil's, of a process that ended this moment
                 process.send_signal(LEAVING)
         await asyncio.sleep(self._drain_seconds)

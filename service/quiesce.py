@@ -1,8 +1,8 @@
 """No more comes in, and nothing that did is lost: what a server needs in the moment before it closes.
 
 Closing a listening socket resets whoever connected and was not accepted yet; a gRPC server that stops cancels calls
-that reach it just then (of 32 callers that never paused 20 saw CANCELLED, in eight stops; with this none, in six). So
-first the kernel lets nothing new through, by a socket filter (SO_ATTACH_FILTER; Linux, no right needed, see
+that reach it just then (of 32 callers that never paused 20 a stop saw CANCELLED, in eight stops; with this none, in
+six). So first the kernel lets nothing new through, by a socket filter (SO_ATTACH_FILTER; Linux, no right needed, see
 Documentation/networking/filter.rst): the sender sends again, and by then is told that nobody is there. Where there is
 no such filter it is done without.
 """

@@ -121,13 +121,14 @@ def accepted(answers: Sequence[Answer]) -> list[Answer]:
     return [each for each in answers if not each.said.startswith(NOBODY)]
 
 
-def drain(world: Served, drains: Drains, moment: float, unready_for: float) -> None:
+def drain(world: Served, drains: Drains, moment: float, unready_for: float, rate: float = 20.0) -> None:
     """Tell the deployment to stop after so many seconds of load, and note what came of it; it has ended then.
 
-    unready_for: its TANDEM_DRAIN_SECONDS; where that is 0 nobody has the time to see that it is not ready.
+    unready_for: its TANDEM_DRAIN_SECONDS; where that is 0 nobody has the time to see that it is not ready. rate: of
+    each door.
     """
     before, deployment = _logged(world), world.deployment
-    with Load(deployment.url, USERS) as load, RpcLoad(deployment.grpc, USERS) as rpc:
+    with Load(deployment.url, USERS, rate) as load, RpcLoad(deployment.grpc, USERS, rate) as rpc:
         time.sleep(moment)
         told, unready = time.time(), False
         deployment.process.send_signal(signal.SIGTERM)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.drained import RpcLoad
 from tests.chaos.faults import is_whole
+from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment, descendants
@@ -83,15 +85,14 @@ def one_killed(world: Served, service: str) -> Outcome:
     """kill -9 of one worker, with requests at both doors; world: with TWO_GATEWAYS. It is counted, and replaced."""
     wrong = [] if wait_for_standby(world.deployment) else ["no process stood by"]
     deaths, before = world.metric("tandem_worker_deaths_total"), workers(world.deployment, service)
-    with world.load() as load, RpcLoad(world.deployment.grpc, USERS) as rpc:
-        time.sleep(3)
+    with world.load(20) as load, RpcLoad(world.deployment.grpc, USERS, 20) as rpc:
+        time.sleep(5)
         os.kill(min(before), signal.SIGKILL)
         killed = time.time()
-        time.sleep(BACK + 6)
+        time.sleep(3 * BACK)
     answers = [*load.answers, *rpc.answers]
-    lacking = [each for each in answers if not is_whole(each)]
     failed = [each for each in answers if each.failed]
-    back = max((each.due + each.seconds - killed for each in lacking), default=0.0)
+    back = _full_again(answers, killed)
     if len(failed) > LOST_SHARE * len(answers):
         wrong.append(
             f"{len(failed)} of {len(answers)} failed: {sorted({each.said or str(each.status) for each in failed})}"
@@ -103,6 +104,13 @@ def one_killed(world: Served, service: str) -> Outcome:
     wrong += [f"{name} live" for name in _fewer(world)]
     how = f"one of {len(before)} {service.lower()} workers killed" if len(before) > 1 else f"{service.lower()} killed"
     return judge(f"{how}, both doors", answers, world.expected, back, within=BACK, down=True, wrong=wrong)
+
+
+def _full_again(answers: Sequence[Answer], killed: float) -> float:
+    """Seconds from a kill to the first second in which every request got all."""
+    moments = [killed, *sorted(each.due for each in answers if each.due > killed and not is_whole(each))]
+    ends = [*moments[1:], float("inf")]
+    return next(moment for moment, end in zip(moments, ends, strict=True) if end - moment >= 1) - killed
 
 
 def _fewer(world: Served) -> list[str]:

@@ -23,6 +23,8 @@ class Loop:
 class Watcher:
     """A service with one worker."""
 
+    args = ()
+
     def __init__(self, name, noted):
         self.name, self._noted, self.graceful_timeout = name, noted, 86_400.0
 
@@ -80,6 +82,13 @@ def test_the_gateway_has_ended_before_the_others_hear_of_it(arbiter):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(arbiter.sockets[ENTRY_SOCKET].getsockname(), 5)
     assert all(watcher.graceful_timeout < 30 for watcher in arbiter.watchers)
+
+
+def test_retrieval_alone_is_not_told_to_leave(arbiter):
+    """Where it is a deployment of its own; it would end by the signal, with what it has under way."""
+    arbiter.watchers[1].args = ["x", "--service-name", "Retrieval", "--fd", "3"]
+    run(arbiter)
+    assert arbiter.noted == [(ENTRY, "told"), (ENTRY, "ended"), "rest"]
 
 
 def test_connections_are_taken_until_the_time_is_over(arbiter):
