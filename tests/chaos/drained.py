@@ -1,7 +1,7 @@
 """Deployments that are told to stop under load, over both doors: is anything lost that they had accepted?
 
-A request is accepted once its bytes went out on a connection that the server had taken. Who finds nobody there (refused,
-or never connected) is not, and goes elsewhere; whoever then gets no answer, or one that is none, was lost.
+A request is accepted once its bytes went out on a connection that the server had taken. Who finds nobody there (refused
+or never connected) is not, and goes elsewhere; whoever gets no answer then, or one that is none, was lost.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import httpx
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from recsys.store import RedisUserStore
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from tests.chaos.load import K, TIMEOUT, Answer, Load
+from tests.chaos.load import TIMEOUT, Answer, K, Load
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment
