@@ -27,6 +27,9 @@ logger = logging.getLogger("tandem")
 Verb = Callable[[Request], Awaitable[BaseModel]]
 
 _STATUS = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "limited": 429,
     "overloaded": 429,
     "not_found": 404,
     "method": 405,
@@ -113,7 +116,7 @@ class Door:
             response = error_response(QueryError(f"{here[0].path_format} takes {allowed}.", code="method"))
             response.headers["allow"] = allowed
             return response
-        return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
+        return error_response(nothing_at(request.url.path))
 
     async def _http_error(self, request: Request, error: Exception) -> Response:
         """What the routing says by itself: of a method that no verb has, too."""
@@ -148,6 +151,11 @@ class Door:
             return response
 
         return answer
+
+
+def nothing_at(path: str) -> QueryError:
+    """What is said of a path that is none."""
+    return QueryError(f"There is nothing at {path[:100]}.", code="not_found")
 
 
 def error_response(error: TandemError) -> Response:

@@ -33,6 +33,13 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address both doors bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
+    keys: str = Field(
+        "", description="File of API keys; none: something else guards the ports; not set: no key, loopback alone."
+    )
+    admin_host: str = Field("127.0.0.1", description="Address that the admin port binds.")
+    admin_port: int = Field(
+        3002, ge=0, le=65535, description="Port of the admin verbs and /metrics, where there are keys; 0: none."
+    )
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )
