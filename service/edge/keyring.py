@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -21,9 +22,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from recsys.errors import SettingsError
 from service.edge import key
+from service.schema.verdict import NAME_CHARACTERS
 
 MOST_KEYS = 1000
 
@@ -78,16 +81,16 @@ class Keyring:
 _NOBODY = Entry("", "", bytes(32), frozenset())
 
 
-def _moment(told: object) -> object:
+def _moment(told: object) -> datetime:
     """The beginning of a day by UTC, or a moment with its offset."""
-    if isinstance(told, str):
-        told = datetime.fromisoformat(told)  # which reads a day too
-        told = told.date() if told.tzinfo is None and told.time() == time() else told
-    if isinstance(told, date) and not isinstance(told, datetime):
-        told = datetime.combine(told, time(), UTC)
-    if not isinstance(told, datetime) or told.tzinfo is None:
-        raise ValueError
-    return told
+    with suppress(ValueError):
+        if isinstance(told, str):
+            told = date.fromisoformat(told) if len(told) == len("2027-01-01") else datetime.fromisoformat(told)
+        if isinstance(told, date) and not isinstance(told, datetime):
+            told = datetime.combine(told, time(), UTC)
+        if isinstance(told, datetime) and told.tzinfo is not None:
+            return told
+    raise PydanticCustomError("moment", "not a moment")
 
 
 class Told(BaseModel):
@@ -140,7 +143,7 @@ def parse(text: str, name: str = "keys.toml") -> list[Told]:
     try:
         told = _Document.model_validate(tomllib.loads(text)).key
     except ValidationError as error:
-        raise SettingsError(f"{name}: {_sentence(error)}") from None  # the values it would show may be keys
+        raise SettingsError(f"{name}: {sentence(error)}") from None  # the values it would show may be keys
     except (RecursionError, ValueError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise SettingsError(f"{name} is not valid TOML: {why}.") from None
@@ -150,17 +153,20 @@ def parse(text: str, name: str = "keys.toml") -> list[Told]:
     return told
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError) -> str:
+    """The first mistake: its field and what is wanted; what stands there may be a key, and is not told."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = [str(part)[:64] for part in first["loc"] if part != "constrained-str"]
+    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"]]
     field = ".".join(place)
     if first["type"] == "extra_forbidden":
         known = (Told if len(place) > 1 else _Document).model_fields
         return f"there is no {field}; known are {', '.join(known)}."
-    if first["type"] == "value_error" and len(place) == 2:
-        return f"{field}: {first['msg'].removeprefix('Value error, ')}."
+    if first["msg"].startswith("Value error, "):
+        return f"{field}: {first['msg'].removeprefix('Value error, ')}.".removeprefix(": ")
     verb = "is missing" if first["type"] == "missing" else "is wrong"
-    return f"{field} {verb}; {WANTED[place[2] if len(place) > 2 else 'key']}."
+    return (
+        f"{field} {verb}; {next((WANTED[part] for part in place if part in WANTED and part != 'key'), WANTED['key'])}."
+    )
 
 
 WANTED = {
