@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, named: str) -> None:
 def _add(path: Path, options: argparse.Namespace) -> None:
     new = key.made()
     wanted = {name: getattr(options, name) for name in ("name", "rate", "burst", "users", "expires")}
-    wanted |= {"id": new.id, "sha256": new.sha256, "created": datetime.now(UTC).date().isoformat()}
+    wanted |= {"id": new.id, "sha256": new.sha256, "created": datetime.now(UTC).isoformat(timespec="seconds")}
     wanted["scopes"] = [scope.strip() for scope in options.scopes.split(",") if scope.strip()]
     try:
         told = Told.model_validate({name: value for name, value in wanted.items() if value is not None})
@@ -58,15 +58,13 @@ def _add(path: Path, options: argparse.Namespace) -> None:
         raise SettingsError(f"keys add: {sentence(error)}") from None
     editing.add(path, told)
     print(new.text)
-    _say(
-        f"That is the key, printed this once; {path} has its hash alone. TANDEM_KEYS={path} makes a deployment ask for it."
-    )
+    _say(f"That is the key, printed this once: {path} has its hash alone. Serve with TANDEM_KEYS={path}")
 
 
 def _list(path: Path) -> None:
     told = parse(editing.read(path), path.name)
     for each in told:
-        rate = f"{each.rate:g}/s, burst {each.burst or max(1, math.ceil(each.rate))}" if each.rate else "any rate"
+        rate = f"{each.rate:g}/s, burst {each.allowed_burst}" if each.rate else "any rate"
         users = f"users {each.users}..." if each.users else "all users"
         end = "no end"
         if each.expires:

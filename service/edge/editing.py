@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -36,7 +37,7 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> Told:
         if not found:
             raise SettingsError(f"{path} has no key {name}{f' with the id {key_id}' if key_id else ''}.")
         if len(found) > 1:
-            ids = ", ".join(f"{each.id} (made {each.created:%Y-%m-%d})" if each.created else each.id for each in found)
+            ids = ", ".join(map(_named, found))
             raise SettingsError(f"{len(found)} keys are called {name}: {ids}. Say which: --id ID")
         left = _without(text, told.index(found[0]))
         with suppress(SettingsError):
@@ -58,11 +59,19 @@ def read(path: Path) -> str:
 
 def _block(told: Told) -> str:
     values = told.model_dump(mode="json", exclude_none=True)
-    moments = {name: getattr(told, name) for name in ("expires", "created") if name in values}
-    lines = [
-        f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if name not in moments
-    ]
-    return "\n".join(["[[key]]", *lines, *(f"{name} = {moment.isoformat()}" for name, moment in moments.items()), ""])
+    for name in ("expires", "created"):  # TOML has moments, and JSON has none
+        if name in values:
+            values[name] = getattr(told, name)
+    lines = (f"{name} = {_as_toml(value)}" for name, value in values.items())
+    return "\n".join(["[[key]]", *lines, ""])
+
+
+def _as_toml(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)
+
+
+def _named(told: Told) -> str:
+    return f"{told.id} (made {told.created:%Y-%m-%d %H:%M:%S})" if told.created else told.id
 
 
 def _without(text: str, index: int) -> str:

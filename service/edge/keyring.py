@@ -116,10 +116,14 @@ class Told(BaseModel):
             raise ValueError("burst is there without rate; say how many requests a second, too")
         return self
 
+    @property
+    def allowed_burst(self) -> int:
+        """Requests at once; one second's, where the file does not say."""
+        return self.burst or max(1, math.ceil(self.rate or 1))
+
     def entry(self) -> Entry:
         """What a door needs of it."""
         interval = 1 / self.rate if self.rate else 0.0
-        burst = self.burst or max(1, math.ceil(self.rate or 1))
         return Entry(
             id=self.id,
             name=self.name,
@@ -128,7 +132,7 @@ class Told(BaseModel):
             users=self.users or "",
             expires=self.expires.timestamp() if self.expires else math.inf,
             interval=interval,
-            tolerance=(burst - 1) * interval,
+            tolerance=(self.allowed_burst - 1) * interval,
         )
 
 
@@ -164,9 +168,8 @@ def sentence(error: ValidationError) -> str:
     if first["msg"].startswith("Value error, "):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}.".removeprefix(": ")
     verb = "is missing" if first["type"] == "missing" else "is wrong"
-    return (
-        f"{field} {verb}; {next((WANTED[part] for part in place if part in WANTED and part != 'key'), WANTED['key'])}."
-    )
+    wanted = next((WANTED[part] for part in place if part in WANTED and part != "key"), WANTED["key"])
+    return f"{field} {verb}; {wanted}."
 
 
 WANTED = {
