@@ -65,17 +65,19 @@ class Client(_Verbs):
     """A client for blocking programs; threads may share it.
 
     url: http://host:3000 or grpc://host:3001. deadline: seconds that a call has, its tries and pauses together; the
-    service is told, and answers with what is ready by then. Methods raise what `errors` draws, and nothing else.
+    service is told, and answers with what is ready by then. key: sent with each call, where the deployment wants one.
+    Methods raise what `errors` draws, and nothing else.
     """
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS, key: str | None = None) -> None:
         self._deadline = deadline
+        headers = _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import RpcTransport
 
-            self._transport: HttpTransport | RpcTransport = RpcTransport(place)
+            self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers)
         else:
-            self._transport = HttpTransport(url)
+            self._transport = HttpTransport(url, headers)
 
     def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -103,14 +105,15 @@ class Client(_Verbs):
 class AsyncClient(_Verbs):
     """A client for asyncio programs; otherwise as `Client`. To be made where the event loop runs."""
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS, key: str | None = None) -> None:
         self._deadline = deadline
+        headers = _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import AsyncRpcTransport
 
-            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place)
+            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers)
         else:
-            self._transport = AsyncHttpTransport(url)
+            self._transport = AsyncHttpTransport(url, headers)
 
     async def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -133,6 +136,15 @@ class AsyncClient(_Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    """What tells who asks; ValueError, which does not repeat it, for what is no key."""
+    if key is None:
+        return {}
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise ValueError("The key has signs that no key has; give it as it was printed.")
+    return {"authorization": f"Bearer {key}"}
 
 
 def _rpc_place(url: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +13,16 @@ from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ValidationError
 
 from service.client.calls import Call
-from service.client.errors import Broken, ClientError, Overloaded, RequestRefused, Unavailable, told, too_late
+from service.client.errors import (
+    Broken,
+    ClientError,
+    NotAllowed,
+    Overloaded,
+    RequestRefused,
+    Unavailable,
+    told,
+    too_late,
+)
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import ErrorBody, verbs
@@ -32,14 +41,16 @@ OPTIONS = [
 class RpcTransport:
     """For blocking programs."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}) -> None:
+        """headers: the metadata of each call."""
+        self._told = tuple(headers.items())
         self._channel = grpc.insecure_channel(place, OPTIONS)
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = self._method(call.verb.rpc)(_request(call), timeout=left)
+            message = self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
         return _answer(call, message)
 
     def close(self) -> None:
@@ -50,14 +61,16 @@ class RpcTransport:
 class AsyncRpcTransport:
     """For asyncio programs."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}) -> None:
+        """headers: the metadata of each call."""
+        self._told = tuple(headers.items())
         self._channel = grpc.aio.insecure_channel(place, OPTIONS)
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = await self._method(call.verb.rpc)(_request(call), timeout=left)
+            message = await self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
         return _answer(call, message)
 
     async def close(self) -> None:
@@ -117,5 +130,7 @@ def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
         return Unavailable
     if status == code.RESOURCE_EXHAUSTED:
         return Overloaded if ours else RequestRefused
+    if status in (code.UNAUTHENTICATED, code.PERMISSION_DENIED):
+        return NotAllowed
     mendable = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION, code.UNIMPLEMENTED)
     return RequestRefused if status in mendable else Broken
