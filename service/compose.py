@@ -31,6 +31,7 @@ from service.callees import Callees
 from service.edge import setup
 from service.edge.admin import AdminPort
 from service.edge.calls import GatedCalls
+from service.edge.described import openapi_with_keys
 from service.edge.doors import Edge
 from service.edge.gate import Gate
 from service.edge.guard import Guard
@@ -207,6 +208,7 @@ def edge(door: Door, settings: Settings) -> Edge:
     keys = gate()
     if keys is None or not settings.admin_port:
         return Edge(keys, None)
+    door.document = openapi_with_keys
     app = _traced(Guard(door.app, keys, ("/",), admin=True), door)
     return Edge(keys, AdminPort(app, settings.admin_host, settings.admin_port))
 

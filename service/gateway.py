@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import bentoml
 
+from recsys.errors import TandemError
 from service import compose, heads, pinned
 from service.ahead import Ahead
 from service.callees import Callees
@@ -49,11 +51,14 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        setup.check(settings(), settings().host, bound.host(settings().host))
-        if settings().grpc_port:  # which the workers share, and would share with a stranger too
-            require_free(settings().host, settings().grpc_port, "GRPC_PORT")
-        setup.prepare(settings(), environment())
-        compose.prepare_workers(environment(), settings(), pinned.folder())
+        try:
+            setup.check(settings(), settings().host, bound.host(settings().host))
+            if settings().grpc_port:  # which the workers share, and would share with a stranger too
+                require_free(settings().host, settings().grpc_port, "GRPC_PORT")
+            setup.prepare(settings(), environment())
+            compose.prepare_workers(environment(), settings(), pinned.folder())
+        except TandemError as error:
+            sys.exit(f"tandem: {error}")
 
     def __init__(self) -> None:
         compose.become_worker()

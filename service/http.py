@@ -45,10 +45,11 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class Door:
-    """The ASGI app; `recommender` is set when the process has one."""
+    """The ASGI app; `recommender` is set when the process has one. document: gives what /openapi.json says."""
 
     def __init__(self) -> None:
         self.recommender: Recommender | None = None
+        self.document = openapi
         recommend, events = self._verb("recommend", self._recommend), self._verb("events", self._events)
         # What is asked all the time needs no routing: it takes longer than to parse the body.
         self.hot = {"/recommend": recommend, "/events": events}
@@ -103,7 +104,7 @@ class Door:
         return self._ready().due(deadline.asked_seconds(request.headers.getlist(deadline.HEADER)))
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(openapi())
+        return JSONResponse(self.document())
 
     async def _page(self, _: Request) -> Response:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"))

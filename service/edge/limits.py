@@ -3,7 +3,7 @@
 Of each key one number is kept: when its next request would be due at its rate (the theoretical arrival time, seconds of
 CLOCK_MONOTONIC, which all processes of a host share). A request is let in while that lies no further ahead than the
 burst allows, and puts it one interval further. No process asks another, and none waits but for the lock of that key:
-1.5 us with nobody else there (docs/decisions.md). The kernel lets go of the lock of a process that dies with it.
+4 us in all, on cores that others use too (docs/decisions.md). The kernel lets go of the lock of a process that dies.
 """
 
 from __future__ import annotations

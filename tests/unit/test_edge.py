@@ -3,8 +3,10 @@
 import logging
 from datetime import UTC, datetime
 
+import click
 import grpc
 import pytest
+from click.testing import CliRunner
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -16,8 +18,9 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from service import metrics
 from service.client import Client, NotAllowed, Overloaded
-from service.edge import editing, key, setup
+from service.edge import bound, editing, key, setup
 from service.edge.calls import GatedCalls
+from service.edge.described import openapi_with_keys
 from service.edge.gate import SCOPES, Gate, sent
 from service.edge.guard import Guard
 from service.edge.keyfile import KeyFile
@@ -26,6 +29,7 @@ from service.edge.limits import Limits
 from service.edge.tenants import TenantRecommender
 from service.front import PROBES, Front
 from service.http import Door
+from service.openapi import openapi
 from service.rpc import convert
 from service.rpc.door import SERVICE
 from service.schema import verbs
@@ -333,6 +337,19 @@ def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
     assert not [text for text in keys.texts.values() if text in caplog.text]
 
 
+def test_the_document_says_which_scope_a_verb_needs(door, admin, keys):
+    """As the gate has it; nothing else of the document is another."""
+    door.document = openapi_with_keys
+    document = admin.get("/openapi.json", headers=dict(bearer(keys.texts["operator"]))).json()
+    told = {
+        verb: document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [scope]
+        for verb, scope in SCOPES.items()
+    }
+    assert all(told.values())
+    assert len(told) == sum(len(methods) for methods in document["paths"].values())
+    assert "securitySchemes" not in openapi()["components"]
+
+
 def test_the_client_has_a_key_and_tells_it_nobody(keys, rpc):
     """An error of its own kind, before any retry; what is no key is refused where it is given."""
     with Client(f"grpc://{rpc.place}", key=keys.texts["reader"]) as client:
@@ -354,6 +371,19 @@ def test_without_keys_only_this_machine_is_served(host):
     with pytest.raises(SettingsError, match="TANDEM_KEYS"):
         setup.check(Settings(host=host), host)
     setup.check(Settings(keys="none"), host)
+
+
+def test_the_host_is_the_one_that_bentoml_binds():
+    """Its default is every address there is, whatever the settings say."""
+
+    @click.command()
+    @click.option("--host")
+    def serve(host):
+        click.echo(bound.host("127.0.0.1"))
+
+    told = [CliRunner().invoke(serve, asked).output.strip() for asked in ([], ["--host", "192.0.2.1"])]
+    assert told == ["0.0.0.0", "192.0.2.1"]
+    assert bound.host("127.0.0.1") == "127.0.0.1"
 
 
 def test_without_keys_nothing_is_asked(tmp_path):
