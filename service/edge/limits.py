@@ -33,6 +33,8 @@ class Limits:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds, the same in every process."""
+        if not path.exists():  # somebody emptied the folder meanwhile
+            self.make(path)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         rows = memoryview(mmap.mmap(self._file, _SIZE))
         self._names, self._due = rows.cast("Q"), rows.cast("d")  # row by row: whose it is, and when it is due

@@ -67,7 +67,10 @@ def prepare(settings: Settings, environment: Environment) -> None:
     if keyed(settings):
         folder = environment.folder("cache")
         KeyFile(Path(settings.keys), last=_last(folder))
-        Limits.make(_limits(folder))
+        try:
+            Limits.make(_limits(folder))
+        except OSError as error:
+            raise SettingsError(f"{_limits(folder)} can't be written ({error.strerror}).") from error
 
 
 def gate(settings: Settings, environment: Environment) -> Gate | None:

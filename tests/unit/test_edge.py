@@ -290,17 +290,24 @@ def test_what_a_caller_is_to_do_next_is_in_the_headers(keys, public):
 
 
 def test_a_rate_is_one_for_both_doors_and_for_what_is_refused(keys, public, rpc, recommender):
-    """Neither another door nor another error is a way around it; several users are several requests."""
+    """Neither another door nor another error is a way around it."""
     told = bearer(keys.texts["slow"])
     assert http(public, verbs.RECOMMEND, told)[0] == 200
     assert http(public, verbs.EVENTS, told)[0] == 403
-    assert call(rpc, verbs.RECOMMEND, told, {"user_ids": [1, 2, 3]})[0] == "OK"
+    assert call(rpc, verbs.RECOMMEND, told)[0] == "OK"
     assert call(rpc, verbs.RECOMMEND, told)[0] == "RESOURCE_EXHAUSTED"
     assert http(public, verbs.RECOMMEND, told)[0] == 429
     client = Client(f"grpc://{rpc.place}", key=keys.texts["slow"], deadline=1.0)
     with client, pytest.raises(Overloaded, match=r"0\.5 times a second") as caught:
         client.recommend("a")
     assert caught.value.retry_after > 1
+
+
+def test_several_users_are_several_requests(keys, public, rpc):
+    """The slates that a rate allows are the same, however they are asked for."""
+    told = bearer(keys.texts["slow"])
+    assert http(public, verbs.RECOMMEND, told, {"user_ids": [1, 2, 3]})[0] == 200
+    assert (http(public, verbs.RECOMMEND, told)[0], call(rpc, verbs.RECOMMEND, told)[0]) == (429, "RESOURCE_EXHAUSTED")
 
 
 def test_a_key_that_is_added_or_revoked_is_at_once(keys, gate, public, rpc):
