@@ -87,7 +87,7 @@ def unknown(variables: Iterable[str]) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return "none" if value is None or value == "" else str(value)
+    return "not set" if value is None or value == "" else str(value)
 
 
 _PAGE = """# Settings

@@ -104,8 +104,8 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
 def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
     """Whether it can serve.
 
-    SettingsError where a port is taken or open to strangers, the keys are wrong, the state can't be written, an exporter
-    of traces is not installed or a role lacks what it needs of others; RulesError where the rules can't be read.
+    SettingsError where a port is taken or open to strangers, the keys are wrong, the state can't be written, an
+    exporter of traces is not installed or a role lacks what it needs of others; RulesError where the rules are wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
