@@ -171,12 +171,12 @@ def test_a_key_is_rotated_without_a_restart(keyed):
     wait_for(lambda: keyed.http(verbs.RECOMMEND, "app")[0] == 200)
     ended, failed = threading.Event(), []
 
-    def ask():
+    def go_on():
         while not ended.is_set():
             failed.extend({keyed.http(verbs.RECOMMEND, "app"), keyed.grpc(verbs.RECOMMEND, "app")} - fine)
 
     fine = {(200, None, None), ("OK", None, None)}
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=go_on)
     asking.start()
     new = key.made()
     told = {"id": new.id, "name": "app", "sha256": new.sha256, "scopes": ["read"]}
@@ -215,7 +215,7 @@ def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
     """The burst and the rate times the time that passed: not one more, and as good as none less."""
     let_in, told, ended = [], [], time.monotonic() + 4
 
-    def ask(number):
+    def press(number):
         url = keyed.deployment.url if number % 2 else f"grpc://{keyed.deployment.grpc}"
         with Client(url, key=keyed.texts["slow"], deadline=10) as client:
             while time.monotonic() < ended:
@@ -228,7 +228,7 @@ def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
 
     start = time.monotonic()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(ask, range(CLIENTS)))
+        list(pool.map(press, range(CLIENTS)))
     passed = time.monotonic() - start
     assert len(let_in) <= BURST + RATE * passed + 1
     assert len(let_in) >= BURST + RATE * (ended - start) - 10
