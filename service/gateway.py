@@ -80,7 +80,7 @@ class Gateway:
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """The HTTP door is closed: close the others, write what is left to be, and let go of the store and of traces."""
+        """The HTTP door is closed: close the others, write what is to be, and let go of the store and of traces."""
         await self._drain.finish()
         await self._edge.stop()
         await self._recommender.finish()
