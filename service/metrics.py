@@ -34,8 +34,10 @@ key_requests_total = Counter("tandem_key_requests_total", "Requests that a key l
 key_refused_total = Counter(
     "tandem_key_refused_total", "Requests refused for want of a key, of its rights or of its rate", ["code", "key"]
 )
-keys_wrong = Gauge(
-    "tandem_keys_wrong", "Whether the file of keys is wrong, and those before are in force", multiprocess_mode="livemax"
+keys_wrong = Gauge(  # set every second: the newest is of a process that lives
+    "tandem_keys_wrong",
+    "Whether the file of keys is wrong, and those before are in force",
+    multiprocess_mode="mostrecent",
 )
 fresh_items = Gauge(
     "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"
