@@ -32,7 +32,13 @@ ROLES = ("retrieval", "ranking", "gateway")
 CLIENT = "client"
 READY_SECONDS = 180
 BEAT_SECONDS = 0.02
-HERE = {"TANDEM_STANDBYS": "0", "GRPC_PORT": "0", "PORT": "3000", "TANDEM_IMPRESSIONS_PER_SECOND": "0"}
+HERE = {
+    "TANDEM_KEYS": "none",
+    "TANDEM_STANDBYS": "0",
+    "GRPC_PORT": "0",
+    "PORT": "3000",
+    "TANDEM_IMPRESSIONS_PER_SECOND": "0",
+}
 
 
 class HostLoad(Load):
