@@ -162,7 +162,6 @@ class Spread:
                 **(away if name == "gateway" and self._spread else {}),
                 REDIS_URL_FILE=str(self._secrets / ("gateway" if name == "gateway" else "model") / "url"),
                 TANDEM_HOST=address(name),
-                TANDEM_KEYS="none",  # nobody else is in this network
                 TANDEM_HOME=str(self._folder / name),  # hosts share no disk
                 TANDEM_RULES=str(self._rules()),
             )
