@@ -10,7 +10,7 @@ import asyncio
 import signal
 from contextlib import suppress
 
-from service.heads import HeadsInTime
+from service.edge.connection import GuardedConnection
 from service.rpc.door import RpcDoor
 
 LEAVING = signal.SIGUSR1
@@ -44,7 +44,7 @@ class Drain:
 
     def _begin(self, seconds: float) -> None:
         if self._leaving is None:
-            HeadsInTime.leaving = True
+            GuardedConnection.leaving = True
             self._leaving = asyncio.create_task(self._leave(seconds))
 
     async def _leave(self, seconds: float) -> None:

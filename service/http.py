@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
 from service import bodies, deadline, metrics, paths, schema
+from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
 from service.schema.verdict import AGAIN, INTERNAL, error_body
@@ -103,7 +104,8 @@ class Door:
         return JSONResponse(openapi())
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+        page = PAGE.read_text(encoding="utf-8")
+        return HTMLResponse(page, headers=headers.of_page(page))
 
     async def _not_found(self, request: Request) -> Response:
         routes = [route for route in self.app.routes[:-1] if isinstance(route, Route)]

@@ -47,6 +47,17 @@ EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("co
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
 FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, len(FEATURES)))])
 
+WIDTHS = {
+    "retrieve": RETRIEVE.itemsize,
+    "complete": RANK.itemsize,
+    "place": PLACE.itemsize,
+    "similar": SIMILAR.itemsize,
+    "rank": RANK.itemsize,
+    "explain": EXPLAIN.itemsize,
+    "features": FEATURES_OF.itemsize,
+}
+"""Bytes of a row that each API of retrieval and ranking is asked with."""
+
 Rows = npt.NDArray[np.uint8]
 
 

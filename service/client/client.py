@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from service.client.calls import Call
 from service.client.errors import ClientError
 from service.client.http import AsyncHttpTransport, HttpTransport
 from service.client.retry import Tries
+from service.client.trust import Trust
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=BaseModel)
@@ -64,18 +66,28 @@ class _Verbs:
 class Client(_Verbs):
     """A client for blocking programs; threads may share it.
 
-    url: http://host:3000 or grpc://host:3001. deadline: seconds that a call has, its tries and pauses together; the
-    service is told, and answers with what is ready by then. Methods raise what `errors` draws, and nothing else.
+    url: http://host:3000 or grpc://host:3001, or https:// and grpcs:// with TLS. deadline: seconds that a call has, its
+    tries and pauses together; the service is told, and answers with what is ready by then. ca: file of the CA that the
+    service's certificate is of, the system's where there is none. cert: files of a client's certificate and its key.
+    Methods raise what `errors` draws, and nothing else.
     """
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        deadline: float = DEADLINE_SECONDS,
+        *,
+        ca: Path | str | None = None,
+        cert: tuple[Path | str, Path | str] | None = None,
+    ) -> None:
         self._deadline = deadline
+        trust = Trust.of(url, ca, cert)
         if place := _rpc_place(url):
             from service.client.rpc import RpcTransport
 
-            self._transport: HttpTransport | RpcTransport = RpcTransport(place)
+            self._transport: HttpTransport | RpcTransport = RpcTransport(place, trust)
         else:
-            self._transport = HttpTransport(url)
+            self._transport = HttpTransport(url, trust)
 
     def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -103,14 +115,22 @@ class Client(_Verbs):
 class AsyncClient(_Verbs):
     """A client for asyncio programs; otherwise as `Client`. To be made where the event loop runs."""
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        deadline: float = DEADLINE_SECONDS,
+        *,
+        ca: Path | str | None = None,
+        cert: tuple[Path | str, Path | str] | None = None,
+    ) -> None:
         self._deadline = deadline
+        trust = Trust.of(url, ca, cert)
         if place := _rpc_place(url):
             from service.client.rpc import AsyncRpcTransport
 
-            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place)
+            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, trust)
         else:
-            self._transport = AsyncHttpTransport(url)
+            self._transport = AsyncHttpTransport(url, trust)
 
     async def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -136,10 +156,10 @@ class AsyncClient(_Verbs):
 
 
 def _rpc_place(url: str) -> str | None:
-    """host:port of a grpc:// address, None of an HTTP one; ValueError for any other."""
+    """host:port of a grpc:// or grpcs:// address, None of an HTTP one; ValueError for any other."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and parts.netloc:
         return None
-    if parts.scheme == "grpc" and parts.port:
+    if parts.scheme in {"grpc", "grpcs"} and parts.port:
         return parts.netloc
-    raise ValueError(f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port.")
+    raise ValueError(f"{url!r} is no address of a deployment; give http(s)://host:port or grpc(s)://host:port.")

@@ -22,6 +22,7 @@ from service.client.errors import (
     too_late,
     unanswered,
 )
+from service.client.trust import Trust
 from service.deadline import HEADER, MOST_MS
 from service.schema import ErrorBody, ErrorResponse
 
@@ -34,8 +35,8 @@ RESERVE_SECONDS = 0.005
 class HttpTransport:
     """For blocking programs. Waiting to connect and waiting for the answer each have what is left of the deadline."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url)
+    def __init__(self, url: str, trust: Trust | None = None) -> None:
+        self._client = httpx.Client(base_url=url, verify=trust.context() if trust else True)
 
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
@@ -51,8 +52,8 @@ class HttpTransport:
 class AsyncHttpTransport:
     """For asyncio programs."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.AsyncClient(base_url=url)
+    def __init__(self, url: str, trust: Trust | None = None) -> None:
+        self._client = httpx.AsyncClient(base_url=url, verify=trust.context() if trust else True)
 
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.client.calls import Call
 from service.client.errors import Broken, ClientError, Overloaded, RequestRefused, Unavailable, told, too_late
+from service.client.trust import Trust
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import ErrorBody, verbs
@@ -32,8 +33,10 @@ OPTIONS = [
 class RpcTransport:
     """For blocking programs."""
 
-    def __init__(self, place: str) -> None:
-        self._channel = grpc.insecure_channel(place, OPTIONS)
+    def __init__(self, place: str, trust: Trust | None = None) -> None:
+        self._channel = (
+            grpc.secure_channel(place, trust.credentials(), OPTIONS) if trust else grpc.insecure_channel(place, OPTIONS)
+        )
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     def send(self, call: Call[A], left: float) -> A:
@@ -50,8 +53,11 @@ class RpcTransport:
 class AsyncRpcTransport:
     """For asyncio programs."""
 
-    def __init__(self, place: str) -> None:
-        self._channel = grpc.aio.insecure_channel(place, OPTIONS)
+    def __init__(self, place: str, trust: Trust | None = None) -> None:
+        aio = grpc.aio
+        self._channel = (
+            aio.secure_channel(place, trust.credentials(), OPTIONS) if trust else aio.insecure_channel(place, OPTIONS)
+        )
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     async def send(self, call: Call[A], left: float) -> A:

@@ -1,0 +1,1 @@
+"""What stands between the network and the doors: connections, sizes, certificates, headers, and what stays inside."""
