@@ -149,7 +149,7 @@ async def _many_of(port: int, count: int, data: bytes) -> list[tuple[float | Non
     return await asyncio.gather(*(_held(port, _once(data)) for _ in range(count)))
 
 
-_BOMB = gzip.compress(bytes(200 << 20))
+_BOMB = gzip.compress(bytes(20 << 20))
 _PACKED = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(_BOMB) + _BOMB
 
 ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
