@@ -93,7 +93,7 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     # Nearly always it is one, and to sort strings of 40 bytes takes longer than to see that they are the same.
     names = ids[:1] if (ids == ids[:1]).all() else np.unique(ids)
     for name in names:
-        yield name.decode("ascii"), np.flatnonzero(ids == name)
+        yield name.decode("ascii", "replace"), np.flatnonzero(ids == name)
 
 
 def histories(table: np.ndarray) -> Histories:

@@ -226,6 +226,7 @@ class GuardedConnection(HttpToolsProtocol):
                 self.cycle.keep_alive = False
             else:
                 self.cycle.disconnected = True  # whoever reads its body is told that nobody is there
+                self.cycle.body = bytearray()  # a reading of the socket brings up to 256 kB, kept as long as this
                 self.cycle.message_event.set()
                 self._end(refusal)
         elif running:

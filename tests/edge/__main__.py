@@ -109,7 +109,8 @@ def main() -> int:
 
 
 def _every(folder: Path, binary: Path | None, connections: int, only: list[str] | None) -> Iterator[Outcome]:
-    with Served(folder / "served", Pair.make(folder / "pair"), binary) as world:
+    # A standby imports for seconds, and its memory would be counted against whichever attack is under way.
+    with Served(folder / "served", Pair.make(folder / "pair"), binary, TANDEM_STANDBYS="0") as world:
         with world.load(RATE):
             time.sleep(REST)  # what is done once is done
         for module in (attacks, rpc):
