@@ -20,8 +20,8 @@ BODY_SECONDS = 8.0
 BODY_GRACE = 1.0
 """Beyond that, for the door to say so itself (`service.bodies`)."""
 
-READ_SECONDS = 8.0
-"""In which a client has to take what it was answered."""
+READ_SECONDS = 7.0
+"""In which a client has to take what it was answered, from when the kernel takes no more of it."""
 
 LINGER_SECONDS = 1.0
 """How long what still comes is thrown away after a refusal: a connection closed with bytes unread is reset, and the
