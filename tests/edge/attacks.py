@@ -86,12 +86,13 @@ def _trickle(first: bytes, drop: bytes, pause: float = 1.0) -> Write:
     return write
 
 
-def _pour(first: bytes, part: bytes, times: int | None = None) -> Write:
+def _pour(first: bytes, part: bytes) -> Write:
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(first)
-        while times is None or times > 0:
+        while True:
             writer.write(part)
             await writer.drain()
+            await asyncio.sleep(0)  # `drain` gives way to nobody while the kernel takes all
 
     return write
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 import grpc
 
-from tests.edge.attacks import PATIENCE, Told, _many, _pour, _trickle
+from tests.edge.attacks import PATIENCE, Told, _many, _trickle
 
 METHOD = "/tandem.v1.Recommender/Recommend"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -107,7 +107,7 @@ ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
     "gRPC: nothing said": lambda port, count: _many(port, count, _trickle(b"", b"")),
     "gRPC: half a preface": lambda port, count: _many(port, count, _trickle(PREFACE[:9], b"")),
     "gRPC: no settings": lambda port, count: _many(port, count, _trickle(PREFACE, b"")),
-    "gRPC: pings": lambda port, count: _many(port, count, _pour(PREFACE + SETTINGS, PING * 10)),
+    "gRPC: pings": lambda port, count: _many(port, count, _trickle(PREFACE + SETTINGS, PING * 10, 0.01)),
     "gRPC: much metadata": metadata,
     "gRPC: slow streams": slow_streams,
     "gRPC: packed bombs": bombs,
