@@ -266,7 +266,7 @@ class GuardedConnection(HttpToolsProtocol):
         if self._ending or self.transport.is_closing():
             return unread
         if self._in_message:
-            if waited > limits.BODY_SECONDS + limits.BODY_GRACE:
+            if waited > limits.BODY_SECONDS + (0 if self.cycle.response_complete else limits.BODY_GRACE):
                 self.refuse(refusals.LATE_BODY)
         elif self.idle and waited > limits.HEAD_SECONDS:
             self.refuse(refusals.LATE_HEAD if self._begun else refusals.SILENT)
