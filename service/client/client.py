@@ -162,4 +162,6 @@ def _rpc_place(url: str) -> str | None:
         return None
     if parts.scheme in {"grpc", "grpcs"} and parts.port:
         return parts.netloc
-    raise ValueError(f"{url!r} is no address of a deployment; give http(s)://host:port or grpc(s)://host:port.")
+    raise ValueError(
+        f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port, or https and grpcs with TLS."
+    )
