@@ -49,7 +49,7 @@ async def events(request: Request) -> list[schema.Event]:
         raise query_error(error) from error
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request) -> bytearray:
     """The bytes of a JSON body; no more than may be."""
     kind = request.headers.get("content-type", KIND).split(";")[0].strip().lower()
     if kind != KIND:
@@ -67,4 +67,4 @@ async def _read(request: Request) -> bytes:
                     raise too_large()
     except TimeoutError:
         raise QueryError(f"The body did not come within {READ_SECONDS:g} seconds.", code="timeout") from None
-    return bytes(data)
+    return data

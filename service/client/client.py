@@ -163,5 +163,5 @@ def _rpc_place(url: str) -> str | None:
     if parts.scheme in {"grpc", "grpcs"} and parts.port:
         return parts.netloc
     raise ValueError(
-        f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port, or https and grpcs with TLS."
+        f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port, with TLS https or grpcs."
     )

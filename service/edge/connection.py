@@ -56,7 +56,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._head = 0  # bytes of a head that is not whole
         self._head_new = False
         self._in_message = False
-        self._body = self._raw = 0
+        self._body = self._raw = self._parts = 0
         self._why: Refusal | None = None
         self._last: Refusal | None = None  # said when what is asked before is answered
         self._ending = False
@@ -122,8 +122,13 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; what comes behind a body (a trailer) is none, though uvicorn would add it to those."""
-        if not self._in_message:
-            super().on_header(name, value)
+        if self._in_message:
+            self._count_part()
+            return
+        super().on_header(name, value)
+        if len(self.headers) > limits.HEADERS:
+            self._why = refusals.LARGE_HEAD
+            raise _Refused
 
     def on_headers_complete(self) -> None:
         """A head is whole: see whether it may be."""
@@ -132,7 +137,7 @@ class GuardedConnection(HttpToolsProtocol):
             raise _Refused
         super().on_headers_complete()
         self._in_message = True
-        self._body = self._raw = 0
+        self._body = self._raw = self._parts = 0
         self._since = self.loop.time()
         # What asks for another protocol is answered as if it had not, and its parser is at an end.
         if self.leaving or self.parser.should_upgrade():
@@ -140,6 +145,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
+        self._count_part()
         self._body += len(body)
         if self._body > self.most_body:
             self._why = refusals.LARGE_BODY
@@ -147,6 +153,12 @@ class GuardedConnection(HttpToolsProtocol):
         if self._body > limits.SMALL_BODY and not self.cycle.response_complete:
             self._sweep.hold(self, self._body, self.most_held)
         super().on_body(body)
+
+    def _count_part(self) -> None:
+        self._parts += 1
+        if self._parts > limits.PARTS:
+            self._why = refusals.LARGE_BODY
+            raise _Refused
 
     def on_message_complete(self) -> None:
         """A body is whole."""

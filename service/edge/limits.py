@@ -44,8 +44,11 @@ HEADERS = 64
 AHEAD = 8
 """Requests sent ahead on one connection (pipelining) that wait for the answer before."""
 
+PARTS = 8192
+"""Chunks and trailers of a body; each costs a call of Python, and a million of them fit into what a body may have."""
+
 SMALL_BODY = 16 << 10
-LARGE_BODIES = 2 * MAX_BODY
+LARGE_BODIES = MAX_BODY + (1 << 20)
 """Bytes of unfinished bodies larger than a small one, all together, in a process. Beyond it the oldest has to go: one
 that comes at a network's speed is here in milliseconds."""
 

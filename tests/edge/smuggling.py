@@ -42,6 +42,7 @@ PROBES: dict[str, bytes] = {
     "a bare LF in a chunk": _CHUNKED + b"\r\n2\n{}\n0\n\n" + SMUGGLED,
     "an endless chunk extension": _CHUNKED + b"\r\n2;" + b"x" * (9 << 20),
     "endless trailers": _CHUNKED + b"\r\n2\r\n{}\r\n0\r\n" + b"x-a: b\r\n" * (1 << 20),
+    "chunks of one byte": _CHUNKED + b"\r\n" + b"1\r\n \r\n" * (1 << 20),
     "two hosts": b"GET /smuggled HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
     "no host": b"GET /smuggled HTTP/1.1\r\n\r\n",
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
