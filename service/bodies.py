@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from recsys.errors import QueryError
 from service import schema
-from service.edge.limits import BODY_SECONDS
+from service.edge.bounds import BODY_SECONDS
 from service.schema.verdict import MAX_BODY, query_error, too_large
 
 B = TypeVar("B", bound=BaseModel)

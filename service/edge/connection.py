@@ -17,7 +17,7 @@ from uvicorn.protocols.http import auto
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service import metrics
-from service.edge import headers, limits, refusals
+from service.edge import bounds, headers, refusals
 from service.edge.probes import PROBES
 from service.edge.refusals import Refusal
 from service.edge.sweep import Sweep
@@ -34,12 +34,12 @@ class _Refused(Exception):
 
 
 class GuardedConnection(HttpToolsProtocol):
-    """uvicorn's HTTP within the limits of this module's class attributes and of `limits`."""
+    """uvicorn's HTTP within the limits of this module's class attributes and of `bounds`."""
 
     most_connections: ClassVar[int] = 1000
     most_body: ClassVar[int] = MAX_BODY
-    most_held: ClassVar[int] = limits.LARGE_BODIES
-    most_head: ClassVar[int] = limits.HEAD_BYTES
+    most_held: ClassVar[int] = bounds.LARGE_BODIES
+    most_head: ClassVar[int] = bounds.HEAD_BYTES
     certified: ClassVar[bool] = False
     """Whether who shows no client certificate may ask the probes alone."""
     every: ClassVar[headers.Headers] = headers.EVERY
@@ -65,7 +65,7 @@ class GuardedConnection(HttpToolsProtocol):
     @classmethod
     def admit(cls, body: int, head: int) -> None:
         """Bodies and heads of so many bytes, in this process."""
-        cls.most_body, cls.most_held, cls.most_head = body, limits.CALLERS * body, head
+        cls.most_body, cls.most_held, cls.most_head = body, bounds.CALLERS * body, head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head, where there is room."""
@@ -75,7 +75,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._stranger = self.certified and over_tls and not transport.get_extra_info("peercert")
         place = transport.get_extra_info("socket")
         if place is not None and place.family != socket.AF_UNIX:
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.SEND_BUFFER)
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER)
         if self.every[0] not in self.config.encoded_headers:  # uvicorn puts these into each answer as they stand
             self.config.encoded_headers.extend(self.every)
             self.server_state.default_headers = [*self.server_state.default_headers, *self.every]
@@ -126,7 +126,7 @@ class GuardedConnection(HttpToolsProtocol):
             self._count_part()
             return
         super().on_header(name, value)
-        if len(self.headers) > limits.HEADERS:
+        if len(self.headers) > bounds.HEADERS:
             self._why = refusals.LARGE_HEAD
             raise _Refused
 
@@ -150,13 +150,13 @@ class GuardedConnection(HttpToolsProtocol):
         if self._body > self.most_body:
             self._why = refusals.LARGE_BODY
             raise _Refused
-        if self._body > limits.SMALL_BODY and not self.cycle.response_complete:
+        if self._body > bounds.SMALL_BODY and not self.cycle.response_complete:
             self._sweep.hold(self, self._body, self.most_held)
         super().on_body(body)
 
     def _count_part(self) -> None:
         self._parts += 1
-        if self._parts > limits.PARTS:
+        if self._parts > bounds.PARTS:
             self._why = refusals.LARGE_BODY
             raise _Refused
 
@@ -164,7 +164,7 @@ class GuardedConnection(HttpToolsProtocol):
         """A body is whole."""
         super().on_message_complete()
         self._in_message = False
-        if self._body > limits.SMALL_BODY:
+        if self._body > bounds.SMALL_BODY:
             self._sweep.let_go(self)
 
     def on_response_complete(self) -> None:
@@ -184,13 +184,13 @@ class GuardedConnection(HttpToolsProtocol):
                 hosts += 1
             elif name == b"content-length" and int(value) > self.most_body:
                 return refusals.LARGE_BODY
-        if size > self.most_head or len(self.headers) > limits.HEADERS:
+        if size > self.most_head or len(self.headers) > bounds.HEADERS:
             return refusals.LARGE_HEAD
         if hosts > 1 or not (hosts or self.parser.get_http_version() == "1.0"):
             return refusals.MALFORMED
         if self._stranger and self.url.partition(b"?")[0] not in _PROBES:
             return refusals.NO_CERTIFICATE
-        return refusals.AHEAD if len(self.pipeline) >= limits.AHEAD else None
+        return refusals.AHEAD if len(self.pipeline) >= bounds.AHEAD else None
 
     @property
     def _begun(self) -> bool:
@@ -217,8 +217,8 @@ class GuardedConnection(HttpToolsProtocol):
         self.leaving = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
-        idle = self.loop.call_later(limits.IDLE_SECONDS, self._close_idle)
-        self._ends = (idle, self.loop.call_later(limits.CUT_SECONDS, self.transport.abort))
+        idle = self.loop.call_later(bounds.IDLE_SECONDS, self._close_idle)
+        self._ends = (idle, self.loop.call_later(bounds.CUT_SECONDS, self.transport.abort))
 
     def _close_idle(self) -> None:
         if not self._begun and (self.cycle is None or self.cycle.response_complete):
@@ -258,7 +258,7 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.write(refusal.told)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(limits.LINGER_SECONDS, self._close)
+        self.loop.call_later(bounds.LINGER_SECONDS, self._close)
 
     def _close(self) -> None:
         if not self.transport.is_closing():
@@ -271,16 +271,16 @@ class GuardedConnection(HttpToolsProtocol):
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = now
-        elif now - self._unread_since > limits.READ_SECONDS:
+        elif now - self._unread_since > bounds.READ_SECONDS:
             self.abort()
             return 0
         waited = now - self._since
         if self._ending or self.transport.is_closing():
             return unread
         if self._in_message:
-            if waited > limits.BODY_SECONDS + (0 if self.cycle.response_complete else limits.BODY_GRACE):
+            if waited > bounds.BODY_SECONDS + (0 if self.cycle.response_complete else bounds.BODY_GRACE):
                 self.refuse(refusals.LATE_BODY)
-        elif self.idle and waited > limits.HEAD_SECONDS:
+        elif self.idle and waited > bounds.HEAD_SECONDS:
             self.refuse(refusals.LATE_HEAD if self._begun else refusals.SILENT)
         return unread
 
@@ -299,8 +299,8 @@ class GuardedConnection(HttpToolsProtocol):
 
 def guard(most_connections: int) -> None:
     """Have servers that start in this process from now on keep to it; BentoML's take uvicorn's choice."""
-    limits.raise_files()
-    GuardedConnection.most_connections = limits.connections(most_connections)
+    bounds.raise_files()
+    GuardedConnection.most_connections = bounds.connections(most_connections)
     auto.AutoHTTPProtocol = GuardedConnection
 
 

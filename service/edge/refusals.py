@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.edge import headers, limits
+from service.edge import bounds, headers
 from service.schema.answers import ErrorBody, ErrorResponse
 from service.schema.verdict import error_body, too_large
 
@@ -36,19 +36,19 @@ MALFORMED = _refusal("malformed", 400, ErrorBody(code="malformed", message="This
 LATE_HEAD = _refusal(
     "late_head",
     408,
-    ErrorBody(code="timeout", message=f"The request's head did not come within {limits.HEAD_SECONDS:.0f} seconds."),
+    ErrorBody(code="timeout", message=f"The request's head did not come within {bounds.HEAD_SECONDS:.0f} seconds."),
 )
 LATE_BODY = _refusal(
     "late_body",
     408,
-    ErrorBody(code="timeout", message=f"The body did not come within {limits.BODY_SECONDS:.0f} seconds."),
+    ErrorBody(code="timeout", message=f"The body did not come within {bounds.BODY_SECONDS:.0f} seconds."),
 )
 LARGE_HEAD = _refusal(
     "large_head",
     431,
     ErrorBody(
         code="too_large",
-        message=f"The head is larger than {limits.HEAD_BYTES:,} bytes or has more than {limits.HEADERS} headers.",
+        message=f"The head is larger than {bounds.HEAD_BYTES:,} bytes or has more than {bounds.HEADERS} headers.",
     ),
 )
 LARGE_BODY = _refusal("large_body", 413, error_body(too_large()))
@@ -67,7 +67,7 @@ FULL = _refusal(
 AHEAD = _refusal(
     "ahead",
     429,
-    ErrorBody(code="overloaded", message=f"More than {limits.AHEAD} requests were sent ahead; wait for answers."),
+    ErrorBody(code="overloaded", message=f"More than {bounds.AHEAD} requests were sent ahead; wait for answers."),
     "retry-after: 1",
 )
 NO_CERTIFICATE = _refusal(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from service.edge import limits, refusals
+from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 
 
@@ -58,7 +58,7 @@ class Sweep:
     def begin(self) -> None:
         """Look from now on, while there is a connection."""
         if self._timer is None:
-            self._timer = self._loop.call_later(limits.LOOK_SECONDS, self._look)
+            self._timer = self._loop.call_later(bounds.LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -68,7 +68,7 @@ class Sweep:
                 unread[connection] = size
         together = sum(unread.values())
         for connection in sorted(unread, key=lambda each: each.since):
-            if together <= limits.UNREAD:
+            if together <= bounds.UNREAD:
                 break
             together -= unread[connection]
             connection.abort()

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 
 from recsys.errors import SettingsError
-from service.edge import limits
+from service.edge import bounds
 from service.settings import Settings
 
 logger = logging.getLogger("tandem")
@@ -144,7 +144,7 @@ class TlsServer:
 
         def hurried(*args: Any, **more: Any) -> Awaitable[Any]:
             if more.get("ssl") is not None:
-                more |= {"ssl_handshake_timeout": limits.HANDSHAKE_SECONDS, "ssl_shutdown_timeout": CLOSE_SECONDS}
+                more |= {"ssl_handshake_timeout": bounds.HANDSHAKE_SECONDS, "ssl_shutdown_timeout": CLOSE_SECONDS}
             return create(*args, **more)
 
         loop.create_server = hurried  # type: ignore[assignment, method-assign]  # an overloaded one

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http import auto
 
-from service.edge import connection, limits
+from service.edge import bounds, connection
 from service.edge.connection import GuardedConnection
 from tests.deployment import free_port
 
@@ -57,8 +57,8 @@ def served(patch):
 def port():
     """Of a server that has little patience."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "HEAD_SECONDS", SECONDS)
-        patch.setattr(limits, "LOOK_SECONDS", SECONDS / 8)
+        patch.setattr(bounds, "HEAD_SECONDS", SECONDS)
+        patch.setattr(bounds, "LOOK_SECONDS", SECONDS / 8)
         with served(patch) as (_, _, port):
             yield port
 
@@ -134,7 +134,7 @@ def test_what_is_not_a_head_has_its_time(port):
 
 def test_a_connection_ends_without_losing_what_was_on_its_way(monkeypatch):
     """A server that stops: the answer under way, the request just being sent, and nobody who is idle for long."""
-    monkeypatch.setattr(limits, "IDLE_SECONDS", SECONDS)
+    monkeypatch.setattr(bounds, "IDLE_SECONDS", SECONDS)
     with (
         served(monkeypatch) as (server, thread, place),
         opened(place) as busy,
@@ -169,7 +169,7 @@ def test_while_a_process_leaves_each_answer_is_the_last_on_its_connection(port, 
 
 def test_who_does_not_read_is_cut_off(monkeypatch):
     """An answer that nobody takes holds no server for ever."""
-    monkeypatch.setattr(limits, "CUT_SECONDS", SECONDS)
+    monkeypatch.setattr(bounds, "CUT_SECONDS", SECONDS)
     with served(monkeypatch) as (server, thread, place), opened(place) as deaf:
         deaf.sendall(GET.replace(b"/ ", b"/large "))
         time.sleep(SECONDS / 2)

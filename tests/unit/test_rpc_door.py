@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
 from service import quiesce, schema
-from service.edge import limits
+from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds
 from service.rpc import door
@@ -37,7 +37,7 @@ def server():
 def port_in_haste():
     """Of a door that gives a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limits, "BODY_SECONDS", 0.8)
+        patch.setattr(bounds, "BODY_SECONDS", 0.8)
         hurried = [(name, 800 if name == "grpc.server_handshake_timeout_ms" else value) for name, value in OPTIONS]
         patch.setattr(rpc_limits, "OPTIONS", hurried)
         with RpcServer(FakeRecommender()) as running:

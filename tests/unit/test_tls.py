@@ -9,14 +9,14 @@ import uvicorn
 
 from recsys.errors import SettingsError
 from service.client import Client, RequestRefused, Unavailable
-from service.edge import limits
+from service.edge import bounds
 from service.edge import tls as tls_module
 from service.edge.connection import GuardedConnection
 from service.edge.tls import Tls, TlsServer
 from service.settings import Settings
 from tests.certificates import Authority
 from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.unit.test_edge import served
+from tests.unit.test_attacks import served
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_certificate_that_is_replaced_is_shown_without_a_restart(http, rpc, pa
 
 def test_whoever_never_shakes_hands_is_closed(tls, monkeypatch):
     """As soon as whoever says nothing without TLS; uvicorn would wait for a minute."""
-    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 0.3)
 
     async def scene():
         TlsServer(tls).hurry()

@@ -18,7 +18,7 @@ from uvicorn.protocols.http import auto
 
 from service import bodies
 from service.ahead import Ahead
-from service.edge import connection, headers, limits
+from service.edge import bounds, connection, headers
 from service.edge.connection import GuardedConnection
 from service.front import Front
 from service.http import PAGE, Door
@@ -60,8 +60,8 @@ def server():
     """With a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HEAD_SECONDS", "BODY_SECONDS", "BODY_GRACE", "READ_SECONDS", "LOOK_SECONDS", "LINGER_SECONDS"):
-            patch.setattr(limits, name, getattr(limits, name) / 10)
-        patch.setattr(bodies, "READ_SECONDS", limits.BODY_SECONDS)
+            patch.setattr(bounds, name, getattr(bounds, name) / 10)
+        patch.setattr(bodies, "READ_SECONDS", bounds.BODY_SECONDS)
         patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
         patch.setattr(GuardedConnection, "most_connections", 1000)
         connection.guard(1000)
@@ -129,10 +129,10 @@ def test_what_was_asked_before_a_refusal_is_answered(port):
 
 def test_requests_sent_ahead_are_answered_up_to_a_number(port):
     """In order; one more is refused, and those before it have their answers."""
-    said = raw(port, GET * (limits.AHEAD + 1))
-    assert said.count(b"HTTP/1.1 200") == limits.AHEAD + 1
-    said = raw(port, GET * (limits.AHEAD + 3))
-    assert said.count(b"HTTP/1.1 200") >= limits.AHEAD
+    said = raw(port, GET * (bounds.AHEAD + 1))
+    assert said.count(b"HTTP/1.1 200") == bounds.AHEAD + 1
+    said = raw(port, GET * (bounds.AHEAD + 3))
+    assert said.count(b"HTTP/1.1 200") >= bounds.AHEAD
     assert said.count(b"HTTP/1.1 429") == 1
 
 
@@ -153,7 +153,7 @@ def test_a_packed_body_is_refused(client):
     assert "gzip" in told.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("head", [b"x-a: " + b"b" * limits.HEAD_BYTES + b"\r\n", b"a: b\r\n" * (limits.HEADERS + 1)])
+@pytest.mark.parametrize("head", [b"x-a: " + b"b" * bounds.HEAD_BYTES + b"\r\n", b"a: b\r\n" * (bounds.HEADERS + 1)])
 def test_a_head_that_is_too_large_is_refused(port, head):
     """Whole, in one piece; with what is too much."""
     assert raw(port, b"GET /status HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n").startswith(b"HTTP/1.1 431")
