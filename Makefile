@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test coverage lint proto load bench soak chaos build clean
+.PHONY: help demo serve run status test coverage lint proto load bench soak chaos network manifests build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ status: .venv/installed ## what is live
 # Those that ask no running deployment for speed share the cores; the others have them, and their store, to themselves.
 SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,input_matrix odd_questions schemathesis two_doors)
+	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
 	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
@@ -81,6 +81,17 @@ soak: .venv/installed ## 200,000 requests and 50 swaps of the generation: does a
 chaos: .venv/installed-dev ## every fault under load, with the table, and the slow tests
 	@$(PY) -m tests.chaos
 	@exec $(PY) -m pytest -q -m slow
+
+network: .venv/installed-dev ## four hosts in network namespaces, cut off one after the other under load; as root (NETWORK=--seconds 20)
+	@exec $(PY) -m tests.network $(NETWORK)
+
+.venv/installed-manifests: .venv/installed-dev
+	@$(PY) -c '$(REQUIREMENTS)' manifests > .venv/requirements-manifests.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-manifests.txt
+	@touch $@
+
+manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose
+	@exec $(PY) -m pytest -q tests/unit/test_manifests.py
 
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
 	@$(PY) -m flows pin

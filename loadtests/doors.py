@@ -39,13 +39,18 @@ def judged_http(status: int, content: bytes, k: int) -> Reply:
         return Reply(Outcome.FAILED, [], "no slate in the body")
 
 
+def _told(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 class HttpDoor:
     """POST /recommend through a Locust session, whose statistics it feeds."""
 
-    def __init__(self, session: Any, deadline_ms: int) -> None:
-        """session: FastHttpSession. deadline_ms: 0 for the deployment's own."""
+    def __init__(self, session: Any, deadline_ms: int, key: str = "") -> None:
+        """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" where it wants none."""
         self._session = session
-        self._headers = {"Content-Type": "application/json"}
+        self._key = _told(key)
+        self._headers = {"Content-Type": "application/json", **self._key}
         if deadline_ms:
             self._headers["x-deadline-ms"] = str(deadline_ms)
 
@@ -62,15 +67,16 @@ class HttpDoor:
 
     def click(self, user: Id, item: Id) -> bool:
         """Tell of a click; whether it was taken."""
-        answer = self._session.post("/events", json={"events": [{"user_id": user, "item_id": item}]})
+        body = {"events": [{"user_id": user, "item_id": item}]}
+        answer = self._session.post("/events", json=body, headers=self._key)
         return bool(answer.status_code == 200)
 
 
 class GrpcDoor:
     """tandem.v1.Recommender/Recommend."""
 
-    def __init__(self, address: str, deadline_ms: int) -> None:
-        """address: host:port, or an URL with them."""
+    def __init__(self, address: str, deadline_ms: int, key: str = "") -> None:
+        """address: host:port, or an URL with them. key: "" where the deployment wants none."""
         import grpc
         import grpc.experimental.gevent
 
@@ -80,13 +86,13 @@ class GrpcDoor:
         grpc.experimental.gevent.init_gevent()
         self._messages, self._error, self._codes = messages, grpc.RpcError, grpc.StatusCode
         self._stub = stubs.RecommenderStub(grpc.insecure_channel(urlsplit(address).netloc or address))
-        self._seconds = deadline_ms / 1000 if deadline_ms else 10.0
+        self._more = {"timeout": deadline_ms / 1000 if deadline_ms else 10.0, "metadata": tuple(_told(key).items())}
 
     def recommend(self, user: Id, k: int) -> Reply:
         """One slate."""
         request = self._messages.RecommendRequest(user_id=self._id(user), k=k)
         try:
-            slate = self._stub.Recommend(request, timeout=self._seconds).slates[0]
+            slate = self._stub.Recommend(request, **self._more).slates[0]
         except self._error as error:
             if error.code() == self._codes.RESOURCE_EXHAUSTED:
                 return Reply(Outcome.REJECTED, [])
@@ -99,7 +105,7 @@ class GrpcDoor:
         """Tell of a click; whether it was taken."""
         event = self._messages.Event(user_id=self._id(user), item_id=self._id(item))
         try:
-            self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), timeout=self._seconds)
+            self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), **self._more)
         except self._error:
             return False
         return True

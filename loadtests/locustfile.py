@@ -49,6 +49,13 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--warmup", type=float, default=3, help="seconds before that are sent and not counted")
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
     parser.add_argument("--door", choices=["http", "grpc"], default="http", help="for grpc --host is host:port")
+    parser.add_argument(
+        "--key",
+        env_var="TANDEM_KEY",
+        default="",
+        is_secret=True,
+        help="for read and write, where the deployment wants one; on the command line others see it",
+    )
     parser.add_argument("--k", type=int, default=10, help="items of a slate")
     parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
     parser.add_argument("--known-users", type=int, default=Population.users, help="users that Zipf's law draws from")
@@ -123,7 +130,8 @@ class HttpVisitors(OpenLoop, FastHttpUser):
 
     def door(self) -> HttpDoor:
         """The session that Locust made."""
-        return HttpDoor(self.client, self.environment.parsed_options.deadline_ms)
+        options = self.environment.parsed_options
+        return HttpDoor(self.client, options.deadline_ms, options.key)
 
 
 class GrpcVisitors(OpenLoop, User):
@@ -136,7 +144,8 @@ class GrpcVisitors(OpenLoop, User):
 
     def door(self) -> GrpcDoor:
         """A channel of its own."""
-        return GrpcDoor(str(self.environment.host), self.environment.parsed_options.deadline_ms)
+        options = self.environment.parsed_options
+        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key)
 
 
 @events.init.add_listener

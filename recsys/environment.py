@@ -13,7 +13,10 @@ from recsys.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """home: where state lives (TANDEM_HOME, else .tandem here). redis_url: REDIS_URL, None for the embedded store.
+    """home: where state lives (TANDEM_HOME, else .tandem here).
+
+    redis_url: REDIS_URL, or what the file REDIS_URL_FILE holds, as containers are given secrets; None for the embedded
+    store.
 
     budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
     rules: the file of rules (TANDEM_RULES, else rules.toml here). rules_named: whether TANDEM_RULES names it.
@@ -27,9 +30,9 @@ class Environment:
 
     @classmethod
     def read(cls) -> Environment:
-        """Read the process's environment."""
+        """Read the process's environment; SettingsError where the file that it names can't be read."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
-        redis_url, budget = os.environ.get("REDIS_URL") or None, os.environ.get("TANDEM_REDIS_BUDGET", "")
+        redis_url, budget = _redis_url(), os.environ.get("TANDEM_REDIS_BUDGET", "")
         named = os.environ.get("TANDEM_RULES")
         return cls(home, redis_url, budget, Path(named or "rules.toml"), bool(named))
 
@@ -50,6 +53,19 @@ class Environment:
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."
             ) from error
         return path
+
+
+def _redis_url() -> str | None:
+    url, path = os.environ.get("REDIS_URL"), os.environ.get("REDIS_URL_FILE")
+    if url or not path:
+        return url or None
+    try:
+        told = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"REDIS_URL_FILE={path} can't be read: {error}.") from error
+    if not told:
+        raise SettingsError(f"REDIS_URL_FILE={path} is empty. Write the URL of a Redis into it, or unset both.")
+    return told
 
 
 def size_of(text: str) -> int | None:

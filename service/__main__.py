@@ -1,4 +1,4 @@
-"""`python -m service serve` runs the deployment; `python -m service config` prints the settings in force."""
+"""`python -m service serve` runs the deployment; `config` prints its settings, `keys` makes and revokes keys."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from recsys.installed import packages
 
 with packages():
     from service import configuration
+    from service.edge import command as keys
     from service.settings import environment, settings
 
 
@@ -28,8 +29,12 @@ def main() -> int:
     how = config.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for programs")
     how.add_argument("--page", action="store_true", help="the defaults, as docs/configuration.md")
+    keys.add_parser(commands)
     asked = parser.parse_args()
     try:
+        if asked.command == "keys":
+            keys.run(asked, settings().keys)
+            return 0
         if asked.command == "config":
             return _config(asked)
         from service.serve import check, serve

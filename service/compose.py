@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -29,7 +29,16 @@ from service import arbiter, batching, exporters, tracing, wire
 from service.adoption import Adopter
 from service.ahead import Make
 from service.callees import Callees
+from service.edge import setup
+from service.edge.admin import AdminPort
+from service.edge.calls import GatedCalls
 from service.edge.connection import GuardedConnection, guard, guard_tls
+from service.edge.described import openapi_with_keys
+from service.edge.doors import Edge
+from service.edge.gate import Gate
+from service.edge.guard import Guard
+from service.edge.probes import PROBES
+from service.edge.tenants import TenantRecommender
 from service.edge.tls import Tls, TlsServer
 from service.explanation import Explainer
 from service.front import Front
@@ -44,6 +53,7 @@ from service.rpc.door import RpcDoor
 from service.rulebook import Rulebook
 from service.served import ServedGeneration
 from service.settings import STARTER, Settings
+from service.settings import environment as in_the_environment
 from service.settings import settings as in_force
 from service.similar import SimilarItems
 from service.spare import PINNED, Spare
@@ -72,7 +82,7 @@ there: with two generations of a million items a retrieval worker held 283 MiB, 
 once, and arrays below 4 MiB, all that a request needs, still come from the heap."""
 
 
-def edge(settings: Settings) -> TlsServer | None:
+def transport(settings: Settings) -> TlsServer | None:
     """In every process, before its server: limits of its connections; TLS of the gateway's, where it is asked for."""
     guard(settings.max_connections)
     tls = Tls.of(settings)
@@ -201,23 +211,51 @@ def tracer(role: str) -> tracing.Tracer | None:
     return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
 
 
+@cache
+def gate() -> Gate | None:
+    """What lets callers into this process; None where nobody needs a key."""
+    return setup.gate(in_force(), in_the_environment())
+
+
 def front(door: Door) -> Make:
     """What the gateway's HTTP server asks first."""
 
     def make(_: Starlette, behind: ASGIApp) -> ASGIApp:
-        traces, first = tracer(GATEWAY), Front(door, behind)
-        return first if traces is None else TracedDoor(first, traces, door.app.routes)
+        keys, first = gate(), Front(door, behind)
+        return _traced(first if keys is None else Guard(first, keys, PROBES, admin=False), door)
 
     return make
+
+
+def guarded(recommender: Recommender) -> Recommender:
+    """The recommender as the doors have it, where keys may be bound to users."""
+    keys = gate()
+    return recommender if keys is None else cast(Recommender, TenantRecommender(recommender, keys.limits))
+
+
+def edge(door: Door, settings: Settings) -> Edge:
+    """What stands beside the doors."""
+    keys = gate()
+    if keys is None or not settings.admin_port:
+        return Edge(keys, None)
+    door.document = openapi_with_keys
+    app = _traced(Guard(door.app, keys, ("/",), admin=True), door)
+    return Edge(keys, AdminPort(app, settings.admin_host, settings.admin_port))
+
+
+def _traced(app: ASGIApp, door: Door) -> ASGIApp:
+    traces = tracer(GATEWAY)
+    return app if traces is None else TracedDoor(app, traces, door.app.routes)
 
 
 def rpc_door(recommender: Recommender, settings: Settings) -> RpcDoor | None:
     """The gRPC door, where there is to be one."""
     if not settings.grpc_port:
         return None
-    traces, tls = tracer(GATEWAY), Tls.of(settings)
-    door = partial(RpcDoor, recommender, settings.host, settings.grpc_port, tls=tls)
-    return door() if traces is None else door(partial(traced_rpc, traces))
+    traces, keys = tracer(GATEWAY), gate()
+    before = [] if keys is None else [GatedCalls(keys, setup.admin_place(settings))]
+    wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
+    return RpcDoor(recommender, settings.host, settings.grpc_port, before=before, tls=Tls.of(settings), **wrap)
 
 
 def lane(role: str) -> Make:

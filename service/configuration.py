@@ -40,6 +40,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
     shared = {
         "TANDEM_HOME": (environment.home, "Where state lives."),
         "REDIS_URL": (store, "The store; without one a Valkey of our own, in TANDEM_HOME."),
+        "REDIS_URL_FILE": (variables.get("REDIS_URL_FILE"), "A file that holds it, as containers are given secrets."),
         "TANDEM_REDIS_BUDGET": (environment.budget, "What all generations may take in the store, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "The file of rules, where there is one (docs/rules.md)."),
     }
@@ -87,7 +88,7 @@ def unknown(variables: Iterable[str]) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return "none" if value is None or value == "" else str(value)
+    return "not set" if value is None or value == "" else str(value)
 
 
 _PAGE = """# Settings

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import bentoml
 
+from recsys.errors import TandemError
 from service import compose, pinned
 from service.ahead import Ahead
 from service.callees import Callees
 from service.drain import Drain
+from service.edge import bound, setup
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -18,7 +21,7 @@ from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 
-TLS = compose.edge(settings())
+TLS = compose.transport(settings())
 door = Door()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
@@ -49,15 +52,21 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        if settings().grpc_port:  # which the workers share, and would share with a stranger too
-            require_free(settings().host, settings().grpc_port, "GRPC_PORT")
-        compose.prepare_workers(environment(), settings(), pinned.folder())
+        try:
+            setup.check(settings(), settings().host, bound.host(settings().host))
+            if settings().grpc_port:  # which the workers share, and would share with a stranger too
+                require_free(settings().host, settings().grpc_port, "GRPC_PORT")
+            setup.prepare(settings(), environment())
+            compose.prepare_workers(environment(), settings(), pinned.folder())
+        except TandemError as error:
+            sys.exit(f"tandem: {error}")
 
     def __init__(self) -> None:
         compose.become_worker()
         self._recommender = self._split() if SPLIT else self._inline()
-        door.recommender = self._recommender
-        self._rpc = compose.rpc_door(self._recommender, settings())
+        door.recommender = compose.guarded(self._recommender)
+        self._rpc = compose.rpc_door(door.recommender, settings())
+        self._edge = compose.edge(door, settings())
         self._drain = Drain(self._rpc, settings().drain_seconds)
 
     @bentoml.on_startup
@@ -68,12 +77,14 @@ class Gateway:
         await self._recommender.settled()
         if self._rpc:
             await self._rpc.start()
+        await self._edge.start()
         self._drain.await_signal()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
-        """The HTTP door is closed: close gRPC's, write what is to be written, and let go of the store and of traces."""
+        """The HTTP door is closed: close the others, write what is to be, and let go of the store and of traces."""
         await self._drain.finish()
+        await self._edge.stop()
         await self._recommender.finish()
         self._following.cancel()
         self._certificates.cancel()

@@ -29,6 +29,9 @@ logger = logging.getLogger("tandem")
 Verb = Callable[[Request], Awaitable[BaseModel]]
 
 _STATUS = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "limited": 429,
     "overloaded": 429,
     "not_found": 404,
     "method": 405,
@@ -44,10 +47,11 @@ PAGE = Path(__file__).with_name("page.html")
 
 
 class Door:
-    """The ASGI app; `recommender` is set when the process has one."""
+    """The ASGI app; `recommender` is set when the process has one. document: gives what /openapi.json says."""
 
     def __init__(self) -> None:
         self.recommender: Recommender | None = None
+        self.document = openapi
         recommend, events = self._verb("recommend", self._recommend), self._verb("events", self._events)
         # What is asked all the time needs no routing: it takes longer than to parse the body.
         self.hot = {"/recommend": recommend, "/events": events}
@@ -102,7 +106,7 @@ class Door:
         return self._ready().due(deadline.asked_seconds(request.headers.getlist(deadline.HEADER)))
 
     async def _openapi(self, _: Request) -> Response:
-        return Response(_document(), media_type="application/json")
+        return Response(_document(self.document), media_type="application/json")
 
     async def _page(self, _: Request) -> Response:
         page = PAGE.read_text(encoding="utf-8")
@@ -116,7 +120,7 @@ class Door:
             response = error_response(QueryError(f"{here[0].path_format} takes {allowed}.", code="method"))
             response.headers["allow"] = allowed
             return response
-        return error_response(QueryError(f"There is nothing at {request.url.path[:100]}.", code="not_found"))
+        return error_response(nothing_at(request.url.path))
 
     async def _http_error(self, request: Request, error: Exception) -> Response:
         """What the routing says by itself: of a method that no verb has, too."""
@@ -153,6 +157,11 @@ class Door:
         return answer
 
 
+def nothing_at(path: str) -> QueryError:
+    """What is said of a path that is none."""
+    return QueryError(f"There is nothing at {path[:100]}.", code="not_found")
+
+
 def error_response(error: TandemError) -> Response:
     """The one shape of error: a code, a sentence and the field."""
     body = error_body(error)
@@ -166,9 +175,9 @@ def error_response(error: TandemError) -> Response:
 
 
 @cache
-def _document() -> bytes:
+def _document(document: Callable[[], object]) -> bytes:
     """Made once: 50 kB of JSON take a millisecond, which whoever asks for it again and again would take of others."""
-    return json.dumps(openapi()).encode()
+    return json.dumps(document()).encode()
 
 
 def _metrics(_: Request) -> Response:

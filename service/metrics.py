@@ -33,6 +33,15 @@ impressions_total = Counter(
     "tandem_impressions_total", "Slates logged with their features, lost, or not the same when asked again", ["outcome"]
 )
 items_put_total = Counter("tandem_items_put_total", "Items put, by whether the generation in force knew them", ["kind"])
+key_requests_total = Counter("tandem_key_requests_total", "Requests that a key let in", ["key", "id"])
+key_refused_total = Counter(
+    "tandem_key_refused_total", "Requests refused for want of a key, of its rights or of its rate", ["code", "key"]
+)
+keys_wrong = Gauge(  # set every second: the newest is of a process that lives
+    "tandem_keys_wrong",
+    "Whether the file of keys is wrong, and those before are in force",
+    multiprocess_mode="mostrecent",
+)
 fresh_items = Gauge(
     "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"
 )

@@ -24,6 +24,7 @@ from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
 from service import exporters
+from service.edge import setup
 from service.edge.tls import Tls
 from service.ports import require_free
 from service.settings import STARTER, Settings
@@ -114,8 +115,9 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
 def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
     """Whether it can serve.
 
-    SettingsError where a port is taken, the state can't be written, an exporter of traces is not installed, a
-    certificate can't be used or a role lacks what it needs of others; RulesError where the rules can't be read.
+    SettingsError where a port is taken or open to strangers, the keys or certificates are wrong, the state can't be
+    written, an exporter of traces is not installed or a role lacks what it needs of others; RulesError where the rules
+    are wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
@@ -130,6 +132,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     environment.folder("cache")
     RulesFile(environment.rules, environment.rules_named)
     require_free(settings.host, settings.port, "PORT")
+    if role in (None, "gateway"):
+        setup.check(settings, settings.host)
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
@@ -213,12 +217,10 @@ def _url(settings: Settings) -> str:
 
 
 def _doors(settings: Settings) -> str:
-    rpc = (
-        f" and {'grpcs' if settings.tls_cert else 'grpc'}://{settings.host}:{settings.grpc_port}"
-        if settings.grpc_port
-        else ""
-    )
-    return _url(settings) + rpc
+    scheme = "grpcs" if settings.tls_cert else "grpc"
+    rpc = f" and {scheme}://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+    admin = setup.keyed(settings) and settings.admin_port
+    return _url(settings) + rpc + (f", admin port {settings.admin_host}:{settings.admin_port}" if admin else "")
 
 
 def _is_ready(settings: Settings) -> bool:

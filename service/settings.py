@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         1000, ge=1, le=60_000, description="HTTP connections of a process, at most; the idlest makes way for a new one."
     )
+    keys: str = Field(
+        "", description="File of API keys; none: something else guards the ports; not set: no key, loopback alone."
+    )
+    admin_host: str = Field("127.0.0.1", description="Address that the admin port binds.")
+    admin_port: int = Field(
+        3002, ge=0, le=65535, description="Port of the admin verbs and /metrics, where there are keys; 0: none."
+    )
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )

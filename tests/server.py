@@ -61,6 +61,11 @@ class Server:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not ended since."""
+        return self._started and self._process.poll() is None
+
     def stop(self) -> None:
         """End it, if it runs."""
         if self._process.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,6 +77,10 @@ def _reason(error: BaseException) -> str:
         return "timed out"
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}; name its CA: ?ssl_ca_certs=FILE in the URL"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS: {(cause.reason or str(cause)).lower().replace('_', ' ')}"
         if isinstance(cause, socket.gaierror):
             return (cause.strerror or str(cause)).lower()
         if isinstance(cause, OSError) and cause.errno:

@@ -69,25 +69,26 @@ class Client(_Verbs):
     url: http://host:3000 or grpc://host:3001, or https:// and grpcs:// with TLS. deadline: seconds that a call has, its
     tries and pauses together; the service is told, and answers with what is ready by then. ca: file of the CA that the
     service's certificate is of, the system's where there is none. cert: files of a client's certificate and its key.
-    Methods raise what `errors` draws, and nothing else.
+    key: sent with each call, where the deployment wants one. Methods raise what `errors` draws, and nothing else.
     """
 
     def __init__(
         self,
         url: str,
         deadline: float = DEADLINE_SECONDS,
+        key: str | None = None,
         *,
         ca: Path | str | None = None,
         cert: tuple[Path | str, Path | str] | None = None,
     ) -> None:
         self._deadline = deadline
-        trust = Trust.of(url, ca, cert)
+        trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import RpcTransport
 
-            self._transport: HttpTransport | RpcTransport = RpcTransport(place, trust)
+            self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers, trust)
         else:
-            self._transport = HttpTransport(url, trust)
+            self._transport = HttpTransport(url, headers, trust)
 
     def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -119,18 +120,19 @@ class AsyncClient(_Verbs):
         self,
         url: str,
         deadline: float = DEADLINE_SECONDS,
+        key: str | None = None,
         *,
         ca: Path | str | None = None,
         cert: tuple[Path | str, Path | str] | None = None,
     ) -> None:
         self._deadline = deadline
-        trust = Trust.of(url, ca, cert)
+        trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import AsyncRpcTransport
 
-            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, trust)
+            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers, trust)
         else:
-            self._transport = AsyncHttpTransport(url, trust)
+            self._transport = AsyncHttpTransport(url, headers, trust)
 
     async def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -153,6 +155,15 @@ class AsyncClient(_Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    """What tells who asks; ValueError, which does not repeat it, for what is no key."""
+    if key is None:
+        return {}
+    if not key.isascii() or not key.isprintable() or not key or " " in key:
+        raise ValueError("The key has signs that no key has; give it as it was printed.")
+    return {"authorization": f"Bearer {key}"}
 
 
 def _rpc_place(url: str) -> str | None:

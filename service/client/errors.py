@@ -2,8 +2,9 @@
 
 ClientError                 str(error) is a sentence; code for programs, field where one is wrong
 ├── RequestRefused          the request is wrong: mend it
-│   └── NotFound            what it is about is not there
-├── Overloaded              too many wait                                  (tried again within the deadline)
+│   ├── NotFound            what it is about is not there
+│   └── NotAllowed          the key is none, or not for this
+├── Overloaded              too many wait, or this key asks too often      (tried again within the deadline)
 ├── Unavailable             nobody answers, or nothing can be served now   (tried again within the deadline)
 ├── DeadlineExceeded        no answer in time
 └── Broken                  an answer that should not be
@@ -34,8 +35,12 @@ class NotFound(RequestRefused):
     """What the request is about is not there."""
 
 
+class NotAllowed(RequestRefused):
+    """The key is not in force, or not for this; there may be none."""
+
+
 class Overloaded(ClientError):
-    """Too many requests wait."""
+    """Too many requests wait, or this key asks too often."""
 
 
 class Unavailable(ClientError):
@@ -52,7 +57,10 @@ class Broken(ClientError):
 
 _BY_CODE: dict[str, type[ClientError]] = {
     "not_found": NotFound,
+    "unauthenticated": NotAllowed,
+    "forbidden": NotAllowed,
     "overloaded": Overloaded,
+    "limited": Overloaded,
     "not_ready": Unavailable,
     "store": Unavailable,
     "unavailable": Unavailable,

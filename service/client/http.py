@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from service.client.calls import Call
 from service.client.errors import (
     Broken,
     ClientError,
+    NotAllowed,
     Overloaded,
     RequestRefused,
     Unavailable,
@@ -35,8 +36,9 @@ RESERVE_SECONDS = 0.005
 class HttpTransport:
     """For blocking programs. Waiting to connect and waiting for the answer each have what is left of the deadline."""
 
-    def __init__(self, url: str, trust: Trust | None = None) -> None:
-        self._client = httpx.Client(base_url=url, verify=trust.context() if trust else True)
+    def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
+        """headers: sent with each call."""
+        self._client = httpx.Client(base_url=url, headers=headers, verify=trust.context() if trust else True)
 
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
@@ -52,8 +54,9 @@ class HttpTransport:
 class AsyncHttpTransport:
     """For asyncio programs."""
 
-    def __init__(self, url: str, trust: Trust | None = None) -> None:
-        self._client = httpx.AsyncClient(base_url=url, verify=trust.context() if trust else True)
+    def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
+        """headers: sent with each call."""
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, verify=trust.context() if trust else True)
 
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
@@ -96,6 +99,8 @@ def _answer(call: Call[A], response: httpx.Response) -> A:
 def _kind(status: int) -> type[ClientError]:
     if status in {429, 503}:
         return Overloaded if status == 429 else Unavailable
+    if status in {401, 403}:
+        return NotAllowed
     return RequestRefused if 400 <= status < 500 else Broken
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +13,16 @@ from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ValidationError
 
 from service.client.calls import Call
-from service.client.errors import Broken, ClientError, Overloaded, RequestRefused, Unavailable, told, too_late
+from service.client.errors import (
+    Broken,
+    ClientError,
+    NotAllowed,
+    Overloaded,
+    RequestRefused,
+    Unavailable,
+    told,
+    too_late,
+)
 from service.client.trust import Trust
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
@@ -33,7 +42,9 @@ OPTIONS = [
 class RpcTransport:
     """For blocking programs."""
 
-    def __init__(self, place: str, trust: Trust | None = None) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
+        """headers: the metadata of each call."""
+        self._told = tuple(headers.items())
         self._channel = (
             grpc.secure_channel(place, trust.credentials(), OPTIONS) if trust else grpc.insecure_channel(place, OPTIONS)
         )
@@ -42,7 +53,7 @@ class RpcTransport:
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = self._method(call.verb.rpc)(_request(call), timeout=left)
+            message = self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
         return _answer(call, message)
 
     def close(self) -> None:
@@ -53,7 +64,9 @@ class RpcTransport:
 class AsyncRpcTransport:
     """For asyncio programs."""
 
-    def __init__(self, place: str, trust: Trust | None = None) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
+        """headers: the metadata of each call."""
+        self._told = tuple(headers.items())
         aio = grpc.aio
         self._channel = (
             aio.secure_channel(place, trust.credentials(), OPTIONS) if trust else aio.insecure_channel(place, OPTIONS)
@@ -63,7 +76,7 @@ class AsyncRpcTransport:
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = await self._method(call.verb.rpc)(_request(call), timeout=left)
+            message = await self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
         return _answer(call, message)
 
     async def close(self) -> None:
@@ -123,5 +136,7 @@ def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
         return Unavailable
     if status == code.RESOURCE_EXHAUSTED:
         return Overloaded if ours else RequestRefused
+    if status in (code.UNAUTHENTICATED, code.PERMISSION_DENIED):
+        return NotAllowed
     mendable = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION, code.UNIMPLEMENTED)
     return RequestRefused if status in mendable else Broken

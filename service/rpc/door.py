@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -59,6 +59,9 @@ HELD_SECONDS = 1.5
 """How long what comes in is held back for that, at most: an answer of more than 64 KiB waits for its reader's word."""
 
 _STATUS = {
+    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
+    "forbidden": grpc.StatusCode.PERMISSION_DENIED,
+    "limited": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "not_found": grpc.StatusCode.NOT_FOUND,
@@ -83,12 +86,14 @@ class RpcDoor:
         host: str,
         port: int,
         wrap: Callable[[str, RpcCall], RpcCall] = lambda _, call: call,
+        before: Sequence[grpc.aio.ServerInterceptor] = (),
         tls: Tls | None = None,
     ) -> None:
-        """wrap: what each method's call is put into, by the method's full name."""
+        """wrap: what each method's call is put into, by the method's full name. before: what is asked before it."""
         self._tls = tls
         self._recommender = recommender
         self._wrap = wrap
+        self._before = before
         self._port = port
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._under_way = 0
@@ -97,7 +102,8 @@ class RpcDoor:
     async def start(self) -> None:
         """Listen; SettingsError where the port can't be had."""
         self._server = grpc.aio.server(
-            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE), *limits.OPTIONS]
+            interceptors=self._before,
+            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE), *limits.OPTIONS],
         )
         handlers = {verb.rpc: self._handler(verb, answer) for verb, answer in self._answers().items()}
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)])
@@ -210,8 +216,8 @@ class RpcDoor:
                 except Exception:
                     logger.exception("%s failed", verb.name)
                     body = INTERNAL
-                status = _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
-                return await _abort(context, status, body)
+                status = status_of(body)
+                return await refuse(context, body, AGAIN.get(body.code))
             except asyncio.CancelledError:
                 status = _why_cancelled(context)
                 raise
@@ -219,7 +225,7 @@ class RpcDoor:
                 metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
 
         wrapped = self._wrap(f"{SERVICE.full_name}/{verb.rpc}", call)
-        handler = limits.in_time(wrapped, _refuse)
+        handler = limits.in_time(wrapped, lambda context, error: refuse(context, error_body(error)))
         return grpc.stream_unary_rpc_method_handler(handler, response_serializer=gives.SerializeToString)
 
     def _due(self, context: grpc.aio.ServicerContext[bytes, Message], timed: bool) -> float:
@@ -248,17 +254,19 @@ def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseMo
         raise query_error(error) from error
 
 
-async def _refuse(context: grpc.aio.ServicerContext[bytes, Message], error: QueryError) -> Message:
-    return await _abort(context, _STATUS.get(error.code, grpc.StatusCode.INVALID_ARGUMENT), error_body(error))
+def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
+    """The status that goes with an error."""
+    return _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext[bytes, Message], status: grpc.StatusCode, body: schema.ErrorBody
+async def refuse(
+    context: grpc.aio.ServicerContext[bytes, Message], body: schema.ErrorBody, again: int | None = None
 ) -> Message:
+    """End a call with an error; again: seconds after which another try may help."""
     told: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
-    if body.code in AGAIN:
-        told.append((PUSHBACK_KEY, str(1000 * AGAIN[body.code])))
-    await context.abort(status, body.message, tuple(told))
+    if again is not None:
+        told.append((PUSHBACK_KEY, str(1000 * again)))
+    await context.abort(status_of(body), body.message, tuple(told))
     raise AssertionError("unreachable: abort raises")
 
 

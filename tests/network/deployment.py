@@ -1,7 +1,12 @@
-"""A deployment spread over hosts: Redis, retrieval, ranking and the gateway have one each, and so has the load."""
+"""A deployment spread over hosts: Redis, retrieval, ranking and the gateway have one each, and so has the load.
+
+Each comes to Redis as the user that `deploy/redis` makes for its role.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 import sys
 import threading
 import time
@@ -17,26 +22,44 @@ from recsys.store.embedded import _binary
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair
+from tests.deployment import ROOT
 from tests.network.hosts import Hosts
 
 T = TypeVar("T")
 
+MAKE_USERS = ROOT / "deploy" / "redis" / "make-users.sh"
 ROLES = ("retrieval", "ranking", "gateway")
 CLIENT = "client"
 READY_SECONDS = 180
-HERE = {"TANDEM_STANDBYS": "0", "GRPC_PORT": "0", "PORT": "3000", "TANDEM_IMPRESSIONS_PER_SECOND": "0"}
+BEAT_SECONDS = 0.02
+HERE = {
+    "TANDEM_KEYS": "none",
+    "TANDEM_STANDBYS": "0",
+    "GRPC_PORT": "0",
+    "PORT": "3000",
+    "TANDEM_IMPRESSIONS_PER_SECOND": "0",
+}
 
 
 class HostLoad(Load):
-    """Requests that a host sends."""
+    """Requests that a host sends. lag: by how much it was late itself, at worst, which no answer can be blamed for."""
 
     def __init__(self, hosts: Hosts, url: str, rate: float) -> None:
         super().__init__(url, USERS, rate)
         self._hosts = hosts
+        self.lag = 0.0
 
     async def _run(self) -> None:
         self._hosts.enter(CLIENT)
+        beating = asyncio.create_task(self._beat())
         await super()._run()
+        beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            start = time.monotonic()
+            await asyncio.sleep(BEAT_SECONDS)
+            self.lag = max(self.lag, time.monotonic() - start - BEAT_SECONDS)
 
 
 class Spread:
@@ -46,7 +69,7 @@ class Spread:
         self._folder, self.pair, self.hosts, self._spread = folder, pair, hosts, spread
         self.roles = ROLES if spread else ("gateway",)
         self.url = f"http://{hosts.address('gateway')}:3000"
-        self._redis = f"redis://{hosts.address('redis')}:6379/0"
+        self._secrets = folder / "secrets"
 
     def __enter__(self) -> Spread:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +122,7 @@ class Spread:
         """Do something with the generations in the store."""
 
         def there() -> Any:
-            store = RedisGenerationStore(self._redis)
+            store = RedisGenerationStore((self._secrets / "flows" / "url").read_text().strip())
             try:
                 return work(store)
             finally:
@@ -122,7 +145,9 @@ class Spread:
 
     def _start(self) -> None:
         address = self.hosts.address
-        store = ["--bind", address("redis"), "--protected-mode", "no", "--save", "", "--dir", str(self._folder)]
+        subprocess.run([str(MAKE_USERS), str(self._secrets), f"{address('redis')}:6379"], check=True)
+        users = ["--aclfile", str(self._secrets / "users" / "users.acl")]
+        store = ["--bind", address("redis"), "--save", "", "--dir", str(self._folder), *users]
         self.hosts.start("redis", [str(_binary()), *store], self._folder / "redis.log")
         _until(10, lambda: self.with_store(lambda store: store.ping()) is None)
         self.put(self.pair.first)
@@ -135,8 +160,9 @@ class Spread:
                 self._folder / f"{name}.log",
                 **HERE,
                 **(away if name == "gateway" and self._spread else {}),
-                REDIS_URL=self._redis,
+                REDIS_URL_FILE=str(self._secrets / ("gateway" if name == "gateway" else "model") / "url"),
                 TANDEM_HOST=address(name),
+                TANDEM_KEYS="none",  # nobody else is in this network
                 TANDEM_HOME=str(self._folder / name),  # hosts share no disk
                 TANDEM_RULES=str(self._rules()),
             )

@@ -9,7 +9,7 @@ from loadtests.slo import Slo
 from tests.chaos.faults import is_whole
 from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
-from tests.network.deployment import Spread
+from tests.network.deployment import HostLoad, Spread
 
 STAGE = {"redis": "store", "retrieval": "retrieval", "ranking": "ranking"}
 """What an answer says that had to do without a host."""
@@ -26,9 +26,7 @@ def whole(world: Spread, seconds: float = 3.0) -> Outcome:
     """One request path over all hosts, with nothing cut."""
     with world.load() as load:
         time.sleep(seconds)
-    return judge(
-        "nothing: all hosts are there", load.answers, world.expected, None, whole=True, note=_slowest(load.answers)
-    )
+    return judge("nothing: all hosts are there", load.answers, world.expected, None, whole=True, note=_slowest(load))
 
 
 def cut(world: Spread, host: str, how: str = "cut", seconds: float = CUT_SECONDS) -> Outcome:
@@ -44,14 +42,14 @@ def cut(world: Spread, host: str, how: str = "cut", seconds: float = CUT_SECONDS
         time.sleep(1.0)
     words = {"cut": f"{host} cut off for {seconds:.0f} s, its packets lost", "unplug": f"{host} unplugged, link down"}
     during = [answer for answer in load.answers if since + 1.0 < answer.due < until - 1.0]  # later ones may be healed
-    wrong = _amiss(during, load.answers, {STAGE[host]})
+    wrong = _amiss(during, load, {STAGE[host]})
     return judge(
         words[how],
         load.answers,
         world.expected,
         recovery,
         within=HEALED_SECONDS,
-        note=_slowest(load.answers),
+        note=_slowest(load),
         wrong=wrong,
     )
 
@@ -70,13 +68,13 @@ def promoted_while_cut(world: Spread, host: str = "ranking", seconds: float = CU
         time.sleep(1.0)
         world.with_store(lambda store: store.rollback())
         back = load.wait(_whole_of(first), 40)
-    wrong = _amiss([], load.answers, {STAGE[host]})
+    wrong = _amiss([], load, {STAGE[host]})
     if early:
         wrong.append(f"answers came from {early} while {host} was away")
     if back is None:
         wrong.append("a rollback did not arrive")
     name = f"another generation goes live while {host} is cut off"
-    note = f"{_slowest(load.answers)}; rolled back after {back or 0:.1f} s"
+    note = f"{_slowest(load)}; rolled back after {back or 0:.1f} s"
     return judge(name, load.answers, world.expected, recovery, within=40, note=note, wrong=wrong)
 
 
@@ -84,10 +82,10 @@ def _whole_of(generation: str) -> Callable[[Answer], bool]:
     return lambda answer: is_whole(answer) and answer.body is not None and answer.body["generation"] == generation
 
 
-def _amiss(during: list[Answer], answers: list[Answer], allowed: set[str]) -> list[str]:
+def _amiss(during: list[Answer], load: HostLoad, allowed: set[str]) -> list[str]:
     """What the answers should not have been, in words."""
-    deadline, wrong = Slo.read().deadline_ms / 1000, []
-    late = [answer for answer in answers if answer.seconds > deadline + LATE_SECONDS]
+    answers, wrong, latest = load.answers, [], Slo.read().deadline_ms / 1000 + LATE_SECONDS + load.lag
+    late = [answer for answer in answers if answer.seconds > latest]
     if late:
         wrong.append(f"{len(late)} answers were late, the slowest took {max(each.seconds for each in late):.2f} s")
     silent = [answer for answer in during if set(answer.degraded) != allowed]
@@ -99,5 +97,7 @@ def _amiss(during: list[Answer], answers: list[Answer], allowed: set[str]) -> li
     return wrong
 
 
-def _slowest(answers: list[Answer]) -> str:
-    return f"slowest {1e3 * max((answer.seconds for answer in answers), default=0.0):.0f} ms"
+def _slowest(load: HostLoad) -> str:
+    took = max((answer.seconds for answer in load.answers), default=0.0)
+    own = f", of which the load itself was late by up to {1e3 * load.lag:.0f} ms" if load.lag > 0.1 else ""
+    return f"slowest {1e3 * took:.0f} ms{own}"

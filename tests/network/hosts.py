@@ -1,7 +1,7 @@
 """Hosts of our own: network namespaces behind one bridge, which can be cut off from each other and from nothing else.
 
-The bridge stands in a namespace too: nothing shows in the network of the machine. Names carry the pid of who made
-them: what a killed one left behind the next takes away.
+The bridge stands in a namespace too, so that nothing shows in the machine's own network. Names carry the pid of who
+made them: what a killed one left behind the next takes away.
 """
 
 from __future__ import annotations

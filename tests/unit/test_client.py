@@ -308,7 +308,7 @@ def test_every_exported_error_is_drawn():
     drawn = package.errors.__doc__
     errors = [kind for _, kind in inspect.getmembers(package, inspect.isclass) if issubclass(kind, ClientError)]
     assert all(f"{kind.__name__} " in drawn for kind in errors)
-    assert len(errors) == 7
+    assert len(errors) == 8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""One key: how it is made, and what is stored of it.
+
+`tdm_<id>_<secret>`: the id finds the entry, the hash of the whole key decides. A secret has 256 random bits, so one
+plain SHA-256 is right: nobody tries them all, and what slows a guess at a person's password would slow each request.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from hashlib import sha256
+from typing import NamedTuple
+
+SECRET_BYTES = 32
+
+_FORM = re.compile(rb"tdm_([a-z0-9]{4,32})_[\x21-\x7e]{32,128}")
+
+
+class Key(NamedTuple):
+    """A new key. text: what its owner sends, and nobody stores. sha256: in hexadecimal digits, what the file has."""
+
+    id: str
+    text: str
+    sha256: str
+
+
+def made() -> Key:
+    """A key that nobody has."""
+    name = secrets.token_hex(4)
+    text = f"tdm_{name}_{secrets.token_hex(SECRET_BYTES)}"
+    return Key(name, text, digest(text.encode()).hex())
+
+
+def digest(key: bytes) -> bytes:
+    """What is compared, 32 bytes."""
+    return sha256(key).digest()
+
+
+def id_of(key: bytes) -> str:
+    """The id in what somebody sent; "" where it has no key's form."""
+    found = _FORM.fullmatch(key)
+    return found[1].decode() if found else ""

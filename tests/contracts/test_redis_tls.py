@@ -1,0 +1,135 @@
+"""A Redis that takes TLS alone, with the users of `deploy/redis`: every kind of client comes through, or says why."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from recsys.errors import StoreError, StoreUnavailable
+from recsys.items import NOTHING_PUT, Put
+from recsys.lifeline import preexec
+from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.base import Trending
+from recsys.store.board import Holding, RedisBoard
+from recsys.store.items import RedisItemReader, RedisItemWriter
+from tests.contracts.stores import Store, click, manifest
+from tests.contracts.test_redis_users import MAKE
+from tests.deployment import free_port
+from tests.redis_server import redis_server
+
+
+def certificates(folder: Path) -> None:
+    """A CA of our own, and what it says of this machine."""
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tandem"]
+    sign = ["openssl", "x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    for command in (
+        [*new, "-x509", "-days", "1", "-keyout", "ca.key", "-out", "ca.crt"],
+        [*new, "-keyout", "tls.key", "-out", "tls.csr"],
+        [*sign, "-days", "1", "-extfile", "names", "-out", "tls.crt"],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The URL of each role, on a server with TLS."""
+    binary, folder = redis_server(), tmp_path_factory.mktemp("tls")
+    if binary is None or not shutil.which("openssl"):
+        pytest.skip("needs a redis-server with TLS, and openssl")  # the embedded Valkey has none
+    certificates(folder)
+    place, options = f"localhost:{free_port()}", f"?ssl_ca_certs={folder}/ca.crt"
+    subprocess.run([str(MAKE), str(folder), place, "rediss", options], check=True)
+    told = {name: (folder / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
+    files = [f"--tls-{name}-file" for name in ("cert", "key", "ca-cert")]
+    shown = [part for pair in zip(files, ("tls.crt", "tls.key", "ca.crt"), strict=True) for part in pair]
+    process = subprocess.Popen(
+        [
+            *(str(binary), "--port", "0", "--tls-port", place.split(":")[1], "--bind", "127.0.0.1", "--save", ""),
+            *(*shown, "--tls-auth-clients", "no", "--aclfile", "users/users.acl"),
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=preexec(),
+    )
+    try:
+        store, end = RedisGenerationStore(told["flows"]), time.monotonic() + 20
+        while True:
+            try:
+                store.ping()
+                break
+            except StoreUnavailable:
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        store.close()
+        yield told
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_every_client_comes_through(urls: dict[str, str]) -> None:
+    """Publish and promote, the hot path's one round trip, events, items, the board and its bell."""
+    generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"])
+    store = Store(generations, lambda: RedisUserStore(urls["gateway"]), flows, None)
+    store.publish("g1", {"7": b"record"})
+    generations.promote("g1")
+    flows.write_trending(Trending(1.0, (("a", 1.0),)))
+    store.add(click("a", time.time(), "e1"))
+    (state,) = store.read("g1", "7")
+    assert (state.record, [event.item_id for event in state.events]) == (b"record", ["a"])
+
+    async def put() -> bool:
+        writer = RedisItemWriter(urls["gateway"])
+        done = await writer.put([Put("new", title="New")])
+        await writer.close()
+        return done
+
+    assert asyncio.run(put())
+    reader, board = RedisItemReader(urls["model"]), RedisBoard(urls["model"])
+    assert [item.item_id for item in reader.changes(NOTHING_PUT).items] == ["new"]
+    board.announce(Holding("ranking here 1", "ranking", ("g1",)))
+    board.wait(5)  # subscribes
+    with redis.Redis.from_url(urls["flows"]) as client:
+        client.publish("aliases", "live g1")
+    start = time.monotonic()
+    board.wait(5)
+    assert time.monotonic() - start < 4
+    for each in (generations, flows, reader, board):
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda url: url.replace("@", "x@"), StoreError, "refused the user or the password"),
+        (lambda url: url.partition("?")[0], StoreUnavailable, "certificate is not trusted: .*; name its CA"),
+        (lambda url: url.replace("rediss", "redis", 1).partition("?")[0], StoreUnavailable, "No Redis answers"),
+    ],
+)
+def test_who_is_not_let_in_says_why(urls: dict[str, str], change, error, said) -> None:
+    """Another password, a CA that is not trusted, no TLS at all: a sentence without the password, from both kinds."""
+    url = change(urls["gateway"])
+    word = urls["gateway"].split(":")[2].split("@")[0]
+    store = RedisGenerationStore(url)
+
+    async def read() -> None:
+        users = RedisUserStore(url)
+        try:
+            await users.read_users("g1", manifest("g1").user_buckets, ["7"])
+        finally:
+            await users.close()
+
+    for ask in (store.ping, lambda: asyncio.run(asyncio.wait_for(read(), 10))):
+        with pytest.raises(error, match=said) as told:
+            ask()
+        assert word not in str(told.value)
+    store.close()

@@ -1,0 +1,164 @@
+"""The users of Redis as `deploy/redis` makes them: each can do its role's work, and what is another's is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from recsys.items import NOTHING_PUT, Put
+from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.base import Trending
+from recsys.store.board import Holding, RedisBoard
+from recsys.store.items import RedisItemReader, RedisItemWriter
+from tests.contracts.stores import LONG, Store, click, manifest
+
+MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
+
+
+@pytest.fixture
+def urls(real: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The URL of each user, on a server that has them beside the one that tests come as."""
+    place = real.url.removeprefix("redis://").removesuffix("/0")
+    subprocess.run([str(MAKE), str(tmp_path), place], check=True)
+    names = []
+    for line in (tmp_path / "users" / "users.acl").read_text().splitlines():
+        _, name, *rights = line.split(" ")
+        if name != "default":  # who is nobody may do nothing: tests have to come as somebody
+            real.client.execute_command("ACL", "SETUSER", name, *_whole(rights))
+            names.append(name)
+    yield {name: (tmp_path / name / "url").read_text().strip() for name in ("model", "gateway", "flows")}
+    real.client.acl_deluser(*names)
+
+
+def _whole(words: list[str]) -> list[str]:
+    """Selectors in brackets are one word each."""
+    whole: list[str] = []
+    for word in words:
+        if whole and whole[-1].startswith("(") and not whole[-1].endswith(")"):
+            whole[-1] += f" {word}"
+        else:
+            whole.append(word)
+    return whole
+
+
+def as_roles(real: Store, urls: dict[str, str]) -> Store:
+    """The store, where flows and a gateway come as themselves."""
+    generations, flows = RedisGenerationStore(urls["flows"]), RedisFlowStore(urls["flows"], LONG)
+    return replace(real, generations=generations, flows=flows, open_users=lambda: RedisUserStore(urls["gateway"], LONG))
+
+
+def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> None:
+    """Under a claim and without; lists, trending, the log and impressions are theirs as well."""
+    store = as_roles(real, urls)
+    whole = store.publish("g1", {"7": b"record"})
+    claim = store.generations.claim("g2")
+    store.generations.renew(claim)
+    assert set(store.generations.stored(manifest("g2"), claim).records) == {0}
+    store.generations.discard(manifest("g2"), claim)
+    store.generations.release(claim)
+    store.publish("g2")
+    store.generations.promote("g1")
+    store.generations.promote("g2")
+    assert store.generations.rollback().live == "g1"
+    store.generations.promote("g1")
+    assert store.generations.generations() == ["g1", "g2"]
+    store.flows.write_lists("g1", whole.user_buckets, {"7": b"list"})
+    assert store.flows.read_bucket("g1", 0) | store.flows.read_bucket("g1", 1)
+    store.flows.write_trending(Trending(1.0, (("a", 1.0),)))
+    store.add(click("a", 5.0, "e1"))
+    assert [each.event.item_id for each in store.flows.read_log()] == ["a"]
+    assert [each.item_id for each in store.flows.read_events(["7"])[0]] == ["a"]
+    store.users(lambda users: users.add_impressions([("7", b"shown")]))
+    (shown,) = store.flows.read_impressions()
+    store.flows.drop_impressions([shown.entry])
+    assert store.generations.space() is None  # asked for without complaint, and without a limit to tell
+    real.generations.promote("g2")
+    real.client.unlink("alias:previous")
+    store.generations.delete("g1")
+
+
+def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str]) -> None:
+    """All that the hot path, `/events`, `PUT /items`, impressions and `DELETE /users/ID` ask of Redis."""
+    real.publish("g1")
+    real.generations.promote("g1")
+    real.flows.write_lists("g1", 2, {"7": b"list"})
+    store = as_roles(real, urls)
+    now = time.time()
+    assert store.add(click("b", now, "e1"), click("a", now - 9, "e2"), click("old", 1.0)) == 3
+    (state,) = store.read("g1", "7")
+    assert (state.record, state.listed) == (b"record", b"list")
+    assert store.users(lambda users: users.read_trending()) is None
+    store.users(lambda users: users.add_impressions([("7", b"shown"), ("8", b"shown")]))
+    store.users(lambda users: users.forget_user("7"))
+    (state,) = real.read("g1", "7")
+    assert (state.record, state.events, state.listed) == (None, [], None)
+    assert [each.data for each in real.flows.read_impressions()] == [b"shown"]
+
+    async def put() -> None:
+        writer = RedisItemWriter(urls["gateway"])
+        assert await writer.put([Put("new", title="New"), Put("gone", available=False)])
+        reader = RedisItemReader(urls["model"])
+        await writer.forget(reader.changes(NOTHING_PUT).items[:1])
+        reader.close()
+        await writer.close()
+
+    asyncio.run(put())
+
+
+@pytest.mark.parametrize("role", ["model", "gateway"])
+def test_who_serves_follows_what_goes_live(real: Store, urls: dict[str, str], role: str) -> None:
+    """Aliases, manifests, parts, the bell for them and for items, and the board."""
+    real.publish("g1")
+    real.generations.promote("g1")
+    generations, board, items = RedisGenerationStore(urls[role]), RedisBoard(urls[role]), RedisItemReader(urls[role])
+    generations.ping()
+    assert generations.alias("live") == "g1"
+    text = generations.read_manifest("g1")
+    assert text is not None
+    for name, part in manifest("g1").parts.items():
+        assert sum(map(len, generations.read_part("g1", name, part.bytes))) == part.bytes
+    assert items.changes(NOTHING_PUT) is NOTHING_PUT
+    board.announce(Holding(f"{role} here 1", role, ("g1",)))
+    assert [told.role for told in board.processes()] == [role]
+    assert _heard(board, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
+    board.withdraw(f"{role} here 1")
+    for each in (generations, board, items):
+        each.close()
+
+
+def _heard(board: RedisBoard, ring: Callable[[], Any]) -> bool:
+    board.wait(5)  # subscribes
+    ring()
+    start = time.monotonic()
+    board.wait(5)
+    return time.monotonic() - start < 4
+
+
+OTHERS = {
+    "model": ["SET alias:live g9", "SET gen:g1:manifest x", "HGET gen:g1:users:0 7", "LRANGE user:7:events 0 -1"],
+    "gateway": ["SET alias:live g9", "UNLINK gen:g1:manifest", "UNLINK gen:g1:users:0", "SET trending x"],
+    "flows": ["RPUSH user:7:events x", "XADD events * e x", "HSET item:a id x", "SET items:version 9"],
+}
+NOBODY = ["FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST", "MODULE LIST", "SCRIPT FLUSH", "SHUTDOWN"]
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_what_is_anothers_is_refused(real: Store, urls: dict[str, str], role: str) -> None:
+    """So is what is nobody's; a script is no way around it."""
+    real.publish("g1")
+    with redis.Redis.from_url(urls[role]) as client:
+        for command in OTHERS[role] + NOBODY:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split(" "))
+        script = "return redis.call('SET', 'alias:live', 'g9')" if role != "flows" else "return redis.call('FLUSHALL')"
+        with pytest.raises(redis.exceptions.RedisError, match=r"(?i)permission|ACL"):
+            client.eval(script, 0)
+    assert real.client.get("alias:live") is None

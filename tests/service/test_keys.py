@@ -1,0 +1,262 @@
+"""A deployment that asks for keys, with two gateway processes: who gets what at each door, and what stays of a key."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import grpc
+import httpx
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+
+from service.client import Client, NotAllowed, Overloaded, calls
+from service.edge import editing, key
+from service.edge.gate import SCOPES
+from service.edge.keyring import Scope, Told
+from service.rpc import convert
+from service.rpc.door import SERVICE
+from service.schema import verbs
+from tests.deployment import Deployment, free_port
+
+OWN, OTHERS = "shop-1:ann", "shop-2:bob"
+ASK = calls.recommend(OWN, k=3)
+CLIENTS = 50
+RATE, BURST = 20, 30
+
+
+def ask(method, url, **more):
+    """On a connection of its own, which either process may take; httpx reads no certificates for it."""
+    return httpx.request(method, url, timeout=30, verify=False, **more)
+
+
+class Keyed:
+    """The deployment, its file of keys, and every key there ever was by its name."""
+
+    def __init__(self, home, url):
+        self.home, self.path, self.texts = home, home / "keys.toml", {}
+        self.add("reader", "read")
+        self.add("writer", "write")
+        self.add("operator", "admin")
+        self.add("all", "read,write,admin")
+        self.add("tenant", "read,write,admin", users="shop-1:")
+        self.add("expired", "read,write,admin", expires="2026-01-01")
+        self.add("slow", "read", rate=RATE, burst=BURST)
+        self.add("revoked", "read,write,admin")
+        self.texts["wrong"] = key.made().text
+        port = free_port()
+        self.admin = f"http://127.0.0.1:{port}"
+        self.deployment = Deployment(
+            home,
+            home / "service.log",
+            REDIS_URL=url,
+            TANDEM_KEYS=str(self.path),
+            TANDEM_ADMIN_PORT=str(port),
+            TANDEM_GATEWAY_WORKERS="2",
+            OTEL_TRACES_EXPORTER="console",
+        )
+
+    def add(self, name, scopes, **more):
+        new = key.made()
+        told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
+        editing.add(self.path, Told.model_validate(told | {"created": datetime.now(UTC)} | more))
+        self.texts[name] = new.text
+        return new.text
+
+    def http(self, verb, name, user=OWN, admin=False):
+        """The status, the code of the error and its field."""
+        values = values_of(verb, user)
+        body = {"json": values} if verb.method in {"POST", "PUT"} else {}
+        base = self.admin if admin else self.deployment.url
+        answer = ask(verb.method, base + verb.path.format(user_id=user), headers=self.told(name), **body)
+        error = answer.json().get("error", {})
+        return answer.status_code, error.get("code"), error.get("field")
+
+    def grpc(self, verb, name, user=OWN):
+        """Likewise."""
+        takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
+        message = convert.message_of(takes, values_of(verb, user)).SerializeToString()
+        with grpc.insecure_channel(self.deployment.grpc) as channel:
+            try:
+                method = channel.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")
+                method(message, metadata=list(self.told(name).items()), timeout=30)
+            except grpc.RpcError as error:
+                body = json.loads(dict(error.trailing_metadata())["tandem-error-bin"])
+                return error.code().name, body["code"], body.get("field")
+        return "OK", None, None
+
+    def told(self, name):
+        return {"authorization": f"Bearer {self.texts[name]}"} if name else {}
+
+
+def values_of(verb, user):
+    item = {"item_id": "drama-1"}
+    return {
+        verbs.RECOMMEND: {"user_id": user},
+        verbs.SIMILAR: item | {"user_id": user},
+        verbs.EXPLAIN: item | {"user_id": user},
+        verbs.EVENTS: {"events": [item | {"user_id": user}]},
+        verbs.ITEMS: {"items": [item]},
+        verbs.USER: {"user_id": user},
+        verbs.FORGET: {"user_id": user},
+        verbs.STATUS: {},
+    }[verb]
+
+
+def wait_for(true):
+    """In both gateway processes: so often in a row."""
+    end, yes = time.monotonic() + 30, 0
+    while yes < 12:
+        assert time.monotonic() < end
+        yes = yes + 1 if true() else 0
+        time.sleep(0 if yes else 0.1)
+
+
+@pytest.fixture(scope="module")
+def keyed(published, embedded_url, tmp_path_factory):
+    made = Keyed(tmp_path_factory.mktemp("keyed"), embedded_url)
+    with made.deployment:
+        assert made.http(verbs.RECOMMEND, "revoked")[0] == 200
+        editing.revoke(made.path, "revoked")
+        wait_for(lambda: made.http(verbs.RECOMMEND, "revoked")[0] == 401)
+        yield made
+
+
+STRANGERS = [None, "wrong", "revoked", "expired"]
+
+
+@pytest.mark.parametrize("verb", SCOPES, ids=lambda verb: verb.rpc)
+@pytest.mark.parametrize("name", [*STRANGERS, "reader", "writer", "operator", "tenant", "other tenant's user", "all"])
+def test_the_matrix(keyed, verb, name):
+    """Every kind of key with every verb, at the public port, the admin port and the gRPC port."""
+    scope, user = SCOPES[verb], OWN
+    is_public = scope is not Scope.ADMIN
+    if name in STRANGERS:
+        admin = public = (401, "unauthenticated", None)
+        rpc = ("UNAUTHENTICATED", "unauthenticated", None)
+    else:
+        right, field = True, None
+        if name in {"reader", "writer", "operator"}:
+            right = scope == {"reader": "read", "writer": "write", "operator": "admin"}[name]
+        elif name == "other tenant's user" and verb not in (verbs.ITEMS, verbs.STATUS):
+            right, field = False, "events.0.user_id" if verb is verbs.EVENTS else "user_id"
+        name, user = ("tenant", OTHERS) if name == "other tenant's user" else (name, OWN)
+        admin = (200, None, None) if right else (403, "forbidden", field)
+        public = admin if is_public else (404, "not_found", None)
+        rpc = ("OK", None, None) if right and is_public else ("PERMISSION_DENIED", "forbidden", field)
+        if not is_public:
+            rpc = ("PERMISSION_DENIED", "forbidden", None)
+    assert keyed.http(verb, name, user) == public
+    assert keyed.http(verb, name, user, admin=True) == admin
+    assert keyed.grpc(verb, name, user) == rpc
+
+
+def test_what_operators_read_is_on_the_admin_port_alone(keyed):
+    """And nothing else on the public one, whoever asks."""
+    for path in ("/metrics", "/openapi.json", "/", "/status", "/docs.json", "/schema.json"):
+        told = keyed.told("all")
+        assert ask("GET", keyed.deployment.url + path, headers=told).status_code == 404
+        here = ask("GET", keyed.admin + path, headers=told).status_code
+        assert here == (404 if path in {"/docs.json", "/schema.json"} else 200)
+        assert ask("GET", keyed.admin + path).status_code == (200 if path == "/" else 401)
+    for path in ("/livez", "/readyz", "/healthz"):
+        assert ask("GET", keyed.deployment.url + path).status_code == 200
+
+
+def test_a_key_is_rotated_without_a_restart(keyed):
+    """Two keys of one name are in force together; then the old one is not, and no request failed meanwhile."""
+    old = keyed.add("app", "read")
+    wait_for(lambda: keyed.http(verbs.RECOMMEND, "app")[0] == 200)
+    ended, failed = threading.Event(), []
+
+    def go_on():
+        while not ended.is_set():
+            failed.extend({keyed.http(verbs.RECOMMEND, "app"), keyed.grpc(verbs.RECOMMEND, "app")} - fine)
+
+    fine = {(200, None, None), ("OK", None, None)}
+    asking = threading.Thread(target=go_on)
+    asking.start()
+    new = key.made()
+    told = {"id": new.id, "name": "app", "sha256": new.sha256, "scopes": ["read"]}
+    editing.add(keyed.path, Told.model_validate(told))
+    keyed.texts["app, new"] = new.text
+    wait_for(lambda: keyed.http(verbs.RECOMMEND, "app, new")[0] == 200)
+    keyed.texts["app, old"], keyed.texts["app"] = old, new.text
+    ended.set()
+    asking.join()
+    editing.revoke(keyed.path, "app", key.id_of(old.encode()))
+    wait_for(lambda: keyed.http(verbs.RECOMMEND, "app, old")[0] == 401)
+    wait_for(lambda: keyed.grpc(verbs.RECOMMEND, "app, old")[0] == "UNAUTHENTICATED")
+    assert keyed.http(verbs.RECOMMEND, "app")[0] == 200
+    assert failed == []
+
+
+def metric(keyed, name):
+    text = ask("GET", f"{keyed.admin}/metrics", headers=keyed.told("operator")).text
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+def test_a_file_that_is_wrong_keeps_the_keys_before(keyed):
+    """The log and a metric say so, until it is right again."""
+    text = keyed.path.read_text()
+    keyed.path.write_text(text + '[[key]]\nid = "' + keyed.texts["reader"] + '"\n')
+    try:
+        wait_for(lambda: metric(keyed, "tandem_keys_wrong") == 1)
+        assert keyed.http(verbs.RECOMMEND, "reader")[0] == 200
+    finally:
+        keyed.path.write_text(text)
+    wait_for(lambda: metric(keyed, "tandem_keys_wrong") == 0)
+    assert "The keys before stay in force." in keyed.deployment.log.read_text()
+
+
+def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
+    """The burst and the rate times the time that passed: not one more, and as good as none less."""
+    let_in, told, ended = [], [], time.monotonic() + 4
+
+    def press(number):
+        url = keyed.deployment.url if number % 2 else f"grpc://{keyed.deployment.grpc}"
+        with Client(url, key=keyed.texts["slow"], deadline=10) as client:
+            while time.monotonic() < ended:
+                try:
+                    client._transport.send(ASK, 10)  # one try, where the client's own would wait for its turn
+                    let_in.append(time.monotonic())
+                except Overloaded as error:
+                    told.append((error.code, error.retry_after))
+                    time.sleep(0.05)
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(press, range(CLIENTS)))
+    passed = time.monotonic() - start
+    assert len(let_in) <= BURST + RATE * passed + 1
+    assert len(let_in) >= BURST + RATE * (ended - start) - 10
+    assert {code for code, _ in told} == {"limited"}
+    assert min(wait for _, wait in told) >= 1
+    processes = ask("GET", f"{keyed.admin}/status", headers=keyed.told("operator")).json()["processes"]
+    assert len({process["name"] for process in processes if process["name"].startswith("gateway")}) == 2
+
+
+def test_no_key_is_left_anywhere(keyed):
+    """Neither in what the deployment said, traces included, nor in a file of its home: not even of a wrong place."""
+    for name, text in keyed.texts.items():
+        odd = {
+            "x-api-key": text,
+            "cookie": f"key={text}",
+            "traceparent": text,
+            "x-deadline-ms": text,
+            "user-agent": text,
+        }
+        ask("POST", f"{keyed.deployment.url}/recommend?key={text}", json={"user_id": "a"}, headers=odd)
+        ask("GET", f"{keyed.admin}/status?key={text}", headers=keyed.told(name) | odd)
+        with Client(f"grpc://{keyed.deployment.grpc}", key=text) as client, suppress(NotAllowed, Overloaded):
+            client.status()
+    assert keyed.deployment.stop() == 0
+    log = keyed.deployment.log.read_text()
+    assert "tandem.v1.Recommender/Recommend" in log  # the traces are there
+    files = [path for path in keyed.home.rglob("*") if path.is_file()]
+    assert keyed.path in files
+    for text in keyed.texts.values():
+        secret = text.rpartition("_")[2].encode()
+        assert [path for path in files if secret in path.read_bytes()] == []

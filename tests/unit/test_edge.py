@@ -1,0 +1,417 @@
+"""The gate before both doors: who is let in, to what, and in which words the others are not."""
+
+import logging
+from datetime import UTC, datetime
+
+import click
+import grpc
+import pytest
+from click.testing import CliRunner
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocketDisconnect
+
+from recsys.environment import Environment
+from recsys.errors import SettingsError
+from service import metrics
+from service.client import Client, NotAllowed, Overloaded
+from service.edge import bound, editing, key, setup
+from service.edge.calls import GatedCalls
+from service.edge.described import openapi_with_keys
+from service.edge.gate import SCOPES, Gate, sent
+from service.edge.guard import Guard
+from service.edge.keyfile import KeyFile
+from service.edge.keyring import Told
+from service.edge.limits import Limits
+from service.edge.tenants import TenantRecommender
+from service.front import PROBES, Front
+from service.http import Door
+from service.openapi import openapi
+from service.rpc import convert
+from service.rpc.door import SERVICE
+from service.schema import verbs
+from service.settings import Settings
+from tests.deployment import free_port
+from tests.fake_recommender import FakeRecommender, RpcServer
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
+SLATE = {"user_id": "shop-1:7"}
+ADMIN = "over HTTP, the admin port 127.0.0.1:3002 answers it"
+
+
+class Keys:
+    """A file of keys, and the texts of those in it by name."""
+
+    def __init__(self, path):
+        self.path = path
+        self.texts = {}
+
+    def add(self, name, scopes, **more):
+        new = key.made()
+        told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
+        editing.add(self.path, Told.model_validate(told | more))
+        self.texts[name] = new.text
+        return new.text
+
+
+@pytest.fixture
+def keys(tmp_path):
+    made = Keys(tmp_path / "keys.toml")
+    made.add("reader", "read")
+    made.add("writer", "write")
+    made.add("operator", "admin")
+    made.add("all", "read,write,admin")
+    made.add("tenant", "read,write,admin", users="shop-1:")
+    made.add("late", "read,write,admin", expires="2026-11-25")
+    made.add("slow", "read", rate=0.5, burst=3)
+    return made
+
+
+@pytest.fixture
+def gate(keys, tmp_path):
+    Limits.make(tmp_path / "limits")
+    return Gate(KeyFile(keys.path), Limits(tmp_path / "limits"), lambda: NOW)
+
+
+@pytest.fixture
+def recommender():
+    return FakeRecommender()
+
+
+@pytest.fixture
+def door(gate, recommender):
+    door = Door()
+    door.recommender = TenantRecommender(recommender, gate.limits)
+    return door
+
+
+@pytest.fixture
+def public(door, gate):
+    return TestClient(Guard(Front(door, PlainTextResponse("probe")), gate, PROBES, admin=False))
+
+
+@pytest.fixture
+def admin(door, gate):
+    return TestClient(Guard(door.app, gate, ("/",), admin=True))
+
+
+@pytest.fixture
+def rpc(gate, recommender):
+    with RpcServer(TenantRecommender(recommender, gate.limits), before=[GatedCalls(gate, ADMIN)]) as server:
+        yield server
+
+
+BODIES = {
+    verbs.RECOMMEND: SLATE,
+    verbs.SIMILAR: {"item_id": "a", "user_id": "shop-1:7"},
+    verbs.EXPLAIN: SLATE | {"item_id": "a"},
+    verbs.EVENTS: {"events": [SLATE | {"item_id": "a"}]},
+    verbs.ITEMS: {"items": [{"item_id": "a"}]},
+    verbs.USER: SLATE,
+    verbs.FORGET: SLATE,
+    verbs.STATUS: {},
+}
+
+
+def http(client, verb, told=(), values=None):
+    """The status and the error of a verb over HTTP."""
+    values = BODIES[verb] if values is None else values
+    body = {"json": values} if verb.method in {"POST", "PUT"} else {}
+    answer = client.request(verb.method, verb.path.format(**values), headers=list(told), **body)
+    return answer.status_code, answer.json().get("error")
+
+
+def call(server, verb, told=(), values=None):
+    """The status and the sentence of a verb over gRPC."""
+    takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
+    message = convert.message_of(takes, BODIES[verb] if values is None else values).SerializeToString()
+    with grpc.insecure_channel(server.place) as channel:
+        try:
+            channel.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")(message, metadata=list(told), timeout=10)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+    return "OK", None
+
+
+def bearer(text):
+    return [("authorization", f"Bearer {text}")]
+
+
+def test_every_verb_has_a_scope():
+    """One that is new and forgotten would be the operator's, and not everybody's."""
+    assert {verb.rpc for verb in SCOPES} == set(SERVICE.methods_by_name)
+
+
+@pytest.mark.parametrize("verb", SCOPES, ids=lambda verb: verb.rpc)
+def test_who_is_let_in(verb, keys, public, admin, rpc, recommender):
+    """Each verb at each door: by a key of its scope alone; nobody else is told more than another, or reaches it."""
+    scope = SCOPES[verb]
+    strangers = [[], bearer(key.made().text), bearer(keys.texts["late"]), bearer("x"), bearer(""), bearer("x" * 5000)]
+    strangers += [[*bearer(keys.texts["all"]), ("x-api-key", keys.texts["all"])], bearer(keys.texts["all"]) * 2]
+    strangers += [[("authorization", f"Basic {keys.texts['all']}")], [("x-api-key", "")], [("key", keys.texts["all"])]]
+    told = [http(public, verb, each) for each in strangers] + [http(admin, verb, each) for each in strangers]
+    assert {status for status, _ in told} == {401}
+    assert [error for _, error in told] == [told[0][1]] * len(told)
+    calls = [call(rpc, verb, each) for each in strangers]
+    assert calls == [("UNAUTHENTICATED", told[0][1]["message"])] * len(strangers)
+    names = {"reader": "read", "writer": "write", "operator": "admin", "all": scope}
+    for name, its in names.items():
+        right, of = its == scope, bearer(keys.texts[name])
+        assert http(admin, verb, of)[0] == (200 if right else 403), name
+        code, sentence = call(rpc, verb, of)
+        if scope == "admin":
+            assert http(public, verb, of)[0] == 404
+            assert code == "PERMISSION_DENIED"
+            assert (ADMIN in sentence) == right
+        else:
+            assert http(public, verb, of)[0] == (200 if right else 403), name
+            assert code == ("OK" if right else "PERMISSION_DENIED"), name
+    recommender.asked.clear()
+    for each in strangers[:3]:
+        http(public, verb, each)
+        call(rpc, verb, each)
+    assert recommender.asked == []
+
+
+def test_a_key_is_sent_in_either_header(keys, public, rpc):
+    """Whatever the case of its scheme, and beside what a proxy needs for itself."""
+    text = keys.texts["reader"]
+    for told in (
+        bearer(text),
+        [("authorization", f"bearer {text}")],
+        [("x-api-key", text)],
+        [("authorization", "Basic YTpi"), ("x-api-key", text)],
+    ):
+        assert http(public, verbs.RECOMMEND, told)[0] == 200
+        assert call(rpc, verbs.RECOMMEND, told)[0] == "OK"
+    assert sent([(b"x-api-key", b"a"), (b"x-api-key", b"a")]) is None
+
+
+OTHERS = {
+    "user_id": (verbs.RECOMMEND, {"user_id": "shop-2:7"}),
+    "user_ids.1": (verbs.RECOMMEND, {"user_ids": ["shop-1:7", "shop-10:7"]}),
+    "similar": (verbs.SIMILAR, {"item_id": "a", "user_id": 7}),
+    "explain": (verbs.EXPLAIN, {"user_id": "shop-1", "item_id": "a"}),
+    "events.1.user_id": (verbs.EVENTS, {"events": [SLATE | {"item_id": "a"}, {"user_id": 7, "item_id": "a"}]}),
+    "user": (verbs.USER, {"user_id": "shop-2:7"}),
+    "forget": (verbs.FORGET, {"user_id": "Shop-1:7"}),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_tenants_key_names_no_other_tenants_user(case, keys, public, admin, rpc, recommender):
+    """Wherever a request may name one; the error says in which field. Nothing of it is done."""
+    verb, values = OTHERS[case]
+    field = case if case.startswith(("user_id", "events")) else "user_id"
+    doors = [admin] if SCOPES[verb] == "admin" else [admin, public]
+    for client in doors:
+        status, error = http(client, verb, bearer(keys.texts["tenant"]), values)
+        assert (status, error["code"], error["field"]) == (403, "forbidden", field)
+        assert "'shop-1:'" in error["message"]
+        assert http(client, verb, bearer(keys.texts["tenant"]))[0] == 200
+        assert http(client, verb, bearer(keys.texts["all"]), values)[0] == 200
+    if len(doors) > 1:
+        assert call(rpc, verb, bearer(keys.texts["tenant"]), values) == ("PERMISSION_DENIED", error["message"])
+        assert call(rpc, verb, bearer(keys.texts["tenant"]))[0] == "OK"
+    assert call(rpc, verb, bearer(keys.texts["tenant"]), values)[0] == "PERMISSION_DENIED"
+
+
+def test_what_names_no_user_is_a_tenants_too(keys, public):
+    """Items like another are no user's."""
+    assert http(public, verbs.SIMILAR, bearer(keys.texts["tenant"]), {"item_id": "a"})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/openapi.json", "/", "/status", "/items", "/users/a", "/recommend/", "/x"]
+)
+def test_the_public_port_knows_nothing_but_what_a_product_asks(path, keys, public, admin):
+    """What is not there for a key is there for none: the same words for the admin verbs and for no verb at all."""
+    assert public.get(path).status_code == 401
+    for name in ("reader", "all"):
+        answer = public.get(path, headers=dict(bearer(keys.texts[name])))
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] == f"There is nothing at {path}."
+    assert admin.get(path, headers=dict(bearer(keys.texts["reader"]))).status_code == (200 if path == "/" else 403)
+    assert admin.get(path).status_code == (200 if path == "/" else 401)
+
+
+def test_a_probe_needs_no_key(public, rpc):
+    """Whoever restarts a deployment knows no secret; health says no more than yes or no."""
+    assert [public.get(path).text for path in PROBES] == ["probe"] * len(PROBES)
+    with grpc.insecure_channel(rpc.place) as channel:
+        told = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert told.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_is_the_operators(keys, rpc):
+    """What can be called is not for everybody."""
+
+    def listed(told):
+        with grpc.insecure_channel(rpc.place) as channel:
+            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            asks = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+            try:
+                return len(next(stub.ServerReflectionInfo(asks, metadata=told, timeout=10)).ListFields())
+            except grpc.RpcError as error:
+                return error.code().name
+
+    assert listed([]) == "UNAUTHENTICATED"
+    assert listed(bearer(keys.texts["reader"])) == "PERMISSION_DENIED"
+    assert listed(bearer(keys.texts["operator"])) > 0
+
+
+def test_an_unknown_method_is_unknown_to_those_with_a_key(keys, rpc):
+    """To others it is what all is."""
+    with grpc.insecure_channel(rpc.place) as channel:
+        for told, code in (([], "UNAUTHENTICATED"), (bearer(keys.texts["reader"]), "UNIMPLEMENTED")):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary("/tandem.v1.Recommender/Other")(b"", metadata=told, timeout=10)
+            assert caught.value.code().name == code
+
+
+def test_no_websocket_comes_by(public):
+    """It is not what the gate reads."""
+    with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)), public.websocket_connect("/recommend"):
+        pass
+
+
+def test_what_a_caller_is_to_do_next_is_in_the_headers(keys, public):
+    """Which scheme there is; and, in whole seconds, when to come back."""
+    told = public.post("/recommend", json=SLATE)
+    assert told.headers["www-authenticate"] == 'Bearer realm="tandem"'
+    of = dict(bearer(keys.texts["slow"]))
+    answers = [public.post("/recommend", json=SLATE, headers=of) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[-1].headers["retry-after"] == "2"
+    assert answers[-1].json()["error"]["code"] == "limited"
+
+
+def test_a_rate_is_one_for_both_doors_and_for_what_is_refused(keys, public, rpc, recommender):
+    """Neither another door nor another error is a way around it."""
+    told = bearer(keys.texts["slow"])
+    assert http(public, verbs.RECOMMEND, told)[0] == 200
+    assert http(public, verbs.EVENTS, told)[0] == 403
+    assert call(rpc, verbs.RECOMMEND, told)[0] == "OK"
+    assert call(rpc, verbs.RECOMMEND, told)[0] == "RESOURCE_EXHAUSTED"
+    assert http(public, verbs.RECOMMEND, told)[0] == 429
+    client = Client(f"grpc://{rpc.place}", key=keys.texts["slow"], deadline=1.0)
+    with client, pytest.raises(Overloaded, match=r"0\.5 times a second") as caught:
+        client.recommend("a")
+    assert caught.value.retry_after > 1
+
+
+def test_several_users_are_several_requests(keys, public, rpc):
+    """The slates that a rate allows are the same, however they are asked for."""
+    told = bearer(keys.texts["slow"])
+    assert http(public, verbs.RECOMMEND, told, {"user_ids": [1, 2, 3]})[0] == 200
+    assert (http(public, verbs.RECOMMEND, told)[0], call(rpc, verbs.RECOMMEND, told)[0]) == (429, "RESOURCE_EXHAUSTED")
+
+
+def test_a_key_that_is_added_or_revoked_is_at_once(keys, gate, public, rpc):
+    """At the next look at the file, on connections that are open."""
+    new = bearer(keys.add("new", "read"))
+    assert http(public, verbs.RECOMMEND, new)[0] == 401
+    gate.keys.look()
+    assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (200, "OK")
+    editing.revoke(keys.path, "new")
+    gate.keys.look()
+    assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (401, "UNAUTHENTICATED")
+
+
+def test_a_body_is_not_read_of_whom_nobody_knows(public, rpc):
+    """Nor parsed: one that never ends, and one of the wrong kind."""
+    assert public.post("/recommend", content=b"{", headers={"content-type": "text/plain"}).status_code == 401
+    assert call(rpc, verbs.RECOMMEND, values={"user_id": "x" * 300})[0] == "UNAUTHENTICATED"
+
+
+def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
+    """And by none where there is none; nothing is logged of them, whoever asks how often."""
+
+    def counted(code, name):
+        return metrics.key_refused_total.labels(code, name)._value.get()
+
+    wanted = [("unauthenticated", ""), ("unauthenticated", "late"), ("forbidden", "writer"), ("forbidden", "tenant")]
+    before = [counted(*each) for each in wanted]
+    with caplog.at_level(logging.DEBUG):
+        http(public, verbs.RECOMMEND)
+        for name in ("late", "writer"):
+            http(public, verbs.RECOMMEND, bearer(keys.texts[name]))
+        http(public, verbs.RECOMMEND, bearer(keys.texts["tenant"]), {"user_id": "b"})
+    assert [counted(*each) for each in wanted] == [count + 1 for count in before]
+    assert not [text for text in keys.texts.values() if text in caplog.text]
+
+
+def test_the_document_says_which_scope_a_verb_needs(door, admin, keys):
+    """As the gate has it; nothing else of the document is another."""
+    door.document = openapi_with_keys
+    document = admin.get("/openapi.json", headers=dict(bearer(keys.texts["operator"]))).json()
+    told = {
+        verb: document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [scope]
+        for verb, scope in SCOPES.items()
+    }
+    assert all(told.values())
+    assert len(told) == sum(len(methods) for methods in document["paths"].values())
+    assert "securitySchemes" not in openapi()["components"]
+
+
+def test_the_client_has_a_key_and_tells_it_nobody(keys, rpc):
+    """An error of its own kind, before any retry; what is no key is refused where it is given."""
+    with Client(f"grpc://{rpc.place}", key=keys.texts["reader"]) as client:
+        assert client.recommend("a").items
+        with pytest.raises(NotAllowed, match="no scope write"):
+            client.add_events([{"user_id": "a", "item_id": "b"}])
+        assert keys.texts["reader"] not in repr(vars(client))
+    with Client(f"grpc://{rpc.place}") as client, pytest.raises(NotAllowed, match="Send a key") as caught:
+        client.recommend("a")
+    assert caught.value.code == "unauthenticated"
+    for wrong in ("", "a b", "a\n", "ü"):
+        with pytest.raises(ValueError, match="as it was printed"):
+            Client("http://127.0.0.1:1", key=wrong)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_without_keys_only_this_machine_is_served(host):
+    """Unless somebody says that the ports are guarded."""
+    with pytest.raises(SettingsError, match="TANDEM_KEYS"):
+        setup.check(Settings(host=host), host)
+    setup.check(Settings(keys="none"), host)
+
+
+def test_the_host_is_the_one_that_bentoml_binds():
+    """Its default is every address there is, whatever the settings say."""
+
+    @click.command()
+    @click.option("--host")
+    def serve(host):
+        click.echo(bound.host("127.0.0.1"))
+
+    told = [CliRunner().invoke(serve, asked).output.strip() for asked in ([], ["--host", "192.0.2.1"])]
+    assert told == ["0.0.0.0", "192.0.2.1"]
+    assert bound.host("127.0.0.1") == "127.0.0.1"
+
+
+def test_without_keys_nothing_is_asked(tmp_path):
+    """Of this machine."""
+    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
+        setup.check(Settings(), host)
+    assert setup.gate(Settings(), Environment(tmp_path, None)) is None
+    assert setup.gate(Settings(keys="none"), Environment(tmp_path, None)) is None
+
+
+def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
+    """The file, and the admin port."""
+    port = free_port()
+    settings = Settings(keys=str(keys.path), admin_port=port)
+    setup.check(settings, "0.0.0.0")
+    with pytest.raises(SettingsError, match="There is no file"):
+        setup.check(Settings(keys=str(tmp_path / "other")), "127.0.0.1")
+    with pytest.raises(SettingsError, match="TANDEM_ADMIN_PORT"):
+        setup.check(Settings(keys=str(keys.path), admin_port=port, admin_host="203.0.113.1"), "127.0.0.1")
+    environment = Environment(tmp_path, None)
+    setup.prepare(settings, environment)
+    keys.path.write_text("[[key")
+    gate = setup.gate(settings, environment)
+    assert len(gate.keys.current.entries) == len(keys.texts)

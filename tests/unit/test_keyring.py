@@ -1,0 +1,206 @@
+"""The file of keys, and what a key that somebody sends comes to."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from recsys.errors import SettingsError
+from service.edge import editing, key
+from service.edge.keyfile import KeyFile
+from service.edge.keyring import Keyring, Scope, Told, parse
+
+ONE = key.made()
+TABLE = f'[[key]]\nid = "{ONE.id}"\nname = "shop"\nsha256 = "{ONE.sha256}"\nscopes = ["read"]\n'
+
+
+def ring(text=TABLE):
+    return Keyring([told.entry() for told in parse(text)])
+
+
+def table(**more):
+    """One table, with a field left out (None) or another value, as TOML writes it."""
+    values = {"id": f'"{ONE.id}"', "name": '"shop"', "sha256": f'"{ONE.sha256}"', "scopes": '["read"]'} | more
+    return "[[key]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items() if value is not None)
+
+
+def test_a_key_finds_its_entry_and_nothing_else_does():
+    """One sign more, less or another, another's secret, the hash itself, nothing: nobody's."""
+    sent = ONE.text.encode()
+    assert ring().entry_of(sent).name == "shop"
+    other = key.made().text.partition("_")[2].partition("_")[2]
+    wrong = [sent[:-1], sent + b"0", sent.upper(), sent[:-1] + b"x", b"", b"tdm_", sent * 2, b" " + sent, sent + b"\n"]
+    wrong += [ONE.sha256.encode(), f"tdm_{ONE.id}_{other}".encode(), f"tdm_ffff_{other}".encode(), b"\xff" * 77]
+    assert [ring().entry_of(each) for each in wrong] == [None] * len(wrong)
+    assert Keyring().entry_of(sent) is None
+
+
+def test_no_two_keys_are_alike():
+    """A secret has 256 bits, and what is stored is the hash of all of the key."""
+    keys = [key.made() for _ in range(100)]
+    assert len({each.text for each in keys}) == 100
+    assert {len(bytes.fromhex(each.text.rpartition("_")[2])) for each in keys} == {32}
+    assert all(key.digest(each.text.encode()).hex() == each.sha256 for each in keys)
+    assert all(key.id_of(each.text.encode()) == each.id for each in keys)
+
+
+def test_what_is_left_out_limits_nothing():
+    """Every user, for ever, at any rate."""
+    [entry] = ring().entries
+    assert (entry.users, entry.interval, entry.expires) == ("", 0.0, float("inf"))
+    assert entry.speaks_for(7)
+    [entry] = ring(table(rate="50", users='"shop-1:"', expires="2027-01-01")).entries
+    assert (entry.interval, round(entry.tolerance, 9)) == (0.02, 0.98)
+    assert entry.expires == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    assert [entry.speaks_for(user) for user in ("shop-1:7", "shop-1:", "shop-10:7", "SHOP-1:7", 7)] == [
+        *(True, True),
+        *(False, False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("key = 3", "key is wrong; tables are wanted"),
+        ("[[keys]]", "there is no keys; known are key."),
+        ("[[key", "not valid TOML"),
+        ("a = " + "[" * 100_000, "nested too deep"),
+        (TABLE + TABLE, f"the id {ONE.id} is there twice"),
+        (table(id=None), "key.0.id is missing; 4 to 32"),
+        (table(id='"a_b_c"'), "key.0.id is wrong"),
+        (table(name='"a b"'), "key.0.name is wrong"),
+        (table(name='"a\\n"'), "key.0.name is wrong"),
+        (table(sha256=f'"{ONE.text}"'), "key.0.sha256 is wrong; the 64 hexadecimal digits"),
+        (table(scopes="[]"), "key.0.scopes is wrong; a list of read, write, admin"),
+        (table(scopes='["root"]'), "key.0.scopes.0 is wrong; a list of read, write, admin"),
+        (table(scopes='"read"'), "key.0.scopes is wrong"),
+        (table(rate="0"), "key.0.rate is wrong"),
+        (table(rate="nan"), "key.0.rate is wrong"),
+        (table(rate='"fast"'), "key.0.rate is wrong"),
+        (table(rate="true"), "key.0.rate is wrong"),
+        (table(rate="1", burst="0"), "key.0.burst is wrong"),
+        (table(burst="3"), "burst is there without rate"),
+        (table(users='""'), "key.0.users is wrong"),
+        (table(users='"shop-1"'), "end it with a separator"),
+        (table(expires='"soon"'), "key.0.expires is wrong; a day"),
+        (table(expires="2027-01-01T00:00:00"), "key.0.expires is wrong; a day"),
+        (table(secret=f'"{ONE.text}"'), "there is no key.0.secret; known are id, name"),
+    ],
+)
+def test_a_wrong_file_is_told_in_a_sentence_that_repeats_no_value(text, told):
+    """Who writes the key where its hash belongs does not find it in a log."""
+    with pytest.raises(SettingsError) as caught:
+        parse(text)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith("keys.toml")
+    assert ONE.text not in repr(caught.getrepr(style="long"))
+
+
+def test_what_is_revoked_is_gone_and_what_is_wrong_changes_nothing(tmp_path, caplog):
+    """A file that breaks, or vanishes, keeps the keys; an empty one is right, and has none."""
+    path = tmp_path / "keys.toml"
+    path.write_text(TABLE)
+    keys = KeyFile(path)
+    for wrong in (TABLE + "[[key", None):
+        if wrong is None:
+            path.unlink()
+        else:
+            path.write_text(wrong)
+        keys.look()
+        assert keys.current.entry_of(ONE.text.encode())
+        assert keys.fault
+    assert "keys before stay in force" in caplog.text
+    path.write_text("")
+    keys.look()
+    assert (keys.current.entry_of(ONE.text.encode()), keys.fault) == (None, None)
+
+
+def test_a_mounted_secret_is_followed(tmp_path):
+    """As Kubernetes changes one: a link to a folder is moved, and the file's own path never is."""
+    for name, text in (("one", TABLE), ("two", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "keys.toml").write_text(text)
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "keys.toml").symlink_to("data/keys.toml")
+    keys = KeyFile(tmp_path / "keys.toml")
+    assert len(keys.current.entries) == 1
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").replace(tmp_path / "data")
+    keys.look()
+    assert keys.current.entries == ()
+
+
+def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_path):
+    """And none where nothing is kept: nobody is let in by mistake. The start itself is refused."""
+    path, last = tmp_path / "keys.toml", tmp_path / "last"
+    path.write_text("[[key")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        KeyFile(path)
+    assert KeyFile(path, last=last).current.entries == ()
+    path.write_text(TABLE)
+    KeyFile(path, last=last)
+    path.unlink()
+    with pytest.raises(SettingsError, match="There is no file"):
+        KeyFile(path)
+    assert KeyFile(path, last=last).current.entry_of(ONE.text.encode())
+    assert last.stat().st_mode & 0o777 == 0o600
+
+
+def told(name, **more):
+    new = key.made()
+    values = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": ["read", "write"]}
+    return Told.model_validate(values | more)
+
+
+def test_an_edit_leaves_what_a_person_wrote(tmp_path):
+    """Comments, order, other keys; the file is its owner's alone, and a reader never sees half of it."""
+    path = tmp_path / "deep" / "keys.toml"
+    first = told("a", users='q"\\ü:', expires="2027-01-01T12:00:00+02:00", rate=0.5)
+    editing.add(path, first)
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = "# ours\n" + path.read_text() + "\n# theirs\n" + TABLE + "# the end"
+    path.write_text(text)
+    path.chmod(0o640)
+    last = told("b")
+    editing.add(path, last)
+    assert [each.name for each in parse(path.read_text())] == ["a", "shop", "b"]
+    assert parse(path.read_text())[0] == first
+    assert path.stat().st_mode & 0o777 == 0o640
+    editing.revoke(path, "shop")
+    assert parse(path.read_text()) == [first, last]
+    assert path.read_text().startswith("# ours\n[[key]]")
+    editing.revoke(path, "a")
+    editing.revoke(path, "b")
+    assert parse(path.read_text()) == []
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
+    """As in a rotation: the new one stays."""
+    path = tmp_path / "keys.toml"
+    old, new = told("a", created="2026-01-01"), told("a")
+    editing.add(path, old)
+    editing.add(path, new)
+    with pytest.raises(SettingsError, match=f"{old.id} .made 2026-01-01"):
+        editing.revoke(path, "a")
+    for wrong in ("b", "A"):
+        with pytest.raises(SettingsError, match=f"has no key {wrong}"):
+            editing.revoke(path, wrong)
+    assert editing.revoke(path, "a", old.id) == old
+    assert parse(path.read_text()) == [new]
+
+
+def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
+    """One in another of TOML's ways to write it, or a header inside a text."""
+    inline = f'key = [{{ id = "{ONE.id}", name = "shop", sha256 = "{ONE.sha256}", scopes = ["read"] }}]\n'
+    inside = TABLE.replace('"shop"', "'shop'").replace("[[key]]\n", '[[key]]\nusers = """\n[[key]]\n:"""\n')
+    for text in (inline, inside):
+        path = tmp_path / "keys.toml"
+        path.write_text(text)
+        with pytest.raises(SettingsError, match="by hand"):
+            editing.revoke(path, "shop")
+        assert path.read_text() == text
+
+
+def test_a_scope_is_one_of_three():
+    """And none holds another."""
+    assert ring(table(scopes='["admin"]')).entries[0].scopes == {Scope.ADMIN}

@@ -1,0 +1,205 @@
+"""What deploy/ describes names what is there, confines what runs, and holds against the schemas (`make manifests`)."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.serve import SERVICES
+from service.settings import Settings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BASE = DEPLOY / "kubernetes" / "base"
+KUBERNETES = ("1.31", "1.34")
+KUSTOMIZATION = yaml.safe_load((BASE / "kustomization.yaml").read_text())
+OBJECTS = [each for name in KUSTOMIZATION["resources"] for each in yaml.safe_load_all((BASE / name).read_text())]
+
+
+def named(*kinds):
+    return {each["metadata"]["name"]: each for each in OBJECTS if each["kind"] in kinds}
+
+
+def templates():
+    """The pods there are to be, by the name of what makes them."""
+    makers = named("Deployment", "StatefulSet", "CronJob").items()
+    return {name: (each["spec"].get("jobTemplate", each)["spec"]["template"]) for name, each in makers}
+
+
+TEMPLATES = templates()
+
+
+def selected(wanted):
+    """Templates whose labels a selector takes."""
+    labels = wanted.get("matchLabels", {}).items()
+    within = {each["key"]: each["values"] for each in wanted.get("matchExpressions", [])}
+    return [
+        each
+        for each in TEMPLATES.values()
+        if labels <= each["metadata"]["labels"].items()
+        and all(each["metadata"]["labels"].get(key) in values for key, values in within.items())
+    ]
+
+
+def ports(template):
+    return {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0].get("ports", [])}
+
+
+def test_every_file_is_a_resource():
+    """What lies there and is named nowhere would never be applied."""
+    assert {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"} == set(KUSTOMIZATION["resources"])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_pods_are_confined(name):
+    """As the restricted standard has it, with a root that can't be written, and no token of the cluster's."""
+    spec = TEMPLATES[name]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in spec["containers"]:
+        confined = {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["securityContext"] == confined
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        mounted = {each["name"] for each in container["volumeMounts"]}
+        there = {each["name"] for each in spec["volumes"]}
+        claimed = {"data"} if name == "redis" else set()
+        assert mounted == there | claimed
+        image = container["image"]
+        assert ":" in image or image in {each["name"] for each in KUSTOMIZATION["images"]}
+        for variable in container.get("env", []):
+            if "secret" not in variable["name"].lower():
+                assert not re.search(r"://[^/]*:[^/]*@", variable["value"]), "a password in a manifest"
+
+
+@pytest.mark.parametrize("name", named("Deployment"))
+def test_services_have_probes_and_time_to_drain(name):
+    """By the endpoints that say what they should, on ports that are there."""
+    spec = TEMPLATES[name]["spec"]
+    container = spec["containers"][0]
+    for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        asked = container[probe]["httpGet"]
+        assert asked["path"] == path
+        assert ports(TEMPLATES[name])[asked["port"]] == 3000
+    assert container["args"] == ["--role", name]
+    assert name in SERVICES
+    assert spec["terminationGracePeriodSeconds"] >= 45
+
+
+def test_settings_are_those_of_the_service():
+    """A variable that nobody reads is a typing error."""
+    known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"REDIS_URL_FILE", "PREFECT_HOME"}
+    known |= {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
+    told = {
+        each["name"] for template in TEMPLATES.values() for each in template["spec"]["containers"][0].get("env", [])
+    }
+    assert told <= known
+
+
+def test_whatever_names_pods_names_some():
+    """Services, disruption budgets, autoscalers and network policies; ports by names that those pods have."""
+    for service in named("Service").values():
+        (template,) = selected({"matchLabels": service["spec"]["selector"]})
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports(template).keys()
+    for scaler in named("HorizontalPodAutoscaler").values():
+        assert scaler["spec"]["scaleTargetRef"]["name"] in named("Deployment")
+    for budget in named("PodDisruptionBudget").values():
+        assert selected(budget["spec"]["selector"])
+    for policy in named("NetworkPolicy").values():
+        chosen = selected(policy["spec"]["podSelector"])
+        assert chosen
+        for rule in policy["spec"].get("ingress", []):
+            assert all({port["port"] for port in rule["ports"]} <= ports(each).keys() for each in chosen)
+        for rule in policy["spec"].get("ingress", []) + policy["spec"].get("egress", []):
+            peers = [
+                each["podSelector"] for side in ("from", "to") for each in rule.get(side, []) if "podSelector" in each
+            ]
+            assert all(map(selected, peers))
+
+
+def test_only_gateways_reach_rows_and_only_ours_reach_redis():
+    """Everything is closed but for that."""
+    policies = named("NetworkPolicy")
+    assert policies["nothing"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert {"ingress", "egress"}.isdisjoint(policies["nothing"]["spec"])
+    (rows,) = policies["rows"]["spec"]["ingress"]
+    assert [each.get("podSelector", {}).get("matchLabels", {}).get("role") for each in rows["from"]] == [
+        "gateway",
+        None,
+    ]
+    (to_redis,) = policies["redis"]["spec"]["ingress"]
+    assert {each["metadata"]["labels"]["role"] for each in selected(to_redis["from"][0]["podSelector"])} == {
+        *("gateway", "retrieval", "ranking", "flows")
+    }
+
+
+def compose():
+    """compose.yaml as it is with no variable set."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    filled = re.sub(r"(?<!\$)\$\{\w+:-([^}]*)\}", r"\1", text)
+    told = yaml.safe_load(filled)
+    return {name: each for name, each in told.items() if not name.startswith("x-")}
+
+
+COMPOSE = compose()
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_containers_are_confined(name):
+    """No capability, no new privilege, a root that can't be written; ports on this host's loopback alone."""
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert "privileged" not in service
+    assert service.get("user") in ((None, "valkey") if name != "users" else ("0:0",))
+    assert service.get("network_mode") == "none" or set(service["networks"]) <= COMPOSE["networks"].keys()
+
+
+def test_compose_names_what_is_there():
+    """Services that others wait for, volumes, and files of this repository."""
+    used = set()
+    for service in COMPOSE["services"].values():
+        for name, wanted in service.get("depends_on", {}).items():
+            other = COMPOSE["services"][name]
+            waited = wanted["condition"]
+            assert "healthcheck" in other if waited == "service_healthy" else other["restart"] == "no"
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DEPLOY / source).exists()
+            else:
+                used.add(source)
+        if "build" in service:
+            assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_the_image_of_the_flows_is_given_what_it_copies():
+    """The rest of the checkout, with the environment and all state, stays out of the build."""
+    told = (DEPLOY / "Dockerfile.flows").read_text()
+    copied = {line.split()[1].rstrip("/") for line in told.splitlines() if re.match(r"COPY [a-z]", line)}
+    let_in = {line[1:] for line in (DEPLOY / "Dockerfile.flows.dockerignore").read_text().split() if line[0] == "!"}
+    assert copied == let_in
+    assert all((DEPLOY.parent / name).exists() for name in copied)
+    assert re.findall(r"^USER (\S+)$", told, re.MULTILINE) == ["1034:1034"]
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_objects_hold_against_the_schemas_of_kubernetes(version):
+    """Strictly: what it does not know it would ignore."""
+    schemas = pytest.importorskip("kubernetes_validate", reason="make manifests installs it")
+    for each in OBJECTS:
+        schemas.validate(each, version, strict=True)
+
+
+def test_compose_holds_against_its_schema():
+    """As `docker compose config` would read it."""
+    schema = pytest.importorskip("compose_spec", reason="make manifests installs it")
+    schema.PyCompose.from_json(json.dumps(COMPOSE)).validate()
