@@ -14,6 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
+from service.edge.inside import close_control
 from service.ending import Ending, service_of
 from service.headcount import Headcount
 from service.relief import Standbys, relieved
@@ -63,6 +64,7 @@ def attend(standbys: int, drain_seconds: float = 0.0) -> None:
     endings: dict[int, Ending] = {}
 
     def start_attended(arbiter: Any, cb: Any = None) -> None:
+        close_control(arbiter)
         ending = endings[id(arbiter)] = Ending(arbiter, partial(stop, arbiter), drain_seconds)
         Attendant(arbiter, Standbys(standbys), ending).begin()
         try:

@@ -10,12 +10,13 @@ from starlette.requests import Request
 
 from recsys.errors import QueryError
 from service import schema
+from service.edge.bounds import BODY_SECONDS
 from service.schema.verdict import MAX_BODY, query_error, too_large
 
 B = TypeVar("B", bound=BaseModel)
 
 KIND = "application/json"
-READ_SECONDS = 10
+READ_SECONDS = BODY_SECONDS
 """In which a body has to be here, whole: one that never ends would hold its connection, and a stop, for ever."""
 
 TOLD_CHARACTERS = 64
@@ -48,12 +49,15 @@ async def events(request: Request) -> list[schema.Event]:
         raise query_error(error) from error
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request) -> bytearray:
     """The bytes of a JSON body; no more than may be."""
     kind = request.headers.get("content-type", KIND).split(";")[0].strip().lower()
     if kind != KIND:
         told = kind[:TOLD_CHARACTERS] or "of no kind"
         raise QueryError(f"The body is {told}; send {KIND}.", code="media_type")
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        raise QueryError(f"The body is packed by {packed[:TOLD_CHARACTERS]}; send it as it is.", code="media_type")
     data = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -62,5 +66,5 @@ async def _read(request: Request) -> bytes:
                 if len(data) > MAX_BODY:
                     raise too_large()
     except TimeoutError:
-        raise QueryError(f"The body did not come within {READ_SECONDS} seconds.", code="timeout") from None
-    return bytes(data)
+        raise QueryError(f"The body did not come within {READ_SECONDS:g} seconds.", code="timeout") from None
+    return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -24,25 +25,28 @@ from recsys.store.board import RedisBoard
 from recsys.store.connect import open_store
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
-from service import arbiter, batching, exporters, tracing
+from service import arbiter, batching, exporters, tracing, wire
 from service.adoption import Adopter
 from service.ahead import Make
 from service.callees import Callees
 from service.edge import setup
 from service.edge.admin import AdminPort
 from service.edge.calls import GatedCalls
+from service.edge.connection import GuardedConnection, guard, guard_tls
 from service.edge.described import openapi_with_keys
 from service.edge.doors import Edge
 from service.edge.gate import Gate
 from service.edge.guard import Guard
+from service.edge.probes import PROBES
 from service.edge.tenants import TenantRecommender
+from service.edge.tls import Tls, TlsServer
 from service.explanation import Explainer
-from service.front import PROBES, Front
+from service.front import Front
 from service.holder import GenerationHolder
 from service.http import Door
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
-from service.lane import Lane, apis
+from service.lane import MOST_BYTES, Lane, apis
 from service.pipeline import Pipeline
 from service.recommender import Desks, Recommender
 from service.rpc.door import RpcDoor
@@ -78,6 +82,30 @@ there: with two generations of a million items a retrieval worker held 283 MiB, 
 once, and arrays below 4 MiB, all that a request needs, still come from the heap."""
 
 
+def transport(settings: Settings) -> TlsServer | None:
+    """In every process, before its server: limits of its connections; TLS of the gateway's, where it is asked for."""
+    guard(settings.max_connections)
+    tls = Tls.of(settings)
+    if tls is None:
+        return None
+    server = TlsServer(tls)
+    server.take_place()
+    return server
+
+
+def keep_certificates(server: TlsServer | None) -> asyncio.Future[None]:
+    """In the gateway, before its server: what reads certificates anew until it is cancelled."""
+    if server is None:
+        return asyncio.get_running_loop().create_future()
+    guard_tls(certified=server.tls.client_ca is not None)
+    server.hurry()
+    return asyncio.create_task(server.watch())
+
+
+LANE_HEAD = 64 << 10
+"""Bytes of a call's head: it names the spans of all 512 requests that it may be made for, 56 bytes each."""
+
+
 def prepare_workers(environment: Environment, settings: Settings, pinned: Path | None = None) -> None:
     """Called in the parent of all workers, by each service: tell them who it is, where the store is, what is pinned.
 
@@ -86,6 +114,8 @@ def prepare_workers(environment: Environment, settings: Settings, pinned: Path |
     if os.environ.get(ARBITER) == str(os.getpid()):
         return
     exporters.check(settings.traces)
+    if tls := Tls.of(settings):
+        tls.context()
     os.environ[ARBITER] = str(os.getpid())
     for name, value in (LEAN_MALLOC | ONE_THREAD).items():
         os.environ.setdefault(name, value)
@@ -225,14 +255,15 @@ def rpc_door(recommender: Recommender, settings: Settings) -> RpcDoor | None:
     traces, keys = tracer(GATEWAY), gate()
     before = [] if keys is None else [GatedCalls(keys, setup.admin_place(settings))]
     wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
-    return RpcDoor(recommender, settings.host, settings.grpc_port, before=before, **wrap)
+    return RpcDoor(recommender, settings.host, settings.grpc_port, before=before, tls=Tls.of(settings), **wrap)
 
 
 def lane(role: str) -> Make:
     """What the server of retrieval or ranking asks first."""
 
     def make(app: Starlette, behind: ASGIApp) -> ASGIApp:
-        traces, first = tracer(role), Lane(apis(app), behind)
+        GuardedConnection.admit(MOST_BYTES, LANE_HEAD)
+        traces, first = tracer(role), Lane(apis(app), behind, wire.WIDTHS)
         return first if traces is None else TracedLane(first, traces, role)
 
     return make

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from service.heads import HeadsInTime
+from service.edge.connection import GuardedConnection
 from service.notice import LEAVING
 from service.rpc.door import RpcDoor
 
@@ -41,7 +41,7 @@ class Drain:
 
     def _begin(self, seconds: float) -> None:
         if self._leaving is None:
-            HeadsInTime.leaving = True
+            GuardedConnection.leaving = True
             self._leaving = asyncio.create_task(self._leave(seconds))
 
     async def _leave(self, seconds: float) -> None:

@@ -24,7 +24,7 @@ ENTRY, ENTRY_SOCKET = "service", "_bento_api_server"
 """As BentoML names the watcher of the entry service and its socket."""
 
 GATEWAY_SECONDS = 16.0
-"""From SIGTERM to SIGKILL for the gateway: 5 s for whoever reads slowly (`heads.CUT_SECONDS`; gRPC's last calls have
+"""From SIGTERM to SIGKILL for the gateway: 5 s for whoever reads slowly (`bounds.CUT_SECONDS`; gRPC's last calls have
 as long), 8 for what is still to be logged or forgotten, and some to let go."""
 
 CALLEE_SECONDS = 3.0

@@ -14,12 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
 from service.admission import overloaded
+from service.edge.probes import PROBES
 from service.http import Door
 from service.schema.verbs import TIMED
 from service.schema.verdict import AGAIN, error_body
-
-PROBES = ("/livez", "/healthz", "/readyz")
-"""What BentoML answers."""
 
 _REFUSED = {verb.path: metrics.request_seconds.labels(verb.name, 429) for verb in TIMED}
 _BODY = json.dumps({"error": error_body(overloaded()).model_dump(exclude_none=True)}).encode()

@@ -8,7 +8,7 @@ import sys
 import bentoml
 
 from recsys.errors import TandemError
-from service import compose, heads, pinned
+from service import compose, pinned
 from service.ahead import Ahead
 from service.callees import Callees
 from service.drain import Drain
@@ -21,7 +21,7 @@ from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 
-heads.keep_heads_in_time()
+TLS = compose.transport(settings())
 door = Door()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
@@ -35,6 +35,7 @@ PINNED = pinned.model()
     runner_probe={"enabled": False},
     # BentoML's own make a series of every path asked for, user ids and all, and keep it; with them goes its /metrics.
     metrics={"enabled": False},
+    **({"ssl": TLS.tls.of_bentoml()} if TLS else {}),
 )
 @bentoml.asgi_app(door.app, path="/")
 class Gateway:
@@ -71,6 +72,7 @@ class Gateway:
     @bentoml.on_startup
     async def follow_live(self) -> None:
         """Adopt the live generation and every one promoted later; the doors open when the first is warm."""
+        self._certificates = compose.keep_certificates(TLS)
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         if self._rpc:
@@ -85,6 +87,7 @@ class Gateway:
         await self._edge.stop()
         await self._recommender.finish()
         self._following.cancel()
+        self._certificates.cancel()
         await self._recommender.close()
         await asyncio.to_thread(compose.close_tracer, compose.GATEWAY)
 

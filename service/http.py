@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,11 +14,12 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
 from service import bodies, deadline, metrics, paths, schema
+from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
 from service.schema.verdict import AGAIN, INTERNAL, error_body
@@ -104,10 +106,11 @@ class Door:
         return self._ready().due(deadline.asked_seconds(request.headers.getlist(deadline.HEADER)))
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(self.document())
+        return Response(_document(self.document), media_type="application/json")
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+        page = PAGE.read_text(encoding="utf-8")
+        return HTMLResponse(page, headers=headers.of_page(page))
 
     async def _not_found(self, request: Request) -> Response:
         routes = [route for route in self.app.routes[:-1] if isinstance(route, Route)]
@@ -169,6 +172,12 @@ def error_response(error: TandemError) -> Response:
     if body.code == "timeout":
         response.headers["connection"] = "close"  # what comes of the body now is no request
     return response
+
+
+@cache
+def _document(document: Callable[[], object]) -> bytes:
+    """Made once: 50 kB of JSON take a millisecond, which whoever asks for it again and again would take of others."""
+    return json.dumps(document()).encode()
 
 
 def _metrics(_: Request) -> Response:

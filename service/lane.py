@@ -6,8 +6,9 @@ the other; what is asked stays its APIs, through its adaptive batching. `service
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
+from service.edge.probes import PROBES
 
 WIDTH = b"x-row-bytes"
 """The header that says how wide a row is."""
@@ -23,22 +25,38 @@ WIDTH = b"x-row-bytes"
 PREFIX = "/rows/"
 """Of the paths of calls; the rest is the API's name."""
 
+PASSED = (*PROBES, "/metrics")
+"""What BentoML answers here; none of it reads a body."""
+
+MOST_BYTES = 16 << 20
+"""Of a call: 512 of the widest rows are 3.3 MB."""
+
 Infer = Callable[[np.ndarray], Awaitable[np.ndarray]]
 
 
 class Lane:
-    """Answers POST /rows/NAME, and leaves all else to BentoML's app."""
+    """Answers POST /rows/NAME, and leaves the probes to BentoML's app; there is nothing else here for anybody.
 
-    def __init__(self, apis: dict[str, Infer], behind: ASGIApp) -> None:
-        self._apis = {PREFIX + name: infer for name, infer in apis.items()}
+    BentoML's own way to call an API unpickles what it is sent, and its app has it behind every path: none is reached.
+    """
+
+    def __init__(
+        self, apis: Mapping[str, Infer], behind: ASGIApp, widths: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """widths: bytes of a row of each API, by name; any where none is named."""
+        self._apis = {PREFIX + name: (infer, widths.get(name)) for name, infer in apis.items()}
         self._behind = behind
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer rows with rows; what an API raises becomes a plain 500, whose reason is the service's to log."""
-        infer = self._apis.get(scope["path"]) if scope["type"] == "http" else None
-        if infer is None:
-            await self._behind(scope, receive, send)
+        found = self._apis.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PASSED):
+                await self._behind(scope, receive, send)
+            elif scope["type"] == "http":
+                await _refuse(send, 404, "Rows are asked for at /rows/NAME; nothing else is here.")
             return
+        infer, width = found
         body, more = bytearray(), True
         while more:
             message = await receive()
@@ -46,12 +64,35 @@ class Lane:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        width = int(dict(scope["headers"])[WIDTH])
-        found = await infer(np.frombuffer(body, np.uint8).reshape(-1, width))
-        told = found.tobytes()
-        headers = [(b"content-length", str(len(told)).encode()), (WIDTH, str(found.shape[1]).encode())]
+            if len(body) > MOST_BYTES:
+                await _refuse(send, 413, f"Rows of a call are {MOST_BYTES:,} bytes at most.")
+                return
+        told = width_of(scope)
+        if told is None or told != (width or told) or not body or len(body) % told:
+            await _refuse(send, 400, f"Send whole rows, {width or 'so many'} bytes each, and {WIDTH.decode()}.")
+            return
+        rows = await infer(np.frombuffer(body, np.uint8).reshape(-1, told))
+        answer = rows.tobytes()
+        headers = [(b"content-length", str(len(answer)).encode()), (WIDTH, str(rows.shape[1]).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": told})
+        await send({"type": "http.response.body", "body": answer})
+
+
+def width_of(scope: Scope) -> int | None:
+    """How wide a call says that its rows are; None where it does not say it."""
+    told: bytes = dict(scope["headers"]).get(WIDTH, b"")
+    return int(told) if told.isdigit() and len(told) < 10 and int(told) else None
+
+
+async def _refuse(send: Send, status: int, why: str) -> None:
+    body = why.encode()
+    headers = [
+        (b"content-type", b"text/plain"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def apis(app: Starlette) -> dict[str, Infer]:

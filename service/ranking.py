@@ -7,10 +7,13 @@ import numpy as np
 
 from service import compose, pinned
 from service.ahead import Ahead
+from service.edge.connection import guard
 from service.models import RankingModel
 from service.notice import Notice
 from service.retrieval import NEVER_SHED_MS
 from service.settings import environment, settings
+
+guard(settings().max_connections)  # where it is a deployment of its own; the gateway's module does too
 
 
 @bentoml.service(

@@ -7,12 +7,16 @@ import numpy as np
 
 from service import compose, pinned
 from service.ahead import Ahead
+from service.edge.connection import guard
 from service.models import RetrievalModel
 from service.notice import Notice
 from service.settings import environment, settings
 
 # `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
 NEVER_SHED_MS = 60_000
+
+
+guard(settings().max_connections)  # where it is a deployment of its own; the gateway's module does too
 
 
 @bentoml.service(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
 from service import exporters
 from service.edge import setup
+from service.edge.tls import Tls
 from service.ports import require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
@@ -41,8 +43,17 @@ SERVICES = {
 }
 """What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
 
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks this machine itself, whatever proxy the environment names."""
+
+def _unproven() -> ssl.SSLContext:
+    """For asking the service that this process started itself: there is nobody to take for another."""
+    made = ssl.create_default_context()
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_unproven()))
+"""Asks this machine itself, whatever proxy the environment names, and whatever name its certificate has."""
 
 Say = Callable[[str], None]
 
@@ -104,8 +115,9 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
 def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
     """Whether it can serve.
 
-    SettingsError where a port is taken or open to strangers, the keys are wrong, the state can't be written, an
-    exporter of traces is not installed or a role lacks what it needs of others; RulesError where the rules are wrong.
+    SettingsError where a port is taken or open to strangers, the keys or certificates are wrong, the state can't be
+    written, an exporter of traces is not installed or a role lacks what it needs of others; RulesError where the rules
+    are wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
@@ -115,6 +127,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
             "what has no URL starts beside it."
         )
     exporters.check(settings.traces)
+    if tls := Tls.of(settings):
+        tls.context()
     environment.folder("cache")
     RulesFile(environment.rules, environment.rules_named)
     require_free(settings.host, settings.port, "PORT")
@@ -199,11 +213,12 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
 
 
 def _url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.port}"
+    return f"{'https' if settings.tls_cert else 'http'}://{settings.host}:{settings.port}"
 
 
 def _doors(settings: Settings) -> str:
-    rpc = f" and grpc://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+    scheme = "grpcs" if settings.tls_cert else "grpc"
+    rpc = f" and {scheme}://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
     admin = setup.keyed(settings) and settings.admin_port
     return _url(settings) + rpc + (f", admin port {settings.admin_host}:{settings.admin_port}" if admin else "")
 

@@ -11,9 +11,9 @@ from opentelemetry.trace import Span
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.front import PROBES
-from service.lane import PREFIX, WIDTH
-from service.rpc.door import RpcCall
+from service.edge.probes import PROBES
+from service.lane import PREFIX, width_of
+from service.rpc.limits import RpcCall
 from service.tracing import TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")
@@ -124,10 +124,11 @@ class TracedLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have it answered in spans, where the call says for which requests it is."""
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
-        if _TRACES not in headers:
+        width, length = width_of(scope) if headers else None, headers.get(b"content-length", b"")
+        if _TRACES not in headers or width is None or not length.isdigit():
             await self._app(scope, receive, send)
             return
-        queries = int(headers[b"content-length"]) // int(headers[WIDTH])
+        queries = int(length) // width
         name = f"{self._service}/{scope['path'].removeprefix(PREFIX)}"
         with self._tracer.asked(name, headers[_TRACES], queries):
             await self._app(scope, receive, send)

@@ -47,6 +47,17 @@ EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("co
 FEATURES_OF = np.dtype([*_HISTORY, *_CANDIDATES, ("places", "<i4", SLATE)])
 FEATURES_FOUND = np.dtype([("failed", "u1"), ("scores", "<f4", SLATE), ("features", "<f4", (SLATE, len(FEATURES)))])
 
+WIDTHS = {
+    "retrieve": RETRIEVE.itemsize,
+    "complete": RANK.itemsize,
+    "place": PLACE.itemsize,
+    "similar": SIMILAR.itemsize,
+    "rank": RANK.itemsize,
+    "explain": EXPLAIN.itemsize,
+    "features": FEATURES_OF.itemsize,
+}
+"""Bytes of a row that each API of retrieval and ranking is asked with."""
+
 Rows = npt.NDArray[np.uint8]
 
 
@@ -82,7 +93,7 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     # Nearly always it is one, and to sort strings of 40 bytes takes longer than to see that they are the same.
     names = ids[:1] if (ids == ids[:1]).all() else np.unique(ids)
     for name in names:
-        yield name.decode("ascii"), np.flatnonzero(ids == name)
+        yield name.decode("ascii", "replace"), np.flatnonzero(ids == name)
 
 
 def histories(table: np.ndarray) -> Histories:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from service.client.calls import Call
 from service.client.errors import ClientError
 from service.client.http import AsyncHttpTransport, HttpTransport
 from service.client.retry import Tries
+from service.client.trust import Trust
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=BaseModel)
@@ -64,20 +66,29 @@ class _Verbs:
 class Client(_Verbs):
     """A client for blocking programs; threads may share it.
 
-    url: http://host:3000 or grpc://host:3001. deadline: seconds that a call has, its tries and pauses together; the
-    service is told, and answers with what is ready by then. key: sent with each call, where the deployment wants one.
-    Methods raise what `errors` draws, and nothing else.
+    url: http://host:3000 or grpc://host:3001, or https:// and grpcs:// with TLS. deadline: seconds that a call has, its
+    tries and pauses together; the service is told, and answers with what is ready by then. ca: file of the CA that the
+    service's certificate is of, the system's where there is none. cert: files of a client's certificate and its key.
+    key: sent with each call, where the deployment wants one. Methods raise what `errors` draws, and nothing else.
     """
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS, key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        deadline: float = DEADLINE_SECONDS,
+        key: str | None = None,
+        *,
+        ca: Path | str | None = None,
+        cert: tuple[Path | str, Path | str] | None = None,
+    ) -> None:
         self._deadline = deadline
-        headers = _headers(key)
+        trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import RpcTransport
 
-            self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers)
+            self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers, trust)
         else:
-            self._transport = HttpTransport(url, headers)
+            self._transport = HttpTransport(url, headers, trust)
 
     def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -105,15 +116,23 @@ class Client(_Verbs):
 class AsyncClient(_Verbs):
     """A client for asyncio programs; otherwise as `Client`. To be made where the event loop runs."""
 
-    def __init__(self, url: str, deadline: float = DEADLINE_SECONDS, key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        deadline: float = DEADLINE_SECONDS,
+        key: str | None = None,
+        *,
+        ca: Path | str | None = None,
+        cert: tuple[Path | str, Path | str] | None = None,
+    ) -> None:
         self._deadline = deadline
-        headers = _headers(key)
+        trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
             from service.client.rpc import AsyncRpcTransport
 
-            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers)
+            self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers, trust)
         else:
-            self._transport = AsyncHttpTransport(url, headers)
+            self._transport = AsyncHttpTransport(url, headers, trust)
 
     async def send(self, call: Call[A]) -> A:
         """The answer to a call."""
@@ -148,10 +167,12 @@ def _headers(key: str | None) -> dict[str, str]:
 
 
 def _rpc_place(url: str) -> str | None:
-    """host:port of a grpc:// address, None of an HTTP one; ValueError for any other."""
+    """host:port of a grpc:// or grpcs:// address, None of an HTTP one; ValueError for any other."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and parts.netloc:
         return None
-    if parts.scheme == "grpc" and parts.port:
+    if parts.scheme in {"grpc", "grpcs"} and parts.port:
         return parts.netloc
-    raise ValueError(f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port.")
+    raise ValueError(
+        f"{url!r} is no address of a deployment; give http://host:port or grpc://host:port, with TLS https or grpcs."
+    )

@@ -23,6 +23,7 @@ from service.client.errors import (
     too_late,
     unanswered,
 )
+from service.client.trust import Trust
 from service.deadline import HEADER, MOST_MS
 from service.schema import ErrorBody, ErrorResponse
 
@@ -35,9 +36,9 @@ RESERVE_SECONDS = 0.005
 class HttpTransport:
     """For blocking programs. Waiting to connect and waiting for the answer each have what is left of the deadline."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""
-        self._client = httpx.Client(base_url=url, headers=headers)
+        self._client = httpx.Client(base_url=url, headers=headers, verify=trust.context() if trust else True)
 
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
@@ -53,9 +54,9 @@ class HttpTransport:
 class AsyncHttpTransport:
     """For asyncio programs."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] = {}) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""
-        self._client = httpx.AsyncClient(base_url=url, headers=headers)
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, verify=trust.context() if trust else True)
 
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""

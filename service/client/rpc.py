@@ -23,6 +23,7 @@ from service.client.errors import (
     told,
     too_late,
 )
+from service.client.trust import Trust
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import ErrorBody, verbs
@@ -41,10 +42,12 @@ OPTIONS = [
 class RpcTransport:
     """For blocking programs."""
 
-    def __init__(self, place: str, headers: Mapping[str, str] = {}) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""
         self._told = tuple(headers.items())
-        self._channel = grpc.insecure_channel(place, OPTIONS)
+        self._channel = (
+            grpc.secure_channel(place, trust.credentials(), OPTIONS) if trust else grpc.insecure_channel(place, OPTIONS)
+        )
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     def send(self, call: Call[A], left: float) -> A:
@@ -61,10 +64,13 @@ class RpcTransport:
 class AsyncRpcTransport:
     """For asyncio programs."""
 
-    def __init__(self, place: str, headers: Mapping[str, str] = {}) -> None:
+    def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""
         self._told = tuple(headers.items())
-        self._channel = grpc.aio.insecure_channel(place, OPTIONS)
+        aio = grpc.aio
+        self._channel = (
+            aio.secure_channel(place, trust.credentials(), OPTIONS) if trust else aio.insecure_channel(place, OPTIONS)
+        )
         self._method = functools.cache(functools.partial(_method, self._channel))
 
     async def send(self, call: Call[A], left: float) -> A:

@@ -21,9 +21,11 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError, SettingsError, TandemError
 from service import deadline, metrics, quiesce, schema
 from service.admission import overloaded
+from service.edge.tls import Tls
 from service.pipeline import RESERVE
 from service.recommender import Recommender
-from service.rpc import convert
+from service.rpc import convert, limits
+from service.rpc.limits import RpcCall
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import verbs
 from service.schema.verbs import Verb
@@ -65,6 +67,7 @@ _STATUS = {
     "not_found": grpc.StatusCode.NOT_FOUND,
     "full": grpc.StatusCode.FAILED_PRECONDITION,
     "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
     "not_ready": grpc.StatusCode.UNAVAILABLE,
     "store": grpc.StatusCode.UNAVAILABLE,
     "unavailable": grpc.StatusCode.UNAVAILABLE,
@@ -72,9 +75,6 @@ _STATUS = {
 }
 Answer = Callable[[Any, float], Awaitable[BaseModel]]
 """Takes a request and when its answer must be there."""
-
-RpcCall = Callable[[bytes, Any], Awaitable[Any]]
-"""Answers the bytes of a message, in gRPC's context."""
 
 
 class RpcDoor:
@@ -87,8 +87,10 @@ class RpcDoor:
         port: int,
         wrap: Callable[[str, RpcCall], RpcCall] = lambda _, call: call,
         before: Sequence[grpc.aio.ServerInterceptor] = (),
+        tls: Tls | None = None,
     ) -> None:
         """wrap: what each method's call is put into, by the method's full name. before: what is asked before it."""
+        self._tls = tls
         self._recommender = recommender
         self._wrap = wrap
         self._before = before
@@ -101,14 +103,17 @@ class RpcDoor:
         """Listen; SettingsError where the port can't be had."""
         self._server = grpc.aio.server(
             interceptors=self._before,
-            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE)],
+            options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE), *limits.OPTIONS],
         )
         handlers = {verb.rpc: self._handler(verb, answer) for verb, answer in self._answers().items()}
         self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE.full_name, HEALTH, reflection.SERVICE_NAME], self._server)
         try:
-            self._server.add_insecure_port(self._place)
+            if self._tls is None:
+                self._server.add_insecure_port(self._place)
+            else:
+                self._server.add_secure_port(self._place, self._tls.of_rpc())
         except RuntimeError as error:
             raise SettingsError(f"{self._place} can't be bound. Choose another port: GRPC_PORT=...") from error
         await self._tell_health()
@@ -220,7 +225,8 @@ class RpcDoor:
                 metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
 
         wrapped = self._wrap(f"{SERVICE.full_name}/{verb.rpc}", call)
-        return grpc.unary_unary_rpc_method_handler(wrapped, response_serializer=gives.SerializeToString)
+        handler = limits.in_time(wrapped, lambda context, error: refuse(context, error_body(error)))
+        return grpc.stream_unary_rpc_method_handler(handler, response_serializer=gives.SerializeToString)
 
     def _due(self, context: grpc.aio.ServicerContext[bytes, Message], timed: bool) -> float:
         """When the answer must be there, by the monotonic clock; QueryError where that is too soon to begin.

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from recsys.errors import StageError
 from service import hop as hops
+from service import lane as lanes
 from service.ahead import Ahead
 from service.callees import Callees
 from service.hop import Hop
@@ -69,7 +70,8 @@ class Server:
     def __init__(self, place, keep_alive=5, listening=None, app=None, make=lane):
         self.service = Service()
         routes = [Route(f"/{name}", partial(self.service.endpoint, name), name=name) for name in self.service.apis]
-        app = app or Starlette(routes=routes, middleware=[Middleware(Ahead, make=make)])
+        probes = [Route(path, lambda _: PlainTextResponse("a probe")) for path in ("/livez", "/readyz", "/metrics")]
+        app = app or Starlette(routes=[*routes, *probes], middleware=[Middleware(Ahead, make=make)])
         config = uvicorn.Config(app, log_level="critical", timeout_keep_alive=keep_alive, **place)
         self._server = uvicorn.Server(config)
         sockets = listening and [listening.dup()]
@@ -284,21 +286,89 @@ def test_over_a_port_too(run):
     np.testing.assert_array_equal(answer, 2 * rows(2))
 
 
-def test_all_else_is_bentomls(server, path, run):
-    """Probes, and its own way to call an API."""
+def raw(path, *lines, body=b""):
+    """What a service says to a request that the hop would not send; the status."""
 
     async def scene():
         reader, writer = await asyncio.open_unix_connection(path)
-        writer.write(b"GET /double HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        writer.write("\r\n".join([*lines, "host: x", "connection: close", "", ""]).encode() + body)
         answer = await reader.read()
         writer.close()
         return answer
 
-    assert b"with everything around it" in run(scene())
+    return asyncio.run(scene())
 
 
-def test_a_native_call_does_not_take_the_lane_s_place(run):
-    """BentoML's dispatcher runs what the last call told it to, for whoever waits: the lane's is its own."""
+def test_all_else_is_refused_but_the_probes(server, path):
+    """BentoML's own way to call an API unpickles what it is sent: here nothing is behind it."""
+    for asked in (
+        "GET /double",
+        "POST /double",
+        "POST /readyz/../double",
+        "GET /schema.json",
+        "GET /docs.json",
+        "GET /",
+    ):
+        assert raw(path, f"{asked} HTTP/1.1").startswith(b"HTTP/1.1 404"), asked
+    for asked in ("/livez", "/readyz", "/metrics"):
+        assert b"a probe" in raw(path, f"GET {asked} HTTP/1.1")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["content-length: 7"],
+        ["x-row-bytes: 0", "content-length: 7"],
+        ["x-row-bytes: -7", "content-length: 7"],
+        ["x-row-bytes: seven", "content-length: 7"],
+        ["x-row-bytes: 3", "content-length: 7"],
+        ["x-row-bytes: 99999999999", "content-length: 7"],
+        ["x-row-bytes: 7", "content-length: 0"],
+        ["x-row-bytes: 7"],
+    ],
+)
+def test_what_is_no_rows_is_refused(server, path, lines, caplog):
+    """With a sentence; the API is not asked, and nothing is thrown."""
+    answer = raw(path, "POST /rows/double HTTP/1.1", *lines, body=bytes(7))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert server.service.sizes == []
+    assert not caplog.records
+
+
+def test_rows_of_another_width_are_refused():
+    """Of another version's gateway, say: no model reads them as if they were its own."""
+    told, calls = [], []
+
+    async def infer(rows):
+        calls.append(rows)
+        return rows
+
+    async def receive():
+        return {"type": "http.request", "body": bytes(14), "more_body": False}
+
+    async def send(message):
+        told.append(message)
+
+    async def behind(scope, receive, send):
+        raise AssertionError("this is not for BentoML")
+
+    lane = Lane({"double": infer}, behind, {"double": 7})
+    for width in (b"14", b"7"):
+        headers = [(b"x-row-bytes", width)]
+        asyncio.run(lane({"type": "http", "path": "/rows/double", "headers": headers}, receive, send))
+    assert [message["status"] for message in told if "status" in message] == [400, 200]
+    assert [rows.shape for rows in calls] == [(2, 7)]
+
+
+def test_rows_without_an_end_are_refused(server, path, monkeypatch):
+    """Whoever sends them is told so before they are in memory."""
+    monkeypatch.setattr(lanes, "MOST_BYTES", 100)
+    answer = raw(path, "POST /rows/double HTTP/1.1", "x-row-bytes: 7", "content-length: 700", body=bytes(700))
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_the_lane_merges_by_bentomls_dispatcher_and_not_by_its_api(run):
+    """The API itself, over HTTP, is behind the lane: nobody gets there."""
 
     @bentoml.service(metrics={"enabled": False})
     class Doubles:
@@ -315,7 +385,7 @@ def test_a_native_call_does_not_take_the_lane_s_place(run):
             np.testing.assert_array_equal(answer, 2 * rows(1))
             assert counted("double") == before + count
             native = httpx.post(f"http://127.0.0.1:{port}/double", json={"rows": [[1, 2]]})
-            assert native.json() == [[2, 4]]
+            assert native.status_code == 404
 
 
 def counted(api):

@@ -12,12 +12,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
 from service import quiesce, schema
+from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds
 from service.rpc import door
+from service.rpc import limits as rpc_limits
 from service.rpc.door import MAX_MESSAGE, RpcDoor
+from service.rpc.limits import OPTIONS
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from tests.edge import rpc as rpc_attacks
 from tests.fake_recommender import FakeRecommender, RpcServer, slate
 
 YOU = pb.Id(text="you")
@@ -27,6 +31,17 @@ YOU = pb.Id(text="you")
 def server():
     with RpcServer(FakeRecommender()) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def port_in_haste():
+    """Of a door that gives a tenth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "BODY_SECONDS", 0.8)
+        hurried = [(name, 800 if name == "grpc.server_handshake_timeout_ms" else value) for name, value in OPTIONS]
+        patch.setattr(rpc_limits, "OPTIONS", hurried)
+        with RpcServer(FakeRecommender()) as running:
+            yield running.port
 
 
 @pytest.fixture
@@ -323,3 +338,19 @@ def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
         wait_for(lambda: begun)
         server.run(server.door.drain(0))
         assert len(answer.result(20).slates) == 10_000
+
+
+@pytest.mark.parametrize("name", rpc_attacks.ATTACKS)
+def test_whoever_is_slow_or_large_is_closed(port_in_haste, name):
+    """Connections that say nothing or too much, calls whose message never comes, and messages that unpack to more."""
+    told = asyncio.run(rpc_attacks.ATTACKS[name](port_in_haste, 3))
+    assert (told.closed, told.wrong) == (3, [])
+    assert told.slowest < 5
+
+
+def test_a_call_without_a_message_is_refused(channel, recommender):
+    """By a word of ours: a client that streams may send none."""
+    call = channel.stream_unary("/tandem.v1.Recommender/Recommend")
+    status, body, _ = refused(call, iter(()))
+    assert (status, body["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "not_protobuf")
+    assert not recommender.asked

@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http import auto
 
-from service import heads
+from service.edge import bounds, connection
+from service.edge.connection import GuardedConnection
 from tests.deployment import free_port
 
 SECONDS = 0.4
@@ -39,7 +40,7 @@ async def large(_):
 def served(patch):
     """A server that takes uvicorn's choice, as BentoML's do; with its thread and its port."""
     patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)  # and is put back
-    heads.keep_heads_in_time()
+    connection.guard(1000)
     app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"]), Route("/slow", slow), Route("/large", large)])
     config = uvicorn.Config(app, port=free_port(), log_level="error")
     server = uvicorn.Server(config)
@@ -56,7 +57,8 @@ def served(patch):
 def port():
     """Of a server that has little patience."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "HEAD_SECONDS", SECONDS)
+        patch.setattr(bounds, "HEAD_SECONDS", SECONDS)
+        patch.setattr(bounds, "LOOK_SECONDS", SECONDS / 8)
         with served(patch) as (_, _, port):
             yield port
 
@@ -132,7 +134,7 @@ def test_what_is_not_a_head_has_its_time(port):
 
 def test_a_connection_ends_without_losing_what_was_on_its_way(monkeypatch):
     """A server that stops: the answer under way, the request just being sent, and nobody who is idle for long."""
-    monkeypatch.setattr(heads, "IDLE_SECONDS", SECONDS)
+    monkeypatch.setattr(bounds, "IDLE_SECONDS", SECONDS)
     with (
         served(monkeypatch) as (server, thread, place),
         opened(place) as busy,
@@ -157,7 +159,7 @@ def test_a_connection_ends_without_losing_what_was_on_its_way(monkeypatch):
 
 def test_while_a_process_leaves_each_answer_is_the_last_on_its_connection(port, monkeypatch):
     """Whose client then knows, and takes another way for the next."""
-    monkeypatch.setattr(heads.HeadsInTime, "leaving", True)
+    monkeypatch.setattr(GuardedConnection, "leaving", True)
     with opened(port) as one:
         one.sendall(GET)
         told, seconds = rest(one)
@@ -167,7 +169,7 @@ def test_while_a_process_leaves_each_answer_is_the_last_on_its_connection(port, 
 
 def test_who_does_not_read_is_cut_off(monkeypatch):
     """An answer that nobody takes holds no server for ever."""
-    monkeypatch.setattr(heads, "CUT_SECONDS", SECONDS)
+    monkeypatch.setattr(bounds, "CUT_SECONDS", SECONDS)
     with served(monkeypatch) as (server, thread, place), opened(place) as deaf:
         deaf.sendall(GET.replace(b"/ ", b"/large "))
         time.sleep(SECONDS / 2)

@@ -1,0 +1,99 @@
+"""Looks at all connections of a server every half second, and keeps count of what they hold together.
+
+One timer for all of them: what a connection waits for costs its requests a look at the clock, and no timer of their
+own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from service.edge import bounds, refusals
+from service.edge.refusals import Refusal
+
+
+class Swept(Protocol):
+    """A connection."""
+
+    @property
+    def since(self) -> float:
+        """When what it is waited for began."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is waited for."""
+
+    def look(self, now: float) -> int:
+        """End it where it has taken too long; how many bytes it has to read."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End it with a word."""
+
+    def make_way(self) -> None:
+        """End it for another's sake."""
+
+    def abort(self) -> None:
+        """End it with what it has not read."""
+
+
+class Sweep:
+    """Of one server's connections."""
+
+    def __init__(self, connections: set[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._connections: set[Swept] = connections
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._held: dict[Swept, int] = {}  # the oldest first
+        self._together = 0
+
+    @classmethod
+    def of(cls, server_state: Any, loop: asyncio.AbstractEventLoop) -> Sweep:
+        """The one of a server, by uvicorn's state of it."""
+        found: Sweep | None = getattr(server_state, "tandem_sweep", None)
+        if found is None:
+            found = server_state.tandem_sweep = cls(server_state.connections, loop)
+        return found
+
+    def begin(self) -> None:
+        """Look from now on, while there is a connection."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(bounds.LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now, unread = self._loop.time(), {}
+        for connection in list(self._connections):
+            if size := connection.look(now):
+                unread[connection] = size
+        together = sum(unread.values())
+        for connection in sorted(unread, key=lambda each: each.since):
+            if together <= bounds.UNREAD:
+                break
+            together -= unread[connection]
+            connection.abort()
+        if self._connections:
+            self.begin()
+
+    def make_room(self, newcomer: Swept) -> bool:
+        """Close the one that has been waited for longest; False where all others wait for us."""
+        idle = (each for each in self._connections if each is not newcomer and each.idle)
+        longest = min(idle, key=lambda each: each.since, default=None)
+        if longest is None:
+            return False
+        longest.make_way()
+        return True
+
+    def hold(self, connection: Swept, size: int, most: int) -> None:
+        """Count so many bytes of an unfinished body; where all of them are more than `most`, the oldest has to go."""
+        self._together += size - self._held.get(connection, 0)
+        self._held[connection] = size
+        while self._together > most:
+            oldest = next(iter(self._held))
+            if oldest is connection and len(self._held) > 1:  # it is coming
+                oldest = list(self._held)[1]
+            oldest.refuse(refusals.LARGE_BODIES)
+
+    def let_go(self, connection: Swept) -> None:
+        """Count it no more."""
+        self._together -= self._held.pop(connection, 0)

@@ -1,0 +1,1 @@
+"""What a stranger may try at a door, and what comes of it."""

@@ -1,0 +1,208 @@
+"""`python -m tests.edge`: every attack, on a deployment under light load; the table, `loadtests/results/edge.json`.
+
+Minutes. Everything it starts and every file it writes is its own and goes with it; the exit code says whether all held:
+closed or refused within ten seconds, at most 10 MB more memory, and others' p99 at most 1.5 times as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.load import Answer, Load, p99
+from tests.chaos.served import Pair, Served
+from tests.deployment import descendants
+from tests.edge import attacks, pickles, rpc, sockets
+
+RESULTS = Path("loadtests/results")
+
+SECONDS, MEGABYTES, RATIO = 10.0, 10.0, 1.5
+"""What an attack may cost (issue 7)."""
+
+RATE = 20.0
+REST = 2.0
+BEFORE = 15.0
+
+FEW = {"smuggling": 10, "endless chunks": 50, "a body of a gigabyte": 50, "packed bombs": 50, "gRPC: packed bombs": 10}
+"""Connections of those that pour what they send; slow ones are as many as are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attack did. closed_s: until the last was. failed: others' requests without a slate."""
+
+    attack: str
+    connections: int
+    closed: int
+    closed_s: float
+    memory_mb: float
+    p99_ratio: float
+    failed: int
+    said: dict[str, int]
+    wrong: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `loadtests/results/edge.json` has it."""
+        return asdict(self) | {"wrong": list(self.wrong), "pass": not self.wrong}
+
+
+class Memory(threading.Thread):
+    """The most that the processes of a deployment hold while it is entered, in MB."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pids = descendants(pid)
+        self._over = threading.Event()
+        self.most = 0.0
+
+    def run(self) -> None:
+        """Look ten times a second."""
+        while not self._over.is_set():
+            self.most = max(self.most, sum(map(_resident, self._pids)))
+            self._over.wait(0.1)
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
+def _resident(pid: int) -> float:
+    try:
+        return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * 4096 / 1e6
+    except (OSError, IndexError):
+        return 0.0
+
+
+def main() -> int:
+    """Try every attack; 0 if all held, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m tests.edge", description=__doc__)
+    parser.add_argument("--connections", type=int, default=500, help="of a slow attack")
+    parser.add_argument("--only", nargs="*", help="names of attacks")
+    parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
+    asked, outcomes = parser.parse_args(), []
+    with tempfile.TemporaryDirectory(prefix="tandem-edge-") as name:
+        for outcome in _every(Path(name), asked.redis, asked.connections, asked.only):
+            outcomes.append(outcome)
+            print(*_row(outcome), *outcome.wrong, sep="  ", flush=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    told = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
+    (RESULTS / "edge.json").write_text(told, encoding="utf-8")
+    Console().print(_table(outcomes))
+    return 0 if all(not outcome.wrong for outcome in outcomes) else 1
+
+
+def _every(folder: Path, binary: Path | None, connections: int, only: list[str] | None) -> Iterator[Outcome]:
+    # A standby imports for seconds, and its memory would be counted against whichever attack is under way.
+    with Served(folder / "served", Pair.make(folder / "pair"), binary, TANDEM_STANDBYS="0") as world:
+        with world.load(RATE):
+            time.sleep(REST)  # what is done once is done
+        for module in (attacks, rpc):
+            for attack in module.ATTACKS:
+                if not only or attack in only:
+                    yield _tried(world, module.__name__, attack, connections)
+        if not only or "pickles" in only:
+            yield _pickled(world, folder / "canary")
+
+
+def _tried(world: Served, module: str, attack: str, connections: int) -> Outcome:
+    """One attack, from a process of its own, with others asking meanwhile and before."""
+    deployment = world.deployment
+    port = deployment.grpc_port if module.endswith("rpc") else deployment.port
+    count = min(FEW.get(attack, connections), connections)
+    with Memory(deployment.process.pid) as before, world.load(RATE) as quiet:
+        time.sleep(BEFORE)
+    with Memory(deployment.process.pid) as during, world.load(RATE) as load:
+        done = subprocess.run(
+            [sys.executable, "-m", module, attack, str(port), str(count)], capture_output=True, text=True, timeout=300
+        )
+        time.sleep(REST)
+    if done.returncode:
+        raise RuntimeError(f"{attack}: the attacker failed:\n{done.stderr}")
+    told = json.loads(done.stdout)
+    more, ratio = during.most - before.most, _tail(load) / max(_tail(quiet), 1e-3)
+    failed = [answer for answer in load.answers if answer.failed]
+    wrong = [*told["wrong"], *_judged(told, more, ratio, failed)]
+    return Outcome(
+        attack,
+        told["connections"],
+        told["closed"],
+        round(told["slowest"], 2),
+        round(more, 1),
+        round(ratio, 2),
+        len(failed),
+        told["said"],
+        tuple(wrong),
+    )
+
+
+def _tail(load: Load) -> float:
+    return p99(load.answers)
+
+
+def _judged(told: dict[str, Any], more: float, ratio: float, failed: list[Answer]) -> list[str]:
+    wrong = []
+    if told["closed"] < told["connections"]:
+        wrong.append(f"{told['connections'] - told['closed']} connections were held")
+    if told["slowest"] > SECONDS:
+        wrong.append(f"the last was closed after {told['slowest']:.1f} s")
+    if more > MEGABYTES:
+        wrong.append(f"it took {more:.0f} MB")
+    if ratio > RATIO:
+        wrong.append(f"others waited {ratio:.1f} times as long")
+    if failed:
+        wrong.append(f"{len(failed)} requests of others failed: {failed[0].status} {failed[0].said}")
+    return wrong
+
+
+def _pickled(world: Served, path: Path) -> Outcome:
+    """A pickle by every header to every socket of the deployment."""
+    canary, sent, wrong = pickles.Canary(path), 0, []
+    ports, paths = sockets.listening(world.deployment.process.pid)
+    start = time.monotonic()
+    for place in (*ports, *paths):
+        whole = place != world.deployment.grpc_port
+        for data in [*(pickles.requests(canary) if whole else ()), *(data for data, _ in canary.bodies())]:
+            pickles.send(place, data, 2.0 if whole else 0.2)
+            sent += 1
+        if path.exists():
+            wrong.append(f"{place} executed it")
+            path.unlink()
+    if strange := ports - {world.deployment.port, world.deployment.grpc_port}:
+        wrong.append(f"ports {strange} are no doors")
+    return Outcome("pickles", sent, sent, round(time.monotonic() - start, 1), 0.0, 1.0, 0, {}, tuple(wrong))
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    said = ", ".join(f"{what} x {count}" for what, count in outcome.said.items())
+    counts = (outcome.closed_s, outcome.memory_mb, outcome.p99_ratio, outcome.failed)
+    return (outcome.attack, f"{outcome.closed}/{outcome.connections}", *map(str, counts), said)
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table(title="attacks", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("attack", "closed", "within, s", "memory, MB", "others' p99, x", "failed", "said", "pass"):
+        table.add_column(name, justify="left" if name in {"attack", "said"} else "right")
+    for each in outcomes:
+        table.add_row(*_row(each), "[red]no" if each.wrong else "yes")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""A pickle that writes a file when it is read, sent to every socket in every way that BentoML has for one."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+MEDIA = "application/vnd.bentoml+pickle"
+
+KINDS = (MEDIA, "application/octet-stream", "application/json", "multipart/form-data; boundary=x", "text/plain", "")
+
+CONTAINERS = ("", "ndarray", "pandas", "PandasDataFrame", "default", "Pickle")
+"""What BentoML's runners name what a payload unpickles to (`payload-container`)."""
+
+APIS = ("retrieve", "complete", "place", "similar", "rank", "explain", "features")
+
+PATHS = (
+    *(f"/{api}" for api in APIS),
+    *(f"/{prefix}{api}" for prefix in ("rows/", "api/v1/", "__call__/") for api in ("rank", "retrieve")),
+    *("/recommend", "/similar", "/explain", "/events", "/items", "/users/x", "/", "/__call__", "/predict"),
+    *("/livez", "/readyz", "/metrics", "/schema.json", "/rank/submit", "/status", "/tandem.v1.Recommender/Recommend"),
+)
+
+
+class Canary:
+    """A pickle that writes a file wherever it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.write_text, (self.path, "it was executed")
+
+    def bodies(self) -> Iterator[tuple[bytes, dict[str, str]]]:
+        """Of an API's input, of a batch, and with buffers apart; and the headers of BentoML that go with each."""
+        for value in (self, {"rows": self}, ((self,), {}), [self]):
+            data = pickle.dumps(value)
+            yield data, {}
+            yield data, {"buffer-lengths": str(len(data)), "pickle-bytes-str": "gASVAA==", "with-buffer": "false"}
+
+
+def requests(canary: Canary) -> Iterator[bytes]:
+    """As HTTP/1.1: each body at each path, by each kind and container."""
+    bodies = list(canary.bodies())
+    for path in PATHS:
+        for number, kind in enumerate(KINDS):
+            for container in CONTAINERS if kind in (MEDIA, "application/octet-stream") else ("",):
+                data, more = bodies[(number + len(container)) % len(bodies)] if kind != MEDIA else bodies[2]
+                yield _request(path, data, {"content-type": kind, "payload-container": container, **more})
+        for data, more in bodies:
+            args = {"args-number": "1", "batch-size": "1", "x-row-bytes": str(len(data)), "payload-meta": "{}"}
+            yield _request(path, data, {"content-type": MEDIA, **args, **more})
+
+
+def _request(path: str, data: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items() if value]
+    head = [f"POST {path} HTTP/1.1", "host: x", "connection: close", f"content-length: {len(data)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode() + data
+
+
+def send(place: int | str, data: bytes, seconds: float = 2.0) -> bytes:
+    """Send bytes to a port of loopback or a unix socket; what came back, as far as it came."""
+    family, address = (socket.AF_UNIX, place) if isinstance(place, str) else (socket.AF_INET, ("127.0.0.1", place))
+    said = b""
+    with socket.socket(family) as opened:
+        opened.settimeout(seconds)
+        try:
+            opened.connect(address)
+            opened.sendall(data)
+            while part := opened.recv(1 << 16):
+                said += part
+        except OSError:
+            pass
+    return said
