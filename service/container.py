@@ -13,7 +13,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-KERNELS = "TANDEM_KERNELS"
+KERNELS = "BENTO_KERNELS"
 """Names the folder of compiled kernels that an image was built with, which may be one that can't be written."""
 
 STAMP = "stamp"

@@ -22,8 +22,8 @@ PORT = "3000"
 
 
 def main() -> int:
-    """Fill the folder that TANDEM_KERNELS names; 1 where nothing could be served."""
-    kernels = Path(os.environ["TANDEM_KERNELS"])
+    """Fill the folder that BENTO_KERNELS names; 1 where nothing could be served."""
+    kernels = Path(os.environ["BENTO_KERNELS"])
     if not Path("pinned.json").exists():
         print("tandem: this bento pins no generation, so kernels are compiled by the first start (15 s and more)")
         return 0
