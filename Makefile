@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test coverage lint proto load bench soak chaos network manifests build clean
+.PHONY: help demo serve run status test coverage lint proto load bench soak chaos network manifests build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,21 @@ manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernete
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
 	@$(PY) -m flows pin
 	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec .venv/bin/bentoml build
+
+image: build ## that bento as an image, by docker, podman or buildah (IMAGE, IMAGE_BASE, IMAGE_ARGS; docs/deploy.md)
+	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec $(PY) -m deploy.image.build
+
+image-test: .venv/installed-dev ## build the image from nothing, run it confined, ask it, stop it under load; minutes, as root
+	@exec $(PY) -m tests.image
+
+lock: .venv/installed-dev ## lock what the image installs, by hash, in the versions that the tests run with
+	@exec $(PY) -m deploy.image.lock
+
+sbom: .venv/installed-dev ## what the image installs, as CycloneDX, into .tandem/sbom.cdx.json
+	@exec $(PY) -m deploy.image.supply sbom
+
+audit: .venv/installed-dev ## what is known against what the image installs; 1 where something is
+	@exec $(PY) -m deploy.image.supply audit
 
 clean: ## remove the environment and all state
 	rm -rf .venv .tandem

@@ -38,13 +38,33 @@ def bento(tmp_path_factory):
 
 
 def test_the_bento_holds_serving_and_nothing_else(bento):
-    """service/ and recsys/, and no training, flows, tests or data."""
+    """service/ and recsys/, what an image of it is built with, and no training, flows, tests or data."""
     files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
+    image = {file for file in files if file.parts[0] == "deploy"}
+    assert {file.name for file in image} == {"requirements.lock", "tools.lock", "torch.lock", "install.sh", "warm.py"}
+    files -= image
     code = {file for file in files if file.suffix == ".py"}
     assert {file.parts[0] for file in code} == {"service", "recsys"}
     expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
     assert code == expected
     assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "page.html"}
+
+
+def test_the_image_of_the_bento_is_built_apart_from_what_it_runs(bento):
+    """The Dockerfile that BentoML makes of ours: a stage that installs, one that serves as a user who is not root."""
+    lines = (bento / "env" / "docker" / "Dockerfile").read_text().splitlines()
+    steps = [line for line in lines if line and line[0] not in "# "]
+    assert [step for step in steps if step.startswith("FROM")] == [
+        "FROM ${BASE_IMAGE} AS packages",
+        "FROM ${BASE_IMAGE} AS base-container",
+    ]
+    served = steps[steps.index("FROM ${BASE_IMAGE} AS base-container") :]
+    assert [step for step in served if step.startswith("USER")] == ["USER 1034:1034"]
+    after = served[served.index("USER 1034:1034") :]
+    assert "EXPOSE 3000 3001 3002" in after
+    assert after[-1] == 'ENTRYPOINT ["python", "-m", "service.container"]'
+    assert any(step.startswith("HEALTHCHECK") for step in after)
+    assert not any(tool in step for step in served for tool in ("pip", "uv ", "apt-get", "curl"))
 
 
 def test_the_bento_asks_for_what_the_project_asks_for():

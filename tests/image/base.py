@@ -1,0 +1,69 @@
+"""A base for the image where no registry of images is in reach: this machine's Debian, and the Python of the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+NAME = "localhost/tandem-base"
+
+LIBRARIES = "ca-certificates,libssl3t64,libffi8,zlib1g,libbz2-1.0,liblzma5,libsqlite3-0,libuuid1"
+"""What a Python that was not installed by Debian takes from it, and the certificates that registries are known by."""
+
+LEFT_OUT = ("test", "site-packages", "idlelib", "tkinter", "__pycache__")
+
+
+def build(work: Path) -> None:
+    """Put the base into buildah's store."""
+    root = work / "base.tar"
+    wanted, hooks = _python(work)
+    # A machine that reaches registries through a proxy of its own knows that one's certificate.
+    hooks.append("copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs")
+    told = [f"--customize-hook={hook}" for hook in hooks]
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={wanted}", *told, release["VERSION_CODENAME"], root])
+    box = run(["buildah", "from", "scratch"]).strip()
+    run(["buildah", "add", box, root, "/"])
+    run(["buildah", "config", "--env", "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", box])
+    run(["buildah", "commit", "--quiet", box, NAME])
+    run(["buildah", "rm", box])
+    root.unlink()
+
+
+def run(command: list[str | Path]) -> str:
+    """What a command prints; SystemExit with its last words where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"image-test: {' '.join(map(str, command[:3]))} ... failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _python(work: Path) -> tuple[str, list[str]]:
+    """Packages, and hooks that bring this Python along where Debian did not install it."""
+    prefix = Path(sys.base_prefix)
+    if prefix == Path("/usr"):
+        return f"{LIBRARIES},python3,python3-venv", []
+    library, binary = f"python3.{sys.version_info.minor}", f"python3.{sys.version_info.minor}"
+    path = work / "python.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(prefix / "bin" / binary, f"usr/local/bin/{binary}")
+        for name in ("python3", "python"):
+            link = tarfile.TarInfo(f"usr/local/bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, binary
+            archive.addfile(link)
+        for shared in (prefix / "lib").glob("libpython3*.so.*"):
+            archive.add(shared, f"usr/local/lib/{shared.name}")
+        archive.add(prefix / "lib" / library, f"usr/local/lib/{library}", filter=_without)
+    return LIBRARIES, [f"tar-in {path} /", 'chroot "$1" ldconfig']
+
+
+def _without(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Nobody's but root's, and no more than it takes to run."""
+    parts = Path(member.name).parts[4:]
+    if parts and (parts[0] in LEFT_OUT or parts[-1] in LEFT_OUT[-1:] or parts[0].startswith("config-")):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member

@@ -1,0 +1,91 @@
+"""A container as a runtime would run it: its own mounts and processes, a read-only root, the image's user and command.
+
+Made of `unshare` alone, since the chroot isolation that works without a daemon can't have a read-only root. The first
+process in it is the image's own, and all others end with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from tests.image.base import run
+
+START = r"""
+set -eu
+mount --make-rprivate /
+mount --bind "$ROOT" "$ROOT"
+cp /etc/hosts /etc/resolv.conf "$ROOT/etc/"
+mount -t proc proc "$ROOT/proc"
+mount --rbind /dev "$ROOT/dev"
+for volume in $VOLUMES; do mount -t tmpfs -o "mode=0755,uid=${OWNER%%:*},gid=${OWNER##*:}" tmpfs "$ROOT$volume"; done
+mount -o remount,bind,ro "$ROOT"
+cd "$ROOT$FOLDER"
+exec chroot --userspec="$OWNER" "$ROOT" /usr/bin/env -i -C "$FOLDER" "$@"
+"""
+"""As /bin/sh runs it, in namespaces of its own. The arguments: NAME=value of the environment, then the command."""
+
+
+class Box:
+    """A container of an image; a context manager that ends it with all that it mounted."""
+
+    def __init__(self, image: str, log: Path, **environment: str) -> None:
+        self._made = run(["buildah", "from", image]).strip()
+        self.root = Path(run(["buildah", "mount", self._made]).strip())
+        config = json.loads(run(["buildah", "inspect", "--type", "image", image]))["Docker"]["config"]
+        self.config, self.log = config, log
+        given = dict(each.split("=", 1) for each in config["Env"]) | environment
+        self._environment = [f"{name}={value}" for name, value in given.items()]
+
+    def command(self, *command: str) -> list[str]:
+        """What runs a command as the image would, in a box of its own."""
+        unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", START, "box"]
+        return [*unshared, *self._environment, *(command or self.config["Entrypoint"])]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """For whoever starts that."""
+        told = {"ROOT": self.root, "VOLUMES": " ".join(self.config["Volumes"]), "OWNER": self.config["User"]}
+        return os.environ | {name: str(value) for name, value in told.items()} | {"FOLDER": self.config["WorkingDir"]}
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(self.command(*command), env=self.variables, capture_output=True, text=True, check=False)
+
+    def start(self) -> None:
+        """Start what the image starts."""
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                self.command(), env=self.variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    @property
+    def first(self) -> int:
+        """The process that is the container's first, as this host numbers it."""
+        [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(child)
+
+    def stop(self, seconds: float) -> int:
+        """Ask the first process to end, as a runtime does; its exit code, or -9 where it took too long."""
+        os.kill(self.first, signal.SIGTERM)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def __enter__(self) -> Box:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = getattr(self, "process", None)
+        if process is not None and process.poll() is None:
+            process.kill()  # --kill-child: its first process ends with it, and with that one all others
+            process.wait()
+        run(["buildah", "rm", self._made])

@@ -1,0 +1,111 @@
+"""Both doors of a deployment asked from outside, once and under a light load that goes on while it stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import grpc
+import httpx
+
+from service.client import Client
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.rpc.tandem.v1 import recommender_pb2_grpc as rpc
+
+PAUSE = 0.05
+"""Seconds between two requests of one caller."""
+
+WHOLE_SECONDS = 20
+"""Until answers lack nothing, after what they lacked is there."""
+
+
+def slate(url: str, lacking: tuple[str, ...] = ()) -> str:
+    """What a user is shown through one door, in a sentence; lacking: what answers have to do without."""
+    end = time.monotonic() + WHOLE_SECONDS
+    with Client(url) as client:
+        while (answer := client.recommend(4, k=10)).degraded != list(lacking) and time.monotonic() < end:
+            time.sleep(0.1)
+    assert answer.degraded == list(lacking), answer
+    assert len(answer.items) == 10, answer
+    items = ", ".join(str(item.item_id) for item in answer.items[:3])
+    return f"{items} and 7 more of {answer.generation}, {answer.history} interactions known"
+
+
+def wait_until_ready(url: str, seconds: float, alive: object) -> float:
+    """Seconds until /readyz says yes; SystemExit where it does not in time."""
+    started = time.monotonic()
+    while time.monotonic() - started < seconds and alive():  # type: ignore[operator]
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return time.monotonic() - started
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit("image-test: the container was not ready in time")
+
+
+@dataclass
+class Callers:
+    """Callers of both doors. A request counts as lost if it was sent and got no answer, or one of a fault.
+
+    A refused connection was never accepted, and a door that says it is closing (503, UNAVAILABLE with its own words)
+    has told its caller to go elsewhere.
+    """
+
+    http: str
+    grpc: str
+    told: Counter[str] = field(default_factory=Counter)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Callers:
+        callers = [self._http] * 2 + [self._grpc] * 2
+        self._threads = [threading.Thread(target=caller) for caller in callers]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Why requests were lost, and how many."""
+        return {why: count for why, count in self.told.items() if why.startswith("lost")}
+
+    def _http(self) -> None:
+        while not self._stopped.wait(PAUSE):
+            try:
+                with httpx.Client() as client:  # a connection of its own: one that is refused was not accepted
+                    answer = client.post(f"{self.http}/recommend", json={"user_id": 4}, timeout=10)
+                self.told["http answered" if answer.status_code == 200 else _refused(answer)] += 1
+            except httpx.ConnectError:
+                self.told["http not accepted"] += 1
+            except httpx.HTTPError as error:
+                self.told[f"lost: http {type(error).__name__}"] += 1
+
+    def _grpc(self) -> None:
+        with grpc.insecure_channel(self.grpc) as channel:
+            stub = rpc.RecommenderStub(channel)
+            while not self._stopped.wait(PAUSE):
+                try:
+                    stub.Recommend(pb.RecommendRequest(user_id=pb.Id(number=4)), timeout=10)
+                    self.told["grpc answered"] += 1
+                except grpc.RpcError as error:
+                    self.told[_code(error)] += 1
+
+
+def _refused(answer: httpx.Response) -> str:
+    return "http told to go elsewhere" if answer.status_code == 503 else f"lost: http {answer.status_code}"
+
+
+def _code(error: grpc.RpcError) -> str:
+    code, said = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        # "failed to connect", "Connection refused": never sent. GOAWAY before it was taken: gRPC says so, too.
+        sent = "connect" not in said.lower()
+        return f"lost: grpc UNAVAILABLE {said[:60]}" if sent else "grpc not accepted"
+    return f"lost: grpc {code.name}"

@@ -1,0 +1,15 @@
+"""`python -m tests.image.tiny_pin HOME`: train on the tiny world, into HOME, and pin that for the next bento here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flows.model_store import ModelStore
+from recsys.environment import Environment
+from tests import tiny
+
+if __name__ == "__main__":
+    home = Path(sys.argv[1])
+    folder, _ = tiny.generation(home)  # into HOME/generations, where a flow leaves what it makes
+    print(ModelStore(Environment(home, None)).pin(folder.path.name))

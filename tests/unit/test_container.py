@@ -1,0 +1,134 @@
+"""What a container does before it serves, and how its health is asked."""
+
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from service import container, probe
+
+NEW = container.FLAGS | {"sse2", "vaes"}
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """Kernels as an image has them."""
+    folder = tmp_path / "shipped"
+    (folder / "search_1").mkdir(parents=True)
+    (folder / "search_1" / "look.nbi").write_bytes(b"index")
+    (folder / container.STAMP).write_text("one\n")
+    return folder
+
+
+def test_kernels_of_the_image_are_copied_where_numba_may_write(shipped, tmp_path):
+    """Once: what was compiled there since stays over a restart."""
+    home = tmp_path / "home"
+    home.mkdir()
+    [folder] = container.kept_kernels(home, str(shipped)).values()
+    assert (tmp_path / "home/kernels/one/search_1/look.nbi").read_bytes() == b"index"
+    (home / "kernels" / "one" / "own.nbi").write_bytes(b"own")
+    assert container.kept_kernels(home, str(shipped)) == {"NUMBA_CACHE_DIR": folder}
+    assert (home / "kernels" / "one" / "own.nbi").exists()
+
+
+def test_kernels_of_an_image_that_was_there_before_are_removed(shipped, tmp_path):
+    """A volume outlives images; their kernels are of no use to the next one, and would pile up."""
+    container.kept_kernels(tmp_path, str(shipped))
+    (shipped / container.STAMP).write_text("two")
+    container.kept_kernels(tmp_path, str(shipped))
+    assert [each.name for each in (tmp_path / "kernels").iterdir()] == ["two"]
+
+
+def test_an_image_without_kernels_keeps_those_it_compiles(tmp_path):
+    """Where nothing was pinned when it was built."""
+    assert container.kept_kernels(tmp_path, str(tmp_path / "none")) == {
+        "NUMBA_CACHE_DIR": str(tmp_path / "kernels" / "own")
+    }
+
+
+def test_models_of_the_bento_are_found_in_the_store_of_the_home(tmp_path):
+    """Those of this image, again after a restart, in folders that take a note; no more those of one before it."""
+    part = tmp_path / "bento" / "models" / "tandem" / "g2" / "model.yaml"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    (part.parent.parent / "latest").write_text("g2")
+    store = tmp_path / "home" / "bentoml" / "models" / "tandem"
+    (store / "g1").mkdir(parents=True)
+    (store / "g1" / "model.yaml").symlink_to(tmp_path / "gone")
+    for _ in range(2):
+        container.link_models(tmp_path / "home", str(tmp_path / "bento"))
+        assert [each.name for each in store.iterdir()] == ["g2"]
+        assert (store / "g2" / "model.yaml").resolve() == part
+        (store / "g2" / ".proof").touch()
+    assert not (part.parent / ".proof").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "flags", "name"),
+    [
+        ({}, NEW, container.LEVEL),
+        ({}, NEW - {"avx2"}, None),
+        ({"NUMBA_CPU_NAME": "generic"}, NEW, "generic"),
+        ({"NUMBA_CPU_NAME": "native"}, NEW, None),
+    ],
+)
+def test_kernels_are_compiled_for_a_level_that_this_processor_has(said, flags, name):
+    """Never for instructions that it lacks; what somebody says goes before all."""
+    environment = dict(said)
+    container.for_processor(environment, frozenset(flags))
+    assert environment.get("NUMBA_CPU_NAME") == name
+    assert ("NUMBA_CPU_FEATURES" in environment) == (name == container.LEVEL)
+
+
+def test_the_features_are_those_that_llvm_says_the_level_has():
+    """What kernels ask is what they get: an intrinsic of a feature that is missing ends a process."""
+    from llvmlite import binding
+
+    binding.initialize_all_targets()
+    assert {each[1:] for each in container.FEATURES.split(",")} >= {"avx2", "fma", "bmi2", "lzcnt", "movbe", "f16c"}
+    target = binding.Target.from_triple("x86_64-unknown-linux-gnu")
+    assert target.create_target_machine(cpu=container.LEVEL, features=container.FEATURES)
+
+
+def test_a_command_is_run_with_all_that_is_written_below_the_home(tmp_path):
+    """BentoML, Numba and who wants a temporary file write nowhere else."""
+    show = "import os; print(os.environ['BENTOML_HOME'], os.environ['NUMBA_CACHE_DIR'])"
+    told = {"TANDEM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "service.container", sys.executable, "-c", show]
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(place.startswith(str(tmp_path / "home")) for place in done.stdout.split())
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
+    """As where a read-only root has no volume."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "file" / "home"))
+    assert container.main([]) == 1
+    assert "Mount a volume or a tmpfs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_probe_passes_on_what_the_door_says(status, code, capsys):
+    """Ready by default, alive on demand; nobody there is a failure too, with the address."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            return
+
+    asked = []
+    with HTTPServer(("127.0.0.1", 0), Door) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = {"PORT": str(server.server_port), "TANDEM_HOST": "0.0.0.0"}
+        assert probe.main([], here) == probe.main(["--live"], here) == code
+        server.shutdown()
+    assert asked == ["/readyz", "/livez"]
+    assert probe.main([], here) == 1
+    assert f"127.0.0.1:{here['PORT']}" in capsys.readouterr().err

@@ -1,0 +1,130 @@
+"""What an image installs and how it is built and started, as far as that can be told without an engine."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from deploy.image import build, supply
+from deploy.image.lock import CUDA, HERE, ROOT
+
+LOCK = (HERE / "requirements.lock").read_text(encoding="utf-8")
+TORCH = (HERE / "torch.lock").read_text(encoding="utf-8")
+BENTOFILE = yaml.safe_load((ROOT / "bentofile.yaml").read_text(encoding="utf-8"))
+
+
+def blocks(lock):
+    """By name, the version and the hashes of each package."""
+    lines = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", lock, flags=re.MULTILINE)).strip().splitlines()
+    found = {}
+    for line in lines:
+        requirement, *hashes = re.split(r"\s+--hash=", line.strip())
+        name, _, version = requirement.partition("==")
+        found[canonicalize_name(name.strip())] = (Version(version.strip()), hashes)
+    return found
+
+
+def test_the_lock_has_all_that_the_bento_asks_for_in_the_range_it_asks_for():
+    """Three lists of one truth: pyproject.toml, bentofile.yaml (tests/integration/test_bento.py) and the lock."""
+    locked = {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}
+    wanted = [Requirement(each) for each in BENTOFILE["python"]["packages"]]
+    wrong = [
+        str(each)
+        for each in wanted
+        if canonicalize_name(each.name) not in locked or locked[canonicalize_name(each.name)] not in each.specifier
+    ]
+    assert wrong == [], "run `make lock`"
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "tools.lock"])
+def test_every_file_that_is_installed_is_known_by_its_hash(name):
+    """But for torch's, whose files differ from index to index."""
+    packages = blocks((HERE / name).read_text(encoding="utf-8"))
+    assert packages
+    for package, (_, hashes) in packages.items():
+        assert hashes, package
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), package
+
+
+def test_the_locks_name_no_index_and_nothing_of_cuda():
+    """Where files come from is for whoever builds to say; a service without a GPU needs no 3 GB for one."""
+    for path in HERE.glob("*.lock"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"https?:|--index|--find-links|--extra", text), path
+        assert [name for name in blocks(text) if CUDA.match(name)] == []
+    assert "torch" not in blocks(LOCK)
+
+
+@pytest.mark.parametrize(
+    ("name", "apart"),
+    [("nvidia-cublas", True), ("cuda-toolkit", True), ("triton", True), ("nvidia-ml-py", False), ("numpy", False)],
+)
+def test_what_only_a_torch_for_cuda_asks_for_is_told_by_its_name(name, apart):
+    """BentoML's nvidia-ml-py is small, and is asked for whatever torch is."""
+    assert bool(CUDA.match(name)) == apart
+
+
+def test_the_bento_takes_along_what_its_image_is_built_with():
+    """Every file that Dockerfile.j2 runs or reads is in the bento, or the build ends where nobody sees why."""
+    template = (HERE / "Dockerfile.j2").read_text(encoding="utf-8")
+    named = set(re.findall(r"deploy/image/[\w.*]+", template))
+    assert named == {"deploy/image/*.lock", "deploy/image/install.sh", "deploy/image/warm.py"}
+    assert named <= set(BENTOFILE["include"])
+    assert BENTOFILE["docker"]["base_image"].startswith("python:3.11")  # as the lock, and the tests
+
+
+def test_without_an_engine_the_image_says_what_to_install(tmp_path, capsys):
+    """One sentence, and nothing is tried."""
+    assert build.main({"PATH": str(tmp_path), "BENTOML_HOME": str(tmp_path)}) == 1
+    assert "none of docker, podman and buildah is here" in capsys.readouterr().err
+
+
+def test_the_first_engine_that_answers_builds(tmp_path):
+    """A docker whose daemon is away is passed over; one that is named is taken before all."""
+    for name, code in (("docker", 1), ("podman", 0), ("buildah", 0)):
+        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert build.found(path) == "podman"
+    assert build.found(path | {"IMAGE_ENGINE": "buildah"}) == "buildah"
+    assert build.found(path | {"IMAGE_ENGINE": "docker"}) is None
+
+
+def test_settings_become_arguments_of_the_build():
+    """The base, arguments of the template and options of the engine, each where BentoML takes it."""
+    settings = {"IMAGE_BASE": "b", "IMAGE_ARGS": "PIP_CERT=/c X='1 2'", "IMAGE_OPTIONS": "network=host"}
+    told = build.command("buildah", "tandem:1", "shop:2", settings)
+    assert told[1:7] == ["containerize", "tandem:1", "--backend", "buildah", "--image-tag", "shop:2"]
+    assert told[8::2] == ["network=host", "build-arg=PIP_CERT=/c", "build-arg=X=1 2", "build-arg=BASE_IMAGE=b"]
+
+
+def test_an_audit_tells_nothing_known_from_nothing_asked():
+    """Findings fail it; a list of vulnerabilities that is out of reach does not, and is no pass either."""
+    sound = {"name": "a", "version": "1", "vulns": []}
+    bad = {"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3"]}]}
+    skipped = {"name": "c", "skip_reason": "not found"}
+    assert supply.verdict([sound, skipped])[0] == 0
+    assert "not audited: c" in supply.verdict([sound, skipped])[1]
+    code, said = supply.verdict([sound, bad])
+    assert code == 1
+    assert "b 2: PYSEC-1 (mended in 3)" in said
+    for nothing in ([], [skipped]):
+        code, said = supply.verdict(nothing)
+        assert code == 0
+        assert "NOT AUDITED" in said
+
+
+def test_what_is_audited_is_what_is_locked():
+    """All of it, torch too."""
+    audited = {each.partition("==")[0]: Version(each.partition("==")[2]) for each in supply.versions()}
+    assert audited == {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}
+
+
+def test_what_audits_is_no_part_of_what_is_served():
+    """uv fetches those tools into places of their own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert not {"cyclonedx-bom", "pip-audit"} & {Requirement(each).name for each in project["dependencies"]}
