@@ -89,4 +89,7 @@ def show(outcomes: list[Outcome], figures: list[Cost]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
