@@ -59,11 +59,11 @@ def main() -> int:
 def every(folder: Path, pair: Pair, hosts: Hosts) -> Iterator[Outcome]:
     """All faults, one after the other."""
     with Spread(folder / "spread", pair, hosts) as world:
-        yield faults.whole(world)
+        yield faults.measured(world, faults.whole)
         for host in faults.STAGE:
-            yield faults.cut(world, host)
-        yield faults.cut(world, "ranking", "unplug")
-        yield faults.promoted_while_cut(world)
+            yield faults.measured(world, faults.cut, host)
+        yield faults.measured(world, faults.cut, "ranking", "unplug")
+        yield faults.measured(world, faults.promoted_while_cut)
 
 
 def show(outcomes: list[Outcome], figures: list[Cost]) -> None:
@@ -89,4 +89,7 @@ def show(outcomes: list[Outcome], figures: list[Cost]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

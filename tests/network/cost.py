@@ -35,7 +35,7 @@ class Cost:
 
 
 def costs(folder: Path, pair: Pair, hosts: Hosts, rate: float, seconds: float) -> Iterator[Cost]:
-    """Of unix sockets, of TCP between hosts, and of TCP with a millisecond more each way, where this kernel can."""
+    """Of unix sockets, of TCP between hosts, and of that with a millisecond more to a callee, where this kernel can."""
     with Spread(folder / "one", pair, hosts, spread=False) as world:
         yield _cost("unix sockets, one host", world, rate, seconds)
     with Spread(folder / "three", pair, hosts) as world:

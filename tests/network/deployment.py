@@ -97,7 +97,13 @@ class Spread:
 
     def load(self, rate: float = 40.0) -> HostLoad:
         """Requests from the host that has nothing else to do."""
-        return HostLoad(self.hosts, self.url, rate)
+        self._load = HostLoad(self.hosts, self.url, rate)
+        return self._load
+
+    @property
+    def lag(self) -> float:
+        """Seconds by which the last load was late itself."""
+        return self._load.lag
 
     def on(self, host: str, work: Callable[[], T]) -> T:
         """Do something on a host, in a thread."""

@@ -23,11 +23,11 @@ def world(tmp_path_factory):
 @pytest.mark.parametrize("host", faults.STAGE)
 def test_what_is_cut_off_is_done_without_and_comes_back(world, host):
     """No request fails or hangs, the answers name what is away and nothing else, and are whole again in seconds."""
-    outcome = faults.cut(world, host)
+    outcome = faults.measured(world, faults.cut, host)
     assert outcome.passed, outcome
 
 
 def test_no_generation_is_adopted_while_a_host_can_not_have_it(world):
     """It is once the host is back: what a host holds it says on a board in Redis, wherever it is."""
-    outcome = faults.promoted_while_cut(world)
+    outcome = faults.measured(world, faults.promoted_while_cut)
     assert outcome.passed, outcome
