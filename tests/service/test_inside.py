@@ -43,7 +43,7 @@ def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
                     channel.unary_unary(f"/{method}")(data, metadata=list(more.items()), timeout=5)
     assert not canary.path.exists()
     for path in paths:
-        assert told[path] == {b"400", b"404", b"405", b"200"}, told[path]
+        assert told[path] <= {b"200", b"400", b"404", b"405"}, told[path]  # 200: probes, which read no body
     answer = httpx.post(f"{deployment.url}/recommend", json={"user_id": "you", "mode": "realtime"}).json()
     assert answer["degraded"] == []
     assert deployment.process.poll() is None
