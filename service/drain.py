@@ -7,11 +7,14 @@ when somebody stops one worker of several, it does the same without the time tha
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import suppress
 
 from service.edge.connection import GuardedConnection
-from service.notice import LEAVING
 from service.rpc.door import RpcDoor
+
+LEAVING = signal.SIGUSR1
+"""What a worker is sent before SIGTERM. One that still loads ends by it, and has nothing to lose."""
 
 
 class Drain:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from service import quiesce
-from service.notice import LEAVING
+from service.drain import LEAVING
 
 logger = logging.getLogger("tandem")
 

@@ -9,7 +9,6 @@ from service import compose, pinned
 from service.ahead import Ahead
 from service.edge.connection import guard
 from service.models import RankingModel
-from service.notice import Notice
 from service.retrieval import NEVER_SHED_MS
 from service.settings import environment, settings
 
@@ -35,13 +34,7 @@ class Ranking:
         holder = compose.ranking(environment())
         self._model = RankingModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("ranking", environment(), settings(), [holder])
-        self._notice = Notice()
         self._adopter.start()
-
-    @bentoml.on_startup
-    async def heed_notice(self) -> None:
-        """Where this host has nothing else, its end begins with a word to this process, which must not end it."""
-        self._notice.await_signal()
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
@@ -50,7 +43,7 @@ class Ranking:
         compose.close_tracer(compose.RANKING)
 
     async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held) and not self._notice.given
+        return bool(self._adopter.held)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def rank(self, rows: np.ndarray) -> np.ndarray:

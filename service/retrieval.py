@@ -9,7 +9,6 @@ from service import compose, pinned
 from service.ahead import Ahead
 from service.edge.connection import guard
 from service.models import RetrievalModel
-from service.notice import Notice
 from service.settings import environment, settings
 
 # `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
@@ -38,13 +37,7 @@ class Retrieval:
         holder = compose.retrieval(environment())
         self._model = RetrievalModel(holder, compose.puts(environment()))
         self._adopter = compose.adopter("retrieval", environment(), settings(), [holder])
-        self._notice = Notice()
         self._adopter.start()
-
-    @bentoml.on_startup
-    async def heed_notice(self) -> None:
-        """Where this host has nothing else, its end begins with a word to this process, which must not end it."""
-        self._notice.await_signal()
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
@@ -53,7 +46,7 @@ class Retrieval:
         compose.close_tracer(compose.RETRIEVAL)
 
     async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held) and not self._notice.given
+        return bool(self._adopter.held)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def retrieve(self, rows: np.ndarray) -> np.ndarray:

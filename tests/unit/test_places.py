@@ -1,7 +1,6 @@
 """Services on other hosts: which address of a name is asked, what the network may swallow, and which roles start."""
 
 import asyncio
-import os
 import socket
 import time
 
@@ -14,7 +13,6 @@ from recsys.errors import SettingsError, StageError
 from service import hop as hops
 from service import places, serve
 from service.hop import Hop
-from service.notice import LEAVING, Notice
 from service.places import Places
 from service.settings import Settings
 from tests.deployment import free_port
@@ -175,16 +173,3 @@ def test_the_url_of_redis_may_stand_in_a_file(tmp_path, monkeypatch):
         Environment.read()
     (tmp_path / "url").write_text("redis://gateway:word@redis:6379/0\n")
     assert Environment.read().redis_url == "redis://gateway:word@redis:6379/0"
-
-
-def test_a_host_that_is_told_to_leave_is_not_ready_and_lives():
-    """The word comes as a signal that would end a process which does not heed it."""
-
-    async def scene():
-        notice = Notice()
-        notice.await_signal()
-        os.kill(os.getpid(), LEAVING)
-        await asyncio.sleep(0.05)
-        return notice.given
-
-    assert asyncio.run(scene())
