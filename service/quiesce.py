@@ -60,6 +60,11 @@ def take_data(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
 
 
+def kept(one: socket.socket) -> socket.socket:
+    """A copy that holds it open; `socket.dup` would make it block, for whoever else has it, too."""
+    return socket.socket(fileno=os.dup(one.fileno()))
+
+
 def listeners(port: int) -> Iterator[socket.socket]:
     """The sockets of this process that listen at a port, whoever opened them; each is closed when the next is asked."""
     return _own(port, 1)

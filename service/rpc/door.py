@@ -55,6 +55,10 @@ GRACE_SECONDS = 5.0
 QUIET_SECONDS = 0.05
 """For which no call has been under way, when the door closes: what was read and is no call yet becomes one sooner."""
 
+GOODBYE_SECONDS = 0.3
+"""From the first GOAWAY, after which a client begins nothing new on its connection, to the one that names the last
+call: in one stroke with the close, a client that was just sending met a broken pipe."""
+
 HELD_SECONDS = 1.5
 """How long what comes in is held back for that, at most: an answer of more than 64 KiB waits for its reader's word."""
 
@@ -138,13 +142,18 @@ class RpcDoor:
         for listener in quiesce.listeners(self._port):
             quiesce.refuse_connections(listener)
         await asyncio.sleep(quiesce.SETTLE_SECONDS)
-        held = [quiesce.refuse_data(connection) for connection in quiesce.connections(self._port)]
-        if all(held) and await self._falls_quiet(HELD_SECONDS):
-            await self._server.stop(0)
-            return
-        for connection in quiesce.connections(self._port):
-            quiesce.take_data(connection)
-        await self._server.stop(GRACE_SECONDS)
+        held = [quiesce.kept(connection) for connection in quiesce.connections(self._port)]
+        refusing = [quiesce.refuse_data(each) for each in held]  # each, whatever the others say
+        if all(refusing) and await self._falls_quiet(HELD_SECONDS):
+            await self._server.stop(GOODBYE_SECONDS)
+            # Closed for good, what is held back would be met with a reset, before which the GOAWAY may be unread.
+            await asyncio.sleep(quiesce.SETTLE_SECONDS)
+        else:
+            for each in held:
+                quiesce.take_data(each)
+            await self._server.stop(GRACE_SECONDS)
+        for each in held:
+            each.close()
 
     async def _falls_quiet(self, seconds: float) -> bool:
         """Whether, in so long, there is a while in which no call is under way."""
