@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import I32, Bool
+from recsys.types import I32, PAD, Bool
 
 
 class Grown:
@@ -39,7 +39,7 @@ class Grown:
 
     def knows(self, rows: I32) -> Bool:
         """Whether each row is one of these, or PAD."""
-        known: Bool = rows < len(self.base)
+        known: Bool = (rows >= PAD) & (rows < len(self.base))
         if not known.all() and len(self.rows):
             at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
             known |= self.rows[at] == rows

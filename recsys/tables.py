@@ -11,7 +11,7 @@ import numpy as np
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringIndex, StringTable
-from recsys.types import F32, I8, I32, Bool
+from recsys.types import F32, I8, I32, PAD, Bool
 
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
 """Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
@@ -51,7 +51,8 @@ class ItemTables:
 
     def knows(self, rows: I32) -> Bool:
         """Whether each row is an item of these tables, or PAD."""
-        return rows < len(self)
+        known: Bool = (rows >= PAD) & (rows < len(self))
+        return known
 
     @cached_property
     def vocabulary(self) -> int:

@@ -95,13 +95,15 @@ class Ending:
             with suppress(Exception):  # psutil's, of a process that ended this moment
                 process.send_signal(LEAVING)
         await asyncio.sleep(self._drain_seconds)
-        quiesce.refuse_connections(door)
+        held_back = quiesce.refuse_connections(door)
+        if not held_back:  # then at once, while workers accept whatever comes: one that waits for them is reset
+            _close(door)
         await asyncio.sleep(quiesce.SETTLE_SECONDS)
         gateway.graceful_timeout = GATEWAY_SECONDS
         leaving = gateway._stop(True)
-        await asyncio.sleep(CLOSED_SECONDS)
-        with suppress(OSError):
-            door.shutdown(socket.SHUT_RDWR)  # the callees inherited it: closed here it would be open there
+        if held_back:
+            await asyncio.sleep(CLOSED_SECONDS)
+            _close(door)
         await leaving
 
     async def _stop_rest(self) -> None:
@@ -114,3 +116,9 @@ class Ending:
                 await asyncio.sleep(SOON)
             else:
                 return
+
+
+def _close(door: socket.socket) -> None:
+    """For all who have it: the callees inherited it, and closed here it would be open there."""
+    with suppress(OSError):
+        door.shutdown(socket.SHUT_RDWR)

@@ -29,7 +29,7 @@ from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment
 
 EXIT = 30.0
-"""Seconds from SIGTERM to the end of the process, at most (issue 7)."""
+"""Seconds from SIGTERM to the end of the process, at most."""
 
 LOGGED = {"TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
 """Every slate is to be logged, so that they can be counted."""
