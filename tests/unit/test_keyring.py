@@ -64,7 +64,7 @@ def test_what_is_left_out_limits_nothing():
         ("[[keys]]", "there is no keys; known are key."),
         ("[[key", "not valid TOML"),
         ("a = " + "[" * 100_000, "nested too deep"),
-        (TABLE + TABLE, f"the id {ONE.id} is there twice"),
+        (TABLE + TABLE, " is there twice"),
         (table(id=None), "key.0.id is missing; 4 to 32"),
         (table(id='"a_b_c"'), "key.0.id is wrong"),
         (table(name='"a b"'), "key.0.name is wrong"),
