@@ -24,6 +24,10 @@ logger = logging.getLogger("tandem")
 REST = 5.0
 """Seconds after a start in which no standby is prepared: its imports would take a core from the worker that starts."""
 
+FIRST_REST = 20.0
+"""The same for the start of all workers: standbys from the fifth second on made split ready after 12.7 to 15.2 s, and later
+ones after 10.5 to 13.0 (`python -m loadtests.start`, two and four starts on two cores)."""
+
 LONG_REST = 60.0
 """The same where a standby ended by itself: it may again."""
 
@@ -108,7 +112,7 @@ class Attendant:
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, lambda *_: self._arbiter.loop.add_callback_from_signal(self._look))
-        self._arbiter.loop.call_later(REST, self._prepare)
+        self._arbiter.loop.call_later(FIRST_REST, self._prepare)
 
     def _look(self) -> None:
         """Some child ended: if it was a worker let the arbiter start another."""
