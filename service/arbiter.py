@@ -25,8 +25,8 @@ REST = 5.0
 """Seconds after a start in which no standby is prepared: its imports would take a core from the worker that starts."""
 
 FIRST_REST = 20.0
-"""The same for the start of all workers: standbys from the fifth second on made split ready after 12.7 to 15.2 s, and later
-ones after 10.5 to 13.0 (`python -m loadtests.start`, two and four starts on two cores)."""
+"""The same for the start of all workers: with standbys from the fifth second on split was ready after 12.7 to 15.2 s,
+with later ones after 11.3 to 13.0 (`python -m loadtests.start`, two and three warm starts on two cores)."""
 
 LONG_REST = 60.0
 """The same where a standby ended by itself: it may again."""
