@@ -46,13 +46,12 @@ status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
 # Those that ask no running deployment for speed share the cores; the others have them, and their store, to themselves.
-# The demo is first, since it takes longest; left to themselves the files with the fewest tests come last.
 SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
 	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
-	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
+	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
