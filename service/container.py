@@ -26,7 +26,8 @@ LEVEL = "x86-64-v3"
 """What kernels are compiled for: AVX2 and its time, which servers have had since 2015. Kept kernels are taken where
 name and features are the same to the letter, and an image is rarely built on the processor that it then runs on.
 Exact search of 100,000 items took .53/.46/.58 ms of CPU a user at 1/8/32 at once, on an AMD EPYC with AVX2; compiled
-for that very processor .67/.46/.50, and for any x86-64 ("generic") 2.2/1.8/1.9."""
+for that very processor .67/.46/.50, and for any x86-64 ("generic") 2.2/1.8/1.9: by hand, picked of three passes on busy
+cores, so read the factor of four and not the digits."""
 
 FEATURES = "+cx16,+popcnt,+sahf,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
 """Of LEVEL, for kernels that ask; LLVM takes them from the name."""
