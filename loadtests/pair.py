@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadtests.peers.servers import Running, running
-from loadtests.world import World, untrained
+from loadtests.world import World, made_up, untrained
 from recsys.generation import GenerationFolder
 from recsys.publisher import Publisher
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
-from training import dataset
-from training.generate import Shape, generate
-from training.log import encode
+from training.watch import watching
 
 
 def pair(count: int, home: Path) -> list[GenerationFolder]:
@@ -23,10 +21,11 @@ def pair(count: int, home: Path) -> list[GenerationFolder]:
     folder = home / f"{count}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        generate(Shape(20 * count, count), folder / "data")
-        log = encode(dataset.read(folder / "data"))
-        for seed in (0, 1):
-            untrained(folder / "generations", log, log, seed)
+        with watching() as watch:
+            log = made_up(count, folder / "data", watch)
+            for seed in (0, 1):
+                with watch(f"generation {seed + 1} of 2"):
+                    untrained(folder / "generations", log, log, seed)
         (folder / "made").touch()
     return [GenerationFolder(each) for each in sorted((folder / "generations").iterdir())]
 

@@ -29,6 +29,7 @@ from training.generate import Shape, generate
 from training.log import Log, encode
 from training.orders import ORDERS, order_by
 from training.tables import build_tables
+from training.watch import Watch, watching
 
 HOME = ROOT / ".tandem" / "bench"
 """Where worlds are kept, and what peers keep."""
@@ -66,7 +67,8 @@ def world(items: int, home: Path) -> Iterator[World]:
         url = embedded.ensure()
         store = RedisGenerationStore(url)
         if store.alias("live") != generation.manifest.id:
-            Publisher(store, folder / "trials").publish(generation)
+            with watching() as watch, watch("publishing it"):
+                Publisher(store, folder / "trials").publish(generation)
             store.promote(generation.manifest.id)
         store.close()
         ids = generation.users()[0]
@@ -77,10 +79,19 @@ def world(items: int, home: Path) -> Iterator[World]:
 
 def make(items: int, folder: Path) -> GenerationFolder:
     """A generation of so many items with untrained towers; what a request costs is the same."""
-    generate(Shape(EVENTS_AN_ITEM * items, items), folder / "data")
-    log = encode(dataset.read(folder / "data"))
-    users = some_users(log, max(1, len(log.user_ids) // USERS))
-    return untrained(folder / "generations", log, users, 0)
+    with watching() as watch:
+        log = made_up(items, folder / "data", watch)
+        users = some_users(log, max(1, len(log.user_ids) // USERS))
+        with watch("a generation of it"):
+            return untrained(folder / "generations", log, users, 0)
+
+
+def made_up(items: int, folder: Path, watch: Watch) -> Log:
+    """An interactions log over so many items, written to `folder` and read again."""
+    with watch(f"a log of {items:,} items"):
+        generate(Shape(EVENTS_AN_ITEM * items, items), folder)
+    with watch("reading the log"):
+        return encode(dataset.read(folder))
 
 
 def untrained(parent: Path, log: Log, users: Log, seed: int) -> GenerationFolder:
