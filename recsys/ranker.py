@@ -18,7 +18,7 @@ from recsys.generation import RANKER, GenerationFolder
 from recsys.items import Latest, PutItems
 from recsys.kernels import net as kernel
 from recsys.tables import ItemTables
-from recsys.types import F32, PAD, Bool, Candidates, Histories
+from recsys.types import F32, I64, PAD, Candidates, Histories
 
 CROSS_LAYERS = 2
 BOUND = 5.0
@@ -133,45 +133,39 @@ class Ranker:
 
         Rows of a history that are no item here are as if they had not happened.
         """
+        histories, candidates, order = self._known(histories, candidates)
+        return _placed(self._score(histories, candidates), order)
+
+    def features_and_scores(self, histories: Histories, candidates: Candidates) -> tuple[F32, F32]:
+        """What the net is given of candidates, [B, K, F] float32, zero where one is PAD or no item; and `score`."""
+        histories, candidates, order = self._known(histories, candidates)
+        built = np.empty((*candidates.items.shape, len(features.FEATURES)), np.float32)
+        scores = self._score(histories, candidates, built)
+        return _placed(built, order), _placed(scores, order)
+
+    def _known(self, histories: Histories, candidates: Candidates) -> tuple[Histories, Candidates, I64 | None]:
+        """What is an item here, of both; with the order of the candidates where those that are none went last."""
         done, named = self._tables.knows(histories.items), self._tables.knows(candidates.items)
         if not done.all():
             histories = histories.only(done)
-        return self._score(histories, candidates) if named.all() else self._score_known(histories, candidates, named)
+        if named.all():
+            return histories, candidates, None
+        order = np.argsort(~named, axis=1, kind="stable")
+        columns = np.where(named, candidates.items, PAD), candidates.tower, candidates.sources
+        return histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)), order
 
-    def _score_known(self, histories: Histories, candidates: Candidates, known: Bool) -> F32:
-        """Scores of the known candidates as if the others had not been named."""
-        order = np.argsort(~known, axis=1, kind="stable")
-        columns = np.where(known, candidates.items, PAD), candidates.tower, candidates.sources
-        scores = self._score(histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)))
-        placed = np.empty_like(scores)
-        np.put_along_axis(placed, order, scores, axis=1)
-        return placed
-
-    def _score(self, histories: Histories, candidates: Candidates) -> F32:
+    def _score(self, histories: Histories, candidates: Candidates, kept: F32 | None = None) -> F32:
+        """Scores of what is known; kept: where the features go that they are of."""
         scores = np.empty(candidates.items.shape, np.float32)
         for start in range(0, len(candidates), CHUNK):
             chunk = slice(start, start + CHUNK)
             built = features.columns(self._tables, histories.take(chunk), candidates.take(chunk))
             for query, x in enumerate(built, start):
                 scores[query] = self._scores(x)
+            if kept is not None:
+                kept[chunk] = np.swapaxes(built, 1, 2)
         scores[candidates.items == PAD] = -np.inf
         return scores
-
-    def features(self, histories: Histories, candidates: Candidates) -> F32:
-        """What the net is given of every candidate: [B, K, F] float32, zero where it is PAD or no item here."""
-        done, named = self._tables.knows(histories.items), self._tables.knows(candidates.items)
-        if not done.all():
-            histories = histories.only(done)
-        if named.all():
-            return features.build(self._tables, histories, candidates)
-        order = np.argsort(~named, axis=1, kind="stable")
-        columns = np.where(named, candidates.items, PAD), candidates.tower, candidates.sources
-        built = features.build(
-            self._tables, histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns))
-        )
-        placed = np.empty_like(built)
-        np.put_along_axis(placed, order[..., None], built, axis=1)
-        return placed
 
     @torch.inference_mode()
     def contributions(self, row: F32) -> F32:
@@ -182,3 +176,12 @@ class Ranker:
         scores = self._net(x)
         lost: F32 = (scores[-1] - scores[:-1]).numpy()
         return lost
+
+
+def _placed(found: F32, order: I64 | None) -> F32:
+    """What was found of candidates in an order, where they stood before."""
+    if order is None:
+        return found
+    placed = np.empty_like(found)
+    np.put_along_axis(placed, order.reshape(order.shape + (1,) * (found.ndim - 2)), found, axis=1)
+    return placed

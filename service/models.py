@@ -117,7 +117,7 @@ class RankingModel(_Model["Ranker"]):
         """EXPLAIN rows in, EXPLAINED rows out: features of the candidate at a place, and what each contributes."""
 
         def answer(asked: np.ndarray, ranker: Ranker, found: np.ndarray, at: I64) -> None:
-            features = ranker.features(wire.histories(asked), wire.candidates(asked))
+            features, _ = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
             for row, of_one, place in zip(at, features, asked["place"].tolist(), strict=True):
                 found["features"][row] = of_one[place]
                 found["contributions"][row] = ranker.contributions(of_one[place])
@@ -128,13 +128,8 @@ class RankingModel(_Model["Ranker"]):
         """FEATURES_OF rows in, FEATURES_FOUND rows out: features and scores of the candidates at some places."""
 
         def answer(asked: np.ndarray, ranker: Ranker, found: np.ndarray, at: I64) -> None:
-            past, candidates = wire.histories(asked), wire.candidates(asked)
-            features, scores, places = (
-                ranker.features(past, candidates),
-                ranker.score(past, candidates),
-                asked["places"],
-            )
-            taken = places.clip(min=0)
+            features, scores = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
+            taken = asked["places"].clip(min=0)
             found["scores"][at] = np.take_along_axis(scores, taken, axis=1)
             found["features"][at] = np.take_along_axis(features, taken[..., None], axis=1)
 

@@ -82,7 +82,7 @@ def test_a_thousand_requests_replayed(world, tiny_world):
         some = slice(start, start + 50)
         past = stack(histories[some], [told.asked for told in shown[some]], contexts[some])
         candidates = retriever.retrieve(past)
-        features, scores = ranker.features(past, candidates), ranker.score(past, candidates)
+        features, scores = ranker.features_and_scores(past, candidates)
         for row, told in enumerate(shown[some]):
             if not known[int(told.user_id)]:
                 continue  # on a busy machine a read may be late: the slate was made without a history

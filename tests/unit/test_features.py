@@ -13,7 +13,7 @@ from recsys import features
 from recsys.kernels import ballot, columns, net, search, sources
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
-from recsys.ranker import Ranker, RankerNet
+from recsys.ranker import CHUNK, Ranker, RankerNet
 from recsys.retriever import Retriever
 from recsys.rounded import rounded
 from recsys.strings import StringTable
@@ -148,3 +148,24 @@ def test_what_a_request_brings_is_always_the_same_kind_of_array():
             retriever.place(histories, found.items[:, 0])
             compiled = compiled or kinds()
             assert kinds() == compiled
+
+
+def test_scores_and_the_features_they_are_of_are_built_once(monkeypatch):
+    """To the bit what each alone is; one who is named and is no item has no features, wherever it stands."""
+    rng = np.random.default_rng(0)
+    tables, (past, candidates) = tables_of(900, rng), queries(900, CHUNK + 3, rng)
+    ranker, place = Ranker(RankerNet(), tables), 5
+    shorter = Candidates(*(np.delete(each, place, axis=1) for each in vars_of(candidates)))
+    candidates.items[:, place] = 10**9
+    build, built = features.columns, []
+    monkeypatch.setattr(features, "columns", lambda *asked: built.append(len(asked[2])) or build(*asked))
+    found, scores = ranker.features_and_scores(past, candidates)
+    assert built == [CHUNK, 3]
+    np.testing.assert_array_equal(scores, ranker.score(past, candidates))
+    assert not found[:, place].any()
+    np.testing.assert_array_equal(np.delete(found, place, axis=1), features.build(tables, past, shorter))
+
+
+def vars_of(candidates):
+    """The columns."""
+    return candidates.items, candidates.tower, candidates.sources
