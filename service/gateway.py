@@ -8,11 +8,10 @@ import sys
 import bentoml
 
 from recsys.errors import TandemError
-from service import compose, pinned
+from service import compose, doors, pinned, workers
 from service.ahead import Ahead
 from service.callees import Callees
-from service.drain import Drain
-from service.edge import bound, setup
+from service.edge import listening, setup
 from service.http import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -21,8 +20,8 @@ from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 
-TLS = compose.transport(settings())
-door = Door()
+TLS = doors.transport(settings())
+DOOR = Door()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
 
@@ -37,7 +36,7 @@ PINNED = pinned.model()
     metrics={"enabled": False},
     **({"ssl": TLS.tls.of_bentoml()} if TLS else {}),
 )
-@bentoml.asgi_app(door.app, path="/")
+@bentoml.asgi_app(DOOR.app, path="/")
 class Gateway:
     """Answers requests within their deadline."""
 
@@ -53,46 +52,37 @@ class Gateway:
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
         try:
-            setup.check(settings(), settings().host, bound.host(settings().host))
+            setup.check(settings(), settings().host, listening.host(settings().host))
             if settings().grpc_port:  # which the workers share, and would share with a stranger too
                 require_free(settings().host, settings().grpc_port, "GRPC_PORT")
             setup.prepare(settings(), environment())
-            compose.prepare_workers(environment(), settings(), pinned.folder())
+            workers.prepare(environment(), settings(), pinned.folder())
         except TandemError as error:
             sys.exit(f"tandem: {error}")
 
     def __init__(self) -> None:
-        compose.become_worker()
+        workers.become_one()
         self._recommender = self._split() if SPLIT else self._inline()
-        door.recommender = compose.guarded(self._recommender)
-        self._rpc = compose.rpc_door(door.recommender, settings())
-        self._edge = compose.edge(door, settings())
-        self._drain = Drain(self._rpc, settings().drain_seconds)
+        self._doors = doors.Doors(DOOR, self._recommender, settings(), TLS)
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
         """Adopt the live generation and every one promoted later; the doors open when the first is warm."""
-        self._certificates = compose.keep_certificates(TLS)
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
-        if self._rpc:
-            await self._rpc.start()
-        await self._edge.start()
-        self._drain.await_signal()
+        await self._doors.open()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
         """The HTTP door is closed: close the others, write what is to be, and let go of the store and of traces."""
-        await self._drain.finish()
-        await self._edge.stop()
+        await self._doors.close()
         await self._recommender.finish()
         self._following.cancel()
-        self._certificates.cancel()
         await self._recommender.close()
         await asyncio.to_thread(compose.close_tracer, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
-        return self._recommender.ready and not self._drain.begun
+        return self._recommender.ready and not self._doors.closing
 
     def _split(self) -> Recommender:
         """Retrieval and ranking are services of their own, here or elsewhere."""
@@ -108,4 +98,4 @@ class Gateway:
         return compose.recommender(environment(), settings(), callees, [retrieval, ranking])
 
 
-Gateway.add_asgi_middleware(Ahead, make=compose.front(door))  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Gateway.add_asgi_middleware(Ahead, make=doors.front(DOOR))  # type: ignore[attr-defined]  # the decorator makes it a `Service`

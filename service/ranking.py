@@ -5,14 +5,11 @@ from __future__ import annotations
 import bentoml
 import numpy as np
 
-from service import compose, pinned
+from service import compose, workers
 from service.ahead import Ahead
-from service.edge.connection import guard
 from service.models import RankingModel
-from service.retrieval import NEVER_SHED_MS
 from service.settings import environment, settings
-
-guard(settings().max_connections)  # where it is a deployment of its own; the gateway's module does too
+from service.shell import NEVER_SHED_MS, Shell
 
 
 @bentoml.service(
@@ -20,30 +17,14 @@ guard(settings().max_connections)  # where it is a deployment of its own; the ga
     workers=settings().ranking_workers,
     logging={"access": {"enabled": False}},
 )
-class Ranking:
+class Ranking(Shell):
     """From hundreds of candidates to their order."""
 
-    @bentoml.on_deployment
-    @staticmethod
-    def prepare_workers() -> None:
-        """Once, in the parent of all workers; of the gateway's too, where this host has one."""
-        compose.prepare_workers(environment(), settings(), pinned.folder())
-
     def __init__(self) -> None:
-        compose.become_worker()
+        workers.become_one()
         holder = compose.ranking(environment())
         self._model = RankingModel(holder, compose.puts(environment()))
-        self._adopter = compose.adopter("ranking", environment(), settings(), [holder])
-        self._adopter.start()
-
-    @bentoml.on_shutdown
-    def stop_following(self) -> None:
-        """Let go of the store, and of what is traced."""
-        self._adopter.stop()
-        compose.close_tracer(compose.RANKING)
-
-    async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held)
+        self._follow(compose.RANKING, holder)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def rank(self, rows: np.ndarray) -> np.ndarray:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import bentoml
 import numpy as np
 
-from service import compose, pinned
+from service import compose, workers
 from service.ahead import Ahead
-from service.edge.connection import guard
 from service.models import RetrievalModel
 from service.settings import environment, settings
-
-# `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
-NEVER_SHED_MS = 60_000
-
-
-guard(settings().max_connections)  # where it is a deployment of its own; the gateway's module does too
+from service.shell import NEVER_SHED_MS, Shell
 
 
 @bentoml.service(
@@ -23,30 +17,14 @@ guard(settings().max_connections)  # where it is a deployment of its own; the ga
     workers=settings().retrieval_workers,
     logging={"access": {"enabled": False}},
 )
-class Retrieval:
+class Retrieval(Shell):
     """From many items to hundreds."""
 
-    @bentoml.on_deployment
-    @staticmethod
-    def prepare_workers() -> None:
-        """Once, in the parent of all workers; of the gateway's too, where this host has one."""
-        compose.prepare_workers(environment(), settings(), pinned.folder())
-
     def __init__(self) -> None:
-        compose.become_worker()
+        workers.become_one()
         holder = compose.retrieval(environment())
         self._model = RetrievalModel(holder, compose.puts(environment()))
-        self._adopter = compose.adopter("retrieval", environment(), settings(), [holder])
-        self._adopter.start()
-
-    @bentoml.on_shutdown
-    def stop_following(self) -> None:
-        """Let go of the store, and of what is traced."""
-        self._adopter.stop()
-        compose.close_tracer(compose.RETRIEVAL)
-
-    async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held)
+        self._follow(compose.RETRIEVAL, holder)
 
     @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
     def retrieve(self, rows: np.ndarray) -> np.ndarray:

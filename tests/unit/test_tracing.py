@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
 from recsys.items import NOTHING_PUT
-from service import compose, tracing, wire
+from service import compose, doors, tracing, wire
 from service.callees import Callees
 from service.front import Front
 from service.hop import Hop
@@ -399,7 +399,7 @@ class TestOff:
         assert compose.tracer("gateway") is None
         assert compose.tracer("ranking") is None
         door = Door()
-        assert type(compose.front(door)(None, None)) is Front
+        assert type(doors.front(door)(None, None)) is Front
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.stages"] * 3
         assert type(compose.lane("ranking")(Door().app, None)).__name__ == "Lane"
@@ -413,7 +413,7 @@ class TestOff:
         monkeypatch.setattr("opentelemetry.trace.NonRecordingSpan.__init__", lambda *_, **__: made.append(1))
         door = Door()
         door.recommender = recommender
-        client = TestClient(compose.front(door)(None, None))
+        client = TestClient(doors.front(door)(None, None))
         assert client.post("/recommend", json={"user_id": WHO}, headers=SAMPLED).status_code == 200
         query = world.run(world.query())
         assert type(query) is Query

@@ -1,0 +1,127 @@
+"""The doors of a gateway process, put together: HTTP's, gRPC's and the admin port, and what each asks first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from functools import cache, partial
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from service.ahead import Make
+from service.compose import GATEWAY, tracer
+from service.drain import Drain
+from service.edge import setup
+from service.edge.admin import AdminPort
+from service.edge.calls import GatedCalls
+from service.edge.connection import guard, guard_tls
+from service.edge.described import openapi_with_keys
+from service.edge.gate import Gate
+from service.edge.guard import Guard
+from service.edge.probes import PROBES
+from service.edge.tenants import TenantRecommender
+from service.edge.tls import Tls, TlsServer
+from service.front import Front
+from service.http import Door
+from service.recommender import Recommender
+from service.rpc.door import RpcDoor
+from service.settings import Settings, environment
+from service.settings import settings as in_force
+from service.traced_doors import TracedDoor, traced_rpc
+
+
+def transport(settings: Settings) -> TlsServer | None:
+    """Before the HTTP server: limits of its connections, and TLS where it is asked for."""
+    guard(settings.max_connections)
+    tls = Tls.of(settings)
+    if tls is None:
+        return None
+    server = TlsServer(tls)
+    server.take_place()
+    return server
+
+
+@cache
+def gate() -> Gate | None:
+    """What lets callers into this process; None where nobody needs a key."""
+    return setup.gate(in_force(), environment())
+
+
+def front(door: Door) -> Make:
+    """What the HTTP server asks first."""
+
+    def make(_: Starlette, behind: ASGIApp) -> ASGIApp:
+        keys, first = gate(), Front(door, behind)
+        return _traced(first if keys is None else Guard(first, keys, PROBES, admin=False), door)
+
+    return make
+
+
+class Doors:
+    """Those that stand beside the HTTP server, which BentoML opens and closes itself, and whoever minds all of them."""
+
+    def __init__(self, door: Door, recommender: Recommender, settings: Settings, tls: TlsServer | None) -> None:
+        """door: HTTP's, which speaks for the recommender from now on."""
+        self._keys, self._tls = gate(), tls
+        if self._keys:
+            recommender = cast(Recommender, TenantRecommender(recommender, self._keys.limits))
+        door.recommender = recommender
+        self._rpc = _rpc(recommender, settings)
+        self._admin = _admin(door, settings)
+        self._drain = Drain(self._rpc, settings.drain_seconds)
+        self._minding: list[asyncio.Task[None]] = []
+
+    @property
+    def closing(self) -> bool:
+        """Whether no load balancer should send anything here any more."""
+        return self._drain.begun
+
+    async def open(self) -> None:
+        """Before the HTTP server opens; SettingsError where a port can't be had."""
+        if self._tls:
+            guard_tls(certified=self._tls.tls.client_ca is not None)
+            self._tls.hurry()
+            self._mind(self._tls.watch())
+        if self._rpc:
+            await self._rpc.start()
+        if self._keys:
+            self._mind(self._keys.keys.follow())
+        if self._admin:
+            await self._admin.start()
+        self._drain.await_signal()
+
+    async def close(self) -> None:
+        """When the HTTP server has closed."""
+        await self._drain.finish()
+        if self._admin:
+            await self._admin.stop()
+        for task in self._minding:
+            task.cancel()
+
+    def _mind(self, work: Coroutine[None, None, None]) -> None:
+        self._minding.append(asyncio.create_task(work))
+
+
+def _admin(door: Door, settings: Settings) -> AdminPort | None:
+    keys = gate()
+    if keys is None or not settings.admin_port:
+        return None
+    door.document = openapi_with_keys
+    app = _traced(Guard(door.app, keys, ("/",), admin=True), door)
+    return AdminPort(app, settings.admin_host, settings.admin_port)
+
+
+def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:
+    if not settings.grpc_port:
+        return None
+    traces, keys = tracer(GATEWAY), gate()
+    before = [] if keys is None else [GatedCalls(keys, setup.admin_place(settings))]
+    wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
+    return RpcDoor(recommender, settings.host, settings.grpc_port, before=before, tls=Tls.of(settings), **wrap)
+
+
+def _traced(app: ASGIApp, door: Door) -> ASGIApp:
+    traces = tracer(GATEWAY)
+    return app if traces is None else TracedDoor(app, traces, door.app.routes)

@@ -1,0 +1,41 @@
+"""What retrieval and ranking have in common as services of BentoML: how they start, follow what is live, and end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bentoml
+
+from service import compose, pinned, workers
+from service.edge.connection import guard
+from service.holder import GenerationHolder
+from service.settings import environment, settings
+
+# `max_latency_ms` is no wait but a threshold past which BentoML sheds: deadlines are the gateway's, so it never should.
+NEVER_SHED_MS = 60_000
+
+guard(settings().max_connections)  # where one is a deployment of its own; the gateway's module does too
+
+
+class Shell:
+    """The base of both; `_follow` is to be called when the worker has its model."""
+
+    @bentoml.on_deployment
+    @staticmethod
+    def prepare_workers() -> None:
+        """Once, in the parent of all workers; of the gateway's too, where this host has one."""
+        workers.prepare(environment(), settings(), pinned.folder())
+
+    def _follow(self, role: str, holder: GenerationHolder[Any]) -> None:
+        self._role = role
+        self._adopter = compose.adopter(role, environment(), settings(), [holder])
+        self._adopter.start()
+
+    @bentoml.on_shutdown
+    def stop_following(self) -> None:
+        """Let go of the store, and of what is traced."""
+        self._adopter.stop()
+        compose.close_tracer(self._role)
+
+    async def __is_ready__(self) -> bool:
+        return bool(self._adopter.held)
