@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
@@ -26,12 +25,20 @@ _DIRECT = urllib.request.build_opener(
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Ask; the exit code."""
     url = address(environment) + ("/livez" if "--live" in arguments else "/readyz")
+    fault = wrong_at(url, SECONDS)
+    if fault is None:
+        return 0
+    sys.stderr.write(f"tandem: {url}: {fault}\n")
+    return 1
+
+
+def wrong_at(url: str, seconds: float) -> OSError | None:
+    """Why this machine's own service does not say yes at a URL; None where it does."""
     try:
-        with _DIRECT.open(url, timeout=SECONDS):
-            return 0
-    except (urllib.error.URLError, OSError) as error:  # an HTTPError is one of the first, and says its status
-        sys.stderr.write(f"tandem: {url}: {error}\n")
-        return 1
+        with _DIRECT.open(url, timeout=seconds):
+            return None
+    except OSError as error:  # a URLError is one, and an HTTPError, which says its status
+        return error
 
 
 def address(environment: Mapping[str, str]) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -23,7 +20,7 @@ from recsys.rules import RulesFile
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
-from service import exporters
+from service import exporters, probe
 from service.edge import setup
 from service.edge.tls import Tls
 from service.ports import require_free
@@ -35,6 +32,9 @@ STOP_SECONDS = 28.0
 """What the services have to stop in order (`service.ending`); within 30 the store has stopped, too."""
 
 ASK_AGAIN_SECONDS = 5
+READY_SECONDS = 2
+"""For /readyz to answer in."""
+
 KEEP_SECONDS = 0.5
 SERVICES = {
     "gateway": "service.gateway:Gateway",
@@ -42,18 +42,6 @@ SERVICES = {
     "ranking": "service.ranking:Ranking",
 }
 """What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
-
-
-def _unproven() -> ssl.SSLContext:
-    """For asking the service that this process started itself: there is nobody to take for another."""
-    made = ssl.create_default_context()
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    return made
-
-
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_unproven()))
-"""Asks this machine itself, whatever proxy the environment names, and whatever name its certificate has."""
 
 Say = Callable[[str], None]
 
@@ -177,7 +165,7 @@ def _supervise(
         code = service.poll()
         if code is not None:
             raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
-        if not ready and _is_ready(settings):
+        if not ready and probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS) is None:
             ready = True
             say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
@@ -221,14 +209,6 @@ def _doors(settings: Settings) -> str:
     rpc = f" and {scheme}://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
     admin = setup.keyed(settings) and settings.admin_port
     return _url(settings) + rpc + (f", admin port {settings.admin_host}:{settings.admin_port}" if admin else "")
-
-
-def _is_ready(settings: Settings) -> bool:
-    try:
-        with _DIRECT.open(f"{_url(settings)}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:
