@@ -6,25 +6,16 @@ or never connected) is not, and goes elsewhere; whoever gets no answer then, or 
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any
 
-import grpc
 import httpx
-from google.protobuf.json_format import MessageToDict
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from tests.chaos.load import TIMEOUT, Answer, K, Load
+from tests.chaos.load import Answer, Load
 from tests.chaos.outcome import Outcome, judge
+from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment
 
@@ -36,73 +27,6 @@ LOGGED = {"TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
 
 NOBODY = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect")
 """How the two clients say that they found nobody there."""
-
-
-class RpcLoad:
-    """As Load, over gRPC: four channels with a connection each."""
-
-    def __init__(self, place: str, users: list[int | str], rate: float = 40.0) -> None:
-        self.answers: list[Answer] = []
-        self.health: list[tuple[float, bool]] = []
-        self._place, self._users, self._rate = place, users, rate
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="rpc-load")
-
-    def __enter__(self) -> RpcLoad:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    async def _run(self) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [grpc.aio.insecure_channel(self._place, options) for _ in range(4)]
-        stubs, users, tasks = itertools.cycle(map(RecommenderStub, channels)), itertools.cycle(self._users), set()
-        watching = asyncio.create_task(self._watch(channels[0]))
-        start = time.time()
-        for number in itertools.count():
-            due = start + number / self._rate
-            await asyncio.sleep(max(0.0, due - time.time()))
-            if self._stopped.is_set():
-                break
-            task = asyncio.create_task(self._ask(next(stubs), next(users), due))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await asyncio.gather(*tasks)
-        watching.cancel()
-        for channel in channels:
-            await channel.close()
-
-    async def _ask(self, stub: RecommenderStub, user: int | str, due: float) -> None:
-        status, body, said = 0, None, ""
-        named = pb.Id(number=user) if isinstance(user, int) else pb.Id(text=user)
-        try:
-            answer = await stub.Recommend(pb.RecommendRequest(user_id=named, k=K), timeout=TIMEOUT)
-            status, body = 200, _as_json(answer.slates[0], user)
-        except grpc.RpcError as error:
-            said = f"{error.code().name}: {error.details()}"
-        self.answers.append(Answer(due, time.time() - due, status, body, said))
-
-    async def _watch(self, channel: grpc.aio.Channel) -> None:
-        try:
-            async for told in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
-                self.health.append((time.time(), told.status == health_pb2.HealthCheckResponse.SERVING))
-        except grpc.RpcError:  # the server has gone
-            pass
-
-
-def _as_json(slate: pb.Slate, user: int | str) -> dict[str, Any]:
-    """As the HTTP door has it, as far as it is compared."""
-    told = MessageToDict(slate, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    items = [
-        {"item_id": each.item_id.text or each.item_id.number, "score": each.score, "tower_score": each.tower_score}
-        for each in slate.items
-    ]
-    return told | {"user_id": user, "items": items, "degraded": list(slate.degraded)}
 
 
 @dataclass

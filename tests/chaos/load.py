@@ -6,9 +6,13 @@ import asyncio
 import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import numpy as np
@@ -39,16 +43,24 @@ class Answer:
         return self.body["degraded"] if self.status == 200 and self.body else []
 
 
-class Load:
+Ask = Callable[[int | str], Awaitable[tuple[int, dict[str, Any] | None, str]]]
+"""Asks for a user's slate; what it gives is the end of an Answer."""
+
+
+class OpenLoop(ABC):
     """Asks for slates of `users` in turn, so many a second, while it is entered."""
 
-    def __init__(self, url: str, users: list[int | str], rate: float = 40.0) -> None:
+    def __init__(self, place: str, users: list[int | str], rate: float = 40.0) -> None:
         self.answers: list[Answer] = []
-        self._url, self._users, self._rate = url, users, rate
+        self._place, self._users, self._rate = place, users, rate
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
 
-    def __enter__(self) -> Load:
+    @abstractmethod
+    def _asking(self) -> AbstractAsyncContextManager[Ask]:
+        """Connections to the place, while they are needed."""
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -71,28 +83,39 @@ class Load:
 
     async def _run(self) -> None:
         users, tasks = itertools.cycle(self._users), set()
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
-        ) as client:
+        async with self._asking() as ask:
             start = time.time()
             for number in itertools.count():
                 due = start + number / self._rate
                 await asyncio.sleep(max(0.0, due - time.time()))
                 if self._stopped.is_set():
                     break
-                task = asyncio.create_task(self._ask(client, next(users), due))
+                task = asyncio.create_task(self._note(ask, next(users), due))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
 
-    async def _ask(self, client: aiohttp.ClientSession, user: int | str, due: float) -> None:
-        status, body, said = 0, None, ""
-        try:
-            async with client.post(f"{self._url}/recommend", json={"user_id": user, "k": K}) as answer:
-                status, body = answer.status, await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            said = f"{type(error).__name__}: {error}"
+    async def _note(self, ask: Ask, user: int | str, due: float) -> None:
+        status, body, said = await ask(user)
         self.answers.append(Answer(due, time.time() - due, status, body, said))
+
+
+class Load(OpenLoop):
+    """Over HTTP; each request may have a connection of its own."""
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Ask]:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+        ) as client:
+            yield partial(self._ask, client)
+
+    async def _ask(self, client: aiohttp.ClientSession, user: int | str) -> tuple[int, dict[str, Any] | None, str]:
+        try:
+            async with client.post(f"{self._place}/recommend", json={"user_id": user, "k": K}) as answer:
+                return answer.status, await answer.json(), ""
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return 0, None, f"{type(error).__name__}: {error}"
 
 
 def p99(answers: list[Answer]) -> float:

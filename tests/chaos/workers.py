@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.drained import RpcLoad
 from tests.chaos.faults import is_whole
 from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
+from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS, Served
 from tests.deployment import Deployment, descendants
 

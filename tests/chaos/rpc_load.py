@@ -1,0 +1,64 @@
+"""The same open loop over gRPC, with an eye on what the server's health says."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from tests.chaos.load import TIMEOUT, Ask, K, OpenLoop
+
+CHANNELS = 4
+
+
+class RpcLoad(OpenLoop):
+    """Over channels with a connection each. health: when the server said something of it, and whether it served."""
+
+    def __init__(self, place: str, users: list[int | str], rate: float = 40.0) -> None:
+        super().__init__(place, users, rate)
+        self.health: list[tuple[float, bool]] = []
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Ask]:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(self._place, options) for _ in range(CHANNELS)]
+        watching = asyncio.create_task(self._watch(channels[0]))
+        yield partial(self._ask, itertools.cycle(map(RecommenderStub, channels)))
+        watching.cancel()
+        for channel in channels:
+            await channel.close()
+
+    async def _ask(self, stubs: Iterator[RecommenderStub], user: int | str) -> tuple[int, dict[str, Any] | None, str]:
+        named = pb.Id(number=user) if isinstance(user, int) else pb.Id(text=user)
+        try:
+            answer = await next(stubs).Recommend(pb.RecommendRequest(user_id=named, k=K), timeout=TIMEOUT)
+            return 200, _as_json(answer.slates[0], user), ""
+        except grpc.RpcError as error:
+            return 0, None, f"{error.code().name}: {error.details()}"
+
+    async def _watch(self, channel: grpc.aio.Channel) -> None:
+        try:
+            async for told in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+                self.health.append((time.time(), told.status == health_pb2.HealthCheckResponse.SERVING))
+        except grpc.RpcError:  # the server has gone
+            pass
+
+
+def _as_json(slate: pb.Slate, user: int | str) -> dict[str, Any]:
+    """As the HTTP door has it, as far as it is compared."""
+    told = MessageToDict(slate, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    items = [
+        {"item_id": each.item_id.text or each.item_id.number, "score": each.score, "tower_score": each.tower_score}
+        for each in slate.items
+    ]
+    return told | {"user_id": user, "items": items, "degraded": list(slate.degraded)}
