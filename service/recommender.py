@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from recsys.errors import QueryError
 from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
 from recsys.types import Id
@@ -22,16 +20,13 @@ from service.pace import Pace
 from service.pipeline import RESERVE, Pipeline
 from service.query import Query
 from service.rulebook import Rulebook
-from service.schema.verdict import NAME_CHARACTERS
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.similar import SimilarItems
 from service.succession import Succession
 from service.trending import TrendingItems
 from service.users import UserDesk, event, refuse_future
-
-COMPARED = 100
-"""Values of a column among which those like a misspelt one are looked for: 0.1 to 2 ms of the loop."""
+from service.vocabulary import checked_context, checked_filter, known_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +112,14 @@ class Recommender:
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """The items most like one, the likest first whatever the rules put elsewhere."""
         generation = self.live
-        row = _row(generation, request.item_id)
+        row = known_row(request.item_id, generation)
         query = self.query_kind(
             generation,
             "" if request.user_id is None else request.user_id,
             request.k,
             due,
             exclude=list(request.exclude),
-            filter=_checked_filter(request.filter, generation),
+            filter=checked_filter(request.filter, generation),
             rules=self._desks.rules.of(generation).filters,
         )
         if request.user_id is not None:
@@ -135,7 +130,7 @@ class Recommender:
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
         """Why an item stands where it does in a user's slate, or why it does not."""
         generation = self.live
-        row = _row(generation, request.item_id)
+        row = known_row(request.item_id, generation)
         query = self._query(request, request.user_id, generation, due, time.time())
         query.traced = True
         return await self._desks.explainer.explain(query, row)
@@ -219,9 +214,9 @@ class Recommender:
             [event(user_id, told, now) for told in request.session],
             list(request.exclude),
             now,
-            generation.spec.encode_context(_checked_context(request.context, generation)),
+            generation.spec.encode_context(checked_context(request.context, generation)),
             request.mode,
-            _checked_filter(request.filter, generation),
+            checked_filter(request.filter, generation),
             request.context,
             self._desks.rules.of(generation),
             self._desks.trending.rows(generation, now),
@@ -235,42 +230,3 @@ class Recommender:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""
         self._desks.succession.note(query)
         self._desks.impressions.note(query)
-
-
-def _row(generation: ServedGeneration, item_id: Id) -> int:
-    row = generation.row_of(item_id)
-    if row is None:
-        raise QueryError("The live generation does not know this item.", "item_id", code="not_found")
-    return row
-
-
-def _checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
-    """QueryError names a column that the generation does not have."""
-    columns = [column for column, _ in generation.spec.contexts]
-    for column in told:
-        if column not in columns:
-            there = f"it has {', '.join(columns)}" if columns else "it has none"
-            raise QueryError(f"The live generation has no context column of this name; {there}.", f"context.{column}")
-    return told
-
-
-def _checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
-    """QueryError names a column that items can't be filtered by, or a value that no item has."""
-    columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
-    for column, values in told.items():
-        if column not in columns:
-            there = f"there are {', '.join(columns)}" if columns else "there is none"
-            raise QueryError(f"Items can't be filtered by this column; {there}.", f"filter.{column}")
-        for value in values:
-            if not generation.has_value(column, value):
-                asked, close = repr(value)[:NAME_CHARACTERS], _close(value, generation.spec.values(column))
-                raise QueryError(f"No item has the value {asked}{close}.", f"filter.{column}")
-    return told
-
-
-def _close(value: str, values: Sequence[str]) -> str:
-    """The values that may have been meant, as the end of a sentence; of very many none is looked for."""
-    folded = {each.casefold(): each for each in values[: COMPARED + 1]}
-    if len(values) > COMPARED or not (close := get_close_matches(value[:NAME_CHARACTERS].casefold(), folded, 3)):
-        return ""
-    return f"; there is {', '.join(folded[each][:NAME_CHARACTERS] for each in close)}"

@@ -1,0 +1,54 @@
+"""Words of a request that a generation has to know: an item, columns of a context, columns and values of a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from recsys.errors import QueryError
+from recsys.types import Id
+from service.schema.verdict import NAME_CHARACTERS
+from service.served import ServedGeneration
+
+COMPARED = 100
+"""Values of a column among which those like a misspelt one are looked for: 0.1 to 2 ms of the loop."""
+
+
+def known_row(item_id: Id, generation: ServedGeneration) -> int:
+    """The row of an item; QueryError where there is none."""
+    row = generation.row_of(item_id)
+    if row is None:
+        raise QueryError("The live generation does not know this item.", "item_id", code="not_found")
+    return row
+
+
+def checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
+    """QueryError names a column that the generation does not have."""
+    columns = [column for column, _ in generation.spec.contexts]
+    for column in told:
+        if column not in columns:
+            there = f"it has {', '.join(columns)}" if columns else "it has none"
+            raise QueryError(f"The live generation has no context column of this name; {there}.", f"context.{column}")
+    return told
+
+
+def checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
+    """QueryError names a column that items can't be filtered by, or a value that no item has."""
+    columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
+    for column, values in told.items():
+        if column not in columns:
+            there = f"there are {', '.join(columns)}" if columns else "there is none"
+            raise QueryError(f"Items can't be filtered by this column; {there}.", f"filter.{column}")
+        for value in values:
+            if not generation.has_value(column, value):
+                asked, close = repr(value)[:NAME_CHARACTERS], _close(value, generation.spec.values(column))
+                raise QueryError(f"No item has the value {asked}{close}.", f"filter.{column}")
+    return told
+
+
+def _close(value: str, values: Sequence[str]) -> str:
+    """The values that may have been meant, as the end of a sentence; of very many none is looked for."""
+    folded = {each.casefold(): each for each in values[: COMPARED + 1]}
+    if len(values) > COMPARED or not (close := get_close_matches(value[:NAME_CHARACTERS].casefold(), folded, 3)):
+        return ""
+    return f"; there is {', '.join(folded[each][:NAME_CHARACTERS] for each in close)}"
