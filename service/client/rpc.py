@@ -25,12 +25,12 @@ from service.client.errors import (
 )
 from service.client.trust import Trust
 from service.rpc import convert
-from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.rpc.convert import SERVICE
+from service.rpc.verdict import ERROR_KEY, PUSHBACK_KEY
 from service.schema import ErrorBody, verbs
 
 A = TypeVar("A", bound=BaseModel)
 
-SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 OPTIONS = [
     ("grpc.enable_retries", 0),  # `retry` does that, with the same rules over HTTP
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -120,14 +120,14 @@ def _failures() -> Iterator[None]:
 
 def _error(error: Any) -> ClientError:
     status, trailing = error.code(), dict(error.trailing_metadata() or ())
-    wait = trailing.get("grpc-retry-pushback-ms")
+    wait = trailing.get(PUSHBACK_KEY)
     if status == grpc.StatusCode.DEADLINE_EXCEEDED:
         return too_late()
     try:
-        body = ErrorBody.model_validate_json(trailing["tandem-error-bin"])
+        body = ErrorBody.model_validate_json(trailing[ERROR_KEY])
     except (KeyError, ValidationError):
         body = ErrorBody(code=status.name.lower(), message=f"{error.details() or status.name}".rstrip(".") + ".")
-    return told(body, _kind(status, "tandem-error-bin" in trailing), float(wait) / 1000 if wait else None)
+    return told(body, _kind(status, ERROR_KEY in trailing), float(wait) / 1000 if wait else None)
 
 
 def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:

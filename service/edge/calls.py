@@ -10,7 +10,8 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from service.edge.gate import SCOPES, Gate, Refusal, sent
 from service.edge.keyring import Scope
-from service.rpc.door import SERVICE, refuse
+from service.rpc.convert import SERVICE
+from service.rpc.verdict import refuse
 from service.schema.verdict import error_body
 
 _SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": scope for verb, scope in SCOPES.items()}

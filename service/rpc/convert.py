@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from recsys.errors import QueryError
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 
+SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+
 M = TypeVar("M", bound=Message)
 Turn = Callable[[Any], Any]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,23 +18,20 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError, SettingsError, TandemError
-from service import deadline, metrics, quiesce, schema
+from service import deadline, metrics, schema
 from service.admission import overloaded
 from service.edge.tls import Tls
 from service.pipeline import RESERVE
 from service.recommender import Recommender
-from service.rpc import convert, limits
+from service.rpc import closing, convert, limits
+from service.rpc.convert import SERVICE
 from service.rpc.limits import RpcCall
-from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.rpc.verdict import refuse, status_of
 from service.schema import verbs
 from service.schema.verbs import Verb
 from service.schema.verdict import AGAIN, INTERNAL, MAX_BODY, error_body, query_error, too_large
 
 logger = logging.getLogger("tandem")
-
-SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
-ERROR_KEY = "tandem-error-bin"
-PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 MAX_MESSAGE = 4 * MAX_BODY
 """Bytes beyond which gRPC itself refuses, in its own words; up to there the words are those of the HTTP door."""
@@ -49,34 +45,6 @@ ROUNDING = 0.01
 LOOK_SECONDS = 0.1
 """How often health asks whether there is a generation to serve."""
 
-GRACE_SECONDS = 5.0
-"""What calls under way have to end in when the door closes."""
-
-QUIET_SECONDS = 0.05
-"""For which no call has been under way, when the door closes: what was read and is no call yet becomes one sooner."""
-
-GOODBYE_SECONDS = 0.3
-"""From the first GOAWAY, after which a client begins nothing new on its connection, to the one that names the last
-call: in one stroke with the close, a client that was just sending met a broken pipe."""
-
-HELD_SECONDS = 1.5
-"""How long what comes in is held back for that, at most: an answer of more than 64 KiB waits for its reader's word."""
-
-_STATUS = {
-    "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
-    "forbidden": grpc.StatusCode.PERMISSION_DENIED,
-    "limited": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
-    "not_found": grpc.StatusCode.NOT_FOUND,
-    "full": grpc.StatusCode.FAILED_PRECONDITION,
-    "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
-    "timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
-    "not_ready": grpc.StatusCode.UNAVAILABLE,
-    "store": grpc.StatusCode.UNAVAILABLE,
-    "unavailable": grpc.StatusCode.UNAVAILABLE,
-    "internal": grpc.StatusCode.INTERNAL,
-}
 Answer = Callable[[Any, float], Awaitable[BaseModel]]
 """Takes a request and when its answer must be there."""
 
@@ -124,47 +92,18 @@ class RpcDoor:
         await self._server.start()
         self._watching = asyncio.create_task(self._watch())
 
-    async def stop(self, grace: float = GRACE_SECONDS) -> None:
+    async def stop(self, grace: float) -> None:
         """Take no more calls and let those under way end, for `grace` seconds at most; who calls now is cut off."""
         self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
 
     async def drain(self, seconds: float) -> None:
-        """Not serving, says health; after so many seconds take no more, and let end what came: all that the port has.
-
-        Calls that are on their way when it closes are refused with a GOAWAY that names the last one taken, so that
-        gRPC sends them elsewhere by itself.
-        """
+        """Not serving, says health; after so many seconds the port closes, and all that came is answered."""
         self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(seconds)
-        for listener in quiesce.listeners(self._port):
-            quiesce.refuse_connections(listener)
-        await asyncio.sleep(quiesce.SETTLE_SECONDS)
-        held = [quiesce.kept(connection) for connection in quiesce.connections(self._port)]
-        refusing = [quiesce.refuse_data(each) for each in held]  # each, whatever the others say
-        if all(refusing) and await self._falls_quiet(HELD_SECONDS):
-            await self._server.stop(GOODBYE_SECONDS)
-            # Closed for good, what is held back would be met with a reset, before which the GOAWAY may be unread.
-            await asyncio.sleep(quiesce.SETTLE_SECONDS)
-        else:
-            for each in held:
-                quiesce.take_data(each)
-            await self._server.stop(GRACE_SECONDS)
-        for each in held:
-            each.close()
-
-    async def _falls_quiet(self, seconds: float) -> bool:
-        """Whether, in so long, there is a while in which no call is under way."""
-        end, quiet_since = time.monotonic() + seconds, time.monotonic()
-        while (now := time.monotonic()) < end:
-            if self._under_way:
-                quiet_since = now
-            if now - quiet_since > QUIET_SECONDS:
-                return True
-            await asyncio.sleep(QUIET_SECONDS / 5)
-        return False
+        await closing.close(self._server, self._port, lambda: self._under_way > 0)
 
     def _ended(self, _: Any) -> None:
         self._under_way -= 1
@@ -261,22 +200,6 @@ def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseMo
         return model.model_validate(convert.asked(convert.parse(kind, data)))
     except ValidationError as error:
         raise query_error(error) from error
-
-
-def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
-    """The status that goes with an error."""
-    return _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
-
-
-async def refuse(
-    context: grpc.aio.ServicerContext[bytes, Message], body: schema.ErrorBody, again: int | None = None
-) -> Message:
-    """End a call with an error; again: seconds after which another try may help."""
-    told: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
-    if again is not None:
-        told.append((PUSHBACK_KEY, str(1000 * again)))
-    await context.abort(status_of(body), body.message, tuple(told))
-    raise AssertionError("unreachable: abort raises")
 
 
 def _why_cancelled(context: grpc.aio.ServicerContext[bytes, Message]) -> grpc.StatusCode:

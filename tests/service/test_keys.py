@@ -17,7 +17,7 @@ from service.edge import editing, key
 from service.edge.gate import SCOPES
 from service.edge.keyring import Scope, Told
 from service.rpc import convert
-from service.rpc.door import SERVICE
+from service.rpc.convert import SERVICE
 from service.schema import verbs
 from tests.deployment import Deployment, descendants, free_port
 

@@ -18,7 +18,7 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from service import metrics
 from service.client import Client, NotAllowed, Overloaded
-from service.edge import bound, editing, key, setup
+from service.edge import editing, key, listening, setup
 from service.edge.calls import GatedCalls
 from service.edge.described import openapi_with_keys
 from service.edge.gate import SCOPES, Gate, sent
@@ -31,7 +31,7 @@ from service.front import PROBES, Front
 from service.http import Door
 from service.openapi import openapi
 from service.rpc import convert
-from service.rpc.door import SERVICE
+from service.rpc.convert import SERVICE
 from service.schema import verbs
 from service.settings import Settings
 from tests.deployment import free_port
@@ -386,11 +386,11 @@ def test_the_host_is_the_one_that_bentoml_binds():
     @click.command()
     @click.option("--host")
     def serve(host):
-        click.echo(bound.host("127.0.0.1"))
+        click.echo(listening.host("127.0.0.1"))
 
     told = [CliRunner().invoke(serve, asked).output.strip() for asked in ([], ["--host", "192.0.2.1"])]
     assert told == ["0.0.0.0", "192.0.2.1"]
-    assert bound.host("127.0.0.1") == "127.0.0.1"
+    assert listening.host("127.0.0.1") == "127.0.0.1"
 
 
 def test_without_keys_nothing_is_asked(tmp_path):

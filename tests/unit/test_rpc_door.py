@@ -15,7 +15,7 @@ from service import quiesce, schema
 from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds
-from service.rpc import door
+from service.rpc import closing
 from service.rpc import limits as rpc_limits
 from service.rpc.door import MAX_MESSAGE, RpcDoor
 from service.rpc.limits import OPTIONS
@@ -323,7 +323,7 @@ def test_a_door_that_closes_answers_whoever_came(monkeypatch):
 def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
     """It waits for its reader's word, which is let through again; a slow one is waited for."""
     monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(door, "HELD_SECONDS", 0.3)
+    monkeypatch.setattr(closing, "HELD_SECONDS", 0.3)
     options = [("grpc.max_receive_message_length", -1)]
     with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
         begun = []
