@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
 from recsys.errors import GenerationError, PublisherBusy, StalePublisher
 from recsys.generation import Manifest, Part
-from recsys.store import GenerationStore, MemoryStore, RedisGenerationStore
+from recsys.store import GenerationStore, RedisGenerationStore
 from recsys.store.base import CHUNK, LIVE, PREVIOUS, Claim
 from recsys.store.redis import UNFINISHED_EXPIRE
+from tests.contracts.stores import Store
 
 SHORT = 0.25
 """A lease that is over before a test has slept, and not before it has written, on a busy machine either."""
@@ -22,31 +23,14 @@ SHORT = 0.25
 PARTS = {"small": 5, "two": CHUNK + 1}
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
-def store(request: pytest.FixtureRequest) -> Iterator[GenerationStore]:
-    """Every store there is, empty."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    store = RedisGenerationStore(url_of(request))
-    with redis.Redis.from_url(url_of(request)) as client:
-        client.flushall()
-    yield store
-    store.close()
+@pytest.fixture(name="store")
+def generations_of(store: Store) -> GenerationStore:
+    return store.generations
 
 
-@pytest.fixture(params=["valkey", "redis"])
-def real(request: pytest.FixtureRequest) -> Iterator[tuple[RedisGenerationStore, Any]]:
-    """The stores that have keys to look at, and a client that looks."""
-    store = RedisGenerationStore(url_of(request))
-    with redis.Redis.from_url(url_of(request)) as client:
-        client.flushall()
-        yield store, client
-    store.close()
-
-
-def url_of(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url"))
+@pytest.fixture(name="real")
+def generations_of_real(real: Store) -> tuple[RedisGenerationStore, Any]:
+    return cast(RedisGenerationStore, real.generations), real.client
 
 
 def manifest(generation: str) -> Manifest:

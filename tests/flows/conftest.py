@@ -4,6 +4,7 @@ import os
 import tempfile
 
 import pytest
+import redis
 
 # Prefect reads its home once, when it is imported: this must stand before any test module imports a flow.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
@@ -18,3 +19,17 @@ def harness():
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
+    """One that is open, with nothing done in it yet."""
+    from tests.flows.shop import Shop  # and with it what may import a flow
+
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", own_valkey_url)
+    monkeypatch.setenv("TANDEM_RULES", str(tmp_path / "rules.toml"))
+    (tmp_path / "rules.toml").touch()
+    return Shop(tmp_path, own_valkey_url, tiny_world[0])

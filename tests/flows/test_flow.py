@@ -12,14 +12,11 @@ from pathlib import Path
 import pytest
 
 from recsys.environment import Environment
-from recsys.errors import GenerationError, StoreUnavailable
-from recsys.generation import GenerationFolder, Manifest
-from recsys.publisher import Publisher
+from recsys.generation import GenerationFolder
 from recsys.record import UserRecord
 from recsys.store.connect import open_store
-from recsys.store.memory import MemoryStore
 from recsys.store.redis import RedisUserStore
-from tests.flows.ring import log_of, quick, ring, write
+from tests.flows.ring import ring, write
 from training.evaluation import BASELINES
 
 ROOT = Path(__file__).parents[2]
@@ -180,19 +177,27 @@ def test_an_unreachable_store_and_a_wrong_word_end_honestly(tmp_path):
     assert call(tmp_path, "run").returncode == 2
 
 
-def test_a_killed_run_leaves_no_process(tmp_path):
-    """After kill -9 of a run its store and its Prefect server end by themselves."""
-    data = write(tmp_path / "data", ring(users=800, steps=40))
+def begun(home):
+    """A run that takes a while, in a session of its own, when it has begun to read."""
+    data = write(home / "data", ring(users=800, steps=40))
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", "run", "--data", str(data)],
         cwd=ROOT,
-        env=surroundings(tmp_path),
+        env=surroundings(home),
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     for line in process.stderr:
         if line.startswith("reading"):
             break
+    return process
+
+
+def test_a_killed_run_leaves_no_process(tmp_path):
+    """After kill -9 of a run its store and its Prefect server end by themselves."""
+    process = begun(tmp_path)
     children = with_home(tmp_path) - {process.pid}
     assert len(children) >= 2
     process.kill()
@@ -235,114 +240,12 @@ def test_a_missing_dataset_is_found_before_prefect_starts(tmp_path):
 
 def test_ctrl_c_ends_with_130(tmp_path):
     """An interrupt ends a run with 130, without a traceback, and nothing goes live."""
-    data = write(tmp_path / "data", ring(users=800, steps=40))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows", "run", "--data", str(data)],
-        cwd=ROOT,
-        env=surroundings(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    for line in process.stderr:
-        if line.startswith("reading"):
-            break
+    process = begun(tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone in the foreground gets it
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in rest
     assert call(tmp_path, "status").returncode == 1
-
-
-@pytest.fixture(scope="module")
-def generation(tmp_path_factory):
-    """A small generation's folder."""
-    from training import recipe
-    from training.export import export
-
-    log = log_of(ring())
-    return export(tmp_path_factory.mktemp("generations"), log, recipe.train(log, quick()), quick(), "ring")
-
-
-def test_a_part_that_comes_back_changed_is_never_promoted(generation):
-    """If the store returns other bytes than were written, the manifest is not written."""
-
-    class Forgetful(MemoryStore):
-        def read_part(self, generation, name, size, **which):
-            for chunk in super().read_part(generation, name, size, **which):
-                yield chunk[:-1] + b"?" if name == "age.npy" else chunk
-
-    store = Forgetful()
-    with pytest.raises(GenerationError, match=r"age\.npy"):
-        Publisher(store, generation.path.parent).publish(generation)
-    assert store.generations() == []
-
-
-def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
-    """The newest three stay, and so do the live one and the one before, however old; folders follow the store."""
-    from flows.publish import forget
-
-    store = MemoryStore()
-    ids = [f"g{n}" for n in range(6)]
-    for name in ids:
-        store.write_manifest(name, generation.manifest.to_json())
-        (tmp_path / name).mkdir()
-    store.promote("g1")
-    store.promote("g0")
-    forget.fn(Publisher(store, tmp_path), tmp_path)
-    assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
-
-
-def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
-    """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
-    from prefect import flow
-
-    from flows.publish import promote
-
-    class Flaky(MemoryStore):
-        calls = 0
-
-        def promote(self, generation, **how):
-            self.calls += 1
-            if self.calls < 2:
-                raise StoreUnavailable("The store can't be reached.")
-            return super().promote(generation, **how)
-
-    @flow(validate_parameters=False)
-    def promoting(store):
-        promote(generation.manifest, store)
-
-    store = Flaky()
-    store.write_manifest(generation.manifest.id, generation.manifest.to_json())
-    promoting(store)
-    assert store.calls == 2
-    empty = Flaky()
-    empty.calls = 5
-    with pytest.raises(GenerationError, match="is not in the store"):
-        promoting(empty)
-    assert empty.calls == 6
-
-
-def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch):
-    """A run leaves a markdown and a table artifact that hold the metric table."""
-    from prefect.artifacts import Artifact
-
-    from flows.run import run
-    from training.watch import unwatched
-
-    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    data = str(write(tmp_path / "data", ring(users=150)))
-    published = run(data, quick(), False, unwatched)
-    assert isinstance(published.manifest, Manifest)
-    markdown = Artifact.get("metrics-ring")
-    assert published.evaluation.to_markdown() in markdown.data
-    rows = json.loads(Artifact.get("metrics-table-ring").data)
-    assert {row["model"]: row["recall@10"] for row in rows} == {
-        name: row["recall@10"] for name, row in published.evaluation.rows.items()
-    }
 
 
 def test_force_is_told_on_the_console_and_by_status(published):

@@ -1,11 +1,5 @@
 """The flows that follow users, over a real store and with nothing that serves: lists, trends, the cursor, the clock."""
 
-import asyncio
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,83 +9,14 @@ import pytest
 import redis
 
 from recsys.errors import NoGeneration, RulesError
-from recsys.items import Put
-from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store import RedisFlowStore
 from recsys.store.base import LoggedEvent
-from recsys.store.items import RedisItemWriter
-from recsys.types import Event
-from recsys.user_list import UserList, digest
+from recsys.user_list import digest
 from tests import tiny
-from tests.chaos.served import altered
 from training.watch import unwatched
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
-
-
-class Shop:
-    """A store with a live generation, and what users and the shop do to it."""
-
-    def __init__(self, home, url, folder):
-        self.home, self.url, self.folder, self.rules = home, url, folder, home / "rules.toml"
-        self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
-        self.live = tiny.publish(folder, self.generations)
-
-    def with_users(self, work):
-        async def scene():
-            users = RedisUserStore(self.url)
-            try:
-                return await work(users)
-            finally:
-                await users.close()
-
-        return asyncio.run(scene())
-
-    def click(self, user, *items, kind="click"):
-        events = [Event(user, item, time.time(), kind) for item in items]
-        self.with_users(lambda users: users.add_events(events))
-
-    def hide(self, item):
-        async def scene():
-            writer = RedisItemWriter(self.url)
-            await writer.put([Put(item, available=False)])
-            await writer.close()
-
-        asyncio.run(scene())
-
-    def listed(self, *users, generation=None):
-        """Each user's list, None for one who has none, and the digest of what they did."""
-        buckets = self.folder.manifest.user_buckets
-        states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
-        return [UserList.unpack(state.listed) for state in states]
-
-    def another_live(self):
-        """A second generation, live from now on."""
-        folder = altered(self.folder, self.home / "generations" / "g-next", lambda path: None)
-        return tiny.publish(folder, self.generations)
-
-    def command(self, *arguments):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments],
-            cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(self.home), "TANDEM_RULES": str(self.rules), "REDIS_URL": self.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-
-
-@pytest.fixture
-def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
-    with redis.Redis.from_url(own_valkey_url) as client:
-        client.flushall()
-    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
-    monkeypatch.setenv("REDIS_URL", own_valkey_url)
-    monkeypatch.setenv("TANDEM_RULES", str(tmp_path / "rules.toml"))
-    (tmp_path / "rules.toml").touch()
-    return Shop(tmp_path, own_valkey_url, tiny_world[0])
 
 
 def batch(shop, top=5, watch=unwatched, rules=None):
@@ -272,92 +197,3 @@ class TestRefresh:
             client.flushall()
         with pytest.raises(NoGeneration, match="python -m flows run"):
             refresh()
-
-
-class TestCommands:
-    def test_again_and_again_until_told_to_end(self, shop):
-        """A line of JSON each time; Ctrl-C is an end like any other."""
-        shop.click("a", "drama-1")
-        process = shop.command("refresh", "--every", "1", "--json")
-        lists = [json.loads(process.stdout.readline())["lists"] for _ in range(2)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-        assert lists == [1, 0]
-
-    def test_what_passes_is_waited_for(self, shop):
-        """Nothing live yet, rules saved half way: a sentence each time, and on it goes once that is mended."""
-        with redis.Redis.from_url(shop.url) as client:
-            client.flushall()
-        process = shop.command("refresh", "--every", "1", "--json")
-        try:
-            assert "python -m flows run --data DIR. Trying again in 1 s." in process.stderr.readline()
-            shop.live = tiny.publish(shop.folder, shop.generations)
-            assert json.loads(process.stdout.readline())["generation"] == shop.live
-            shop.rules.write_text("[[cap]]\ncolumn = ")
-            told = process.stderr.readline()
-            while "rules.toml" not in told:
-                assert "python -m flows run" in told
-                told = process.stderr.readline()
-            assert told.endswith("Trying again in 1 s.\n")
-            shop.rules.write_text("")
-            shop.click("a", "drama-1")
-            while json.loads(process.stdout.readline())["lists"] != 1:
-                pass
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
-
-    def test_once_is_no_waiting(self, shop):
-        """A sentence, and it ends: who asked once is told once."""
-        shop.rules.write_text("[[cap]]\ncolumn = ")
-        process = shop.command("refresh")
-        _, told = process.communicate(timeout=60)
-        assert (process.returncode, len(told.splitlines())) == (1, 1)
-        assert "Trying again" not in told
-
-    def test_a_schedule_without_the_rules_that_it_names_does_not_start(self, shop):
-        """It would be told by every run, the first of them at night."""
-        shop.rules.unlink()
-        process = shop.command("schedule")
-        _, told = process.communicate(timeout=60)
-        assert (process.returncode, len(told.splitlines())) == (1, 1)
-        assert str(shop.rules) in told
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            ["batch", "--top", "0"],
-            ["batch", "--top", "many"],
-            ["refresh", "--every", "0"],
-            ["drain", "--wait", "nan"],
-            ["drain", "--wait", "abc"],
-            ["refresh", "--every", "abc"],
-            ["drain", "--every", "-1"],
-        ],
-    )
-    def test_a_wrong_number_is_told_at_once(self, shop, arguments):
-        """With what would be right, before anything starts."""
-        process = shop.command(*arguments)
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert f"argument {arguments[1]}: {arguments[2]} is " in told
-        assert "Traceback" not in told
-
-    def test_the_schedule_runs_what_is_due(self, shop):
-        """On Prefect's clock, in processes of their own, until Ctrl-C; a mistyped path is told before it begins."""
-        wrong = shop.command("schedule", "--data", str(shop.home / "nowhere"))
-        _, told = wrong.communicate(timeout=60)
-        assert (wrong.returncode, len(told.splitlines())) == (1, 1)
-        shop.click("a", "drama-1")
-        process = shop.command("schedule", "--refresh-every", "5")
-        try:
-            due = time.monotonic() + 180
-            while shop.listed("a") == [None]:
-                assert process.poll() is None
-                assert time.monotonic() < due
-                time.sleep(1)
-        finally:
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=90)
-        assert process.returncode == 0, told
-        assert "Traceback" not in told

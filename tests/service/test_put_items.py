@@ -5,30 +5,16 @@ import contextlib
 import json
 import os
 import signal
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-import redis
 
-from recsys.items import Put
 from recsys.store.embedded import EmbeddedStore
-from recsys.store.items import RedisItemWriter
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment, descendants
-from training import dataset
-from training.export import export
-from training.log import encode
-from training.recipe import train
-
-PATIENCE = 30.0
-"""Seconds until a poll gives up: what is measured is printed, and no machine is so slow."""
-
-FAN = 4
-"""A user of comedies; tests/tiny.py."""
+from tests.service.putting import FAN, comedy, poll, put, recommend
 
 
 @pytest.fixture(scope="module", params=["split", "inline"])
@@ -52,42 +38,6 @@ def client(running):
     limits = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(base_url=running.url, timeout=30, limits=limits) as opened:
         yield opened
-
-
-def put(client, *items):
-    answer = client.put("/items", json={"items": list(items)})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def recommend(client, user=FAN, **more):
-    answer = client.post("/recommend", json={"user_id": user, "k": 100, **more})
-    assert answer.status_code == 200, answer.text
-    return {item["item_id"]: item for item in answer.json()["items"]}, answer.json()
-
-
-def poll(what, holds, times=8):
-    """Until `holds` is true `times` times in a row, which asks every worker; prints when it was first so for good."""
-    start = time.monotonic()
-    row, since = 0, start
-    while row < times:
-        assert time.monotonic() - start < PATIENCE, f"{what}: not so after {PATIENCE} s"
-        if holds():
-            since = since if row else time.monotonic()
-            row += 1
-        else:
-            row = 0
-    print(f"\n{what}: {since - start:.3f} s")  # noqa: T201 - the figure of the acceptance line
-
-
-def comedy(item_id, **more):
-    return {
-        "item_id": item_id,
-        "title": f"A new {item_id}",
-        "categories": ["comedy"],
-        "columns": {"year": 2005},
-        **more,
-    }
 
 
 def test_an_item_put_is_recommended(client):
@@ -309,106 +259,3 @@ def workers(running):
             if b"_bentoml_impl.worker" in (Path("/proc") / str(pid) / "cmdline").read_bytes():
                 found.append(pid)
     return found
-
-
-def test_with_the_store_gone_what_is_known_stays(tiny_world, tmp_path):
-    """Redis killed and back: hidden stays hidden, fresh stays, a put is a sentence with 503, and afterwards works."""
-    store = EmbeddedStore(tmp_path / "store")
-    url = store.ensure()
-    tiny.publish(tiny_world[0], RedisGenerationStore(url))
-    with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
-        httpx.Client(base_url=running.url, timeout=30) as client,
-    ):
-        put(client, comedy("kept"), {"item_id": "comedy-3", "available": False})
-
-        def whole():
-            items, _ = recommend(client, "stranger")
-            return "kept" in items and "comedy-3" not in items
-
-        poll("known", whole)
-        store.stop()
-        for _ in range(10):
-            assert whole()
-        refused = client.put("/items", json={"items": [comedy("late")]})
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "store"
-        store = EmbeddedStore(tmp_path / "store")
-        assert store.ensure() == url
-        poll("put again", lambda: client.put("/items", json={"items": [comedy("late")]}).status_code == 200, 1)
-        poll("recommended again", lambda: whole() and "late" in recommend(client, "stranger")[0])
-        with redis.Redis.from_url(url) as behind:
-            behind.flushdb()
-        for _ in range(5):
-            assert "comedy-3" not in recommend(client, "stranger")[0]
-    store.stop()
-
-
-@pytest.fixture(scope="module")
-def next_generation(tmp_path_factory):
-    """A generation trained when the item `premiere` was in the items table already, as nobody's yet."""
-    folder = tmp_path_factory.mktemp("next")
-    tiny.write(folder / "data", seed=1)
-    with (folder / "data" / "items.csv").open("a") as table:
-        table.write("premiere,The premiere,comedy,2005\n")
-    log = encode(dataset.read(folder / "data"))
-    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, "next")
-
-
-def test_the_next_generation_takes_its_items_over(tiny_world, next_generation, tmp_path):
-    """What it contains leaves the segment and keeps being recommended; what was hidden stays so; back again too."""
-    store = EmbeddedStore(tmp_path / "store")
-    url = store.ensure()
-    generations = RedisGenerationStore(url)
-    first = tiny.publish(tiny_world[0], generations)
-    with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
-        httpx.Client(base_url=running.url, timeout=30) as client,
-    ):
-        put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
-
-        def serves(generation, fresh):
-            status = client.get("/status").json()
-            items, answer = recommend(client, "stranger")
-            return (
-                (status["generation"], status["fresh_items"], answer["generation"]) == (generation, fresh, generation)
-                and {"premiere", "encore"} <= items.keys()
-                and "comedy-3" not in items
-            )
-
-        poll("put", lambda: serves(first, 2))
-        second = tiny.publish(next_generation, generations)
-        poll("the next generation", lambda: serves(second, 1))
-        assert recommend(client, "stranger")[0]["premiere"]["title"] == "A new premiere"
-        generations.promote(first)
-        poll("the one before", lambda: serves(first, 2))
-    store.stop()
-
-
-def test_who_may_only_read_serves(tiny_world, tmp_path):
-    """With a Redis user without rights to write, items put by another are followed; a put here is a sentence."""
-    store = EmbeddedStore(tmp_path / "store")
-    url = store.ensure()
-    tiny.publish(tiny_world[0], RedisGenerationStore(url))
-    with redis.Redis.from_url(url) as behind:
-        behind.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+@read", "+@connection")
-    reader = url.replace("://", "://reader:secret@", 1)
-    with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=reader) as running,
-        httpx.Client(base_url=running.url, timeout=30) as client,
-    ):
-        refused = client.put("/items", json={"items": [comedy("refused")]})
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "store"
-        assert refused.json()["error"]["message"].endswith(".")
-        asyncio.run(put_by_another(url))
-        poll("put by another", lambda: "from elsewhere" in recommend(client, "stranger")[0])
-        assert "Traceback" not in running.log.read_text()
-    store.stop()
-
-
-async def put_by_another(url):
-    writer = RedisItemWriter(url)
-    await writer.put([Put("from elsewhere", "T", True, {"categories": ["comedy"]})])
-    await writer.close()

@@ -1,0 +1,75 @@
+"""A store with a live generation, for the flows that follow users."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from recsys.items import Put
+from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.items import RedisItemWriter
+from recsys.types import Event
+from recsys.user_list import UserList
+from tests import tiny
+from tests.chaos.served import altered
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shop:
+    """A store with a live generation, and what users and the shop do to it."""
+
+    def __init__(self, home, url, folder):
+        self.home, self.url, self.folder, self.rules = home, url, folder, home / "rules.toml"
+        self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
+        self.live = tiny.publish(folder, self.generations)
+
+    def with_users(self, work):
+        async def scene():
+            users = RedisUserStore(self.url)
+            try:
+                return await work(users)
+            finally:
+                await users.close()
+
+        return asyncio.run(scene())
+
+    def click(self, user, *items, kind="click"):
+        events = [Event(user, item, time.time(), kind) for item in items]
+        self.with_users(lambda users: users.add_events(events))
+
+    def hide(self, item):
+        async def scene():
+            writer = RedisItemWriter(self.url)
+            await writer.put([Put(item, available=False)])
+            await writer.close()
+
+        asyncio.run(scene())
+
+    def listed(self, *users, generation=None):
+        """Each user's list, None for one who has none, and the digest of what they did."""
+        buckets = self.folder.manifest.user_buckets
+        states = self.with_users(lambda store: store.read_users(generation or self.live, buckets, users))
+        return [UserList.unpack(state.listed) for state in states]
+
+    def another_live(self):
+        """A second generation, live from now on."""
+        folder = altered(self.folder, self.home / "generations" / "g-next", lambda path: None)
+        return tiny.publish(folder, self.generations)
+
+    def command(self, *arguments):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=ROOT,
+            env=kept | {"TANDEM_HOME": str(self.home), "TANDEM_RULES": str(self.rules), "REDIS_URL": self.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )

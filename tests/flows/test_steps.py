@@ -1,0 +1,101 @@
+"""The steps of a run, in this process: what they refuse, what they try again, and what they leave."""
+
+import json
+
+import pytest
+
+from recsys.errors import GenerationError, StoreUnavailable
+from recsys.generation import Manifest
+from recsys.publisher import Publisher
+from recsys.store.memory import MemoryStore
+from tests.flows.ring import log_of, quick, ring, write
+
+
+@pytest.fixture(scope="module")
+def generation(tmp_path_factory):
+    """A small generation's folder."""
+    from training import recipe
+    from training.export import export
+
+    log = log_of(ring())
+    return export(tmp_path_factory.mktemp("generations"), log, recipe.train(log, quick()), quick(), "ring")
+
+
+def test_a_part_that_comes_back_changed_is_never_promoted(generation):
+    """If the store returns other bytes than were written, the manifest is not written."""
+
+    class Forgetful(MemoryStore):
+        def read_part(self, generation, name, size, **which):
+            for chunk in super().read_part(generation, name, size, **which):
+                yield chunk[:-1] + b"?" if name == "age.npy" else chunk
+
+    store = Forgetful()
+    with pytest.raises(GenerationError, match=r"age\.npy"):
+        Publisher(store, generation.path.parent).publish(generation)
+    assert store.generations() == []
+
+
+def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
+    """The newest three stay, and so do the live one and the one before, however old; folders follow the store."""
+    from flows.publish import forget
+
+    store = MemoryStore()
+    ids = [f"g{n}" for n in range(6)]
+    for name in ids:
+        store.write_manifest(name, generation.manifest.to_json())
+        (tmp_path / name).mkdir()
+    store.promote("g1")
+    store.promote("g0")
+    forget.fn(Publisher(store, tmp_path), tmp_path)
+    assert store.generations() == ["g0", "g1", "g3", "g4", "g5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g0", "g1", "g3", "g4", "g5"]
+
+
+def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
+    """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
+    from prefect import flow
+
+    from flows.publish import promote
+
+    class Flaky(MemoryStore):
+        calls = 0
+
+        def promote(self, generation, **how):
+            self.calls += 1
+            if self.calls < 2:
+                raise StoreUnavailable("The store can't be reached.")
+            return super().promote(generation, **how)
+
+    @flow(validate_parameters=False)
+    def promoting(store):
+        promote(generation.manifest, store)
+
+    store = Flaky()
+    store.write_manifest(generation.manifest.id, generation.manifest.to_json())
+    promoting(store)
+    assert store.calls == 2
+    empty = Flaky()
+    empty.calls = 5
+    with pytest.raises(GenerationError, match="is not in the store"):
+        promoting(empty)
+    assert empty.calls == 6
+
+
+def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch):
+    """A run leaves a markdown and a table artifact that hold the metric table."""
+    from prefect.artifacts import Artifact
+
+    from flows.run import run
+    from training.watch import unwatched
+
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    data = str(write(tmp_path / "data", ring(users=150)))
+    published = run(data, quick(), False, unwatched)
+    assert isinstance(published.manifest, Manifest)
+    markdown = Artifact.get("metrics-ring")
+    assert published.evaluation.to_markdown() in markdown.data
+    rows = json.loads(Artifact.get("metrics-table-ring").data)
+    assert {row["model"]: row["recall@10"] for row in rows} == {
+        name: row["recall@10"] for name, row in published.evaluation.rows.items()
+    }

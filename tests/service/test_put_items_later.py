@@ -1,0 +1,123 @@
+"""What becomes of items put: the store gone, another generation live, and where nobody here may write."""
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+import redis
+
+from recsys.items import Put
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.items import RedisItemWriter
+from recsys.store.redis import RedisGenerationStore
+from tests import tiny
+from tests.deployment import Deployment
+from tests.service.putting import comedy, poll, put, recommend
+from training import dataset
+from training.export import export
+from training.log import encode
+from training.recipe import train
+
+
+def test_with_the_store_gone_what_is_known_stays(tiny_world, tmp_path):
+    """Redis killed and back: hidden stays hidden, fresh stays, a put is a sentence with 503, and afterwards works."""
+    store = EmbeddedStore(tmp_path / "store")
+    url = store.ensure()
+    tiny.publish(tiny_world[0], RedisGenerationStore(url))
+    with (
+        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
+        httpx.Client(base_url=running.url, timeout=30) as client,
+    ):
+        put(client, comedy("kept"), {"item_id": "comedy-3", "available": False})
+
+        def whole():
+            items, _ = recommend(client, "stranger")
+            return "kept" in items and "comedy-3" not in items
+
+        poll("known", whole)
+        store.stop()
+        for _ in range(10):
+            assert whole()
+        refused = client.put("/items", json={"items": [comedy("late")]})
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "store"
+        store = EmbeddedStore(tmp_path / "store")
+        assert store.ensure() == url
+        poll("put again", lambda: client.put("/items", json={"items": [comedy("late")]}).status_code == 200, 1)
+        poll("recommended again", lambda: whole() and "late" in recommend(client, "stranger")[0])
+        with redis.Redis.from_url(url) as behind:
+            behind.flushdb()
+        for _ in range(5):
+            assert "comedy-3" not in recommend(client, "stranger")[0]
+    store.stop()
+
+
+@pytest.fixture(scope="module")
+def next_generation(tmp_path_factory):
+    """A generation trained when the item `premiere` was in the items table already, as nobody's yet."""
+    folder = tmp_path_factory.mktemp("next")
+    tiny.write(folder / "data", seed=1)
+    with (folder / "data" / "items.csv").open("a") as table:
+        table.write("premiere,The premiere,comedy,2005\n")
+    log = encode(dataset.read(folder / "data"))
+    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
+    return export(folder / "generations", log, train(log, config), config, "next")
+
+
+def test_the_next_generation_takes_its_items_over(tiny_world, next_generation, tmp_path):
+    """What it contains leaves the segment and keeps being recommended; what was hidden stays so; back again too."""
+    store = EmbeddedStore(tmp_path / "store")
+    url = store.ensure()
+    generations = RedisGenerationStore(url)
+    first = tiny.publish(tiny_world[0], generations)
+    with (
+        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
+        httpx.Client(base_url=running.url, timeout=30) as client,
+    ):
+        put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
+
+        def serves(generation, fresh):
+            status = client.get("/status").json()
+            items, answer = recommend(client, "stranger")
+            return (
+                (status["generation"], status["fresh_items"], answer["generation"]) == (generation, fresh, generation)
+                and {"premiere", "encore"} <= items.keys()
+                and "comedy-3" not in items
+            )
+
+        poll("put", lambda: serves(first, 2))
+        second = tiny.publish(next_generation, generations)
+        poll("the next generation", lambda: serves(second, 1))
+        assert recommend(client, "stranger")[0]["premiere"]["title"] == "A new premiere"
+        generations.promote(first)
+        poll("the one before", lambda: serves(first, 2))
+    store.stop()
+
+
+def test_who_may_only_read_serves(tiny_world, tmp_path):
+    """With a Redis user without rights to write, items put by another are followed; a put here is a sentence."""
+    store = EmbeddedStore(tmp_path / "store")
+    url = store.ensure()
+    tiny.publish(tiny_world[0], RedisGenerationStore(url))
+    with redis.Redis.from_url(url) as behind:
+        behind.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+@read", "+@connection")
+    reader = url.replace("://", "://reader:secret@", 1)
+    with (
+        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=reader) as running,
+        httpx.Client(base_url=running.url, timeout=30) as client,
+    ):
+        refused = client.put("/items", json={"items": [comedy("refused")]})
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "store"
+        assert refused.json()["error"]["message"].endswith(".")
+        asyncio.run(put_by_another(url))
+        poll("put by another", lambda: "from elsewhere" in recommend(client, "stranger")[0])
+        assert "Traceback" not in running.log.read_text()
+    store.stop()
+
+
+async def put_by_another(url):
+    writer = RedisItemWriter(url)
+    await writer.put([Put("from elsewhere", "T", True, {"categories": ["comedy"]})])
+    await writer.close()
