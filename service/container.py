@@ -114,9 +114,8 @@ def link_models(home: Path, bento: str | None) -> None:
     store = home / "bentoml" / "models"
     for model in store.glob("*/*/"):
         if any(not part.exists() for part in model.iterdir()):
-            shutil.rmtree(
-                model
-            )  # of an image that was here before: BentoML lists none at all past one that lacks parts
+            # Of an image that was here before: BentoML lists none at all past one that lacks parts.
+            shutil.rmtree(model)
     for part in (Path(bento) / "models").glob("*/*/*") if bento else ():
         target = store / part.relative_to(Path(bento or "") / "models")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -50,14 +50,9 @@ def _file(folder: str, name: str) -> MmapedDict:
 
 
 def _deaths(service: str) -> str:
-    help_text = "Workers that ended without being asked to"
-    return _key(DEATHS, f"{DEATHS}_total", ["service"], [service], help_text)
+    return mmap_key(DEATHS, f"{DEATHS}_total", ["service"], [service], "Workers that ended without being asked to")
 
 
 def _workers(service: str, state: str) -> str:
-    help_text = "Workers that a service should have, and that live"
-    return _key(WORKERS, WORKERS, ["service", "state"], [service, state], help_text)
-
-
-def _key(metric: str, sample: str, names: list[str], values: list[str], help_text: str) -> str:
-    return mmap_key(metric, sample, names, values, help_text)
+    told = "Workers that a service should have, and that live"
+    return mmap_key(WORKERS, WORKERS, ["service", "state"], [service, state], told)

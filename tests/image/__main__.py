@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -141,9 +141,9 @@ def _python(folder: Path, *arguments: str, **variables: str) -> None:
         raise SystemExit(f"image-test: {' '.join(arguments)} failed:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
-def _told(name: str, do: object, *arguments: object, **more: str) -> None:
+def _told(name: str, do: Callable[..., object], *arguments: object, **more: str) -> None:
     started = time.monotonic()
-    do(*arguments, **more)  # type: ignore[operator]
+    do(*arguments, **more)
     print(f"image-test: {name} ({time.monotonic() - started:.0f} s)", flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import grpc
@@ -33,10 +34,10 @@ def slate(url: str, lacking: tuple[str, ...] = ()) -> str:
     return f"{items} and 7 more of {answer.generation}, {answer.history} interactions known"
 
 
-def wait_until_ready(url: str, seconds: float, alive: object) -> float:
+def wait_until_ready(url: str, seconds: float, alive: Callable[[], bool]) -> float:
     """Seconds until /readyz says yes; SystemExit where it does not in time."""
     started = time.monotonic()
-    while time.monotonic() - started < seconds and alive():  # type: ignore[operator]
+    while time.monotonic() - started < seconds and alive():
         try:
             if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
                 return time.monotonic() - started
