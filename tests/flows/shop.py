@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from recsys.items import Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
@@ -17,8 +15,7 @@ from recsys.types import Event
 from recsys.user_list import UserList
 from tests import tiny
 from tests.chaos.served import altered
-
-ROOT = Path(__file__).parents[2]
+from tests.surroundings import ROOT, surroundings
 
 
 class Shop:
@@ -63,11 +60,10 @@ class Shop:
         return tiny.publish(folder, self.generations)
 
     def command(self, *arguments):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments],
             cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(self.home), "TANDEM_RULES": str(self.rules), "REDIS_URL": self.url},
+            env=surroundings(self.home, TANDEM_RULES=str(self.rules), REDIS_URL=self.url),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,8 +10,7 @@ import pytest
 
 from recsys.generation import GenerationFolder
 from tests.chaos.served import altered
-
-ROOT = Path(__file__).parents[2]
+from tests.surroundings import ROOT, surroundings
 
 
 @pytest.fixture
@@ -31,11 +30,10 @@ def call(home, own_valkey_url):
         client.flushall()
 
     def run(*arguments, python=None, **environment):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
         return subprocess.run(
             [sys.executable, *(["-c", python] if python else ["-m", "flows", *map(str, arguments)])],
             cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(home), "REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment,
+            env=surroundings(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment),
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,7 +1,6 @@
 """Batch, micro-batch, hybrid and real time, rules and trends: the flows' command line beside a running deployment."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,8 @@ import redis
 from recsys.features import FEATURES
 from recsys.store import RedisGenerationStore
 from tests import tiny
-from tests.deployment import ROOT, Deployment
+from tests.deployment import Deployment
+from tests.surroundings import ROOT, surroundings
 from training import impressions
 
 USER = 5
@@ -29,11 +29,10 @@ class World:
 
     def flow(self, *arguments):
         """Run a verb; what it says as JSON."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TANDEM_"))}
         done = subprocess.run(
             [sys.executable, "-m", "flows", *arguments, "--json"],
             cwd=ROOT,
-            env=kept | {"TANDEM_HOME": str(self.home / "flows"), "REDIS_URL": self.url},
+            env=surroundings(self.home / "flows", REDIS_URL=self.url),
             capture_output=True,
             text=True,
             timeout=180,

@@ -1,0 +1,51 @@
+"""What a flow's command finds around it in a test: a home of its own, none of our settings, Prefect's database made.
+
+Prefect makes its database in 7 s of CPU, and two dozen tests begin with an empty home: one is made for all of them,
+kept in `.tandem/tests` for the next time, and copied. The demo's test has Prefect make its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / ".tandem" / "tests"
+
+MAKE = """
+import asyncio
+from prefect.server.database import provide_database_interface
+asyncio.run(provide_database_interface().create_db())
+"""
+
+
+def surroundings(home: Path, **variables: str) -> dict[str, str]:
+    """The environment of a command whose state goes to `home`, with these variables besides."""
+    if not (home / "prefect").exists():
+        shutil.copytree(_database(), home / "prefect")
+    return _stripped() | {"TANDEM_HOME": str(home)} | variables
+
+
+def _stripped() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "REDIS_", "TANDEM_"))}
+
+
+def _database() -> Path:
+    """A folder with the database of the Prefect that is installed and nothing in it; made by whoever comes first."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    made = KEPT / f"prefect-{version('prefect')}"
+    with (KEPT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            making = KEPT / "making"
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            environment = _stripped() | {"PREFECT_HOME": str(making), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+            subprocess.run([sys.executable, "-c", MAKE], env=environment, check=True, capture_output=True, timeout=180)
+            making.rename(made)
+    return made
