@@ -10,6 +10,9 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
+MOST_DIGITS = 32
+"""Of a size; a number that is longer is a slip, and may be more than a float holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -73,6 +76,7 @@ def size_of(text: str) -> int | None:
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
-    if not found:
-        raise SettingsError(f"TANDEM_REDIS_BUDGET is {text!r}, which is no size. Write it like 500MB or 1.5GB.")
+    if not found or len(text) > MOST_DIGITS:
+        shown = text[:MOST_DIGITS]
+        raise SettingsError(f"TANDEM_REDIS_BUDGET is {shown!r}, which is no size. Write it like 500MB or 1.5GB.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

@@ -23,7 +23,7 @@ from recsys.store.redis import RedisGenerationStore
 from service import exporters, probe
 from service.edge import setup
 from service.edge.tls import Tls
-from service.ports import require_free
+from service.ports import place, require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
 
@@ -119,9 +119,9 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
         tls.context()
     environment.folder("cache")
     RulesFile(environment.rules, environment.rules_named)
-    require_free(settings.host, settings.port, "PORT")
     if role in (None, "gateway"):
         setup.check(settings, settings.host)
+    require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
@@ -201,14 +201,14 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
 
 
 def _url(settings: Settings) -> str:
-    return f"{'https' if settings.tls_cert else 'http'}://{settings.host}:{settings.port}"
+    return f"{'https' if settings.tls_cert else 'http'}://{place(settings.host, settings.port)}"
 
 
 def _doors(settings: Settings) -> str:
     scheme = "grpcs" if settings.tls_cert else "grpc"
-    rpc = f" and {scheme}://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+    rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
     admin = setup.keyed(settings) and settings.admin_port
-    return _url(settings) + rpc + (f", admin port {settings.admin_host}:{settings.admin_port}" if admin else "")
+    return _url(settings) + rpc + (f", admin port {place(settings.admin_host, settings.admin_port)}" if admin else "")
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:
