@@ -10,6 +10,9 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
+ROOM = 1 << 20
+"""Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
+
 MOST_DIGITS = 32
 """Of a size; a number that is longer is a slip, and may be more than a float holds."""
 
@@ -49,8 +52,8 @@ class Environment:
         path = self.home / name
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):  # has no name where the system can: a kill leaves nothing
-                pass
+            with tempfile.TemporaryFile(dir=path) as file:  # has no name where the system can: a kill leaves nothing
+                os.posix_fallocate(file.fileno(), 0, ROOM)
         except OSError as error:
             raise SettingsError(
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."

@@ -164,7 +164,7 @@ def _supervise(
     while not stop.asked:
         code = service.poll()
         if code is not None:
-            raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
+            raise SettingsError(_ended(code))
         if not ready and probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS) is None:
             ready = True
             say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
@@ -173,6 +173,14 @@ def _supervise(
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")
     return 0
+
+
+def _ended(code: int) -> str:
+    """Why the services are gone, as far as the code of their parent tells it."""
+    if code >= 0:
+        return f"The service ended by itself with code {code}; its lines above say why."
+    cause = {signal.SIGBUS: " The disk of TANDEM_HOME may be full.", signal.SIGKILL: " Memory may have run out."}
+    return f"The service was ended by {signal.Signals(-code).name}.{cause.get(signal.Signals(-code), '')}"
 
 
 def spare(environment: Environment) -> Spare:
