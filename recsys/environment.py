@@ -10,9 +10,6 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
-ROOM = 1 << 20
-"""Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
-
 MOST_DIGITS = 32
 """Of a size; a number that is longer is a slip, and may be more than a float holds."""
 
@@ -47,13 +44,17 @@ class Environment:
         """Bytes that generations may take in Redis together, None for all there is; SettingsError if it is no size."""
         return size_of(self.budget)
 
-    def folder(self, name: str) -> Path:
-        """A folder of the home, made if need be; SettingsError where it can't be written."""
+    def folder(self, name: str, room: int = 0) -> Path:
+        """A folder of the home, made if need be; SettingsError where it can't be written, or has no such room, bytes.
+
+        To be asked for room where a deployment starts. One that runs goes on without, and its workers are replaced.
+        """
         path = self.home / name
         try:
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path) as file:  # has no name where the system can: a kill leaves nothing
-                os.posix_fallocate(file.fileno(), 0, ROOM)
+                if room:
+                    os.posix_fallocate(file.fileno(), 0, room)
         except OSError as error:
             raise SettingsError(
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."

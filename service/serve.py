@@ -31,6 +31,9 @@ START_SECONDS = 120
 STOP_SECONDS = 28.0
 """What the services have to stop in order (`service.ending`); within 30 the store has stopped, too."""
 
+ROOM = 1 << 20
+"""Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
+
 ASK_AGAIN_SECONDS = 5
 READY_SECONDS = 2
 """For /readyz to answer in."""
@@ -117,7 +120,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     exporters.check(settings.traces)
     if tls := Tls.of(settings):
         tls.context()
-    environment.folder("cache")
+    environment.folder("cache", ROOM)
     RulesFile(environment.rules, environment.rules_named)
     if role in (None, "gateway"):
         setup.check(settings, settings.host)
