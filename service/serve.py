@@ -50,6 +50,9 @@ SERVICES = {
 }
 """What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
 
+CALLEES = ("retrieval", "ranking")
+"""Roles that have one port, and neither gRPC nor keys."""
+
 Say = Callable[[str], None]
 
 
@@ -67,14 +70,14 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
         say(f"starting {_told(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
         try:
-            return _supervise(service, settings, store, stop, waits, say)
+            return _supervise(service, settings, store, stop, waits, say, doors(settings, role))
         finally:
             _end(service)
 
 
 def _told(settings: Settings, role: str | None) -> str:
     """What starts here."""
-    if role in ("retrieval", "ranking"):
+    if role in CALLEES:
         return role
     away = {"retrieval": settings.retrieval_url, "ranking": settings.ranking_url}
     here = ", ".join(["the gateway", *(name for name, url in away.items() if not url)])
@@ -165,7 +168,13 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
 
 
 def _supervise(
-    service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, waits: bool, say: Say
+    service: subprocess.Popen[bytes],
+    settings: Settings,
+    store: OpenStore,
+    stop: _StopSignals,
+    waits: bool,
+    say: Say,
+    told: str,
 ) -> int:
     started, ready = time.monotonic(), False
     threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
@@ -175,7 +184,7 @@ def _supervise(
             raise SettingsError(_ended(code))
         if not ready and probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS) is None:
             ready = True
-            say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
+            say(f"ready after {time.monotonic() - started:.1f} s at {told} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
         time.sleep(0.2 if not ready else 0.5)
@@ -220,7 +229,10 @@ def _url(settings: Settings) -> str:
     return f"{'https' if settings.tls_cert else 'http'}://{place(settings.host, settings.port)}"
 
 
-def _doors(settings: Settings) -> str:
+def doors(settings: Settings, role: str | None = None) -> str:
+    """Where what starts here is asked, for a person."""
+    if role in CALLEES:
+        return _url(settings)
     scheme = "grpcs" if settings.tls_cert else "grpc"
     rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
     admin = setup.keyed(settings) and settings.admin_port

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from recsys.errors import SettingsError
+from service import serve
 from service.edge import setup
 from service.ports import place, require_free
 from service.settings import Settings
@@ -44,3 +45,10 @@ def test_two_doors_do_not_share_a_port(variables, told):
 def test_doors_that_are_not_opened_share_whatever_they_like():
     """No gRPC, and no admin port where there are no keys."""
     setup.check(Settings(GRPC_PORT=0, admin_port=3000), "127.0.0.1")
+
+
+def test_a_callee_says_that_it_is_ready_at_its_one_port():
+    """Nobody listens at its gRPC port, nor at its admin port."""
+    settings = Settings(host="::1", PORT=3000, GRPC_PORT=3001, keys="keys.toml", admin_port=3002)
+    assert serve.doors(settings, "retrieval") == "http://[::1]:3000"
+    assert serve.doors(settings) == "http://[::1]:3000 and grpc://[::1]:3001, admin port 127.0.0.1:3002"
