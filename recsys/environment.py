@@ -10,6 +10,9 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
+MOST_DIGITS = 32
+"""Of a size; a number that is longer is a slip, and may be more than a float holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -41,13 +44,17 @@ class Environment:
         """Bytes that generations may take in Redis together, None for all there is; SettingsError if it is no size."""
         return size_of(self.budget)
 
-    def folder(self, name: str) -> Path:
-        """A folder of the home, made if need be; SettingsError where it can't be written."""
+    def folder(self, name: str, room: int = 0) -> Path:
+        """A folder of the home, made if need be; SettingsError where it can't be written, or has no such room, bytes.
+
+        To be asked for room where a deployment starts. One that runs goes on without, and its workers are replaced.
+        """
         path = self.home / name
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):  # has no name where the system can: a kill leaves nothing
-                pass
+            with tempfile.TemporaryFile(dir=path) as file:  # has no name where the system can: a kill leaves nothing
+                if room:
+                    os.posix_fallocate(file.fileno(), 0, room)
         except OSError as error:
             raise SettingsError(
                 f"{path} can't be written ({error.strerror}). Set TANDEM_HOME to a folder that can."
@@ -73,6 +80,7 @@ def size_of(text: str) -> int | None:
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
-    if not found:
-        raise SettingsError(f"TANDEM_REDIS_BUDGET is {text!r}, which is no size. Write it like 500MB or 1.5GB.")
+    if not found or len(text) > MOST_DIGITS:
+        shown = text[:MOST_DIGITS]
+        raise SettingsError(f"TANDEM_REDIS_BUDGET is {shown!r}, which is no size. Write it like 500MB or 1.5GB.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

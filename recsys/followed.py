@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -15,6 +17,9 @@ logger = logging.getLogger("tandem")
 T = TypeVar("T")
 
 State = tuple[int, int, int]
+
+MOST_BYTES = 4 * 1024**2
+"""Of a file that people write; the largest file of keys has a tenth of it."""
 
 
 class FollowedFile(ABC, Generic[T]):
@@ -76,11 +81,11 @@ class FollowedFile(ABC, Generic[T]):
 
     def _read(self) -> str:
         try:
-            return self.path.read_text(encoding="utf-8")
+            return bytes_of(self.path).decode("utf-8")
         except FileNotFoundError:
             return self.absent()
         except (OSError, UnicodeDecodeError) as error:
-            raise self.error(f"{self.path} can't be read: {error}.") from error
+            raise self.error(f"{self.path} can't be read: {getattr(error, 'strerror', error)}.") from error
 
     def _keep(self, last: Path, text: str) -> None:
         scratch = last.with_name(f".{last.name}-{os.getpid()}")  # several workers take the same edit at once
@@ -97,6 +102,17 @@ class FollowedFile(ABC, Generic[T]):
             return self.parse(last.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, self.error):
             return self.nothing()
+
+
+def bytes_of(path: Path) -> bytes:
+    """What a file holds; OSError where it is none: a pipe is waited for, for ever, and a device may have no end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if state.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20} MiB")
+        return file.read(MOST_BYTES)
 
 
 def state_of(path: Path) -> State | None:

@@ -8,15 +8,23 @@ from contextlib import contextmanager
 
 _OURS = {"recsys", "service", "training", "flows"}
 
+INTERRUPTED = 130
+"""The exit code that shells give to a process ended by Ctrl-C."""
+
 COMMAND_LINE_WRONG = 2
 """The exit code of a command that was called the wrong way, as argparse has it."""
 
 
 @contextmanager
 def packages() -> Iterator[None]:
-    """Import what has to be installed; where it is not, one sentence on stderr, and the process ends with 2."""
+    """Import what has to be installed; where it is not, one sentence on stderr, and the process ends with 2.
+
+    Imports take seconds, in which somebody may think better of it: Ctrl-C ends the process, without a traceback.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in _OURS:
             raise

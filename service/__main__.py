@@ -41,6 +41,7 @@ def main() -> int:
 
         for slip in configuration.unknown(os.environ):
             print(f"tandem: {slip}", file=sys.stderr)
+        configuration.require_sound(environment())
         if asked.command == "check":
             check(settings(), environment(), asked.role)
             return 0

@@ -35,7 +35,8 @@ class Line:
 
 
 def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
-    """All of them; variables: those of the process."""
+    """All of them; variables: those of the process. SettingsError where one that has no field is wrong."""
+    require_sound(environment)
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
         "TANDEM_HOME": (environment.home, "Where state lives."),
@@ -52,6 +53,13 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         return "environment" if variables.get(name) else SLO_FILE.name if name in slo else "default"
 
     return [Line(name, _text(value), source(name), told) for name, (value, told) in (shared | own).items()]
+
+
+def require_sound(environment: Environment) -> None:
+    """SettingsError where the store's URL or what it may hold is none; whoever needs them says so no sooner."""
+    if environment.redis_url:
+        address(environment.redis_url)
+    _ = environment.redis_budget
 
 
 def defaults() -> list[Line]:

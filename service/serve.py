@@ -23,13 +23,20 @@ from recsys.store.redis import RedisGenerationStore
 from service import exporters, probe
 from service.edge import setup
 from service.edge.tls import Tls
-from service.ports import require_free
+from service.ports import place, require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
 
 START_SECONDS = 120
 STOP_SECONDS = 28.0
 """What the services have to stop in order (`service.ending`); within 30 the store has stopped, too."""
+
+ROOM = 1 << 20
+"""Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
+
+GRPC_LOGS = "GRPC_VERBOSITY"
+"""What gRPC's core writes to the log, INFO where nobody says: a line of each TLS handshake that fails, as often as a
+stranger likes."""
 
 ASK_AGAIN_SECONDS = 5
 READY_SECONDS = 2
@@ -42,6 +49,9 @@ SERVICES = {
     "ranking": "service.ranking:Ranking",
 }
 """What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
+
+CALLEES = ("retrieval", "ranking")
+"""Roles that have one port, and neither gRPC nor keys."""
 
 Say = Callable[[str], None]
 
@@ -60,14 +70,14 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
         say(f"starting {_told(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
         try:
-            return _supervise(service, settings, store, stop, waits, say)
+            return _supervise(service, settings, store, stop, waits, say, doors(settings, role))
         finally:
             _end(service)
 
 
 def _told(settings: Settings, role: str | None) -> str:
     """What starts here."""
-    if role in ("retrieval", "ranking"):
+    if role in CALLEES:
         return role
     away = {"retrieval": settings.retrieval_url, "ranking": settings.ranking_url}
     here = ", ".join(["the gateway", *(name for name, url in away.items() if not url)])
@@ -117,11 +127,11 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     exporters.check(settings.traces)
     if tls := Tls.of(settings):
         tls.context()
-    environment.folder("cache")
+    environment.folder("cache", ROOM)
     RulesFile(environment.rules, environment.rules_named)
-    require_free(settings.host, settings.port, "PORT")
     if role in (None, "gateway"):
         setup.check(settings, settings.host)
+    require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
@@ -146,6 +156,7 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
         STARTER: str(os.getpid()),
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
+        GRPC_LOGS: os.environ.get(GRPC_LOGS) or "ERROR",
     }
     place = ["--host", settings.host, "--port", str(settings.port)]
     command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place]
@@ -157,22 +168,36 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
 
 
 def _supervise(
-    service: subprocess.Popen[bytes], settings: Settings, store: OpenStore, stop: _StopSignals, waits: bool, say: Say
+    service: subprocess.Popen[bytes],
+    settings: Settings,
+    store: OpenStore,
+    stop: _StopSignals,
+    waits: bool,
+    say: Say,
+    told: str,
 ) -> int:
     started, ready = time.monotonic(), False
     threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
     while not stop.asked:
         code = service.poll()
         if code is not None:
-            raise SettingsError(f"The service ended by itself with code {code}; its lines above say why.")
+            raise SettingsError(_ended(code))
         if not ready and probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS) is None:
             ready = True
-            say(f"ready after {time.monotonic() - started:.1f} s at {_doors(settings)} (Ctrl-C stops)")
+            say(f"ready after {time.monotonic() - started:.1f} s at {told} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")
     return 0
+
+
+def _ended(code: int) -> str:
+    """Why the services are gone, as far as the code of their parent tells it."""
+    if code >= 0:
+        return f"The service ended by itself with code {code}; its lines above say why."
+    cause = {signal.SIGBUS: " The disk of TANDEM_HOME may be full.", signal.SIGKILL: " Memory may have run out."}
+    return f"The service was ended by {signal.Signals(-code).name}.{cause.get(signal.Signals(-code), '')}"
 
 
 def spare(environment: Environment) -> Spare:
@@ -201,14 +226,17 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
 
 
 def _url(settings: Settings) -> str:
-    return f"{'https' if settings.tls_cert else 'http'}://{settings.host}:{settings.port}"
+    return f"{'https' if settings.tls_cert else 'http'}://{place(settings.host, settings.port)}"
 
 
-def _doors(settings: Settings) -> str:
+def doors(settings: Settings, role: str | None = None) -> str:
+    """Where what starts here is asked, for a person."""
+    if role in CALLEES:
+        return _url(settings)
     scheme = "grpcs" if settings.tls_cert else "grpc"
-    rpc = f" and {scheme}://{settings.host}:{settings.grpc_port}" if settings.grpc_port else ""
+    rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
     admin = setup.keyed(settings) and settings.admin_port
-    return _url(settings) + rpc + (f", admin port {settings.admin_host}:{settings.admin_port}" if admin else "")
+    return _url(settings) + rpc + (f", admin port {place(settings.admin_host, settings.admin_port)}" if admin else "")
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:

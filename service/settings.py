@@ -17,6 +17,9 @@ from service.places import require_place
 STARTER = "TANDEM_STARTER"
 """Names the process that `make serve` is, for the one that it starts: where that ends, this has to."""
 
+MOST_SHOWN = 80
+"""Characters of a wrong value that its sentence repeats."""
+
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
 
@@ -28,7 +31,7 @@ def _deadline() -> int:
 class Settings(BaseSettings):
     """Settings of the deployment; each is TANDEM_ and its name in the environment, but for the ones everyone knows."""
 
-    model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore", env_ignore_empty=True)
 
     host: str = Field("127.0.0.1", description="Address both doors bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
@@ -69,14 +72,19 @@ class Settings(BaseSettings):
         description="After SIGTERM: how long it is not ready and still answers, so that load balancers notice.",
     )
     torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
-    deadline_ms: int = Field(default_factory=_deadline, ge=1, description="Time a request has; default from slo.toml.")
+    deadline_ms: int = Field(
+        default_factory=_deadline, ge=1, le=999_999, description="Time a request has; default from slo.toml."
+    )
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
     merge_ms: float = Field(
         15.0, ge=0, le=1000, description="How long a busy gateway process lets requests gather, at most; 0: never."
     )
     max_under_way: int = Field(
-        512, ge=1, description="Slates under way in a gateway process, at most; it learns how many can be in time."
+        512,
+        ge=1,
+        le=100_000,
+        description="Slates under way in a gateway process, at most; it learns how many can be in time.",
     )
     list_fresh_seconds: float = Field(
         3600.0,
@@ -87,14 +95,16 @@ class Settings(BaseSettings):
         86_400.0, ge=0, description="Age up to which a flow's list is ranked anew, in mode auto, after few new events."
     )
     impressions_per_second: float = Field(
-        20.0, ge=0, description="Slates a gateway process logs with their features, at most; 0 logs none."
+        20.0, ge=0, le=1e6, description="Slates a gateway process logs with their features, at most; 0 logs none."
     )
     traces: str = Field(
         "none",
         validation_alias="OTEL_TRACES_EXPORTER",
         description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
     )
-    poll_seconds: float = Field(2.0, gt=0, description="How often the gateway looks for a newly promoted generation.")
+    poll_seconds: float = Field(
+        2.0, gt=0, le=3600, description="How often the gateway looks for a newly promoted generation."
+    )
 
     @field_validator("retrieval_url", "ranking_url")
     @classmethod
@@ -125,7 +135,16 @@ def settings() -> Settings:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "?"
         named = variable(field) if field in Settings.model_fields else field
-        raise SettingsError(f"{named}={first['input']!r} is not a valid setting: {first['msg']}.") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{named}{_shown(first['input'])} is not a valid setting: {reason}.") from None
+
+
+def _shown(value: object) -> str:
+    """What stands there, unless a password may: in a URL before the @; and not all of it where it is long."""
+    text = repr(value)
+    if "@" in text:
+        return ""
+    return f"={text}" if len(text) <= MOST_SHOWN else f"={text[:MOST_SHOWN]}..."
 
 
 @cache

@@ -29,6 +29,11 @@ def address(url: str) -> str:
     except ValueError:
         parts = {}
     scheme = urlsplit(url).scheme if parts else ""
+    if parts and not _takes_options(url):
+        raise SettingsError(
+            "REDIS_URL has an option behind its ? that redis-py does not know, or a wrong value of one. Take it out, "
+            "or write what it knows, such as ssl_ca_certs=FILE; a ? of the password is written %3F."
+        )
     if scheme == "unix" and parts.get("path"):
         return f"unix://{parts['path']}"
     if scheme in ("redis", "rediss") and parts.get("host"):
@@ -38,6 +43,15 @@ def address(url: str) -> str:
         "REDIS_URL can't be read. It looks like redis://host:6379/0, rediss://:password@host:6380/0 or unix:///a/path;"
         " a password with special characters is percent-encoded."
     )
+
+
+def _takes_options(url: str) -> bool:
+    """Whether a client could be made of it: redis-py itself looks when it first connects, and then has no sentence."""
+    try:
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (TypeError, ValueError, redis.RedisError):
+        return False
+    return True
 
 
 def watched(url: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from recsys.errors import SettingsError
+from service.ports import place
 
 STOP_SECONDS = 1
 """What requests under way have to end in when the port closes."""
@@ -64,6 +65,6 @@ class AdminPort:
         except OSError as error:
             listening.close()
             raise SettingsError(
-                f"{host}:{port} can't be bound ({error.strerror}). Choose another port: TANDEM_ADMIN_PORT=..."
+                f"{place(host, port)} can't be bound ({error.strerror}). Choose another port: TANDEM_ADMIN_PORT=..."
             ) from error
         return listening

@@ -56,8 +56,14 @@ def _add(path: Path, options: argparse.Namespace) -> None:
         told = Told.model_validate({name: value for name, value in wanted.items() if value is not None})
     except ValidationError as error:
         raise SettingsError(f"keys add: {sentence(error)}") from None
+    if told.expires is not None and told.expires <= datetime.now(UTC):
+        raise SettingsError("keys add: expires lies in the past; name a moment to come.")
     editing.add(path, told)
-    print(new.text)
+    try:
+        print(new.text, flush=True)
+    except OSError as error:
+        editing.revoke(path, told.name, told.id)
+        raise SettingsError(f"The key can't be printed ({error.strerror}), and is taken out again.") from error
     _say(f"That is the key, printed this once: {path} has its hash alone. Serve with TANDEM_KEYS={path}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from recsys.errors import SettingsError
+from recsys.followed import bytes_of
 from service.edge.keyring import Told, parse
 
 _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)
@@ -50,11 +51,11 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> Told:
 def read(path: Path) -> str:
     """The text of the file, "" where there is none yet."""
     try:
-        return path.read_text(encoding="utf-8")
+        return bytes_of(path).decode("utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} can't be read: {error}.") from error
+        raise SettingsError(f"{path} can't be read: {getattr(error, 'strerror', error)}.") from error
 
 
 def _block(told: Told) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,7 +31,14 @@ from service.schema.verdict import NAME_CHARACTERS
 
 MOST_KEYS = 1000
 
+SHORT = 32
+"""A name with fewer characters is no key, and may be told."""
+
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+_KEY = re.compile(r"tdm_\w+")
+"""What a raw key looks like, for who would repeat one."""
 
 
 class Scope(StrEnum):
@@ -149,7 +157,7 @@ def parse(text: str, name: str = "keys.toml") -> list[Told]:
     except ValidationError as error:
         raise SettingsError(f"{name}: {sentence(error)}") from None  # the values it would show may be keys
     except (RecursionError, ValueError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        why = "it is nested too deep" if isinstance(error, RecursionError) else _KEY.sub("a key", str(error))
         raise SettingsError(f"{name} is not valid TOML: {why}.") from None
     ids = [each.id for each in told]
     if twice := next((each for each in ids if ids.count(each) > 1), None):
@@ -164,7 +172,8 @@ def sentence(error: ValidationError) -> str:
     field = ".".join(place)
     if first["type"] == "extra_forbidden":
         known = (Told if len(place) > 1 else _Document).model_fields
-        return f"there is no {field}; known are {', '.join(known)}."
+        named = field if len(place[-1]) < SHORT else "field of a name that long"
+        return f"there is no {named}; known are {', '.join(known)}."
     if first["msg"].startswith("Value error, "):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}.".removeprefix(": ")
     verb = "is missing" if first["type"] == "missing" else "is wrong"

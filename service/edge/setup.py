@@ -11,7 +11,7 @@ from recsys.errors import SettingsError
 from service.edge.gate import Gate
 from service.edge.keyfile import KeyFile
 from service.edge.limits import Limits
-from service.ports import require_free
+from service.ports import place, require_apart, require_free
 from service.settings import Settings
 
 logger = logging.getLogger("tandem")
@@ -29,21 +29,22 @@ def admin_place(settings: Settings) -> str:
     """Where the admin port is, in words."""
     if not settings.admin_port:
         return "there is no admin port (TANDEM_ADMIN_PORT=0)"
-    host = f"[{settings.admin_host}]" if ":" in settings.admin_host else settings.admin_host
-    return f"over HTTP, the admin port {host}:{settings.admin_port} answers it"
+    return f"over HTTP, the admin port {place(settings.admin_host, settings.admin_port)} answers it"
 
 
 def check(settings: Settings, *hosts: str) -> None:
     """Whether these hosts may be bound.
 
-    SettingsError where others than this machine could ask without a key, the keys can't be read, or the admin port is
-    taken.
+    SettingsError where two doors have one port, others than this machine could ask without a key, the keys can't be
+    read, or the admin port is taken.
     """
+    doors = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port}
+    require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keyed(settings) else {}))
     if keyed(settings):
         if not KeyFile(Path(settings.keys)).current.entries:
             logger.warning("%s has no key: nobody is let in.", settings.keys)
         if settings.admin_port:
-            require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT")
+            require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST")
         return
     for host in hosts:
         if settings.keys != NOBODY and not is_loopback(host):

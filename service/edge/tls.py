@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 
 from recsys.errors import SettingsError
+from recsys.followed import bytes_of
 from service.edge import bounds
 from service.settings import Settings
 
@@ -175,7 +176,7 @@ class TlsServer:
 
 def _require_readable(path: Path) -> None:
     try:
-        path.read_bytes()
+        bytes_of(path)
     except OSError as error:
         raise SettingsError(f"{path}, named by TANDEM_TLS_*, can't be read: {error.strerror}.") from error
 

@@ -22,6 +22,7 @@ from service import deadline, metrics, schema
 from service.admission import overloaded
 from service.edge.tls import Tls
 from service.pipeline import RESERVE
+from service.ports import place
 from service.recommender import Recommender
 from service.rpc import closing, convert, limits
 from service.rpc.convert import SERVICE
@@ -67,7 +68,7 @@ class RpcDoor:
         self._wrap = wrap
         self._before = before
         self._port = port
-        self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._place = place(host, port)
         self._under_way = 0
         self._health = health_aio.HealthServicer()
 

@@ -47,6 +47,7 @@ def test_it_starts_and_both_doors_ask_for_a_certificate(tiny_world, tmp_path):
             assert anybody.get("/readyz").headers["strict-transport-security"]
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{deployment.port}/readyz")
+        assert "Handshake failed" not in deployment.log.read_text()  # a log is not a stranger's to fill
     finally:
         deployment.stop()
         store.stop()

@@ -50,6 +50,35 @@ def test_a_wrong_value_stops_with_a_sentence(name, value):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"TANDEM_RANKING_URL": "http://me:hunter2@h:1"}, "TANDEM_RANKING_URL is not a valid setting: write it as"),
+        ({"REDIS_URL": "redis://me:hunter2@h/0?hunter2=1"}, "REDIS_URL has an option behind its ?"),
+        ({"REDIS_URL": "hunter2"}, "REDIS_URL can't be read."),
+        ({"TANDEM_REDIS_BUDGET": "9" * 400}, "TANDEM_REDIS_BUDGET is '9999"),
+        ({"TANDEM_TOPOLOGY": "a" * 3000}, "TANDEM_TOPOLOGY='aaaa"),
+        ({"TANDEM_POLL_SECONDS": "inf"}, "TANDEM_POLL_SECONDS='inf' is not a valid setting: "),
+        ({"TANDEM_MAX_UNDER_WAY": "9" * 23}, "TANDEM_MAX_UNDER_WAY='9999"),
+    ],
+)
+def test_a_value_that_would_fail_later_stops_with_a_short_sentence_without_its_password(variables, told):
+    """What a client of Redis, a float or the clock would say by a traceback, once something uses the value."""
+    done = config(**variables)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith(f"tandem: {told}")
+    assert len(done.stderr) < 300
+    assert "hunter2" not in done.stderr
+
+
+def test_an_empty_variable_is_none():
+    """Compose and Kubernetes pass on what nobody set as nothing at all."""
+    empty = {line.variable: "" for line in configuration.defaults()}
+    done = config("--json", **empty)
+    assert done.stderr == ""
+    assert {line["source"] for line in json.loads(done.stdout)} == {"default", "slo.toml"}
+
+
 def test_a_variable_that_is_no_setting_is_pointed_out():
     """With the one that was meant, where one is near."""
     slips = list(configuration.unknown(["TANDEM_GATEWAY_WORKER", "TANDEM_XYZZY", "TANDEM_HOME", "PATH"]))

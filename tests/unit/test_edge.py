@@ -408,7 +408,7 @@ def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
     setup.check(settings, "0.0.0.0")
     with pytest.raises(SettingsError, match="There is no file"):
         setup.check(Settings(keys=str(tmp_path / "other")), "127.0.0.1")
-    with pytest.raises(SettingsError, match="TANDEM_ADMIN_PORT"):
+    with pytest.raises(SettingsError, match="TANDEM_ADMIN_HOST"):
         setup.check(Settings(keys=str(keys.path), admin_port=port, admin_host="203.0.113.1"), "127.0.0.1")
     environment = Environment(tmp_path, None)
     setup.prepare(settings, environment)

@@ -23,6 +23,13 @@ def test_a_python_without_the_packages_is_told_so(command):
     assert "make .venv/installed" in done.stderr
 
 
+def test_ctrl_c_while_it_imports_is_no_fault():
+    """The exit code that shells know, and no traceback."""
+    with pytest.raises(SystemExit) as ended, packages():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+
+
 def test_a_module_of_our_own_that_is_missing_is_a_fault():
     """It is not installed by anybody: the traceback stays."""
     with pytest.raises(ModuleNotFoundError, match="nowhere"), packages():

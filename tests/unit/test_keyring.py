@@ -1,16 +1,23 @@
 """The file of keys, and what a key that somebody sends comes to."""
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from recsys.errors import SettingsError
+from recsys.followed import MOST_BYTES
 from service.edge import editing, key
 from service.edge.keyfile import KeyFile
 from service.edge.keyring import Keyring, Scope, Told, parse
 
 ONE = key.made()
 TABLE = f'[[key]]\nid = "{ONE.id}"\nname = "shop"\nsha256 = "{ONE.sha256}"\nscopes = ["read"]\n'
+
+
+def _too_large(path):
+    path.write_bytes(b"#" * (MOST_BYTES + 1))
 
 
 def ring(text=TABLE):
@@ -84,6 +91,9 @@ def test_what_is_left_out_limits_nothing():
         (table(expires='"soon"'), "key.0.expires is wrong; a day"),
         (table(expires="2027-01-01T00:00:00"), "key.0.expires is wrong; a day"),
         (table(secret=f'"{ONE.text}"'), "there is no key.0.secret; known are id, name"),
+        (table(**{ONE.text: "1"}), "there is no field of a name that long; known are id, name"),
+        (f"{ONE.text} = 1", "there is no field of a name that long; known are key."),
+        (f"[{ONE.text}]\n[{ONE.text}]", "not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_told_in_a_sentence_that_repeats_no_value(text, told):
@@ -112,6 +122,22 @@ def test_what_is_revoked_is_gone_and_what_is_wrong_changes_nothing(tmp_path, cap
     path.write_text("")
     keys.look()
     assert (keys.current.entry_of(ONE.text.encode()), keys.fault) == (None, None)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), _too_large])
+def test_what_is_no_file_is_told_at_once_and_the_keys_before_stay(tmp_path, make):
+    """A pipe would be waited for, for ever: no key could be revoked any more, and no start would end."""
+    path, odd = tmp_path / "keys.toml", tmp_path / "odd"
+    path.write_text(TABLE)
+    keys = KeyFile(path)
+    make(odd)
+    path.unlink()
+    odd.rename(path)
+    keys.look()
+    assert keys.current.entry_of(ONE.text.encode())
+    assert "can't be read: " in keys.fault
+    with pytest.raises(SettingsError, match="can't be read: "):
+        editing.read(path)
 
 
 def test_a_mounted_secret_is_followed(tmp_path):

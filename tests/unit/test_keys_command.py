@@ -1,0 +1,46 @@
+"""`python -m service keys`, where what it is asked or where it prints is wrong."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys.errors import SettingsError
+from service.edge import command
+from service.edge.editing import read
+from service.edge.keyring import parse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def options(path, *arguments):
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    return parser.parse_args(["keys", *arguments, "--file", str(path)])
+
+
+def test_a_key_that_cannot_be_printed_is_none(tmp_path):
+    """Nobody would have it, and it would be in force."""
+    path = tmp_path / "keys.toml"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "keys", "add", "shop", "--file", str(path)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "can't be printed (No space left on device)" in done.stderr
+    assert parse(read(path)) == []
+
+
+def test_a_key_that_has_expired_is_not_made(tmp_path):
+    """The year that was meant is another one."""
+    path = tmp_path / "keys.toml"
+    with pytest.raises(SettingsError, match="expires lies in the past"):
+        command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
+    assert not path.exists()
