@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
+from service.edge import key
 from service.places import require_place
 
 STARTER = "TANDEM_STARTER"
@@ -105,6 +106,18 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(
         2.0, gt=0, le=3600, description="How often the gateway looks for a newly promoted generation."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_key(cls, value: object, field: ValidationInfo) -> object:
+        if isinstance(value, str) and key.is_in(value):
+            name = field.field_name or ""
+            wanted = "the path of the file of keys (python -m service keys add NAME makes one)"
+            raise SettingsError(
+                f"{variable(name)} holds what looks like an API key; it takes {wanted if name == 'keys' else 'none'}. "
+                "Where others could have read it, replace that key: python -m service keys revoke NAME."
+            )
+        return value
 
     @field_validator("retrieval_url", "ranking_url")
     @classmethod

@@ -15,6 +15,9 @@ SECRET_BYTES = 32
 
 _FORM = re.compile(rb"tdm_([a-z0-9]{4,32})_[\x21-\x7e]{32,128}")
 
+_IN_TEXT = re.compile(r"tdm_[a-z0-9]{4,32}_(?:[0-9a-f]{16}|[^\s/.]{32})")
+"""A key, or so much of one that it is better not told; no path of a file called tdm_keys_of_the_shop.toml."""
+
 
 class Key(NamedTuple):
     """A new key. text: what its owner sends, and nobody stores. sha256: in hexadecimal digits, what the file has."""
@@ -40,3 +43,8 @@ def id_of(key: bytes) -> str:
     """The id in what somebody sent; "" where it has no key's form."""
     found = _FORM.fullmatch(key)
     return found[1].decode() if found else ""
+
+
+def is_in(text: str) -> bool:
+    """Whether a text has what looks like a key in it."""
+    return bool(_IN_TEXT.search(text))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service import configuration
+from service.edge import key
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +78,39 @@ def test_an_empty_variable_is_none():
     done = config("--json", **empty)
     assert done.stderr == ""
     assert {line["source"] for line in json.loads(done.stdout)} == {"default", "slo.toml"}
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "told"),
+    [
+        ("config", "TANDEM_KEYS", "the path of the file of keys"),
+        ("serve", "TANDEM_KEYS", "the path of the file of keys"),
+        ("keys add shop", "TANDEM_KEYS", "the path of the file of keys"),
+        ("config", "PORT", "it takes none"),
+    ],
+)
+def test_a_key_where_none_belongs_is_not_repeated(command, name, told, tmp_path):
+    """No command tells a part of it, and each says what belongs there instead."""
+    text = key.made().text
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *command.split()],
+        cwd=ROOT,
+        env=os.environ | {"TANDEM_HOME": str(tmp_path), name: f"Bearer {text}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"tandem: {name} holds what looks like an API key; ")
+    assert told in done.stderr
+    assert text[-24:] not in done.stdout + done.stderr
+
+
+def test_what_looks_like_a_key():
+    """Also one that lost its end; not a file that is called somewhat like one."""
+    text = key.made().text
+    assert key.is_in(text) and key.is_in(text[:40]) and key.is_in("tdm_shop_" + "Zz9~" * 8)
+    assert not any(map(key.is_in, ("", "none", "keys.toml", "/run/tdm_shop_keys.toml", "tdm_shop_1234.toml")))
 
 
 def test_a_variable_that_is_no_setting_is_pointed_out():
