@@ -1,7 +1,8 @@
-"""How a gateway worker leaves: not ready first, then nothing new, then all that it accepted is answered.
+"""How a worker leaves: not ready first, then nothing new, then all that it accepted is answered.
 
-The parent of the workers says when, by LEAVING, and goes on with SIGTERM (`service.ending`); told SIGTERM alone, as
-when somebody stops one worker of several, it does the same without the time that a load balancer needs.
+A worker of the gateway, or of retrieval or ranking where those are alone on a host. The parent of the workers says
+when, by LEAVING, and goes on with SIGTERM (`service.ending`); told SIGTERM alone, as when somebody stops one worker of
+several, the gateway's does the same without the time that a load balancer needs.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from service.edge.connection import GuardedConnection
-from service.rpc.door import RpcDoor
+
+if TYPE_CHECKING:  # retrieval and ranking have no such door, and need not import it
+    from service.rpc.door import RpcDoor
 
 LEAVING = signal.SIGUSR1
 """What a worker is sent before SIGTERM. One that still loads ends by it, and has nothing to lose."""
@@ -20,8 +24,8 @@ LEAVING = signal.SIGUSR1
 class Drain:
     """Of one worker."""
 
-    def __init__(self, rpc: RpcDoor | None, seconds: float) -> None:
-        """seconds: between not ready and nothing new."""
+    def __init__(self, rpc: RpcDoor | None = None, seconds: float = 0.0) -> None:
+        """rpc: the gRPC door, where there is one. seconds: between not ready and nothing new."""
         self._rpc = rpc
         self._seconds = seconds
         self._leaving: asyncio.Task[None] | None = None

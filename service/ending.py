@@ -1,5 +1,7 @@
 """How a deployment stops: the gateway first, while all that it asks still answers, then the others; and in time.
 
+Where retrieval or ranking is alone on a host, it stands in the gateway's place.
+
 BentoML's arbiter (circus) unlinks the callees' sockets and sends every service SIGTERM at once: what the gateway has
 accepted then finds nobody to ask. The listening socket stays open in the arbiter, and in all workers, to the very end:
 whoever connects meanwhile waits for somebody who never comes, and is reset.
@@ -40,9 +42,8 @@ TURN_SECONDS = 2.0
 SOON = 0.1
 """Seconds until it is asked again whether it is."""
 
-
 GATEWAY = "Gateway"
-"""The one service that knows what LEAVING means; where retrieval or ranking runs alone, that one is the entry."""
+"""The entry service where the arguments of its workers name none; retrieval or ranking alone is named there."""
 
 
 def service_of(watcher: Any) -> str:
@@ -88,10 +89,10 @@ class Ending:
             await asyncio.sleep(SOON)
 
     async def _drain(self) -> None:
-        """Let the gateway leave: not ready, then nothing new, then everything answered."""
+        """Let the entry service leave: not ready, then nothing new, then everything answered."""
         [gateway] = [watcher for watcher in self._arbiter.watchers if watcher.name == ENTRY]
         door = self._arbiter.sockets[ENTRY_SOCKET]
-        for process in gateway.get_active_processes() if service_of(gateway) == GATEWAY else ():
+        for process in gateway.get_active_processes():
             with suppress(Exception):  # psutil's, of a process that ended this moment
                 process.send_signal(LEAVING)
         await asyncio.sleep(self._drain_seconds)

@@ -7,6 +7,7 @@ from typing import Any
 import bentoml
 
 from service import compose, pinned, workers
+from service.drain import Drain
 from service.edge.connection import guard
 from service.holder import GenerationHolder
 from service.settings import environment, settings
@@ -30,6 +31,12 @@ class Shell:
         self._role = role
         self._adopter = compose.adopter(role, environment(), settings(), [holder])
         self._adopter.start()
+        self._drain = Drain()
+
+    @bentoml.on_startup
+    async def await_stop(self) -> None:
+        """Where this is a deployment of its own it is told before it ends."""
+        self._drain.await_signal()
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
@@ -38,4 +45,4 @@ class Shell:
         compose.close_tracer(self._role)
 
     async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held)
+        return bool(self._adopter.held) and not self._drain.begun

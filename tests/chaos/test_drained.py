@@ -1,7 +1,17 @@
 """SIGTERM under load; `make chaos` sends it twenty times."""
 
+import signal
+import sys
+import time
+
+import httpx
+import pytest
+
+from recsys.publisher import Publisher
+from recsys.store import RedisGenerationStore
 from tests.chaos import drained
 from tests.chaos.served import Served
+from tests.deployment import Deployment
 
 
 def test_a_stop_loses_nothing_that_was_accepted(pair, tmp_path):
@@ -13,3 +23,24 @@ def test_a_stop_loses_nothing_that_was_accepted(pair, tmp_path):
     for outcome in drained.judged(world, drains):
         assert outcome.passed, outcome
         assert outcome.requests > 20
+
+
+@pytest.mark.parametrize("role", ["retrieval", "ranking"])
+def test_a_host_with_one_role_is_not_ready_while_it_drains(role, pair, own_valkey_url, tmp_path):
+    """It lives and answers rows meanwhile, and ends in time."""
+    store = RedisGenerationStore(own_valkey_url)
+    Publisher(store, tmp_path / "trials").publish(pair.first)
+    store.promote(pair.first.manifest.id)
+    store.close()
+    command = [sys.executable, "-m", "service", "serve", "--role", role]
+    alone = {"REDIS_URL": own_valkey_url, "TANDEM_DRAIN_SECONDS": "3", "TANDEM_STANDBYS": "0"}
+    with Deployment(tmp_path / "home", tmp_path / "log", command, **alone) as host:
+        host.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + 2.5
+        while (ready := httpx.get(f"{host.url}/readyz", timeout=5)).status_code == 200 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert ready.status_code == 503
+        assert ready.headers["connection"] == "close"
+        assert httpx.get(f"{host.url}/livez", timeout=5).status_code == 200
+        assert httpx.post(f"{host.url}/rows/none", timeout=5).status_code == 404  # whoever asks is still answered
+        assert host.stop() == 0

@@ -84,13 +84,6 @@ def test_the_gateway_has_ended_before_the_others_hear_of_it(arbiter):
     assert all(watcher.graceful_timeout < 30 for watcher in arbiter.watchers)
 
 
-def test_retrieval_alone_is_not_told_to_leave(arbiter):
-    """Where it is a deployment of its own; it would end by the signal, with what it has under way."""
-    arbiter.watchers[1].args = ["x", "--service-name", "Retrieval", "--fd", "3"]
-    run(arbiter)
-    assert arbiter.noted == [(ENTRY, "told"), (ENTRY, "ended"), "rest"]
-
-
 def test_connections_are_taken_until_the_time_is_over(arbiter):
     """A load balancer that has not noticed yet is answered; after it there is still the time to accept all."""
     place, taken = arbiter.sockets[ENTRY_SOCKET].getsockname(), []
