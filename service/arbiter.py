@@ -174,7 +174,7 @@ class Attendant:
         self._seen_dead.discard(process_pid)
         self._missing[watcher.name] += 1
         self._died[watcher.name] += 1
-        self._headcount.died(service_of(watcher), self._died[watcher.name])
+        self._headcount.died(service_of(watcher), self._died[watcher.name], process_pid)
         self._count(watcher)
         how = f"by signal {-exit_code}" if exit_code < 0 else f"with code {exit_code}"
         logger.warning("The worker of %s, process %d, ended %s.", service_of(watcher), process_pid, how)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.multiprocess import mark_process_dead
 
 DEATHS, WORKERS = "tandem_worker_deaths", "tandem_workers"
 WANTED, ALIVE = "wanted", "alive"
@@ -20,6 +21,7 @@ class Headcount:
     """Tells what it is told; nothing where there is no such folder."""
 
     def __init__(self, folder: str | None) -> None:
+        self._folder = folder
         self._deaths = self._workers = None
         with suppress(OSError):
             if folder:
@@ -31,9 +33,12 @@ class Headcount:
         self._write(self._workers, _workers(service, WANTED), wanted)
         self._write(self._deaths, _deaths(service), 0)
 
-    def died(self, service: str, times: int) -> None:
-        """How often a worker of it has died by now."""
+    def died(self, service: str, times: int, pid: int) -> None:
+        """How often a worker of it has died by now, this one last; what only the living count leaves it out."""
         self._write(self._deaths, _deaths(service), times)
+        if self._folder:
+            with suppress(OSError):
+                mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call]  # no hints
 
     def alive(self, service: str, count: int) -> None:
         """How many live now."""

@@ -1,10 +1,17 @@
 """What the parent of the workers counts, read as a worker's /metrics reads it."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.headcount import Headcount
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def told(folder):
@@ -20,7 +27,7 @@ def test_workers_and_their_deaths_are_read_with_what_workers_count(tmp_path):
     headcount.begin("Ranking", 2)
     headcount.alive("Ranking", 2)
     assert told(tmp_path)['tandem_worker_deaths_total{service="Ranking"}'] == 0
-    headcount.died("Ranking", 1)
+    headcount.died("Ranking", 1, 7)
     headcount.alive("Ranking", 1)
     assert told(tmp_path) == {
         'tandem_worker_deaths_total{service="Ranking"}': 1,
@@ -29,9 +36,26 @@ def test_workers_and_their_deaths_are_read_with_what_workers_count(tmp_path):
     }
 
 
+def test_a_sum_over_the_living_leaves_the_dead_out(tmp_path):
+    """The slates that may be under way, of two workers of which one is killed: else each death would add to them."""
+    count = "import os; from service import metrics; metrics.slates_limit.set(8); print(os.getpid())"
+    folder = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    pids = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", count], cwd=ROOT, env=os.environ | folder, stdout=subprocess.PIPE, check=True
+            ).stdout
+        )
+        for _ in range(2)
+    ]
+    assert told(tmp_path)["tandem_slates_limit"] == 16
+    Headcount(str(tmp_path)).died("Gateway", 1, pids[0])
+    assert told(tmp_path)["tandem_slates_limit"] == 8
+
+
 @pytest.mark.parametrize("folder", [None, "/nowhere/at/all"])
 def test_without_a_folder_nothing_is_counted_and_nothing_breaks(folder):
     """Workers are minded all the same."""
     headcount = Headcount(folder)
     headcount.begin("Ranking", 1)
-    headcount.died("Ranking", 1)
+    headcount.died("Ranking", 1, 7)
