@@ -21,6 +21,9 @@ slates_limit = Gauge(
     "tandem_slates_limit", "Slates that may be under way, beyond which 429 is answered", multiprocess_mode="livesum"
 )
 degraded_total = Counter("tandem_degraded_total", "Answers that left a stage out", ["stage"])
+stage_away = Gauge(
+    "tandem_stage_away", "Gateway processes that do without a stage now", ["stage"], multiprocess_mode="livesum"
+)
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
 refused_connections = Counter(
     "tandem_refused_connections_total", "Connections closed before any verb saw their request", ["reason"]

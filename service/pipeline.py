@@ -54,6 +54,13 @@ class Pipeline:
         """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
+        for stage in stages:
+            metrics.stage_away.labels(stage.degraded).set(0)
+
+    @property
+    def away(self) -> list[str]:
+        """The stages that queries do without now, as an answer's `degraded` names them."""
+        return [str(stage.degraded) for stage, breaker in self._guarded if not breaker.closed]
 
     async def run(self, queries: Sequence[Query], land: Land = nobody) -> None:
         """hydrate → sources → score → filter → select, for queries that wait together.
@@ -145,7 +152,7 @@ class Pipeline:
             if not call.done():
                 call.add_done_callback(_look_at)
                 call.cancel()
-        seconds = time.monotonic() - start
+        seconds, was_closed = time.monotonic() - start, breaker.closed
         metrics.stage_seconds.labels(stage.name).observe(seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
@@ -158,6 +165,8 @@ class Pipeline:
         else:
             breaker.worked(seconds)
             _put(stage, asked, call.result(), waiting)
+        if breaker.closed != was_closed:
+            metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
         return waiting
 
     def _broke(self, query: Query) -> Exception | None:

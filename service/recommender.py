@@ -164,6 +164,7 @@ class Recommender:
             live=outlook.live,
             topology=self._settings.topology,
             store=outlook.fault or "ok",
+            away=succession.away,
             rules=self._desks.rules.told(served),
             refused=succession.refused(),
             processes=[

@@ -39,6 +39,14 @@ NEXT_BATCHES = (1, 2, 4) * 2
 WARM_UP_SECONDS = 30
 """How long the whole path may take to answer whole batches of a generation that all hold, before it is refused."""
 
+ALONE_SECONDS = 60.0
+"""How long a gateway that answers nothing yet waits for retrieval or ranking of which no process announced itself. Then
+the ladder holds from the start: answers without it, which say so, are better than none. Services that start beside a
+gateway announce themselves some ten seconds after it at the latest, so this is reached by those that do not come."""
+
+ASK_AGAIN_SECONDS = 1.0
+"""Between two queries of our own while a stage is done without, so that its return is noticed though nobody asks."""
+
 WARM_UP_DUE = 10.0
 """Seconds that such a batch may take. It is to prove that the path is whole, not that it is fast: held to a query's
 deadline, 32 queries over a million items on a busy machine were late for ever, and nothing was ever served."""
@@ -85,6 +93,13 @@ class Succession:
         self._settings = settings
         self._in_force: ServedGeneration | None = None
         self._replayed: deque[Asked] = deque(maxlen=REPLAYED)
+        self._awaited = ""
+        self._asked_again = 0.0
+
+    @property
+    def away(self) -> list[str]:
+        """The stages that answers do without now."""
+        return self._pipeline.away
 
     @property
     def in_force(self) -> ServedGeneration | None:
@@ -121,6 +136,7 @@ class Succession:
                 generation = self._next()
                 if generation is not None:
                     await self._succeed(generation)
+                await self._ask_again()
             except TandemError as error:
                 logger.warning("No generation was adopted: %s", error)
             except Exception:
@@ -166,7 +182,9 @@ class Succession:
         self.adopter.accept(generation)
         self._in_force, self.adopter.in_force = served, generation
         metrics.live_generation.set(served.manifest.created)
-        logger.info("Generation %s is in force.", generation)
+        without = f" without {self._awaited}; answers say so, until it comes" if self._awaited else ""
+        logger.info("Generation %s is in force%s.", generation, without)
+        self._awaited = ""
         await asyncio.to_thread(self._told, generation)
 
     def _told(self, generation: str) -> None:
@@ -175,19 +193,49 @@ class Succession:
         self._spare.remember(generation)
 
     async def _warm_up(self, served: ServedGeneration) -> None:
-        """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too."""
+        """Send batches of every size until so many in a row were whole: retrieval and ranking then hold it too.
+
+        Return without that where nothing is in force, and what is left out did not come up for ALONE_SECONDS.
+        """
         sizes = NEXT_BATCHES if self._in_force else FIRST_BATCHES
-        clean, end = 0, time.monotonic() + WARM_UP_SECONDS
+        clean, begun = 0, time.monotonic()
         while clean < len(sizes):
             left_out = await self._warm_batch(served, min(sizes[clean], self._settings.max_batch))
-            if left_out and time.monotonic() > end:
-                raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
+            waited, named = time.monotonic() - begun, ", ".join(sorted(left_out))
+            if left_out and self._never_came(left_out):
+                self._await(named)
+                if waited > ALONE_SECONDS:
+                    return
+            elif left_out and waited > WARM_UP_SECONDS:
+                raise GenerationError(f"Warm-up of {served.id} had to leave out {named}.")
             clean = 0 if left_out else clean + 1
             await asyncio.sleep(0.2 if left_out else BREATH)
+        self._awaited = ""
 
-    async def _warm_batch(self, served: ServedGeneration, size: int) -> set[str]:
+    def _never_came(self, left_out: set[str]) -> bool:
+        """Whether this gateway starts, and there is no process of the services that would do what was left out."""
+        here = {told.role for told in self.adopter.outlook.processes}
+        return self._in_force is None and self._settings.topology == "split" and not left_out & here
+
+    def _await(self, named: str) -> None:
+        if named != self._awaited:
+            self._awaited = named
+            logger.warning(
+                "No process of %s is there yet; this gateway waits for one, and starts without after %.0f s.",
+                named,
+                ALONE_SECONDS,
+            )
+
+    async def _ask_again(self) -> None:
+        """Ask one query of our own where a stage is done without."""
+        now = time.monotonic()
+        if self._in_force and self.away and now - self._asked_again > ASK_AGAIN_SECONDS:
+            self._asked_again = now
+            await self._warm_batch(self._in_force, 1, self._settings.deadline_ms / 1000)
+
+    async def _warm_batch(self, served: ServedGeneration, size: int, seconds: float = WARM_UP_DUE) -> set[str]:
         """What a batch of queries, real ones where there were any, had to leave out of retrieval and ranking."""
-        due = time.monotonic() + WARM_UP_DUE
+        due = time.monotonic() + seconds
         again = [_again(asked, served, due) for asked in list(self._replayed)[-size:]]
         queries = [*again, *_made_up(served, size - len(again), due)]
         await self._pipeline.run(queries)
@@ -202,6 +250,10 @@ class Succession:
             return outlook.fault
         if refused:
             return "; ".join(f"Generation {each} was refused by {why}" for each, why in refused.items())
+        if self._awaited:
+            return (
+                f"No process of {self._awaited} is there yet; this gateway starts without after {ALONE_SECONDS:.0f} s."
+            )
         if outlook.live:
             return f"Generation {outlook.live} is being loaded; try again in a moment."
         return "No generation is live yet. Train one: python -m flows run --data DIR."

@@ -112,6 +112,7 @@ class FakeRecommender:
             live=None,
             topology="split",
             store="ok",
+            away=["ranking"],
             rules=["cap: this generation has no categorical column 'actor'; it has genre."],
             refused={"g0": "retrieval: a hash differs"},
             processes=[schema.Process(name="gateway@here", held=["g1"])],

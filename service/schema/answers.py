@@ -159,6 +159,7 @@ class StatusResponse(BaseModel):
     live: str | None = Field(description="The one that the alias `live` names; null where it can't be read.")
     topology: str
     store: str = Field(description="ok, or why the store can't be read.")
+    away: list[str] = Field(description="Stages that answers of this process do without now, as `degraded` names them.")
     rules: list[str] = Field(description="What is wrong with the file of rules, or inactive in this generation.")
     refused: dict[str, str] = Field(description="Generations that can't be served, with who found out and why.")
     processes: list[Process] = Field(description="Every process that serves and announced itself.")

@@ -122,15 +122,21 @@ class Pipeline:
 
     def __init__(self):
         self.broken = False
+        self.asked = 0
+
+    @property
+    def away(self):
+        return ["ranking"] if self.broken else []
 
     async def run(self, queries):
+        self.asked += 1
         for query in queries:
             if self.broken:
                 query.degraded.append("ranking")
 
 
 class Settings:
-    max_batch, deadline_ms = 2, 500
+    max_batch, deadline_ms, topology = 2, 500, "split"
 
 
 @pytest.fixture
@@ -284,6 +290,76 @@ def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, monkeypat
     assert "ranking" in succession.refused()["b"]
     pipeline.broken = False
     assert look() == "a"  # not before its patience is over
+
+
+def test_a_gateway_starts_without_what_never_comes_up(gateway, monkeypatch, caplog):
+    """Nobody announced itself as ranking: it waits for a while, says so, and then its answers say what they lack."""
+    succession, pipeline, look = gateway
+    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0.5)
+    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    caplog.set_level("INFO", "tandem")
+    pipeline.broken = True
+    start, told = time.monotonic(), []
+    run = pipeline.run
+
+    async def listening(queries):
+        told.append(succession._why_none())
+        await run(queries)
+
+    monkeypatch.setattr(pipeline, "run", listening)
+    assert look() == "a"
+    assert 0.5 < time.monotonic() - start < 5
+    assert "No process of ranking is there yet" in told[-1]
+    assert succession.away == ["ranking"]
+    assert caplog.text.count("waits for one, and starts without") == 1
+    assert "in force without ranking" in caplog.text
+
+
+def test_a_gateway_waits_for_what_is_there_and_fails(world, gateway, monkeypatch):
+    """A generation that no process can rank is refused at a start, too; so is one where all is in one process."""
+    _, board, *_ = world
+    succession, pipeline, look = gateway
+    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0)
+    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    pipeline.broken = True
+    board.announce(Holding("ranking x 1", "ranking", ("a",)))
+    assert look() is None
+    assert "ranking" in succession.refused()["a"]
+    board.withdraw("ranking x 1")
+    monkeypatch.setattr(Settings, "topology", "inline")
+    succession.adopter.accept("a")
+    assert look() is None
+
+
+def test_the_next_generation_waits_for_what_is_away(world, gateway, monkeypatch):
+    """Once something is in force, whole answers of it are worth more than a newer one without its ranking."""
+    store, *_ = world
+    _, pipeline, look = gateway
+    look()
+    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0)
+    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    pipeline.broken = True
+    store.named |= {LIVE: "b", PREVIOUS: "a"}
+    assert look() == "a"
+
+
+def test_what_is_away_is_asked_for_though_nobody_else_asks(gateway, monkeypatch):
+    """Once a second, else it would stand in /status until the next request; what is not away is not asked."""
+    succession, pipeline, look = gateway
+    look()
+    pipeline.broken, pipeline.asked = True, 0
+
+    async def scene(seconds):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(succession.follow(), seconds)
+
+    monkeypatch.setattr(succession.adopter, "start", lambda: None)
+    monkeypatch.setattr("service.succession.ASK_AGAIN_SECONDS", 0.2)
+    asyncio.run(scene(0.7))
+    assert 2 <= pipeline.asked <= 4
+    pipeline.broken, pipeline.asked = False, 0
+    asyncio.run(scene(0.3))
+    assert pipeline.asked == 0
 
 
 def test_a_store_that_goes_or_comes_back_empty_moves_nothing(world, gateway):

@@ -17,7 +17,7 @@ from recsys.retriever import Retriever
 from recsys.rules import compiled, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
-from service import wire
+from service import metrics, wire
 from service.breaker import FAILURES, REST_SECONDS
 from service.callees import Callees
 from service.explanation import Explainer
@@ -367,7 +367,7 @@ def test_a_query_with_little_time_does_not_hurry_its_neighbours(world):
 
 
 def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
-    """After a few batches nobody waits for it any more; when it answers again, so do slates."""
+    """After a few batches nobody waits for it any more, which is told; when it answers again, so do slates."""
     hangs = True
 
     async def rank(rows):
@@ -387,11 +387,19 @@ def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
         for _ in range(FAILURES):
             await ask()
         waits = [await ask() for _ in range(5)]
+        told.append((pipeline.away, counted()))
         hangs = False
         await asyncio.sleep(REST_SECONDS)
-        return waits, (await ask())[0], (await ask())[0]
+        first, second = (await ask())[0], (await ask())[0]
+        told.append((pipeline.away, counted()))
+        return waits, first, second
 
+    def counted():
+        return metrics.stage_away.labels("ranking")._value.get()
+
+    told = []
     waits, first, second = asyncio.run(scene())
+    assert told == [(["ranking"], 1), ([], 0)]
     assert all(degraded == [Degraded.RANKING] for degraded, _ in waits)
     assert sum(seconds < 0.15 for _, seconds in waits) >= 4
     assert first == second == []

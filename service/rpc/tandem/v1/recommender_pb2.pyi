@@ -382,7 +382,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules")
+    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules", "away")
     class RefusedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -402,6 +402,7 @@ class StatusResponse(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    AWAY_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     generation: str
     live: str
@@ -414,7 +415,8 @@ class StatusResponse(_message.Message):
     data: _struct_pb2.Struct
     metrics: _struct_pb2.Struct
     rules: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ...) -> None: ...
+    away: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., away: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("name", "held")
