@@ -62,7 +62,7 @@ class Tls:
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         made.set_ciphers(CIPHERS)
         made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
-        self.load(made)
+        self._load(made)
         if self.client_ca is not None:
             # Whoever shows none gets as far as the probes, which orchestrators ask and can't show one to: see
             # `connection`. Whoever shows a wrong one gets nowhere.
@@ -73,8 +73,7 @@ class Tls:
                 raise SettingsError(f"TANDEM_TLS_CLIENT_CA={self.client_ca} holds no certificate in PEM.") from error
         return made
 
-    def load(self, into: ssl.SSLContext) -> None:
-        """Read the pair; what comes next is shown it. SettingsError where it is none."""
+    def _load(self, into: ssl.SSLContext) -> None:
         try:
             into.load_cert_chain(self.cert, self.key, _no_password)
         except ssl.SSLError as error:
@@ -120,12 +119,28 @@ class Tls:
         }
 
 
+class _Newest(ssl.SSLContext):
+    """Gives each new connection to the context that was read last; a context forgets no CA, nor whom it let in."""
+
+    def __new__(cls, newest: ssl.SSLContext) -> _Newest:
+        """For a server."""
+        made = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        made.newest = newest
+        return made
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **more: Any) -> ssl.SSLObject:
+        """As both asyncio and uvloop begin a connection."""
+        return self.newest.wrap_bio(*args, **more)
+
+
 class TlsServer:
     """What uvicorn is given in place of the context that it would make, and the watch over its files."""
 
     def __init__(self, tls: Tls) -> None:
         self.tls = tls
-        self._contexts: list[ssl.SSLContext] = []
+        self._servers: list[_Newest] = []
 
     def take_place(self) -> None:
         """Of uvicorn's `create_ssl_context`, which knows no least version."""
@@ -134,8 +149,8 @@ class TlsServer:
         config.create_ssl_context = self._make
 
     def _make(self, *_: object, **__: object) -> ssl.SSLContext:
-        made = self.tls.context()
-        self._contexts.append(made)
+        made = _Newest(self.tls.context())
+        self._servers.append(made)
         return made
 
     def hurry(self) -> None:
@@ -163,14 +178,12 @@ class TlsServer:
 
     def _renew(self) -> None:
         try:
-            self.tls.context()
-            for made in self._contexts:
-                self.tls.load(made)
-                if self.tls.client_ca is not None:
-                    made.load_verify_locations(self.tls.client_ca)
+            newest = self.tls.context()
         except SettingsError as error:
             logger.error("%s The certificate read before stays in force.", error)
             return
+        for server in self._servers:
+            server.newest = newest
         logger.info("The certificate was read anew.")
 
 

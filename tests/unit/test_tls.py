@@ -1,6 +1,7 @@
 """TLS at both doors: what is let in, by which protocol, and what stops a start."""
 
 import asyncio
+import socket
 import ssl
 import time
 
@@ -170,19 +171,67 @@ def serial(port, mine, ca):
     return asyncio.run(scene())
 
 
+async def watched(server, change):
+    """Change a file under its eyes."""
+    task = asyncio.create_task(server.watch())
+    await asyncio.sleep(0.2)
+    change()
+    await asyncio.sleep(0.5)
+    task.cancel()
+
+
+def test_a_client_ca_that_is_taken_out_is_believed_no_more(http, rpc, tls, authority, mine, folder):
+    """At both doors, for new connections and for those that take a session of before up again; one added is let in."""
+    port, server = http
+    other = Authority(folder / "second")
+    theirs, before = other.issue("theirs", server=False), authority.ca.read_bytes()
+    doors = [f"https://127.0.0.1:{port}", f"grpcs://127.0.0.1:{rpc}"]
+    ours = folder / "trusted.pem"  # by clients, who know the server as before
+    ours.write_bytes(before)
+
+    def let_in(cert):
+        answers = []
+        for url in doors:
+            try:
+                with Client(url, 2, ca=ours, cert=cert) as client:
+                    answers.append(client.recommend("you").user_id == "you")
+            except Unavailable:
+                answers.append(False)
+        return answers
+
+    held = resumed(port, mine, None)
+    assert let_in(mine) == [True, True]
+    assert let_in(theirs) == [False, False]
+    try:
+        asyncio.run(watched(server, lambda: authority.ca.write_bytes(other.ca.read_bytes())))
+        assert let_in(theirs) == [True, True]
+        assert let_in(mine) == [False, False]
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            resumed(port, mine, held)
+    finally:
+        authority.ca.write_bytes(before)
+
+
+def resumed(port, cert, session):
+    """A client's session with a server, a new one or one that takes up another; what was read is thrown away."""
+    context, told = client_context(V.TLSv1_2, V.TLSv1_2), b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n"
+    context.load_cert_chain(*cert)
+    if session is not None:
+        context, session = session
+    with (
+        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        context.wrap_socket(plain, server_hostname="x", session=session) as secured,
+    ):
+        secured.sendall(told)
+        secured.recv(1000)
+        return context, secured.session
+
+
 def test_a_certificate_that_is_replaced_is_shown_without_a_restart(http, rpc, pair, authority, mine, caplog):
     """At both doors; one that is none leaves the last in force, and the log says so once."""
     port, server = http
     before, kept = [serial(each, mine, authority.ca) for each in (port, rpc)], [path.read_bytes() for path in pair]
-
-    async def watched(change):
-        task = asyncio.create_task(server.watch())
-        await asyncio.sleep(0.2)
-        change()
-        await asyncio.sleep(0.5)
-        task.cancel()
-
-    asyncio.run(watched(lambda: pair[0].write_text("no certificate")))
+    asyncio.run(watched(server, lambda: pair[0].write_text("no certificate")))
     assert [serial(each, mine, authority.ca) for each in (port, rpc)] == before
     assert caplog.text.count("stays in force") == 1
     for path, data in zip(pair, kept, strict=True):
@@ -192,7 +241,7 @@ def test_a_certificate_that_is_replaced_is_shown_without_a_restart(http, rpc, pa
         for path, new in zip(pair, authority.issue("next"), strict=True):
             new.replace(path)
 
-    asyncio.run(watched(replace))
+    asyncio.run(watched(server, replace))
     after = [serial(each, mine, authority.ca) for each in (port, rpc)]
     assert not set(after) & set(before)
     assert len(set(after)) == 1
