@@ -110,7 +110,8 @@ def _admin(door: Door, settings: Settings) -> AdminPort | None:
         return None
     door.document = openapi_with_keys
     app = _traced(Guard(door.app, keys, ("/",), admin=True), door)
-    return AdminPort(app, settings.admin_host, settings.admin_port)
+    tls = Tls.of(settings) if settings.admin_tls else None
+    return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
 
 def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     admin_port: int = Field(
         3002, ge=0, le=65535, description="Port of the admin verbs and /metrics, where there are keys; 0: none."
     )
+    admin_tls: bool = Field(False, description="Whether the admin port speaks TLS too, by the files of the doors.")
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )
@@ -131,6 +132,12 @@ class Settings(BaseSettings):
                 "TANDEM_TOPOLOGY=inline keeps retrieval and ranking inside the gateway: leave TANDEM_RETRIEVAL_URL and "
                 "TANDEM_RANKING_URL empty, or choose split."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_certificate(self) -> Settings:
+        if self.admin_tls and not self.tls_cert:
+            raise SettingsError("TANDEM_ADMIN_TLS asks for TLS: set TANDEM_TLS_CERT and TANDEM_TLS_KEY too.")
         return self
 
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from recsys.errors import SettingsError
 from service.ports import place
+from service.edge.tls import Tls
 
 STOP_SECONDS = 1
 """What requests under way have to end in when the port closes."""
@@ -29,7 +30,8 @@ class _Server(uvicorn.Server):
 class AdminPort:
     """An HTTP server of its own in the loop of a gateway process; all processes share its port."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
+        """tls: the files that it speaks TLS by, None for none; the context is `TlsServer`'s, as the door's is."""
         self._place = host, port
         self._server = _Server(
             uvicorn.Config(
@@ -40,6 +42,8 @@ class AdminPort:
                 ws="none",
                 server_header=False,
                 timeout_graceful_shutdown=STOP_SECONDS,
+                ssl_certfile=tls and tls.cert,
+                ssl_keyfile=tls and tls.key,
             )
         )
 

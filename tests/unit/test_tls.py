@@ -1,6 +1,7 @@
 """TLS at both doors: what is let in, by which protocol, and what stops a start."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -12,10 +13,12 @@ from recsys.errors import SettingsError
 from service.client import Client, RequestRefused, Unavailable
 from service.edge import bounds
 from service.edge import tls as tls_module
+from service.edge.admin import AdminPort
 from service.edge.connection import GuardedConnection
 from service.edge.tls import Tls, TlsServer
 from service.settings import Settings
 from tests.certificates import Authority
+from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.unit.test_attacks import served
 
@@ -245,6 +248,40 @@ def test_a_certificate_that_is_replaced_is_shown_without_a_restart(http, rpc, pa
     after = [serial(each, mine, authority.ca) for each in (port, rpc)]
     assert not set(after) & set(before)
     assert len(set(after)) == 1
+
+
+def test_the_admin_port_speaks_tls_by_the_same_files(http, tls, authority, mine, strange):
+    """And asks for the same certificates; nothing is answered in the clear."""
+    port = free_port()
+
+    async def app(_, __, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def scene():
+        admin = AdminPort(app, "127.0.0.1", port, tls)
+        await admin.start()
+        try:
+            shown = await asyncio.to_thread(serial, port, mine, authority.ca)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.to_thread(resumed, port, strange, None)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                assert b"HTTP" not in await reader.read()
+            writer.close()
+        finally:
+            await admin.stop()
+        return shown
+
+    assert asyncio.run(scene()) == serial(http[0], mine, authority.ca)
+
+
+def test_an_admin_port_without_a_certificate_stops_the_start(monkeypatch):
+    """It is asked to speak TLS by files that there are not."""
+    monkeypatch.setenv("TANDEM_ADMIN_TLS", "true")
+    with pytest.raises(SettingsError, match="TANDEM_ADMIN_TLS asks for TLS"):
+        Settings()
 
 
 def test_whoever_never_shakes_hands_is_closed(tls, monkeypatch):
