@@ -93,7 +93,7 @@ class Succession:
         self._settings = settings
         self._in_force: ServedGeneration | None = None
         self._replayed: deque[Asked] = deque(maxlen=REPLAYED)
-        self._awaited = ""
+        self._awaited, self._awaited_since = "", 0.0
         self._asked_again = 0.0
 
     @property
@@ -198,15 +198,15 @@ class Succession:
         Return without that where nothing is in force, and what is left out did not come up for ALONE_SECONDS.
         """
         sizes = NEXT_BATCHES if self._in_force else FIRST_BATCHES
-        clean, begun = 0, time.monotonic()
+        clean, begun, self._awaited = 0, time.monotonic(), ""
         while clean < len(sizes):
             left_out = await self._warm_batch(served, min(sizes[clean], self._settings.max_batch))
-            waited, named = time.monotonic() - begun, ", ".join(sorted(left_out))
+            now, named = time.monotonic(), ", ".join(sorted(left_out))
             if left_out and self._never_came(left_out):
-                self._await(named)
-                if waited > ALONE_SECONDS:
+                self._await(named, now)
+                if now - self._awaited_since > ALONE_SECONDS:
                     return
-            elif left_out and waited > WARM_UP_SECONDS:
+            elif left_out and now - begun > WARM_UP_SECONDS:
                 raise GenerationError(f"Warm-up of {served.id} had to leave out {named}.")
             clean = 0 if left_out else clean + 1
             await asyncio.sleep(0.2 if left_out else BREATH)
@@ -217,9 +217,10 @@ class Succession:
         here = {told.role for told in self.adopter.outlook.processes}
         return self._in_force is None and self._settings.topology == "split" and not left_out & here
 
-    def _await(self, named: str) -> None:
+    def _await(self, named: str, now: float) -> None:
+        """Wait from now on, where something else was waited for: ranking is asked only when retrieval has come."""
         if named != self._awaited:
-            self._awaited = named
+            self._awaited, self._awaited_since = named, now
             logger.warning(
                 "No process of %s is there yet; this gateway waits for one, and starts without after %.0f s.",
                 named,

@@ -43,12 +43,13 @@ def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_gateway_starts_without_ranking_and_takes_it_in_when_it_comes(pair, tmp_path):
+def test_a_gateway_starts_without_ranking_and_takes_it_in_when_it_comes(pair, tmp_path, monkeypatch):
     """Ready after a minute, answers and /status say what they lack; the return is noticed though nobody asks."""
+    monkeypatch.setattr("tests.deployment.READY_SECONDS", 240)
     world = Served(tmp_path, pair)
     ranking = world.deploy(GRPC_PORT="0")
     ranking._command += ["--role", "ranking"]
-    world.settings = {"TANDEM_RANKING_URL": ranking.url}
+    world.settings = {"TANDEM_RANKING_URL": ranking.url, "TANDEM_START_EMPTY": "true"}
     with world:
         answer = httpx.post(f"{world.deployment.url}/recommend", json={"user_id": "me"}, timeout=10).json()
         assert (len(answer["items"]), answer["degraded"]) == (10, ["ranking"])
