@@ -87,9 +87,9 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
 def to_table(rows: Sequence[Row]) -> Table:
     """For a person at a terminal."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("generation", "age", *METRICS, "MiB", "alias", "held by"):
+    for name in ("generation", "age", *METRICS, "MiB", "alias"):
         right = name in METRICS or name == "MiB"
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "held by")
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         table.add_row(
             row.id,
@@ -97,10 +97,14 @@ def to_table(rows: Sequence[Row]) -> Table:
             *(_figure(row.metrics.get(metric), "{:.4f}") for metric in METRICS),
             _figure(None if row.bytes is None else row.bytes / 2**20, "{:,.1f}"),
             ", ".join(row.aliases),
-            "\n".join(row.held_by),
             style="bold" if LIVE in row.aliases else None,
         )
     return table
+
+
+def who_holds(rows: Sequence[Row]) -> list[str]:
+    """Who holds which, a line each: beside the figures there is no room for it in 80 columns."""
+    return [f"{row.id} is held by {', '.join(row.held_by)}." for row in rows if row.held_by]
 
 
 def _figure(value: float | None, how: str) -> str:

@@ -82,7 +82,7 @@ def tell_move(moved: Moved, *, as_json: bool) -> None:
 
 def show_generations(options: argparse.Namespace) -> None:
     """Print every generation in the store."""
-    from flows.generations import holders, list_generations, to_json, to_table
+    from flows.generations import holders, list_generations, to_json, to_table, who_holds
 
     with open_store(Environment.read()) as store:
         rows = list_generations(store.generations(), lambda: holders(store.board()))
@@ -90,6 +90,8 @@ def show_generations(options: argparse.Namespace) -> None:
         emit(to_json(rows))
     elif rows:
         Console().print(to_table(rows))
+        for line in who_holds(rows):
+            print(line)
     else:
         print("The store holds no generation yet. Train and publish with: python -m flows run --data DIR")
 

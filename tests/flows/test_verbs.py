@@ -146,6 +146,27 @@ def test_operating_needs_no_prefect(call):
     assert process.returncode == 0, process.stderr
 
 
+def test_who_holds_a_generation_is_told_whole():
+    """In 80 columns too, where the figures leave no room for names."""
+    from rich.console import Console
+
+    from flows.generations import Row, to_table, who_holds
+
+    figures = {"recall@10": 0.2, "ndcg@10": 0.1}
+    rows = [
+        Row(
+            "g20261126-014232-740bb7", 1.0, 86_400.0, figures, 90 << 20, ["live"], ["gateway tandem-0 12", "ranking 13"]
+        ),
+        Row("g20261125-014232-740bb7", 1.0, 86_400.0, figures, 90 << 20, ["previous"]),
+    ]
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(to_table(rows))
+    assert "…" not in shown.get()
+    assert all(word in shown.get() for row in rows for word in (row.id, *row.aliases))
+    assert who_holds(rows) == ["g20261126-014232-740bb7 is held by gateway tandem-0 12, ranking 13."]
+
+
 def test_holders_and_metrics_are_shown():
     """Which processes hold a generation is asked of whoever knows, and what it scored stands in its manifest."""
     from flows.generations import list_generations
