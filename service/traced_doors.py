@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.edge.probes import PROBES
 from service.lane import PREFIX, width_of
 from service.rpc.limits import RpcCall
-from service.tracing import TRACES, Tracer, mark_broken
+from service.tracing import STATES, TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")
 """What machines ask every few seconds."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE")
 
-_TRACES = TRACES.encode()
+_TRACES, _STATES = TRACES.encode(), STATES.encode()
 
 BROKEN = {
     grpc.StatusCode.UNKNOWN,
@@ -130,5 +130,5 @@ class TracedLane:
             return
         queries = int(length) // width
         name = f"{self._service}/{scope['path'].removeprefix(PREFIX)}"
-        with self._tracer.asked(name, headers[_TRACES], queries):
+        with self._tracer.asked(name, headers[_TRACES], queries, headers.get(_STATES, b"")):
             await self._app(scope, receive, send)

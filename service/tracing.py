@@ -12,12 +12,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
+from urllib.parse import quote, unquote
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 
 from recsys.store.base import UserState
 from service import schema
@@ -36,6 +47,12 @@ _carried: ContextVar[Sequence[Span]] = ContextVar("carried", default=())
 
 TRACES = "x-traceparents"
 """The header of a hop that says which spans the call is made for, each as W3C's `traceparent` has it."""
+
+STATES = "x-tracestates"
+"""The one with the `tracestate` of each, where any has one; quoted, since it may have what ends a word here."""
+
+STATES_BYTES = 16 << 10
+"""Of all of them, beyond which none is carried, as W3C allows: a head has 64 KiB, and a batch up to 512 spans."""
 
 
 @dataclass(slots=True, eq=False)
@@ -125,10 +142,13 @@ class Tracer:
         )
 
     @contextmanager
-    def asked(self, name: str, told: bytes, queries: int) -> Iterator[None]:
-        """The spans of a call that came over a hop, one for each request that it is made for; told: by `headers`."""
+    def asked(self, name: str, told: bytes, queries: int, states: bytes = b"") -> Iterator[None]:
+        """The spans of a call that came over a hop, one for each request that it is made for.
+
+        told, states: by `headers`.
+        """
         attributes: dict[str, str | int] = {QUERIES: queries, "rpc.method": name}
-        above = [trace.set_span_in_context(NonRecordingSpan(each), Context()) for each in _contexts(told)]
+        above = [trace.set_span_in_context(NonRecordingSpan(each), Context()) for each in _contexts(told, states)]
         spans = [self._tracer.start_span(name, each, SpanKind.SERVER, attributes) for each in above]
         try:
             yield
@@ -240,18 +260,24 @@ def _for_stage(call: Call, wants: Callable[[Query], bool]) -> Call:
 
 
 def headers() -> str:
-    """The line of a hop's head that says what the call is made for; empty where nothing of it is sampled."""
-    told = " ".join(
-        f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
-        for context in (span.get_span_context() for span in _carried.get())
-    )
-    return f"{TRACES}: {told}\r\n" if told else ""
+    """The lines of a hop's head that say what the call is made for; empty where nothing of it is sampled."""
+    contexts = [span.get_span_context() for span in _carried.get()]
+    if not contexts:
+        return ""
+    told = " ".join(f"00-{context.trace_id:032x}-{context.span_id:016x}-01" for context in contexts)
+    states = [quote(context.trace_state.to_header()) for context in contexts]
+    told_states = ";".join(states) if any(states) else ""
+    carried = f"{STATES}: {told_states}\r\n" if 0 < len(told_states) <= STATES_BYTES else ""
+    return f"{TRACES}: {told}\r\n{carried}"
 
 
-def _contexts(told: bytes) -> Iterator[SpanContext]:
-    for each in told.decode("ascii").split():
+def _contexts(told: bytes, states: bytes) -> Iterator[SpanContext]:
+    parents = told.decode("ascii").split()
+    of_each = states.decode("ascii").split(";") if states else []
+    for each, state in zip_longest(parents, of_each[: len(parents)], fillvalue=""):
         _, trace_id, span_id, flags = each.split("-")
-        yield SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
+        above = TraceState.from_header([unquote(state)])
+        yield SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), above)
 
 
 def _sampled() -> Span | None:

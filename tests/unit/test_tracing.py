@@ -13,7 +13,7 @@ from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
@@ -373,7 +373,8 @@ class TestLane:
             hop = Hop(f"file://{path}", tracing.headers)
             await hop.call("double", rows(2))
             assert traces.taken() == ()
-            with traces.tracer.request("one", SAMPLED, {}) as one, traces.tracer.request("two", {}, {}) as two:
+            stated = SAMPLED | {"tracestate": "shop=a;b c,other=~"}
+            with traces.tracer.request("one", stated, {}) as one, traces.tracer.request("two", {}, {}) as two:
                 token = tracing._carried.set([one, two])
                 np.testing.assert_array_equal(await hop.call("double", rows(3)), 2 * rows(3))
                 with suppress(StageError):
@@ -387,9 +388,26 @@ class TestLane:
         assert [span.name for span in spans] == ["ranking/double"] * 2 + ["ranking/breaks"] * 2
         assert [span.parent.span_id for span in spans] == [span.context.span_id for span in above] * 2
         assert [span.context.trace_id for span in spans] == [span.context.trace_id for span in above] * 2
+        states = [span.context.trace_state.to_header() for span in spans]
+        assert states == ["shop=a;b c,other=~", ""] * 2
         assert [span.attributes["tandem.batch.queries"] for span in spans] == [3, 3, 1, 1]
         assert [span.kind for span in spans] == [SpanKind.SERVER] * 4
         assert [span.status.status_code.name for span in spans] == ["UNSET"] * 2 + ["ERROR"] * 2
+
+
+def test_no_head_is_too_long_for_the_states_it_carries():
+    """Those of 512 spans at their longest are left out, and the spans are not."""
+    state = TraceState([("shop", "x" * 256)])
+    spans = [NonRecordingSpan(SpanContext(1, each, True, TraceFlags(1), state)) for each in range(1, 513)]
+    token = tracing._carried.set(spans)
+    few = tracing._carried.set(spans[:2])
+    short = tracing.headers()
+    tracing._carried.reset(few)
+    long = tracing.headers()
+    tracing._carried.reset(token)
+    assert short.count("\r\n") == 2
+    assert long.count("\r\n") == 1
+    assert len(long.split()) == 513
 
 
 class TestOff:
