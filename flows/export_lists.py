@@ -37,6 +37,10 @@ ROWS = 50_000
 LEFT_SECONDS = 86_400.0
 """Nobody writes any more to a file that was begun and not written to for so long: its run was killed."""
 
+KEPT = 7
+"""Newest files that stay, a week of nightly ones, whichever generations made them: each is as large as all lists are,
+and nobody sends the lists of the week before."""
+
 
 class ListExport:
     """One file, there once it is whole; a context manager."""
@@ -83,6 +87,7 @@ class ListExport:
             self._flush()
             self._close()
             self._scratch.replace(self.path)
+            _drop_old(self.path.parent.parent)
         else:
             self._close()
             self._scratch.unlink(missing_ok=True)
@@ -98,6 +103,15 @@ class ListExport:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _drop_old(folder: Path) -> None:
+    """Remove all but the newest files, and the folders that are empty then; another run may do so, too."""
+    whole = [path for path in folder.glob("*/[0-9]*.parquet") if path.stem.isdecimal()]
+    for old in sorted(whole, key=lambda path: int(path.stem))[:-KEPT]:
+        old.unlink(missing_ok=True)
+        with suppress(OSError):  # others are in it
+            old.parent.rmdir()
 
 
 def _sweep(folder: Path) -> None:

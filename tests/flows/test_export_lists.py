@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.export_lists import ListExport
+from flows.export_lists import KEPT, ListExport
 from recsys.environment import Environment
 from recsys.list_maker import ListMaker
 from recsys.record import UserRecord
@@ -33,6 +33,21 @@ def exported(maker, tmp_path, rules, seen=(), top=20):
         export.begin()
         export.add("someone", (record, []), ruled.make([(record, [])], now)[0])
     return maker.rows_of(pq.read_table(export.path)["item_id"].to_pylist())
+
+
+def test_the_newest_files_stay(maker, tmp_path):
+    """Of all generations together; a file that somebody else put there stays, too."""
+    lists = tmp_path / "lists"
+    (lists / "before").mkdir(parents=True)
+    for second in range(1, KEPT + 1):
+        (lists / "before" / f"{second}.parquet").touch()
+    (lists / "long-ago").mkdir()
+    (lists / "long-ago" / "0.parquet").touch()
+    (lists / "before" / "mine.parquet").touch()
+    exported(maker, tmp_path, "")
+    left = {path.stem for path in lists.glob("*/*.parquet")}
+    assert left == {"mine", str(int(maker.manifest.data_end)), *map(str, range(2, KEPT + 1))}
+    assert not (lists / "long-ago").exists()
 
 
 @pytest.mark.parametrize("of_dataset", [True, False])
