@@ -42,8 +42,8 @@ class AdminPort:
                 ws="none",
                 server_header=False,
                 timeout_graceful_shutdown=STOP_SECONDS,
-                ssl_certfile=tls and tls.cert,
-                ssl_keyfile=tls and tls.key,
+                ssl_certfile=tls.cert if tls else None,
+                ssl_keyfile=tls.key if tls else None,
             )
         )
 
