@@ -11,8 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from recsys.errors import SettingsError
-from service.ports import place
 from service.edge.tls import Tls
+from service.ports import place
 
 STOP_SECONDS = 1
 """What requests under way have to end in when the port closes."""
