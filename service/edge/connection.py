@@ -2,38 +2,32 @@
 
 uvicorn (0.54) has a patience for what comes between two requests, and none for what comes before the first, within a
 head, within a body that nobody reads, or for an answer that nobody takes; its parser collects a header of any length.
-Here a refusal is one answer made beforehand, and nothing behind it is parsed. Times are looked at by `sweep`.
+Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection ends is `ending`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http import auto
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import metrics
 from service.edge import bounds, headers, refusals
+from service.edge.ending import EndingConnection
 from service.edge.probes import PROBES
 from service.edge.refusals import Refusal
-from service.edge.sweep import Sweep
 from service.schema.verdict import MAX_BODY
 
 _PROBES = {path.encode() for path in PROBES}
-
-_GARBAGE = 2
-"""A body's bytes on the wire, for each of its own that it may have: chunks of one byte are no client's way."""
 
 
 class _Refused(Exception):
     """Ends the parser in one of its callbacks."""
 
 
-class GuardedConnection(HttpToolsProtocol):
+class GuardedConnection(EndingConnection):
     """uvicorn's HTTP within the limits of this module's class attributes and of `bounds`."""
 
     most_connections: ClassVar[int] = 1000
@@ -43,23 +37,14 @@ class GuardedConnection(HttpToolsProtocol):
     certified: ClassVar[bool] = False
     """Whether who shows no client certificate may ask the probes alone."""
     every: ClassVar[headers.Headers] = headers.EVERY
-    leaving = False
-    """Whether every answer is the last on its connection; set for all of a process that leaves (`service.drain`)."""
-    _ends: tuple[asyncio.TimerHandle, ...] = ()
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.ws_protocol_class = None  # no verb speaks it, and its library has limits of its own
-        self._sweep = Sweep.of(server_state, self.loop)
-        self._since = self.loop.time()  # when what it is waited for began: a head, a body, an end
-        self._unread_since: float | None = None
         self._head = 0  # bytes of a head that is not whole
         self._head_new = False
-        self._in_message = False
         self._body = self._raw = self._parts = 0
         self._why: Refusal | None = None
-        self._last: Refusal | None = None  # said when what is asked before is answered
-        self._ending = False
         self._stranger = False
 
     @classmethod
@@ -76,6 +61,7 @@ class GuardedConnection(HttpToolsProtocol):
         place = transport.get_extra_info("socket")
         if place is not None and place.family != socket.AF_UNIX:
             place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER)
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, bounds.RECEIVE_BUFFER)
         if self.every[0] not in self.config.encoded_headers:  # uvicorn puts these into each answer as they stand
             self.config.encoded_headers.extend(self.every)
             self.server_state.default_headers = [*self.server_state.default_headers, *self.every]
@@ -83,16 +69,10 @@ class GuardedConnection(HttpToolsProtocol):
         if len(self.connections) > self.most_connections and not self._sweep.make_room(self):
             self.refuse(refusals.FULL)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Keep nothing of it."""
-        super().connection_lost(exc)
-        self._sweep.let_go(self)
-        for timer in self._ends:
-            timer.cancel()
-
     def data_received(self, data: bytes) -> None:
         """Parse, as uvicorn does, and count what it does not."""
         if self._ending:
+            self._throw_away(len(data))
             return
         self._unset_keepalive_if_required()
         try:
@@ -104,7 +84,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         if self._in_message:
             self._raw += len(data)
-            if self._raw > _GARBAGE * self.most_body:
+            if self._raw > bounds.GARBAGE + 2 * self._body:
                 self.refuse(refusals.LARGE_BODY)
         elif self._begun:
             # Of the first part only what comes behind an end of something else is the head's.
@@ -150,13 +130,15 @@ class GuardedConnection(HttpToolsProtocol):
         if self._body > self.most_body:
             self._why = refusals.LARGE_BODY
             raise _Refused
-        if self._body > bounds.SMALL_BODY and not self.cycle.response_complete:
+        if self.cycle.response_complete:
+            return  # nobody will read it
+        if self._body > bounds.SMALL_BODY:
             self._sweep.hold(self, self._body, self.most_held)
-        super().on_body(body)
+        self.cycle.body += body  # uvicorn would wake who reads it, and stop reading beyond 64 kB until it is taken
 
     def _count_part(self) -> None:
         self._parts += 1
-        if self._parts > bounds.PARTS:
+        if self._parts > bounds.PARTS + self._body // bounds.PART:
             self._why = refusals.LARGE_BODY
             raise _Refused
 
@@ -191,111 +173,6 @@ class GuardedConnection(HttpToolsProtocol):
         if self._stranger and self.url.partition(b"?")[0] not in _PROBES:
             return refusals.NO_CERTIFICATE
         return refusals.AHEAD if len(self.pipeline) >= bounds.AHEAD else None
-
-    @property
-    def _begun(self) -> bool:
-        """Whether a head has begun and not ended: then uvicorn does not know its method."""
-        return self.scope is not None and "method" not in self.scope
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is waited for: no request of it is whole and without an answer, and it is not at its end."""
-        owed = self.cycle is not None and not self.cycle.response_complete and not self._in_message
-        return not (owed or self._ending or self.transport.is_closing())
-
-    @property
-    def since(self) -> float:
-        """When what it is waited for began."""
-        return self._since
-
-    # Ends.
-    def shutdown(self) -> None:
-        """The server ends: close after the next answer, or when none is asked for.
-
-        uvicorn closes what is idle at once, whatever is on its way there.
-        """
-        self.leaving = True
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
-        idle = self.loop.call_later(bounds.IDLE_SECONDS, self._close_idle)
-        self._ends = (idle, self.loop.call_later(bounds.CUT_SECONDS, self.transport.abort))
-
-    def _close_idle(self) -> None:
-        if not self._begun and (self.cycle is None or self.cycle.response_complete):
-            self.transport.close()
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Take no more of it: answer what was asked before, then say why, and close."""
-        metrics.refused_connections.labels(refusal.reason).inc()
-        self._ending = True
-        self._sweep.let_go(self)
-        running = self.cycle is not None and not self.cycle.response_complete
-        if self._in_message and running:  # the request that is refused is `cycle`
-            if self.pipeline:
-                self.pipeline.popleft()
-                self._last = refusal
-            elif self.cycle.response_started:
-                self.cycle.keep_alive = False
-            else:
-                self.cycle.disconnected = True  # whoever reads its body is told that nobody is there
-                self.cycle.body = bytearray()  # a reading of the socket brings up to 256 kB, kept as long as this
-                self.cycle.message_event.set()
-                self._end(refusal)
-        elif running:
-            self._last = refusal
-        else:
-            self._end(Refusal(refusal.reason) if self._in_message else refusal)
-        self.flow.resume_reading()  # to throw away what comes, until it is closed
-
-    def _end(self, refusal: Refusal) -> None:
-        self._ending, self._last, self._since = True, None, self.loop.time()
-        self.pipeline.clear()
-        if self.transport.is_closing():
-            return
-        if not refusal.told:
-            self.transport.close()
-            return
-        self.transport.write(refusal.told)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(bounds.LINGER_SECONDS, self._close)
-
-    def _close(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def look(self, now: float) -> int:
-        """End it where it has taken too long; how many bytes it has to read."""
-        unread = int(self.transport.get_write_buffer_size())
-        if not unread:
-            self._unread_since = None
-        elif self._unread_since is None:
-            self._unread_since = now
-        elif now - self._unread_since > bounds.READ_SECONDS:
-            self.abort()
-            return 0
-        waited = now - self._since
-        if self._ending or self.transport.is_closing():
-            return unread
-        if self._in_message:
-            if waited > bounds.BODY_SECONDS + (0 if self.cycle.response_complete else bounds.BODY_GRACE):
-                self.refuse(refusals.LATE_BODY)
-        elif self.idle and waited > bounds.HEAD_SECONDS:
-            self.refuse(refusals.LATE_HEAD if self._begun else refusals.SILENT)
-        return unread
-
-    def abort(self) -> None:
-        """Close it with what it has not read."""
-        metrics.refused_connections.labels(refusals.UNREAD.reason).inc()
-        self._ending = True
-        if (place := self.transport.get_extra_info("socket")) is not None:  # and what the kernel keeps of it goes too
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
-
-    def make_way(self) -> None:
-        """Close it for another's sake."""
-        self.refuse(refusals.MADE_WAY)
-
 
 def guard(most_connections: int) -> None:
     """Have servers that start in this process from now on keep to it; BentoML's take uvicorn's choice."""

@@ -1,7 +1,7 @@
 """Looks at all connections of a server every half second, and keeps count of what they hold together.
 
 One timer for all of them: what a connection waits for costs its requests a look at the clock, and no timer of their
-own.
+own. Who began at once is late at once, so few are ended at a time, and others' requests go between.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ class Swept(Protocol):
     def idle(self) -> bool:
         """Whether it is waited for."""
 
-    def look(self, now: float) -> int:
-        """End it where it has taken too long; how many bytes it has to read."""
+    @property
+    def unread(self) -> int:
+        """How many bytes its client has to take."""
+
+    def look(self, now: float) -> bool:
+        """End it where it has taken too long; whether it did."""
 
     def refuse(self, refusal: Refusal) -> None:
         """End it with a word."""
@@ -46,6 +50,7 @@ class Sweep:
         self._timer: asyncio.TimerHandle | None = None
         self._held: dict[Swept, int] = {}  # the oldest first
         self._together = 0
+        self._thrown_away = 0
 
     @classmethod
     def of(cls, server_state: Any, loop: asyncio.AbstractEventLoop) -> Sweep:
@@ -61,19 +66,34 @@ class Sweep:
             self._timer = self._loop.call_later(bounds.LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
+        self._thrown_away = 0
+        self._shed_unread()
+        self._look_at(list(self._connections))
+
+    def _look_at(self, connections: list[Swept]) -> None:
+        now, ended = self._loop.time(), 0
+        while connections and ended < bounds.ENDS:
+            each = connections.pop()
+            ended += each in self._connections and each.look(now)
         self._timer = None
-        now, unread = self._loop.time(), {}
-        for connection in list(self._connections):
-            if size := connection.look(now):
-                unread[connection] = size
+        if connections:
+            self._timer = self._loop.call_later(bounds.ENDS_SECONDS, self._look_at, connections)
+        elif self._connections:
+            self.begin()
+
+    def _shed_unread(self) -> None:
+        unread = {each: size for each in self._connections if (size := each.unread)}
         together = sum(unread.values())
         for connection in sorted(unread, key=lambda each: each.since):
             if together <= bounds.UNREAD:
                 break
             together -= unread[connection]
             connection.abort()
-        if self._connections:
-            self.begin()
+
+    def may_throw_away(self, size: int) -> bool:
+        """Whether so much more may be read in vain until it is looked at again."""
+        self._thrown_away += size
+        return self._thrown_away <= bounds.THROWN_AWAY
 
     def make_room(self, newcomer: Swept) -> bool:
         """Close the one that has been waited for longest; False where all others wait for us."""

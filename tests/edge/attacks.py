@@ -1,11 +1,13 @@
-"""What strangers do to the HTTP door, from a process of their own: `python -m tests.edge.attacks NAME PORT COUNT`."""
+"""What strangers do to the HTTP door, from a process of their own: `python -m tests.edge.attacks NAME PORT COUNT SECONDS`.
+
+It is done again and again for so long.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import json
-import os
 import select
 import socket
 import sys
@@ -14,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
+from tests.edge.elsewhere import stand_aside
 from tests.edge.smuggling import PROBES
 
 PATIENCE = 13.0
@@ -35,8 +38,19 @@ class Told:
     said: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
+    def add(self, more: Told) -> None:
+        """And of these."""
+        self.connections, self.closed = self.connections + more.connections, self.closed + more.closed
+        self.slowest = max(self.slowest, more.slowest)
+        self.wrong += more.wrong
+        for what, count in more.said.items():
+            self.said[what] = self.said.get(what, 0) + count
+
 
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+Attack = Callable[[int, int], Awaitable[Told]]
+"""By a port, and how many connections."""
 
 
 async def _held(port: int, write: Write) -> tuple[float | None, bytes]:
@@ -158,7 +172,7 @@ async def _many_of(port: int, count: int, data: bytes) -> list[tuple[float | Non
 _BOMB = gzip.compress(bytes(20 << 20))
 _PACKED = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(_BOMB) + _BOMB
 
-ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
+ATTACKS: dict[str, Attack] = {
     "nothing said": lambda port, count: _many(port, count, _trickle(b"", b"")),
     "line breaks alone": lambda port, count: _many(port, count, _trickle(b"\r\n", b"\r\n")),
     "slow heads": lambda port, count: _many(port, count, _trickle(HEAD, b"x-a: b\r\n")),
@@ -184,16 +198,19 @@ ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
 }
 
 
-def main() -> None:
-    """Do one, and tell what became of it as JSON."""
-    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    os.nice(5)  # the cores are those of whom it attacks
-    json.dump(asdict(asyncio.run(_run(name, port, count))), sys.stdout)
+def act(attacks: dict[str, Attack]) -> None:
+    """Do the one that the command line names, and tell what became of it as JSON."""
+    name, port, count, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    stand_aside()
+    told, start = Told(0), time.monotonic()
+    while not told.connections or time.monotonic() - start < seconds:
+        told.add(asyncio.run(_done(attacks[name], port, count)))
+    json.dump(asdict(told), sys.stdout)
 
 
-async def _run(name: str, port: int, count: int) -> Told:
-    return await ATTACKS[name](port, count)
+async def _done(attack: Attack, port: int, count: int) -> Told:
+    return await attack(port, count)
 
 
 if __name__ == "__main__":
-    main()
+    act(ATTACKS)

@@ -1,19 +1,15 @@
-"""What strangers do to the gRPC door, from a process of their own: `python -m tests.edge.rpc NAME PORT COUNT`."""
+"""What strangers do to the gRPC door, from a process of their own: `python -m tests.edge.rpc NAME PORT COUNT SECONDS`."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import struct
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
 
 import grpc
 
-from tests.edge.attacks import PATIENCE, Told, _many, _trickle
+from tests.edge.attacks import PATIENCE, Attack, Told, _many, _trickle, act
 
 METHOD = "/tandem.v1.Recommender/Recommend"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -70,8 +66,7 @@ async def bombs(port: int, count: int) -> Told:
 
     told = Told(0)
     for _ in range(count):  # one after the other: the attacker has to pack them
-        one = await _calls(port, 1, call)
-        told = Told(told.connections + 1, told.closed + one.closed, max(told.slowest, one.slowest), one.said, one.wrong)
+        told.add(await _calls(port, 1, call))
     return told
 
 
@@ -103,7 +98,7 @@ async def metadata(port: int, count: int) -> Told:
     return told
 
 
-ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
+ATTACKS: dict[str, Attack] = {
     "gRPC: nothing said": lambda port, count: _many(port, count, _trickle(b"", b"")),
     "gRPC: half a preface": lambda port, count: _many(port, count, _trickle(PREFACE[:9], b"")),
     "gRPC: no settings": lambda port, count: _many(port, count, _trickle(PREFACE, b"")),
@@ -114,16 +109,5 @@ ATTACKS: dict[str, Callable[[int, int], Awaitable[Told]]] = {
 }
 
 
-def main() -> None:
-    """Do one, and tell what became of it as JSON."""
-    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    os.nice(5)  # the cores are those of whom it attacks
-    json.dump(asdict(asyncio.run(_run(name, port, count))), sys.stdout)
-
-
-async def _run(name: str, port: int, count: int) -> Told:
-    return await ATTACKS[name](port, count)
-
-
 if __name__ == "__main__":
-    main()
+    act(ATTACKS)

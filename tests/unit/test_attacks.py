@@ -16,7 +16,6 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.protocols.http import auto
 
-from service import bodies
 from service.ahead import Ahead
 from service.edge import bounds, connection, headers
 from service.edge.connection import GuardedConnection
@@ -59,9 +58,8 @@ def served(**more):
 def server():
     """With a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("HEAD_SECONDS", "BODY_SECONDS", "BODY_GRACE", "READ_SECONDS", "LOOK_SECONDS", "LINGER_SECONDS"):
+        for name in ("HEAD_SECONDS", "BODY_SECONDS", "READ_SECONDS", "LOOK_SECONDS", "LINGER_SECONDS"):
             patch.setattr(bounds, name, getattr(bounds, name) / 10)
-        patch.setattr(bodies, "READ_SECONDS", bounds.BODY_SECONDS)
         patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
         patch.setattr(GuardedConnection, "most_connections", 1000)
         connection.guard(1000)
