@@ -1,0 +1,195 @@
+"""Who pours, drips or comes with many at once: what the gateway's loop is spared, connection by connection."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from uvicorn.protocols.http import auto
+
+from service.edge import bounds, connection, refusals
+from service.edge.connection import GuardedConnection
+from service.edge.sweep import Sweep
+from tests.deployment import free_port
+
+POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+async def answer(request):
+    """In how many parts the body came."""
+    parts = [part async for part in request.stream() if part]
+    return PlainTextResponse(f"{len(parts)} parts, {sum(map(len, parts))} bytes")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Whose bodies have a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "BODY_SECONDS", 1.0)
+        patch.setattr(bounds, "LOOK_SECONDS", 0.1)
+        patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
+        patch.setattr(GuardedConnection, "most_connections", 1000)
+        connection.guard(1000)
+        app = Starlette(routes=[Route("/", answer, methods=["POST"])])
+        running = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="critical"))
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        while not running.started:
+            time.sleep(0.01)
+        yield running
+        running.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def opened(server):
+    with socket.create_connection(("127.0.0.1", server.config.port), 10) as each:
+        yield each
+
+
+def rest(each):
+    """All that comes until it is closed; a reset is an end."""
+    told = b""
+    try:
+        while part := each.recv(1 << 16):
+            told += part
+    except ConnectionResetError:
+        pass
+    return told
+
+
+def said(server, *parts):
+    """What comes back until the connection is closed."""
+    with opened(server) as each:
+        for part in parts:
+            each.sendall(part)
+        return rest(each)
+
+
+def test_a_body_that_drips_wakes_nobody(server):
+    """It is handed over whole: whoever reads it is called once, however many drops there were."""
+    with opened(server) as each:
+        each.sendall(POST + b"connection: close\r\ncontent-length: 8\r\n\r\n")
+        for _ in range(8):
+            time.sleep(0.02)
+            each.sendall(b"x")
+        assert b"1 parts, 8 bytes" in rest(each)
+
+
+def test_a_large_body_comes_in_one_part(server):
+    """As large as may be, though more than a reading brings."""
+    size = GuardedConnection.most_body
+    with opened(server) as each:
+        each.sendall(POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))
+        assert b"1 parts, %d bytes" % size in rest(each)
+
+
+def test_a_late_body_is_told_so_in_bytes_made_beforehand(server):
+    """By the connection, before the door would."""
+    with opened(server) as each:
+        each.sendall(POST + b"content-length: 8\r\n\r\n{")
+        assert rest(each) == refusals.LATE_BODY.told
+
+
+def test_what_is_poured_behind_a_refusal_is_not_all_read(server, monkeypatch):
+    """So many bytes for all of them together, and what the kernel holds; then the one who pours has to wait."""
+    monkeypatch.setattr(bounds, "THROWN_AWAY", 256 << 10)
+    with opened(server) as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
+        each.sendall(POST + b"content-length: 1000000000\r\n\r\n")
+        poured, end = 0, time.monotonic() + bounds.LINGER_SECONDS + 2
+        try:
+            while time.monotonic() < end:
+                poured += each.send(bytes(1 << 16))
+        except OSError:
+            pass
+    looks = (bounds.LINGER_SECONDS + 1) / 0.1
+    assert poured < looks * (256 << 10) + (2 << 20)
+
+
+def test_an_honest_client_reads_why_its_body_was_refused(server):
+    """Though it sends all of it first."""
+    size = GuardedConnection.most_body + 1
+    with opened(server) as each:
+        each.sendall(POST + b"content-length: %d\r\n\r\n" % size + bytes(size))
+        assert rest(each) == refusals.LARGE_BODY.told
+
+
+def test_chunks_that_are_no_client_s_way_are_refused(server):
+    """Hundreds of one byte; a thousand of four kilobytes are read."""
+    end = b"0\r\n\r\n"
+    assert b"1 parts, 200 bytes" in said(server, CHUNKED, b"1\r\n \r\n" * 200, end)
+    assert said(server, CHUNKED, b"1\r\n \r\n" * 300, end).startswith(b"HTTP/1.1 413")
+    assert b"1 parts, 4096000 bytes" in said(server, CHUNKED, (b"1000\r\n" + bytes(4096) + b"\r\n") * 1000, end)
+
+
+def test_what_is_no_body_s_own_is_refused_beyond_a_bound(server):
+    """A chunk's extension of a megabyte; large bodies sent ahead are none of the next one's."""
+    assert said(server, CHUNKED, b"2;" + b"x" * (1 << 20)) == refusals.LARGE_BODY.told
+    size = 200_000
+    ahead = POST + b"content-length: %d\r\n\r\n" % size + bytes(size)
+    told = said(server, ahead * 5 + CHUNKED + b"1\r\n \r\n", b"0\r\n\r\n")
+    assert told.count(b"HTTP/1.1 200") == 6
+
+
+def test_the_kernel_takes_little_ahead(server):
+    """Of what a client pours: uvloop would read megabytes in one go."""
+    with opened(server):
+        end = time.monotonic() + 5
+        while not server.server_state.connections:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        (each, *_) = server.server_state.connections
+        place = each.transport.get_extra_info("socket")
+        assert place.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * bounds.RECEIVE_BUFFER
+
+
+class Late:
+    """A connection that is late, and ends when it is looked at."""
+
+    since, idle, unread = 0.0, True, 0
+
+    def __init__(self):
+        self.ended = False
+
+    def look(self, _):
+        self.ended, late = True, not self.ended
+        return late
+
+
+def test_few_are_ended_at_a_time():
+    """Others' requests go between; all are ended all the same, and soon."""
+
+    async def ended():
+        loop = asyncio.get_running_loop()
+        late = {Late() for _ in range(100)}
+        sweep, seen = Sweep(late, loop), [0]
+        sweep._look()
+        end = loop.time() + 5
+        while seen[-1] < len(late) and loop.time() < end:
+            seen.append(sum(each.ended for each in late))
+            await asyncio.sleep(0)
+        late.clear()
+        return seen
+
+    seen = asyncio.run(ended())
+    assert seen[-1] == 100
+    assert max(after - before for before, after in zip(seen, seen[1:], strict=False)) <= bounds.ENDS
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux's")
+def test_an_attacker_stands_aside():
+    """It takes the time of a core that nobody else wants."""
+    program = "import os; from tests.edge.elsewhere import stand_aside; stand_aside(); print(os.sched_getscheduler(0))"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert int(told.stdout) == os.SCHED_IDLE
