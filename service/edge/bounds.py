@@ -69,8 +69,8 @@ UNREAD = 2 * MAX_BODY
 """Bytes of answers that clients have yet to take, all together, in a process; beyond it the oldest has to go."""
 
 RECEIVE_BUFFER = 128 << 10
-"""What the kernel takes ahead of us on a connection; Linux doubles it, and would let it grow to 6 MiB, which uvloop reads
-in one go while all others wait."""
+"""What the kernel takes ahead of us on a connection; Linux doubles it, and would let it grow to 6 MiB, which uvloop
+reads in one go while all others wait."""
 
 SEND_BUFFER = 128 << 10
 """What the kernel keeps of answers that a client does not read; Linux doubles it, and would let it grow to 4 MiB."""

@@ -174,6 +174,7 @@ class GuardedConnection(EndingConnection):
             return refusals.NO_CERTIFICATE
         return refusals.AHEAD if len(self.pipeline) >= bounds.AHEAD else None
 
+
 def guard(most_connections: int) -> None:
     """Have servers that start in this process from now on keep to it; BentoML's take uvicorn's choice."""
     bounds.raise_files()

@@ -1,6 +1,6 @@
-"""What strangers do to the HTTP door, from a process of their own: `python -m tests.edge.attacks NAME PORT COUNT SECONDS`.
+"""What strangers do to the HTTP door, from a process of their own that stands aside.
 
-It is done again and again for so long.
+`python -m tests.edge.attacks NAME PORT COUNT SECONDS`: again and again for so long.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What strangers do to the gRPC door, from a process of their own: `python -m tests.edge.rpc NAME PORT COUNT SECONDS`."""
+"""What strangers do to the gRPC door, as `attacks` has it: `python -m tests.edge.rpc NAME PORT COUNT SECONDS`."""
 
 from __future__ import annotations
 

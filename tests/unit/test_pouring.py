@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 import uvicorn
@@ -184,7 +185,7 @@ def test_few_are_ended_at_a_time():
 
     seen = asyncio.run(ended())
     assert seen[-1] == 100
-    assert max(after - before for before, after in zip(seen, seen[1:], strict=False)) <= bounds.ENDS
+    assert max(after - before for before, after in pairwise(seen)) <= bounds.ENDS
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux's")
