@@ -1,9 +1,9 @@
 """`python -m tests.edge`: every attack, on a deployment under light load; the table, `loadtests/results/edge.json`.
 
 Ten minutes. The attacker stands aside (`elsewhere`): its machine is another, and here it has what the cores leave.
-An attack that is over at once is made again and again for eight seconds. Everything it starts and every file it writes is its own and
-goes with it; the exit code says whether all held: closed or refused within ten seconds, at most 10 MB more memory, and
-others' p99 at most 1.5 times as long.
+An attack that is over at once is made again and again for eight seconds. Everything it starts and every file it writes
+is its own and goes with it; the exit code says whether all held: closed or refused within ten seconds, at most 10 MB
+more memory, and others' p99 at most 1.5 times as long.
 """
 
 from __future__ import annotations
