@@ -116,6 +116,8 @@ class GuardedConnection(EndingConnection):
         if self._why:
             raise _Refused
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
         self._in_message = True
         self._body = self._raw = self._parts = 0
         self._since = self.loop.time()
@@ -152,6 +154,8 @@ class GuardedConnection(EndingConnection):
     def on_response_complete(self) -> None:
         """Wait for the next head; or say what was to be said then."""
         behind = bool(self.pipeline)
+        if behind:
+            self._running = self.pipeline[-1][0]
         super().on_response_complete()
         if not self._in_message:
             self._since = self.loop.time()

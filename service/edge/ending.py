@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service import metrics
 from service.edge import bounds, refusals
@@ -33,11 +33,16 @@ class EndingConnection(HttpToolsProtocol):
         self._since = self.loop.time()  # when what it is waited for began: a head, a body, an end
         self._unread_since: float | None = None
         self._in_message = False
+        self._running: RequestResponseCycle | None = None  # with requests behind it, `cycle` is the last of those
         self._last: Refusal | None = None  # said when what is asked before is answered
         self._ending = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Keep nothing of it."""
+        """Keep nothing of it; what runs is told that nobody is there, which uvicorn tells the last request alone."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._sweep.let_go(self)
         for timer in self._ends:

@@ -1,6 +1,7 @@
 """A head that does not come: the connection is closed, and only that one."""
 
 import asyncio
+import logging
 import socket
 import threading
 import time
@@ -176,3 +177,16 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
         server.should_exit = True
         thread.join(10 * SECONDS)
         assert not thread.is_alive()
+
+
+def test_a_client_that_goes_with_requests_ahead_leaves_no_traceback(port, caplog):
+    """What runs is told that nobody is there, and what waits behind it never starts."""
+    log = logging.getLogger("uvicorn.error")
+    log.addHandler(caplog.handler)
+    for _ in range(3):
+        with opened(port) as gone:
+            gone.sendall(GET + 3 * SLOW)
+            assert gone.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    time.sleep(3 * SECONDS)
+    log.removeHandler(caplog.handler)
+    assert "Exception in ASGI application" not in caplog.text
