@@ -35,7 +35,7 @@ class EndingConnection(HttpToolsProtocol):
         self._in_message = False
         self._running: RequestResponseCycle | None = None  # with requests behind it, `cycle` is the last of those
         self._last: Refusal | None = None  # said when what is asked before is answered
-        self._ending = False
+        self._ending = self._lingers = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep nothing of it; what runs is told that nobody is there, which uvicorn tells the last request alone."""
@@ -118,9 +118,16 @@ class EndingConnection(HttpToolsProtocol):
         self.transport.write(refusal.told)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(bounds.LINGER_SECONDS, self._close)
+        self._lingers = True
+        self.loop.call_later(bounds.LINGER_SECONDS, self.leave)
 
-    def _close(self) -> None:
+    @property
+    def lingers(self) -> bool:
+        """Whether it is refused, and open for its client to read why."""
+        return self._lingers and not self.transport.is_closing()
+
+    def leave(self) -> None:
+        """Linger no more."""
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -25,6 +25,10 @@ class Swept(Protocol):
         """Whether it is waited for."""
 
     @property
+    def lingers(self) -> bool:
+        """Whether it is refused, and open for its client to read why."""
+
+    @property
     def unread(self) -> int:
         """How many bytes its client has to take."""
 
@@ -33,6 +37,9 @@ class Swept(Protocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """End it with a word."""
+
+    def leave(self) -> None:
+        """Linger no more."""
 
     def make_way(self) -> None:
         """End it for another's sake."""
@@ -96,9 +103,12 @@ class Sweep:
         return self._thrown_away <= bounds.THROWN_AWAY
 
     def make_room(self, newcomer: Swept) -> bool:
-        """Close the one that has been waited for longest; False where all others wait for us."""
-        idle = (each for each in self._connections if each is not newcomer and each.idle)
-        longest = min(idle, key=lambda each: each.since, default=None)
+        """Close one that is refused and lingers, or the one waited for longest; False where all others wait for us."""
+        others = [each for each in self._connections if each is not newcomer]
+        if lingering := next((each for each in others if each.lingers), None):
+            lingering.leave()
+            return True
+        longest = min((each for each in others if each.idle), key=lambda each: each.since, default=None)
         if longest is None:
             return False
         longest.make_way()

@@ -1,6 +1,7 @@
 """What strangers do to the HTTP door, from a process of their own that stands aside.
 
-`python -m tests.edge.attacks NAME PORT COUNT SECONDS`: again and again for so long.
+`python -m tests.edge.attacks NAME PORT COUNT SECONDS RATE`: again and again for so long, with so many new connections a
+second at most; 0 is no limit.
 """
 
 from __future__ import annotations
@@ -200,11 +201,13 @@ ATTACKS: dict[str, Attack] = {
 
 def act(attacks: dict[str, Attack]) -> None:
     """Do the one that the command line names, and tell what became of it as JSON."""
-    name, port, count, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    seconds, rate = map(float, sys.argv[4:])
     stand_aside()
     told, start = Told(0), time.monotonic()
     while not told.connections or time.monotonic() - start < seconds:
         told.add(asyncio.run(_done(attacks[name], port, count)))
+        time.sleep(max(0.0, start + told.connections / rate - time.monotonic()) if rate else 0.0)
     json.dump(asdict(told), sys.stdout)
 
 

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import uvicorn
@@ -198,3 +198,16 @@ def test_a_client_that_goes_with_requests_ahead_leaves_no_traceback(port, caplog
     time.sleep(3 * SECONDS)
     log.removeHandler(caplog.handler)
     assert "Exception in ASGI application" not in caplog.text
+
+
+def test_who_is_refused_keeps_no_place_from_others(monkeypatch):
+    """Lingering, so that a client reads why, ends where another needs the place."""
+    with served(monkeypatch) as (_, _, place), ExitStack() as stack:
+        monkeypatch.setattr(GuardedConnection, "most_connections", 3)
+        for _ in range(9):
+            refused = stack.enter_context(opened(place))
+            refused.sendall(b"no head at all\r\n\r\n")
+            assert refused.recv(4096).startswith(b"HTTP/1.1 400 ")
+        other = stack.enter_context(opened(place))
+        other.sendall(GET)
+        assert other.recv(4096).startswith(b"HTTP/1.1 200 OK")
