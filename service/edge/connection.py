@@ -159,6 +159,8 @@ class GuardedConnection(EndingConnection):
         super().on_response_complete()
         if not self._in_message:
             self._since = self.loop.time()
+        elif self.cycle.response_complete:
+            self.end_early()
         if self._last is not None and not behind:
             self._end(self._last)
 

@@ -103,6 +103,17 @@ class EndingConnection(HttpToolsProtocol):
             self._end(Refusal(refusal.reason) if self._in_message else refusal)
         self.flow.resume_reading()  # to throw away what comes, until it is closed
 
+    def end_early(self) -> None:
+        """What it asked is answered and its body still comes: who has no key, say, does not pour it for nothing."""
+        if self._ending or self.transport.is_closing():
+            return
+        metrics.refused_connections.labels(refusals.ANSWERED.reason).inc()
+        self._ending = True
+        self._sweep.let_go(self)
+        self.cycle.body = bytearray()
+        self._linger()
+        self.flow.resume_reading()
+
     def _throw_away(self, size: int) -> None:
         if not self._sweep.may_throw_away(size):
             self.flow.pause_reading()
@@ -116,6 +127,9 @@ class EndingConnection(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(refusal.told)
+        self._linger()
+
+    def _linger(self) -> None:
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._lingers = True

@@ -75,6 +75,8 @@ NO_CERTIFICATE = _refusal(
 )
 MADE_WAY = Refusal("made_way")
 """Whoever was waited for longest, where there are as many connections as may be and another comes."""
+ANSWERED = Refusal("answered")
+"""Whoever has its answer, and goes on with a body that nobody waits for."""
 SILENT = Refusal("silent")
 """A connection that says nothing is told nothing."""
 UNREAD = Refusal("unread")

@@ -101,12 +101,20 @@ class OpenLoop(ABC):
 
 
 class Load(OpenLoop):
-    """Over HTTP; each request may have a connection of its own."""
+    """Over HTTP; each request may have a connection of its own, and has these headers."""
+
+    def __init__(
+        self, place: str, users: list[int | str], rate: float = 40.0, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(place, users, rate)
+        self._headers = headers
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Ask]:
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=TIMEOUT)
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+            headers=self._headers,
         ) as client:
             yield partial(self._ask, client)
 

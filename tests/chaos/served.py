@@ -80,6 +80,11 @@ class Served:
         """Put a generation into the store, and nothing more: whoever could write into Redis can do as much."""
         Publisher(self.store, self.folder / "trials").publish(folder)
 
+    @property
+    def ports(self) -> set[int]:
+        """All that it opens."""
+        return {self.deployment.port, self.deployment.grpc_port}
+
     def load(self, rate: float = 40.0) -> Load:
         """Requests to the deployment."""
         return Load(self.deployment.url, USERS, rate)

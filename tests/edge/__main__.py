@@ -1,9 +1,10 @@
 """`python -m tests.edge`: every attack, on a deployment under light load; the table, `loadtests/results/edge.json`.
 
-Ten minutes. The attacker stands aside (`elsewhere`): its machine is another, and here it has what the cores leave.
-An attack that is over at once is made again and again for eight seconds, a hundred connections a second. Everything
-it starts and every file it writes is its own and goes with it; the exit code says whether all held: closed or refused
-within ten seconds, at most 10 MB more memory, and others' p99 at most 1.5 times as long.
+Ten minutes. As on a public port others have a key and strangers have none (`--open`: nobody has). The attacker stands
+aside (`elsewhere`): its machine is another, and here it has what the cores leave. An attack that is over at once is
+made again and again for eight seconds, a hundred connections a second. Everything it starts and every file it writes
+is its own and goes with it; the exit code says whether all held: closed or refused within ten seconds, at most 10 MB
+more memory, and others' p99 at most 1.5 times as long.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.chaos.load import Answer, p99
 from tests.chaos.served import Pair, Served
 from tests.edge import attacks, pickles, rpc, sockets
 from tests.edge.cost import Cost
+from tests.edge.keyed import Keyed
 
 RESULTS = Path("loadtests/results")
 
@@ -83,6 +85,7 @@ def main() -> int:
     parser.add_argument(
         "--new", type=float, default=NEW, help="connections a second of one that is over at once; 0: all"
     )
+    parser.add_argument("--open", action="store_true", help="ask for no keys, as a deployment on loopback may")
     parser.add_argument("--only", nargs="*", help="names of attacks")
     parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
     asked, outcomes = parser.parse_args(), []
@@ -99,7 +102,8 @@ def main() -> int:
 
 def _every(folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
     # A standby imports for seconds, and its memory would be counted against whichever attack is under way.
-    with Served(folder / "served", Pair.make(folder / "pair"), asked.redis, TANDEM_STANDBYS="0") as world:
+    kind = Served if asked.open else Keyed
+    with kind(folder / "served", Pair.make(folder / "pair"), asked.redis, TANDEM_STANDBYS="0") as world:
         with world.load(RATE):
             time.sleep(REST)  # what is done once is done
         gc.freeze()  # a full collection of what stands in this process took 340 ms, of others' p99 as it seemed
@@ -181,7 +185,7 @@ def _pickled(world: Served, path: Path) -> Outcome:
         if path.exists():
             wrong.append(f"{place} executed it")
             path.unlink()
-    if strange := ports - {world.deployment.port, world.deployment.grpc_port}:
+    if strange := ports - world.ports:
         wrong.append(f"ports {strange} are no doors")
     return Outcome("pickles", sent, sent, round(time.monotonic() - start, 1), 0.0, 1.0, 0, {}, tuple(wrong))
 

@@ -41,7 +41,8 @@ def server():
         patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
         patch.setattr(GuardedConnection, "most_connections", 1000)
         connection.guard(1000)
-        app = Starlette(routes=[Route("/", answer, methods=["POST"])])
+        at_once = Route("/at-once", lambda _: PlainTextResponse("no"), methods=["POST"])
+        app = Starlette(routes=[Route("/", answer, methods=["POST"]), at_once])
         running = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="critical"))
         thread = threading.Thread(target=running.run)
         thread.start()
@@ -194,3 +195,15 @@ def test_an_attacker_stands_aside():
     program = "import os; from tests.edge.elsewhere import stand_aside; stand_aside(); print(os.sched_getscheduler(0))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert int(told.stdout) == os.SCHED_IDLE
+
+
+def test_who_is_answered_early_pours_no_more(server):
+    """As whoever has no key is: the answer comes whole, and the connection ends long before a body would be late."""
+    with opened(server) as each:
+        start = time.monotonic()
+        each.sendall(POST.replace(b"/ ", b"/at-once ") + b"content-length: 4000000\r\n\r\n" + bytes(1000))
+        told = rest(each)
+        assert told.startswith(b"HTTP/1.1 200 OK")
+        assert told.endswith(b"no")
+        assert time.monotonic() - start < 0.5
+        each.sendall(bytes(1000))  # which is thrown away: there is nobody to be told
