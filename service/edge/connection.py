@@ -141,7 +141,7 @@ class GuardedConnection(EndingConnection):
     def _count_part(self) -> None:
         self._parts += 1
         if self._parts > bounds.PARTS + self._body // bounds.PART:
-            self._why = refusals.LARGE_BODY
+            self._why = refusals.SMALL_PARTS
             raise _Refused
 
     def on_message_complete(self) -> None:

@@ -45,6 +45,11 @@ def id_of(key: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def hidden(text: str) -> str:
+    """A text without what begins like a key."""
+    return re.sub(r"tdm_\w+", "a key", text)
+
+
 def is_in(text: str) -> bool:
     """Whether a text has what looks like a key in it."""
     return bool(_IN_TEXT.search(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,10 +34,6 @@ SHORT = 32
 """A name with fewer characters is no key, and may be told."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-
-
-_KEY = re.compile(r"tdm_\w+")
-"""What a raw key looks like, for who would repeat one."""
 
 
 class Scope(StrEnum):
@@ -157,7 +152,7 @@ def parse(text: str, name: str = "keys.toml") -> list[Told]:
     except ValidationError as error:
         raise SettingsError(f"{name}: {sentence(error)}") from None  # the values it would show may be keys
     except (RecursionError, ValueError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else _KEY.sub("a key", str(error))
+        why = "it is nested too deep" if isinstance(error, RecursionError) else key.hidden(str(error))
         raise SettingsError(f"{name} is not valid TOML: {why}.") from None
     ids = [each.id for each in told]
     if twice := next((each for each in ids if ids.count(each) > 1), None):

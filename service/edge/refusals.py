@@ -52,6 +52,14 @@ LARGE_HEAD = _refusal(
     ),
 )
 LARGE_BODY = _refusal("large_body", 413, error_body(too_large()))
+SMALL_PARTS = _refusal(
+    "small_parts",
+    413,
+    ErrorBody(
+        code="too_large",
+        message=f"The body comes in more than {bounds.PARTS:,} small chunks. Send larger ones, or its length.",
+    ),
+)
 LARGE_BODIES = _refusal(
     "large_bodies",
     429,
