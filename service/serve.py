@@ -196,8 +196,12 @@ def _ended(code: int) -> str:
     """Why the services are gone, as far as the code of their parent tells it."""
     if code >= 0:
         return f"The service ended by itself with code {code}; its lines above say why."
-    cause = {signal.SIGBUS: " The disk of TANDEM_HOME may be full.", signal.SIGKILL: " Memory may have run out."}
-    return f"The service was ended by {signal.Signals(-code).name}.{cause.get(signal.Signals(-code), '')}"
+    cause: dict[int, str] = {
+        signal.SIGBUS: " The disk of TANDEM_HOME may be full.",
+        signal.SIGKILL: " Memory may have run out.",
+    }
+    name = signal.Signals(-code).name if -code in signal.Signals.__members__.values() else f"signal {-code}"
+    return f"The service was ended by {name}.{cause.get(-code, '')}"
 
 
 def spare(environment: Environment) -> Spare:
