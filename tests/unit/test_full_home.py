@@ -31,6 +31,7 @@ def test_a_home_without_room_is_told(tmp_path, monkeypatch):
         (-7, "ended by SIGBUS. The disk of TANDEM_HOME may be full."),
         (-9, "ended by SIGKILL. Memory may have run out."),
         (-11, "ended by SIGSEGV."),
+        (-40, "ended by signal 40."),
     ],
 )
 def test_a_service_that_was_ended_leaves_no_lines(code, told):
