@@ -21,8 +21,8 @@ READ_SECONDS = 7.0
 """In which a client has to take what it was answered, from when the kernel takes no more of it."""
 
 LINGER_SECONDS = 1.0
-"""How long what still comes is thrown away after a refusal: a connection closed with bytes unread is reset, and the
-client may never see why."""
+"""How long after a refusal it is waited for what still comes, to be thrown away, and again while it comes, until
+BODY_SECONDS are over: a connection closed with bytes unread is reset, and the client may never see why."""
 
 THROWN_AWAY = 8 << 20
 """Bytes of it that are read between two looks, of all connections of a process: two of the largest bodies. Who pours

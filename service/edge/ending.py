@@ -36,6 +36,7 @@ class EndingConnection(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None  # with requests behind it, `cycle` is the last of those
         self._last: Refusal | None = None  # said when what is asked before is answered
         self._ending = self._lingers = False
+        self._thrown_away = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep nothing of it; what runs is told that nobody is there, which uvicorn tells the last request alone."""
@@ -115,11 +116,12 @@ class EndingConnection(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def _throw_away(self, size: int) -> None:
+        self._thrown_away += size
         if not self._sweep.may_throw_away(size):
             self.flow.pause_reading()
 
     def _end(self, refusal: Refusal) -> None:
-        self._ending, self._last, self._since = True, None, self.loop.time()
+        self._ending, self._last = True, None
         self.pipeline.clear()
         if self.transport.is_closing():
             return
@@ -133,7 +135,14 @@ class EndingConnection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._lingers = True
-        self.loop.call_later(bounds.LINGER_SECONDS, self.leave)
+        self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, 0)
+
+    def _linger_on(self, thrown_away: int) -> None:
+        """While more comes, as long as a body may take: whoever sends 4 MiB by a slow line gets to read why, too."""
+        if self._thrown_away == thrown_away or self.loop.time() - self._since > bounds.BODY_SECONDS:
+            self.leave()
+        else:
+            self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, self._thrown_away)
 
     @property
     def lingers(self) -> bool:

@@ -115,15 +115,20 @@ def test_what_is_poured_behind_a_refusal_is_not_all_read(server, monkeypatch):
                 poured += each.send(bytes(1 << 16))
         except OSError:
             pass
-    looks = (bounds.LINGER_SECONDS + 1) / 0.1
+    looks = (bounds.BODY_SECONDS + bounds.LINGER_SECONDS + 1) / 0.1
     assert poured < looks * (256 << 10) + (2 << 20)
 
 
-def test_an_honest_client_reads_why_its_body_was_refused(server):
-    """Though it sends all of it first."""
+def test_an_honest_client_reads_why_its_body_was_refused(server, monkeypatch):
+    """Though it sends all of it first, and by a line that takes longer for it than a refusal lingers."""
+    monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
     size = GuardedConnection.most_body + 1
+    part = bytes(-(-size // 10))
     with opened(server) as each:
-        each.sendall(POST + b"content-length: %d\r\n\r\n" % size + bytes(size))
+        each.sendall(POST + b"content-length: %d\r\n\r\n" % size)
+        for _ in range(10):
+            each.sendall(part)
+            time.sleep(bounds.LINGER_SECONDS / 5)
         assert rest(each) == refusals.LARGE_BODY.told
 
 
