@@ -54,7 +54,7 @@ class GenerationHolder(Generic[T]):
                 return self._held[generation]
             failed, until = self._failed.get(generation, (None, 0.0))
         if failed is not None and time.monotonic() < until:
-            raise failed
+            raise failed.with_traceback(None)  # else it keeps every frame that it was ever raised in
         self._start(generation)
         raise GenerationError(f"Generation {generation} is being loaded.")
 

@@ -154,6 +154,8 @@ class GuardedConnection(EndingConnection):
     def on_response_complete(self) -> None:
         """Wait for the next head; or say what was to be said then."""
         behind = bool(self.pipeline)
+        if self._running is not None:
+            self._running.body = bytearray()  # which nobody read; kept until the next request, and there may be none
         if behind:
             self._running = self.pipeline[-1][0]
         super().on_response_complete()

@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import cache
 from typing import Any
 
-from service.edge.gate import SCOPES, UNAUTHENTICATED
+from service.edge.gate import SCOPES, unauthenticated
 from service.openapi import openapi
 
 SCHEMES = {
@@ -15,7 +15,7 @@ SCHEMES = {
 }
 
 REFUSALS = {
-    "401": str(UNAUTHENTICATED),
+    "401": str(unauthenticated()),
     "403": "The key is not for this, or for other users than the request names.",
     "429": "The key asks too often, or too many requests wait.",
 }

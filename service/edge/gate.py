@@ -53,10 +53,14 @@ class Refusal(QueryError):
         self.again = again
 
 
-UNAUTHENTICATED = Refusal(
-    "Send a key that is in force, in the header authorization: Bearer KEY or x-api-key: KEY.", "unauthenticated"
-)
-"""One sentence for whoever has no key that is in force: none, two, a wrong, a revoked or an expired one."""
+UNAUTHENTICATED = "unauthenticated"
+"""The code of whoever has no key that is in force: none, two, a wrong, a revoked or an expired one; with one sentence."""
+
+
+def unauthenticated() -> Refusal:
+    """A new one each time: an exception that is raised again keeps every frame it ever passed, bodies and all."""
+    sentence = "Send a key that is in force, in the header authorization: Bearer KEY or x-api-key: KEY."
+    return Refusal(sentence, UNAUTHENTICATED)
 
 
 def sent(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -91,7 +95,7 @@ class Gate:
         """
         entry = None if key is None else self.keys.current.entry_of(key)
         if entry is None or entry.expires <= self._clock():
-            raise self.refused(UNAUTHENTICATED, entry)
+            raise self.refused(unauthenticated(), entry)
         if entry.interval and (wait := self.limits.wait(entry)):
             seconds = math.ceil(wait)
             sentence = f"This key may ask {1 / entry.interval:g} times a second. Come back in {seconds} s."

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.edge import keyring
-from service.edge.gate import SCOPES, UNAUTHENTICATED, Gate, Refusal, sent
+from service.edge.gate import SCOPES, UNAUTHENTICATED, Gate, Refusal, sent, unauthenticated
 from service.http import error_response, nothing_at
 
 PUBLIC: Mapping[str, keyring.Scope] = {
@@ -22,12 +22,12 @@ def response_of(refusal: Refusal) -> Response:
     response = error_response(refusal)
     if refusal.again is not None:
         response.headers["retry-after"] = str(refusal.again)
-    if refusal.code == UNAUTHENTICATED.code:
+    if refusal.code == UNAUTHENTICATED:
         response.headers["www-authenticate"] = 'Bearer realm="tandem"'
     return response
 
 
-_UNAUTHENTICATED = response_of(UNAUTHENTICATED)
+_UNAUTHENTICATED = response_of(unauthenticated())
 
 
 class Guard:
@@ -57,5 +57,5 @@ class Guard:
         try:
             self._gate.admit(sent(scope["headers"]), wanted)
         except Refusal as refusal:
-            return _UNAUTHENTICATED if refusal is UNAUTHENTICATED else response_of(refusal)
+            return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
         return error_response(nothing_at(path)) if wanted is None else None

@@ -1,6 +1,9 @@
 """The gate before both doors: who is let in, to what, and in which words the others are not."""
 
+import asyncio
+import gc
 import logging
+import weakref
 from datetime import UTC, datetime
 
 import click
@@ -325,6 +328,28 @@ def test_a_body_is_not_read_of_whom_nobody_knows(public, rpc):
     """Nor parsed: one that never ends, and one of the wrong kind."""
     assert public.post("/recommend", content=b"{", headers={"content-type": "text/plain"}).status_code == 401
     assert call(rpc, verbs.RECOMMEND, values={"user_id": "x" * 300})[0] == "UNAUTHENTICATED"
+
+
+def test_nothing_is_kept_of_whom_nobody_knows(gate):
+    """An exception that is raised again and again keeps the frames of every time, and what they hold."""
+
+    class Sent:
+        pass
+
+    async def ask():
+        sent, told = Sent(), []
+
+        async def send(message):
+            told.append(message)
+
+        await guard({"type": "http", "path": "/recommend", "headers": [], "sent": sent}, None, send)
+        assert told[0]["status"] == 401
+        return weakref.ref(sent)
+
+    guard = Guard(None, gate, (), admin=False)
+    kept = [asyncio.run(ask()) for _ in range(3)]
+    gc.collect()
+    assert [each() for each in kept] == [None] * 3
 
 
 def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):

@@ -54,6 +54,22 @@ def test_a_failed_load_is_told_and_tried_anew():
     assert tries == ["g", "g"]
 
 
+def test_a_failed_load_keeps_nothing_of_who_asks():
+    """It is told again and again for a while, and an exception that is raised collects the frames of every time."""
+
+    def load(generation):
+        raise GenerationError("Part x is not what its manifest says.")
+
+    holder, depths = GenerationHolder(Cache(), load), []
+    with pytest.raises(GenerationError):
+        holder.wait("g")
+    for _ in range(3):
+        with pytest.raises(GenerationError, match="Part x") as told:
+            holder.get("g")
+        depths.append(len(told.traceback))
+    assert depths == depths[:1] * 3
+
+
 def test_old_generations_are_let_go():
     """Only as many are held as a swap needs, and the one in use stays."""
     loads = []

@@ -119,6 +119,15 @@ def test_what_is_poured_behind_a_refusal_is_not_all_read(server, monkeypatch):
     assert poured < looks * (256 << 10) + (2 << 20)
 
 
+def test_a_body_that_nobody_read_is_not_kept(server):
+    """Until the next request, of which there may be none."""
+    with opened(server) as each:
+        each.sendall(POST.replace(b"/", b"/at-once", 1) + b"content-length: 20000\r\n\r\n" + bytes(20000))
+        assert each.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        (connection,) = server.server_state.connections
+        assert not connection.cycle.body
+
+
 def test_an_honest_client_reads_why_its_body_was_refused(server, monkeypatch):
     """Though it sends all of it first, and by a line that takes longer for it than a refusal lingers."""
     monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
