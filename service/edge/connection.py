@@ -2,20 +2,20 @@
 
 uvicorn (0.54) has a patience for what comes between two requests, and none for what comes before the first, within a
 head, within a body that nobody reads, or for an answer that nobody takes; its parser collects a header of any length.
-Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection ends is `ending`'s.
+Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection begins is
+`newcomers`', how it ends `ending`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http import auto
 
 from service.edge import bounds, headers, refusals
-from service.edge.ending import EndingConnection
+from service.edge.newcomers import NewConnection
 from service.edge.probes import PROBES
 from service.edge.refusals import Refusal
 from service.schema.verdict import MAX_BODY
@@ -27,7 +27,7 @@ class _Refused(Exception):
     """Ends the parser in one of its callbacks."""
 
 
-class GuardedConnection(EndingConnection):
+class GuardedConnection(NewConnection):
     """uvicorn's HTTP within the limits of this module's class attributes and of `bounds`."""
 
     most_connections: ClassVar[int] = 1000
@@ -45,7 +45,7 @@ class GuardedConnection(EndingConnection):
         self._head_new = False
         self._body = self._raw = self._parts = 0
         self._why: Refusal | None = None
-        self._stranger = False
+        self._stranger = self._pours = self._asked_for = False
 
     @classmethod
     def admit(cls, body: int, head: int) -> None:
@@ -58,10 +58,6 @@ class GuardedConnection(EndingConnection):
         self._since = self.loop.time()
         over_tls = transport.get_extra_info("sslcontext") is not None
         self._stranger = self.certified and over_tls and not transport.get_extra_info("peercert")
-        place = transport.get_extra_info("socket")
-        if place is not None and place.family != socket.AF_UNIX:
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER)
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, bounds.RECEIVE_BUFFER)
         if self.every[0] not in self.config.encoded_headers:  # uvicorn puts these into each answer as they stand
             self.config.encoded_headers.extend(self.every)
             self.server_state.default_headers = [*self.server_state.default_headers, *self.every]
@@ -73,6 +69,8 @@ class GuardedConnection(EndingConnection):
         """Parse, as uvicorn does, and count what it does not."""
         if self._ending:
             self._throw_away(len(data))
+            return
+        if self.waits_with(data):
             return
         self._unset_keepalive_if_required()
         try:
@@ -86,6 +84,9 @@ class GuardedConnection(EndingConnection):
             self._raw += len(data)
             if self._raw > bounds.GARBAGE + 2 * self._body:
                 self.refuse(refusals.LARGE_BODY)
+            elif not self._asked_for:
+                self._asked_for = True
+                self.flow.pause_reading()  # until the body is asked for, which resumes it: who has no key pours none
         elif self._begun:
             # Of the first part only what comes behind an end of something else is the head's.
             self._head += len(data) - (data.rfind(b"\r\n\r\n") + 4 if self._head_new and b"\r\n\r\n" in data else 0)
@@ -120,6 +121,7 @@ class GuardedConnection(EndingConnection):
             self._running = self.cycle
         self._in_message = True
         self._body = self._raw = self._parts = 0
+        self._asked_for = False
         self._since = self.loop.time()
         # What asks for another protocol is answered as if it had not, and its parser is at an end.
         if self.leaving or self.parser.should_upgrade():
@@ -135,6 +137,9 @@ class GuardedConnection(EndingConnection):
         if self.cycle.response_complete:
             return  # nobody will read it
         if self._body > bounds.SMALL_BODY:
+            if not self._pours:
+                self._pours = True
+                self.take_ahead(bounds.RECEIVE_BUFFER)
             self._sweep.hold(self, self._body, self.most_held)
         self.cycle.body += body  # uvicorn would wake who reads it, and stop reading beyond 64 kB until it is taken
 

@@ -102,7 +102,7 @@ class EndingConnection(HttpToolsProtocol):
             self._last = refusal
         else:
             self._end(Refusal(refusal.reason) if self._in_message else refusal)
-        self.flow.resume_reading()  # to throw away what comes, until it is closed
+        self._throw_away(0)
 
     def end_early(self) -> None:
         """What it asked is answered and its body still comes: who has no key, say, does not pour it for nothing."""
@@ -113,11 +113,14 @@ class EndingConnection(HttpToolsProtocol):
         self._sweep.let_go(self)
         self.cycle.body = bytearray()
         self._linger()
-        self.flow.resume_reading()
+        self._throw_away(0)
 
     def _throw_away(self, size: int) -> None:
+        """Read on until it is closed, to throw away what comes; or not, where others' was enough for now."""
         self._thrown_away += size
-        if not self._sweep.may_throw_away(size):
+        if self._sweep.may_throw_away(size):
+            self.flow.resume_reading()
+        else:
             self.flow.pause_reading()
 
     def _end(self, refusal: Refusal) -> None:

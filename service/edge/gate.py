@@ -54,11 +54,11 @@ class Refusal(QueryError):
 
 
 UNAUTHENTICATED = "unauthenticated"
-"""The code of whoever has no key that is in force: none, two, a wrong, a revoked or an expired one; with one sentence."""
+"""The code of whoever has no key that is in force: none, two, a wrong, a revoked or an expired one."""
 
 
 def unauthenticated() -> Refusal:
-    """A new one each time: an exception that is raised again keeps every frame it ever passed, bodies and all."""
+    """One sentence for all, made anew: one that is raised again keeps the frames of every time, bodies and all."""
     sentence = "Send a key that is in force, in the header authorization: Bearer KEY or x-api-key: KEY."
     return Refusal(sentence, UNAUTHENTICATED)
 

@@ -100,7 +100,7 @@ class Sweep:
     def may_throw_away(self, size: int) -> bool:
         """Whether so much more may be read in vain until it is looked at again."""
         self._thrown_away += size
-        return self._thrown_away <= bounds.THROWN_AWAY
+        return self._thrown_away < bounds.THROWN_AWAY
 
     def make_room(self, newcomer: Swept) -> bool:
         """Close one that is refused and lingers, or the one waited for longest; False where all others wait for us."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 from tests.edge.elsewhere import stand_aside
 from tests.edge.smuggling import PROBES
@@ -170,8 +171,11 @@ async def _many_of(port: int, count: int, data: bytes) -> list[tuple[float | Non
     return await asyncio.gather(*(_held(port, _once(data)) for _ in range(count)))
 
 
-_BOMB = gzip.compress(bytes(20 << 20))
-_PACKED = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(_BOMB) + _BOMB
+@cache
+def _packed() -> bytes:
+    bomb = gzip.compress(bytes(20 << 20))
+    return HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(bomb) + bomb
+
 
 ATTACKS: dict[str, Attack] = {
     "nothing said": lambda port, count: _many(port, count, _trickle(b"", b"")),
@@ -194,7 +198,7 @@ ATTACKS: dict[str, Attack] = {
     "a body of a gigabyte": lambda port, count: _many(
         port, count, _pour(HEAD + b"content-length: 1000000000\r\n\r\n", b" " * 65_536)
     ),
-    "packed bombs": lambda port, count: _many(port, count, _once(_PACKED)),
+    "packed bombs": lambda port, count: _many(port, count, _once(_packed())),
     "smuggling": smuggling,
 }
 

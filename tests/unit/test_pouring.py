@@ -159,15 +159,22 @@ def test_what_is_no_body_s_own_is_refused_beyond_a_bound(server):
 
 
 def test_the_kernel_takes_little_ahead(server):
-    """Of what a client pours: uvloop would read megabytes in one go."""
-    with opened(server):
+    """Of what a client pours, least before its body is somebody's: uvloop would read megabytes in one go."""
+
+    def ahead():
+        place = next(iter(server.server_state.connections)).transport.get_extra_info("socket")
+        return place.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def becomes(size):
         end = time.monotonic() + 5
-        while not server.server_state.connections:
+        while not server.server_state.connections or ahead() != 2 * size:
             assert time.monotonic() < end
             time.sleep(0.01)
-        (each, *_) = server.server_state.connections
-        place = each.transport.get_extra_info("socket")
-        assert place.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * bounds.RECEIVE_BUFFER
+
+    with opened(server) as each:
+        becomes(bounds.HEAD_BUFFER)
+        each.sendall(POST + b"content-length: 1000000\r\n\r\n" + bytes(100_000))
+        becomes(bounds.RECEIVE_BUFFER)
 
 
 class Late:
