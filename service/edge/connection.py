@@ -16,6 +16,7 @@ from uvicorn.protocols.http import auto
 
 from service.edge import bounds, headers, refusals
 from service.edge.newcomers import NewConnection
+from service.edge.packet import OnePacket
 from service.edge.probes import PROBES
 from service.edge.refusals import Refusal
 from service.schema.verdict import MAX_BODY
@@ -119,6 +120,8 @@ class GuardedConnection(NewConnection):
         super().on_headers_complete()
         if not self.pipeline:
             self._running = self.cycle
+        if self.cycle.scope["method"] != "HEAD" and not self.cycle.waiting_for_100_continue:
+            self.cycle.transport = OnePacket(self.transport)  # type: ignore[assignment]  # all that it is asked for
         self._in_message = True
         self._body = self._raw = self._parts = 0
         self._asked_for = False
