@@ -18,7 +18,7 @@ from recsys.generation import RANKER, GenerationFolder
 from recsys.items import Latest, PutItems
 from recsys.kernels import net as kernel
 from recsys.tables import ItemTables
-from recsys.types import F32, I64, PAD, Candidates, Histories
+from recsys.types import CANDIDATES, F32, I64, PAD, Candidates, Histories
 
 CROSS_LAYERS = 2
 BOUND = 5.0
@@ -68,44 +68,41 @@ class FeatureMajorNet:
     """The net as serving runs it: a query at a time, a row a feature, what lies between two products in one pass.
 
     `RankerNet` itself takes twice as long (`python -m loadtests.kernels`): its arrays leave the cache on their way from
-    one operator to the next.
+    one operator to the next. The products are numpy's: torch gives the same bits, and its way to them is long where
+    nothing of it is in a cache, as between two requests.
     """
 
     def __init__(self, net: RankerNet) -> None:
         self._mean, self._deviation = net.mean.numpy(), net.deviation.numpy()
         crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
-        self._width = len(self._mean)
         # The first cross layer and the first of the others read the same rows: one product for both.
-        self._first = tuple(torch.cat(pair) for pair in zip(crosses[0], deep[0], strict=True))
+        self._first, self._first_bias = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
         self._crosses, self._deep, self._out = crosses[1:], deep[1], _weights(net.out)
 
-    @torch.inference_mode()
     def scores(self, x: F32) -> F32:
-        """Scores [K] of features [F, K]. A product's bits follow its shape: of the same K, the same candidate's are."""
-        width, x0 = self._width, np.empty_like(x)
+        """Scores [K] of features [F, K]."""
+        width, count = x.shape
+        # Padded to one shape: a product's bits follow its shape, and a candidate's must not follow how many there are.
+        x0 = np.zeros((width, max(count, CANDIDATES)), np.float32)
         kernel.standardise(x, self._mean, self._deviation, np.float32(BOUND), x0)
-        first = _product(self._first, x0)
-        crossed, hidden = x0.copy(), first[width:]
-        kernel.cross(x0, first[:width], crossed)
-        for layer in self._crosses:
-            kernel.cross(x0, _product(layer, crossed), crossed)
-        kernel.rectify(hidden)
-        deep = _product(self._deep, hidden)
-        kernel.rectify(deep)
-        found: F32 = _product(self._out, np.concatenate([crossed, deep]))[0]
+        first = self._first @ x0
+        both = np.empty((width + len(self._deep[0]), x0.shape[1]), np.float32)
+        crossed, deep, hidden = both[:width], both[width:], first[width:]
+        crossed[:] = x0
+        kernel.cross(x0, first[:width], self._first_bias[:width], crossed)
+        for weight, bias in self._crosses:
+            kernel.cross(x0, weight @ crossed, bias, crossed)
+        kernel.rectify(hidden, self._first_bias[width:])
+        np.matmul(self._deep[0], hidden, out=deep)
+        kernel.rectify(deep, self._deep[1])
+        found: F32 = (self._out[0] @ both)[0, :count] + self._out[1]
         return found
 
 
-def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight [out, in] and bias [out, 1]."""
+def _weights(layer: nn.Module) -> tuple[F32, F32]:
+    """Weight [out, in] and bias [out]."""
     assert isinstance(layer, nn.Linear)
-    return layer.weight.detach(), layer.bias.detach()[:, None]
-
-
-def _product(layer: tuple[Tensor, ...], x: F32) -> F32:
-    weight, bias = layer
-    product: F32 = torch.addmm(bias, weight, torch.from_numpy(x)).numpy()
-    return product
+    return layer.weight.detach().numpy(), layer.bias.detach().numpy()
 
 
 class Ranker:

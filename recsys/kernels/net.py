@@ -17,17 +17,19 @@ def standardise(x, mean, deviation, bound, out):
 
 
 @compiled
-def cross(x0, product, x):
-    """x_{l+1} = x_0 * (W x_l + b) + x_l, where the product is in brackets, into x."""
+def cross(x0, product, bias, x):
+    """x_{l+1} = x_0 * (W x_l + b) + x_l, where W x_l is the product, into x."""
     for feature in range(len(x0)):
+        of = bias[feature]
         for at in range(x0.shape[1]):
-            x[feature, at] += x0[feature, at] * product[feature, at]
+            x[feature, at] += x0[feature, at] * (product[feature, at] + of)
 
 
 @compiled
-def rectify(x):
-    """What is negative becomes 0, in place."""
+def rectify(x, bias):
+    """The bias is added, and what is negative becomes 0, in place."""
     zero = np.float32(0)
     for unit in range(len(x)):
+        of = bias[unit]
         for at in range(x.shape[1]):
-            x[unit, at] = max(x[unit, at], zero)
+            x[unit, at] = max(x[unit, at] + of, zero)

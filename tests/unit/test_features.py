@@ -115,7 +115,7 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
         "from recsys.kernels import net\n"
-        "x = np.float32([[-1, 2]]); net.rectify(x); assert x.tolist() == [[0, 2]]"
+        "x = np.float32([[-1, 2]]); net.rectify(x, np.float32([-1])); assert x.tolist() == [[0, 1]]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
