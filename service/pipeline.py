@@ -54,6 +54,7 @@ class Pipeline:
         """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
+        self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name) for stage in stages}
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
 
@@ -109,7 +110,8 @@ class Pipeline:
         together = await self._ask(stage, breaker, asked, start, go_on)
         if together:
             await self._from(at + 1, together, land)
-        await asyncio.gather(*alone)
+        if alone:  # to gather nothing takes two turns of the loop
+            await asyncio.gather(*alone)
 
     def _admitted(self, stage: Stage, breaker: Breaker, queries: list[Query], now: float) -> list[Query]:
         """The queries that the stage is asked for; the others do without it, and say so where it would have been."""
@@ -153,7 +155,7 @@ class Pipeline:
                 call.add_done_callback(_look_at)
                 call.cancel()
         seconds, was_closed = time.monotonic() - start, breaker.closed
-        metrics.stage_seconds.labels(stage.name).observe(seconds)
+        self._seconds[stage.name].observe(seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
             breaker.failed(seconds)

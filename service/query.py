@@ -49,9 +49,9 @@ class Query:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
     kept. excluded: rows of `exclude`. seen: rows of all that the user had. history: item rows, times and event types,
-    oldest first. items, tower, scores, sources: the candidates, aligned, and in the end the slate; candidates: as they
-    were ranked. removed: how many each filter took, by its reason; dropped: which. words: the rules that moved a row;
-    passed_over: the cap that kept one out.
+    oldest first; told: as it goes over hops, once that was asked. items, tower, scores, sources: the candidates,
+    aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
+    reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
     """
 
     generation: ServedGeneration
@@ -75,6 +75,7 @@ class Query:
     excluded: I32 = field(init=False)
     seen: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     history: History = field(default_factory=lambda: NO_HISTORY)
+    told: U8 | None = None
     made_by: Mode = Mode.REALTIME
     items: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
     tower: F32 = field(default_factory=lambda: np.zeros(0, np.float32))

@@ -119,6 +119,11 @@ class RetrievalSource:
         """A RETRIEVED record for each; both calls of a mixed batch at once, and one that breaks fails its own rows."""
         anew = [query for query in queries if query.made_by != Mode.HYBRID]
         hybrid = [query for query in queries if query.made_by == Mode.HYBRID]
+        if not (anew and hybrid):
+            rows = await (self._anew if anew else self._completed)(queries)
+            if wire.failed(rows).all():
+                raise StageError("retrieval failed for every query")
+            return list(rows)
         parts = [(part, ask) for part, ask in ((anew, self._anew), (hybrid, self._completed)) if part]
         answers = await asyncio.gather(*(ask(part) for part, ask in parts), return_exceptions=True)
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -208,12 +213,20 @@ def can_rank(query: Query) -> bool:
 
 def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:
     """Records of `dtype` with the histories of queries, and by when their answers must be there."""
+    if untold := [query for query in queries if query.told is None]:
+        _tell(untold)
+    return wire.asking(dtype, [query.told for query in queries if query.told is not None])
+
+
+def _tell(queries: Sequence[Query]) -> None:
+    """Put what the hops are told of each query's history into it: every stage tells the same."""
     offset = time.time() - time.monotonic()
     generations, dues = [query.generation.id for query in queries], [query.due + offset for query in queries]
     past = stack(
         [query.history for query in queries], [query.now for query in queries], [query.context for query in queries]
     )
-    return wire.history_table(dtype, generations, dues, past)
+    for query, told in zip(queries, wire.told(generations, dues, past), strict=True):
+        query.told = told
 
 
 def rank_table(dtype: np.dtype, queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> np.ndarray:

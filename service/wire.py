@@ -7,7 +7,7 @@ status byte, so it can't fail its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ _CANDIDATES = [
     ("sources", "u1", CANDIDATES),
 ]
 _FILTER = ("filter", "<i4", FILTER_TOKENS)  # `recsys.allowed.packed`, 0 all over for none
+HISTORY = np.dtype(_HISTORY)
+"""What RETRIEVE, RANK and others of one history begin with."""
+
 RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA), _FILTER])
 RETRIEVED = np.dtype([("failed", "u1"), *_CANDIDATES])
 RANK = np.dtype([*_HISTORY, *_CANDIDATES])
@@ -60,10 +63,13 @@ WIDTHS = {
 
 Rows = npt.NDArray[np.uint8]
 
+_NAMED = "items", "extra", "places"
+"""Fields of items or places that a query names, or does not."""
 
-def history_table(dtype: np.dtype, generations: list[str], dues: list[float], past: Histories) -> np.ndarray:
-    """Records of a `dtype` that holds histories, one a query; dues: unix seconds. Items they may name are PAD."""
-    table = np.zeros(len(past), dtype)
+
+def told(generations: list[str], dues: list[float], past: Histories) -> Rows:
+    """Records of HISTORY as bytes, one a query; dues: unix seconds."""
+    table = np.zeros(len(past), HISTORY)
     table["generation"] = [generation.encode("ascii") for generation in generations]
     table["due"] = dues
     table["history_items"] = past.items
@@ -71,8 +77,16 @@ def history_table(dtype: np.dtype, generations: list[str], dues: list[float], pa
     table["types"] = past.types
     table["now"] = past.now
     table["context"] = past.context
-    for name in {"items", "extra", "places"} & set(dtype.names or ()):
-        table[name] = PAD
+    return as_bytes(table)
+
+
+def asking(dtype: np.dtype, histories: Sequence[U8] | Rows) -> np.ndarray:
+    """Records of a `dtype` that begins with a history, one for each row of `told`. Items they may name are PAD."""
+    table = np.zeros(len(histories), dtype)
+    as_bytes(table)[:, : HISTORY.itemsize] = histories
+    for name in _NAMED:
+        if name in dtype.names:  # type: ignore[operator]  # it has some
+            table[name] = PAD
     return table
 
 
@@ -91,8 +105,11 @@ def by_generation(table: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """The row numbers of each generation in a batch."""
     ids = table["generation"]
     # Nearly always it is one, and to sort strings of 40 bytes takes longer than to see that they are the same.
-    names = ids[:1] if (ids == ids[:1]).all() else np.unique(ids)
-    for name in names:
+    if (ids == ids[:1]).all():
+        if len(ids):
+            yield ids[0].decode("ascii", "replace"), np.arange(len(ids))
+        return
+    for name in np.unique(ids):
         yield name.decode("ascii", "replace"), np.flatnonzero(ids == name)
 
 
@@ -115,13 +132,10 @@ def candidates(table: np.ndarray) -> Candidates:
 def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidates) -> None:
     """Write candidates into `rows` of records of RETRIEVED or RANK, padding on the right."""
     width = found.items.shape[1]
-    items = np.full((len(found), CANDIDATES), PAD, np.int32)
-    items[:, :width] = found.items
-    table["items"][rows] = items
-    for name, values in (("tower", found.tower), ("sources", found.sources)):
-        wide = np.zeros((len(found), CANDIDATES), values.dtype)
-        wide[:, :width] = values
-        table[name][rows] = wide
+    for name, values, none in (("items", found.items, PAD), ("tower", found.tower, 0), ("sources", found.sources, 0)):
+        column = table[name]
+        column[rows, :width] = values
+        column[rows, width:] = none
 
 
 def failed(table: np.ndarray) -> U8:

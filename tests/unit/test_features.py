@@ -139,7 +139,7 @@ def test_what_a_request_brings_is_always_the_same_kind_of_array():
     ranker, compiled = Ranker(RankerNet(), tables), None
     for batch in (1, 5):
         past, _ = queries(900, batch, rng)
-        told = wire.history_table(wire.RANK, ["g"] * batch, [0.0] * batch, past)
+        told = wire.asking(wire.RANK, wire.told(["g"] * batch, [0.0] * batch, past))
         hopped = wire.histories(np.frombuffer(told.tobytes(), told.dtype))
         for histories in (past, hopped):
             found = retriever.retrieve(histories, np.full((batch, EXTRA), PAD, np.int32))

@@ -19,7 +19,7 @@ def histories(batch: int) -> Histories:
 def test_histories_survive_the_hop():
     """What goes into bytes comes out of them."""
     past = histories(3)
-    rows = wire.as_bytes(wire.history_table(wire.RETRIEVE, ["g1", "g2", "g1"], [1.0] * 3, past))
+    rows = wire.as_bytes(wire.asking(wire.RETRIEVE, wire.told(["g1", "g2", "g1"], [1.0] * 3, past)))
     assert rows.dtype == np.uint8
     back = wire.histories(wire.as_table(rows, wire.RETRIEVE))
     assert np.array_equal(back.items, past.items)
@@ -31,7 +31,7 @@ def test_histories_survive_the_hop():
 
 def test_rows_are_grouped_by_their_generation():
     """Two generations may share a batch, and no row is lost or told twice."""
-    table = wire.history_table(wire.RETRIEVE, ["g1", "g2", "g1"], [1.0] * 3, histories(3))
+    table = wire.asking(wire.RETRIEVE, wire.told(["g1", "g2", "g1"], [1.0] * 3, histories(3)))
     groups = {generation: rows.tolist() for generation, rows in wire.by_generation(table)}
     assert groups == {"g1": [0, 2], "g2": [1]}
 
@@ -56,7 +56,7 @@ def test_a_batch_without_filters_has_none():
     """So nobody looks at them; and where one row has one, each keeps its own."""
     for dtype in (wire.RETRIEVE, wire.SIMILAR):
         assert wire.filters(np.zeros(3, dtype)) is None
-    asked = wire.history_table(wire.RETRIEVE, ["g1"] * 3, [1.0] * 3, histories(3))
+    asked = wire.asking(wire.RETRIEVE, wire.told(["g1"] * 3, [1.0] * 3, histories(3)))
     assert wire.filters(asked) is None
     asked["filter"][1] = packed([[3, 9], [5]])
     back = wire.filters(wire.as_table(wire.as_bytes(asked), wire.RETRIEVE))
