@@ -11,11 +11,12 @@ from recsys.types import F32, I32, PAD, U8, Bool, Candidates, Source
 
 def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:
     """The candidates at these places of each row, those that are not real padded."""
-    return Candidates(
-        np.take_along_axis(np.where(real, items, PAD), order, axis=1),
-        np.take_along_axis(np.where(real, scores, np.float32(0)), order, axis=1),
-        np.take_along_axis(np.where(real, sources, 0).astype(np.uint8), order, axis=1),
+    found = Candidates(
+        np.full(order.shape, PAD, np.int32), np.zeros(order.shape, np.float32), np.zeros(order.shape, np.uint8)
     )
+    columns = plain(items), plain(scores), plain(sources)
+    kernel.order(*columns, plain(real), plain(order), found.items, found.tower, found.sources)
+    return found
 
 
 def first(order: np.ndarray, kept: Bool, k: int) -> np.ndarray:

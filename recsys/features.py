@@ -110,7 +110,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     tables.covisit.votes(past, items, counts, COVISIT_DECAYS, x, ROWS.covisit)
     tables.follow.votes(past, items, counts, FOLLOW_DECAYS, x, ROWS.follow)
     tables.ease.votes(past, items, counts, EASE_DECAYS, x, PLACE[f"ease_{EASE_DECAYS[0]}"])
-    told = np.stack([(past != PAD).sum(axis=1), moments.waits(histories), moments.gaps(histories)[:, -1]], axis=1)
+    told = np.stack([(past != PAD).sum(axis=1), moments.waits(histories), moments.gap(histories)], axis=1)
     told = told.astype(np.float32) / TOLD_SCALES
     np.log1p(told[:, 0], out=told[:, 0])
     order = np.empty((len(items), len(RANKS), items.shape[1]), np.uint64)
@@ -139,9 +139,11 @@ def _likeness(tables: ItemTables, past: I32, items: I32) -> F32:
     recent[:, : past.shape[1]] = past[:, ::-1][:, :ALIKE_WITHIN]
     newest = tables.embeddings[recent] * (recent != PAD)[..., None]
     # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
-    wide = np.zeros((max(CANDIDATES, items.shape[1]), newest.shape[2]), np.float32)
     alike = np.empty((len(past), ALIKE_WITHIN, items.shape[1]), np.float32)
+    missing = np.zeros((max(CANDIDATES - items.shape[1], 0), newest.shape[2]), np.float32)
     for query in range(len(past)):
-        wide[: items.shape[1]] = tables.embeddings[items[query]]
+        wide = tables.embeddings[items[query]]
+        if len(missing):
+            wide = np.concatenate([wide, missing])
         alike[query] = (newest[query] @ wide.T)[:, : items.shape[1]]
     return alike

@@ -55,5 +55,5 @@ def starts_of(sizes: list[int]) -> I32:
 def places(context: U8, starts: I32) -> I64:
     """The table's column for each group of contexts [..., CLOCK + CONTEXTS]: [..., G] int64, -1 where unknown."""
     rows = moments.by_part(context)[..., : len(starts) - 1].astype(np.int64)
-    widths = np.diff(starts)
-    return np.where(rows == 0, -1, starts[:-1] + np.minimum(rows, widths) - 1)
+    firsts = starts[:-1]
+    return np.where(rows == 0, -1, firsts + np.minimum(rows, starts[1:] - firsts) - 1)

@@ -5,6 +5,8 @@ Numpy only; one code, two callers.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recsys.types import CLOCK, F64, I64, PAD, U8, Histories
@@ -54,6 +56,12 @@ def gaps(histories: Histories) -> I64:
     spans = steps(np.diff(histories.times, axis=1))
     after[:, 1:] = np.where(real[:, :-1] & real[:, 1:], spans, NOTHING_BEFORE)
     return after
+
+
+def gap(histories: Histories) -> I64:
+    """The last of `gaps`: [B] int64."""
+    newest = replace(histories, items=histories.items[:, -2:], times=histories.times[:, -2:])
+    return gaps(newest)[:, -1]
 
 
 def waits(histories: Histories) -> I64:

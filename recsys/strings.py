@@ -37,6 +37,8 @@ class StringTable:
     ) -> None:
         self.data = data
         self.offsets = offsets
+        # Of an array each number is an object of numpy's: twenty ids and titles take a third longer.
+        self._bytes, self._places = data.data, offsets.data
         if index is not None:
             self.index = index
 
@@ -57,14 +59,17 @@ class StringTable:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> str:
-        return str(self.bytes_at(row), "utf-8", "surrogatepass")
+        return str(self._view(row), "utf-8", "surrogatepass")
 
     def __iter__(self) -> Iterator[str]:
         return (self[row] for row in range(len(self)))
 
     def bytes_at(self, row: int) -> bytes:
         """The raw bytes of one entry."""
-        return self.data[self.offsets[row] : self.offsets[row + 1]].tobytes()
+        return bytes(self._view(row))
+
+    def _view(self, row: int) -> memoryview:
+        return self._bytes[self._places[row] : self._places[row + 1]]
 
     def find(self, strings: Sequence[str]) -> list[int | None]:
         """The row of each string, None where it isn't here."""

@@ -185,3 +185,15 @@ def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
                 kept[query, at] |= flags[source] == 0
         clear(had)
         clear(found)
+
+
+@compiled
+def order(items, scores, sources, real, places, of_items, of_scores, of_sources):
+    """What is real at places [B, K] int64 of items, scores and sources [B, W], into `of_items` and so on [B, K]."""
+    for query in range(len(places)):
+        for at in range(places.shape[1]):
+            place = places[query, at]
+            if real[query, place]:
+                of_items[query, at] = items[query, place]
+                of_scores[query, at] = scores[query, place]
+                of_sources[query, at] = sources[query, place]
