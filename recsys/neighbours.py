@@ -68,8 +68,11 @@ class Neighbours:
     def votes(self, histories: I32, items: I32, counts: I64, decays: tuple[float, ...], x: F32, first: int) -> None:
         """What the newest of each history [B, H] give each of K distinct items, by decay.
 
-        items: [B, K] int32, the first counts [B] of each row real. It goes into a row of x [B, F, K] for each decay.
+        items: [B, K] int32, the first counts [B] of each row real. It goes into a row of x [B, F, K] for each decay, 0
+        before; without neighbours they stay so.
         """
+        if not self.width:
+            return
         voters, powers = _voters(histories, decays)
         columns.votes(self.rows, self.weights, voters, powers, plain(items), counts, x, first)
 

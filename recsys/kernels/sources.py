@@ -22,7 +22,7 @@ def tally(rows, weights, voters, powers, items, votes, counts):
     shift = 32
     while slots >> (32 - shift) > 1:
         shift -= 1
-    seats, added = np.full(slots, -1, np.int32), np.zeros(slots, np.float64)
+    seats, added = np.full(slots, -1, np.int32), np.empty(slots, np.float64)
     taken = np.empty(voters.shape[1] * width + 1, np.int64)
     for query in range(len(voters)):
         count = 0

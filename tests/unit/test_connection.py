@@ -110,6 +110,20 @@ def test_a_head_that_comes_byte_by_byte_has_no_more_time(port):
         trickle(half)
 
 
+def test_an_answer_without_a_body_is_said_at_once(port):
+    """Its head waits for no body where there is to be none, and neither does the word to go on."""
+    with opened(port) as asked:
+        asked.settimeout(5)
+        asked.sendall(GET.replace(b"GET", b"HEAD"))
+        assert asked.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+    with opened(port) as asked:
+        asked.settimeout(5)
+        asked.sendall(POST.replace(b"host", b"expect: 100-continue\r\nhost"))
+        assert asked.recv(4096).startswith(b"HTTP/1.1 100 Continue\r\n")
+        asked.sendall(b"{}")
+        assert b"body of 2" in asked.recv(4096)
+
+
 def test_who_says_nothing_is_told_nothing(port):
     """And the connection is closed."""
     with opened(port) as silent:
