@@ -141,8 +141,9 @@ class EndingConnection(HttpToolsProtocol):
         self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, 0)
 
     def _linger_on(self, thrown_away: int) -> None:
-        """While more comes, as long as a body may take: whoever sends 4 MiB by a slow line gets to read why, too."""
-        if self._thrown_away == thrown_away or self.loop.time() - self._since > bounds.BODY_SECONDS:
+        """While more comes, as long as it might have taken: who sends 4 MiB by a slow line gets to read why, too."""
+        most = bounds.BODY_SECONDS if self._in_message else bounds.HEAD_SECONDS
+        if self._thrown_away == thrown_away or self.loop.time() - self._since > most:
             self.leave()
         else:
             self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, self._thrown_away)
