@@ -46,7 +46,7 @@ class GuardedConnection(NewConnection):
         self._head_new = False
         self._body = self._raw = self._parts = 0
         self._why: Refusal | None = None
-        self._stranger = self._pours = self._asked_for = False
+        self._stranger = self._pours = self._asked_for = self._small = False
 
     @classmethod
     def admit(cls, body: int, head: int) -> None:
@@ -124,7 +124,7 @@ class GuardedConnection(NewConnection):
             self.cycle.transport = OnePacket(self.transport)  # type: ignore[assignment]  # all that it is asked for
         self._in_message = True
         self._body = self._raw = self._parts = 0
-        self._asked_for = False
+        self._asked_for = self._small  # what is little comes all the same, and its client may keep the connection
         self._since = self.loop.time()
         # What asks for another protocol is answered as if it had not, and its parser is at an end.
         if self.leaving or self.parser.should_upgrade():
@@ -169,19 +169,21 @@ class GuardedConnection(NewConnection):
         super().on_response_complete()
         if not self._in_message:
             self._since = self.loop.time()
-        elif self.cycle.response_complete:
+        elif self.cycle.response_complete and not self._small:
             self.end_early()
         if self._last is not None and not behind:
             self._end(self._last)
 
     def _judged(self) -> Refusal | None:
-        size, hosts = len(self.url), 0
+        size, hosts, self._small = len(self.url), 0, False
         for name, value in self.headers:
             size += len(name) + len(value)
             if name == b"host":
                 hosts += 1
-            elif name == b"content-length" and int(value) > self.most_body:
-                return refusals.LARGE_BODY
+            elif name == b"content-length":
+                if int(value) > self.most_body:
+                    return refusals.LARGE_BODY
+                self._small = int(value) <= bounds.SMALL_BODY
         if size > self.most_head or len(self.headers) > bounds.HEADERS:
             return refusals.LARGE_HEAD
         if hosts > 1 or not (hosts or self.parser.get_http_version() == "1.0"):

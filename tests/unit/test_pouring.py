@@ -228,3 +228,14 @@ def test_who_is_answered_early_pours_no_more(server):
         assert told.endswith(b"no")
         assert time.monotonic() - start < 0.5
         each.sendall(bytes(1000))  # which is thrown away: there is nobody to be told
+
+
+def test_who_is_answered_before_a_small_body_keeps_the_connection(server):
+    """Many clients send a head and a body in two pieces: to be told no, or to wait, is no reason to connect anew."""
+    with opened(server) as each:
+        for _ in range(3):
+            each.sendall(POST.replace(b"/ ", b"/at-once ") + b"content-length: 5\r\n\r\n")
+            assert each.recv(1 << 16).endswith(b"no")
+            each.sendall(b"hello")
+        each.sendall(POST + b"content-length: 5\r\n\r\nhello")
+        assert each.recv(1 << 16).endswith(b"1 parts, 5 bytes")
