@@ -183,7 +183,8 @@ class GuardedConnection(NewConnection):
             elif name == b"content-length":
                 if int(value) > self.most_body:
                     return refusals.LARGE_BODY
-                self._small = int(value) <= bounds.SMALL_BODY
+                # Who waits for `100 Continue` and is told no may leave it out: what comes next might be no body.
+                self._small = int(value) <= bounds.SMALL_BODY and not self.expect_100_continue
         if size > self.most_head or len(self.headers) > bounds.HEADERS:
             return refusals.LARGE_HEAD
         if hosts > 1 or not (hosts or self.parser.get_http_version() == "1.0"):

@@ -239,3 +239,12 @@ def test_who_is_answered_before_a_small_body_keeps_the_connection(server):
             each.sendall(b"hello")
         each.sendall(POST + b"content-length: 5\r\n\r\nhello")
         assert each.recv(1 << 16).endswith(b"1 parts, 5 bytes")
+
+
+def test_who_waits_to_be_asked_for_a_body_and_is_told_no_is_closed(server):
+    """It may leave the body out: what it sends next would be taken for it."""
+    with opened(server) as each:
+        start = time.monotonic()
+        each.sendall(POST.replace(b"/ ", b"/at-once ") + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+        assert rest(each).endswith(b"no")
+        assert time.monotonic() - start < 0.5
