@@ -78,7 +78,7 @@ class EndingConnection(HttpToolsProtocol):
 
     def _close_idle(self) -> None:
         if not self._begun and (self.cycle is None or self.cycle.response_complete):
-            self.transport.close()
+            self.leave()
 
     def refuse(self, refusal: Refusal) -> None:
         """Take no more of it: answer what was asked before, then say why, and close."""
@@ -138,7 +138,7 @@ class EndingConnection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._lingers = True
-        self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, 0)
+        self.loop.call_later(bounds.LINGER_SECONDS, self._linger_on, self._thrown_away)
 
     def _linger_on(self, thrown_away: int) -> None:
         """While more comes, as long as it might have taken: who sends 4 MiB by a slow line gets to read why, too."""
@@ -154,7 +154,7 @@ class EndingConnection(HttpToolsProtocol):
         return self._lingers and not self.transport.is_closing()
 
     def leave(self) -> None:
-        """Linger no more."""
+        """Close it, once: asyncio's TLS that is closed again forgets its connection, which then is never cut."""
         if not self.transport.is_closing():
             self.transport.close()
 

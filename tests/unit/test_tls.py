@@ -277,6 +277,28 @@ def test_the_admin_port_speaks_tls_by_the_same_files(http, tls, authority, mine,
     assert asyncio.run(scene()) == serial(http[0], mine, authority.ca)
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_server_ends_though_nobody_says_goodbye(pair, mine, monkeypatch, loop):
+    """A client that leaves a TLS connection open which is at its end is cut off, by either loop."""
+    monkeypatch.setattr(bounds, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(bounds, "CUT_SECONDS", 1.0)
+    cert, key = map(str, pair)
+    with (
+        served(loop=loop, http=GuardedConnection, ssl_certfile=cert, ssl_keyfile=key) as running,
+        socket.create_connection(("127.0.0.1", running.config.port), 10) as plain,
+    ):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(plain) as silent:
+            silent.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert silent.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            running.should_exit = True
+            end = time.monotonic() + 5
+            while running.server_state.connections:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+
+
 def test_an_admin_port_without_a_certificate_stops_the_start(monkeypatch):
     """It is asked to speak TLS by files that there are not."""
     monkeypatch.setenv("TANDEM_ADMIN_TLS", "true")
