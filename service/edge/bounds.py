@@ -77,7 +77,7 @@ HEAD_BUFFER = 64 << 10
 RECEIVE_BUFFER = 128 << 10
 """What the kernel takes ahead of us on a connection; Linux doubles it, and would let it grow to 6 MiB, which uvloop
 reads in one go while all others wait. The first is for a connection until a body larger than a small one is on its way
-and nobody has refused it: who has no key pours little before it is told so. It has room for two segments of loopback."""
+and nobody has refused it: who has no key pours little before it is told so. Two segments of loopback fit."""
 
 SEND_BUFFER = 128 << 10
 """What the kernel keeps of answers that a client does not read; Linux doubles it, and would let it grow to 4 MiB."""
