@@ -43,11 +43,12 @@ def client(running):
 def test_an_item_put_is_recommended(client):
     """To who likes its category, with its title and its sources, by every worker."""
     assert put(client, comedy("fresh-1")) == {"stored": 1, "new": 1, "known": 0, "unplaced": []}
-    poll("put to recommended", lambda: "fresh-1" in recommend(client)[0])
+    # Until retrieval has heard of it, a gateway that has fills up a long slate with it, as what is popular.
+    nowhere = {"sources": []}
+    poll("put to recommended", lambda: "fresh" in recommend(client)[0].get("fresh-1", nowhere)["sources"])
     items, answer = recommend(client)
     assert answer["degraded"] == []
     assert items["fresh-1"]["title"] == "A new fresh-1"
-    assert "fresh" in items["fresh-1"]["sources"]
     assert items["fresh-1"]["tower_score"] is not None
 
 
