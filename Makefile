@@ -51,7 +51,7 @@ SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows 
 	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
-	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
+	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
