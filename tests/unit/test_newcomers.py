@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 import time
 
 import pytest
@@ -13,6 +12,7 @@ from service.edge import bounds
 from service.edge.connection import GuardedConnection
 from service.edge.newcomers import Newcomers
 from tests.deployment import free_port
+from tests.uvicorn_server import running
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -54,26 +54,19 @@ def test_a_few_at_a_time_and_in_their_order(monkeypatch):
 
 @pytest.fixture
 def server():
-    running = uvicorn.Server(
-        uvicorn.Config(PlainTextResponse("yes"), port=free_port(), log_level="critical", http=GuardedConnection)
-    )
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        time.sleep(0.01)
-    yield running
-    running.should_exit = True
-    thread.join()
+    app = PlainTextResponse("yes")
+    with running(uvicorn.Config(app, port=free_port(), log_level="critical", http=GuardedConnection)) as server:
+        yield server
 
 
 def test_who_was_there_before_is_answered_while_others_wait(server, monkeypatch):
     """And each of those is, in its turn; one that goes before is no more."""
     place = ("127.0.0.1", server.config.port)
-    monkeypatch.setattr(bounds, "TURN_SECONDS", 0.2)
     with socket.create_connection(place, 10) as before:
         before.sendall(GET)
         assert before.recv(1 << 16).endswith(b"yes")
-        time.sleep(0.3)  # its turn is over
+        time.sleep(0.1)  # its turn is over
+        monkeypatch.setattr(bounds, "TURN_SECONDS", 2.0)
         many = [socket.create_connection(place, 10) for _ in range(bounds.TURN + 4)]
         for each in many:
             each.sendall(GET)

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from itertools import pairwise
@@ -21,6 +20,7 @@ from service.edge import bounds, connection, refusals
 from service.edge.connection import GuardedConnection
 from service.edge.sweep import Sweep
 from tests.deployment import free_port
+from tests.uvicorn_server import running
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -43,14 +43,8 @@ def server():
         connection.guard(1000)
         at_once = Route("/at-once", lambda _: PlainTextResponse("no"), methods=["POST"])
         app = Starlette(routes=[Route("/", answer, methods=["POST"]), at_once])
-        running = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="critical"))
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        yield running
-        running.should_exit = True
-        thread.join()
+        with running(uvicorn.Config(app, port=free_port(), log_level="critical")) as server:
+            yield server
 
 
 @contextmanager
