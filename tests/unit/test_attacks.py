@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import threading
 import time
 from contextlib import contextmanager
 
@@ -26,6 +25,7 @@ from tests.deployment import free_port
 from tests.edge import attacks
 from tests.edge.smuggling import PROBES
 from tests.fake_recommender import FakeRecommender
+from tests.uvicorn_server import running
 
 FEW = 5
 GET = b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -42,16 +42,8 @@ def served(**more):
     probes = [Route(path, lambda _: PlainTextResponse("probe")) for path in ("/livez", "/readyz")]
     app = Starlette(routes=probes, middleware=[Middleware(Ahead, make=lambda _, behind: Front(door, behind))])
     config = uvicorn.Config(app, port=free_port(), log_level="critical", server_header=False, **more)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
+    with running(config) as server:
         yield server
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")

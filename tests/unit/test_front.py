@@ -2,8 +2,6 @@
 
 import json
 import socket
-import threading
-import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
@@ -24,6 +22,7 @@ from service.http import Door, error_response
 from service.metrics import request_seconds
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender
+from tests.uvicorn_server import running
 
 SLATE, JSON = {"user_id": "you"}, {"content-type": "application/json"}
 
@@ -123,16 +122,8 @@ def test_every_answer_is_counted_by_its_status(client, recommender):
 def served(app):
     """Over a real socket; the port."""
     config = uvicorn.Config(app, port=free_port(), log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
+    with running(config):
         yield config.port
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def test_a_connection_outlives_a_refusal(app, recommender):
