@@ -46,7 +46,7 @@ class GuardedConnection(NewConnection):
         self._head_new = False
         self._body = self._raw = self._parts = 0
         self._why: Refusal | None = None
-        self._stranger = self._pours = self._asked_for = self._small = False
+        self._stranger = self._pours = self._asked_for = self._small = self._keeps = False
 
     @classmethod
     def admit(cls, body: int, head: int) -> None:
@@ -121,7 +121,8 @@ class GuardedConnection(NewConnection):
         if not self.pipeline:
             self._running = self.cycle
         if self.cycle.scope["method"] != "HEAD" and not self.cycle.waiting_for_100_continue:
-            self.cycle.transport = OnePacket(self.transport)  # type: ignore[assignment]  # all that it is asked for
+            packet = OnePacket(self.transport, self._close)
+            self.cycle.transport = packet  # type: ignore[assignment]  # all that it is asked for
         self._in_message = True
         self._body = self._raw = self._parts = 0
         self._asked_for = self._small  # what is little comes all the same, and its client may keep the connection
@@ -129,6 +130,9 @@ class GuardedConnection(NewConnection):
         # What asks for another protocol is answered as if it had not, and its parser is at an end.
         if self.leaving or self.parser.should_upgrade():
             self.cycle.keep_alive = False
+        self._keeps = self.cycle.keep_alive
+        if not self._small:
+            self.cycle.keep_alive = False  # an answer before the body is whole says that it is the last
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
@@ -156,6 +160,8 @@ class GuardedConnection(NewConnection):
         """A body is whole."""
         super().on_message_complete()
         self._in_message = False
+        if self._keeps and not (self._small or self.leaving or self.cycle.response_started):
+            self.cycle.keep_alive = True
         if self._body > bounds.SMALL_BODY:
             self._sweep.let_go(self)
 
@@ -169,10 +175,15 @@ class GuardedConnection(NewConnection):
         super().on_response_complete()
         if not self._in_message:
             self._since = self.loop.time()
-        elif self.cycle.response_complete and not self._small:
+        elif self.cycle.response_complete and not self.cycle.keep_alive:
             self.end_early()
         if self._last is not None and not behind:
             self._end(self._last)
+
+    def _close(self) -> None:
+        """Behind the last answer; one that is whole before its body lingers (`end_early`): its client gets to read it."""
+        if self._ending or not (self._in_message and self.cycle.response_complete):
+            self.transport.close()
 
     def _judged(self) -> Refusal | None:
         size, hosts, self._small = len(self.url), 0, False

@@ -109,6 +109,7 @@ class EndingConnection(HttpToolsProtocol):
         if self._ending or self.transport.is_closing():
             return
         metrics.refused_connections.labels(refusals.ANSWERED.reason).inc()
+        self._unset_keepalive_if_required()
         self._ending = True
         self._sweep.let_go(self)
         self.cycle.body = bytearray()

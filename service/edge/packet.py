@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class OnePacket:
-    """The transport of one answer, whose head waits for the first of its body. It is for answers that have one."""
+    """The transport of one answer, whose head waits for the first of its body. It is for answers that have one.
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    close: what closes the transport once the answer is said.
+    """
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self._transport = transport
+        self._close = close
         self._head: bytes | None = None
         self._open = False
 
@@ -27,7 +32,7 @@ class OnePacket:
         """As of a transport; a head whose body never comes is still said."""
         if self._head is not None and not self._open:
             self._transport.write(self._head)
-        self._transport.close()
+        self._close()
 
     def is_closing(self) -> bool:
         """As of a transport."""

@@ -92,8 +92,10 @@ class Keyed:
         return self.deployment.log.read_text().count(f"Keys of {self.path} are in force.")
 
     def gateways(self):
-        processes = ask("GET", f"{self.admin}/status", headers=self.told("operator")).json()["processes"]
-        return sum("gateway" in told["name"] for told in processes)
+        """How many of its gateway processes are up; the store knows of other deployments' too."""
+        told = ask("GET", f"{self.admin}/status", headers=self.told("operator")).json()["processes"]
+        roles = {int(pid): role for role, _, pid in (each["name"].split() for each in told)}
+        return sum(roles.get(pid) == "gateway" for pid in descendants(self.deployment.process.pid))
 
     def told(self, name):
         return {"authorization": f"Bearer {self.texts[name]}"} if name else {}

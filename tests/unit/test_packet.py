@@ -16,7 +16,7 @@ def below():
 
 def test_a_head_waits_for_its_body_and_nothing_after_it_waits(below):
     """Both are one write; what follows is written as it comes."""
-    packet = OnePacket(below)
+    packet = OnePacket(below, below.close)
     packet.write(b"head")
     assert below.mock_calls == []
     packet.write(b"body")
@@ -26,7 +26,7 @@ def test_a_head_waits_for_its_body_and_nothing_after_it_waits(below):
 
 def test_an_empty_body_is_a_body(below):
     """Or the head would never be said."""
-    packet = OnePacket(below)
+    packet = OnePacket(below, below.close)
     packet.write(b"head")
     packet.write(b"")
     assert below.mock_calls == [call.writelines([b"head", b""])]
@@ -34,7 +34,7 @@ def test_an_empty_body_is_a_body(below):
 
 def test_a_head_whose_body_never_comes_is_said_at_the_close(below):
     """As uvicorn would have said it."""
-    packet = OnePacket(below)
+    packet = OnePacket(below, below.close)
     packet.write(b"head")
     packet.close()
     assert below.mock_calls == [call.write(b"head"), call.close()]
@@ -42,7 +42,7 @@ def test_a_head_whose_body_never_comes_is_said_at_the_close(below):
 
 def test_what_was_said_is_not_said_again_at_the_close(below):
     """A close says only what still waits."""
-    packet = OnePacket(below)
+    packet = OnePacket(below, below.close)
     packet.write(b"head")
     packet.write(b"body")
     packet.close()

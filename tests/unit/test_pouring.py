@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from uvicorn.protocols.http import auto
 
@@ -23,6 +23,7 @@ from tests.deployment import free_port
 from tests.uvicorn_server import running
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
+AT_ONCE = b"POST /at-once HTTP/1.1\r\nhost: x\r\n"
 CHUNKED = POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -30,6 +31,13 @@ async def answer(request):
     """In how many parts the body came."""
     parts = [part async for part in request.stream() if part]
     return PlainTextResponse(f"{len(parts)} parts, {sum(map(len, parts))} bytes")
+
+
+async def drops():
+    """An answer that has begun when its body is late, and is whole later."""
+    yield "begun"
+    await asyncio.sleep(3 * bounds.BODY_SECONDS)
+    yield ", whole"
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +50,9 @@ def server():
         patch.setattr(GuardedConnection, "most_connections", 1000)
         connection.guard(1000)
         at_once = Route("/at-once", lambda _: PlainTextResponse("no"), methods=["POST"])
-        app = Starlette(routes=[Route("/", answer, methods=["POST"]), at_once])
-        with running(uvicorn.Config(app, port=free_port(), log_level="critical")) as server:
+        slowly = Route("/slowly", lambda _: StreamingResponse(drops()), methods=["POST"])
+        app = Starlette(routes=[Route("/", answer, methods=["POST"]), at_once, slowly])
+        with running(uvicorn.Config(app, port=free_port(), log_level="critical", timeout_keep_alive=60)) as server:
             yield server
 
 
@@ -116,7 +125,7 @@ def test_what_is_poured_behind_a_refusal_is_not_all_read(server, monkeypatch):
 def test_a_body_that_nobody_read_is_not_kept(server):
     """Until the next request, of which there may be none."""
     with opened(server) as each:
-        each.sendall(POST.replace(b"/", b"/at-once", 1) + b"content-length: 20000\r\n\r\n" + bytes(20000))
+        each.sendall(AT_ONCE + b"content-length: 20000\r\n\r\n" + bytes(20000))
         assert each.recv(1 << 16).startswith(b"HTTP/1.1 200")
         (connection,) = server.server_state.connections
         assert not connection.cycle.body
@@ -212,33 +221,69 @@ def test_an_attacker_stands_aside():
     assert int(told.stdout) == os.SCHED_IDLE
 
 
-def test_who_is_answered_early_pours_no_more(server):
+def test_who_is_answered_early_pours_no_more(server, monkeypatch):
     """As whoever has no key is: the answer comes whole, and the connection ends long before a body would be late."""
+    monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
     with opened(server) as each:
         start = time.monotonic()
-        each.sendall(POST.replace(b"/ ", b"/at-once ") + b"content-length: 4000000\r\n\r\n" + bytes(1000))
+        each.sendall(AT_ONCE + b"content-length: 4000000\r\n\r\n" + bytes(1000))
         told = rest(each)
         assert told.startswith(b"HTTP/1.1 200 OK")
         assert told.endswith(b"no")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 4
         each.sendall(bytes(1000))  # which is thrown away: there is nobody to be told
+
+
+@pytest.mark.parametrize("more", [b"", b"connection: close\r\n"], ids=["keep-alive", "close"])
+def test_who_sends_all_before_reading_reads_the_early_answer(server, monkeypatch, more):
+    """Closed at once, its connection would be reset, and the answer lost; and it is told that this is the last."""
+    monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
+    with opened(server) as each:
+        each.sendall(AT_ONCE + more + b"content-length: 4000000\r\n\r\n")
+        for _ in range(10):
+            each.sendall(bytes(400_000))
+            time.sleep(0.05)
+        head, _, body = rest(each).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert body == b"no"
+
+
+def test_a_large_body_that_is_read_keeps_the_connection(server):
+    """Its answer comes when it is whole."""
+    with opened(server) as each:
+        for _ in range(2):
+            each.sendall(POST + b"content-length: 100000\r\n\r\n")
+            each.sendall(bytes(100_000))
+            told = each.recv(1 << 16)
+            assert told.endswith(b"1 parts, 100000 bytes")
+            assert b"connection: close" not in told
+
+
+def test_a_late_body_whose_answer_has_begun_ends_with_it(server):
+    """What was begun is said whole; nothing behind it."""
+    with opened(server) as each:
+        each.sendall(POST.replace(b"/ ", b"/slowly ") + b"content-length: 100000\r\n\r\n{")
+        told = rest(each)
+        assert b"begun" in told
+        assert b", whole" in told
 
 
 def test_who_is_answered_before_a_small_body_keeps_the_connection(server):
     """Many clients send a head and a body in two pieces: to be told no, or to wait, is no reason to connect anew."""
     with opened(server) as each:
         for _ in range(3):
-            each.sendall(POST.replace(b"/ ", b"/at-once ") + b"content-length: 5\r\n\r\n")
+            each.sendall(AT_ONCE + b"content-length: 5\r\n\r\n")
             assert each.recv(1 << 16).endswith(b"no")
             each.sendall(b"hello")
         each.sendall(POST + b"content-length: 5\r\n\r\nhello")
         assert each.recv(1 << 16).endswith(b"1 parts, 5 bytes")
 
 
-def test_who_waits_to_be_asked_for_a_body_and_is_told_no_is_closed(server):
+def test_who_waits_to_be_asked_for_a_body_and_is_told_no_is_closed(server, monkeypatch):
     """It may leave the body out: what it sends next would be taken for it."""
+    monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
     with opened(server) as each:
         start = time.monotonic()
-        each.sendall(POST.replace(b"/ ", b"/at-once ") + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+        each.sendall(AT_ONCE + b"expect: 100-continue\r\ncontent-length: 5\r\n\r\n")
         assert rest(each).endswith(b"no")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 4
