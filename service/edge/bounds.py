@@ -47,6 +47,10 @@ TURN_SECONDS = 0.004
 """How many new connections are read at a time, and until the next: two thousand a second of a process, and of five
 hundred at once the last is read after a quarter of a second."""
 
+FIRST_READ = 4 << 10
+"""Bytes of a new connection that are read before it is parsed: more than most requests have. Of five hundred that
+pour, all that the kernel takes ahead would be 32 MiB, read and kept before the first is told no."""
+
 HEAD_BYTES = 16 << 10
 HEADERS = 64
 """Of one request; uvicorn and its parser have no limit."""

@@ -71,8 +71,6 @@ class GuardedConnection(NewConnection):
         if self._ending:
             self._throw_away(len(data))
             return
-        if self.waits_with(data):
-            return
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -181,7 +179,7 @@ class GuardedConnection(NewConnection):
             self._end(self._last)
 
     def _close(self) -> None:
-        """Behind the last answer; one that is whole before its body lingers (`end_early`): its client gets to read it."""
+        """Behind the last answer; where its body still comes, `end_early` does, or its client would not get to read."""
         if self._ending or not (self._in_message and self.cycle.response_complete):
             self.transport.close()
 

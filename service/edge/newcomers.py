@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from service.edge import bounds
 from service.edge.ending import EndingConnection
@@ -63,6 +63,42 @@ class Newcomers:
             self._loop.call_later(bounds.TURN_SECONDS, self._turn)
 
 
+class FirstRead(asyncio.BufferedProtocol):
+    """Reads once, and little, and gives the transport to its connection.
+
+    A client that has no key has a head and the begin of its body read, and not all that the kernel took ahead.
+    """
+
+    _buffer: ClassVar[memoryview] = memoryview(bytearray(bounds.FIRST_READ))  # it is emptied before another reads
+
+    def __init__(self, connection: NewConnection) -> None:
+        self._connection = connection
+
+    def get_buffer(self, _: int) -> memoryview:
+        """The same for all."""
+        return self._buffer
+
+    def buffer_updated(self, size: int) -> None:
+        """What came is the connection's, and so is what comes."""
+        self._connection.begin(bytes(self._buffer[:size]))
+
+    def eof_received(self) -> None:
+        """As the connection has it."""
+        self._connection.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As the connection has it."""
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """As the connection has it."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """As the connection has it."""
+        self._connection.resume_writing()
+
+
 class NewConnection(EndingConnection):
     """uvicorn's HTTP that waits for its turn, and of which the kernel takes little ahead."""
 
@@ -76,6 +112,7 @@ class NewConnection(EndingConnection):
         super().connection_made(transport)
         self._buffer(socket.SO_SNDBUF, bounds.SEND_BUFFER)
         self.take_ahead(bounds.HEAD_BUFFER)
+        transport.set_protocol(FirstRead(self))
         self._newcomers.add(self)
 
     def take_ahead(self, size: int) -> None:
@@ -91,16 +128,19 @@ class NewConnection(EndingConnection):
         """Parse nothing, and read but once: uvloop reads after `connection_made` even what that has paused."""
         self._waits = True
 
-    def waits_with(self, data: bytes) -> bool:
-        """Whether it waits, and this with it."""
+    def begin(self, data: bytes) -> None:
+        """The first of it was read; where it waits, nothing else is until its turn."""
+        self.transport.pause_reading()  # a transport that reads goes on as its protocol was when it began to
+        self.transport.set_protocol(self)
         if self._waits:
-            self._early += data
-            self.flow.pause_reading()
-        return self._waits
+            self._early = data
+            return
+        self.transport.resume_reading()
+        self.data_received(data)
 
     def come(self) -> None:
         """Its turn."""
         self._waits, early, self._early = False, self._early, b""
         if early and not self.transport.is_closing():
-            self.flow.resume_reading()
+            self.transport.resume_reading()
             self.data_received(early)

@@ -105,6 +105,22 @@ def _trickle(first: bytes, drop: bytes, pause: float = 1.0) -> Write:
     return write
 
 
+def _half(first: bytes, size: int, part: bytes = b" " * 65_536) -> Write:
+    """So many bytes as a network brings them, then drop by drop: one system call of 2 MB would hold one of the cores
+    that the attacked share with the attacker.
+    """
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        for _ in range(size // len(part)):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        await _trickle(b"", b" ")(writer)
+
+    return write
+
+
 def _pour(first: bytes, part: bytes) -> Write:
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(first)
@@ -189,7 +205,7 @@ ATTACKS: dict[str, Attack] = {
         port, count, _trickle(HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n")
     ),
     "half of a large body": lambda port, count: _many(
-        port, count, _trickle(HEAD + b"content-length: 4000000\r\n\r\n{" + b" " * 2_000_000, b" ")
+        port, count, _half(HEAD + b"content-length: 4000000\r\n\r\n{", 2_000_000)
     ),
     "answers not read": unread,
     "endless chunks": lambda port, count: _many(

@@ -52,10 +52,18 @@ def test_a_few_at_a_time_and_in_their_order(monkeypatch):
     asyncio.run(run())
 
 
-@pytest.fixture
-def server():
-    app = PlainTextResponse("yes")
-    with running(uvicorn.Config(app, port=free_port(), log_level="critical", http=GuardedConnection)) as server:
+async def measured(scope, receive, send):
+    """How many bytes the body has."""
+    size = len((await receive())["body"]) if scope["method"] == "POST" else "yes"
+    await PlainTextResponse(str(size))(scope, receive, send)
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def server(request):
+    config = uvicorn.Config(
+        measured, port=free_port(), log_level="critical", http=GuardedConnection, loop=request.param
+    )
+    with running(config) as server:
         yield server
 
 
@@ -83,3 +91,22 @@ def test_who_was_there_before_is_answered_while_others_wait(server, monkeypatch)
             assert each.recv(1 << 16).endswith(b"yes")
         for each in many:
             each.close()
+
+
+@pytest.mark.parametrize("ahead", [0, bounds.TURN], ids=["in its turn", "that waits"])
+@pytest.mark.parametrize("size", [0, 10, bounds.FIRST_READ, 3 * bounds.FIRST_READ, 1_000_000])
+def test_little_is_read_of_a_newcomer_at_first_and_then_all(server, monkeypatch, ahead, size):
+    """Who has no key has little of its body read before it is told so."""
+    parts = []
+    receive = GuardedConnection.data_received
+    monkeypatch.setattr(
+        GuardedConnection, "data_received", lambda self, data: (parts.append(data), receive(self, data))
+    )
+    place = ("127.0.0.1", server.config.port)
+    before = [socket.create_connection(place, 10) for _ in range(ahead)]
+    with socket.create_connection(place, 10) as each:
+        each.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))
+        assert each.recv(1 << 16).endswith(b"\r\n\r\n%d" % size)
+    assert len(parts[0]) <= bounds.FIRST_READ
+    for each in before:
+        each.close()
