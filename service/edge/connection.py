@@ -86,6 +86,8 @@ class GuardedConnection(NewConnection):
             elif not self._asked_for:
                 self._asked_for = True
                 self.flow.pause_reading()  # until the body is asked for, which resumes it: who has no key pours none
+            elif self._body > bounds.SMALL_BODY:
+                self.pour()
         elif self._begun:
             # Of the first part only what comes behind an end of something else is the head's.
             self._head += len(data) - (data.rfind(b"\r\n\r\n") + 4 if self._head_new and b"\r\n\r\n" in data else 0)

@@ -1,66 +1,14 @@
-"""New connections are read a few at a time: hundreds that come at once are not what everybody else waits for.
-
-To parse and answer one is a part of a millisecond of the process's one loop, and a loop that finds five hundred of them
-would do all of it before it looks at those that were there before.
-"""
+"""How a connection is read: when it is new and where it pours, in turns, and of either little at a time."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from service.edge import bounds
 from service.edge.ending import EndingConnection
-
-
-class Newcomer(Protocol):
-    """A connection."""
-
-    def wait(self) -> None:
-        """Do nothing yet."""
-
-    def come(self) -> None:
-        """Go on, if it is still there."""
-
-
-class Newcomers:
-    """Of one server, in the order in which they came."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiting: deque[Newcomer] = deque()
-        self._let_in = 0  # since the last turn
-        self._turns = False
-
-    @classmethod
-    def of(cls, server_state: Any, loop: asyncio.AbstractEventLoop) -> Newcomers:
-        """Those of a server, by uvicorn's state of it."""
-        found: Newcomers | None = getattr(server_state, "tandem_newcomers", None)
-        if found is None:
-            found = server_state.tandem_newcomers = cls(loop)
-        return found
-
-    def add(self, newcomer: Newcomer) -> None:
-        """Let it wait for its turn, where as many as may have come already in this one."""
-        if not self._turns:
-            self._turns = True
-            self._loop.call_later(bounds.TURN_SECONDS, self._turn)
-        if self._let_in < bounds.TURN:
-            self._let_in += 1
-        else:
-            self._waiting.append(newcomer)
-            newcomer.wait()
-
-    def _turn(self) -> None:
-        self._let_in = 0
-        while self._waiting and self._let_in < bounds.TURN:
-            self._let_in += 1
-            self._waiting.popleft().come()
-        self._turns = self._let_in > 0
-        if self._turns:
-            self._loop.call_later(bounds.TURN_SECONDS, self._turn)
+from service.edge.turns import Turns
 
 
 class FirstRead(asyncio.BufferedProtocol):
@@ -104,7 +52,9 @@ class NewConnection(EndingConnection):
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._newcomers = Newcomers.of(server_state, self.loop)
+        if not hasattr(server_state, "tandem_turns"):
+            server_state.tandem_turns = (Turns(self.loop, bounds.TURN), Turns(self.loop, bounds.READS))
+        self._newcomers, self._pourers = server_state.tandem_turns
         self._waits, self._early = False, b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -113,7 +63,8 @@ class NewConnection(EndingConnection):
         self._buffer(socket.SO_SNDBUF, bounds.SEND_BUFFER)
         self.take_ahead(bounds.HEAD_BUFFER)
         transport.set_protocol(FirstRead(self))
-        self._newcomers.add(self)
+        # It is read but once while it waits: uvloop reads after this even what this has paused.
+        self._waits = not self._newcomers.admit(self._come)
 
     def take_ahead(self, size: int) -> None:
         """Have the kernel take about so many bytes that were not asked for."""
@@ -123,10 +74,6 @@ class NewConnection(EndingConnection):
         place = self.transport.get_extra_info("socket")
         if place is not None and place.family != socket.AF_UNIX:
             place.setsockopt(socket.SOL_SOCKET, which, size)
-
-    def wait(self) -> None:
-        """Parse nothing, and read but once: uvloop reads after `connection_made` even what that has paused."""
-        self._waits = True
 
     def begin(self, data: bytes) -> None:
         """The first of it was read; where it waits, nothing else is until its turn."""
@@ -138,9 +85,13 @@ class NewConnection(EndingConnection):
         self.transport.resume_reading()
         self.data_received(data)
 
-    def come(self) -> None:
-        """Its turn."""
+    def _come(self) -> None:
         self._waits, early, self._early = False, self._early, b""
         if early and not self.transport.is_closing():
             self.transport.resume_reading()
             self.data_received(early)
+
+    def pour(self) -> None:
+        """More of what is large was read: what comes behind it is, in its turn."""
+        if not self._pourers.admit(self.flow.resume_reading):
+            self.flow.pause_reading()

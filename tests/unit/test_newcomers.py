@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 
 import pytest
 import uvicorn
@@ -10,44 +11,29 @@ from starlette.responses import PlainTextResponse
 
 from service.edge import bounds
 from service.edge.connection import GuardedConnection
-from service.edge.newcomers import Newcomers
+from service.edge.turns import Turns
 from tests.deployment import free_port
 from tests.uvicorn_server import running
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-class Fake:
-    def __init__(self, name, log):
-        self.name, self._log = name, log
-
-    def wait(self):
-        self._log.append(("waits", self.name))
-
-    def come(self):
-        self._log.append(("comes", self.name))
-
-
 def test_a_few_at_a_time_and_in_their_order(monkeypatch):
     """As many as a turn has come at once; the next turns have the others, and then there are no turns."""
-    monkeypatch.setattr(bounds, "TURN", 2)
-    monkeypatch.setattr(bounds, "TURN_SECONDS", 0.01)
-    log = []
+    monkeypatch.setattr(bounds, "TURN_SECONDS", 0.1)
+    came = []
 
     async def run():
-        newcomers = Newcomers(asyncio.get_running_loop())
-        for name in range(5):
-            newcomers.add(Fake(name, log))
-        assert log == [("waits", 2), ("waits", 3), ("waits", 4)]
-        await asyncio.sleep(0.015)
-        assert log[3:] == [("comes", 2), ("comes", 3)]
-        newcomers.add(Fake(5, log))
-        assert log[5:] == [("waits", 5)]  # nobody overtakes
-        await asyncio.sleep(0.05)
-        assert log[6:] == [("comes", 4), ("comes", 5)]
-        newcomers.add(Fake(6, log))
-        newcomers.add(Fake(7, log))
-        assert len(log) == 8
+        turns = Turns(asyncio.get_running_loop(), 2)
+        assert [turns.admit(partial(came.append, name)) for name in range(5)] == [True, True, False, False, False]
+        assert came == []
+        await asyncio.sleep(0.15)
+        assert came == [2, 3]
+        assert not turns.admit(partial(came.append, 5))  # nobody overtakes
+        await asyncio.sleep(0.3)
+        assert came == [2, 3, 4, 5]
+        assert turns.admit(partial(came.append, 6))
+        assert turns.admit(partial(came.append, 7))
 
     asyncio.run(run())
 
@@ -110,3 +96,13 @@ def test_little_is_read_of_a_newcomer_at_first_and_then_all(server, monkeypatch,
     assert len(parts[0]) <= bounds.FIRST_READ
     for each in before:
         each.close()
+
+
+def test_what_is_large_is_read_in_turns(server, monkeypatch):
+    """A megabyte at once would be read at once."""
+    monkeypatch.setattr(bounds, "TURN_SECONDS", 0.5)
+    with socket.create_connection(("127.0.0.1", server.config.port), 10) as each:
+        start = time.monotonic()
+        each.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + bytes(1_000_000))
+        assert each.recv(1 << 16).endswith(b"1000000")
+    assert time.monotonic() - start >= 0.4
