@@ -35,6 +35,8 @@ class GuardedConnection(NewConnection):
     most_body: ClassVar[int] = MAX_BODY
     most_held: ClassVar[int] = bounds.LARGE_BODIES
     most_head: ClassVar[int] = bounds.HEAD_BYTES
+    in_turns: ClassVar[bool] = True
+    """Whether large bodies wait for each other; those of gateways do not."""
     certified: ClassVar[bool] = False
     """Whether who shows no client certificate may ask the probes alone."""
     every: ClassVar[headers.Headers] = headers.EVERY
@@ -50,7 +52,8 @@ class GuardedConnection(NewConnection):
 
     @classmethod
     def admit(cls, body: int, head: int) -> None:
-        """Bodies and heads of so many bytes, in this process."""
+        """Bodies and heads of so many bytes, in this process, whose callers are gateways."""
+        cls.in_turns = False
         cls.most_body, cls.most_held, cls.most_head = body, bounds.CALLERS * body, head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -86,7 +89,7 @@ class GuardedConnection(NewConnection):
             elif not self._asked_for:
                 self._asked_for = True
                 self.flow.pause_reading()  # until the body is asked for, which resumes it: who has no key pours none
-            elif self._body > bounds.SMALL_BODY:
+            elif self._body > bounds.SMALL_BODY and self.in_turns:
                 self.pour()
         elif self._begun:
             # Of the first part only what comes behind an end of something else is the head's.

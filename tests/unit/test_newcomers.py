@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from service.edge import bounds
 from service.edge.connection import GuardedConnection
 from service.edge.turns import Turns
+from service.lane import MOST_BYTES
 from tests.deployment import free_port
 from tests.uvicorn_server import running
 
@@ -98,11 +99,24 @@ def test_little_is_read_of_a_newcomer_at_first_and_then_all(server, monkeypatch,
         each.close()
 
 
+def send_a_megabyte(server):
+    with socket.create_connection(("127.0.0.1", server.config.port), 10) as each:
+        each.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + bytes(1_000_000))
+        assert each.recv(1 << 16).endswith(b"1000000")
+
+
 def test_what_is_large_is_read_in_turns(server, monkeypatch):
     """A megabyte at once would be read at once."""
     monkeypatch.setattr(bounds, "TURN_SECONDS", 0.5)
-    with socket.create_connection(("127.0.0.1", server.config.port), 10) as each:
-        start = time.monotonic()
-        each.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + bytes(1_000_000))
-        assert each.recv(1 << 16).endswith(b"1000000")
+    start = time.monotonic()
+    send_a_megabyte(server)
     assert time.monotonic() - start >= 0.4
+
+
+def test_gateways_wait_for_no_turn(server, monkeypatch):
+    """What many ask is one large body of theirs; here the next turn would come too late."""
+    for name in ("in_turns", "most_body", "most_held", "most_head"):
+        monkeypatch.setattr(GuardedConnection, name, getattr(GuardedConnection, name))
+    GuardedConnection.admit(MOST_BYTES, bounds.HEAD_BYTES)
+    monkeypatch.setattr(bounds, "TURN_SECONDS", 60)
+    send_a_megabyte(server)
