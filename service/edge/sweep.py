@@ -74,19 +74,21 @@ class Sweep:
 
     def _look(self) -> None:
         self._thrown_away = 0
-        self._shed_unread()
         self._look_at(list(self._connections))
+        self._shed_unread()
 
     def _look_at(self, connections: list[Swept]) -> None:
         now, ended = self._loop.time(), 0
-        while connections and ended < bounds.ENDS:
-            each = connections.pop()
-            ended += each in self._connections and each.look(now)
-        self._timer = None
-        if connections:
-            self._timer = self._loop.call_later(bounds.ENDS_SECONDS, self._look_at, connections)
-        elif self._connections:
-            self.begin()
+        try:
+            while connections and ended < bounds.ENDS:
+                each = connections.pop()
+                ended += each in self._connections and each.look(now)
+        finally:  # the loop tells what was wrong with one, and the others are looked at
+            self._timer = None
+            if connections:
+                self._timer = self._loop.call_later(bounds.ENDS_SECONDS, self._look_at, connections)
+            elif self._connections:
+                self.begin()
 
     def _shed_unread(self) -> None:
         unread = {each: size for each in self._connections if (size := each.unread)}

@@ -213,6 +213,33 @@ def test_few_are_ended_at_a_time():
     assert max(after - before for before, after in pairwise(seen)) <= bounds.ENDS
 
 
+class Broken(Late):
+    """One that can't be looked at."""
+
+    def look(self, _):
+        raise RuntimeError("broken")
+
+
+def test_one_that_cannot_be_looked_at_keeps_nobody_from_being_ended():
+    """Those beside it are, in the same round, and it is looked at again in the next."""
+
+    async def told():
+        loop = asyncio.get_running_loop()
+        late, broken, wrong = {Late() for _ in range(20)}, {Broken() for _ in range(3)}, []
+        loop.set_exception_handler(lambda _, context: wrong.append(context["exception"]))
+        connections = late | broken
+        Sweep(connections, loop).begin()
+        end = loop.time() + 10
+        while len(wrong) < 2 * len(broken) and loop.time() < end:
+            await asyncio.sleep(0.01)
+        connections.clear()
+        return all(each.ended for each in late), len(wrong)
+
+    ended, wrong = asyncio.run(told())
+    assert ended
+    assert wrong >= 6
+
+
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux's")
 def test_an_attacker_stands_aside():
     """It takes the time of a core that nobody else wants."""
