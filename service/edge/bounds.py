@@ -42,11 +42,11 @@ ENDS = 8
 ENDS_SECONDS = 0.004
 """How many are ended at a time, and until the next: five hundred late bodies at once held the loop for 97 ms."""
 
-TURN = 8
-READS = 4
+NEWCOMERS = 8
+LARGE_READS = 4
 TURN_SECONDS = 0.004
-"""How many new connections are read at a time, how often what is large is, and until the next: two thousand new ones
-a second of a process, of five hundred at once the last after a quarter of a second; and 128 MiB of large bodies."""
+"""How many new connections are read in a turn, how many readings of large bodies there are, and when the next turn is:
+two thousand new connections a second of a process, of five hundred at once the last after a quarter of one."""
 
 FIRST_READ = 4 << 10
 """Bytes of a new connection that are read before it is parsed: more than most requests have. Of five hundred that

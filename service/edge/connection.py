@@ -2,8 +2,8 @@
 
 uvicorn (0.54) has a patience for what comes between two requests, and none for what comes before the first, within a
 head, within a body that nobody reads, or for an answer that nobody takes; its parser collects a header of any length.
-Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection begins is
-`newcomers`', how it ends `ending`'s.
+Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection is
+read is `reading`'s, how it ends `ending`'s.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import httptools
 from uvicorn.protocols.http import auto
 
 from service.edge import bounds, headers, refusals
-from service.edge.newcomers import NewConnection
 from service.edge.packet import OnePacket
 from service.edge.probes import PROBES
+from service.edge.reading import ReadConnection
 from service.edge.refusals import Refusal
 from service.schema.verdict import MAX_BODY
 
@@ -28,7 +28,7 @@ class _Refused(Exception):
     """Ends the parser in one of its callbacks."""
 
 
-class GuardedConnection(NewConnection):
+class GuardedConnection(ReadConnection):
     """uvicorn's HTTP within the limits of this module's class attributes and of `bounds`."""
 
     most_connections: ClassVar[int] = 1000
@@ -89,8 +89,8 @@ class GuardedConnection(NewConnection):
             elif not self._asked_for:
                 self._asked_for = True
                 self.flow.pause_reading()  # until the body is asked for, which resumes it: who has no key pours none
-            elif self._body > bounds.SMALL_BODY and self.in_turns:
-                self.pour()
+            elif self._body > bounds.SMALL_BODY and self.in_turns and len(data) > bounds.FIRST_READ:
+                self.read_on()
         elif self._begun:
             # Of the first part only what comes behind an end of something else is the head's.
             self._head += len(data) - (data.rfind(b"\r\n\r\n") + 4 if self._head_new and b"\r\n\r\n" in data else 0)
@@ -123,9 +123,9 @@ class GuardedConnection(NewConnection):
         super().on_headers_complete()
         if not self.pipeline:
             self._running = self.cycle
-        if self.cycle.scope["method"] != "HEAD" and not self.cycle.waiting_for_100_continue:
-            packet = OnePacket(self.transport, self._close)
-            self.cycle.transport = packet  # type: ignore[assignment]  # all that it is asked for
+        at_once = self.cycle.scope["method"] == "HEAD" or self.cycle.waiting_for_100_continue
+        packet = OnePacket(self.transport, self._close, at_once)
+        self.cycle.transport = packet  # type: ignore[assignment]  # all that it is asked for
         self._in_message = True
         self._body = self._raw = self._parts = 0
         self._asked_for = self._small  # what is little comes all the same, and its client may keep the connection
@@ -163,7 +163,7 @@ class GuardedConnection(NewConnection):
         """A body is whole."""
         super().on_message_complete()
         self._in_message = False
-        if self._keeps and not (self._small or self.leaving or self.cycle.response_started):
+        if self._keeps and not (self.leaving or self.cycle.response_started):
             self.cycle.keep_alive = True
         if self._body > bounds.SMALL_BODY:
             self._sweep.let_go(self)
@@ -185,7 +185,7 @@ class GuardedConnection(NewConnection):
 
     def _close(self) -> None:
         """Behind the last answer; where its body still comes, `end_early` does, or its client would not get to read."""
-        if self._ending or not (self._in_message and self.cycle.response_complete):
+        if not (self._in_message and self.cycle.response_complete):
             self.transport.close()
 
     def _judged(self) -> Refusal | None:

@@ -106,10 +106,11 @@ class EndingConnection(HttpToolsProtocol):
 
     def end_early(self) -> None:
         """What it asked is answered and its body still comes: who has no key, say, does not pour it for nothing."""
-        if self._ending or self.transport.is_closing():
+        if self._lingers or self.transport.is_closing():
             return
-        metrics.refused_connections.labels(refusals.ANSWERED.reason).inc()
-        self._unset_keepalive_if_required()
+        if not self._ending:
+            metrics.refused_connections.labels(refusals.ANSWERED.reason).inc()
+        self._unset_keepalive_if_required()  # uvicorn's time between two requests, which would cut this short
         self._ending = True
         self._sweep.let_go(self)
         self.cycle.body = bytearray()

@@ -7,16 +7,17 @@ from collections.abc import Callable
 
 
 class OnePacket:
-    """The transport of one answer, whose head waits for the first of its body. It is for answers that have one.
+    """The transport of one answer, whose head waits for the first of its body.
 
-    close: what closes the transport once the answer is said.
+    close: what closes the transport once the answer is said. at_once: whether its head waits for nothing, as of an
+    answer that has no body.
     """
 
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None], at_once: bool = False) -> None:
         self._transport = transport
         self._close = close
         self._head: bytes | None = None
-        self._open = False
+        self._open = at_once
 
     def write(self, data: bytes) -> None:
         """The head first; then parts of the body."""

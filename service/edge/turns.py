@@ -36,10 +36,9 @@ class Turns:
         return False
 
     def _turn(self) -> None:
-        self._let_in = 0
-        while self._waiting and self._let_in < self._most:
-            self._let_in += 1
-            self._waiting.popleft()()
-        self._turns = self._let_in > 0
-        if self._turns:
+        come = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        self._let_in, self._turns = len(come), bool(come)
+        for each in come:
+            self._loop.call_soon(each)  # one that raises costs its turn alone
+        if come:
             self._loop.call_later(bounds.TURN_SECONDS, self._turn)

@@ -47,3 +47,10 @@ def test_what_was_said_is_not_said_again_at_the_close(below):
     packet.write(b"body")
     packet.close()
     assert below.mock_calls == [call.writelines([b"head", b"body"]), call.close()]
+
+
+def test_a_head_without_a_body_is_said_at_once(below):
+    """And so is what tells a client to send its body."""
+    packet = OnePacket(below, below.close, at_once=True)
+    packet.write(b"head")
+    assert below.mock_calls == [call.write(b"head")]

@@ -49,7 +49,7 @@ def server():
         patch.setattr(auto, "AutoHTTPProtocol", auto.AutoHTTPProtocol)
         patch.setattr(GuardedConnection, "most_connections", 1000)
         connection.guard(1000)
-        at_once = Route("/at-once", lambda _: PlainTextResponse("no"), methods=["POST"])
+        at_once = Route("/at-once", lambda _: PlainTextResponse("no"), methods=["POST", "HEAD"])
         slowly = Route("/slowly", lambda _: StreamingResponse(drops()), methods=["POST"])
         app = Starlette(routes=[Route("/", answer, methods=["POST"]), at_once, slowly])
         with running(uvicorn.Config(app, port=free_port(), log_level="critical", timeout_keep_alive=60)) as server:
@@ -261,18 +261,28 @@ def test_who_is_answered_early_pours_no_more(server, monkeypatch):
         each.sendall(bytes(1000))  # which is thrown away: there is nobody to be told
 
 
-@pytest.mark.parametrize("more", [b"", b"connection: close\r\n"], ids=["keep-alive", "close"])
-def test_who_sends_all_before_reading_reads_the_early_answer(server, monkeypatch, more):
+@pytest.mark.parametrize(
+    "head",
+    [
+        AT_ONCE,
+        AT_ONCE + b"connection: close\r\n",
+        AT_ONCE + b"expect: 100-continue\r\n",
+        AT_ONCE.replace(b"POST", b"HEAD"),
+    ],
+    ids=["keep-alive", "close", "expect", "HEAD"],
+)
+def test_who_sends_all_before_reading_reads_the_early_answer(server, monkeypatch, head):
     """Closed at once, its connection would be reset, and the answer lost; and it is told that this is the last."""
     monkeypatch.setattr(bounds, "BODY_SECONDS", 8.0)
     with opened(server) as each:
-        each.sendall(AT_ONCE + more + b"content-length: 4000000\r\n\r\n")
+        each.sendall(head + b"content-length: 4000000\r\n\r\n")
         for _ in range(10):
             each.sendall(bytes(400_000))
             time.sleep(0.05)
-        head, _, body = rest(each).partition(b"\r\n\r\n")
-    assert b"\r\nconnection: close" in head
-    assert body == b"no"
+        told, _, body = rest(each).partition(b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b"\r\nconnection: close" in told
+    assert body == (b"" if head.startswith(b"HEAD") else b"no")
 
 
 def test_a_large_body_that_is_read_keeps_the_connection(server):
@@ -293,6 +303,16 @@ def test_a_late_body_whose_answer_has_begun_ends_with_it(server):
         told = rest(each)
         assert b"begun" in told
         assert b", whole" in told
+
+
+def test_a_late_body_that_still_comes_behind_a_begun_answer_takes_nothing_of_it(server):
+    """Its client sends a little longer than the answer takes, and reads then."""
+    with opened(server) as each:
+        each.sendall(POST.replace(b"/ ", b"/slowly ") + b"content-length: 4000000\r\n\r\n")
+        for _ in range(28):
+            each.sendall(bytes(10_000))
+            time.sleep(bounds.BODY_SECONDS / 8)
+        assert b", whole" in rest(each)
 
 
 def test_who_is_answered_before_a_small_body_keeps_the_connection(server):

@@ -1,10 +1,10 @@
-"""How a connection is read: when it is new and where it pours, in turns, and of either little at a time."""
+"""How a connection is read: little at first, and in turns while it is new and where what it sends is large."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, ClassVar
+from typing import Any
 
 from service.edge import bounds
 from service.edge.ending import EndingConnection
@@ -17,13 +17,13 @@ class FirstRead(asyncio.BufferedProtocol):
     A client that has no key has a head and the begin of its body read, and not all that the kernel took ahead.
     """
 
-    _buffer: ClassVar[memoryview] = memoryview(bytearray(bounds.FIRST_READ))  # it is emptied before another reads
-
-    def __init__(self, connection: NewConnection) -> None:
+    def __init__(self, connection: ReadConnection) -> None:
         self._connection = connection
+        self._buffer = bytearray()
 
-    def get_buffer(self, _: int) -> memoryview:
-        """The same for all."""
+    def get_buffer(self, _: int) -> bytearray:
+        """Its own, once there is something to be read: another thread's loop may read while this one waits."""
+        self._buffer = bytearray(bounds.FIRST_READ)
         return self._buffer
 
     def buffer_updated(self, size: int) -> None:
@@ -47,14 +47,14 @@ class FirstRead(asyncio.BufferedProtocol):
         self._connection.resume_writing()
 
 
-class NewConnection(EndingConnection):
+class ReadConnection(EndingConnection):
     """uvicorn's HTTP that waits for its turn, and of which the kernel takes little ahead."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         if not hasattr(server_state, "tandem_turns"):
-            server_state.tandem_turns = (Turns(self.loop, bounds.TURN), Turns(self.loop, bounds.READS))
-        self._newcomers, self._pourers = server_state.tandem_turns
+            server_state.tandem_turns = (Turns(self.loop, bounds.NEWCOMERS), Turns(self.loop, bounds.LARGE_READS))
+        self._newcomers, self._large = server_state.tandem_turns
         self._waits, self._early = False, b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -79,19 +79,19 @@ class NewConnection(EndingConnection):
         """The first of it was read; where it waits, nothing else is until its turn."""
         self.transport.pause_reading()  # a transport that reads goes on as its protocol was when it began to
         self.transport.set_protocol(self)
-        if self._waits:
+        if self._waits and not self._ending:
             self._early = data
             return
-        self.transport.resume_reading()
+        if not self.flow.read_paused:  # where it is refused it may be, which uvloop forgot
+            self.transport.resume_reading()
         self.data_received(data)
 
     def _come(self) -> None:
         self._waits, early, self._early = False, self._early, b""
         if early and not self.transport.is_closing():
-            self.transport.resume_reading()
-            self.data_received(early)
+            self.begin(early)
 
-    def pour(self) -> None:
+    def read_on(self) -> None:
         """More of what is large was read: what comes behind it is, in its turn."""
-        if not self._pourers.admit(self.flow.resume_reading):
+        if not self._large.admit(self.flow.resume_reading):
             self.flow.pause_reading()
