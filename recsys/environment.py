@@ -69,7 +69,7 @@ def _redis_url() -> str | None:
     try:
         told = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"REDIS_URL_FILE={path} can't be read: {error}.") from error
+        raise SettingsError(f"REDIS_URL_FILE={path} can't be read: {getattr(error, 'strerror', error)}.") from error
     if not told:
         raise SettingsError(f"REDIS_URL_FILE={path} is empty. Write the URL of a Redis into it, or unset both.")
     return told

@@ -50,6 +50,8 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
     slo = {variable(name) for name in FROM_SLO}
 
     def source(name: str) -> str:
+        if name == "REDIS_URL" and not variables.get(name) and variables.get("REDIS_URL_FILE"):
+            return "REDIS_URL_FILE"
         return "environment" if variables.get(name) else SLO_FILE.name if name in slo else "default"
 
     return [Line(name, _text(value), source(name), told) for name, (value, told) in (shared | own).items()]
@@ -91,7 +93,8 @@ def unknown(variables: Iterable[str]) -> Iterator[str]:
     known = [line.variable for line in defaults()]
     for name in sorted(variables):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, 1, cutoff=NEAR)
+            bare = name.removeprefix(PREFIX)
+            near = [bare] if bare in known else difflib.get_close_matches(name, known, 1, cutoff=NEAR)
             yield f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ".")
 
 

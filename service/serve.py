@@ -131,6 +131,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     RulesFile(environment.rules, environment.rules_named)
     if role in (None, "gateway"):
         setup.check(settings, settings.host)
+    if not setup.is_address(settings.host):
+        raise SettingsError(f"TANDEM_HOST={settings.host} is a name; bind an address, such as 127.0.0.1.")
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")

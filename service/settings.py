@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address both doors bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
-    tls_cert: Path | None = Field(None, description="Certificate chain of both doors, PEM; with tls_key: TLS alone.")
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; both doors then speak nothing but TLS.")
     tls_key: Path | None = Field(None, description="Key of that certificate, PEM, without a password.")
     tls_client_ca: Path | None = Field(
         None, description="CA whose certificates clients have to show (mTLS), PEM; the probes are asked without."

@@ -5,6 +5,7 @@
 set -eu
 dir=$1 place=${2:-redis:6379} scheme=${3:-redis} options=${4:-}
 [ ! -s "$dir/users/users.acl" ] || exit 0
+[ -d "$dir" ] || mkdir -p -m 700 "$dir"
 mkdir -p "$dir/users" "$dir/model" "$dir/gateway" "$dir/flows"
 drawn=$(sed '/^#/d' "$(dirname "$0")/users.acl")
 for name in model gateway flows; do

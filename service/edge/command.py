@@ -68,6 +68,8 @@ def _add(path: Path, options: argparse.Namespace) -> None:
 
 
 def _list(path: Path) -> None:
+    if not path.exists():
+        raise SettingsError(f"There is no file {path}.")
     told = parse(editing.read(path), path.name)
     for each in told:
         rate = f"{each.rate:g}/s, burst {each.allowed_burst}" if each.rate else "any rate"

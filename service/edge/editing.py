@@ -35,6 +35,8 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> Told:
         text = read(path)
         told = parse(text, path.name)
         found = [each for each in told if each.name == name and key_id in {None, each.id}]
+        if not path.exists():
+            raise SettingsError(f"There is no file {path}.")
         if not found:
             raise SettingsError(f"{path} has no key {name}{f' with the id {key_id}' if key_id else ''}.")
         if len(found) > 1:

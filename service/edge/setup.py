@@ -55,6 +55,15 @@ def check(settings: Settings, *hosts: str) -> None:
             )
 
 
+def is_address(host: str) -> bool:
+    """Whether it is no name; BentoML binds addresses alone."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     try:

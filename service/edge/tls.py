@@ -77,7 +77,7 @@ class Tls:
         try:
             into.load_cert_chain(self.cert, self.key, _no_password)
         except ssl.SSLError as error:
-            reason = (error.reason or str(error)).replace("_", " ").lower()
+            reason = (getattr(error, "reason", None) or error.args[-1]).replace("_", " ").lower()
             raise SettingsError(
                 f"TANDEM_TLS_CERT={self.cert} and TANDEM_TLS_KEY={self.key} are no pair of a certificate and its key "
                 f"in PEM, without a password ({reason})."
@@ -174,7 +174,10 @@ class TlsServer:
                 if (now := self.tls.stamp()) == last:
                     continue
                 last = now
-                self._renew()
+                try:
+                    self._renew()
+                except Exception:
+                    logger.exception("The certificate can't be read anew.")  # and is again, when it changes
 
     def _renew(self) -> None:
         try:
@@ -195,4 +198,4 @@ def _require_readable(path: Path) -> None:
 
 
 def _no_password() -> str:
-    raise ssl.SSLError("the key has a password")
+    raise ssl.SSLError(0, "the key has a password")

@@ -115,9 +115,10 @@ def test_what_looks_like_a_key():
 
 def test_a_variable_that_is_no_setting_is_pointed_out():
     """With the one that was meant, where one is near."""
-    slips = list(configuration.unknown(["TANDEM_GATEWAY_WORKER", "TANDEM_XYZZY", "TANDEM_HOME", "PATH"]))
+    slips = list(configuration.unknown(["TANDEM_GATEWAY_WORKER", "TANDEM_PORT", "TANDEM_XYZZY", "TANDEM_HOME", "PATH"]))
     assert slips == [
         "TANDEM_GATEWAY_WORKER is no setting; did you mean TANDEM_GATEWAY_WORKERS?",
+        "TANDEM_PORT is no setting; did you mean PORT?",
         "TANDEM_XYZZY is no setting.",
     ]
 

@@ -44,3 +44,10 @@ def test_a_key_that_has_expired_is_not_made(tmp_path):
     with pytest.raises(SettingsError, match="expires lies in the past"):
         command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("revoke", "shop")])
+def test_a_file_that_is_not_there_has_not_no_key(tmp_path, arguments):
+    """A slip in its name is told, as the server tells it."""
+    with pytest.raises(SettingsError, match="There is no file"):
+        command.run(options(tmp_path / "keys.toml", *arguments), "")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import uvicorn
+from cryptography.hazmat.primitives import serialization
 
 from recsys.errors import SettingsError
 from service.client import Client, RequestRefused, Unavailable
@@ -174,6 +175,13 @@ def serial(port, mine, ca):
     return asyncio.run(scene())
 
 
+def lock(key, into):
+    """The same key with a password."""
+    plain = serialization.load_pem_private_key(key.read_bytes(), None)
+    form, locked = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    into.write_bytes(plain.private_bytes(serialization.Encoding.PEM, form, locked))
+
+
 async def watched(server, change):
     """Change a file under its eyes."""
     task = asyncio.create_task(server.watch())
@@ -235,9 +243,12 @@ def test_a_certificate_that_is_replaced_is_shown_without_a_restart(http, rpc, pa
     """At both doors; one that is none leaves the last in force, and the log says so once."""
     port, server = http
     before, kept = [serial(each, mine, authority.ca) for each in (port, rpc)], [path.read_bytes() for path in pair]
-    asyncio.run(watched(server, lambda: pair[0].write_text("no certificate")))
-    assert [serial(each, mine, authority.ca) for each in (port, rpc)] == before
-    assert caplog.text.count("stays in force") == 1
+    for wrong in (lambda: pair[0].write_text("no certificate"), lambda: lock(pair[1], pair[1])):
+        caplog.clear()
+        asyncio.run(watched(server, wrong))
+        assert [serial(each, mine, authority.ca) for each in (port, rpc)] == before
+        assert caplog.text.count("stays in force") == 1
+        pair[0].write_bytes(kept[0])
     for path, data in zip(pair, kept, strict=True):
         path.write_bytes(data)
 
@@ -334,11 +345,13 @@ def test_whoever_never_shakes_hands_is_closed(tls, monkeypatch):
         ("server.pem", "client.key", None, "are no pair of a certificate and its key"),
         ("server.key", "server.key", None, "are no pair"),
         ("server.pem", "server.pem", None, "are no pair"),
+        ("server.pem", "locked.key", None, "without a password .the key has a password"),
         ("server.pem", "server.key", "server.key", "TANDEM_TLS_CLIENT_CA=.* holds no certificate"),
     ],
 )
 def test_what_is_no_pair_stops_the_start(folder, pair, mine, monkeypatch, cert, key, ca, said):
     """With a sentence that names the variable."""
+    lock(folder / "server.key", folder / "locked.key")
     for name, value in (("CERT", cert), ("KEY", key), ("CLIENT_CA", ca)):
         monkeypatch.delenv(f"TANDEM_TLS_{name}", raising=False)
         if value:
