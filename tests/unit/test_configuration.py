@@ -72,6 +72,15 @@ def test_a_value_that_would_fail_later_stops_with_a_short_sentence_without_its_p
     assert "hunter2" not in done.stderr
 
 
+def test_a_url_from_a_file_says_so(tmp_path):
+    """Not that it is a default."""
+    (tmp_path / "url").write_text("redis://me:hunter2@store:6380/0")
+    told = {
+        line["variable"]: line for line in json.loads(config("--json", REDIS_URL_FILE=str(tmp_path / "url")).stdout)
+    }
+    assert (told["REDIS_URL"]["value"], told["REDIS_URL"]["source"]) == ("redis://store:6380", "REDIS_URL_FILE")
+
+
 def test_an_empty_variable_is_none():
     """Compose and Kubernetes pass on what nobody set as nothing at all."""
     empty = {line.variable: "" for line in configuration.defaults()}
