@@ -34,8 +34,9 @@ async def close(server: grpc.aio.Server, port: int, busy: Callable[[], bool]) ->
         quiesce.refuse_connections(listener)
     await asyncio.sleep(quiesce.SETTLE_SECONDS)
     held = [quiesce.kept(connection) for connection in quiesce.connections(port)]
-    refusing = [quiesce.refuse_data(each) for each in held]  # each, whatever the others say
-    if all(refusing) and await _falls_quiet(busy):
+    for each in held:
+        quiesce.hold_data(each)
+    if await _falls_quiet(busy):
         await server.stop(GOODBYE_SECONDS)
         # Closed for good, what is held back would be met with a reset, before which the GOAWAY may be unread.
         await asyncio.sleep(quiesce.SETTLE_SECONDS)
