@@ -48,9 +48,9 @@ TURN_SECONDS = 0.004
 """How many new connections are read in a turn, how many readings of large bodies there are, and when the next turn is:
 two thousand new connections a second of a process, of five hundred at once the last after a quarter of one."""
 
-FIRST_READ = 4 << 10
+FIRST_READ = 2 << 10
 """Bytes of a new connection that are read before it is parsed: more than most requests have. Of five hundred that
-pour, all that the kernel takes ahead would be 32 MiB, read and kept before the first is told no."""
+pour, all that the kernel takes ahead would be 32 MiB, read and kept before the first is told no; so it is 1 MiB."""
 
 HEAD_BYTES = 16 << 10
 HEADERS = 64

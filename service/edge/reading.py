@@ -28,7 +28,8 @@ class FirstRead(asyncio.BufferedProtocol):
 
     def buffer_updated(self, size: int) -> None:
         """What came is the connection's, and so is what comes."""
-        self._connection.begin(bytes(self._buffer[:size]))
+        data, self._buffer = bytes(memoryview(self._buffer)[:size]), bytearray()  # uvloop keeps this for a while
+        self._connection.begin(data)
 
     def eof_received(self) -> None:
         """As the connection has it."""
