@@ -26,6 +26,9 @@ TWO_GATEWAYS = {"TANDEM_GATEWAY_WORKERS": "2"}
 LOST_SHARE = 0.005
 """Of the requests around a kill, at most (issue 7)."""
 
+BEFORE, AFTER = 5.0, 3 * BACK
+"""Seconds of load around a kill."""
+
 
 def workers(deployment: Deployment, service: str) -> set[int]:
     """The processes of one service."""
@@ -54,7 +57,7 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
     if not standby:
         wrong.append("no process stood by")
     with world.load() as load:
-        time.sleep(1)
+        time.sleep(BEFORE)
         for pid in standby if not prepared else ():
             os.kill(pid, signal.SIGKILL)
         before = workers(world.deployment, service)
@@ -62,7 +65,8 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
             os.kill(pid, signal.SIGKILL)
         killed = time.time()
         recovery = load.wait(is_whole, 30)
-        time.sleep(2)
+        time.sleep(max(0.0, killed + AFTER - time.time()))
+    wrong += _lost(load.answers)
     if not before or before & workers(world.deployment, service):
         wrong.append(f"the workers were {before} before, {workers(world.deployment, service)} are now")
     if any(name in world.status()["refused"] for name in world.expected):
@@ -86,17 +90,13 @@ def one_killed(world: Served, service: str) -> Outcome:
     wrong = [] if wait_for_standby(world.deployment) else ["no process stood by"]
     deaths, before = world.metric("tandem_worker_deaths_total"), workers(world.deployment, service)
     with world.load(20) as load, RpcLoad(world.deployment.grpc, USERS, 20) as rpc:
-        time.sleep(5)
+        time.sleep(BEFORE)
         os.kill(min(before), signal.SIGKILL)
         killed = time.time()
-        time.sleep(3 * BACK)
+        time.sleep(AFTER)
     answers = [*load.answers, *rpc.answers]
-    failed = [each for each in answers if each.failed]
     back = _full_again(answers, killed)
-    if len(failed) > LOST_SHARE * len(answers):
-        wrong.append(
-            f"{len(failed)} of {len(answers)} failed: {sorted({each.said or str(each.status) for each in failed})}"
-        )
+    wrong += _lost(answers)
     if len(workers(world.deployment, service)) != len(before):
         wrong.append(f"there are {len(workers(world.deployment, service))} workers, and there were {len(before)}")
     if (counted := world.metric("tandem_worker_deaths_total") - deaths) != 1:
@@ -104,6 +104,13 @@ def one_killed(world: Served, service: str) -> Outcome:
     wrong += [f"{name} live" for name in _fewer(world)]
     how = f"one of {len(before)} {service.lower()} workers killed" if len(before) > 1 else f"{service.lower()} killed"
     return judge(f"{how}, both doors", answers, world.expected, back, within=BACK, down=True, wrong=wrong)
+
+
+def _lost(answers: Sequence[Answer]) -> list[str]:
+    failed = [each for each in answers if each.failed]
+    if len(failed) <= LOST_SHARE * len(answers):
+        return []
+    return [f"{len(failed)} of {len(answers)} failed: {sorted({each.said or str(each.status) for each in failed})}"]
 
 
 def _full_again(answers: Sequence[Answer], killed: float) -> float:
