@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -98,13 +97,13 @@ class Ending:
         await asyncio.sleep(self._drain_seconds)
         held_back = quiesce.refuse_connections(door)
         if not held_back:  # then at once, while workers accept whatever comes: one that waits for them is reset
-            _close(door)
+            quiesce.shut(door)
         await asyncio.sleep(quiesce.SETTLE_SECONDS)
         gateway.graceful_timeout = GATEWAY_SECONDS
         leaving = gateway._stop(True)
         if held_back:
             await asyncio.sleep(CLOSED_SECONDS)
-            _close(door)
+            quiesce.shut(door)
         await leaving
 
     async def _stop_rest(self) -> None:
@@ -117,9 +116,3 @@ class Ending:
                 await asyncio.sleep(SOON)
             else:
                 return
-
-
-def _close(door: socket.socket) -> None:
-    """For all who have it: the callees inherited it, and closed here it would be open there."""
-    with suppress(OSError):
-        door.shutdown(socket.SHUT_RDWR)

@@ -20,8 +20,9 @@ GOODBYE_SECONDS = 0.3
 """From the first GOAWAY, after which a client begins nothing new on its connection, to the one that names the last
 call: in one stroke with the close, a client that was just sending met a broken pipe."""
 
-HELD_SECONDS = 1.5
-"""How long what comes in is held back for that, at most: an answer of more than 64 KiB waits for its reader's word."""
+HELD_SECONDS = 5.0
+"""How long what comes in is held back for that, at most: what a call under way waits for may be among it, as the word
+of who reads an answer larger than its window. Let through before all is answered, it would be cancelled."""
 
 
 async def close(server: grpc.aio.Server, port: int, busy: Callable[[], bool]) -> None:
@@ -31,14 +32,16 @@ async def close(server: grpc.aio.Server, port: int, busy: Callable[[], bool]) ->
     sends them elsewhere by itself.
     """
     for listener in quiesce.listeners(port):
-        quiesce.refuse_connections(listener)
+        if not quiesce.refuse_connections(listener):
+            quiesce.shut(listener)  # whoever came in later would bring calls, and nobody would ever be quiet
     await asyncio.sleep(quiesce.SETTLE_SECONDS)
-    held = [quiesce.kept(connection) for connection in quiesce.connections(port)]
-    for each in held:
-        quiesce.hold_data(each)
+    held = []
+    for connection in quiesce.connections(port):
+        quiesce.hold_data(connection)
+        held.append(quiesce.kept(connection))
     if await _falls_quiet(busy):
         await server.stop(GOODBYE_SECONDS)
-        # Closed for good, what is held back would be met with a reset, before which the GOAWAY may be unread.
+        # Closed for good with data unread it would be reset, and the GOAWAY may be unread.
         await asyncio.sleep(quiesce.SETTLE_SECONDS)
     else:
         for each in held:

@@ -171,8 +171,9 @@ def test_a_newcomer_that_waits_and_is_refused_reads_why(server, monkeypatch):
     before = [opened(server) for _ in range(bounds.NEWCOMERS)]
     for each in before:
         each.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
-    while len(server.server_state.connections) < len(before):  # one that is refused would make room
-        time.sleep(0.01)
+    end = time.monotonic() + 10
+    while len(server.server_state.connections) < len(before) and time.monotonic() < end:
+        time.sleep(0.01)  # one that is refused would make room
     none_makes_room(monkeypatch)
     with opened(server) as each:
         for _ in range(30):

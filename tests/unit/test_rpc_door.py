@@ -281,29 +281,35 @@ def test_workers_share_a_port_and_one_that_cannot_be_had_is_named(server):
 
 
 def hammered(server, callers=8):
-    """Ask without a pause until nobody is there any more, each from a channel of its own; what each call came to."""
+    """Ask without a pause until nobody is there any more, half of them by a new channel each time; what came of it."""
     outcomes = []
 
-    def ask():
-        with grpc.insecure_channel(server.place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-            stub, gone = RecommenderStub(channel), False
-            while not gone:
-                try:
-                    stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=10)
-                    outcomes.append("answered")
-                except grpc.RpcError as error:
-                    gone = "failed to connect" in error.details()
-                    outcomes.append("nobody there" if gone else f"{error.code().name} {error.details()}")
+    def ask(calls):
+        gone = False
+        while not gone:
+            with grpc.insecure_channel(server.place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                stub, asked = RecommenderStub(channel), 0
+                while asked < calls and not gone:
+                    asked += 1
+                    try:
+                        stub.Recommend(pb.RecommendRequest(user_id=YOU), timeout=10)
+                        outcomes.append("answered")
+                    except grpc.RpcError as error:
+                        gone = "failed to connect" in error.details()
+                        outcomes.append("nobody there" if gone else f"{error.code().name} {error.details()}")
 
-    threads = [threading.Thread(target=ask) for _ in range(callers)]
+    threads = [threading.Thread(target=ask, args=([1, 1_000_000][each % 2],)) for each in range(callers)]
     for thread in threads:
         thread.start()
     return threads, outcomes
 
 
-def test_a_door_that_closes_answers_whoever_came(monkeypatch):
+@pytest.mark.parametrize("filtered", [True, False], ids=["filter", "no filter"])
+def test_a_door_that_closes_answers_whoever_came(monkeypatch, filtered):
     """Callers that never pause get an answer, or find nobody there: nothing between. Health says so before."""
     monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.05)
+    if not filtered:
+        monkeypatch.setattr(quiesce, "refuse_connections", lambda _: False)
     with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
         server.recommender.wait = 0.005
         serving = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
