@@ -1,7 +1,7 @@
-"""Two ways to find what may be among the best of all items. Both are exact, so which one is a question of time alone.
+"""Ways to find what may be among the best of all items. All are exact, so which one is a question of time alone.
 
-Whether bytes are multiplied faster than float32 depends on the processor, and on what is compiled for it. So both are
-timed on the items themselves when an index is made, and the faster is taken.
+Whether bytes are multiplied faster than float32 depends on the processor, and on what is compiled for it. So all that
+it has are timed on the items themselves when an index is made, and the fastest is taken.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
+from recsys.kernels.words import LANES as SIDE
+from recsys.kernels.words import fast_here
 from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I32, I64, Bool
 
@@ -28,6 +31,9 @@ LEAST = -(2**31)
 
 FARTHEST = 1 << 40
 """Of a margin, in steps: farther apart than any two scores."""
+
+MOST = 127 * 256 + 127
+"""Of a user's numbers: both bytes of one have a sign."""
 
 ROOM = 8_192
 """Rows that may be listed for a query, or 16 k: of 100,000 made-up items 930 are, for the best 500."""
@@ -84,22 +90,45 @@ class Bytes:
     def __init__(self, items: Items) -> None:
         self._items = items
         width = items.table.shape[1]
-        self._most = min(2**15 - 1, (2**31 - 1) // (128 * width))  # of a sum in four bytes
-        self._chunks = -(-width // LANES)
+        self._most = min(MOST, (2**31 - 1) // (128 * width))  # of a sum in four bytes
+        self._width = -(-width // self._at_once) * self._at_once
+
+    _at_once = LANES
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
         items, count = self._items, len(users)
-        queries = np.zeros((count, self._chunks * LANES), np.int16)
+        queries = np.zeros((count, self._width), np.int16)
         steps, rest = np.empty(count), np.empty(count)
         search.round_users(users, self._most, TINY, queries, steps, rest)
         # |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it.
         off = norms * items.off + rest * items.long + items.products_off(norms)
         margins = np.minimum(np.ceil(2 * off / (steps * items.step)), FARTHEST).astype(np.int64) + 1
-        asked = queries.reshape(count, self._chunks, LANES)
+        asked = queries.reshape(count, -1, LANES)
         rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(items.table, asked, margins, shown, k, LEAST, rows, scores, counts)
+        search.scan(items.table, asked, *self._halved(queries), margins, shown, k, LEAST, rows, scores, counts)
         return rows, counts
+
+    def _halved(self, queries: npt.NDArray[np.int16]) -> tuple[I32, I32]:
+        return np.zeros((0, 2, SIDE), np.int32), np.zeros(0, np.int32)
+
+
+class Words(Bytes):
+    """The same over four bytes of a row at once, where the processor can.
+
+    Rows are put side by side for that, once for all users of a batch: for a single one it saves less than it takes.
+    """
+
+    name = "words of bytes"
+    _at_once = 4 * SIDE
+
+    def _halved(self, queries: npt.NDArray[np.int16]) -> tuple[I32, I32]:
+        count, width = queries.shape
+        if count == 1:
+            return super()._halved(queries)
+        halves, less = np.empty((count, 2, width), np.int8), np.empty(count, np.int32)
+        search.halve(queries, halves, less)
+        return halves.view(np.int32), less
 
 
 class Floats:
@@ -132,7 +161,8 @@ def fastest(items: Items) -> Scan:
     if not n:
         return Bytes(items)
     users, shown = plain(some.embeddings[np.linspace(0, n - 1, QUERIES, dtype=np.int64)]), np.ones(n, bool)
-    took = {kind: _took(kind(some), users, max(n // 200, 1), shown) for kind in (Bytes, Floats)}
+    kinds = (Words, Bytes, Floats) if fast_here() else (Bytes, Floats)
+    took = {kind: _took(kind(some), users, max(n // 200, 1), shown) for kind in kinds}
     kind = min(took, key=lambda kind: took[kind])
     said = ", ".join(f"{kind.name} {1e6 * seconds / QUERIES:.0f}" for kind, seconds in took.items())
     logger.info("Exact search by %s: microseconds a query of %d among %d items: %s.", kind.name, QUERIES, n, said)

@@ -13,6 +13,9 @@ from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import REST, SIGN
 from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
+from recsys.kernels.words import LANES as SIDE
+from recsys.kernels.words import ROWS as WIDE
+from recsys.kernels.words import dots, lowest, turn
 
 TILE = 128
 """Rows that one query after the other is multiplied with: their bytes stay in a core's first cache meanwhile."""
@@ -20,8 +23,11 @@ TILE = 128
 SHARE = TILE // ROWS
 """Of so many rows one is looked at for the guess: the first ROWS of each tile."""
 
-SPARE = 4
-"""Rows at the table's end that are copied: what is read in pieces of 16 bytes reads past the end of a row."""
+SPARE, WIDE_SPARE = 4, 16
+"""Rows at the table's end that are copied: what is read in pieces of 16 bytes, or of 64, reads past the end of a row."""
+
+WIDE_SHARE = 8
+"""Of so many rows one is looked at for the guess, where rows are looked at WIDE at once."""
 
 BUCKETS = 1_024
 """Into which scores are sorted, to find one that k of them reach."""
@@ -56,45 +62,83 @@ def round_users(users, most, least, queries, steps, rest):
 
 
 @compiled
-def scan(table, queries, margins, shown, k, least, rows, scores, counts):
+def halve(queries, halves, less):
+    """The high and the low bytes of queries [B, P] int16, both with signs, into halves [B, 2, P] int8.
+
+    less: [B] int32, taken from inner products with bytes that are 128 more than they are.
+    """
+    for query in range(len(queries)):
+        total = np.int64(0)
+        for column in range(queries.shape[1]):
+            number = np.int64(queries[query, column])
+            low = ((number + 128) & 255) - 128
+            halves[query, 0, column], halves[query, 1, column] = np.int8((number - low) >> 8), np.int8(low)
+            total += number
+        less[query] = np.int32(-128 * total)
+
+
+@compiled
+def scan(table, queries, halves, less, margins, shown, k, least, rows, scores, counts):
     """List what may be among the k best of each query: rows and scores [B, room], as many as counts [B] says.
 
-    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. margins: [B]
-    int64. shown: [n] bool, k of them at least. least: below all scores. room: 2 k + 2 TILE at least. counts: -1 where
-    more than half of the room would be taken, since very many rows have nearly one score.
+    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. halves, less: of
+    `halve`, as words [B, 2, chunks * SIDE] int32, where rows are to be looked at WIDE at once; otherwise without a row.
+    margins: [B] int64. shown: [n] bool, k of them at least. least: below all scores. room: 2 k + 2 TILE at least.
+    counts: -1 where more than half of the room would be taken, since very many rows have nearly one score.
     """
-    n, width = table.shape
-    end = np.zeros((2 * ROWS, queries.shape[1] * LANES), np.int8)
-    whole = max(n - SPARE, 0) // ROWS * ROWS
-    for row in range(whole, n):
-        for column in range(width):
-            end[row - whole, column] = table[row, column]
+    n, wide = len(table), len(halves) > 0
+    if wide:
+        end, share = last(table, WIDE, WIDE_SPARE, 4 * halves.shape[2]), WIDE_SHARE
+    else:
+        end, share = last(table, ROWS, SPARE, LANES * queries.shape[1]), SHARE
     bounds, guesses = np.full(len(queries), least, np.int32), np.full(len(queries), least, np.int64)
     counts[:] = 0
-    some = k // SHARE + 4 * int(np.sqrt(k / SHARE)) + 4
-    if n > 4 * SHARE * some:
-        look(table, end, queries, np.zeros_like(margins), shown, some, TILE, bounds, rows, scores, counts)
+    some = k // share + 4 * int(np.sqrt(k / share)) + 4
+    if n > 4 * share * some:
+        none = np.zeros_like(margins)
+        look(table, end, queries, halves, less, none, shown, some, True, bounds, rows, scores, counts)
         for query in range(len(queries)):
             if counts[query] >= some:
                 guesses[query] = reached(scores[query, : counts[query]], some)
             bounds[query] = max(guesses[query] - margins[query], least)
         counts[:] = 0
-    look(table, end, queries, margins, shown, k, ROWS, bounds, rows, scores, counts)
+    look(table, end, queries, halves, less, margins, shown, k, False, bounds, rows, scores, counts)
     for query in range(len(queries)):
         count = counts[query]
         if count >= 0 and (count < k or reached(scores[query, :count], k) < guesses[query]):
             of = slice(query, query + 1)
             bounds[query], counts[query] = least, 0
-            look(table, end, queries[of], margins[of], shown, k, ROWS, bounds[of], rows[of], scores[of], counts[of])
+            asked = queries[of], halves[of], less[of], margins[of]
+            look(table, end, *asked, shown, k, False, bounds[of], rows[of], scores[of], counts[of])
         if counts[query] > k:
             narrow(query, margins, k, bounds, rows, scores, counts)
 
 
 @compiled
-def look(table, end, queries, margins, shown, k, step, bounds, rows, scores, counts):
-    """List those of ROWS in each `step` rows that are not below a bound, which rises with the k-th best."""
+def last(table, at_once, spare, width):
+    """The rows of a table from its last whole pieces of so many on, behind which there are some to spare: padded."""
+    n = len(table)
+    end, whole = np.zeros((2 * at_once, width), np.int8), max(n - spare, 0) // at_once * at_once
+    for row in range(whole, n):
+        for column in range(table.shape[1]):
+            end[row - whole, column] = table[row, column]
+    return end
+
+
+@compiled
+def look(table, end, queries, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+    """List what is not below a bound, which rises with the k-th best; some: of the rows that are for the guess."""
+    if len(halves):
+        look_wide(table, end, halves, less, margins, shown, k, some, bounds, rows, scores, counts)
+    else:
+        look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts)
+
+
+@compiled
+def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts):
+    """See `look`: ROWS at once."""
     n, of = len(table), np.empty(ROWS, np.int32)
-    whole = max(n - SPARE, 0) // ROWS * ROWS
+    whole, step = max(n - SPARE, 0) // ROWS * ROWS, TILE if some else ROWS
     limits = np.full(len(queries), 2 * k, np.int64)
     for start in range(0, n, TILE):
         stop = min(start + TILE, n)
@@ -108,6 +152,47 @@ def look(table, end, queries, margins, shown, k, step, bounds, rows, scores, cou
             for row in range(max(start, whole), stop, step):
                 if products(end, row - whole, queries, query, bound, of):
                     count = listed(of, 0, row, min(row + ROWS, n), bound, shown, query, rows, scores, count)
+            counts[query] = count
+            if count > limits[query]:
+                narrow(query, margins, k, bounds, rows, scores, counts)
+                limits[query] = max(2 * counts[query], limits[query])
+
+
+@compiled
+def aligned(size):
+    """So many int32 that begin where a line of the cache does: a vector across two lines is read twice."""
+    found = np.empty(size + SIDE, np.int32)
+    first = -(found.ctypes.data // 4) % SIDE
+    return found[first : first + size]
+
+
+@compiled
+def look_wide(table, end, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+    """See `look`: WIDE at once, which are put side by side for all queries."""
+    n, of, chunks = len(table), np.empty(WIDE, np.int32), halves.shape[2] // SIDE
+    whole, tile = max(n - WIDE_SPARE, 0) // WIDE * WIDE, WIDE if some else TILE
+    words = aligned(TILE // SIDE * chunks * SIDE * SIDE).reshape((TILE // SIDE * chunks, SIDE, SIDE))
+    limits = np.full(len(halves), 2 * k, np.int64)
+    for start in range(0, n, WIDE_SHARE * WIDE if some else TILE):
+        stop = min(start + tile, n)
+        for row in range(start, stop, WIDE):
+            for half in range(row, row + WIDE, SIDE):
+                if row < whole:
+                    turn(table, half, words, (half - start) // SIDE * chunks)
+                else:
+                    turn(end, half - whole, words, (half - start) // SIDE * chunks)
+        for query in range(len(halves)):
+            count, bound = counts[query], bounds[query]
+            if count < 0:
+                continue
+            for row in range(start, stop, WIDE):
+                bits = dots(words, (row - start) // SIDE * chunks, halves, query, less[query], bound, of)
+                while bits:
+                    place = lowest(bits)
+                    bits &= bits - np.uint32(1)
+                    if row + place < n and shown[row + place]:
+                        rows[query, count], scores[query, count] = row + place, of[place]
+                        count += 1
             counts[query] = count
             if count > limits[query]:
                 narrow(query, margins, k, bounds, rows, scores, counts)

@@ -14,13 +14,17 @@ from recsys import scans
 from recsys.index import ExactIndex
 from recsys.kernels import search
 from recsys.kernels.products import products
+from recsys.kernels.words import dots, turn
 from recsys.kernels.sources import score
 from recsys.rounded import rounded
-from recsys.scans import Bytes, Floats
+from recsys.scans import Bytes, Floats, Items, Words
 from recsys.types import PAD
 
 NO_ROWS = np.zeros(0, np.int32)
-SCANS = pytest.mark.parametrize("scan", [Bytes, Floats])
+LOOKS = [(Bytes, search.TILE, 8), (Words, 256, 32)]
+"""How far apart those rows begin that a guess is made from, and how many they are."""
+
+SCANS = pytest.mark.parametrize("scan", [Bytes, Words, Floats])
 
 KINDS = [
     "plain",
@@ -90,7 +94,7 @@ def by_every_score(items, users, shown, k):
 
 
 @given(
-    st.sampled_from([Bytes, Floats]),
+    st.sampled_from([Bytes, Words, Floats]),
     st.sampled_from(KINDS),
     st.integers(0, 2**32 - 1),
     st.integers(1, 5_000),
@@ -124,26 +128,32 @@ def test_a_large_index_finds_what_every_score_finds(scan, kind):
         np.testing.assert_array_equal(scores, expected[1])
 
 
-def test_a_guess_is_made_and_taken_back():
+@pytest.mark.parametrize(("scan", "apart", "looked_at"), LOOKS)
+def test_a_guess_is_made_and_taken_back(scan, apart, looked_at):
     """Of items put so that the looked at ones are the best, the guess is wrong, and nothing is missed for it."""
     rng = np.random.default_rng(2)
     items = rng.normal(size=(60_000, 16)).astype(np.float32)
-    user = items[:1].copy()
-    seen = np.arange(len(items)) % search.TILE < 8
+    user = items[:2].copy()
+    seen = np.arange(len(items)) % apart < looked_at
     items[seen & (rng.random(len(items)) < 0.04)] += 2 * user[0]  # some 150: more than the guess needs, fewer than k
     shown = np.ones(len(items), bool)
-    rows, _ = ExactIndex(items, shown, scan=Bytes).scored(user, 500)
+    rows, _ = ExactIndex(items, shown, scan=scan).scored(user, 500)
     np.testing.assert_array_equal(rows, by_every_score(items, user, shown, 500)[0])
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9_000), st.integers(1, 120), st.integers(0, 60), st.floats(0, 1))
-@settings(max_examples=150, deadline=None)
-def test_all_within_the_margin_is_listed(seed, n, k, lift, share):
+@given(
+    st.sampled_from(LOOKS),
+    *(st.integers(0, 2**32 - 1), st.integers(1, 9_000), st.integers(1, 120), st.integers(0, 60), st.floats(0, 1)),
+)
+@settings(max_examples=300, deadline=None)
+def test_all_within_the_margin_is_listed(look, seed, n, k, lift, share):
     """Whatever was guessed from some rows: each row at most a margin below the k-th best stands in the list, once."""
     rng = np.random.default_rng(seed)
     table = rng.integers(-40, 40, (n, 16)).astype(np.int8)
-    queries = rng.integers(-300, 300, (3, 1, 16)).astype(np.int16)
-    looked_at = (np.arange(n) % search.TILE < 8) & (rng.random(n) < share)
+    queries = np.zeros((3, 4, 16), np.int16)
+    queries[:, 0] = rng.integers(-300, 300, (3, 16))
+    kind, apart, count = look
+    looked_at = (np.arange(n) % apart < count) & (rng.random(n) < share)
     table[looked_at] = np.clip(table[looked_at] + np.sign(queries[0, 0]) * lift, -127, 127)
     shown = rng.random(n) < 0.9
     k = min(k, int(shown.sum()))
@@ -151,11 +161,13 @@ def test_all_within_the_margin_is_listed(seed, n, k, lift, share):
         return
     margins, exact = rng.integers(0, 20_000, 3), table.astype(np.int64) @ queries[:, 0].T.astype(np.int64)
     rows, scores, counts = np.empty((3, 20_000), np.int32), np.empty((3, 20_000), np.int32), np.zeros(3, np.int64)
-    search.scan(table, queries, margins, shown, k, scans.LEAST, rows, scores, counts)
+    halved = kind(Items(np.zeros((n, 16), np.float32), table, 1.0, 0.0, 1.0))._halved(queries.reshape(3, -1))
+    search.scan(table, queries, *halved, margins, shown, k, scans.LEAST, rows, scores, counts)
     for query in range(3):
         of = np.where(shown, exact[:, query], scans.LEAST)
         within = np.flatnonzero(of >= max(np.sort(of)[-k] - margins[query], scans.LEAST + 1))
         listed = rows[query, : counts[query]]
+        np.testing.assert_array_equal(scores[query, : counts[query]], exact[listed, query])
         assert np.isin(within, listed).all()
         assert (np.diff(listed) > 0).all()
         assert shown[listed].all()
@@ -173,9 +185,12 @@ assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + page), page, 0) == 0
 for n in range(1, 40):
     for width in (4, 8, 12, 16, 20, 36):
         table = np.frombuffer(held, np.int8, n * width, page - n * width).reshape(n, width)
-        queries = np.ones((1, -(-width // 16), 16), np.int16)
-        rows, scores, counts = np.empty((1, 900), np.int32), np.empty((1, 900), np.int32), np.zeros(1, np.int64)
-        search.scan(table, queries, np.zeros(1, np.int64), np.ones(n, bool), 1, scans.LEAST, rows, scores, counts)
+        for chunks in (-(-width // 16), -(-width // 64) * 4):
+            queries, least = np.ones((2, chunks, 16), np.int16), scans.LEAST
+            halves, less = np.ones((2 * (chunks % 4 == 0), 2, 4 * chunks), np.int32), np.zeros(2, np.int32)
+            rows, scores, counts = np.empty((2, 900), np.int32), np.empty((2, 900), np.int32), np.zeros(2, np.int64)
+            margins, shown = np.zeros(2, np.int64), np.ones(n, bool)
+            search.scan(table, queries, halves, less, margins, shown, 1, least, rows, scores, counts)
 print("read")
 """
 
@@ -253,14 +268,16 @@ def test_the_faster_scan_is_taken_and_said(monkeypatch, caplog):
     rng = np.random.default_rng(5)
     items, shown = rng.normal(size=(400, 8)).astype(np.float32), np.ones(400, bool)
     found = {}
-    for fast in (Bytes, Floats):
-        monkeypatch.setattr(scans, "_took", lambda scan, *_, fast=fast: 1e-4 if isinstance(scan, fast) else 2e-4)
+    for fast in (Bytes, Words, Floats):
+        monkeypatch.setattr(scans, "fast_here", lambda: True)
+        monkeypatch.setattr(scans, "_took", lambda scan, *_, fast=fast: 1e-4 if type(scan) is fast else 2e-4)
         with caplog.at_level(logging.INFO, "recsys.scans"):
             index = ExactIndex(items, shown)
-        assert isinstance(index._scan, fast)
+        assert type(index._scan) is fast
         assert f"Exact search by {fast.name}: microseconds a query" in caplog.messages[-1]
         found[fast] = index.scored(items[:9], 50)
     np.testing.assert_array_equal(found[Bytes], found[Floats])
+    np.testing.assert_array_equal(found[Words], found[Floats])
 
 
 def test_products_without_the_instruction_are_the_same(monkeypatch):
@@ -288,3 +305,36 @@ def test_products_without_the_instruction_are_the_same(monkeypatch):
         assert first(rows, queries, expected.max(), out)
         np.testing.assert_array_equal(out, expected)
         assert not first(rows, queries, expected.max() + 1, out)
+
+
+def test_words_without_the_instruction_are_the_same(monkeypatch):
+    """What is written for processors without `vpdpbusd` multiplies as it does, and says which rows reach a bound."""
+    from numba import njit
+    from numba.core.registry import cpu_target
+
+    def compiled():
+        @njit
+        def all_of(rows, halves, less, bound, out):
+            words = np.empty((4, 16, 16), np.int32)
+            turn(rows, 0, words, 0)
+            turn(rows, 16, words, 2)
+            return dots(words, 0, halves, 0, less, bound, out)
+
+        return all_of
+
+    rng = np.random.default_rng(7)
+    rows = rng.integers(-128, 128, (33, 100)).astype(np.int8)  # what is read past a row's end is the next one's
+    queries = np.zeros((1, 128), np.int16)
+    queries[0, :100] = rng.integers(-scans.MOST, scans.MOST + 1, 100)
+    queries[0, :4] = scans.MOST, -scans.MOST, 128, -129
+    halves, less = np.empty((1, 2, 128), np.int8), np.empty(1, np.int32)
+    search.halve(queries, halves, less)
+    expected = rows[:32].astype(np.int64) @ queries[0, :100].astype(np.int64)
+    codegen = cpu_target.target_context.codegen()
+    told = codegen.magic_tuple()
+    for features in (told[2], ""):
+        monkeypatch.setattr(codegen, "magic_tuple", lambda features=features: (*told[:2], features))
+        out, bound = np.zeros(32, np.int32), int(np.sort(expected)[20])
+        bits = compiled()(rows, halves.view(np.int32), less[0], bound, out)
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal([bits >> row & 1 for row in range(32)], expected >= bound)
