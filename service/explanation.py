@@ -112,7 +112,8 @@ class Explainer:
         """What kept an item out of the slate, and a sentence."""
         rows = np.array([row], np.int32)
         for each in FILTERS:
-            if each.gone(query, rows)[0]:
+            gone = each.gone(query, rows)
+            if gone is not None and gone[0]:
                 return each.reason, _WORDS[each.reason]
         if row not in query.candidates.items:
             if whose == _POPULAR:

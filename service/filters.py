@@ -17,8 +17,8 @@ class CandidateFilter(Protocol):
 
     reason: str
 
-    def gone(self, query: Query, rows: I32) -> Bool:
-        """Mask over any rows of the query's generation."""
+    def gone(self, query: Query, rows: I32) -> Bool | None:
+        """Mask over any rows of the query's generation; None where it is clear that nobody goes."""
 
 
 class SeenItemsFilter:
@@ -26,11 +26,11 @@ class SeenItemsFilter:
 
     reason = "seen"
 
-    def gone(self, query: Query, rows: I32) -> Bool:
+    def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
         if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
-            return np.zeros(len(rows), bool)
-        return among(rows, query.seen)
+            return None
+        return among(rows, query.seen) if len(query.seen) else None
 
 
 class ExcludedItemsFilter:
@@ -38,9 +38,9 @@ class ExcludedItemsFilter:
 
     reason = "excluded"
 
-    def gone(self, query: Query, rows: I32) -> Bool:
+    def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
-        return among(rows, query.excluded)
+        return among(rows, query.excluded) if len(query.excluded) else None
 
 
 class AskedItemsFilter:
@@ -48,11 +48,11 @@ class AskedItemsFilter:
 
     reason = "filter"
 
-    def gone(self, query: Query, rows: I32) -> Bool:
+    def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
-        gone = np.zeros(len(rows), bool)
         if not query.filter:
-            return gone
+            return None
+        gone = np.zeros(len(rows), bool)
         content = query.generation.content(rows)
         for wanted in asked_tokens(query):
             gone |= ~np.isin(content, wanted).any(axis=1)
@@ -64,10 +64,10 @@ class UnavailableItemsFilter:
 
     reason = "unavailable"
 
-    def gone(self, query: Query, rows: I32) -> Bool:
+    def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
         if not query.rules.rules.hide_unavailable:
-            return np.zeros(len(rows), bool)
+            return None
         return ~query.generation.shows(rows)
 
 
@@ -91,5 +91,7 @@ def allowed(query: Query, rows: I32) -> Bool:
     """Mask over the rows that every filter lets pass."""
     kept = np.ones(len(rows), bool)
     for each in FILTERS:
-        kept[kept] = ~each.gone(query, rows[kept])
+        gone = each.gone(query, rows[kept])
+        if gone is not None:
+            kept[kept] = ~gone
     return kept

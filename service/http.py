@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
 from service import bodies, deadline, metrics, paths, schema
+from service.answers import Told
 from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
@@ -26,7 +28,7 @@ from service.schema.verdict import AGAIN, INTERNAL, error_body
 
 logger = logging.getLogger("tandem")
 
-Verb = Callable[[Request], Awaitable[BaseModel]]
+Verb = Callable[[Request], Awaitable[BaseModel | Told]]
 
 _STATUS = {
     "unauthenticated": 401,
@@ -73,7 +75,7 @@ class Door:
             exception_handlers={HTTPException: self._http_error},
         )
 
-    async def _recommend(self, request: Request) -> BaseModel:
+    async def _recommend(self, request: Request) -> Told:
         due = self._due(request)
         return await self._ready().recommend(await bodies.body(request, schema.RecommendRequest), due)
 
@@ -143,7 +145,8 @@ class Door:
             start = time.monotonic()
             try:
                 body = await verb(request)
-                response = Response(body.model_dump_json(), media_type="application/json")
+                told = body.model_dump_json() if isinstance(body, BaseModel) else to_json(body)
+                response = Response(told, media_type="application/json")
             except TandemError as error:
                 response = error_response(error)
             except ClientDisconnect:

@@ -38,7 +38,18 @@ class Degraded(StrEnum):
     RANKING = "ranking"
 
 
-NOTHING_RANKED = Ranked(np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.uint8), np.zeros(0, np.float32))
+def _nothing(kind: type) -> np.ndarray:
+    """An empty array that all queries may share: a dozen of their own would take a query a twentieth of its time."""
+    none = np.zeros(0, kind)
+    none.flags.writeable = False
+    return none
+
+
+_NO_ROWS, _NO_SCORES, _NO_FLAGS = _nothing(np.int32), _nothing(np.float32), _nothing(np.uint8)
+_NO_RECORD, _NO_CONTEXT = UserRecord.empty(), np.zeros(CONTEXTS, np.uint8)
+_NO_CONTEXT.flags.writeable = False
+
+NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _NO_FLAGS, _NO_SCORES)
 
 
 @dataclass(slots=True, eq=False)
@@ -61,7 +72,7 @@ class Query:
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
     now: float = field(default_factory=time.time)
-    context: U8 = field(default_factory=lambda: np.zeros(CONTEXTS, np.uint8))
+    context: U8 = field(default_factory=lambda: _NO_CONTEXT)
     mode: Mode = Mode.REALTIME
     filter: Mapping[str, list[str]] = field(default_factory=dict)
     told_context: Mapping[str, str] = field(default_factory=dict)
@@ -69,18 +80,18 @@ class Query:
     extra: Mapping[int, int] = field(default_factory=dict)
     traced: bool = False
 
-    record: UserRecord = field(default_factory=UserRecord.empty)
+    record: UserRecord = field(default_factory=lambda: _NO_RECORD)
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
     excluded: I32 = field(init=False)
-    seen: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    seen: I32 = field(default_factory=lambda: _NO_ROWS)
     history: History = field(default_factory=lambda: NO_HISTORY)
     told: U8 | None = None
     made_by: Mode = Mode.REALTIME
-    items: I32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    tower: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
-    sources: U8 = field(default_factory=lambda: np.zeros(0, np.uint8))
-    scores: F32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    items: I32 = field(default_factory=lambda: _NO_ROWS)
+    tower: F32 = field(default_factory=lambda: _NO_SCORES)
+    sources: U8 = field(default_factory=lambda: _NO_FLAGS)
+    scores: F32 = field(default_factory=lambda: _NO_SCORES)
     candidates: Ranked = field(default_factory=lambda: NOTHING_RANKED)
     removed: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, I32] = field(default_factory=dict)
@@ -89,7 +100,7 @@ class Query:
     degraded: list[Degraded] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.excluded = self.generation.item_rows(self.exclude)
+        self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""

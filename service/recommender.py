@@ -92,8 +92,8 @@ class Recommender:
 
     async def recommend(
         self, request: schema.RecommendRequest, due: float
-    ) -> schema.RecommendResponse | schema.SlatesResponse:
-        """A slate for one user, or for each of several; each from one generation."""
+    ) -> answers.Told:
+        """A slate for one user, or for each of several, as `schema.SlatesResponse`; each from one generation."""
         generation, now = self.live, time.time()
         if request.user_ids is None:
             assert request.user_id is not None
@@ -107,7 +107,7 @@ class Recommender:
             slates = await asyncio.gather(*map(self._slate, queries))
         for query in queries:
             self._note(query)
-        return schema.SlatesResponse.model_construct(slates=slates)
+        return {"slates": slates}
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """The items most like one, the likest first whatever the rules put elsewhere."""
@@ -223,7 +223,7 @@ class Recommender:
             self._desks.trending.rows(generation, now),
         )
 
-    async def _slate(self, query: Query) -> schema.RecommendResponse:
+    async def _slate(self, query: Query) -> answers.Told:
         await self._coalescer.submit(query, query.due - RESERVE)
         return answers.slate(query)
 

@@ -18,12 +18,14 @@ from service.query import Query
 def make_slate(query: Query, without: int = PAD) -> None:
     """Set the final k candidates of a query, best first; without: a row that never is among them."""
     for each in FILTERS:
-        query.remove(each.gone(query, query.items), each.reason)
+        gone = each.gone(query, query.items)
+        if gone is not None:
+            query.remove(gone, each.reason)
     catalogue = _Catalogue(query, without)
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.told_context, query.traced)
     query.words, query.passed_over = slate.words, slate.passed_over
     rows = np.array(slate.items, np.int32)
-    at = places(rows, query.items)
+    at = places(rows, query.items) if slate.places is None else slate.places
     known = at >= 0
     tower, sources = np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.uint8)
     tower[known], sources[known] = query.tower[at[known]], query.sources[at[known]]

@@ -162,7 +162,7 @@ class RetrievalSource:
             query.leave_out(self.degraded)
             self.fall_back(query)
             return
-        real = found["items"] != PAD
+        real = slice(np.count_nonzero(found["items"] != PAD))  # padded on the right
         query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
         if query.extra:
             mine = [query.extra.get(row, 0) for row in query.items.tolist()]
@@ -200,7 +200,9 @@ class RankingScorer:
             return
         query.scores = found["scores"][: len(query.items)]
         # Ranking has not heard of every item yet that retrieval has: those wait for the next request.
-        query.keep(query.scores != -np.inf)
+        known = query.scores != -np.inf
+        if not known.all():
+            query.keep(known)
 
     def fall_back(self, query: Query) -> None:
         """Retrieval's order stands."""

@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 
 from recsys.store.base import UserState
 from service import schema
+from service.answers import Told
 from service.callees import Call, Callees
 from service.query import Query
 from service.recommender import Recommender
@@ -72,34 +73,32 @@ class TracedRecommender(Recommender):
 
     query_kind = TracedQuery
 
-    async def recommend(
-        self, request: schema.RecommendRequest, due: float
-    ) -> schema.RecommendResponse | schema.SlatesResponse:
+    async def recommend(self, request: schema.RecommendRequest, due: float) -> Told:
         """As the recommender's."""
         answer = await super().recommend(request, due)
-        _tell(answer.slates if isinstance(answer, schema.SlatesResponse) else [answer])
+        _tell(answer.get("slates", [answer]))
         return answer
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """As the recommender's."""
         answer = await super().similar(request, due)
-        _tell([answer])
+        _tell([vars(answer)])
         return answer
 
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
         """As the recommender's."""
         answer = await super().explain(request, due)
-        _tell([answer])
+        _tell([vars(answer)])
         return answer
 
 
-def _tell(answers: Sequence[Any]) -> None:
+def _tell(answers: Sequence[Told]) -> None:
     span = _sampled()
     if span is None:
         return
-    span.set_attribute("tandem.generation", answers[0].generation)
-    span.set_attribute("tandem.degraded", sorted({str(stage) for each in answers for stage in each.degraded}))
-    if modes := sorted({each.mode for each in answers if hasattr(each, "mode")}):
+    span.set_attribute("tandem.generation", answers[0]["generation"])
+    span.set_attribute("tandem.degraded", sorted({str(stage) for each in answers for stage in each["degraded"]}))
+    if modes := sorted({each["mode"] for each in answers if "mode" in each}):
         span.set_attribute("tandem.mode", ",".join(modes))
 
 

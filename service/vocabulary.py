@@ -24,6 +24,8 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
 
 def checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
     """QueryError names a column that the generation does not have."""
+    if not told:
+        return told
     columns = [column for column, _ in generation.spec.contexts]
     for column in told:
         if column not in columns:
@@ -34,6 +36,8 @@ def checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Ma
 
 def checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
     """QueryError names a column that items can't be filtered by, or a value that no item has."""
+    if not told:
+        return told
     columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
     for column, values in told.items():
         if column not in columns:

@@ -20,7 +20,7 @@ SCORED = schema.ScoredItem(
 def slate(user_id):
     return schema.RecommendResponse(
         user_id=user_id, items=[SCORED], generation="g1", mode="realtime", history=0, removed={"seen": 2}, degraded=[]
-    )
+    ).model_dump()
 
 
 class FakeRecommender:
@@ -53,7 +53,7 @@ class FakeRecommender:
         self.ended.append("done")
         self._fail()
         if request.user_ids is not None:
-            return schema.SlatesResponse(slates=[slate(user) for user in request.user_ids])
+            return {"slates": [slate(user) for user in request.user_ids]}
         return slate(request.user_id)
 
     def _fail(self):

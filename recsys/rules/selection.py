@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recsys.kernels.keys import best
+from recsys.kernels import sources as kernel
+from recsys.kernels.compiled import plain
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled import CompiledRules
@@ -21,7 +22,7 @@ from recsys.rules.quotas import QuotaCount
 from recsys.rules.shifts import shifted
 from recsys.rules.unlikeness import Unlikeness
 from recsys.rules.walk import Walk
-from recsys.types import F32, I32, Bool, Source
+from recsys.types import F32, I32, I64, PAD, Bool, Source
 
 _BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quota",): int(Source.FRESH)}
 
@@ -30,12 +31,13 @@ _BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quot
 class Slate:
     """items, scores: the final places; what topped the slate up scores below all. words: the rules that moved a row.
 
-    passed_over: where a query is traced, candidates that rules kept out where their score would have put them in, each
+    places: where each stood among the candidates, PAD where it did not; None where that was not kept. passed_over: where a query is traced, candidates that rules kept out where their score would have put them in, each
     with the rule in words.
     """
 
     items: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    places: I64 | None = None
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)
     passed_over: dict[int, str] = field(default_factory=dict)
 
@@ -55,10 +57,13 @@ def select(
 ) -> Slate:
     """The k best of candidates [n] that passed the hard filters, each once."""
     if rules.rules.plain:
-        order = best(scores, np.arange(len(scores)), k)
-        slate = Slate(items[order].tolist(), scores[order].tolist())
-        for row in _popular(catalogue, slate.items, k - len(slate.items)):
+        order = np.full(k, PAD, np.int64)
+        found = kernel.best(plain(scores), order)
+        first = order[:found]
+        slate = Slate(items[first].tolist(), scores[first].tolist())
+        for row in _popular(catalogue, slate.items, k - found):
             _append(slate, row, _below(slate.scores), "top_up")
+        slate.places = order[: len(slate.items)]
         return slate
     selection = _Selection(items, scores, k, rules, catalogue, context)
     return selection.traced(items, scores) if traced else selection.made()

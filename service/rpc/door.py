@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError, SettingsError, TandemError
 from service import deadline, metrics, schema
 from service.admission import overloaded
+from service.answers import Told
 from service.edge.tls import Tls
 from service.pipeline import RESERVE
 from service.ports import place
@@ -46,7 +47,7 @@ ROUNDING = 0.01
 LOOK_SECONDS = 0.1
 """How often health asks whether there is a generation to serve."""
 
-Answer = Callable[[Any, float], Awaitable[BaseModel]]
+Answer = Callable[[Any, float], Awaitable[BaseModel | Told]]
 """Takes a request and when its answer must be there."""
 
 
@@ -137,12 +138,10 @@ class RpcDoor:
             verbs.STATUS: status,
         }
 
-    async def _recommend(self, request: schema.RecommendRequest, due: float) -> schema.SlatesResponse:
+    async def _recommend(self, request: schema.RecommendRequest, due: float) -> Told:
         """One slate or several: the same message holds both."""
         answer = await self._recommender.recommend(request, due)
-        if isinstance(answer, schema.SlatesResponse):
-            return answer
-        return schema.SlatesResponse.model_construct(slates=[answer])
+        return answer if "slates" in answer else {"slates": [answer]}
 
     def _handler(self, verb: Verb[Any, Any], answer: Answer) -> grpc.RpcMethodHandler:
         """Time and count a verb, and turn what it raises into a status."""

@@ -1,37 +1,58 @@
-"""Answers that are made without a look at each field are what looking would have made."""
+"""A slate's values, which nobody checks when they are told, are what its model has."""
 
+import json
+
+import numpy as np
 import pytest
+from pydantic_core import to_json
 
-from service import schema
-from service.answers import _made
-
-ITEM = {"item_id": 7, "title": "A", "score": 0.5, "tower_score": None, "sources": ["tower"], "rules": []}
-SLATE = {
-    "user_id": "u",
-    "items": [schema.ScoredItem(**ITEM)],
-    "generation": "g",
-    "mode": "realtime",
-    "history": 3,
-    "removed": {"seen": 2},
-    "degraded": [],
-}
-
-SET = {"__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"}
-"""What `_made` gives a model, which is all that it has."""
+from recsys.types import Source
+from service import answers, schema
+from service.query import Degraded, Query
+from service.schema import Mode
+from service.served import SHOWN, ServedGeneration
 
 
-@pytest.mark.parametrize(("kind", "values"), [(schema.ScoredItem, ITEM), (schema.RecommendResponse, SLATE)])
-def test_an_answer_is_as_if_it_had_been_validated(kind, values):
-    """Equal, with the same JSON, fields and copies; a newer pydantic may keep more than these four."""
-    validated, made = kind(**values), _made(kind, dict(values))
-    assert made == validated
-    assert made.model_dump_json() == validated.model_dump_json()
-    assert made.model_fields_set == validated.model_fields_set
-    assert made.model_copy(deep=True) == validated
-    assert validated.__getstate__().keys() == SET
+@pytest.fixture(scope="module")
+def served(tiny_world):
+    return ServedGeneration.load(tiny_world[0])
 
 
-@pytest.mark.parametrize(("kind", "values"), [(schema.ScoredItem, ITEM), (schema.RecommendResponse, SLATE)])
-def test_no_field_is_forgotten(kind, values):
-    """What `slate` writes by hand has to name them all."""
-    assert values.keys() == kind.model_fields.keys()
+@pytest.fixture
+def query(served):
+    found = Query(served, "u", 3, 0.0)
+    found.set_candidates(
+        np.array([4, 0, 2], np.int32),
+        np.array([0.123456, np.nan, -1e-9], np.float32),
+        np.array([Source.TOWER | Source.EASE, 0, Source.TRENDING], np.uint8),
+    )
+    found.scores = np.array([2.0, 1 / 3, -7.00004], np.float32)
+    found.words, found.removed = {0: ("pin",)}, {"seen": 2}
+    found.made_by, found.degraded = Mode.HYBRID, [Degraded.STORE, Degraded.RANKING]
+    return found
+
+
+def test_a_slate_is_as_its_model_says(query, served):
+    """No field is forgotten, none is of another kind, and the JSON is what the model would have written."""
+    told = answers.slate(query)
+    model = schema.RecommendResponse.model_validate(told, strict=True)
+    assert told.keys() == schema.RecommendResponse.model_fields.keys()
+    assert {*map(tuple, told["items"])} == {tuple(schema.ScoredItem.model_fields)}
+    assert to_json(told).decode() == model.model_dump_json()
+    assert json.loads(to_json(told)) == model.model_dump()
+    assert [item.item_id for item in model.items] == [served.item_id(row) for row in (4, 0, 2)]
+    assert [item.title for item in model.items] == [served.title(row) for row in (4, 0, 2)]
+    assert [item.score for item in model.items] == [2.0, 0.3333, -7.0]
+    assert [item.tower_score for item in model.items] == [0.1235, None, -0.0]
+    assert [item.sources for item in model.items] == [["tower", "ease"], [], ["trending"]]
+    assert [item.rules for item in model.items] == [[], ["pin"], []]
+    assert model.degraded == ["store", "ranking"]
+
+
+def test_what_is_kept_of_items_is_bounded(served, monkeypatch):
+    """A catalogue of millions is not kept as strings by every gateway."""
+    monkeypatch.setattr("service.served.SHOWN", 3)
+    assert SHOWN > 3
+    for row in range(5):
+        assert served.shown(row) == {"item_id": served.item_id(row), "title": served.title(row)}
+        assert len(served._shown) <= 3

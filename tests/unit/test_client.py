@@ -148,7 +148,7 @@ def test_both_doors_and_both_clients_give_the_same_answer(grpc_client, http_clie
 
 def test_the_answers_are_the_recommenders(grpc_client, recommender):
     """Nothing is lost between: None, zero, empty and free data come as they went."""
-    assert grpc_client.recommend(7) == slate(7)
+    assert grpc_client.recommend(7).model_dump() == slate(7)
     assert grpc_client.explain("you", "drama-1") == answer_of(
         recommender.explain(Event(user_id="you", item_id="drama-1"), 0)
     )

@@ -337,7 +337,7 @@ def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
         async def much(request, _):
             begun.append(request)
             await asyncio.sleep(0.2)
-            return schema.SlatesResponse(slates=[slate("you" * 300)] * 10_000)
+            return {"slates": [slate("you" * 300)] * 10_000}
 
         server.recommender.recommend = much
         answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=[YOU]), timeout=20)
