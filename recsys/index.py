@@ -124,13 +124,18 @@ class ExactIndex:
 
     def _rescore(self, users: F32, listed: I32, counts: I64, found: I32, best: F32) -> None:
         """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n]."""
-        scores, of = np.empty(listed.shape, np.float32), np.empty(listed.shape, np.uint64)
+        if not counts.all():
+            for query in np.flatnonzero(counts).tolist():
+                one = slice(query, query + 1)
+                self._rescore(users[one], listed[one], counts[one], found[one], best[one])
+            return
+        shape = len(users), int(counts.max())
+        scores, of = np.empty(shape, np.float32), np.empty(shape, np.uint64)
         search.rescore(users, self._items, listed, counts, scores, scores.view(np.uint32), of)
-        for query, length in enumerate(counts.tolist()):
-            if length:
-                # What is listed is so in the order of rows, and equals stay in it.
-                order = keys.first(of[query, :length], found.shape[1])
-                found[query], best[query] = listed[query, order], scores[query, order]
+        # What is listed is so in the order of rows, and equals stay in it.
+        order = keys.first(of, found.shape[1])
+        found[:] = np.take_along_axis(listed, order, axis=1)
+        best[:] = np.take_along_axis(scores, order, axis=1)
 
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""

@@ -20,9 +20,11 @@ from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
 from recsys.kernels.words import LANES as SIDE
-from recsys.kernels.words import fast_here
+from recsys.kernels.words import fast_here, side_by_side
 from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I32, I64, Bool
+
+I16 = npt.NDArray[np.int16]
 
 logger = logging.getLogger(__name__)
 
@@ -91,44 +93,40 @@ class Bytes:
         self._items = items
         width = items.table.shape[1]
         self._most = min(MOST, (2**31 - 1) // (128 * width))  # of a sum in four bytes
-        self._width = -(-width // self._at_once) * self._at_once
-
-    _at_once = LANES
+        self._chunks = -(-width // LANES)
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
         items, count = self._items, len(users)
-        queries = np.zeros((count, self._width), np.int16)
+        queries = np.zeros((count, self._chunks * LANES), np.int16)
         steps, rest = np.empty(count), np.empty(count)
         search.round_users(users, self._most, TINY, queries, steps, rest)
         # |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it.
         off = norms * items.off + rest * items.long + items.products_off(norms)
         margins = np.minimum(np.ceil(2 * off / (steps * items.step)), FARTHEST).astype(np.int64) + 1
-        asked = queries.reshape(count, -1, LANES)
+        asked = queries.reshape(count, self._chunks, LANES)
         rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(items.table, asked, *self._halved(queries), margins, shown, k, LEAST, rows, scores, counts)
+        search.scan(items.table, asked, *self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
         return rows, counts
 
-    def _halved(self, queries: npt.NDArray[np.int16]) -> tuple[I32, I32]:
-        return np.zeros((0, 2, SIDE), np.int32), np.zeros(0, np.int32)
+    def _wide(self, queries: I16) -> tuple[I32, I32, I32]:
+        """Words, halves and what is taken off, as of `search.scan`."""
+        return np.zeros((0, 1, SIDE), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32)
 
 
 class Words(Bytes):
-    """The same over four bytes of a row at once, where the processor can.
-
-    Rows are put side by side for that, once for all users of a batch: for a single one it saves less than it takes.
-    """
+    """The same over four bytes of sixteen rows at once, where the processor can; holds a table of its own for it."""
 
     name = "words of bytes"
-    _at_once = 4 * SIDE
 
-    def _halved(self, queries: npt.NDArray[np.int16]) -> tuple[I32, I32]:
-        count, width = queries.shape
-        if count == 1:
-            return super()._halved(queries)
-        halves, less = np.empty((count, 2, width), np.int8), np.empty(count, np.int32)
+    def __init__(self, items: Items) -> None:
+        super().__init__(items)
+        self._words = side_by_side(items.table)
+
+    def _wide(self, queries: I16) -> tuple[I32, I32, I32]:
+        halves, less = np.empty((len(queries), 2, 4 * self._words.shape[1]), np.int8), np.empty(len(queries), np.int32)
         search.halve(queries, halves, less)
-        return halves.view(np.int32), less
+        return self._words, halves.view(np.int32), less
 
 
 class Floats:

@@ -43,8 +43,8 @@ def best(scores: F32, rows: npt.NDArray[np.integer], k: int) -> I64:
 
 
 def first(of: U64, k: int) -> I64:
-    """The places in the k least of keys [n], in order."""
-    if len(of) > 4 * k:
-        of = np.partition(of, k)[:k]
-    of.sort()
-    return places(of[:k])
+    """The places in the k least of keys [..., n], in order; what order they were in is lost."""
+    if of.shape[-1] > 4 * k:
+        of = np.partition(of, k, axis=-1)[..., :k]
+    of.sort(axis=-1)
+    return places(of[..., :k])

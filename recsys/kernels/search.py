@@ -15,7 +15,7 @@ from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
 from recsys.kernels.words import LANES as SIDE
 from recsys.kernels.words import ROWS as WIDE
-from recsys.kernels.words import dots, lowest, turn
+from recsys.kernels.words import dots, lowest
 
 TILE = 128
 """Rows that one query after the other is multiplied with: their bytes stay in a core's first cache meanwhile."""
@@ -23,11 +23,13 @@ TILE = 128
 SHARE = TILE // ROWS
 """Of so many rows one is looked at for the guess: the first ROWS of each tile."""
 
-SPARE, WIDE_SPARE = 4, 16
-"""Rows at the table's end that are copied: what is read in pieces of 16 bytes, or of 64, reads past the end of a row."""
+SPARE = 4
+"""Rows at the table's end that are copied: what is read in pieces of 16 bytes reads past the end of a row."""
 
-WIDE_SHARE = 8
+WIDE_SHARE = 16
 """Of so many rows one is looked at for the guess, where rows are looked at WIDE at once."""
+
+NO_KEY = np.uint64(2**64 - 1)
 
 BUCKETS = 1_024
 """Into which scores are sorted, to find one that k of them reach."""
@@ -63,13 +65,13 @@ def round_users(users, most, least, queries, steps, rest):
 
 @compiled
 def halve(queries, halves, less):
-    """The high and the low bytes of queries [B, P] int16, both with signs, into halves [B, 2, P] int8.
+    """The high and the low bytes of queries [B, at least P] int16, both with signs, into halves [B, 2, P] int8.
 
     less: [B] int32, taken from inner products with bytes that are 128 more than they are.
     """
     for query in range(len(queries)):
         total = np.int64(0)
-        for column in range(queries.shape[1]):
+        for column in range(halves.shape[2]):
             number = np.int64(queries[query, column])
             low = ((number + 128) & 255) - 128
             halves[query, 0, column], halves[query, 1, column] = np.int8((number - low) >> 8), np.int8(low)
@@ -78,47 +80,45 @@ def halve(queries, halves, less):
 
 
 @compiled
-def scan(table, queries, halves, less, margins, shown, k, least, rows, scores, counts):
+def scan(table, queries, words, halves, less, margins, shown, k, least, rows, scores, counts):
     """List what may be among the k best of each query: rows and scores [B, room], as many as counts [B] says.
 
-    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. halves, less: of
-    `halve`, as words [B, 2, chunks * SIDE] int32, where rows are to be looked at WIDE at once; otherwise without a row.
-    margins: [B] int64. shown: [n] bool, k of them at least. least: below all scores. room: 2 k + 2 TILE at least.
-    counts: -1 where more than half of the room would be taken, since very many rows have nearly one score.
+    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. words, halves,
+    less: of `side_by_side` and `halve`, halves as words [B, 2, W / 4] int32, where the rows are to be looked at WIDE at
+    once; otherwise all without a row. margins: [B] int64. shown: [n] bool, k of them at least. least: below all scores.
+    room: 2 k + 2 TILE at least. counts: -1 where more than half of the room would be taken, since very many rows have
+    nearly one score.
     """
-    n, wide = len(table), len(halves) > 0
-    if wide:
-        end, share = last(table, WIDE, WIDE_SPARE, 4 * halves.shape[2]), WIDE_SHARE
-    else:
-        end, share = last(table, ROWS, SPARE, LANES * queries.shape[1]), SHARE
+    n, end = len(table), last(table, LANES * queries.shape[1])
     bounds, guesses = np.full(len(queries), least, np.int32), np.full(len(queries), least, np.int64)
     counts[:] = 0
+    share = WIDE_SHARE if len(words) else SHARE
     some = k // share + 4 * int(np.sqrt(k / share)) + 4
     if n > 4 * share * some:
         none = np.zeros_like(margins)
-        look(table, end, queries, halves, less, none, shown, some, True, bounds, rows, scores, counts)
+        look(table, end, queries, words, halves, less, none, shown, some, True, bounds, rows, scores, counts)
         for query in range(len(queries)):
             if counts[query] >= some:
                 guesses[query] = reached(scores[query, : counts[query]], some)
             bounds[query] = max(guesses[query] - margins[query], least)
         counts[:] = 0
-    look(table, end, queries, halves, less, margins, shown, k, False, bounds, rows, scores, counts)
+    look(table, end, queries, words, halves, less, margins, shown, k, False, bounds, rows, scores, counts)
     for query in range(len(queries)):
         count = counts[query]
         if count >= 0 and (count < k or reached(scores[query, :count], k) < guesses[query]):
             of = slice(query, query + 1)
             bounds[query], counts[query] = least, 0
-            asked = queries[of], halves[of], less[of], margins[of]
+            asked = queries[of], words, halves[of], less[of], margins[of]
             look(table, end, *asked, shown, k, False, bounds[of], rows[of], scores[of], counts[of])
         if counts[query] > k:
             narrow(query, margins, k, bounds, rows, scores, counts)
 
 
 @compiled
-def last(table, at_once, spare, width):
-    """The rows of a table from its last whole pieces of so many on, behind which there are some to spare: padded."""
+def last(table, width):
+    """The rows of a table behind its last ROWS that can be read in pieces, padded to a whole number of those."""
     n = len(table)
-    end, whole = np.zeros((2 * at_once, width), np.int8), max(n - spare, 0) // at_once * at_once
+    end, whole = np.zeros((2 * ROWS, width), np.int8), max(n - SPARE, 0) // ROWS * ROWS
     for row in range(whole, n):
         for column in range(table.shape[1]):
             end[row - whole, column] = table[row, column]
@@ -126,10 +126,10 @@ def last(table, at_once, spare, width):
 
 
 @compiled
-def look(table, end, queries, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+def look(table, end, queries, words, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
     """List what is not below a bound, which rises with the k-th best; some: of the rows that are for the guess."""
-    if len(halves):
-        look_wide(table, end, halves, less, margins, shown, k, some, bounds, rows, scores, counts)
+    if len(words):
+        look_wide(words, halves, less, margins, shown, k, some, bounds, rows, scores, counts)
     else:
         look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts)
 
@@ -159,34 +159,18 @@ def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scor
 
 
 @compiled
-def aligned(size):
-    """So many int32 that begin where a line of the cache does: a vector across two lines is read twice."""
-    found = np.empty(size + SIDE, np.int32)
-    first = -(found.ctypes.data // 4) % SIDE
-    return found[first : first + size]
-
-
-@compiled
-def look_wide(table, end, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
-    """See `look`: WIDE at once, which are put side by side for all queries."""
-    n, of, chunks = len(table), np.empty(WIDE, np.int32), halves.shape[2] // SIDE
-    whole, tile = max(n - WIDE_SPARE, 0) // WIDE * WIDE, WIDE if some else TILE
-    words = aligned(TILE // SIDE * chunks * SIDE * SIDE).reshape((TILE // SIDE * chunks, SIDE, SIDE))
+def look_wide(words, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+    """See `look`: WIDE at once."""
+    n, of = len(shown), np.empty(WIDE, np.int32)
+    tile, apart = (WIDE, WIDE_SHARE * WIDE) if some else (TILE, TILE)
     limits = np.full(len(halves), 2 * k, np.int64)
-    for start in range(0, n, WIDE_SHARE * WIDE if some else TILE):
-        stop = min(start + tile, n)
-        for row in range(start, stop, WIDE):
-            for half in range(row, row + WIDE, SIDE):
-                if row < whole:
-                    turn(table, half, words, (half - start) // SIDE * chunks)
-                else:
-                    turn(end, half - whole, words, (half - start) // SIDE * chunks)
+    for start in range(0, n, apart):
         for query in range(len(halves)):
             count, bound = counts[query], bounds[query]
             if count < 0:
                 continue
-            for row in range(start, stop, WIDE):
-                bits = dots(words, (row - start) // SIDE * chunks, halves, query, less[query], bound, of)
+            for row in range(start, min(start + tile, n), WIDE):
+                bits = dots(words, row // SIDE, halves, query, less[query], bound, of)
                 while bits:
                     place = lowest(bits)
                     bits &= bits - np.uint32(1)
@@ -268,8 +252,8 @@ def reached(scores, k):
 def rescore(users, items, rows, counts, scores, bits, keys):
     """Inner products of users [B, d] with the rows [B, room] of items that are listed, and keys to sort them by.
 
-    scores: [B, room] float32, bits: the same memory as uint32. keys: [B, room] uint64, as of `recsys.kernels.keys`:
-    they ascend as scores descend, and of equal ones as places do.
+    scores: [B, most] float32, bits: the same memory as uint32. keys: [B, most] uint64, as of `recsys.kernels.keys`:
+    they ascend as scores descend, and of equal ones as places do; behind a query's last one they are as large as can be.
     """
     for query in range(len(users)):
         for at in range(counts[query]):
@@ -277,6 +261,7 @@ def rescore(users, items, rows, counts, scores, bits, keys):
             of = bits[query, at]
             high = of if of >= SIGN else REST - of
             keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
+        keys[query, counts[query] :] = NO_KEY
 
 
 @compiled
