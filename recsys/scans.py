@@ -13,18 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
 from recsys.kernels.words import LANES as SIDE
-from recsys.kernels.words import fast_here, side_by_side
+from recsys.kernels.words import Wide, fast_here, side_by_side
 from recsys.rounded import TINY
-from recsys.types import F32, F64, I8, I32, I64, Bool
-
-I16 = npt.NDArray[np.int16]
+from recsys.types import F32, F64, I8, I16, I32, I64, Bool
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +39,9 @@ ROOM = 8_192
 
 CELLS = 1 << 18
 """Scores that torch gives at once: 1 MiB, which is read while a cache has it."""
+
+OF_ITS_OWN = 16 << 20
+"""Bytes of a table that each process may have to itself, of each generation it holds: 250,000 items of 64 numbers."""
 
 TRIED, QUERIES, TIMES, SLOW = 16_384, 4, 3, 5e-3
 """Items and queries of a trial, how often it is made, and after how many seconds no more."""
@@ -106,16 +106,19 @@ class Bytes:
         margins = np.minimum(np.ceil(2 * off / (steps * items.step)), FARTHEST).astype(np.int64) + 1
         asked = queries.reshape(count, self._chunks, LANES)
         rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(items.table, asked, *self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
+        search.scan(items.table, asked, self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
         return rows, counts
 
-    def _wide(self, queries: I16) -> tuple[I32, I32, I32]:
-        """Words, halves and what is taken off, as of `search.scan`."""
-        return np.zeros((0, 1, SIDE), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32)
+    def _wide(self, _: I16) -> Wide:
+        """The same as words; here none, of the same kinds: the kernel is compiled once."""
+        return Wide(np.zeros((0, 1, SIDE), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32))
 
 
 class Words(Bytes):
-    """The same over four bytes of sixteen rows at once, where the processor can; holds a table of its own for it."""
+    """The same over four bytes of sixteen rows at once, where the processor can.
+
+    It holds a table of its own for that, as large as the one that processes share.
+    """
 
     name = "words of bytes"
 
@@ -123,10 +126,10 @@ class Words(Bytes):
         super().__init__(items)
         self._words = side_by_side(items.table)
 
-    def _wide(self, queries: I16) -> tuple[I32, I32, I32]:
+    def _wide(self, queries: I16) -> Wide:
         halves, less = np.empty((len(queries), 2, 4 * self._words.shape[1]), np.int8), np.empty(len(queries), np.int32)
         search.halve(queries, halves, less)
-        return self._words, halves.view(np.int32), less
+        return Wide(self._words, halves.view(np.int32), less)
 
 
 class Floats:
@@ -153,13 +156,13 @@ class Floats:
 
 
 def fastest(items: Items) -> Scan:
-    """The faster way for these items here; a hundredth of a second, and longer only where kernels are compiled."""
+    """The fastest way for these items here; a hundredth of a second, and longer only where kernels are compiled."""
     n = min(len(items.embeddings), TRIED)
     some = replace(items, embeddings=items.embeddings[:n], table=items.table[:n])
     if not n:
         return Bytes(items)
     users, shown = plain(some.embeddings[np.linspace(0, n - 1, QUERIES, dtype=np.int64)]), np.ones(n, bool)
-    kinds = (Words, Bytes, Floats) if fast_here() else (Bytes, Floats)
+    kinds = (Words, Bytes, Floats) if fast_here() and items.table.nbytes <= OF_ITS_OWN else (Bytes, Floats)
     took = {kind: _took(kind(some), users, max(n // 200, 1), shown) for kind in kinds}
     kind = min(took, key=lambda kind: took[kind])
     said = ", ".join(f"{kind.name} {1e6 * seconds / QUERIES:.0f}" for kind, seconds in took.items())

@@ -52,11 +52,11 @@ async def events(request: Request) -> list[schema.Event]:
 
 async def _read(request: Request) -> bytearray:
     """The bytes of a JSON body; no more than may be."""
-    kind = _header(request, b"content-type", KIND).split(";")[0].strip().lower()
+    kind = request.headers.get("content-type", KIND).split(";")[0].strip().lower()
     if kind != KIND:
         told = kind[:TOLD_CHARACTERS] or "of no kind"
         raise QueryError(f"The body is {told}; send {KIND}.", code="media_type")
-    packed = _header(request, b"content-encoding", "identity").strip().lower()
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":
         raise QueryError(f"The body is packed by {packed[:TOLD_CHARACTERS]}; send it as it is.", code="media_type")
     data = bytearray()
@@ -69,8 +69,3 @@ async def _read(request: Request) -> bytearray:
     except TimeoutError:
         raise QueryError(f"The body did not come within {READ_SECONDS:g} seconds.", code="timeout") from None
     return data
-
-
-def _header(request: Request, name: bytes, absent: str) -> str:
-    """The first of a name, as `request.headers` would have it, which decodes all that stands before."""
-    return next((value.decode("latin-1") for key, value in request.scope["headers"] if key == name), absent)

@@ -145,7 +145,7 @@ class Door:
             start = time.monotonic()
             try:
                 body = await verb(request)
-                told = body.model_dump_json() if isinstance(body, BaseModel) else to_json(body)
+                told = body.model_dump_json() if isinstance(body, BaseModel) else to_json(body, inf_nan_mode="null")
                 response = Response(told, media_type="application/json")
             except TandemError as error:
                 response = error_response(error)

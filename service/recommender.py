@@ -90,9 +90,7 @@ class Recommender:
         most = self._settings.deadline_ms / 1000
         return time.monotonic() + (most if seconds is None else min(seconds, most))
 
-    async def recommend(
-        self, request: schema.RecommendRequest, due: float
-    ) -> answers.Told:
+    async def recommend(self, request: schema.RecommendRequest, due: float) -> answers.Told:
         """A slate for one user, or for each of several, as `schema.SlatesResponse`; each from one generation."""
         generation, now = self.live, time.time()
         if request.user_ids is None:

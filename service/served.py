@@ -20,7 +20,6 @@ from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, I32, Bool, Id
 
-
 SHOWN = 20_000
 """Items whose ids and titles are kept as strings, at most: 8 MB."""
 

@@ -162,7 +162,7 @@ class RetrievalSource:
             query.leave_out(self.degraded)
             self.fall_back(query)
             return
-        real = slice(np.count_nonzero(found["items"] != PAD))  # padded on the right
+        real = found["items"] != PAD
         query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
         if query.extra:
             mine = [query.extra.get(row, 0) for row in query.items.tolist()]
@@ -198,7 +198,7 @@ class RankingScorer:
         if found["failed"]:
             query.leave_out(self.degraded)
             return
-        query.scores = found["scores"][: len(query.items)]
+        query.scores = found["scores"][: len(query.items)].copy()  # or what the whole batch was told lives on with it
         # Ranking has not heard of every item yet that retrieval has: those wait for the next request.
         known = query.scores != -np.inf
         if not known.all():

@@ -266,10 +266,11 @@ def _again(asked: Asked, served: ServedGeneration, due: float) -> Query:
 
 
 def _made_up(served: ServedGeneration, count: int, due: float) -> Sequence[Query]:
-    """Queries of users who looked at popular items."""
+    """Queries of users who looked at popular items, and exclude the least popular: so that every filter has run."""
     popular = served.popular
     starts = [place % max(len(popular), 1) for place in range(count)]
-    return [Query(served, "", 10, due, _session(served, popular[start:][:8])) for start in starts]
+    last = [served.item_id(int(row)) for row in popular[-1:]]
+    return [Query(served, "", 10, due, _session(served, popular[start:][:8]), last) for start in starts]
 
 
 def _session(served: ServedGeneration, items: np.ndarray) -> list[Event]:

@@ -28,7 +28,7 @@ class World:
             yield rows[start : start + 3]
 
     def newest(self):
-        yield np.array(sorted(self.new, key=lambda row: row % 7), np.int32)
+        yield np.array(sorted(self.new, key=lambda row: (row % 7, row)), np.int32)
 
     def allowed(self, rows):
         return np.array([int(row) not in self.hidden for row in rows], bool)

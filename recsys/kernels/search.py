@@ -15,7 +15,7 @@ from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
 from recsys.kernels.words import LANES as SIDE
 from recsys.kernels.words import ROWS as WIDE
-from recsys.kernels.words import dots, lowest
+from recsys.kernels.words import Wide, dots, lowest
 
 TILE = 128
 """Rows that one query after the other is multiplied with: their bytes stay in a core's first cache meanwhile."""
@@ -80,35 +80,34 @@ def halve(queries, halves, less):
 
 
 @compiled
-def scan(table, queries, words, halves, less, margins, shown, k, least, rows, scores, counts):
+def scan(table, queries, wide, margins, shown, k, least, rows, scores, counts):
     """List what may be among the k best of each query: rows and scores [B, room], as many as counts [B] says.
 
-    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. words, halves,
-    less: of `side_by_side` and `halve`, halves as words [B, 2, W / 4] int32, where the rows are to be looked at WIDE at
-    once; otherwise all without a row. margins: [B] int64. shown: [n] bool, k of them at least. least: below all scores.
-    room: 2 k + 2 TILE at least. counts: -1 where more than half of the room would be taken, since very many rows have
-    nearly one score.
+    table: [n, W] int8, W at least 4. queries: [B, chunks, LANES] int16, as wide as W and zero beyond. wide: the same
+    as words, where rows are to be looked at WIDE at once. margins: [B] int64. shown: [n] bool, k of them at least.
+    least: below all scores. room: 2 k + 2 TILE at least. counts: -1 where more than half of the room would be taken,
+    since very many rows have nearly one score.
     """
     n, end = len(table), last(table, LANES * queries.shape[1])
     bounds, guesses = np.full(len(queries), least, np.int32), np.full(len(queries), least, np.int64)
     counts[:] = 0
-    share = WIDE_SHARE if len(words) else SHARE
+    share = WIDE_SHARE if len(wide.words) else SHARE
     some = k // share + 4 * int(np.sqrt(k / share)) + 4
     if n > 4 * share * some:
         none = np.zeros_like(margins)
-        look(table, end, queries, words, halves, less, none, shown, some, True, bounds, rows, scores, counts)
+        look(table, end, queries, wide, none, shown, some, True, bounds, rows, scores, counts)
         for query in range(len(queries)):
             if counts[query] >= some:
                 guesses[query] = reached(scores[query, : counts[query]], some)
             bounds[query] = max(guesses[query] - margins[query], least)
         counts[:] = 0
-    look(table, end, queries, words, halves, less, margins, shown, k, False, bounds, rows, scores, counts)
+    look(table, end, queries, wide, margins, shown, k, False, bounds, rows, scores, counts)
     for query in range(len(queries)):
         count = counts[query]
         if count >= 0 and (count < k or reached(scores[query, :count], k) < guesses[query]):
             of = slice(query, query + 1)
             bounds[query], counts[query] = least, 0
-            asked = queries[of], words, halves[of], less[of], margins[of]
+            asked = queries[of], Wide(wide.words, wide.halves[of], wide.less[of]), margins[of]
             look(table, end, *asked, shown, k, False, bounds[of], rows[of], scores[of], counts[of])
         if counts[query] > k:
             narrow(query, margins, k, bounds, rows, scores, counts)
@@ -126,10 +125,10 @@ def last(table, width):
 
 
 @compiled
-def look(table, end, queries, words, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+def look(table, end, queries, wide, margins, shown, k, some, bounds, rows, scores, counts):
     """List what is not below a bound, which rises with the k-th best; some: of the rows that are for the guess."""
-    if len(words):
-        look_wide(words, halves, less, margins, shown, k, some, bounds, rows, scores, counts)
+    if len(wide.words):
+        look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts)
     else:
         look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts)
 
@@ -159,18 +158,18 @@ def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scor
 
 
 @compiled
-def look_wide(words, halves, less, margins, shown, k, some, bounds, rows, scores, counts):
+def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
     """See `look`: WIDE at once."""
     n, of = len(shown), np.empty(WIDE, np.int32)
     tile, apart = (WIDE, WIDE_SHARE * WIDE) if some else (TILE, TILE)
-    limits = np.full(len(halves), 2 * k, np.int64)
+    limits = np.full(len(counts), 2 * k, np.int64)
     for start in range(0, n, apart):
-        for query in range(len(halves)):
+        for query in range(len(counts)):
             count, bound = counts[query], bounds[query]
             if count < 0:
                 continue
             for row in range(start, min(start + tile, n), WIDE):
-                bits = dots(words, row // SIDE, halves, query, less[query], bound, of)
+                bits = dots(wide.words, row // SIDE, wide.halves, query, wide.less[query], bound, of)
                 while bits:
                     place = lowest(bits)
                     bits &= bits - np.uint32(1)
@@ -253,7 +252,7 @@ def rescore(users, items, rows, counts, scores, bits, keys):
     """Inner products of users [B, d] with the rows [B, room] of items that are listed, and keys to sort them by.
 
     scores: [B, most] float32, bits: the same memory as uint32. keys: [B, most] uint64, as of `recsys.kernels.keys`:
-    they ascend as scores descend, and of equal ones as places do; behind a query's last one they are as large as can be.
+    they ascend as scores descend, and of equal ones as places do; behind a query's last one stand the largest.
     """
     for query in range(len(users)):
         for at in range(counts[query]):

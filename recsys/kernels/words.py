@@ -1,15 +1,15 @@
 """Inner products of thirty-two rows of bytes with one query, four bytes of each row in one step.
 
 Rows lie side by side here, a word of four bytes of each of sixteen, so that every lane adds up a row of its own and
-nothing is added across. On x86 with AVX-512 VNNI a step is `vpdpbusd`, which multiplies 64 bytes by 64 and adds them up
-in fours: four times what `recsys.kernels.products` does. It wants bytes without a sign on one side, so the rows' are 128
-more than they are; what that adds is known of a query and taken off before. A number of two bytes is multiplied byte by
-byte. Elsewhere the same is written out, which is right and slow.
+nothing is added across. On x86 with AVX-512 VNNI a step is `vpdpbusd`, which multiplies 64 bytes by 64 and adds them
+up in fours: four times what `recsys.kernels.products` does. It wants bytes without a sign on one side, so the rows' are
+128 more than they are; what that adds is known of a query and taken off before. A number of two bytes is multiplied
+byte by byte. Elsewhere the same is written out, which is right and slow.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding, ir
@@ -29,6 +29,18 @@ FEATURE = "avx512vnni"
 _SIGNS = np.uint8(0x80)
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _WORDS = ir.VectorType(_I32, LANES)
+
+
+class Wide(NamedTuple):
+    """What a scan over words looks through, and what it asks; nothing of all, where there is to be none.
+
+    words: [blocks, W / 4, LANES] int32, a table `side_by_side`. halves: [B, 2, W / 4] int32, the high bytes of each
+    query's numbers and the low ones, with signs, four in a word. less: [B] int32, taken from a query's products.
+    """
+
+    words: I32
+    halves: I32
+    less: I32
 
 
 def fast_here() -> bool:
@@ -58,9 +70,8 @@ def side_by_side(table: I8) -> I32:
 def _dots(_typing: Any, words: Any, at: Any, halves: Any, query: Any, less: Any, bound: Any, out: Any) -> Any:
     """Which of ROWS have an inner product with a query of `bound` at least, a bit each; all products go into out.
 
-    words: [blocks, W / 4, LANES] int32, of `side_by_side`; the rows are those of two blocks from `at` on. halves: [B, 2,
-    W / 4] int32, the high bytes of a query's numbers and the low ones, with signs, four in a word. less: int32, what is
-    taken from the products. out: [ROWS] int32. Each in one piece.
+    words, halves: of `Wide`; the rows are those of two blocks from `at` on. less: int32, taken from the products. out:
+    [ROWS] int32. Each in one piece.
     """
     return types.uint32(words, at, halves, query, less, bound, out), _emit_dots
 
@@ -86,7 +97,9 @@ def _emit_dots(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         builder.store(none, high)
         builder.store(base, low)
     with cgutils.for_range(builder, steps) as loop:
-        high_word, low_word = (_splat(builder, builder.load(builder.gep(of, [loop.index]))) for of in (asked, low_asked))
+        high_word, low_word = (
+            _splat(builder, builder.load(builder.gep(of, [loop.index]))) for of in (asked, low_asked)
+        )
         place = builder.mul(loop.index, _I64(LANES))
         for start, high, low in zip((first, second), highs, lows, strict=True):
             of = _loaded(builder, builder.gep(start, [place]), _WORDS, 4)
@@ -136,8 +149,4 @@ def _loaded(builder: Any, base: Any, kind: Any, align: int) -> Any:
 
 def _splat(builder: Any, number: Any) -> Any:
     alone = builder.insert_element(ir.Constant(_WORDS, ir.Undefined), number, _I32(0))
-    return builder.shuffle_vector(alone, alone, _mask([0] * LANES))
-
-
-def _mask(places: list[int]) -> ir.Constant:
-    return ir.Constant(ir.VectorType(_I32, len(places)), places)
+    return builder.shuffle_vector(alone, alone, ir.Constant(_WORDS, [0] * LANES))

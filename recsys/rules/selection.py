@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
+from recsys.kernels.top import best
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled import CompiledRules
@@ -31,13 +31,14 @@ _BROUGHT: dict[tuple[str, ...], int] = {("top_up",): int(Source.POPULAR), ("quot
 class Slate:
     """items, scores: the final places; what topped the slate up scores below all. words: the rules that moved a row.
 
-    places: where each stood among the candidates, PAD where it did not; None where that was not kept. passed_over: where a query is traced, candidates that rules kept out where their score would have put them in, each
-    with the rule in words.
+    places: where each stood among the candidates, PAD where it did not; None where that was not kept. passed_over:
+    where a query is traced, candidates that rules kept out where their score would have put them in, each with the rule
+    in words.
     """
 
     items: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    places: I64 | None = None
+    places: I64 | None = field(default=None, compare=False)
     words: dict[int, tuple[str, ...]] = field(default_factory=dict)
     passed_over: dict[int, str] = field(default_factory=dict)
 
@@ -58,7 +59,7 @@ def select(
     """The k best of candidates [n] that passed the hard filters, each once."""
     if rules.rules.plain:
         order = np.full(k, PAD, np.int64)
-        found = kernel.best(plain(scores), order)
+        found = best(plain(scores), order)
         first = order[:found]
         slate = Slate(items[first].tolist(), scores[first].tolist())
         for row in _popular(catalogue, slate.items, k - found):

@@ -1,11 +1,13 @@
 """A slate's values, which nobody checks when they are told, are what its model has."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
 from pydantic_core import to_json
 
+from recsys.items import PutItem, PutItems
 from recsys.types import Source
 from service import answers, schema
 from service.query import Degraded, Query
@@ -49,10 +51,28 @@ def test_a_slate_is_as_its_model_says(query, served):
     assert model.degraded == ["store", "ranking"]
 
 
+def test_what_is_no_number_is_null(query):
+    """As the model writes it: JSON has no word for it."""
+    query.scores, query.tower = np.array([np.inf, np.nan, -np.inf], np.float32), np.full(3, np.inf, np.float32)
+    told = to_json(answers.slate(query), inf_nan_mode="null")
+    assert [item["score"] for item in json.loads(told)["items"]] == [None] * 3
+    assert [item["tower_score"] for item in json.loads(told)["items"]] == [None] * 3
+
+
+def test_a_title_that_was_put_is_shown(served):
+    """Where the old one was shown before, which stays with the generation as it was."""
+    item, before = served.item_id(3), dict(served.shown(3))
+    renamed = served.with_items(PutItems("e", 1, (PutItem(item, 1, 1, 9e9, title="Another name", title_at=9e9),)))
+    assert renamed.shown(3) == {"item_id": item, "title": "Another name"}
+    assert served.shown(3) == before
+
+
 def test_what_is_kept_of_items_is_bounded(served, monkeypatch):
     """A catalogue of millions is not kept as strings by every gateway."""
     monkeypatch.setattr("service.served.SHOWN", 3)
     assert SHOWN > 3
+    served = copy(served)
+    served.__dict__["_shown"] = {}
     for row in range(5):
         assert served.shown(row) == {"item_id": served.item_id(row), "title": served.title(row)}
         assert len(served._shown) <= 3

@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
-from service import quiesce, schema
+from service import quiesce
 from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds

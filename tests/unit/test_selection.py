@@ -4,6 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.candidates import places
+from recsys.kernels.top import best
 from recsys.rules import compiled, parse
 from tests import plain_slate
 from tests.plain_slate import GENRES, SPEC, World, slate
@@ -212,3 +214,22 @@ def test_without_rules_a_slate_is_what_a_sort_gives(drawn, k):
     expected = [row for _, row in sorted(zip(scores, items, strict=True), key=lambda pair: -pair[0])]
     expected += [row for row in range(len(world.genres)) if row not in items and row not in world.hidden]
     assert slate(world, items, scores, k, "").items == expected[:k]
+
+
+@given(st.lists(st.sampled_from([-np.inf, -2.0, -0.0, 0.0, 1.0, 1.5, np.inf]), max_size=60), st.integers(0, 70))
+def test_the_best_are_what_a_stable_sort_puts_first(scores, k):
+    """Whatever the ties, and however many are asked for."""
+    told, places = np.array(scores, np.float32), np.full(k, -1, np.int64)
+    count = best(told, places)
+    assert count == min(k, len(scores))
+    assert places.tolist() == [*np.argsort(-told, kind="stable")[:k].tolist(), *[-1] * (k - count)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds(), st.integers(1, 12))
+def test_places_are_those_among_the_candidates(drawn, k):
+    """Of what topped the slate up there is none."""
+    world, items, scores = drawn
+    made = slate(world, items, scores, k, "", traced=False)
+    rows = np.array(made.items, np.int32)
+    np.testing.assert_array_equal(made.places, places(rows, np.array(items, np.int32)))
