@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.schema import verbs
+from service.schema import RecommendResponse, verbs
 from service.schema.verdict import query_error
 from tests.fake_recommender import FakeRecommender, slate
 
@@ -116,7 +116,11 @@ def test_the_proto_has_every_verb():
 
 @pytest.mark.parametrize(
     ("kind", "answer"),
-    [(pb.Slate, slate("you")), (pb.Slate, slate(-7)), (pb.StatusResponse, FakeRecommender().status())],
+    [
+        (pb.Slate, RecommendResponse(**slate("you"))),
+        (pb.Slate, RecommendResponse(**slate(-7))),
+        (pb.StatusResponse, FakeRecommender().status()),
+    ],
     ids=["text", "number", "status"],
 )
 def test_an_answer_survives_the_way(kind, answer):
