@@ -13,6 +13,10 @@ from loadtests.tally import ANSWERED, Tally
 from tests.deployment import ROOT, Deployment, free_port
 
 
+LATE = 3
+"""Exit code where the generator itself was late and nothing was measured."""
+
+
 def locust(url, result, *options):
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
     command += ["--host", url, "--users", "1", "--rate", "20", "--seconds", "6", "--warmup", "2", *options]
@@ -24,7 +28,10 @@ def locust(url, result, *options):
 def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
     """Content is checked, clicks are sent, every line of the table held, and the figures are kept."""
     url = deployment.url if door == "http" else f"127.0.0.1:{deployment.grpc_port}"
-    result = locust(url, tmp_path / "load.json", "--door", door, "--shape", "spike")
+    for _ in range(3):
+        result = locust(url, tmp_path / "load.json", "--door", door, "--shape", "spike")
+        if result.returncode != LATE:  # it says so itself: other work on the cores kept it from sending in time
+            break
     assert "error share" in result.stdout
     assert result.returncode == 0, result.stdout + result.stderr
     told = json.loads((tmp_path / "load.json").read_text())
