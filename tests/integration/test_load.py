@@ -12,7 +12,6 @@ from loadtests.slo import Slo
 from loadtests.tally import ANSWERED, Tally
 from tests.deployment import ROOT, Deployment, free_port
 
-
 LATE = 3
 """Exit code where the generator itself was late and nothing was measured."""
 
