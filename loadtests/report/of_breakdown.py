@@ -24,8 +24,7 @@ def of_breakdown(parts: Sequence[Part], byline: str) -> Report:
         f"At {rates[-1]:g} a second a request takes {whole:.2f} ms of CPU, and its kernels by themselves "
         f"{kernels:.2f}, {kernels / whole:.0%}."
     )
-    title = "CPU of a request, ms: by process, and its kernels by themselves"
-    return Report("Where the CPU of a request goes", byline, sentence, None, [table(found), *_charts(title, found)])
+    return Report("Where the CPU of a request goes", byline, sentence, None, [table(found), *_charts(found)])
 
 
 def table(found: Sequence[Sequence[Part]]) -> Table:
@@ -49,7 +48,7 @@ def table(found: Sequence[Sequence[Part]]) -> Table:
     return Table("CPU of a request by process, and of its kernels by themselves, ms", header, rows)
 
 
-def _charts(title: str, found: Sequence[Sequence[Part]]) -> list[Chart]:
+def _charts(found: Sequence[Sequence[Part]]) -> list[Chart]:
     """One for each rate: bars of everything and of the floor side by side."""
     charts = []
     for parts in found:
@@ -64,8 +63,8 @@ def _charts(title: str, found: Sequence[Sequence[Part]]) -> list[Chart]:
             heights[int(at)] = statistics.median(values)
             places = [(place, place + WIDTH, height) for place, height in enumerate(heights)]
             bars.append(Bars(name, kind, places))
-        x_label = "processes, and beside them the kernels alone"
-        charts.append(Chart(f"{title}, at {parts[0].point.rate:g} a second", x_label, "ms", bars=bars))
+        title = f"CPU of a request at {parts[0].point.rate:g} a second"
+        charts.append(Chart(title, "its processes, and beside them its kernels by themselves", "ms", bars=bars))
     return charts
 
 
