@@ -10,8 +10,8 @@ from service import schema
 from service.query import Query
 
 Told = dict[str, Any]
-"""What an answer says, by the names of its model's fields; nobody checks it. A model of each of twenty items takes
-longer to make than all filters and rules, and twice as long to write."""
+"""What an answer says, by the names of its model's fields; nobody checks it. Models of twenty items take 59 us to make
+and 30 to write, dictionaries 4 and 21."""
 
 
 def slate(query: Query) -> Told:

@@ -39,7 +39,7 @@ class Degraded(StrEnum):
 
 
 def _nothing(kind: type) -> np.ndarray:
-    """An empty array that all queries may share: a dozen of their own would take a query a twentieth of its time."""
+    """An empty array that all queries share, and that nobody may write to."""
     none: np.ndarray = np.zeros(0, kind)
     none.flags.writeable = False
     return none

@@ -21,7 +21,7 @@ from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, I32, Bool, Id
 
 SHOWN = 20_000
-"""Items whose ids and titles are kept as strings, at most: 8 MB."""
+"""Items whose ids and titles are kept as strings, at most: some 8 MB, computed."""
 
 
 @dataclass(frozen=True)

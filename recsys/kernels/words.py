@@ -2,9 +2,9 @@
 
 Rows lie side by side here, a word of four bytes of each of sixteen, so that every lane adds up a row of its own and
 nothing is added across. On x86 with AVX-512 VNNI a step is `vpdpbusd`, which multiplies 64 bytes by 64 and adds them
-up in fours: four times what `recsys.kernels.products` does. It wants bytes without a sign on one side, so the rows' are
-128 more than they are; what that adds is known of a query and taken off before. A number of two bytes is multiplied
-byte by byte. Elsewhere the same is written out, which is right and slow.
+up in fours: four times as many as a step of `recsys.kernels.products`. It wants bytes without a sign on one side, so
+the rows' are 128 more than they are; what that adds is known of a query and taken off before. A number of two bytes is
+multiplied byte by byte. Elsewhere the same is written out, which is right and slow.
 """
 
 from __future__ import annotations
