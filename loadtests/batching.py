@@ -2,7 +2,7 @@
 
 `python -m loadtests.batching [--windows 2,5,10,15,25] [--rates 20,200,400,60] [--passes 3]`: the split deployment as it
 is, and with requests that gather for a fixed time or not at all, in turns, each under the same arrivals of the same
-users in a pass. In CPU and in p99 the pace that adapts is held against whichever window is best at it, and where the
+users in a pass. In p99 and in CPU the pace that adapts is held against the window with the least p99, and where the
 load is least its p50 against that of no window. Before anything is timed all slates are compared.
 """
 

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
+
 from loadtests.peers.servers import PeerError
 from loadtests.report import Report, Table, write
 from recsys.errors import TandemError
@@ -24,6 +27,8 @@ def sentences() -> Iterator[None]:
         yield
     except (PeerError, TandemError) as error:
         sys.exit(f"tandem: {error}")
+    except (httpx.HTTPError, psutil.NoSuchProcess) as error:
+        sys.exit(f"tandem: the peer no longer answers ({error})")
     except KeyboardInterrupt:
         sys.exit(130)
 

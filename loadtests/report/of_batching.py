@@ -22,11 +22,11 @@ def of_batching(runs: Sequence[Run], verdict: Verdict, byline: str) -> Report:
     return Report(
         "Batches that adapt",
         byline,
-        f"It did not hold: {told}." if told else "No fixed window was better by more than 5 %, in CPU or in time.",
+        f"It did not hold: {told}." if told else "The best fixed window is at most 5 % better, in time and in CPU.",
         verdict.held,
         [
             table(runs),
-            held("Adaptive as times the fixed window that is best at it, median of the passes", verdict.lines),
+            held("Adaptive as times the fixed window with the least p99, median of the passes", verdict.lines),
             *charts,
         ],
     )

@@ -14,7 +14,7 @@ from recsys.kernels.sources import score
 from recsys.neighbours import Neighbours
 from recsys.retriever import Retriever
 from recsys.types import PAD, Source
-from tests.unit.test_fresh import hide, item, putting
+from tests.put_items import hide, item, putting
 from tests.unit.test_index import KINDS, NO_ROWS, SCANS, awkward
 
 

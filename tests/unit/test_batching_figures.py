@@ -40,24 +40,24 @@ FIXED = [run(NONE, cpu=3.0), run(fixed(15), cpu=2.0, alone=9.0, busy=25.0), run(
     ("ours", "broken"),
     [
         (run(), []),
-        (run(cpu=2.1), ["CPU, of fixed 25 ms"]),
+        (run(cpu=3.2), ["CPU, of fixed 0 ms"]),
         (run(busy=22.0), ["p99, of fixed 0 ms"]),
         (run(alone=6.5), ["p50 at the least load, of fixed 0 ms"]),
         (run(failed=20), ["adaptive, not whole"]),
-        (run(late=True), ["CPU, of fixed 25 ms", "p99, of fixed 0 ms", "p50 at the least load, of fixed 0 ms"]),
+        (run(late=True), ["p99, of fixed 0 ms", "CPU, of fixed 0 ms", "p50 at the least load, of fixed 0 ms"]),
     ],
 )
-def test_adaptive_is_held_to_the_best_at_each_thing(ours, broken):
-    """No worse than 5 % in CPU, in p99, and alone; what was not measured did not hold."""
+def test_adaptive_is_held_to_the_window_with_the_least_p99(ours, broken):
+    """No worse than 5 % in p99, in CPU, and alone; what was not measured did not hold."""
     told = verdict([ours, *FIXED])
     assert [line.name for line in told.lines if not line.held] == broken
 
 
 def test_a_window_that_does_not_answer_whole_is_not_the_best():
-    """Who leaves out stages is cheap; and where no window held there is nothing to be worse than."""
-    cheap = run(fixed(2), cpu=0.5, failed=100)
-    assert best([run(), *FIXED, cheap], lambda each: each.cpu_ms) == fixed(25)
-    assert best([run(), cheap], lambda each: each.cpu_ms) is None
+    """Who leaves out stages is quick; and where no window held there is nothing to be worse than."""
+    cheap = run(fixed(2), busy=5.0, failed=100)
+    assert best([run(), *FIXED, cheap]) == NONE
+    assert best([run(), cheap]) is None
     assert verdict([run(), run(NONE), cheap]).held
 
 
@@ -66,7 +66,7 @@ def test_ratios_are_of_one_pass():
     runs = [run(number=1, cpu=4.0), run(number=0, cpu=2.0), run(number=2, cpu=9.0)]
     runs += [run(NONE, number, cpu=cpu) for number, cpu in enumerate((2.0, 4.0, 3.0))]
     assert ratios(runs, NONE, lambda each: each.cpu_ms) == pytest.approx([1.0, 1.0, 3.0])
-    [_, cpu, *_] = verdict(runs).lines
+    [_, _, cpu, *_] = verdict(runs).lines
     assert cpu.measured == pytest.approx(1.0)
 
 

@@ -13,7 +13,7 @@ from recsys.types import Candidates
 from service import wire
 from service.schema import Mode
 from tests import tiny
-from tests.unit.test_pipeline import World, ids
+from tests.whole_path import World, ids
 from training import dataset
 from training.export import export
 from training.log import encode

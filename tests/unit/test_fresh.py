@@ -2,80 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from recsys import features
-from recsys.errors import QueryError, StoreUnavailable
 from recsys.fresh import Grower
 from recsys.generation import TOWERS
-from recsys.grown import Grown
-from recsys.items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
+from recsys.items import NOTHING_PUT
 from recsys.ranker import Ranker
 from recsys.retriever import PUT_SHARE, Retriever
-from recsys.rules import compiled, parse
-from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
-from recsys.store import MemoryStore
-from recsys.store.memory_items import MemoryItems
-from recsys.strings import StringTable
 from recsys.towers import ItemEncoder, Towers
-from recsys.types import CANDIDATES, PAD, Event, Histories, Source
-from service import schema
-from service.callees import Callees
-from service.items import ItemDesk, ItemFollower
-from service.models import RankingModel, RetrievalModel
-from service.pipeline import Pipeline
-from service.query import Query
+from recsys.types import CANDIDATES, PAD, Histories, Source
 from service.served import ServedGeneration
-from service.settings import Settings
-from tests import tiny
-from training import dataset
-from training.export import export
+from tests import put_items, tiny
+from tests.put_items import LATER, UNSEEN, hide, item, putting
 from training.fit import item_embeddings
-from training.log import encode
-from training.recipe import train
-
-LATER = 4e9
-"""After the data of any world here ends."""
-
-UNSEEN = ("comedy-90", "drama-91", "plain")
-"""Items of the table that nobody took; the last with nothing that describes it."""
-
-
-def item(item_id, seq, *categories, year=None, **more):
-    """An item put; `more` as in PutItem."""
-    content = {"categories": list(categories)} | ({} if year is None else {"year": year})
-    told = {"version": 1, "put_at": LATER, "title_at": LATER, "available_at": LATER, "content": content} | more
-    return PutItem(item_id, seq, **told)
-
-
-def putting(*items, version=1):
-    return NOTHING_PUT.joined(items, "e", version)
-
-
-def hide(item_id, seq, **more):
-    return PutItem(item_id, seq, 1, LATER, available=False, **({"available_at": LATER} | more))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A generation of a catalogue some items of which nobody took, and the log it was trained on."""
-    folder = tmp_path_factory.mktemp("unseen")
-    tiny.write(folder / "data")
-    with (folder / "data" / "items.csv").open("a") as table:
-        table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")
-    log = encode(dataset.read(folder / "data"))
-    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, "unseen"), log
+    return put_items.world(tmp_path_factory.mktemp("unseen"))
 
 
 @pytest.fixture(scope="module")
@@ -328,243 +279,6 @@ def test_numbers_that_an_emptied_store_gives_again_are_other_items(world):
     np.testing.assert_array_equal(grower.grow(other).content.tail, expected.content.tail)
 
 
-class TestSegment:
-    """Which items are fresh, renamed and hidden, for one generation."""
-
-    def segment(self, *items, until=100.0):
-        ids = {"a": 0, "b": 1, "c": 2}
-        find = lambda texts: [ids.get(text) for text in texts]  # noqa: E731
-        return FreshSegment.of(putting(*items), find, np.array([True, True, False]), until)
-
-    def test_known_and_unknown(self):
-        """An item that the generation knows has its row; others lie behind by their number, in any process."""
-        segment = self.segment(item("x", 4), item("b", 2), item(7, 9))
-        assert segment.by_id == {"x": 7, "7": 12}
-        assert segment.by_row[12].item_id == 7
-        assert len(segment.available) == 13
-
-    def test_a_title_and_a_hiding_hold_until_the_data_knows_them(self):
-        """What was said before the generation's data ended is in its tables, or was taken back; what came after holds.
-
-        Each by its own time: a title told long ago is not brought back by hiding the item today.
-        """
-        told = {"title": "T", "put_at": 150.0}
-        segment = self.segment(
-            hide("a", 1, available_at=150.0),
-            item("b", 2, title_at=50.0, available_at=150.0, available=False, **told),
-            item("c", 3, title_at=150.0, available_at=50.0, **told),
-        )
-        assert segment.hidden.tolist() == [0, 1]
-        assert segment.titles == {2: "T"}
-        assert segment.shows(np.array([0, 1, 2])).tolist() == [False, False, False]
-        later = self.segment(hide("a", 1, available_at=150.0), until=200.0)
-        assert later.hidden.tolist() == []
-        assert later.shows(np.array([0])).tolist() == [True]
-
-    def test_shown_again(self):
-        """What the tables hide is shown where a later put says so; what they say already changes nothing."""
-        segment = self.segment(item("c", 1), item("a", 2))
-        assert (segment.shown.tolist(), segment.hidden.tolist()) == ([2], [])
-
-    def test_hidden_fresh_items_and_strangers_are_not_shown(self):
-        """A row that no item here has may not be shown either, and is no error."""
-        segment = self.segment(item("x", 4), hide("y", 6))
-        rows = np.array([7, 9, 8, 10, 10**9, 0, 3])
-        assert segment.shows(rows).tolist() == [True, False, False, False, False, True, False]
-        assert segment.hidden_count == 1
-
-    def test_a_fresh_item_is_the_next_generation_s_own(self):
-        """The generation that contains it has its row and content; the segment has not."""
-        assert self.segment(item("b", 4)).items == ()
-
-
-def test_what_was_put_too_long_ago_is_let_go():
-    """By the time of its last put; where nothing was, nothing is copied."""
-    puts = putting(item("old", 1, put_at=0.0), item("new", 2, put_at=1000.0))
-    assert puts.unexpired(500.0) is puts
-    assert [i.text for i in puts.unexpired(ITEMS_EXPIRE + 500.0).items] == ["new"]
-
-
-@given(st.lists(st.integers(0, 3000), unique=True, max_size=30), st.lists(st.integers(-1, 3100), max_size=40))
-@settings(max_examples=100, deadline=None)
-def test_grown_columns_are_one_table(late, rows):
-    """Indexed by rows of either part a grown column gives what the whole table would; it knows what it has."""
-    base = np.arange(100) * 3
-    late = np.array(sorted(100 + n for n in late), np.int32)
-    grown = Grown(base, late, late * 7)
-    rows = np.array(rows, np.int32)
-    known = grown.knows(rows)
-    assert known.tolist() == [row < 100 or row in late for row in rows]
-    whole = {PAD: base[-1]} | dict(enumerate(base)) | dict(zip(late.tolist(), (late * 7).tolist(), strict=True))
-    assert grown[rows[known]].tolist() == [whole[row] for row in rows[known].tolist()]
-
-
-@given(st.lists(st.text(max_size=12), unique=True, max_size=40), st.lists(st.text(max_size=12), max_size=10))
-@settings(max_examples=100, deadline=None)
-def test_strings_are_found_without_a_dict(strings, others):
-    """Every string by its row, and what isn't there not; long ones and empty ones too."""
-    strings = list(dict.fromkeys([*strings, "", "x" * 1000, "x" * 999]))
-    table = StringTable.pack(strings)
-    rows = {text: row for row, text in enumerate(strings)}
-    asked = [*others, *strings]
-    assert table.find(asked) == [rows.get(text) for text in asked]
-    assert StringTable.pack([]).find(["a"]) == [None]
-
-
-def test_strings_that_share_a_hash_are_told_apart(monkeypatch):
-    """A collision costs a comparison and never an item."""
-    monkeypatch.setattr("recsys.strings.hashed", lambda table: np.zeros(len(table), np.uint64))
-    table = StringTable.pack(["a", "b", "c"])
-    assert table.find(["c", "d", "a"]) == [2, None, 0]
-
-
-class Held:
-    def __init__(self, thing):
-        self.thing = thing
-
-    def get(self, _):
-        return self.thing
-
-
-class Deployment:
-    """The whole path in one process, where each part may know of other puts."""
-
-    def __init__(self, world):
-        self.store = MemoryStore()
-        tiny.publish(world[0], self.store)
-        self.served = ServedGeneration.load(world[0])
-        self.knows = dict.fromkeys(("gateway", "retrieval", "ranking"), NOTHING_PUT)
-        self.retrieval = RetrievalModel(Held(Retriever.load(world[0])), lambda: self.knows["retrieval"])
-        self.ranking = RankingModel(Held(Ranker.load(world[0])), lambda: self.knows["ranking"])
-
-    def recommend(self, user=4, k=100, broken=(), **more):
-        async def retrieve(rows):
-            if "retrieval" in broken:
-                raise RuntimeError("gone")
-            return self.retrieval.retrieve(rows)
-
-        async def rank(rows):
-            if "ranking" in broken:
-                raise RuntimeError("gone")
-            return self.ranking.rank(rows)
-
-        served = self.served.with_items(self.knows["gateway"])
-        query = Query(served, user, k, time.monotonic() + 30, **more)
-        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=retrieve, rank=rank)
-        asyncio.run(Pipeline(self.store, callees, Settings()).run([query]))
-        return [served.item_id(int(row)) for row in query.items], query
-
-
-@pytest.fixture
-def path(world):
-    return Deployment(world)
-
-
-def test_what_was_put_long_ago_fills_no_quota(path):
-    """It is as old as its last put, so that another one makes it new again; whatever was put last comes first."""
-    now, day = LATER + 100 * 86_400, 86_400
-    quota = parse("[[quota]]\nnew_within_days = 1\nat_least = 1\nwithin = 3")
-    old, older = item("a", 1, put_at=now - 80 * day), item("b", 2, put_at=now - 90 * day)
-    again = item("a", 1, version=3, put_at=now - day / 2)
-    recent = item("b", 2, version=2, put_at=now - day * 0.9)
-    for puts, brought in (((old, older), []), ((old, recent), ["b"]), ((again, recent), ["a"])):
-        path.knows["gateway"] = putting(*puts)
-        told, query = path.recommend(k=3, now=now, rules=compiled(quota, path.served.spec))
-        assert [name for name, row in zip(told, query.items.tolist(), strict=True) if query.words.get(row)] == brought
-        assert [name for name in told if name in ("a", "b")] == brought
-
-
-PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 6))
-
-
-@pytest.mark.parametrize("heard", [("gateway",), ("retrieval",), ("ranking",), ("gateway", "retrieval"), (), None])
-def test_processes_that_have_not_all_heard_disagree_on_no_item(path, heard):
-    """Whoever knows first: the slate is whole, names only items, each once; all knowing, the fresh one is on it."""
-    path.knows |= dict.fromkeys(path.knows if heard is None else heard, PUT)
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", "x", 1.0), Event("nobody", "comedy-1", 2.0)])
-    assert query.degraded == []
-    assert np.isfinite(query.scores).all()
-    assert len(ids) == len(set(ids)) >= 70
-    if heard is None or "gateway" in heard:
-        assert "comedy-2" not in ids
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", "comedy-1", 2.0)])
-    # What the gateway knows and may show tops up a list of all there is; as a candidate it needs all three to know it.
-    assert ("x" in ids) == (heard is None or "gateway" in heard)
-    assert (query.candidates.items >= len(query.generation.tables)).any() == (heard is None)
-
-
-@pytest.mark.parametrize("broken", [(), ("ranking",), ("retrieval",), ("retrieval", "ranking")])
-def test_a_hidden_item_is_on_no_rung_of_the_ladder(path, broken):
-    """Nor in what tops a short slate up: precomputed and popular lists are older than the hiding."""
-    before, _ = path.recommend(broken=broken)
-    gone = before[:20]
-    path.knows |= dict.fromkeys(path.knows, putting(*(hide(item_id, n + 1) for n, item_id in enumerate(gone))))
-    after, query = path.recommend(broken=broken)
-    assert not set(gone) & set(after)
-    assert len(after) == len(before) - 20
-    if "retrieval" in broken:
-        assert query.removed["unavailable"] >= 1
-
-
-def test_a_full_store_makes_room_of_what_the_generation_learned(path, monkeypatch):
-    """Items put before its data ended, which it knows, go for new ones; others don't, and then there is no room."""
-    monkeypatch.setattr("recsys.store.memory_items.CAPACITY", 2)
-    end = path.served.manifest.data_end
-    now = [end - 5]
-    store = MemoryItems(lambda: now[0])
-    follower = ItemFollower(store, lambda: now[0])
-    desk = ItemDesk(store, follower)
-
-    def put(*ids):
-        answer = asyncio.run(desk.put([schema.Item(item_id=item_id) for item_id in ids], path.served))
-        follower.look()
-        return answer.stored
-
-    assert put("comedy-1", "x") == 2
-    now[0] = end + 5
-    assert put("comedy-2") == 1
-    assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
-    with pytest.raises(QueryError, match="python -m flows run"):
-        put("comedy-3")
-
-
-def test_a_follower_keeps_what_it_has(caplog):
-    """With the store away, however it is away; and says so once."""
-
-    class Away(MemoryItems):
-        away = False
-
-        def changes(self, known):
-            if self.away:
-                raise StoreUnavailable("No Redis answers.")
-            return super().changes(known)
-
-    store = Away()
-    asyncio.run(store.put([Put("a")]))
-    follower = ItemFollower(store)
-    follower.look()
-    known = follower.current
-    assert len(known) == 1
-    store.away = True
-    for _ in range(3):
-        follower.look()
-    assert follower.current is known
-    assert caplog.text.count("No Redis answers.") == 1
-    store.away = False
-    asyncio.run(store.put([Put("b")]))
-    follower.look()
-    assert len(follower.current) == 2
-
-
-def test_a_fresh_item_s_click_moves_the_slate_like_one_of_its_kind(path):
-    """Somebody unknown who clicks a fresh comedy is shown comedies; the click is in the history and not shown again."""
-    path.knows |= dict.fromkeys(path.knows, putting(*(item(f"c{n}", n + 1, "comedy", year=2000) for n in range(3))))
-    ids, query = path.recommend(user="nobody", session=[Event("nobody", f"c{n}", float(n)) for n in range(3)])
-    assert len(query.history[0]) == 3
-    assert not {"c0", "c1", "c2"} & set(ids)
-    assert sum(item_id.startswith("comedy") for item_id in ids[:10]) >= 7
-
-
 def test_histories_close_up(histories):
     """Without some events a history is shorter, newest last, and its times and types go with it."""
     kept = histories.items % 2 == 0
@@ -577,13 +291,3 @@ def test_histories_close_up(histories):
         np.testing.assert_array_equal(shorter.items[row], expected.items[0])
         np.testing.assert_array_equal(shorter.times[row][real], expected.times[0][real])
         np.testing.assert_array_equal(shorter.types[row][real], expected.types[0][real])
-
-
-def test_the_snapshot_replaces_by_id():
-    """An item that changed stands once; what changed in another epoch stands alone."""
-    puts = putting(item("a", 2), item("b", 1))
-    assert [i.text for i in puts.items] == ["b", "a"]
-    later = puts.joined([item("a", 2, version=2), item("c", 3, version=2)], "e", 2)
-    assert [(i.text, i.version) for i in later.items] == [("b", 1), ("a", 2), ("c", 2)]
-    assert [i.text for i in later.joined([item("z", 1)], "another", 1).items] == ["z"]
-    assert isinstance(later, PutItems)

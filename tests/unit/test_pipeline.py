@@ -3,15 +3,11 @@
 import asyncio
 import gc
 import time
-from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 
-from recsys.errors import QueryError, StoreUnavailable
-from recsys.items import NOTHING_PUT, PutItem
+from recsys.errors import StoreUnavailable
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.rules import compiled, parse
@@ -19,86 +15,15 @@ from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service import metrics, wire
 from service.breaker import FAILURES, REST_SECONDS
-from service.callees import Callees
-from service.explanation import Explainer
-from service.models import RankingModel, RetrievalModel
-from service.pipeline import Pipeline
-from service.query import NO_RULES, Degraded, Query
-from service.recommender import Desks, Recommender
-from service.schema import Mode, RecommendRequest
+from service.query import Degraded
+from service.schema import Mode
 from service.served import ServedGeneration
-from service.settings import Settings
-from service.similar import SimilarItems
-from tests import tiny
-
-
-class Held:
-    """A holder of one loaded thing."""
-
-    def __init__(self, thing):
-        self.thing = thing
-
-    def get(self, generation):
-        return self.thing
-
-
-class World:
-    """The whole path in one process over the fake store."""
-
-    def __init__(self, folder):
-        self.store = MemoryStore()
-        tiny.publish(folder, self.store)
-        self.served = ServedGeneration.load(folder)
-        self.retrieval = RetrievalModel(Held(Retriever.load(folder)))
-        self.ranking = RankingModel(Held(Ranker.load(folder)))
-
-    async def retrieve(self, rows):
-        return self.retrieval.retrieve(rows)
-
-    async def rank(self, rows):
-        return self.ranking.rank(rows)
-
-    def callees(self, **calls):
-        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
-        return replace(callees, **calls)
-
-    def pipeline(self, store=None, **calls):
-        return Pipeline(store or self.store, self.callees(**calls), Settings())
-
-    def run(self, *queries, store=None, **calls):
-        asyncio.run(self.pipeline(store, **calls).run(list(queries)))
-        return queries[0]
-
-    def explain(self, query, row, **calls):
-        return asyncio.run(Explainer(self.pipeline(**calls), self.callees(**calls)).explain(query, row))
-
-    def similar(self, query, row, store=None, **calls):
-        async def scene():
-            await self.pipeline(store, **calls).hydrate(query)
-            await SimilarItems(self.callees(**calls).similar).find(query, row)
-
-        asyncio.run(scene())
-        return query
-
-    def query(self, user=4, k=10, deadline=5.0, **more):
-        return Query(self.served, user, k, time.monotonic() + deadline, **more)
+from tests.whole_path import World, broken, ids, slow
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
     return World(tiny_world[0])
-
-
-async def broken(_):
-    raise RuntimeError("gone")
-
-
-async def slow(_):
-    await asyncio.sleep(5)
-
-
-def ids(query):
-    return [query.generation.item_id(int(row)) for row in query.items]
 
 
 def test_a_user_gets_what_they_like_and_nothing_they_had(world, tiny_world):
@@ -481,135 +406,3 @@ def test_a_batch_gives_each_query_what_it_gets_alone(world):
     for one, other in zip(alone, together, strict=True):
         assert ids(one) == ids(other)
         assert np.allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)
-
-
-def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
-    """Its users count as so many slates for whoever comes next, and what was refused was shown to nobody."""
-    noted = []
-    desk = SimpleNamespace(note=noted.append, live=world.served, current=NOTHING_PUT)
-    nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-    desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
-
-    async def scene():
-        recommender = Recommender(desks, world.store, Settings(max_in_flight=1, max_under_way=3))
-
-        async def ask(*users):
-            request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
-            try:
-                return len((await recommender.recommend(request, time.monotonic() + 5))["slates"])
-            except QueryError as error:
-                return error.code
-
-        first = await asyncio.gather(ask(3, 4), ask(5, 6), ask(7))
-        return first, recommender.full, await ask(7)
-
-    assert asyncio.run(scene()) == ([2, 2, "overloaded"], False, 1)
-    assert [query.user_id for query in noted] == [user for user in (3, 4, 5, 6, 7) for _ in (1, 2)]
-
-
-class TestFilterValues:
-    """What a filter may name: values that some item has."""
-
-    def ask(self, world, fresh, *values):
-        desk = SimpleNamespace(live=world.served, current=fresh, note=lambda _: None)
-        nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-        desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
-        request = RecommendRequest(user_id=4, filter={"categories": list(values)})
-        recommender = Recommender(desks, world.store, Settings())
-
-        async def ask():
-            return await recommender.recommend(request, time.monotonic() + 5)
-
-        return asyncio.run(ask())["items"]
-
-    def test_a_value_that_no_item_has_is_told(self, world):
-        """With the field and what may have been meant; a misspelt one was an empty slate without a word."""
-        with pytest.raises(QueryError, match=r"^No item has the value 'Dramma'; there is drama\.$") as told:
-            self.ask(world, NOTHING_PUT, "drama", "Dramma")
-        assert told.value.field == "filter.categories"
-        with pytest.raises(QueryError, match=r"^No item has the value 'x+\.$"):
-            self.ask(world, NOTHING_PUT, "x" * 256)
-        assert self.ask(world, NOTHING_PUT, "drama")
-
-    def test_a_value_of_an_item_put_since_is_one(self, world):
-        """The generation has not heard of it, and so nothing is found yet; but nothing is misspelt."""
-        puts = NOTHING_PUT.joined([PutItem("aria", 1, 1, 4e9, content={"categories": ["opera"]})], "e", 1)
-        assert self.ask(world, puts, "opera") == []
-        with pytest.raises(QueryError, match="operetta"):
-            self.ask(world, puts, "operetta")
-
-
-class TestExplanation:
-    def test_without_retrieval_there_are_no_features_to_tell(self, world):
-        """The list that answered has no tower scores, so ranking is not asked what it makes of none."""
-        query = world.query(traced=True)
-        told = world.explain(query, int(world.run(world.query()).record.candidates[0]), retrieve=broken, place=broken)
-        assert told.degraded == [Degraded.RETRIEVAL]
-        assert told.features == []
-
-    def test_without_the_tower_s_place_alone_features_are_told(self, world):
-        """What was retrieved and ranked has them all."""
-        row = int(world.run(world.query()).items[0])
-        told = world.explain(world.query(traced=True), row, place=broken)
-        assert told.degraded == [Degraded.RETRIEVAL]
-        assert told.tower_place is None
-        assert told.features
-        assert not any(np.isnan(feature.value) for feature in told.features)
-
-    @pytest.mark.parametrize(
-        ("user", "asked", "calls", "whose"),
-        [
-            (4, {}, {}, "The ranker"),
-            (4, {}, {"rank": broken}, "Retrieval"),
-            (4, {}, {"retrieve": broken}, "The list that was made for the user"),
-            (4, {"mode": Mode.BATCH}, {}, "The list that was made for the user"),
-            ("nobody", {"mode": Mode.BATCH}, {}, "There is no list for the user; popularity"),
-            ("nobody", {}, {"retrieve": broken}, "There is no list for the user; popularity"),
-        ],
-    )
-    def test_it_names_whose_order_an_item_is_too_far_down_in(self, world, user, asked, calls, whose):
-        """The ranker only where it ranked, and a list only where there is one."""
-        far = int(world.run(world.query(user=user, k=8, **asked), **calls).items[-1])
-        told = world.explain(world.query(user=user, k=5, traced=True, **asked), far, **calls)
-        assert told.reason == f"{whose} puts it at place {told.ranked_place}, and 5 were asked for."
-
-    def test_it_names_a_list_only_where_there_is_one(self, world, monkeypatch):
-        """A stranger's slate in mode batch is what is popular."""
-        monkeypatch.setitem(world.served.__dict__, "popular", world.served.popular[:20])
-        held = world.run(world.query(user="nobody", mode=Mode.BATCH, traced=True)).candidates.items.tolist()
-        other = next(row for row in range(len(world.served.tables)) if row not in held)
-        told = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
-        assert told.dropped_by == "retrieval"
-        assert told.reason == "There is no list for the user, and the item is not among what is popular."
-
-
-def counted(name, **labels):
-    return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-class TestSimilar:
-    def test_without_retrieval_it_is_what_is_popular_whoever_asks(self, world):
-        """A list made for the user says nothing of the item."""
-        query = world.similar(world.query(user=4), 0, similar=broken)
-        assert len(query.record.candidates)
-        assert query.degraded == [Degraded.RETRIEVAL]
-        assert (query.sources == Source.POPULAR).all()
-        assert len(ids(query)) == 10
-        assert 0 not in query.items
-
-    def test_what_it_did_without_and_what_was_removed_is_counted(self, world):
-        """As for any slate, each once."""
-
-        class Away(MemoryStore):
-            async def read_users(self, *_):
-                raise StoreUnavailable("No Redis answers.")
-
-        def counts():
-            stages = [counted("tandem_degraded_total", stage=stage) for stage in ("store", "retrieval")]
-            return *stages, counted("tandem_removed_total", reason="excluded")
-
-        before = counts()
-        popular = [world.served.item_id(int(row)) for row in world.served.popular[:3]]
-        query = world.similar(world.query(exclude=popular), int(world.served.popular[5]), store=Away(), similar=broken)
-        assert query.removed == {"excluded": 3}
-        assert tuple(np.subtract(counts(), before)) == (1, 1, 3)

@@ -35,7 +35,7 @@ from service.traced_doors import TracedDoor, TracedLane, traced_rpc
 from service.tracing import TRACES, TracedRecommender, Tracer
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.unit.test_hop import Server, lane, rows
-from tests.unit.test_pipeline import World, broken
+from tests.whole_path import World, broken
 
 TRACE, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = ({"traceparent": f"00-{TRACE}-{ABOVE}-{flags}"} for flags in ("01", "00"))

@@ -1,0 +1,43 @@
+"""Items put beside a generation, and a generation some items of which nobody took."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from recsys.items import NOTHING_PUT, PutItem
+from tests import tiny
+from training import dataset
+from training.export import export
+from training.log import encode
+from training.recipe import train
+
+LATER = 4e9
+"""After the data of any world here ends."""
+
+UNSEEN = ("comedy-90", "drama-91", "plain")
+"""Items of the table that nobody took; the last with nothing that describes it."""
+
+
+def item(item_id, seq, *categories, year=None, **more):
+    """An item put; `more` as in PutItem."""
+    content = {"categories": list(categories)} | ({} if year is None else {"year": year})
+    told = {"version": 1, "put_at": LATER, "title_at": LATER, "available_at": LATER, "content": content} | more
+    return PutItem(item_id, seq, **told)
+
+
+def putting(*items, version=1):
+    return NOTHING_PUT.joined(items, "e", version)
+
+
+def hide(item_id, seq, **more):
+    return PutItem(item_id, seq, 1, LATER, available=False, **({"available_at": LATER} | more))
+
+
+def world(folder):
+    """A generation of a catalogue some items of which nobody took, and the log it was trained on."""
+    tiny.write(folder / "data")
+    with (folder / "data" / "items.csv").open("a") as table:
+        table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")
+    log = encode(dataset.read(folder / "data"))
+    config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
+    return export(folder / "generations", log, train(log, config), config, "unseen"), log

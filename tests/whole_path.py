@@ -1,0 +1,88 @@
+"""The whole path of a request in one process, over the fake store and a tiny generation."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from prometheus_client import REGISTRY
+
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.store import MemoryStore
+from service.callees import Callees
+from service.explanation import Explainer
+from service.models import RankingModel, RetrievalModel
+from service.pipeline import Pipeline
+from service.query import Query
+from service.served import ServedGeneration
+from service.settings import Settings
+from service.similar import SimilarItems
+from tests import tiny
+
+
+class Held:
+    """A holder of one loaded thing."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def get(self, generation):
+        return self.thing
+
+
+class World:
+    """Stages, models and store; what a test wants broken goes in their place."""
+
+    def __init__(self, folder):
+        self.store = MemoryStore()
+        tiny.publish(folder, self.store)
+        self.served = ServedGeneration.load(folder)
+        self.retrieval = RetrievalModel(Held(Retriever.load(folder)))
+        self.ranking = RankingModel(Held(Ranker.load(folder)))
+
+    async def retrieve(self, rows):
+        return self.retrieval.retrieve(rows)
+
+    async def rank(self, rows):
+        return self.ranking.rank(rows)
+
+    def callees(self, **calls):
+        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
+        return replace(callees, **calls)
+
+    def pipeline(self, store=None, **calls):
+        return Pipeline(store or self.store, self.callees(**calls), Settings())
+
+    def run(self, *queries, store=None, **calls):
+        asyncio.run(self.pipeline(store, **calls).run(list(queries)))
+        return queries[0]
+
+    def explain(self, query, row, **calls):
+        return asyncio.run(Explainer(self.pipeline(**calls), self.callees(**calls)).explain(query, row))
+
+    def similar(self, query, row, store=None, **calls):
+        async def scene():
+            await self.pipeline(store, **calls).hydrate(query)
+            await SimilarItems(self.callees(**calls).similar).find(query, row)
+
+        asyncio.run(scene())
+        return query
+
+    def query(self, user=4, k=10, deadline=5.0, **more):
+        return Query(self.served, user, k, time.monotonic() + deadline, **more)
+
+
+async def broken(_):
+    raise RuntimeError("gone")
+
+
+async def slow(_):
+    await asyncio.sleep(5)
+
+
+def ids(query):
+    return [query.generation.item_id(int(row)) for row in query.items]
+
+
+def counted(name, **labels):
+    return REGISTRY.get_sample_value(name, labels) or 0.0
