@@ -15,7 +15,7 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tandem: Python 3.11 or newer is needed; name one with PYTHON=...")'
-	@echo "tandem: installing into .venv (about two minutes, 1.6 GB) ..."
+	@echo "tandem: installing into .venv (about two minutes, 1.9 GB) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PY) -c '$(REQUIREMENTS)' > .venv/requirements.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt

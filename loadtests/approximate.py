@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import faiss
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from loadtests.extras import extra
 from loadtests.kernels import size
 from loadtests.slo import RESULTS
 from recsys.index import ExactIndex
@@ -31,6 +30,9 @@ from training import dataset
 from training.config import TowerConfig
 from training.fit import fit_towers, item_embeddings
 from training.log import encode
+
+faiss = extra("faiss")
+threadpool_limits = extra("threadpoolctl").threadpool_limits
 
 TOP, WANTED, USERS, PASSES = 200, 0.98, 512, 5
 

@@ -12,14 +12,16 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from loadtests.extras import extra
 from loadtests.world import World
 from recsys.history import History, assemble, stack
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.store.redis import RedisUserStore
+
+threadpool_limits = extra("threadpoolctl").threadpool_limits
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from loadtests.extras import extra
 from loadtests.peers import plain_features
 from loadtests.peers.plain_tower import encode
 from loadtests.slo import RESULTS
@@ -33,6 +33,8 @@ from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
+
+threadpool_limits = extra("threadpoolctl").threadpool_limits
 
 WIDTH, DIM, TOP = 128, 64, 400
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import random
+import socket
+import sys
 import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 from gevent.pool import Group
@@ -23,6 +26,7 @@ from locust.env import Environment
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.cpu import cpu_seconds
 from loadtests.doors import GrpcDoor, HttpDoor
+from loadtests.options import number
 from loadtests.report import write
 from loadtests.report.of_load import of_load
 from loadtests.slo import RESULTS, Slo
@@ -40,13 +44,17 @@ tally = Tally()
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
     """Options of our own."""
-    parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: what slo.toml promises")
+    parser.add_argument(
+        "--rate", type=number(float, 0, 1e5), default=0, help="requests a second; 0: what slo.toml promises"
+    )
     parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how the rate goes")
     parser.add_argument(
         "--pieces", type=Shape.read, help="SECONDS:RATE,SECONDS:RATE instead of rate, shape and seconds"
     )
-    parser.add_argument("--seconds", type=float, default=30, help="how long")
-    parser.add_argument("--warmup", type=float, default=3, help="seconds before that are sent and not counted")
+    parser.add_argument("--seconds", type=number(float, 0.1, 1e6), default=30, help="how long")
+    parser.add_argument(
+        "--warmup", type=number(float, 0, 3600), default=3, help="seconds before that are sent and not counted"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
     parser.add_argument("--door", choices=["http", "grpc"], default="http", help="for grpc --host is host:port")
     parser.add_argument(
@@ -154,6 +162,17 @@ def choose_the_door(environment: Environment, **_: Any) -> None:
     if environment.parsed_options:
         chosen = HttpVisitors if environment.parsed_options.door == "http" else GrpcVisitors
         environment.user_classes = [chosen]
+        if environment.parsed_options.headless:
+            _reach(str(environment.parsed_options.host))
+
+
+def _reach(host: str) -> None:
+    """End here where nobody listens: a load on nobody says nothing."""
+    place = urlsplit(host if "//" in host else f"//{host}")
+    try:
+        socket.create_connection((place.hostname or "", place.port or 80), GIVE_UP_SECONDS).close()
+    except OSError as error:
+        sys.exit(f"tandem: nobody answers at {host} ({error}); `make serve` starts a deployment.")
 
 
 @events.quitting.add_listener

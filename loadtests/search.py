@@ -14,15 +14,17 @@ import statistics
 import time
 from collections.abc import Callable
 
-import faiss
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
+from loadtests.extras import extra
 from loadtests.kernels import DIM, size
 from loadtests.slo import RESULTS
 from recsys.index import ExactIndex
 from recsys.types import F32, I32
+
+faiss = extra("faiss")
+threadpool_limits = extra("threadpoolctl").threadpool_limits
 
 TOP = 500
 

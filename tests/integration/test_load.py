@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from loadtests.slo import Slo
 from loadtests.tally import ANSWERED, Tally
-from tests.deployment import ROOT, Deployment, free_port
+from tests.deployment import ROOT, Deployment
 
 LATE = 3
 """Exit code where the generator itself was late and nothing was measured."""
@@ -68,9 +70,23 @@ def test_an_injected_sleep_turns_the_gate_red(braked, tmp_path):
     assert healed.returncode == 0, healed.stdout + healed.stderr
 
 
-def test_a_deployment_that_is_not_there_fails_the_gate(tmp_path):
+class Refuses(BaseHTTPRequestHandler):
+    """Answers, and with nothing."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_error(503)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_deployment_that_answers_nothing_fails_the_gate(tmp_path):
     """The gate can say no."""
-    result = locust(f"http://127.0.0.1:{free_port()}", tmp_path / "load.json")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = locust(f"http://127.0.0.1:{server.server_port}", tmp_path / "load.json")
+        server.shutdown()
     assert result.returncode == 1
     assert "BROKEN" in result.stdout
     assert "slo.toml did not hold" in (tmp_path / "load.html").read_text()
