@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.peers import plain_features
+from loadtests.slo import ROOT
 from recsys import features
 from recsys.kernels import ballot, columns, net, search, sources
 from recsys.lift import ContextLift, starts_of
@@ -21,6 +22,13 @@ from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, PAD, Candidates, Histories
 from service import wire
+
+
+def test_each_feature_is_described():
+    """Whoever asks why an item stands where it does is told names that docs/features.md has."""
+    told = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    between = {f"like_{step}" for step in range(2, features.ALIKE)}  # of `like_1` to the last
+    assert [name for name in features.FEATURES if name not in between and f"`{name}`" not in told] == []
 
 
 def tables_of(n, rng, width=6):
