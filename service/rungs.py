@@ -38,4 +38,4 @@ def listed(query: Query) -> tuple[I32, U8]:
 
 def _in_order(query: Query, items: I32, sources: U8) -> None:
     query.set_candidates(items, np.full(len(items), np.nan, np.float32), sources)
-    query.scores = -np.arange(len(items), dtype=np.float32)
+    query.scores = 0 - np.arange(len(items), dtype=np.float32)  # and no -0 for the first

@@ -62,6 +62,7 @@ def test_without_retrieval_a_stranger_gets_what_is_popular(world):
     query = world.run(world.query(user="nobody"), retrieve=broken)
     assert (query.sources == Source.POPULAR).all()
     assert len(ids(query)) == 10
+    assert str(query.scores[0]) == "0.0"  # JSON would have told -0.0
 
 
 def test_without_ranking_retrieval_s_order_stands(world):
