@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys.errors import RulesError
-from recsys.followed import FollowedFile, state_of
+from recsys.followed import FollowedFile, State, state_of
 from recsys.rules.document import Rules, parse
 
 
@@ -21,7 +21,16 @@ class RulesFile(FollowedFile[Rules]):
     def __init__(self, path: Path, named: bool = False, last: Path | None = None) -> None:
         if named and state_of(path) is None:
             raise RulesError(f"There is no file {path}, which TANDEM_RULES or --rules names.")
+        self._emptied: State | None = None
         super().__init__(path, last)
+
+    def look(self) -> None:
+        """Read the file if it changed; one that is empty now, only once it is so at the next look, too."""
+        state = state_of(self.path)
+        if state and not state[1] and state not in (self._state, self._emptied):
+            self._emptied = state  # editors empty a file just before they write it, and no rules are rules
+            return
+        super().look()
 
     def parse(self, text: str) -> Rules:
         """The rules of a text."""

@@ -3,6 +3,7 @@
 import pytest
 
 from recsys.items import PutItem, PutItems
+from recsys.rules import Rules, RulesFile
 from service.rulebook import Rulebook
 from service.served import ServedGeneration
 
@@ -22,3 +23,22 @@ def test_an_item_is_told_as_unknown_until_it_is_put(tmp_path, served):
     assert "'opera-1'" in told
     assert rules.told(None) == []
     assert rules.told(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
+
+
+def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
+    """Editors empty it first, and no rules are rules; where it stays empty, that was meant."""
+    path = tmp_path / "rules.toml"
+    path.write_text("[diversity]\nweight = 0.5\n")
+    file = RulesFile(path)
+    before = file.current
+    for text in ("", "[[cap]]\ncolumn = 3\n"):
+        path.write_text(text)
+        file.look()
+        assert file.current is before
+    assert file.fault
+    path.write_text("")
+    file.look()
+    assert file.current is before
+    file.look()
+    assert file.current == Rules()
+    assert file.fault is None
