@@ -170,8 +170,9 @@ def _reach(host: str) -> None:
     """End here where nobody listens: a load on nobody says nothing."""
     place = urlsplit(host if "//" in host else f"//{host}")
     try:
-        socket.create_connection((place.hostname or "", place.port or 80), GIVE_UP_SECONDS).close()
-    except OSError as error:
+        port = place.port or (443 if place.scheme == "https" else 80)
+        socket.create_connection((place.hostname or "", port), GIVE_UP_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError of a port that is none
         sys.exit(f"tandem: nobody answers at {host} ({error}); `make serve` starts a deployment.")
 
 

@@ -24,16 +24,9 @@ from service.query import Query
 from service.served import ServedGeneration
 from service.settings import Settings
 from tests import tiny
+from tests.whole_path import Held
 
 TRENDING = ["drama-1", "gone from the catalogue", "action-2"]
-
-
-class Held:
-    def __init__(self, thing):
-        self.thing = thing
-
-    def get(self, generation):
-        return self.thing
 
 
 class Scene:
