@@ -118,9 +118,9 @@ def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:
     if not settings.grpc_port:
         return None
     traces, keys = tracer(GATEWAY), gate()
-    before = [] if keys is None else [GatedCalls(keys, setup.admin_place(settings))]
+    admit = None if keys is None else GatedCalls(keys, setup.admin_place(settings))
     wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
-    return RpcDoor(recommender, settings.host, settings.grpc_port, before=before, tls=Tls.of(settings), **wrap)
+    return RpcDoor(recommender, settings.host, settings.grpc_port, admit=admit, tls=Tls.of(settings), **wrap)
 
 
 def _traced(app: ASGIApp, door: Door) -> ASGIApp:

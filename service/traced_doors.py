@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Sequence
-from typing import Any
 
 import grpc
 from opentelemetry.trace import Span
@@ -13,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.probes import PROBES
 from service.lane import PREFIX, width_of
-from service.rpc.limits import RpcCall
+from service.rpc.call import Call, RpcCall
+from service.rpc.verdict import Refused
 from service.tracing import STATES, TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")
@@ -87,19 +87,18 @@ def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
     """A gRPC call, with a span for each request; method: in full, without the first slash."""
     attributes = {"rpc.system.name": "grpc", "rpc.method": method}
 
-    async def traced(data: bytes, context: Any) -> Any:
-        metadata = context.invocation_metadata() or ()
-        carrier = {key: value for key, value in metadata if isinstance(value, str)}
+    async def traced(data: bytes, asked: Call) -> bytes:
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in asked.headers}
         with tracer.request(method, carrier, attributes) as span:
             try:
-                answer = await call(data, context)
+                answer = await call(data, asked)
             except CancelledError:
-                left = context.time_remaining()
+                left = asked.time_remaining()
                 gone = left is None or left > 0
                 _put_code(span, grpc.StatusCode.CANCELLED if gone else grpc.StatusCode.DEADLINE_EXCEEDED)
                 raise
-            except BaseException:  # what `abort` raises
-                _put_code(span, context.code() or grpc.StatusCode.UNKNOWN)
+            except Refused as refused:
+                _put_code(span, refused.code)
                 raise
             _put_code(span, grpc.StatusCode.OK)
             return answer

@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+import uvloop
+
 from service import schema
 from service.rpc.door import RpcDoor
 from tests.deployment import free_port
@@ -131,7 +133,7 @@ class RpcServer:
         self._more = more
         self.port = free_port()
         self.place = f"127.0.0.1:{self.port}"
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()  # as the gateway's
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def begin(self, work: Any) -> Any:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from recsys.errors import SettingsError
 from recsys.followed import bytes_of
 from service.edge import bounds
@@ -90,23 +88,17 @@ class Tls:
         stats = [path.stat() for path in (self.cert, self.key, self.client_ca) if path is not None]
         return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in stats)
 
-    def of_rpc(self) -> Any:
-        """gRPC's credentials, which read the files anew where they changed; a wrong pair leaves the last in force."""
-        last = [self.stamp()]
+    def of_rpc(self) -> ssl.SSLContext:
+        """The gRPC door's, which looks at the files with each new connection; a wrong pair leaves the last in force."""
+        return _Followed.begin(self)
 
-        def fetch() -> Any:
-            with suppress(SettingsError, OSError):
-                if (now := self.stamp()) != last[0]:
-                    self.context()
-                    last[0] = now
-                    return self._rpc_configuration()
-            return None
-
-        return grpc.dynamic_ssl_server_credentials(self._rpc_configuration(), fetch, self.client_ca is not None)
-
-    def _rpc_configuration(self) -> Any:
-        roots = None if self.client_ca is None else self.client_ca.read_bytes()
-        return grpc.ssl_server_certificate_configuration([(self.key.read_bytes(), self.cert.read_bytes())], roots)
+    def rpc_context(self) -> ssl.SSLContext:
+        """As `context`, for HTTP/2, and no client is let in without a certificate where they have to show one."""
+        made = self.context()
+        made.set_alpn_protocols(["h2"])
+        if self.client_ca is not None:
+            made.verify_mode = ssl.CERT_REQUIRED
+        return made
 
     def of_bentoml(self) -> dict[str, Any]:
         """As BentoML's configuration of a service has it; `TlsServer` makes the context of it."""
@@ -133,6 +125,28 @@ class _Newest(ssl.SSLContext):
     def wrap_bio(self, *args: Any, **more: Any) -> ssl.SSLObject:
         """As both asyncio and uvloop begin a connection."""
         return self.newest.wrap_bio(*args, **more)
+
+
+class _Followed(_Newest):
+    """Reads files anew that have changed."""
+
+    _tls: Tls
+    _stamp: object
+
+    @classmethod
+    def begin(cls, tls: Tls) -> _Followed:
+        """With the files as they are."""
+        made = cls(tls.rpc_context())
+        made._tls, made._stamp = tls, tls.stamp()
+        return made
+
+    def wrap_bio(self, *args: Any, **more: Any) -> ssl.SSLObject:
+        """As above."""
+        with suppress(SettingsError, OSError):
+            if (now := self._tls.stamp()) != self._stamp:
+                self.newest = self._tls.rpc_context()
+                self._stamp = now
+        return super().wrap_bio(*args, **more)
 
 
 class TlsServer:

@@ -1,60 +1,74 @@
-"""What a stranger may take of the gRPC door: connections, streams, metadata, pings, and time until a message is here.
+"""What a stranger may take of the gRPC door: connections, streams, metadata, frames, and time.
 
-The HTTP door's are in `service.edge.bounds`.
+Seconds and bytes that hold at both doors are in `service.edge.bounds`; docs/security.md explains all of them.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import socket
 
-import grpc
-
-from recsys.errors import QueryError
 from service.edge import bounds
+from service.rpc import frames
 
-RpcCall = Callable[[bytes, Any], Awaitable[Any]]
-"""Answers the bytes of a message, in gRPC's context."""
+CONNECTIONS = 1000
+"""Of a process."""
 
-OPTIONS = [
-    # A message of a few kilobytes may unpack to gigabytes, and is unpacked before its size is known to anybody: only
-    # "identity" is taken, as at the HTTP door.
-    ("grpc.compression_enabled_algorithms_bitset", 1),
-    ("grpc.server_handshake_timeout_ms", int(1000 * bounds.HANDSHAKE_SECONDS)),
-    ("grpc.max_allowed_incoming_connections", 1000),
-    ("grpc.max_concurrent_streams", 256),
-    ("grpc.max_metadata_size", bounds.HEAD_BYTES // 2),
-    ("grpc.absolute_max_metadata_size", bounds.HEAD_BYTES),
-    # A connection with nothing to do is closed after a minute, and any after an hour; a client's next call opens
-    # another.
-    ("grpc.max_connection_idle_ms", 60_000),
-    ("grpc.max_connection_age_ms", 3_600_000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
-    # A client that is gone without a word is found by a ping; who pings more often than each ten seconds is closed.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", int(1000 * bounds.READ_SECONDS)),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 2),
+STREAMS = 256
+"""Calls of a connection at once."""
+
+HEADERS = 8 << 10
+"""Bytes of a call's metadata, as HTTP/2 counts them: 32 more for each."""
+
+WORST_HEADERS = 64 << 10
+"""Beyond which the connection ends: up to there the call alone does."""
+
+CONTROLS = 200
+CONTROLS_A_CALL = 8
+CONTROLS_A_FRAME = 2
+"""Frames that ask for nothing (pings, windows, settings) between two looks; more for each call that is answered, and
+for each frame of a long answer."""
+
+RESETS = 2000
+"""Calls that are let go between two looks: a client whose deadlines pass does so."""
+
+PARTS = bounds.PARTS
+"""Frames of one message's body, and one more for each KiB."""
+
+MESSAGES = 16
+"""Messages of a stream of them that wait for their turn."""
+
+UNSENT = 1 << 20
+"""Bytes of a stream of answers that its client has not taken."""
+
+GRANT = 16 << 10
+"""Bytes that a connection's window lacks before it is widened."""
+
+LARGEST_SENT = 1 << 17
+"""Bytes of a frame that is sent, where its client takes them."""
+
+IDLE_SECONDS = 60.0
+AGE_SECONDS = 3600.0
+"""A connection with nothing to do is closed after a minute, and any after an hour; the next call opens another."""
+
+GOODBYE_SECONDS = 0.3
+"""From the first GOAWAY, after which a client begins nothing new on its connection, to the one that names the last
+call: in one stroke, what was on its way would be cut."""
+
+GRACE_SECONDS = 5.0
+"""What calls under way have to end in when the door closes."""
+
+SOCKET = [
+    (socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a client that is gone without a word is found, and closed
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(bounds.READ_SECONDS)),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 1),
 ]
-"""Of the server."""
+"""Of each connection."""
+if hasattr(socket, "TCP_KEEPIDLE"):
+    SOCKET.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30))
 
+GREETING = frames.settings([(frames.MAX_STREAMS, STREAMS), (frames.MAX_HEADERS, HEADERS)])
 
-def in_time(call: RpcCall, refuse: Callable[[Any, QueryError], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    """A call whose message has to be here in time; gRPC's own for one message waits for it for ever.
-
-    On the wire it is the same: to a handler of streams that reads once.
-    """
-
-    async def read(_: Any, context: Any) -> Any:
-        try:
-            async with asyncio.timeout(bounds.BODY_SECONDS):
-                data = await context.read()
-        except TimeoutError:
-            late = QueryError(f"The message did not come within {bounds.BODY_SECONDS:g} seconds.", code="timeout")
-            return await refuse(context, late)
-        if data is grpc.aio.EOF:
-            return await refuse(context, QueryError("There is no message.", code="not_protobuf"))
-        return await call(data, context)
-
-    return read
+_TOLD = b"This port speaks gRPC, which is HTTP/2 from the first byte; HTTP/1.1 is answered on the other (PORT).\n"
+_HEAD = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+NOT_HTTP_1 = _HEAD % len(_TOLD) + _TOLD

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from urllib.parse import quote
 
 import grpc
-from google.protobuf.message import Message
 
 from service import schema
+from service.rpc import frames
+from service.schema.verdict import AGAIN
 
 ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+HEAD = frames.block([(b":status", b"200"), (b"content-type", b"application/grpc")])
+DONE = frames.block([(b"grpc-status", b"0")])
+NO_GRPC = frames.block([(b":status", b"415"), (b"accept-post", b"application/grpc")])
+"""Header blocks: before an answer, behind it, and for who asks for something else."""
 
 _STATUS = {
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
@@ -28,18 +36,34 @@ _STATUS = {
     "internal": grpc.StatusCode.INTERNAL,
 }
 
+_PLAIN = "".join(chr(letter) for letter in range(0x20, 0x7F) if letter != ord("%"))
+
+
+class Refused(Exception):
+    """Ends a call with a status; more: header fields that go with it."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self._more = more
+
+    @property
+    def trailers(self) -> bytes:
+        """The header block that says so."""
+        status = str(self.code.value[0]).encode()
+        told = quote(str(self), safe=_PLAIN).encode()
+        return frames.block([(b"grpc-status", status), (b"grpc-message", told), *self._more])
+
 
 def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
     """The status that goes with an error."""
     return _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def refuse(
-    context: grpc.aio.ServicerContext[bytes, Message], body: schema.ErrorBody, again: int | None = None
-) -> Message:
-    """End a call with an error; again: seconds after which another try may help."""
-    told: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
-    if again is not None:
-        told.append((PUSHBACK_KEY, str(1000 * again)))
-    await context.abort(status_of(body), body.message, tuple(told))
-    raise AssertionError("unreachable: abort raises")
+def refused(body: schema.ErrorBody, again: int | None = None) -> Refused:
+    """What ends a call with an error; again: seconds after which another try may help, where its code does not say."""
+    told = b64encode(json.dumps(body.model_dump(exclude_none=True)).encode()).rstrip(b"=")
+    more = [(ERROR_KEY.encode(), told)]
+    if (seconds := AGAIN.get(body.code) if again is None else again) is not None:
+        more.append((PUSHBACK_KEY.encode(), str(1000 * seconds).encode()))
+    return Refused(status_of(body), body.message, tuple(more))

@@ -103,7 +103,7 @@ def admin(door, gate):
 
 @pytest.fixture
 def rpc(gate, recommender):
-    with RpcServer(TenantRecommender(recommender, gate.limits), before=[GatedCalls(gate, ADMIN)]) as server:
+    with RpcServer(TenantRecommender(recommender, gate.limits), admit=GatedCalls(gate, ADMIN)) as server:
         yield server
 
 

@@ -1,7 +1,6 @@
 """What the kernel lets through, and what it does not any more."""
 
 import socket
-import threading
 
 import pytest
 
@@ -41,35 +40,6 @@ def test_no_connection_begins_and_those_that_did_are_served(listener):
         assert client.recv(10) == b"told"
         client.close()
         served.close()
-
-
-def test_what_is_sent_is_held_back_and_comes_when_it_may(pair):
-    """An answer goes out meanwhile, larger than what fits without a word from the other side."""
-    client, served = pair
-    quiesce.hold_data(served)
-    client.sendall(b"late")
-    served.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        served.recv(10)
-    answer, got = bytes(8 << 20), bytearray()
-    reader = threading.Thread(
-        target=lambda: [got.extend(client.recv(1 << 16)) for _ in iter(lambda: len(got) < len(answer), False)]
-    )
-    reader.start()
-    served.settimeout(10)
-    served.sendall(answer)
-    reader.join(10)
-    assert len(got) == len(answer)
-    quiesce.take_data(served)
-    assert served.recv(10) == b"late"
-
-
-def test_a_port_s_own_sockets_are_told_apart(listener, pair):
-    """Who listens, and what it accepted: neither a client's end nor another port's."""
-    port = listener.getsockname()[1]
-    with socket.create_server(("127.0.0.1", 0)):
-        assert [one.getsockname() for one in quiesce.listeners(port)] == [listener.getsockname()]
-        assert [one.getpeername() for one in quiesce.connections(port)] == [pair[0].getsockname()]
 
 
 def test_where_there_is_no_filter_it_says_so():

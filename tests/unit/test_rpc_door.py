@@ -15,12 +15,10 @@ from service import quiesce
 from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds
-from service.rpc import closing
-from service.rpc import limits as rpc_limits
-from service.rpc.door import MAX_MESSAGE, RpcDoor
-from service.rpc.limits import OPTIONS
+from service.rpc.door import RpcDoor
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.schema.verdict import MAX_BODY
 from tests.edge import rpc as rpc_attacks
 from tests.fake_recommender import FakeRecommender, RpcServer, slate
 
@@ -38,8 +36,7 @@ def port_in_haste():
     """Of a door that gives a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "BODY_SECONDS", 0.8)
-        hurried = [(name, 800 if name == "grpc.server_handshake_timeout_ms" else value) for name, value in OPTIONS]
-        patch.setattr(rpc_limits, "OPTIONS", hurried)
+        patch.setattr(bounds, "HANDSHAKE_SECONDS", 0.8)
         with RpcServer(FakeRecommender()) as running:
             yield running.port
 
@@ -182,7 +179,7 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
 def test_an_unknown_method_and_a_huge_message_are_what_grpc_says(channel, recommender):
     """UNIMPLEMENTED, and RESOURCE_EXHAUSTED before a byte of it is parsed."""
     assert refused(raw(channel, "Rank"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
-    assert refused(raw(channel), b" " * (MAX_MESSAGE + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused(raw(channel), b" " * (MAX_BODY + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not recommender.asked
 
 
@@ -329,7 +326,6 @@ def test_a_door_that_closes_answers_whoever_came(monkeypatch, filtered):
 def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
     """It waits for its reader's word, which is let through again; a slow one is waited for."""
     monkeypatch.setattr(quiesce, "SETTLE_SECONDS", 0.01)
-    monkeypatch.setattr(closing, "HELD_SECONDS", 0.3)
     options = [("grpc.max_receive_message_length", -1)]
     with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place, options) as channel:
         begun = []

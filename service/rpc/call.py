@@ -1,0 +1,247 @@
+"""One gRPC call (its protocol over HTTP/2): metadata, deadline, messages, and the task that answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context
+from struct import Struct
+from typing import Any
+
+import grpc
+
+from recsys.errors import QueryError
+from service.edge import bounds, refusals
+from service.edge.refusals import Refusal
+from service.rpc import frames, limits, verdict
+from service.rpc.connection import Headers
+from service.rpc.stream import Stream
+from service.rpc.verdict import Refused
+from service.schema.verdict import MAX_BODY, error_body, too_large
+
+logger = logging.getLogger("tandem")
+
+TIMEOUT = b"grpc-timeout"
+
+_PREFIX = Struct(">BI")  # of a message: whether it is packed, and its size
+_TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
+_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+
+
+class Call:
+    """What was asked, apart from its message."""
+
+    def __init__(self, headers: Headers) -> None:
+        """QueryError where its deadline is none."""
+        self.headers = headers
+        told = self.values(TIMEOUT)
+        self._ends = time.monotonic() + _seconds(told[-1]) if told else None
+
+    def values(self, name: bytes) -> list[bytes]:
+        """What its metadata say under a name, in small letters."""
+        return [value for key, value in self.headers if key == name]
+
+    def time_remaining(self) -> float | None:
+        """Seconds that its client waits still; None where that is for ever."""
+        return None if self._ends is None else self._ends - time.monotonic()
+
+
+RpcCall = Callable[[bytes, Call], Awaitable[bytes]]
+"""Answers the bytes of a message; Refused where it does not."""
+
+RpcStream = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+"""Answers messages as they come, for as long as it likes."""
+
+
+class Answering:
+    """Takes the messages of a stream and has them answered."""
+
+    streaming = False
+    """Whether it may take as long as its client likes."""
+
+    def __init__(self, stream: Stream, call: Call, context: Context) -> None:
+        self._stream = stream
+        self._call = call
+        self._context = context
+        self._received = bytearray()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if (left := call.time_remaining()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._expire)
+
+    def take(self, data: bytes, ended: bool) -> None:
+        """A part of the body, and whether that was the last."""
+        self._stream.parts += 1
+        received, end = self._received, 0
+        received += data
+        while len(received) >= _PREFIX.size:
+            packed, size = _PREFIX.unpack_from(received)
+            if packed:
+                self._abort(Refused(grpc.StatusCode.UNIMPLEMENTED, "Send messages as they are: none is unpacked here."))
+                return
+            if size > MAX_BODY:
+                self._abort(verdict.refused(error_body(too_large())))
+                return
+            end = _PREFIX.size + size
+            if len(received) < end:
+                self._stream.let_come(end - len(received))
+                break
+            message = bytes(memoryview(received)[_PREFIX.size : end])
+            del received[:end]
+            end = 0
+            self._came(message)
+            if self._stream.closed:
+                return
+        if ended:
+            self._stream.hold(0)
+            self._whole()
+        elif self._stream.parts > limits.PARTS + len(received) // bounds.PART:
+            self.refuse(refusals.SMALL_PARTS)
+        else:
+            self._stream.hold(len(received) + self._kept(), end + self._kept())
+
+    def _came(self, message: bytes) -> None:
+        """A message is whole."""
+        raise NotImplementedError
+
+    def _kept(self) -> int:
+        """Bytes of messages that wait for the rest."""
+        return 0
+
+    def _whole(self) -> None:
+        """The last part is here."""
+        raise NotImplementedError
+
+    def _begin(self, answer: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(answer, context=self._context)
+
+    def _send(self, told: bytes, head: bytes, trailers: bytes = b"") -> None:
+        if trailers:
+            self._stop_timer()
+        self._stream.send(head, _PREFIX.pack(0, len(told)) + told, trailers)
+
+    def _end(self, why: Refused, begun: bool = False) -> None:
+        self._stop_timer()
+        self._stream.send(trailers=why.trailers if begun else verdict.HEAD + why.trailers)
+
+    def _abort(self, why: Refused) -> None:
+        self._end(why)
+        self.cancel()
+
+    def _expire(self) -> None:
+        self._abort(Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline has passed."))
+
+    def refuse(self, why: Refusal) -> None:
+        """It takes too long or too much."""
+        self._abort(verdict.refused(error_body(_WORDS.get(why.reason) or _CROWDED)))
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer."""
+        self._stop_timer()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Once(Answering):
+    """One message, one answer."""
+
+    def __init__(self, stream: Stream, call: Call, context: Context, method: RpcCall) -> None:
+        super().__init__(stream, call, context)
+        self._method = method
+        self._message: bytes | None = None
+
+    def _came(self, message: bytes) -> None:
+        if self._message is not None:
+            self._abort(Refused(grpc.StatusCode.INVALID_ARGUMENT, "There is more than one message."))
+        self._message = message
+
+    def _kept(self) -> int:
+        return len(self._message or b"")
+
+    def _whole(self) -> None:
+        message, self._message = self._message, None
+        if self._received or message is None:
+            why = "The message is cut short." if self._received else "There is no message."
+            self._abort(verdict.refused(error_body(QueryError(why, code="not_protobuf"))))
+        else:
+            self._begin(self._answer(message))
+
+    async def _answer(self, message: bytes) -> None:
+        try:
+            told = await self._method(message, self._call)
+        except Exception as error:
+            self._end(_refused(error))
+        else:
+            self._send(told, verdict.HEAD, verdict.DONE)
+
+
+class Streaming(Answering):
+    """Messages and answers, for as long as its client likes."""
+
+    streaming = True
+
+    def __init__(self, stream: Stream, call: Call, context: Context, method: RpcStream) -> None:
+        super().__init__(stream, call, context)
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._head = verdict.HEAD
+        self._begin(self._answer(method))
+
+    def _came(self, message: bytes) -> None:
+        self._messages.put_nowait(message)
+        self._stream.parts = 0
+        self._stream.let_come(frames.WINDOW)
+        if self._messages.qsize() > limits.MESSAGES:
+            self.refuse(refusals.LARGE_BODIES)
+
+    def _whole(self) -> None:
+        self._messages.put_nowait(None)
+
+    async def _asked(self) -> AsyncIterator[bytes]:
+        while (message := await self._messages.get()) is not None:
+            yield message
+
+    async def _answer(self, method: RpcStream) -> None:
+        try:
+            async for told in method(self._asked(), self._call):
+                if len(self._stream.unsent) > limits.UNSENT:
+                    raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "The answers are not read.")
+                self._send(told, self._head)
+                self._head = b""
+        except Exception as error:
+            self._end(_refused(error))
+        else:
+            self._stop_timer()
+            self._stream.send(self._head, trailers=verdict.DONE)
+
+    def _end(self, why: Refused, begun: bool = False) -> None:
+        super()._end(why, begun or not self._head)
+
+
+_CROWDED = QueryError("Too many large messages are on their way; try again in a second.", code="overloaded")
+_WORDS = {
+    refusals.LATE_BODY.reason: QueryError(
+        f"The message did not come within {bounds.BODY_SECONDS:g} seconds.", code="timeout"
+    ),
+    refusals.SMALL_PARTS.reason: QueryError("The message comes in too many small parts.", code="too_large"),
+}
+
+
+def _refused(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    logger.error("A call failed", exc_info=error)
+    return Refused(grpc.StatusCode.UNKNOWN, "The call failed.")
+
+
+def _seconds(told: bytes) -> float:
+    found = _TIMEOUT.fullmatch(told)
+    if found is None:
+        raise QueryError("A number of at most eight digits and one of H, M, S, m, u, n.", TIMEOUT.decode())
+    return int(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,260 @@
+"""How an HTTP/2 connection is answered, looked at and ended; how it is read is `connection`'s."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service import metrics
+from service.edge import bounds, refusals
+from service.edge.refusals import Refusal
+from service.edge.sweep import Sweep
+from service.rpc import frames, limits
+from service.rpc.frames import Code
+from service.rpc.stream import Stream
+
+
+class SendingConnection(asyncio.Protocol):
+    """What it is told goes out as far as its client takes it; `sweep` ends it where it takes too long."""
+
+    transport: asyncio.Transport
+    lingers = False
+    """Whether it is refused and open for its client to read why; what it has to read comes in the GOAWAY."""
+
+    def __init__(self, connections: set[SendingConnection], sweep: Sweep) -> None:
+        self._all = connections
+        self._sweep = sweep
+        self._loop = asyncio.get_running_loop()
+        self.streams: dict[int, Stream] = {}
+        self.settled = False  # whether its client has said what it takes
+        self.last = 0  # the highest stream that its client began
+        self.served = frames.LAST_STREAM  # and the highest that is answered
+        self.window_in = self.window_out = self.stream_window_out = frames.WINDOW
+        self.largest_out = frames.LARGEST_FRAME
+        self.controls = self.resets = 0
+        self._buffered = self._granted = 0
+        self._waiting: dict[int, Stream] = {}  # whose answers are not all out
+        self._full = self._leaving = False
+        self._unread_since: float | None = None
+        self._made = self.since = self.now()
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return self._loop.time()
+
+    # asyncio's.
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a base's, it says
+        """Say what is taken, where there is room."""
+        self.transport = transport
+        tls, place = transport.get_extra_info("ssl_object"), transport.get_extra_info("socket")
+        if place is not None:
+            for option in limits.SOCKET:
+                place.setsockopt(*option)
+        room = len(self._all) < limits.CONNECTIONS or self._sweep.make_room(self)
+        if not room or (tls is not None and tls.selected_alpn_protocol() != "h2"):
+            transport.close()
+            return
+        self._all.add(self)
+        self._sweep.begin()
+        transport.write(limits.GREETING)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Whatever it asked for, nobody waits for it."""
+        for stream in list(self.streams.values()):
+            stream.drop()
+        self._all.discard(self)
+        self._sweep.let_go(self)
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._full = False
+        self.pour()
+
+    # Answers.
+    def send(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
+        """As much of it as goes out now; the rest when there is a window for it."""
+        number, size = stream.number, len(body)
+        parts = [frames.frame(frames.HEADERS, frames.END_HEADERS, number, head)] if head else []
+        most = min(self.window_out, stream.window_out, self.largest_out)
+        waits = (bool(body) and (size > most or self._full)) or number in self._waiting
+        if waits:
+            stream.unsent += body
+            stream.trailers = trailers
+            self._waiting[number] = stream
+        else:
+            if body:
+                self.window_out -= size
+                stream.window_out -= size
+                parts.append(frames.frame(frames.DATA, 0, number, body))
+            if trailers:
+                parts.append(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, trailers))
+        self.transport.write(b"".join(parts))
+        if waits:
+            self.pour()
+        elif trailers:
+            self._done(stream)
+
+    def pour(self) -> None:
+        """What waits and may go out."""
+        for stream in list(self._waiting.values()):
+            while stream.unsent and not self._full:
+                size = min(len(stream.unsent), self.window_out, stream.window_out, self.largest_out)
+                if size <= 0:
+                    break
+                self.window_out -= size
+                stream.window_out -= size
+                self.transport.write(frames.frame(frames.DATA, 0, stream.number, bytes(stream.unsent[:size])))
+                del stream.unsent[:size]
+                self._allow(limits.CONTROLS_A_FRAME)
+            if stream.unsent:
+                continue
+            del self._waiting[stream.number]
+            if stream.trailers:
+                end = frames.END_HEADERS | frames.END_STREAM
+                self.transport.write(frames.frame(frames.HEADERS, end, stream.number, stream.trailers))
+                self._done(stream)
+
+    def _done(self, stream: Stream) -> None:
+        if not stream.ended:  # it need not send the rest
+            self.transport.write(frames.reset(stream.number, Code.NO_ERROR))
+        self._allow(limits.CONTROLS_A_CALL)
+        self.forget(stream)
+
+    def _allow(self, controls: int) -> None:
+        self.controls = max(0, self.controls - controls)
+
+    def forget(self, stream: Stream) -> None:
+        """It is over."""
+        if stream.closed:
+            return
+        stream.closed = True
+        self.hold(stream, 0)
+        self._waiting.pop(stream.number, None)
+        del self.streams[stream.number]
+        if not self.streams:
+            self.since = self.now()
+            if self._leaving:
+                self._finish()
+
+    # What comes.
+    def hold(self, stream: Stream, size: int, whole: int = 0) -> None:
+        """Count so many bytes of a body that is not whole, and let the rest come."""
+        if (size, whole) == (stream.buffered, stream.granted):
+            return
+        self._buffered += size - stream.buffered
+        self._granted += whole - stream.granted
+        stream.buffered, stream.granted = size, whole
+        if self._buffered:
+            self._sweep.hold(self, self._buffered, bounds.LARGE_BODIES)
+        else:
+            self._sweep.let_go(self)
+
+    def grant(self, stream: Stream, size: int) -> None:
+        """Let so many more bytes of a stream come."""
+        stream.window_in += size
+        self.transport.write(frames.grant(stream.number, size))
+
+    def let_send(self) -> None:
+        """Let as many come as are not held, and what is to be whole: who sends what never is waits for itself."""
+        wanted = frames.WINDOW + self._granted - self._buffered
+        if wanted - self.window_in >= limits.GRANT:
+            self.transport.write(frames.grant(0, wanted - self.window_in))
+            self.window_in = wanted
+
+    # The end.
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked."""
+        return not (self.streams or self.transport.is_closing())
+
+    @property
+    def unread(self) -> int:
+        """How many bytes its client has to take."""
+        waiting = sum(len(stream.unsent) for stream in self._waiting.values())
+        return int(self.transport.get_write_buffer_size()) + waiting
+
+    def look(self, now: float) -> bool:
+        """End what has taken too long; whether something did."""
+        self.controls = self.resets = 0
+        if not self.unread:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > bounds.READ_SECONDS:
+            self.abort()
+            return True
+        if self.transport.is_closing():
+            return False
+        if not self.settled and now - self._made > bounds.HANDSHAKE_SECONDS:
+            self.count(refusals.SILENT)
+            self.leave()
+            return True
+        idle = not self.streams and now - self.since > limits.IDLE_SECONDS
+        if not self._leaving and (idle or now - self._made > limits.AGE_SECONDS):
+            self.begin_to_leave()
+        return self._refuse_late(now)
+
+    def _refuse_late(self, now: float) -> bool:
+        waited = [each for each in self.streams.values() if not each.ended and now - each.since > bounds.BODY_SECONDS]
+        late = [each.asked for each in waited if each.asked is not None and not each.asked.streaming]
+        for asked in late:
+            asked.refuse(refusals.LATE_BODY)
+        return bool(late)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End what of it is not whole."""
+        for stream in list(self.streams.values()):
+            if stream.buffered and stream.asked is not None:
+                stream.asked.refuse(refusal)
+
+    def begin_to_leave(self) -> None:
+        """Nothing new, please; a moment later nothing new is answered, and then it ends."""
+        if self._leaving or self.transport.is_closing():
+            return
+        self._leaving = True
+        self.transport.write(frames.goaway(frames.LAST_STREAM))
+        self._loop.call_later(limits.GOODBYE_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.served = self.last
+        self.transport.write(frames.goaway(self.last))
+        if not self.streams:
+            self._finish()
+
+    def _finish(self) -> None:
+        """All is answered: end when its client has read that, for closed with something unread it would be reset."""
+        if self.served != frames.LAST_STREAM and not self.transport.is_closing():
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self._loop.call_later(bounds.LINGER_SECONDS, self.leave)
+
+    def end(self, code: Code, why: str) -> None:
+        """At once, for it does not keep to the protocol."""
+        self.count(refusals.MALFORMED)
+        self.transport.write(frames.goaway(self.last, code, why))
+        self.leave()
+
+    def leave(self) -> None:
+        """Close it, once: asyncio's TLS that is closed again forgets its connection, which then is never cut."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def make_way(self) -> None:
+        """Close it for another's sake; nothing is asked on it."""
+        self.count(refusals.MADE_WAY)
+        self.transport.write(frames.goaway(self.last))
+        self.leave()
+
+    def abort(self) -> None:
+        """Close it with what it has not read."""
+        self.count(refusals.UNREAD)
+        self.transport.abort()
+
+    def count(self, refusal: Refusal) -> None:
+        """One more that was ended for this reason."""
+        metrics.refused_connections.labels(refusal.reason).inc()

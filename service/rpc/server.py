@@ -1,0 +1,126 @@
+"""gRPC's server: who comes in, which method is asked, and how it ends. Gateway workers share its port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+import grpc
+
+from recsys.errors import QueryError, SettingsError
+from service import quiesce
+from service.edge import bounds
+from service.edge.sweep import Sweep
+from service.edge.tls import CLOSE_SECONDS
+from service.ports import place
+from service.rpc import limits, verdict
+from service.rpc.call import Call, Once, RpcCall, RpcStream, Streaming
+from service.rpc.connection import Connection, Headers
+from service.rpc.sending import SendingConnection
+from service.rpc.stream import Stream
+from service.rpc.verdict import Refused
+from service.schema.verdict import error_body
+
+BACKLOG = 2048
+SOON = 0.01
+
+Admit = Callable[[str, Headers], None]
+"""Lets a call in by its path and metadata; `edge.gate.Refusal` where it does not."""
+
+
+@dataclass(slots=True)
+class Methods:
+    """What there is, by path: `/service/method`."""
+
+    calls: dict[str, RpcCall] = field(default_factory=dict)
+    streams: dict[str, RpcStream] = field(default_factory=dict)
+
+    def add(self, calls: Mapping[str, RpcCall] = {}, streams: Mapping[str, RpcStream] = {}) -> None:
+        """More of them."""
+        self.calls.update(calls)
+        self.streams.update(streams)
+
+
+class Server:
+    """Listens on one port; to be made on the loop that serves."""
+
+    def __init__(self, methods: Methods, admit: Admit | None = None) -> None:
+        self._methods = methods
+        self._admit = admit
+        self._connections: set[SendingConnection] = set()
+        self._sweep = Sweep(self._connections, asyncio.get_running_loop())
+
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """SettingsError where the port can't be had."""
+        self._socket = _bound(host, port)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self._connections, self._sweep, self._open),
+            sock=self._socket,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=bounds.HANDSHAKE_SECONDS if tls else None,
+            ssl_shutdown_timeout=CLOSE_SECONDS if tls else None,
+        )
+
+    async def close(self, grace: float = limits.GRACE_SECONDS) -> None:
+        """Take nothing new, answer all that came, for `grace` seconds at most, and tell clients which the last was.
+
+        What is on its way then is refused with a GOAWAY that names the last one taken, so that gRPC sends it elsewhere
+        by itself.
+        """
+        if quiesce.refuse_connections(self._socket):
+            await asyncio.sleep(quiesce.SETTLE_SECONDS)
+        else:
+            quiesce.shut(self._socket)  # while it accepts: whoever knocks waits for somebody who never comes
+        self._server.close()
+        for connection in list(self._connections):
+            connection.begin_to_leave()
+        end = time.monotonic() + limits.GOODBYE_SECONDS + grace
+        while self._connections and time.monotonic() < end:
+            await asyncio.sleep(SOON)
+        for connection in list(self._connections):
+            connection.transport.abort()
+
+    def _open(self, stream: Stream, headers: Headers) -> None:
+        """A call begins."""
+        told = dict(headers)
+        path = told.get(b":path", b"").decode("latin-1")
+        if told.get(b":method") != b"POST" or not told.get(b"content-type", b"").startswith(b"application/grpc"):
+            stream.send(trailers=verdict.NO_GRPC)
+            return
+        context = copy_context()
+        try:
+            if self._admit is not None:
+                context.run(self._admit, path, headers)
+            if sum(len(name) + len(value) + 32 for name, value in headers) > limits.HEADERS:
+                raise QueryError(f"A metadata size of more than {limits.HEADERS:,} bytes.", code="too_large")
+            call = Call(headers)
+        except QueryError as error:
+            why = verdict.refused(error_body(error), getattr(error, "again", None))
+            stream.send(trailers=verdict.HEAD + why.trailers)
+            return
+        if (once := self._methods.calls.get(path)) is not None:
+            stream.asked = Once(stream, call, context, once)
+        elif (streaming := self._methods.streams.get(path)) is not None:
+            stream.asked = Streaming(stream, call, context, streaming)
+        else:
+            unknown = Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
+            stream.send(trailers=verdict.HEAD + unknown.trailers)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that workers share."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise SettingsError(f"{place(host, port)} can't be bound. Choose another port: GRPC_PORT=...") from error
+    return made

@@ -1,0 +1,85 @@
+"""One stream of an HTTP/2 connection: what came of it, what goes out of it, and who is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from service.edge.refusals import Refusal
+from service.rpc import frames
+
+if TYPE_CHECKING:  # which has streams
+    from service.rpc.sending import SendingConnection
+
+
+class Asked(Protocol):
+    """What is asked on a stream."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it may take as long as its client likes."""
+
+    def take(self, data: bytes, ended: bool) -> None:
+        """A part of its body, and whether that was the last."""
+
+    def refuse(self, why: Refusal) -> None:
+        """It takes too long or too much."""
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer."""
+
+
+class Stream:
+    """One call on the wire."""
+
+    __slots__ = (
+        "_connection",
+        "asked",
+        "buffered",
+        "closed",
+        "ended",
+        "granted",
+        "number",
+        "parts",
+        "since",
+        "trailers",
+        "unsent",
+        "window_in",
+        "window_out",
+    )
+
+    def __init__(self, connection: SendingConnection, number: int, window_out: int) -> None:
+        self._connection = connection
+        self.number = number
+        self.asked: Asked | None = None
+        self.since = connection.now()
+        self.ended = self.closed = False  # its client's side; both
+        self.window_in = frames.WINDOW
+        self.window_out = window_out
+        self.buffered = self.granted = self.parts = 0
+        self.unsent, self.trailers = bytearray(), b""
+
+    def take(self, data: bytes, ended: bool) -> None:
+        """A part of its body, and whether that was the last."""
+        self.ended = ended
+        if self.asked is not None:
+            self.asked.take(data, ended)
+
+    def send(self, head: bytes = b"", body: bytes = b"", trailers: bytes = b"") -> None:
+        """Answer: header blocks, where it is the time for them, and DATA; with trailers it is the end."""
+        if not self.closed:
+            self._connection.send(self, head, body, trailers)
+
+    def hold(self, size: int, whole: int = 0) -> None:
+        """So many bytes of it wait here for more; whole: how many there will be, so that all may come."""
+        self._connection.hold(self, size, whole)
+
+    def let_come(self, size: int) -> None:
+        """So many bytes may come now, at least; what the connection takes is told with `hold`."""
+        if size > self.window_in and not self.closed:
+            self._connection.grant(self, size - self.window_in)
+
+    def drop(self) -> None:
+        """Its client wants nothing any more."""
+        self._connection.forget(self)
+        if self.asked is not None:
+            self.asked.cancel()
