@@ -11,6 +11,10 @@ from loadtests.tally import Outcome
 Id = int | str
 
 
+EXHAUSTED = 8
+"""gRPC's RESOURCE_EXHAUSTED, as a number."""
+
+
 class Reply(NamedTuple):
     """What became of one request; items: of the slate, word: why it failed."""
 
@@ -37,6 +41,29 @@ def judged_http(status: int, content: bytes, k: int) -> Reply:
         return judged([item["item_id"] for item in body["items"]], bool(body["degraded"]), k)
     except (ValueError, KeyError, TypeError):
         return Reply(Outcome.FAILED, [], "no slate in the body")
+
+
+def judged_rpc(status: int, content: bytes, k: int) -> Reply:
+    """What an answer of Recommend comes to; status: gRPC's number."""
+    from google.protobuf.message import DecodeError
+
+    from service.rpc.tandem.v1 import recommender_pb2 as messages
+
+    if status == EXHAUSTED:
+        return Reply(Outcome.REJECTED, [])
+    if status:
+        return Reply(Outcome.FAILED, [], f"status {status}")
+    try:
+        return judged_message(messages.RecommendResponse.FromString(content), k)
+    except (DecodeError, IndexError):
+        return Reply(Outcome.FAILED, [], "no slate in the message")
+
+
+def judged_message(answer: Any, k: int) -> Reply:
+    """What a RecommendResponse with one slate comes to."""
+    slate = answer.slates[0]
+    items = [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items]
+    return judged(items, bool(slate.degraded), k)
 
 
 def _told(key: str) -> dict[str, str]:
@@ -92,14 +119,11 @@ class GrpcDoor:
         """One slate."""
         request = self._messages.RecommendRequest(user_id=self._id(user), k=k)
         try:
-            slate = self._stub.Recommend(request, **self._more).slates[0]
+            return judged_message(self._stub.Recommend(request, **self._more), k)
         except self._error as error:
             if error.code() == self._codes.RESOURCE_EXHAUSTED:
                 return Reply(Outcome.REJECTED, [])
             return Reply(Outcome.FAILED, [], f"status {error.code().name}")
-        return judged(
-            [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items], bool(slate.degraded), k
-        )
 
     def click(self, user: Id, item: Id) -> bool:
         """Tell of a click; whether it was taken."""

@@ -90,7 +90,8 @@ class Loader:
         """One run of the open loop. give_up: seconds that a request is waited for. seed: of who asks, and when."""
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
-            command = self._by_grpc(peer, shape) if peer.grpc else self._by_http(peer, shape, give_up)
+            url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
+            command = ["loadtests.volley", "--host", url, "--pieces", str(shape), "--give-up", str(give_up)]
             seed = next(self._seeds) if seed is None else seed
             command += ["--seed", str(seed), "--k", str(K), "--user-file", str(self._users)]
             command += ["--pid", str(peer.pid), "--result", str(result)]
@@ -104,14 +105,6 @@ class Loader:
         self._told(point.line())
         calm(peer)
         return point
-
-    def _by_http(self, peer: Running, shape: Shape, give_up: float) -> list[str]:
-        return ["loadtests.volley", "--host", peer.url, "--pieces", str(shape), "--give-up", str(give_up)]
-
-    def _by_grpc(self, peer: Running, shape: Shape) -> list[str]:
-        command = ["locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary", "--loglevel", "ERROR"]
-        command += ["--users", "1", "--host", peer.grpc, "--door", "grpc", "--click-share", "0", "--figures-only"]
-        return [*command, "--pieces", str(shape)]
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """An open loop that costs little: raw connections, for rates at which Locust itself would be late.
 
-`python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends over
-HTTP, but for clicks, and the same figures. Generator and server share the cores, so `loadtests.bench` sends by this:
-.08 ms of CPU a request where Locust takes .28, both against a server that does nothing, 900 a second above 100.
+`python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends, but
+for clicks, over HTTP or (grpc://127.0.0.1:3001) gRPC, and the same figures. Generator and server share the cores, so
+`loadtests.bench` sends by this: .08 ms of CPU a request where Locust takes .28, both over HTTP against a server that does
+nothing, 900 a second above 100.
 """
 
 from __future__ import annotations
@@ -11,105 +12,32 @@ import argparse
 import asyncio
 import json
 import os
-import socket
-import struct
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
 
 from loadtests.arrivals import Shape
 from loadtests.cpu import cpu_seconds
-from loadtests.doors import judged_http
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
+from loadtests.wires import WIRES, Connection, Request
 
 MOST_CONNECTIONS = 8_000
-_RESET = struct.pack("ii", 1, 0)
-"""Whoever gives up leaves no port behind that waits for a minute."""
-
-
-class Request:
-    """One on its way: when it was due, its bytes, whether it is counted, and by which connection it went."""
-
-    __slots__ = ("at", "connection", "counted", "due", "message", "over")
-
-    def __init__(self, message: bytes, due: float, at: float, counted: bool) -> None:
-        self.message, self.due, self.at, self.counted, self.over = message, due, at, counted, False
-        self.connection: Connection | None = None
-
-
-class Connection(asyncio.Protocol):
-    """Keeps alive, and has one request under way at most."""
-
-    def __init__(self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]) -> None:
-        self._answered, self._lost = answered, lost
-        self._buffer, self._whole = b"", 0
-        self.transport: asyncio.Transport | None = None
-        self.request: Request | None = None
-        self.used = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready."""
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one, and no subclass
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-
-    def ask(self, request: Request) -> None:
-        """Send one."""
-        assert self.transport
-        self.request, request.connection, self._buffer, self._whole = request, self, b"", 0
-        self.used += 1
-        self.transport.write(request.message)
-
-    def close(self) -> None:
-        """At once."""
-        if self.transport:
-            self.transport.abort()
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing has come back."""
-        return not self._buffer
-
-    def data_received(self, data: bytes) -> None:
-        """Of the answer."""
-        self._buffer += data
-        if not self._whole and (end := self._buffer.find(b"\r\n\r\n")) > 0:
-            self._whole = end + 4 + _length(self._buffer[:end])
-        if self._whole and len(self._buffer) >= self._whole:
-            head = self._buffer.find(b"\r\n\r\n") + 4
-            self._answered(self, int(self._buffer[9:12]), self._buffer[head : self._whole])
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """By either side."""
-        self._lost(self)
-
-
-def _length(head: bytes) -> int:
-    """Of a body; a server that does not tell it is none that this knows."""
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    return 0
 
 
 class Volley:
     """Sends what a shape asks for, and tells a tally what became of it."""
 
     def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
-        """host: URL. give_up: seconds from the moment a request was due."""
+        """host: URL, of http or grpc. give_up: seconds from the moment a request was due."""
         parts = urlsplit(host)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._k, self._give_up, self._tally = k, give_up, tally
-        deadline = f"x-deadline-ms: {deadline_ms}\r\n" if deadline_ms else ""
-        head = f"POST /recommend HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n{deadline}"
-        self._head = f"{head}Content-Length: ".encode()
+        self._wire = WIRES[parts.scheme](host, k, deadline_ms)
+        self._give_up, self._tally = give_up, tally
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,7 +53,7 @@ class Volley:
             await asyncio.sleep(wait + 5e-4 if wait > 0 else 0)
             if counted:
                 self._tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
-            self._send(Request(self._message(visitors.one()), start + at, at, counted))
+            self._send(Request(self._wire.message(visitors.one()), start + at, at, counted))
             self._impatient()
         while (wait := start + shape.seconds - time.perf_counter()) > 0:
             await asyncio.sleep(min(wait, 0.1))
@@ -138,10 +66,6 @@ class Volley:
             await asyncio.sleep(0.05)
         for connection in [*self._all]:
             connection.close()
-
-    def _message(self, user: int | str) -> bytes:
-        body = json.dumps({"user_id": user, "k": self._k}).encode()
-        return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def _send(self, request: Request, again: bool = False) -> None:
         if not again:
@@ -162,7 +86,7 @@ class Volley:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(self._answered, self._lost), self._host, self._port
+                lambda: self._wire.connection(self._answered, self._lost), self._host, self._port
             )
         except OSError:
             self._over(request, Outcome.FAILED, "no answer")
@@ -182,7 +106,7 @@ class Volley:
         request, connection.request = connection.request, None
         now = time.perf_counter()
         if request and not request.over:
-            reply = judged_http(status, body, self._k)
+            reply = self._wire.judge(status, body)
             self._over(request, reply.outcome, reply.word, now)
         self._idle.append(connection)
 
@@ -231,7 +155,7 @@ async def volley(options: argparse.Namespace, tally: Tally) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.volley", description=__doc__)
-    parser.add_argument("--host", required=True, help="URL")
+    parser.add_argument("--host", required=True, help="URL: http://... or grpc://...")
     parser.add_argument("--pieces", type=Shape.read, required=True, help="SECONDS:RATE,SECONDS:RATE")
     parser.add_argument("--warmup", type=float, default=3, help="seconds at the first rate, not counted")
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")

@@ -88,7 +88,7 @@ def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
     attributes = {"rpc.system.name": "grpc", "rpc.method": method}
 
     async def traced(data: bytes, asked: Call) -> bytes:
-        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in asked.headers}
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in asked.head.headers}
         with tracer.request(method, carrier, attributes) as span:
             try:
                 answer = await call(data, asked)

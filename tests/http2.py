@@ -10,7 +10,8 @@ from hpack import Decoder, Encoder
 
 from service.edge.sweep import Sweep
 from service.rpc import frames
-from service.rpc.connection import Connection, Headers
+from service.rpc.connection import Connection
+from service.rpc.heads import Head, Headers
 from service.rpc.stream import Stream
 
 PATH = b"/tandem.v1.Recommender/Recommend"
@@ -105,7 +106,7 @@ class Wire:
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 
-    def _open(self, stream: Stream, headers: Headers) -> None:
+    def _open(self, stream: Stream, _: Head) -> None:
         stream.asked = Echo(stream, self.at_once, self.size)
         self.calls.append(stream.asked)
 

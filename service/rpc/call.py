@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
@@ -17,32 +16,24 @@ from recsys.errors import QueryError
 from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.rpc import frames, limits, verdict
-from service.rpc.connection import Headers
+from service.rpc.heads import Head
 from service.rpc.stream import Stream
 from service.rpc.verdict import Refused
 from service.schema.verdict import MAX_BODY, error_body, too_large
 
 logger = logging.getLogger("tandem")
 
-TIMEOUT = b"grpc-timeout"
-
 _PREFIX = Struct(">BI")  # of a message: whether it is packed, and its size
-_TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
-_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
 
 class Call:
     """What was asked, apart from its message."""
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, head: Head) -> None:
         """QueryError where its deadline is none."""
-        self.headers = headers
-        told = self.values(TIMEOUT)
-        self._ends = time.monotonic() + _seconds(told[-1]) if told else None
-
-    def values(self, name: bytes) -> list[bytes]:
-        """What its metadata say under a name, in small letters."""
-        return [value for key, value in self.headers if key == name]
+        self.head = head
+        seconds = head.seconds()
+        self._ends = None if seconds is None else time.monotonic() + seconds
 
     def time_remaining(self) -> float | None:
         """Seconds that its client waits still; None where that is for ever."""
@@ -238,10 +229,3 @@ def _refused(error: Exception) -> Refused:
         return error
     logger.error("A call failed", exc_info=error)
     return Refused(grpc.StatusCode.UNKNOWN, "The call failed.")
-
-
-def _seconds(told: bytes) -> float:
-    found = _TIMEOUT.fullmatch(told)
-    if found is None:
-        raise QueryError("A number of at most eight digits and one of H, M, S, m, u, n.", TIMEOUT.decode())
-    return int(found[1]) * _UNITS[found[2]]

@@ -1,4 +1,4 @@
-"""How an HTTP/2 connection is read (RFC 9113): frames, windows, and what a stranger may send. Of gRPC it knows nothing.
+"""How an HTTP/2 connection is read (RFC 9113): frames, windows, and what a stranger may send.
 
 Python's well-kept HTTP/2 (h2) takes 540 us for an answer, gRPC's own 570 and more, frames as here 200 to 400, which is
 what HTTP/1.1 takes (docs/decisions.md).
@@ -6,21 +6,19 @@ what HTTP/1.1 takes (docs/decisions.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from hpack import Decoder, HPACKError
+from hpack import HPACKError
 
 from service.edge import refusals
 from service.edge.sweep import Sweep
 from service.rpc import frames, limits
 from service.rpc.frames import HEAD, Broken, Code
+from service.rpc.heads import Head, Heads
 from service.rpc.sending import SendingConnection
 from service.rpc.stream import Stream
 
-Headers = Sequence[tuple[bytes, bytes]]
-"""Names, in small letters, and values."""
-
-Open = Callable[[Stream, Headers], None]
+Open = Callable[[Stream, Head], None]
 """Gives a stream its call, or answers at once."""
 
 
@@ -34,7 +32,7 @@ class Connection(SendingConnection):
         self._greeted = False
         self._take: Callable[[int, int, int, bytes], None] = self._first
         self._block: tuple[int, int, bytearray] | None = None  # of a head that CONTINUATIONs end: stream, flags, bytes
-        self._decoder = Decoder(max_header_list_size=limits.WORST_HEADERS)
+        self._heads = Heads()
 
     def data_received(self, data: bytes) -> None:
         """Frames, or parts of them."""
@@ -123,7 +121,7 @@ class Connection(SendingConnection):
             self._block = (number, flags, bytearray(block))
             return
         try:
-            headers = list(self._decoder.decode(block, raw=True))
+            head = self._heads.read(block)
         except HPACKError as error:
             raise Broken(Code.COMPRESSION_ERROR, f"no header block, or a metadata size too large: {error}") from error
         ended, stream = bool(flags & frames.END_STREAM), self.streams.get(number)
@@ -135,16 +133,16 @@ class Connection(SendingConnection):
             raise Broken(Code.PROTOCOL_ERROR, "a stream that was, or that is a server's")
         else:
             self.last = number
-            self._begin(number, ended, headers)
+            self._begin(number, ended, head)
 
-    def _begin(self, number: int, ended: bool, headers: Headers) -> None:
+    def _begin(self, number: int, ended: bool, head: Head) -> None:
         if number > self.served:  # it was on its way when the GOAWAY was: its client asks elsewhere
             return
         if len(self.streams) >= limits.STREAMS:
             self.transport.write(frames.reset(number, Code.REFUSED_STREAM))
             return
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
-        self._open(stream, headers)
+        self._open(stream, head)
         if ended and not stream.closed:
             stream.take(b"", True)
 

@@ -120,9 +120,11 @@ def _shaper(descriptor: Descriptor) -> Turn:
     def shape(told: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
         # An answer as it is, without a dump of it first.
         values = vars(told) if isinstance(told, BaseModel) else told
-        return {
-            name: turns[name](value) if name in turns else value for name, value in values.items() if value is not None
-        }
+        shaped = {name: value for name, value in values.items() if value is not None}
+        for name, turn in turns.items():
+            if name in shaped:
+                shaped[name] = turn(shaped[name])
+        return shaped
 
     return shape
 

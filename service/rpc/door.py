@@ -156,7 +156,7 @@ class RpcDoor:
 
         timed: whether the caller may ask for less in the metadata, as in HTTP's headers.
         """
-        told = [value.decode("latin-1") for value in asked.values(_DEADLINE)] if timed else []
+        told = [value.decode("latin-1") for value in asked.head.values(_DEADLINE)] if timed else []
         seconds, left = deadline.asked_seconds(told), asked.time_remaining()
         if left is not None:
             left -= WAY_BACK_SECONDS + ROUNDING * left

@@ -17,10 +17,14 @@ STREAMS = 256
 """Calls of a connection at once."""
 
 HEADERS = 8 << 10
-"""Bytes of a call's metadata, as HTTP/2 counts them: 32 more for each."""
+EACH_HEADER = 32
+"""Bytes of a call's metadata, as HTTP/2 counts them: so many more for each."""
 
 WORST_HEADERS = 64 << 10
 """Beyond which the connection ends: up to there the call alone does."""
+
+KNOWN_HEADS, KNOWN_BLOCK = 16, 64
+"""Heads that a connection keeps, for they come again; of so many bytes in their block and so many headers at most."""
 
 CONTROLS = 200
 CONTROLS_A_CALL = 8

@@ -227,11 +227,11 @@ class SendingConnection(asyncio.Protocol):
             self._finish()
 
     def _finish(self) -> None:
-        """All is answered: end when its client has read that, for closed with something unread it would be reset."""
+        """All is answered: its client closes when it has read that. Closed here before, it might be reset instead."""
         if self.served != frames.LAST_STREAM and not self.transport.is_closing():
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-            self._loop.call_later(bounds.LINGER_SECONDS, self.leave)
+            self._loop.call_later(bounds.READ_SECONDS, self.leave)
 
     def end(self, code: Code, why: str) -> None:
         """At once, for it does not keep to the protocol."""

@@ -20,7 +20,8 @@ from service.edge.tls import CLOSE_SECONDS
 from service.ports import place
 from service.rpc import limits, verdict
 from service.rpc.call import Call, Once, RpcCall, RpcStream, Streaming
-from service.rpc.connection import Connection, Headers
+from service.rpc.connection import Connection
+from service.rpc.heads import Head, Headers
 from service.rpc.sending import SendingConnection
 from service.rpc.stream import Stream
 from service.rpc.verdict import Refused
@@ -86,20 +87,19 @@ class Server:
         for connection in list(self._connections):
             connection.transport.abort()
 
-    def _open(self, stream: Stream, headers: Headers) -> None:
+    def _open(self, stream: Stream, head: Head) -> None:
         """A call begins."""
-        told = dict(headers)
-        path = told.get(b":path", b"").decode("latin-1")
-        if told.get(b":method") != b"POST" or not told.get(b"content-type", b"").startswith(b"application/grpc"):
+        if not head.asks_grpc:
             stream.send(trailers=verdict.NO_GRPC)
             return
+        path = head.path
         context = copy_context()
         try:
             if self._admit is not None:
-                context.run(self._admit, path, headers)
-            if sum(len(name) + len(value) + 32 for name, value in headers) > limits.HEADERS:
+                context.run(self._admit, path, head.headers)
+            if head.size > limits.HEADERS:
                 raise QueryError(f"A metadata size of more than {limits.HEADERS:,} bytes.", code="too_large")
-            call = Call(headers)
+            call = Call(head)
         except QueryError as error:
             why = verdict.refused(error_body(error), getattr(error, "again", None))
             stream.send(trailers=verdict.HEAD + why.trailers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from functools import lru_cache
 from urllib.parse import quote
 
 import grpc
@@ -40,19 +41,17 @@ _PLAIN = "".join(chr(letter) for letter in range(0x20, 0x7F) if letter != ord("%
 
 
 class Refused(Exception):
-    """Ends a call with a status; more: header fields that go with it."""
+    """Ends a call with a status; trailers: the header block that says so, where it was made before."""
 
-    def __init__(self, code: grpc.StatusCode, message: str, more: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(self, code: grpc.StatusCode, message: str, trailers: bytes = b"") -> None:
         super().__init__(message)
         self.code = code
-        self._more = more
+        self._trailers = trailers
 
     @property
     def trailers(self) -> bytes:
         """The header block that says so."""
-        status = str(self.code.value[0]).encode()
-        told = quote(str(self), safe=_PLAIN).encode()
-        return frames.block([(b"grpc-status", status), (b"grpc-message", told), *self._more])
+        return self._trailers or _trailers(self.code, str(self))
 
 
 def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
@@ -62,8 +61,19 @@ def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
 
 def refused(body: schema.ErrorBody, again: int | None = None) -> Refused:
     """What ends a call with an error; again: seconds after which another try may help, where its code does not say."""
+    again = AGAIN.get(body.code) if again is None else again
+    return Refused(status_of(body), body.message, _told(body.code, body.message, body.field, again))
+
+
+@lru_cache(maxsize=64)
+def _told(code: str, message: str, field: str | None, again: int | None) -> bytes:
+    """The trailers of an error. Of ten thousand that are told to come back all are told the same."""
+    body = schema.ErrorBody(code=code, message=message, field=field)
     told = b64encode(json.dumps(body.model_dump(exclude_none=True)).encode()).rstrip(b"=")
-    more = [(ERROR_KEY.encode(), told)]
-    if (seconds := AGAIN.get(body.code) if again is None else again) is not None:
-        more.append((PUSHBACK_KEY.encode(), str(1000 * seconds).encode()))
-    return Refused(status_of(body), body.message, tuple(more))
+    pushback = [] if again is None else [(PUSHBACK_KEY.encode(), str(1000 * again).encode())]
+    return _trailers(status_of(body), message, (ERROR_KEY.encode(), told), *pushback)
+
+
+def _trailers(code: grpc.StatusCode, message: str, *more: tuple[bytes, bytes]) -> bytes:
+    status, told = str(code.value[0]).encode(), quote(message, safe=_PLAIN).encode()
+    return frames.block([(b"grpc-status", status), (b"grpc-message", told), *more])

@@ -1,0 +1,88 @@
+"""The heads of gRPC calls: read from header blocks (HPACK is the library's), and each that comes again is read once.
+
+A client sends the same block again and again, a byte for each header: read each time by Python it would be a fifth of
+what a call costs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hpack import Decoder
+from hpack.table import HeaderTable
+
+from recsys.errors import QueryError
+from service.rpc import limits
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names, in small letters, and values."""
+
+_TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
+_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+
+
+class Head:
+    """What a call's head says; nobody changes it, for it may be of many calls."""
+
+    __slots__ = ("_timeout", "asks_grpc", "headers", "path", "size")
+
+    def __init__(self, headers: Headers) -> None:
+        told = dict(headers)
+        self.headers = headers
+        self.path = told.get(b":path", b"").decode("latin-1")
+        kind = told.get(b"content-type", b"")
+        self.asks_grpc = told.get(b":method") == b"POST" and kind.startswith(b"application/grpc")
+        self.size = sum(len(name) + len(value) + limits.EACH_HEADER for name, value in headers)
+        self._timeout = told.get(b"grpc-timeout")
+
+    def values(self, name: bytes) -> list[bytes]:
+        """What is said under a name."""
+        return [value for key, value in self.headers if key == name]
+
+    def seconds(self) -> float | None:
+        """How long its client waits; None for ever. QueryError where that is no time."""
+        if self._timeout is None:
+            return None
+        found = _TIMEOUT.fullmatch(self._timeout)
+        if found is None:
+            raise QueryError("Send a number of at most eight digits and one of H, M, S, m, u, n.", "grpc-timeout")
+        return int(found[1]) * _UNITS[found[2]]
+
+
+class _Table(HeaderTable):
+    """Knows whether it is as it was."""
+
+    changes = 0
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """As the library has it."""
+        self.changes += 1
+        super().add(name, value)
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """The same as long as the same bytes say the same: what is let go of for a lesser size counts, too."""
+        return self.changes, self.maxsize, len(self.dynamic_entries)
+
+
+class Heads:
+    """Of one connection."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(max_header_list_size=limits.WORST_HEADERS)
+        self._decoder.header_table = self._table = _Table()
+        self._known: dict[bytes, Head] = {}
+
+    def read(self, block: bytes) -> Head:
+        """The head in a block; hpack.HPACKError where none is, and then none after it can be read."""
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        before = self._table.state
+        head = Head(list(self._decoder.decode(block, raw=True)))
+        if self._table.state != before or len(self._known) >= limits.KNOWN_HEADS:
+            self._known.clear()  # what is known was said of another table
+        elif len(block) <= limits.KNOWN_BLOCK and len(head.headers) <= limits.KNOWN_BLOCK:
+            self._known[block] = head
+        return head
