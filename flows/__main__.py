@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from recsys.errors import TandemError
 from recsys.installed import packages
+from recsys.stopped import importing
 
-with packages():
+with packages(), importing():
     from flows.cli import follow, operate, run
     from flows.cli.telling import report
 
@@ -32,8 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
     except TandemError as error:
         report(error, as_json=options.json)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

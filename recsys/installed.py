@@ -6,10 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OURS = {"recsys", "service", "training", "flows"}
+from recsys.stopped import stopped
 
-INTERRUPTED = 130
-"""The exit code that shells give to a process ended by Ctrl-C."""
+_OURS = {"recsys", "service", "training", "flows"}
 
 COMMAND_LINE_WRONG = 2
 """The exit code of a command that was called the wrong way, as argparse has it."""
@@ -19,12 +18,11 @@ COMMAND_LINE_WRONG = 2
 def packages() -> Iterator[None]:
     """Import what has to be installed; where it is not, one sentence on stderr, and the process ends with 2.
 
-    Imports take seconds, in which somebody may think better of it: Ctrl-C ends the process, without a traceback.
+    Ctrl-C ends it, too, as `stopped` has it.
     """
     try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        with stopped():
+            yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in _OURS:
             raise

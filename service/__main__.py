@@ -10,8 +10,9 @@ from dataclasses import asdict
 
 from recsys.errors import TandemError
 from recsys.installed import packages
+from recsys.stopped import importing
 
-with packages():
+with packages(), importing():
     from service import configuration
     from service.edge import command as keys
     from service.settings import environment, settings

@@ -12,8 +12,9 @@ from pathlib import Path
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
 from recsys.installed import packages
+from recsys.stopped import importing
 
-with packages():
+with packages(), importing():
     from rich.console import Console
 
     from recsys.types import HISTORY_LENGTH
@@ -38,8 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     except TandemError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.prefect import keep_traces_off_the_console, start_server
+from flows.cli.prefect import started
 from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
@@ -50,19 +50,15 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def refresh_lists(options: argparse.Namespace) -> None:
     """Run the flow `refresh`."""
-    server = start_server()
-    from flows.lists import refresh
-
-    _ready(server)
+    with started():
+        from flows.lists import refresh
     _repeated(options, refresh, _tell_lists)
 
 
 def list_everyone(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
-    server = start_server()
-    from flows.lists import batch
-
-    _ready(server)
+    with started():
+        from flows.lists import batch
     with watching() as watch:
         done = batch(options.top, options.rules, watch)
     if options.json:
@@ -73,10 +69,8 @@ def list_everyone(options: argparse.Namespace) -> None:
 
 def drain_impressions(options: argparse.Namespace) -> None:
     """Run the flow `drain`."""
-    server = start_server()
-    from flows.drain import drain
-
-    _ready(server)
+    with started():
+        from flows.drain import drain
     _repeated(options, lambda watch: drain(options.wait, watch), _tell_drained)
 
 
@@ -90,10 +84,8 @@ def run_schedule(options: argparse.Namespace) -> None:
 
     environment = Environment.read()
     RulesFile(environment.rules, environment.rules_named)  # likewise
-    server = start_server(keeps_time=True)
-    from flows.schedule import serve_all
-
-    _ready(server)
+    with started(keeps_time=True):
+        from flows.schedule import serve_all
     data = options.data and str(Path(options.data).absolute())
     with open_store(environment) as store, _kept(store):
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
@@ -117,11 +109,6 @@ def _kept(store: OpenStore) -> Iterator[None]:
     finally:
         over.set()
         keeper.join()
-
-
-def _ready(server: Any) -> None:
-    keep_traces_off_the_console()
-    server.wait()
 
 
 def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Callable[[Any], None]) -> None:

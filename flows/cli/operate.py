@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows.cli.telling import emit
 from recsys.environment import Environment
+from recsys.stopped import importing
 from recsys.store.base import LIVE, Moved
 from recsys.store.connect import open_store
 from training.watch import watching
@@ -41,8 +42,9 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def publish_one(options: argparse.Namespace) -> None:
     """Publish a generation that was made here."""
-    from flows.verbs import publish, told
-    from recsys.trial import try_out
+    with importing():
+        from flows.verbs import publish, told
+        from recsys.trial import try_out
 
     environment, promote = Environment.read(), not options.no_promote
     with open_store(environment) as store, watching() as watch:

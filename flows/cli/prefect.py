@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flows.prefect_defaults import make_prefect_home
 from flows.prefect_server import PrefectServer
+from recsys.stopped import importing
 
 TRACED = "prefect.flow_runs", "prefect.task_runs", "prefect.engine"
 
 
-def start_server(*, keeps_time: bool = False) -> PrefectServer:
-    """A server that starts while others are imported, where none is given; `wait` for it."""
+@contextmanager
+def started(*let_go: Callable[[], None], keeps_time: bool = False) -> Iterator[None]:
+    """Import Prefect inside: a server starts meanwhile, where none is given, and answers when this is over.
+
+    let_go: what Ctrl-C has to end meanwhile, besides.
+    """
     server = PrefectServer(make_prefect_home(), keeps_time=keeps_time)
     server.start()
-    return server
+    with importing(*let_go, server.stop):
+        yield
+    keep_traces_off_the_console()
+    server.wait()
 
 
 def keep_traces_off_the_console() -> None:

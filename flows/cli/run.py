@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.prefect import keep_traces_off_the_console, start_server
+from flows.cli.prefect import started
 from flows.cli.telling import emit
 from recsys.environment import Environment
 from training.check import Check
@@ -36,18 +36,17 @@ def run_all(options: argparse.Namespace) -> None:
     from training.mapping import Mapping
 
     Mapping.read(options.data)  # a mistyped path is told at once
-    server = start_server()
-    with watching() as watch, ExitStack() as opening:
+    with ExitStack() as shown, ExitStack() as opening:
+        watch = shown.enter_context(watching())
         opening.enter_context(watch("starting Prefect"))
-        from flows.ingest import file_name
-        from flows.run import run  # the server starts meanwhile: both take seconds
+        with started(shown.close):
+            from flows.ingest import file_name
+            from flows.run import run
 
         def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
             opening.close()
             return watch(step)
 
-        keep_traces_off_the_console()
-        server.wait()
         published = run(options.data, CONFIGS[options.config](), options.force, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
