@@ -18,7 +18,7 @@ COMMAND_LINE_WRONG = 2
 def packages() -> Iterator[None]:
     """Import what has to be installed; where it is not, one sentence on stderr, and the process ends with 2.
 
-    Ctrl-C ends it, too, as `stopped` has it.
+    Ctrl-C ends it, too, and who reads no further, as `stopped` has it.
     """
     try:
         with stopped():

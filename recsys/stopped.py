@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -12,15 +13,27 @@ from contextlib import contextmanager
 INTERRUPTED = 130
 """The exit code that shells give to a process ended by Ctrl-C."""
 
+UNREAD = 141
+"""And to one that wrote to a pipe whose reader is gone: `head` has had its lines."""
+
 
 @contextmanager
 def stopped() -> Iterator[None]:
-    """Where what is done inside is interrupted, say so, and end the process."""
+    """End the process where what is done inside is interrupted, with a word; where nobody reads on, with none."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            if sys.stdout:  # none where it was closed
+                sys.stdout.flush()  # later, at the process's end, a reader that is gone would be told as a fault
     except KeyboardInterrupt:
         sys.stderr.write("stopped.\n")
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is not written yet
+        sys.exit(UNREAD)
 
 
 @contextmanager
@@ -45,3 +58,10 @@ def importing(*let_go: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _unread() -> bool:
+    """Whether stdout is a pipe without a reader; any other pipe that breaks is a fault."""
+    pipe = select.poll()
+    pipe.register(1, 0)  # errors are told unasked
+    return bool(pipe.poll(0))

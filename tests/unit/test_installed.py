@@ -1,5 +1,6 @@
 """A command in a Python without Tandem's packages says which Python to take."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,30 @@ def test_ctrl_c_later_is_none_either():
     with pytest.raises(SystemExit) as ended, packages():
         raise KeyboardInterrupt
     assert ended.value.code == 130
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["service config", "service config --page", "flows generations --json"])
+def test_whoever_reads_no_further_is_told_nothing(command, unbuffered, tmp_path):
+    """As `head` does once it has its lines: no traceback, however stdout is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env=surroundings(tmp_path, PYTHONUNBUFFERED=unbuffered),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_another_pipe_that_breaks_is_a_fault():
+    """Nobody stopped reading what is printed: the traceback stays."""
+    with pytest.raises(BrokenPipeError), packages():
+        raise BrokenPipeError
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_fault():
