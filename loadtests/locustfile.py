@@ -44,6 +44,7 @@ tally = Tally()
 @events.init_command_line_parser.add_listener
 def add_options(parser: LocustArgumentParser) -> None:
     """Options of our own."""
+    parser.prog = "python -m locust"
     parser.add_argument(
         "--rate", type=number(float, 0, 1e5), default=0, help="requests a second; 0: what slo.toml promises"
     )

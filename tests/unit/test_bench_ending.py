@@ -32,7 +32,7 @@ def test_what_is_not_installed_is_a_sentence():
     [
         ([], "tandem: nobody answers at http://127.0.0.1:{port}"),
         (["--host", "http://127.0.0.1:99999"], "tandem: nobody answers at http://127.0.0.1:99999"),
-        (["--seconds", "-3"], "argument --seconds: '-3' is not a number from 0.1"),
+        (["--seconds", "-3"], "python -m locust: error: argument --seconds: '-3' is not a number from 0.1"),
         (["--rate", "abc"], "argument --rate: 'abc' is not a number from 0"),
     ],
 )
