@@ -26,7 +26,7 @@ from locust.env import Environment
 from loadtests.arrivals import SHAPES, Shape
 from loadtests.cpu import cpu_seconds
 from loadtests.doors import GrpcDoor, HttpDoor
-from loadtests.options import number
+from loadtests.options import number, process, share, user_file, user_pattern
 from loadtests.report import write
 from loadtests.report.of_load import of_load
 from loadtests.slo import RESULTS, Slo
@@ -65,14 +65,20 @@ def add_options(parser: LocustArgumentParser) -> None:
         is_secret=True,
         help="for read and write, where the deployment wants one; on the command line others see it",
     )
-    parser.add_argument("--k", type=int, default=10, help="items of a slate")
-    parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
-    parser.add_argument("--known-users", type=int, default=Population.users, help="users that Zipf's law draws from")
-    parser.add_argument("--user-pattern", default=Population.pattern, help="how they are called; {} is a number")
-    parser.add_argument("--user-file", help="their ids instead, one a line, who asks most first")
-    parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
-    parser.add_argument("--click-share", type=float, default=0.05, help="of slates that an item is clicked in")
-    parser.add_argument("--pid", type=int, default=0, help="of the deployment: its CPU time is measured, too")
+    parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
+    parser.add_argument(
+        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
+    )
+    parser.add_argument(
+        "--known-users", type=number(int, 1, 1e7), default=Population.users, help="users that Zipf's law draws from"
+    )
+    parser.add_argument(
+        "--user-pattern", type=user_pattern, default=Population.pattern, help="how they are called; {} is a number"
+    )
+    parser.add_argument("--user-file", type=user_file, help="their ids instead, one a line, who asks most first")
+    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--click-share", type=share, default=0.05, help="of slates that an item is clicked in")
+    parser.add_argument("--pid", type=process, default=0, help="of the deployment: its CPU time is measured, too")
     parser.add_argument(
         "--result", default=str(RESULTS / "load.json"), help="where the figures go; the report beside them"
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
+
+import psutil
 
 T = TypeVar("T")
 
@@ -21,6 +24,33 @@ def number(kind: Callable[[str], float], least: float, most: float) -> Callable[
         raise ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number from {least:g} to {most:g}")
 
     return read
+
+
+share = number(float, 0, 1)
+
+
+def process(text: str) -> int:
+    """The id of a process that is there; 0 for none."""
+    pid = int(number(int, 0, 2**31 - 1)(text))
+    if pid and not psutil.pid_exists(pid):
+        raise ArgumentTypeError(f"there is no process {pid}")
+    return pid
+
+
+def user_file(text: str) -> str:
+    """A file of ids, one a line."""
+    with suppress(OSError, UnicodeError):
+        if Path(text).read_text(encoding="utf-8").splitlines():
+            return text
+    raise ArgumentTypeError(f"{text!r} is not a file with an id a line")
+
+
+def user_pattern(text: str) -> str:
+    """What a number stands in."""
+    with suppress(ValueError, LookupError, AttributeError):
+        if text.format(1) != text.format(2):
+            return text
+    raise ArgumentTypeError(f"{text!r} is not a pattern with {{}} for a number, like user-{{}}")
 
 
 def rates(text: str) -> list[float]:

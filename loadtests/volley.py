@@ -2,7 +2,7 @@
 
 `python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends, but
 for clicks, over HTTP or (grpc://127.0.0.1:3001) gRPC, and the same figures. Generator and server share the cores, so
-`loadtests.bench` sends by this: .08 ms of CPU a request where Locust takes .28, both over HTTP against a server that does
+`loadtests.bench` sends by this: .08 ms of CPU a request where Locust takes .28, over HTTP against a server that does
 nothing, 900 a second above 100.
 """
 
@@ -22,6 +22,7 @@ import uvloop
 
 from loadtests.arrivals import Shape
 from loadtests.cpu import cpu_seconds
+from loadtests.options import number, process, share, user_file
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
 from loadtests.wires import WIRES, Connection, Request
@@ -157,14 +158,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtests.volley", description=__doc__)
     parser.add_argument("--host", required=True, help="URL: http://... or grpc://...")
     parser.add_argument("--pieces", type=Shape.read, required=True, help="SECONDS:RATE,SECONDS:RATE")
-    parser.add_argument("--warmup", type=float, default=3, help="seconds at the first rate, not counted")
+    parser.add_argument(
+        "--warmup", type=number(float, 0, 3600), default=3, help="seconds at the first rate, not counted"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
-    parser.add_argument("--k", type=int, default=10, help="items of a slate")
-    parser.add_argument("--deadline-ms", type=int, default=0, help="asked for with each; 0: the deployment's own")
-    parser.add_argument("--give-up", type=float, default=10, help="seconds")
-    parser.add_argument("--user-file", help="ids, one a line, who asks most first")
-    parser.add_argument("--cold-share", type=float, default=Population.cold_share, help="of users nobody has seen")
-    parser.add_argument("--pid", type=int, default=0, help="of the server: its CPU time is measured, too")
+    parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
+    parser.add_argument(
+        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
+    )
+    parser.add_argument("--give-up", type=number(float, 0.001, 3600), default=10, help="seconds")
+    parser.add_argument("--user-file", type=user_file, help="ids, one a line, who asks most first")
+    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--pid", type=process, default=0, help="of the server: its CPU time is measured, too")
     parser.add_argument("--result", type=Path, required=True, help="where the figures go")
     options = parser.parse_args()
     tally = Tally()
