@@ -12,15 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import httpx
-from rich.console import Console
-from rich.table import Table
-
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
+from recsys.installed import packages
 from recsys.lifeline import preexec, tie_to_parent, watch_ancestor
-from recsys.store.connect import open_store
-from training import dataset
+from recsys.stopped import importing
+
+with packages(), importing():
+    import httpx
+    from rich.console import Console
+    from rich.table import Table
+
+    from recsys.store.connect import open_store
+    from training import dataset
 
 DATA = Path("data/movietweetings")
 START_SECONDS = 120

@@ -47,6 +47,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
     ("awaited", "command"),
     [
         ("rich", "flows status"),
+        ("httpx", "flows.demo"),
         ("prefect.flows", "flows run --data data/movietweetings"),
         ("torch", "flows refresh"),
         ("torch", "flows publish g1"),
