@@ -34,10 +34,6 @@ STOP_SECONDS = 28.0
 ROOM = 1 << 20
 """Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
 
-GRPC_LOGS = "GRPC_VERBOSITY"
-"""What gRPC's core writes to the log, INFO where nobody says: a line of each TLS handshake that fails, as often as a
-stranger likes."""
-
 ASK_AGAIN_SECONDS = 5
 READY_SECONDS = 2
 """For /readyz to answer in."""
@@ -158,7 +154,6 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
         STARTER: str(os.getpid()),
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
-        GRPC_LOGS: os.environ.get(GRPC_LOGS) or "ERROR",
     }
     place = ["--host", settings.host, "--port", str(settings.port)]
     command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place]

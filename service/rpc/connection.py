@@ -41,9 +41,15 @@ class Connection(SendingConnection):
         if self._buffer:
             data = self._buffer + data
         try:
-            self._buffer = data[self._read(data) :]
+            read = self._read(data)
         except Broken as error:
             self.end(error.code, str(error))
+            return
+        self._buffer = data[read:]
+        if not self._buffer and self._block is None:
+            self.half_since = None
+        elif self.half_since is None or (read and self._block is None):
+            self.half_since = self.now()
 
     def _read(self, data: bytes) -> int:
         """Take all whole frames; where the rest begins."""

@@ -23,6 +23,7 @@ from service.recommender import Recommender
 from service.rpc import convert
 from service.rpc.call import Call, RpcCall
 from service.rpc.convert import SERVICE
+from service.rpc.heads import Headers
 from service.rpc.health import Health, reflected
 from service.rpc.server import Admit, Methods, Server
 from service.rpc.verdict import refused, status_of
@@ -42,6 +43,7 @@ LOOK_SECONDS = 0.1
 """How often health asks whether there is a generation to serve."""
 
 _DEADLINE = deadline.HEADER.encode()
+_TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
 
 Answer = Callable[[Any, float], Awaitable[BaseModel | Told]]
 """Takes a request and when its answer must be there."""
@@ -74,7 +76,7 @@ class RpcDoor:
         methods.add({f"/{SERVICE.full_name}/{name}": call for name, call in calls.items()})
         methods.add(self._health.calls, self._health.streams)
         methods.add(streams=reflected([SERVICE.full_name]))
-        self._server = Server(methods, self._admit)
+        self._server = Server(methods, self._let_in)
         self._health.tell(self._recommender.ready)
         await self._server.listen(*self._place, self._tls.of_rpc() if self._tls else None)
         self._watching = asyncio.create_task(self._watch())
@@ -93,6 +95,14 @@ class RpcDoor:
     def _leave(self) -> None:
         self._watching.cancel()
         self._health.leave()
+
+    def _let_in(self, path: str, headers: Headers) -> None:
+        """QueryError for whom the gate refuses, or where too many are under way: before anything is read or begun."""
+        if self._admit is not None:
+            self._admit(path, headers)
+        if path in _TIMED and self._recommender.full:
+            metrics.request_seconds.labels(_TIMED[path].name, grpc.StatusCode.RESOURCE_EXHAUSTED.name).observe(0.0)
+            raise overloaded()
 
     async def _watch(self) -> None:
         while True:
@@ -130,8 +140,6 @@ class RpcDoor:
             start, status = time.monotonic(), grpc.StatusCode.OK
             try:
                 try:
-                    if verb in verbs.TIMED and self._recommender.full:
-                        raise overloaded()
                     due = self._due(asked, verb in verbs.TIMED)
                     answered = await answer(_request(takes, data, verb.takes), due)
                     message: bytes = convert.message_of(gives, answered).SerializeToString()

@@ -32,7 +32,7 @@ CONTROLS_A_FRAME = 2
 """Frames that ask for nothing (pings, windows, settings) between two looks; more for each call that is answered, and
 for each frame of a long answer."""
 
-RESETS = 2000
+RESETS = 1000
 """Calls that are let go between two looks: a client whose deadlines pass does so."""
 
 PARTS = bounds.PARTS

@@ -35,6 +35,7 @@ class SendingConnection(asyncio.Protocol):
         self._waiting: dict[int, Stream] = {}  # whose answers are not all out
         self._full = self._leaving = False
         self._unread_since: float | None = None
+        self.half_since: float | None = None  # when a frame or a head began that is not whole
         self._made = self.since = self.now()
 
     def now(self) -> float:
@@ -192,6 +193,9 @@ class SendingConnection(asyncio.Protocol):
             self.count(refusals.SILENT)
             self.leave()
             return True
+        if self.half_since is not None and now - self.half_since > bounds.HEAD_SECONDS:
+            self.end(Code.ENHANCE_YOUR_CALM, "a frame or a head that does not become whole", refusals.LATE_HEAD)
+            return True
         idle = not self.streams and now - self.since > limits.IDLE_SECONDS
         if not self._leaving and (idle or now - self._made > limits.AGE_SECONDS):
             self.begin_to_leave()
@@ -233,9 +237,9 @@ class SendingConnection(asyncio.Protocol):
                 self.transport.write_eof()
             self._loop.call_later(bounds.READ_SECONDS, self.leave)
 
-    def end(self, code: Code, why: str) -> None:
+    def end(self, code: Code, why: str, refusal: Refusal = refusals.MALFORMED) -> None:
         """At once, for it does not keep to the protocol."""
-        self.count(refusals.MALFORMED)
+        self.count(refusal)
         self.transport.write(frames.goaway(self.last, code, why))
         self.leave()
 

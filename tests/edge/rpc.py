@@ -19,7 +19,22 @@ def _frame(kind: int, flags: int, stream: int, data: bytes = b"") -> bytes:
     return struct.pack(">I", len(data))[1:] + struct.pack(">BBI", kind, flags, stream) + data
 
 
-SETTINGS, PING, HEADERS = _frame(4, 0, 0), _frame(6, 0, 0, bytes(8)), 1
+SETTINGS, PING = _frame(4, 0, 0), _frame(6, 0, 0, bytes(8))
+DATA, HEADERS, RESET, CONTINUATION = 0, 1, 3, 9
+BLOCK = (
+    b"\x83\x86"
+    + b"\x44"
+    + bytes([len(METHOD)])
+    + METHOD.encode()
+    + b"\x41\x01x\x5f\x10application/grpc\x00\x02te\x08trailers"
+)
+BEGUN = PREFACE + SETTINGS + _frame(HEADERS, 0, 1, BLOCK)
+
+
+def _let_go() -> bytes:
+    """Three thousand calls, each begun and let go."""
+    both = (_frame(HEADERS, 4, each, BLOCK) + _frame(RESET, 0, each, bytes(4)) for each in range(1, 6000, 2))
+    return PREFACE + SETTINGS + b"".join(both)
 
 
 async def _calls(port: int, count: int, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> Told:
@@ -72,11 +87,20 @@ async def bombs(port: int, count: int) -> Told:
 
 async def metadata(port: int, count: int) -> Told:
     """A call with a hundred kilobytes of metadata; a client library would not send it to who said what it takes."""
-    path, kind = METHOD.encode(), b"application/grpc"
-    block = b"\x83\x86" + b"\x44" + bytes([len(path)]) + path + b"\x41\x01x" + b"\x5f" + bytes([len(kind)]) + kind
-    block += b"\x00\x02te\x08trailers"
-    block += b"".join(b"\x00\x03x-%c\x64" % letter + b"b" * 100 for letter in b"abcdef" * 180)
-    asked = PREFACE + SETTINGS + _frame(HEADERS, 5, 1, block)
+    more = b"".join(b"\x00\x03x-%c\x64" % letter + b"b" * 100 for letter in b"abcdef" * 180)
+    return await _refused(port, count, PREFACE + SETTINGS + _frame(HEADERS, 5, 1, BLOCK + more), b"larger than")
+
+
+async def half(port: int, count: int) -> Told:
+    """Messages of four megabytes, of which what the window takes comes, and no more."""
+    part = _frame(DATA, 0, 1, b"\0" + (4_000_000).to_bytes(4, "big") + bytes(16_000)) + 2 * _frame(
+        DATA, 0, 1, bytes(16_000)
+    )
+    return await _refused(port, count, PREFACE + SETTINGS + _frame(HEADERS, 4, 1, BLOCK) + part, b"grpc-status")
+
+
+async def _refused(port: int, count: int, asked: bytes, word: bytes) -> Told:
+    """So many connections that ask this, until they read the word, or are closed."""
     told = Told(count)
 
     async def one() -> None:
@@ -85,10 +109,10 @@ async def metadata(port: int, count: int) -> Told:
         writer.write(asked)
         try:
             async with asyncio.timeout(PATIENCE):
-                while b"metadata size" not in said and (part := await reader.read(1 << 16)):
+                while word not in said and (part := await reader.read(1 << 16)):
                     said += part
             told.closed, told.slowest = told.closed + 1, max(told.slowest, time.monotonic() - start)
-            answer = "refused" if b"metadata size" in said else "closed"
+            answer = "refused" if word in said else "closed"
             told.said[answer] = told.said.get(answer, 0) + 1
         except (TimeoutError, OSError):
             pass
@@ -103,6 +127,14 @@ ATTACKS: dict[str, Attack] = {
     "gRPC: half a preface": lambda port, count: _many(port, count, _trickle(PREFACE[:9], b"")),
     "gRPC: no settings": lambda port, count: _many(port, count, _trickle(PREFACE, b"")),
     "gRPC: pings": lambda port, count: _many(port, count, _trickle(PREFACE + SETTINGS, PING * 10, 0.01)),
+    "gRPC: slow heads": lambda port, count: _many(
+        port, count, _trickle(BEGUN, _frame(CONTINUATION, 0, 1, b"\x00\x01x\x01y"))
+    ),
+    "gRPC: endless heads": lambda port, count: _many(
+        port, count, _trickle(BEGUN, 50 * _frame(CONTINUATION, 0, 1, b"\x00\x01x\x01y"), 0.01)
+    ),
+    "gRPC: calls begun and let go": lambda port, count: _many(port, count, _trickle(_let_go(), b"")),
+    "gRPC: half of a large message": half,
     "gRPC: much metadata": metadata,
     "gRPC: slow streams": slow_streams,
     "gRPC: packed bombs": bombs,

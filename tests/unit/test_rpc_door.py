@@ -36,7 +36,8 @@ def port_in_haste():
     """Of a door that gives a tenth of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounds, "BODY_SECONDS", 0.8)
-        patch.setattr(bounds, "HANDSHAKE_SECONDS", 0.8)
+        for name in ("HANDSHAKE_SECONDS", "HEAD_SECONDS"):
+            patch.setattr(bounds, name, 0.8)
         with RpcServer(FakeRecommender()) as running:
             yield running.port
 
