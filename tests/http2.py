@@ -89,6 +89,9 @@ class Echo:
         self.refused = why.reason
         self.stream.send(trailers=frames.block([(b":status", b"200"), (b"grpc-status", b"8")]))
 
+    def leave(self) -> None:
+        """It ends by itself."""
+
     def cancel(self) -> None:
         """Its client is gone."""
         self.gone = True

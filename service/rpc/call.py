@@ -129,6 +129,9 @@ class Answering:
         """It takes too long or too much."""
         self._abort(verdict.refused(error_body(_WORDS.get(why.reason) or _CROWDED)))
 
+    def leave(self) -> None:
+        """End what would go on for ever: nothing."""
+
     def cancel(self) -> None:
         """Nobody waits for the answer."""
         self._stop_timer()
@@ -213,6 +216,10 @@ class Streaming(Answering):
 
     def _end(self, why: Refused, begun: bool = False) -> None:
         super()._end(why, begun or not self._head)
+
+    def leave(self) -> None:
+        """It would go on for ever."""
+        self._abort(Refused(grpc.StatusCode.UNAVAILABLE, "This server leaves."))
 
 
 _CROWDED = QueryError("Too many large messages are on their way; try again in a second.", code="overloaded")

@@ -50,8 +50,11 @@ class SendingConnection(asyncio.Protocol):
         if place is not None:
             for option in limits.SOCKET:
                 place.setsockopt(*option)
-        room = len(self._all) < limits.CONNECTIONS or self._sweep.make_room(self)
-        if not room or (tls is not None and tls.selected_alpn_protocol() != "h2"):
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            transport.close()
+            return
+        if len(self._all) >= limits.CONNECTIONS and not self._sweep.make_room(self):
+            self.count(refusals.FULL)
             transport.close()
             return
         self._all.add(self)
@@ -227,6 +230,9 @@ class SendingConnection(asyncio.Protocol):
             return
         self.served = self.last
         self.transport.write(frames.goaway(self.last))
+        for stream in list(self.streams.values()):
+            if stream.asked is not None:
+                stream.asked.leave()
         if not self.streams:
             self._finish()
 

@@ -24,6 +24,9 @@ class Asked(Protocol):
     def refuse(self, why: Refusal) -> None:
         """It takes too long or too much."""
 
+    def leave(self) -> None:
+        """End what would go on for ever."""
+
     def cancel(self) -> None:
         """Nobody waits for the answer."""
 

@@ -318,6 +318,8 @@ def test_a_door_that_closes_answers_whoever_came(monkeypatch, filtered):
         assert next(serving).status == health_pb2.HealthCheckResponse.NOT_SERVING
         before = len(outcomes)
         leaving.result(30)
+        with pytest.raises(grpc.RpcError, match="This server leaves"):
+            next(serving)  # who watches is no call that is waited for
         assert len(outcomes) > before  # answered while it was not serving
         for thread in threads:
             thread.join(30)
