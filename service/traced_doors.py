@@ -93,9 +93,7 @@ def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
             try:
                 answer = await call(data, asked)
             except CancelledError:
-                left = asked.time_remaining()
-                gone = left is None or left > 0
-                _put_code(span, grpc.StatusCode.CANCELLED if gone else grpc.StatusCode.DEADLINE_EXCEEDED)
+                _put_code(span, asked.why_cancelled)
                 raise
             except Refused as refused:
                 _put_code(span, refused.code)

@@ -10,7 +10,7 @@ from hpack import Decoder, Encoder
 
 from service.edge.sweep import Sweep
 from service.rpc import frames
-from service.rpc.connection import Connection
+from service.rpc.connection import Connection, Open
 from service.rpc.heads import Head, Headers
 from service.rpc.stream import Stream
 
@@ -100,12 +100,13 @@ class Echo:
 class Wire:
     """A transport that keeps what is written, and the connection on it; on a loop that runs."""
 
-    def __init__(self, at_once: bool = True, size: int = 0) -> None:
+    def __init__(self, at_once: bool = True, size: int = 0, opens: Open | None = None) -> None:
+        """opens: what calls are made by, in place of `Echo`."""
         self.said, self.closed, self.eof, self.held_back = b"", False, False, 0
         self.calls: list[Echo] = []
         self.all: set[Any] = set()
         self.at_once, self.size = at_once, size
-        self.connection = Connection(self.all, Sweep(self.all, asyncio.get_running_loop()), self._open)
+        self.connection = Connection(self.all, Sweep(self.all, asyncio.get_running_loop()), opens or self._open)
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 
@@ -117,6 +118,7 @@ class Wire:
     def write(self, data: bytes) -> None:
         """To the client."""
         assert not self.closed
+        assert not self.eof
         self.said += data
 
     def get_extra_info(self, _: str) -> None:
@@ -129,6 +131,11 @@ class Wire:
     def is_closing(self) -> bool:
         """Whether it is."""
         return self.closed
+
+    def pause_reading(self) -> None:
+        """What is told comes all the same."""
+
+    resume_reading = pause_reading
 
     def close(self) -> None:
         """The end."""
@@ -148,6 +155,8 @@ class Wire:
     def tell(self, data: bytes) -> Wire:
         """Say it."""
         self.connection.data_received(data)
+        while self.connection._paused and not self.closed:
+            self.connection._go_on()
         return self
 
     @property

@@ -125,6 +125,7 @@ class Sweep:
             if oldest is connection and len(self._held) > 1:  # it is coming
                 oldest = list(self._held)[1]
             oldest.refuse(refusals.LARGE_BODIES)
+            self.let_go(oldest)  # it may be slow to: it is not asked twice
 
     def let_go(self, connection: Swept) -> None:
         """Count it no more."""

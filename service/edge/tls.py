@@ -136,8 +136,9 @@ class _Followed(_Newest):
     @classmethod
     def begin(cls, tls: Tls) -> _Followed:
         """With the files as they are."""
+        stamp = tls.stamp()  # before they are read: what is replaced meanwhile is read again
         made = cls(tls.rpc_context())
-        made._tls, made._stamp = tls, tls.stamp()
+        made._tls, made._stamp = tls, stamp
         return made
 
     def wrap_bio(self, *args: Any, **more: Any) -> ssl.SSLObject:

@@ -13,13 +13,14 @@ from typing import Any
 import grpc
 
 from recsys.errors import QueryError
+from service import metrics
 from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.rpc import frames, limits, verdict
 from service.rpc.heads import Head
 from service.rpc.stream import Stream
 from service.rpc.verdict import Refused
-from service.schema.verdict import MAX_BODY, error_body, too_large
+from service.schema.verdict import error_body, too_large
 
 logger = logging.getLogger("tandem")
 
@@ -34,10 +35,17 @@ class Call:
         self.head = head
         seconds = head.seconds()
         self._ends = None if seconds is None else time.monotonic() + seconds
+        self.expired = False
+        """Whether its deadline was what ended it."""
 
     def time_remaining(self) -> float | None:
         """Seconds that its client waits still; None where that is for ever."""
         return None if self._ends is None else self._ends - time.monotonic()
+
+    @property
+    def why_cancelled(self) -> grpc.StatusCode:
+        """The status of one whose task was."""
+        return grpc.StatusCode.DEADLINE_EXCEEDED if self.expired else grpc.StatusCode.CANCELLED
 
 
 RpcCall = Callable[[bytes, Call], Awaitable[bytes]]
@@ -53,7 +61,10 @@ class Answering:
     streaming = False
     """Whether it may take as long as its client likes."""
 
-    def __init__(self, stream: Stream, call: Call, context: Context) -> None:
+    def __init__(self, stream: Stream, call: Call, context: Context, largest: int) -> None:
+        """largest: bytes of a message."""
+        self._largest = largest
+        self._over = False  # whether its end is said, though it may have to wait for a window
         self._stream = stream
         self._call = call
         self._context = context
@@ -65,6 +76,8 @@ class Answering:
 
     def take(self, data: bytes, ended: bool) -> None:
         """A part of the body, and whether that was the last."""
+        if self._over:
+            return
         self._stream.parts += 1
         received, end = self._received, 0
         received += data
@@ -73,8 +86,8 @@ class Answering:
             if packed:
                 self._abort(Refused(grpc.StatusCode.UNIMPLEMENTED, "Send messages as they are: none is unpacked here."))
                 return
-            if size > MAX_BODY:
-                self._abort(verdict.refused(error_body(too_large())))
+            if size > self._largest:
+                self._abort(verdict.refused(error_body(too_large(self._largest))))
                 return
             end = _PREFIX.size + size
             if len(received) < end:
@@ -84,12 +97,12 @@ class Answering:
             del received[:end]
             end = 0
             self._came(message)
-            if self._stream.closed:
+            if self._over:
                 return
         if ended:
             self._stream.hold(0)
             self._whole()
-        elif self._stream.parts > limits.PARTS + len(received) // bounds.PART:
+        elif self._stream.parts > limits.PARTS + (len(received) + self._kept()) // bounds.PART:
             self.refuse(refusals.SMALL_PARTS)
         else:
             self._stream.hold(len(received) + self._kept(), end + self._kept())
@@ -119,14 +132,21 @@ class Answering:
         self._stream.send(trailers=why.trailers if begun else verdict.HEAD + why.trailers)
 
     def _abort(self, why: Refused) -> None:
+        self._over = True
+        self._received.clear()
+        self._stream.hold(0)
         self._end(why)
         self.cancel()
 
     def _expire(self) -> None:
+        self._call.expired = True
         self._abort(Refused(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline has passed."))
 
     def refuse(self, why: Refusal) -> None:
         """It takes too long or too much."""
+        if self._over:
+            return
+        metrics.refused_connections.labels(why.reason).inc()
         self._abort(verdict.refused(error_body(_WORDS.get(why.reason) or _CROWDED)))
 
     def leave(self) -> None:
@@ -146,8 +166,8 @@ class Answering:
 class Once(Answering):
     """One message, one answer."""
 
-    def __init__(self, stream: Stream, call: Call, context: Context, method: RpcCall) -> None:
-        super().__init__(stream, call, context)
+    def __init__(self, stream: Stream, call: Call, context: Context, method: RpcCall, largest: int) -> None:
+        super().__init__(stream, call, context, largest)
         self._method = method
         self._message: bytes | None = None
 
@@ -182,7 +202,7 @@ class Streaming(Answering):
     streaming = True
 
     def __init__(self, stream: Stream, call: Call, context: Context, method: RpcStream) -> None:
-        super().__init__(stream, call, context)
+        super().__init__(stream, call, context, limits.SMALL_MESSAGE)
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._head = verdict.HEAD
         self._begin(self._answer(method))

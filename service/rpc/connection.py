@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpack import HPACKError
-
 from service.edge import refusals
 from service.edge.sweep import Sweep
 from service.rpc import frames, limits
@@ -29,27 +27,43 @@ class Connection(SendingConnection):
         super().__init__(connections, sweep)
         self._open = open_call
         self._buffer = b""
-        self._greeted = False
+        self._greeted = self._paused = False
+        self._turn = 0  # heads that were read since others had their turn
         self._take: Callable[[int, int, int, bytes], None] = self._first
         self._block: tuple[int, int, bytearray] | None = None  # of a head that CONTINUATIONs end: stream, flags, bytes
         self._heads = Heads()
 
     def data_received(self, data: bytes) -> None:
         """Frames, or parts of them."""
-        if self.transport.is_closing():
+        if self._paused:  # uvloop reads once more
+            self._buffer += data
+            return
+        if self.transport.is_closing() or self.lingers:
             return
         if self._buffer:
             data = self._buffer + data
+        self._turn = 0
         try:
             read = self._read(data)
         except Broken as error:
             self.end(error.code, str(error))
             return
         self._buffer = data[read:]
+        if self._turn >= limits.HEADS_A_TURN:
+            self._paused = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._go_on)
         if not self._buffer and self._block is None:
             self.half_since = None
         elif self.half_since is None or (read and self._block is None):
             self.half_since = self.now()
+
+    def _go_on(self) -> None:
+        """With what came behind so many heads."""
+        self._paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self.data_received(b"")
 
     def _read(self, data: bytes) -> int:
         """Take all whole frames; where the rest begins."""
@@ -61,7 +75,8 @@ class Connection(SendingConnection):
             if size < len(frames.PREFACE):
                 return 0
             self._greeted, at = True, len(frames.PREFACE)
-        while size - at >= HEAD.size:
+            self.transport.write(limits.GREETING)
+        while size - at >= HEAD.size and self._turn < limits.HEADS_A_TURN:
             high, low, kind, flags, stream = HEAD.unpack_from(data, at)
             length = high << 8 | low
             if length > frames.LARGEST_FRAME:
@@ -111,11 +126,15 @@ class Connection(SendingConnection):
             self._widen(stream, frames.number(payload))
         elif kind == frames.RST_STREAM:
             self._reset(stream, frames.number(payload))
+        elif kind in {frames.SETTINGS, frames.PING, frames.GOAWAY} and stream:
+            raise Broken(Code.PROTOCOL_ERROR, "of one stream, and not of the connection")
         elif kind == frames.SETTINGS:
             if not flags & frames.ACK:
                 self._mind(frames.told_settings(payload))
+            elif payload:
+                raise Broken(Code.FRAME_SIZE_ERROR, "an acknowledgement with more in it")
         elif kind == frames.PING:
-            if stream or len(payload) != frames.PING_SIZE:
+            if len(payload) != frames.PING_SIZE:
                 raise Broken(Code.FRAME_SIZE_ERROR, "a ping of a wrong size")
             if not flags & frames.ACK:
                 self.transport.write(frames.frame(frames.PING, frames.ACK, 0, payload))
@@ -126,15 +145,15 @@ class Connection(SendingConnection):
         if not flags & frames.END_HEADERS:
             self._block = (number, flags, bytearray(block))
             return
-        try:
-            head = self._heads.read(block)
-        except HPACKError as error:
-            raise Broken(Code.COMPRESSION_ERROR, f"no header block, or a metadata size too large: {error}") from error
+        self._turn += 1
+        head = self._heads.read(block)
         ended, stream = bool(flags & frames.END_STREAM), self.streams.get(number)
         if stream is not None:  # what stands behind a body
             if stream.ended or not ended:
                 raise Broken(Code.PROTOCOL_ERROR, "a second head")
             stream.take(b"", True)
+        elif ended and number & 1 and number <= self.last:  # it stands behind a body that was refused meanwhile
+            self._count_control()
         elif not number & 1 or number <= self.last:
             raise Broken(Code.PROTOCOL_ERROR, "a stream that was, or that is a server's")
         else:
@@ -158,8 +177,8 @@ class Connection(SendingConnection):
         self._count_control()
         _, began, block = self._block
         block += payload
-        if len(block) > limits.WORST_HEADERS:
-            raise Broken(Code.ENHANCE_YOUR_CALM, "a metadata size too large")
+        if len(block) > limits.WORST_BLOCK:
+            raise Broken(Code.ENHANCE_YOUR_CALM, f"a header block larger than {limits.WORST_BLOCK:,} bytes")
         if flags & frames.END_HEADERS:
             self._block = None
             self._head(number, began | frames.END_HEADERS, bytes(block))
@@ -187,9 +206,12 @@ class Connection(SendingConnection):
             raise Broken(Code.PROTOCOL_ERROR, "a window of nothing")
         if not number:
             self.window_out = _widened(self.window_out, size)
+            self.pour()
         elif (stream := self.streams.get(number)) is not None:
             stream.window_out = _widened(stream.window_out, size)
-        self.pour()
+            self.pour(stream)
+        elif number > self.last:
+            raise Broken(Code.PROTOCOL_ERROR, "a window of nothing")
 
     def _reset(self, number: int, _: int) -> None:
         if not number or number > self.last:
@@ -202,13 +224,17 @@ class Connection(SendingConnection):
             stream.drop()
 
     def _mind(self, told: list[tuple[int, int]]) -> None:
-        for name, value in told:
+        for name, value in dict(told).items():  # of one that comes again the last counts, and 2,730 fit into a frame
             if name == frames.INITIAL_WINDOW:
                 change, self.stream_window_out = value - self.stream_window_out, _widened(0, value)
                 for stream in self.streams.values():
                     stream.window_out = _widened(stream.window_out, change)
             elif name == frames.MAX_FRAME:
-                self.largest_out = min(max(value, frames.LARGEST_FRAME), limits.LARGEST_SENT)
+                if not frames.LARGEST_FRAME <= value <= frames.LARGEST_EVER:
+                    raise Broken(Code.PROTOCOL_ERROR, "frames of a wrong size")
+                self.largest_out = min(value, limits.LARGEST_SENT)
+            elif name == frames.TABLE_SIZE:
+                self.table_shrunk = value < frames.TABLE
         self.transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self.pour()
 

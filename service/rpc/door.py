@@ -29,7 +29,7 @@ from service.rpc.server import Admit, Methods, Server
 from service.rpc.verdict import refused, status_of
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.schema.verdict import INTERNAL, error_body, query_error
+from service.schema.verdict import INTERNAL, MAX_BODY, error_body, query_error
 
 logger = logging.getLogger("tandem")
 
@@ -73,9 +73,10 @@ class RpcDoor:
         self._health = Health(SERVICE.full_name)
         methods = Methods()
         calls = {verb.rpc: self._call(verb, answer) for verb, answer in self._answers().items()}
-        methods.add({f"/{SERVICE.full_name}/{name}": call for name, call in calls.items()})
-        methods.add(self._health.calls, self._health.streams)
-        methods.add(streams=reflected([SERVICE.full_name]))
+        methods.add({f"/{SERVICE.full_name}/{name}": call for name, call in calls.items()}, MAX_BODY)
+        methods.add(self._health.calls)
+        methods.add_streams(self._health.streams)
+        methods.add_streams(reflected([SERVICE.full_name]))
         self._server = Server(methods, self._let_in)
         self._health.tell(self._recommender.ready)
         await self._server.listen(*self._place, self._tls.of_rpc() if self._tls else None)
@@ -152,7 +153,7 @@ class RpcDoor:
                 status = status_of(body)
                 raise refused(body)
             except asyncio.CancelledError:
-                status = _why_cancelled(asked)
+                status = asked.why_cancelled
                 raise
             finally:
                 metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
@@ -180,8 +181,3 @@ def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseMo
         return model.model_validate(convert.asked(convert.parse(kind, data)))
     except ValidationError as error:
         raise query_error(error) from error
-
-
-def _why_cancelled(asked: Call) -> grpc.StatusCode:
-    left = asked.time_remaining()
-    return grpc.StatusCode.CANCELLED if left is None or left > 0 else grpc.StatusCode.DEADLINE_EXCEEDED

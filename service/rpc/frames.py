@@ -21,9 +21,14 @@ END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITISED = 0x20
 
-MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME, MAX_HEADERS = 3, 4, 5, 6
+TABLE_SIZE, MAX_STREAMS, INITIAL_WINDOW, MAX_FRAME, MAX_HEADERS = 1, 3, 4, 5, 6
 """Settings that this server sends or minds."""
 
+TABLE = 4096
+SHRUNK = b"\x20"
+"""Bytes of a table of headers, where nobody says otherwise; what a block begins with when it has become less."""
+
+LARGEST_EVER = (1 << 24) - 1
 LARGEST_FRAME = 1 << 14
 """Bytes of a frame's payload, where nobody says that more is taken; this server does not."""
 

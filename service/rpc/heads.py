@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hpack import Decoder
+from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from recsys.errors import QueryError
 from service.rpc import limits
+from service.rpc.frames import Broken, Code
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Names, in small letters, and values."""
 
+_KIND = re.compile(rb"application/grpc([+;]|$)")
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 
@@ -31,8 +33,8 @@ class Head:
         told = dict(headers)
         self.headers = headers
         self.path = told.get(b":path", b"").decode("latin-1")
-        kind = told.get(b"content-type", b"")
-        self.asks_grpc = told.get(b":method") == b"POST" and kind.startswith(b"application/grpc")
+        kind = _KIND.match(told.get(b"content-type", b""))
+        self.asks_grpc = kind is not None and told.get(b":method") == b"POST"
         self.size = sum(len(name) + len(value) + limits.EACH_HEADER for name, value in headers)
         self._timeout = told.get(b"grpc-timeout")
 
@@ -75,14 +77,37 @@ class Heads:
         self._known: dict[bytes, Head] = {}
 
     def read(self, block: bytes) -> Head:
-        """The head in a block; hpack.HPACKError where none is, and then none after it can be read."""
+        """The head in a block; Broken where none is: none after it could be read."""
         known = self._known.get(block)
         if known is not None:
             return known
         before = self._table.state
-        head = Head(list(self._decoder.decode(block, raw=True)))
+        head = Head(self._decoded(block))
         if self._table.state != before or len(self._known) >= limits.KNOWN_HEADS:
             self._known.clear()  # what is known was said of another table
         elif len(block) <= limits.KNOWN_BLOCK and len(head.headers) <= limits.KNOWN_BLOCK:
             self._known[block] = head
         return head
+
+    def _decoded(self, block: bytes) -> Headers:
+        if _table_changes(block) > limits.TABLE_CHANGES:  # each takes two microseconds of a byte, and the library all
+            raise Broken(Code.ENHANCE_YOUR_CALM, "a header table that changes again and again")
+        try:
+            return list(self._decoder.decode(block, raw=True))
+        except OversizedHeaderListError as error:
+            raise Broken(Code.ENHANCE_YOUR_CALM, f"metadata larger than {limits.WORST_HEADERS:,} bytes") from error
+        except HPACKError as error:
+            raise Broken(Code.COMPRESSION_ERROR, "no header block") from error
+
+
+def _table_changes(block: bytes) -> int:
+    """How often a block changes the size of the table, which it may at its start alone (RFC 7541, 6.3)."""
+    at = count = 0
+    while at < len(block) and block[at] & 0xE0 == 0x20:
+        count += 1
+        if block[at] & 0x1F == 0x1F:  # the number goes on in bytes with their highest bit, and one without
+            at += 1
+            while at < len(block) and block[at] & 0x80:
+                at += 1
+        at += 1
+    return count

@@ -21,7 +21,14 @@ EACH_HEADER = 32
 """Bytes of a call's metadata, as HTTP/2 counts them: so many more for each."""
 
 WORST_HEADERS = 64 << 10
-"""Beyond which the connection ends: up to there the call alone does."""
+WORST_BLOCK = 16 << 10
+"""Unpacked and packed, beyond which the connection ends: up to there the call alone does."""
+
+TABLE_CHANGES = 2
+"""Of the table's size at the start of a block: the least since the last one, and the one from now on."""
+
+HEADS_A_TURN = 64
+"""Of one connection, before others have their turn: two thousand that came together held the loop for three seconds."""
 
 KNOWN_HEADS, KNOWN_BLOCK = 16, 64
 """Heads that a connection keeps, for they come again; of so many bytes in their block and so many headers at most."""
@@ -38,8 +45,11 @@ RESETS = 1000
 PARTS = bounds.PARTS
 """Frames of one message's body, and one more for each KiB."""
 
-MESSAGES = 16
-"""Messages of a stream of them that wait for their turn."""
+SMALL_MESSAGE = 4 << 10
+MESSAGES = 4
+STREAMING, STREAMING_OF_ONE = 256, 8
+"""Health and reflection, which strangers ask too: bytes of a message, how many of a stream wait for their turn, and how
+many streams go on without an end, of a process and of a connection."""
 
 UNSENT = 1 << 20
 """Bytes of a stream of answers that its client has not taken."""
@@ -62,6 +72,7 @@ GRACE_SECONDS = 5.0
 """What calls under way have to end in when the door closes."""
 
 SOCKET = [
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, bounds.HEAD_BUFFER),
     (socket.SOL_SOCKET, socket.SO_SNDBUF, bounds.SEND_BUFFER),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),  # a client that is gone without a word is found, and closed
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, int(bounds.READ_SECONDS)),

@@ -18,7 +18,7 @@ class SendingConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
     lingers = False
-    """Whether it is refused and open for its client to read why; what it has to read comes in the GOAWAY."""
+    """Whether all is said, and it is open for its client to read that; nothing that comes is of use."""
 
     def __init__(self, connections: set[SendingConnection], sweep: Sweep) -> None:
         self._all = connections
@@ -34,6 +34,8 @@ class SendingConnection(asyncio.Protocol):
         self._buffered = self._granted = 0
         self._waiting: dict[int, Stream] = {}  # whose answers are not all out
         self._full = self._leaving = False
+        self.table_shrunk = False  # whether its client's table of headers has become less, and the next block says so
+        self._given = self._mark = 0  # bytes of bodies given out; and those that were when it was looked at
         self._unread_since: float | None = None
         self.half_since: float | None = None  # when a frame or a head began that is not whole
         self._made = self.since = self.now()
@@ -59,7 +61,6 @@ class SendingConnection(asyncio.Protocol):
             return
         self._all.add(self)
         self._sweep.begin()
-        transport.write(limits.GREETING)
 
     def connection_lost(self, _: Exception | None) -> None:
         """Whatever it asked for, nobody waits for it."""
@@ -81,7 +82,8 @@ class SendingConnection(asyncio.Protocol):
     def send(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
         """As much of it as goes out now; the rest when there is a window for it."""
         number, size = stream.number, len(body)
-        parts = [frames.frame(frames.HEADERS, frames.END_HEADERS, number, head)] if head else []
+        self._given += size
+        parts = [self._headers(number, head)] if head else []
         most = min(self.window_out, stream.window_out, self.largest_out)
         waits = (bool(body) and (size > most or self._full)) or number in self._waiting
         if waits:
@@ -94,16 +96,21 @@ class SendingConnection(asyncio.Protocol):
                 stream.window_out -= size
                 parts.append(frames.frame(frames.DATA, 0, number, body))
             if trailers:
-                parts.append(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, number, trailers))
+                parts.append(self._headers(number, trailers, frames.END_STREAM))
         self.transport.write(b"".join(parts))
         if waits:
             self.pour()
         elif trailers:
             self._done(stream)
 
-    def pour(self) -> None:
-        """What waits and may go out."""
-        for stream in list(self._waiting.values()):
+    def _headers(self, number: int, block: bytes, end: int = 0) -> bytes:
+        if self.table_shrunk:
+            self.table_shrunk, block = False, frames.SHRUNK + block
+        return frames.frame(frames.HEADERS, frames.END_HEADERS | end, number, block)
+
+    def pour(self, one: Stream | None = None) -> None:
+        """What waits and may go out; of one stream alone, where its window is what changed."""
+        for stream in list(self._waiting.values()) if one is None else [one] * (one.number in self._waiting):
             while stream.unsent and not self._full:
                 size = min(len(stream.unsent), self.window_out, stream.window_out, self.largest_out)
                 if size <= 0:
@@ -117,8 +124,7 @@ class SendingConnection(asyncio.Protocol):
                 continue
             del self._waiting[stream.number]
             if stream.trailers:
-                end = frames.END_HEADERS | frames.END_STREAM
-                self.transport.write(frames.frame(frames.HEADERS, end, stream.number, stream.trailers))
+                self.transport.write(self._headers(stream.number, stream.trailers, frames.END_STREAM))
                 self._done(stream)
 
     def _done(self, stream: Stream) -> None:
@@ -170,9 +176,15 @@ class SendingConnection(asyncio.Protocol):
 
     # The end.
     @property
+    def streaming(self) -> int:
+        """How many calls go on for as long as its client likes."""
+        return sum(each.asked is not None and each.asked.streaming for each in self.streams.values())
+
+    @property
     def idle(self) -> bool:
-        """Whether nothing is asked."""
-        return not (self.streams or self.transport.is_closing())
+        """Whether it is waited for, and owes nobody an answer that would come to an end."""
+        owed = any(each.ended and each.asked and not each.asked.streaming for each in self.streams.values())
+        return not (owed or self.lingers or self.transport.is_closing())
 
     @property
     def unread(self) -> int:
@@ -183,14 +195,14 @@ class SendingConnection(asyncio.Protocol):
     def look(self, now: float) -> bool:
         """End what has taken too long; whether something did."""
         self.controls = self.resets = 0
-        if not self.unread:
+        if not (unread := self.unread):
             self._unread_since = None
-        elif self._unread_since is None:
-            self._unread_since = now
+        elif self._unread_since is None or self._given - unread >= self._mark:  # all that was to be read then has been
+            self._unread_since, self._mark = now, self._given
         elif now - self._unread_since > bounds.READ_SECONDS:
             self.abort()
             return True
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.lingers:
             return False
         if not self.settled and now - self._made > bounds.HANDSHAKE_SECONDS:
             self.count(refusals.SILENT)
@@ -238,7 +250,8 @@ class SendingConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """All is answered: its client closes when it has read that. Closed here before, it might be reset instead."""
-        if self.served != frames.LAST_STREAM and not self.transport.is_closing():
+        if self.served != frames.LAST_STREAM and not (self.lingers or self.transport.is_closing()):
+            self.lingers = True  # what is written behind the end breaks the connection
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             self._loop.call_later(bounds.READ_SECONDS, self.leave)
@@ -246,7 +259,7 @@ class SendingConnection(asyncio.Protocol):
     def end(self, code: Code, why: str, refusal: Refusal = refusals.MALFORMED) -> None:
         """At once, for it does not keep to the protocol."""
         self.count(refusal)
-        self.transport.write(frames.goaway(self.last, code, why))
+        self.transport.write(frames.goaway(min(self.last, self.served), code, why))
         self.leave()
 
     def leave(self) -> None:
@@ -255,9 +268,9 @@ class SendingConnection(asyncio.Protocol):
             self.transport.close()
 
     def make_way(self) -> None:
-        """Close it for another's sake; nothing is asked on it."""
+        """Close it for another's sake; nothing is owed on it."""
         self.count(refusals.MADE_WAY)
-        self.transport.write(frames.goaway(self.last))
+        self.transport.write(frames.goaway(min(self.last, self.served)))
         self.leave()
 
     def abort(self) -> None:

@@ -38,13 +38,17 @@ Admit = Callable[[str, Headers], None]
 class Methods:
     """What there is, by path: `/service/method`."""
 
-    calls: dict[str, RpcCall] = field(default_factory=dict)
+    calls: dict[str, tuple[RpcCall, int]] = field(default_factory=dict)
+    """And how many bytes a message of it may have."""
     streams: dict[str, RpcStream] = field(default_factory=dict)
 
-    def add(self, calls: Mapping[str, RpcCall] = {}, streams: Mapping[str, RpcStream] = {}) -> None:
-        """More of them."""
-        self.calls.update(calls)
-        self.streams.update(streams)
+    def add(self, calls: Mapping[str, RpcCall], largest: int = limits.SMALL_MESSAGE) -> None:
+        """More calls."""
+        self.calls |= {path: (call, largest) for path, call in calls.items()}
+
+    def add_streams(self, streams: Mapping[str, RpcStream]) -> None:
+        """More streams."""
+        self.streams |= streams
 
 
 class Server:
@@ -60,7 +64,7 @@ class Server:
         """SettingsError where the port can't be had."""
         self._socket = _bound(host, port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, self._sweep, self._open),
+            lambda: Connection(self._connections, self._sweep, self.open),
             sock=self._socket,
             backlog=BACKLOG,
             ssl=tls,
@@ -79,16 +83,16 @@ class Server:
         else:
             quiesce.shut(self._socket)  # while it accepts: whoever knocks waits for somebody who never comes
         self._server.close()
-        for connection in list(self._connections):
-            connection.begin_to_leave()
         end = time.monotonic() + limits.GOODBYE_SECONDS + grace
         while self._connections and time.monotonic() < end:
+            for connection in list(self._connections):
+                connection.begin_to_leave()  # one whose handshake has just ended, too
             await asyncio.sleep(SOON)
         for connection in list(self._connections):
             connection.transport.abort()
 
-    def _open(self, stream: Stream, head: Head) -> None:
-        """A call begins."""
+    def open(self, stream: Stream, head: Head) -> None:
+        """A call begins; or it is answered at once."""
         if not head.asks_grpc:
             stream.send(trailers=verdict.NO_GRPC)
             return
@@ -101,16 +105,25 @@ class Server:
                 raise QueryError(f"A metadata size of more than {limits.HEADERS:,} bytes.", code="too_large")
             call = Call(head)
         except QueryError as error:
-            why = verdict.refused(error_body(error), getattr(error, "again", None))
-            stream.send(trailers=verdict.HEAD + why.trailers)
+            _refuse(stream, verdict.refused(error_body(error), getattr(error, "again", None)))
             return
         if (once := self._methods.calls.get(path)) is not None:
-            stream.asked = Once(stream, call, context, once)
-        elif (streaming := self._methods.streams.get(path)) is not None:
-            stream.asked = Streaming(stream, call, context, streaming)
+            stream.asked = Once(stream, call, context, *once)
+        elif (streaming := self._methods.streams.get(path)) is None:
+            _refuse(stream, Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here."))
+        elif self._too_many(stream):
+            _refuse(stream, Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls go on without an end."))
         else:
-            unknown = Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here.")
-            stream.send(trailers=verdict.HEAD + unknown.trailers)
+            stream.asked = Streaming(stream, call, context, streaming)
+
+    def _too_many(self, stream: Stream) -> bool:
+        """Whether one more that has no end would be, of its connection or of all."""
+        together = sum(each.streaming for each in self._connections)
+        return stream.neighbours >= limits.STREAMING_OF_ONE or together >= limits.STREAMING
+
+
+def _refuse(stream: Stream, why: Refused) -> None:
+    stream.send(trailers=verdict.HEAD + why.trailers)
 
 
 def _bound(host: str, port: int) -> socket.socket:

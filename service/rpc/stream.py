@@ -67,6 +67,11 @@ class Stream:
         if self.asked is not None:
             self.asked.take(data, ended)
 
+    @property
+    def neighbours(self) -> int:
+        """How many of its connection go on without an end."""
+        return self._connection.streaming
+
     def send(self, head: bytes = b"", body: bytes = b"", trailers: bytes = b"") -> None:
         """Answer: header blocks, where it is the time for them, and DATA; with trailers it is the end."""
         if not self.closed:

@@ -34,9 +34,9 @@ def query_error(error: ValidationError) -> QueryError:
     return QueryError(first["msg"].rstrip(".") + ".", _MEANT.get(first["type"]) or ".".join(place))
 
 
-def too_large() -> QueryError:
-    """What is said of a body or a message of more than MAX_BODY."""
-    return QueryError(f"The body is larger than {MAX_BODY:,} bytes; send it in parts.", code="too_large")
+def too_large(most: int = MAX_BODY) -> QueryError:
+    """What is said of a body or a message of more bytes."""
+    return QueryError(f"The body is larger than {most:,} bytes; send it in parts.", code="too_large")
 
 
 def error_body(error: TandemError) -> ErrorBody:
