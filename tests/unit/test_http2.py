@@ -4,13 +4,14 @@ import asyncio
 import socket
 
 import pytest
-from hpack import Decoder
-from hypothesis import given
+from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.edge import bounds, refusals
 from service.rpc import frames, limits
 from service.rpc.frames import Code, frame
+from service.rpc.heads import Heads
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.http2 import ASKED, HELLO, Wire, body, head, parsed, scene
 
@@ -65,6 +66,25 @@ def test_a_call_may_come_in_many_ways(name, size):
         assert answered(wire, 3 if "let go" in name else 1)
 
     scene(play)
+
+
+NAMES, VALUES = st.sampled_from([b"a", b"b", b"te", b":path"]), st.sampled_from([b"1", b"2", b"x" * 30])
+SENT = st.lists(st.tuples(NAMES, VALUES), max_size=4)
+
+
+@given(st.lists(st.tuples(SENT, st.booleans(), st.sampled_from([None, None, 0, 80, 4096])), max_size=40))
+@example([([(b"a", b"1")], True, None)] * 2 + [([(b"b", b"1")], True, None)] * 2)  # the same byte for both
+def test_a_head_that_comes_again_is_read_as_the_library_would(sent):
+    """Whatever was remembered or forgotten between: the same bytes say something else with another table."""
+    encoder, decoder, heads = Encoder(), Decoder(), Heads()
+    for headers, remembered, size in sent:
+        if size is not None:
+            encoder.header_table_size = size
+        told = [each if remembered else NeverIndexedHeaderTuple(*each) for each in headers]
+        block = encoder.encode(told)
+        assert [tuple(each) for each in heads.read(block).headers] == [
+            tuple(each) for each in decoder.decode(block, raw=True)
+        ]
 
 
 MUCH = b"\0" * frames.LARGEST_FRAME
