@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from hpack import Decoder, Encoder
 
 from service.edge.sweep import Sweep
-from service.rpc import frames
+from service.edge.turns import Turns
+from service.rpc import frames, limits
 from service.rpc.connection import Connection, Open
 from service.rpc.heads import Head, Headers
 from service.rpc.stream import Stream
@@ -106,7 +107,9 @@ class Wire:
         self.calls: list[Echo] = []
         self.all: set[Any] = set()
         self.at_once, self.size = at_once, size
-        self.connection = Connection(self.all, Sweep(self.all, asyncio.get_running_loop()), opens or self._open)
+        loop = asyncio.get_running_loop()
+        turns = Turns(loop, limits.CONNECTIONS_A_TURN)
+        self.connection = Connection(self.all, Sweep(self.all, loop), turns, opens or self._open)
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 
@@ -155,7 +158,7 @@ class Wire:
     def tell(self, data: bytes) -> Wire:
         """Say it."""
         self.connection.data_received(data)
-        while self.connection._paused and not self.closed:
+        while self.connection._paused and not (self.closed or self.eof):
             self.connection._go_on()
         return self
 

@@ -194,6 +194,7 @@ class Once(Answering):
             self._end(_refused(error))
         else:
             self._send(told, verdict.HEAD, verdict.DONE)
+            self._stream.answered()
 
 
 class Streaming(Answering):

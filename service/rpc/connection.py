@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from service.edge import refusals
 from service.edge.sweep import Sweep
+from service.edge.turns import Turns
 from service.rpc import frames, limits
 from service.rpc.frames import HEAD, Broken, Code
 from service.rpc.heads import Head, Heads
@@ -23,8 +24,10 @@ Open = Callable[[Stream, Head], None]
 class Connection(SendingConnection):
     """Of one client; `connections` are all of a process."""
 
-    def __init__(self, connections: set[SendingConnection], sweep: Sweep, open_call: Open) -> None:
+    def __init__(self, connections: set[SendingConnection], sweep: Sweep, turns: Turns, open_call: Open) -> None:
+        """turns: of those of which more is read."""
         super().__init__(connections, sweep)
+        self._turns = turns
         self._open = open_call
         self._buffer = b""
         self._greeted = self._paused = False
@@ -35,10 +38,14 @@ class Connection(SendingConnection):
 
     def data_received(self, data: bytes) -> None:
         """Frames, or parts of them."""
+        if self.lingers:
+            if not self._sweep.may_throw_away(len(data)):
+                self.transport.pause_reading()
+            return
         if self._paused:  # uvloop reads once more
             self._buffer += data
             return
-        if self.transport.is_closing() or self.lingers:
+        if self.transport.is_closing():
             return
         if self._buffer:
             data = self._buffer + data
@@ -52,7 +59,8 @@ class Connection(SendingConnection):
         if self._turn >= limits.HEADS_A_TURN:
             self._paused = True
             self.transport.pause_reading()
-            self._loop.call_soon(self._go_on)
+            if self._turns.admit(self._go_on):
+                self._loop.call_soon(self._go_on)
         if not self._buffer and self._block is None:
             self.half_since = None
         elif self.half_since is None or (read and self._block is None):
@@ -61,7 +69,7 @@ class Connection(SendingConnection):
     def _go_on(self) -> None:
         """With what came behind so many heads."""
         self._paused = False
-        if not self.transport.is_closing():
+        if not (self.lingers or self.transport.is_closing()):
             self.transport.resume_reading()
             self.data_received(b"")
 
@@ -85,7 +93,7 @@ class Connection(SendingConnection):
             if end > size:
                 break
             self._take(kind, flags, stream & frames.LAST_STREAM, data[start:end])
-            if self.transport.is_closing():
+            if self.lingers or self.transport.is_closing():
                 return size
             at = end
         return at
@@ -168,6 +176,8 @@ class Connection(SendingConnection):
             return
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
         self._open(stream, head)
+        if stream.futile:
+            self.count_futile(limits.FUTILE_REFUSAL)
         if ended and not stream.closed:
             stream.take(b"", True)
 
@@ -216,9 +226,7 @@ class Connection(SendingConnection):
     def _reset(self, number: int, _: int) -> None:
         if not number or number > self.last:
             raise Broken(Code.PROTOCOL_ERROR, "a reset of nothing")
-        self.resets += 1
-        if self.resets > limits.RESETS:
-            raise Broken(Code.ENHANCE_YOUR_CALM, "too many calls that are begun and let go")
+        self.count_futile()
         self.controls -= 1  # that is another count
         if (stream := self.streams.get(number)) is not None:
             stream.drop()

@@ -27,8 +27,10 @@ WORST_BLOCK = 16 << 10
 TABLE_CHANGES = 2
 """Of the table's size at the start of a block: the least since the last one, and the one from now on."""
 
-HEADS_A_TURN = 64
-"""Of one connection, before others have their turn: two thousand that came together held the loop for three seconds."""
+HEADS_A_TURN = 16
+CONNECTIONS_A_TURN = 4
+"""Heads of one connection before others have their turn, and connections of which more are read in one: two thousand
+heads that came together held the loop for three seconds."""
 
 KNOWN_HEADS, KNOWN_BLOCK = 16, 64
 """Heads that a connection keeps, for they come again; of so many bytes in their block and so many headers at most."""
@@ -39,8 +41,12 @@ CONTROLS_A_FRAME = 2
 """Frames that ask for nothing (pings, windows, settings) between two looks; more for each call that is answered, and
 for each frame of a long answer."""
 
-RESETS = 1000
-"""Calls that are let go between two looks: a client whose deadlines pass does so."""
+FUTILE = 1000
+FUTILE_REFUSAL = 10
+FUTILE_A_LOOK = 100
+"""Calls of a connection that come to nothing, since the last that was answered, before it ends: one that is let go
+counts for one, as of clients whose deadlines pass, one without a key or a method for ten; so many are forgotten at each
+look."""
 
 PARTS = bounds.PARTS
 """Frames of one message's body, and one more for each KiB."""

@@ -9,7 +9,7 @@ from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.edge.sweep import Sweep
 from service.rpc import frames, limits
-from service.rpc.frames import Code
+from service.rpc.frames import Broken, Code
 from service.rpc.stream import Stream
 
 
@@ -30,7 +30,7 @@ class SendingConnection(asyncio.Protocol):
         self.served = frames.LAST_STREAM  # and the highest that is answered
         self.window_in = self.window_out = self.stream_window_out = frames.WINDOW
         self.largest_out = frames.LARGEST_FRAME
-        self.controls = self.resets = 0
+        self.controls = self._futile = 0
         self._buffered = self._granted = 0
         self._waiting: dict[int, Stream] = {}  # whose answers are not all out
         self._full = self._leaving = False
@@ -133,6 +133,16 @@ class SendingConnection(asyncio.Protocol):
         self._allow(limits.CONTROLS_A_CALL)
         self.forget(stream)
 
+    def count_futile(self, weight: int = 1) -> None:
+        """One more call that came to nothing; Broken where that is all that comes."""
+        self._futile += weight
+        if self._futile > limits.FUTILE:
+            raise Broken(Code.ENHANCE_YOUR_CALM, "too many calls that come to nothing")
+
+    def answered(self) -> None:
+        """A call did not."""
+        self._futile = 0
+
     def _allow(self, controls: int) -> None:
         self.controls = max(0, self.controls - controls)
 
@@ -194,7 +204,7 @@ class SendingConnection(asyncio.Protocol):
 
     def look(self, now: float) -> bool:
         """End what has taken too long; whether something did."""
-        self.controls = self.resets = 0
+        self.controls, self._futile = 0, max(0, self._futile - limits.FUTILE_A_LOOK)
         if not (unread := self.unread):
             self._unread_since = None
         elif self._unread_since is None or self._given - unread >= self._mark:  # all that was to be read then has been
@@ -251,16 +261,23 @@ class SendingConnection(asyncio.Protocol):
     def _finish(self) -> None:
         """All is answered: its client closes when it has read that. Closed here before, it might be reset instead."""
         if self.served != frames.LAST_STREAM and not (self.lingers or self.transport.is_closing()):
-            self.lingers = True  # what is written behind the end breaks the connection
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self._loop.call_later(bounds.READ_SECONDS, self.leave)
+            self._linger(bounds.READ_SECONDS)
+
+    def _linger(self, seconds: float) -> None:
+        """Nothing more is written, which would break it, and what comes is thrown away."""
+        self.lingers = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._loop.call_later(seconds, self.leave)
 
     def end(self, code: Code, why: str, refusal: Refusal = refusals.MALFORMED) -> None:
         """At once, for it does not keep to the protocol."""
         self.count(refusal)
-        self.transport.write(frames.goaway(min(self.last, self.served), code, why))
-        self.leave()
+        for stream in list(self.streams.values()):
+            stream.drop()
+        if not (self.lingers or self.transport.is_closing()):
+            self.transport.write(frames.goaway(min(self.last, self.served), code, why))
+            self._linger(bounds.LINGER_SECONDS)
 
     def leave(self) -> None:
         """Close it, once: asyncio's TLS that is closed again forgets its connection, which then is never cut."""

@@ -15,8 +15,10 @@ import grpc
 from recsys.errors import QueryError, SettingsError
 from service import quiesce
 from service.edge import bounds
+from service.edge.gate import UNAUTHENTICATED
 from service.edge.sweep import Sweep
 from service.edge.tls import CLOSE_SECONDS
+from service.edge.turns import Turns
 from service.ports import place
 from service.rpc import limits, verdict
 from service.rpc.call import Call, Once, RpcCall, RpcStream, Streaming
@@ -58,13 +60,15 @@ class Server:
         self._methods = methods
         self._admit = admit
         self._connections: set[SendingConnection] = set()
-        self._sweep = Sweep(self._connections, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._sweep = Sweep(self._connections, loop)
+        self._turns = Turns(loop, limits.CONNECTIONS_A_TURN)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """SettingsError where the port can't be had."""
         self._socket = _bound(host, port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, self._sweep, self.open),
+            lambda: Connection(self._connections, self._sweep, self._turns, self.open),
             sock=self._socket,
             backlog=BACKLOG,
             ssl=tls,
@@ -94,6 +98,7 @@ class Server:
     def open(self, stream: Stream, head: Head) -> None:
         """A call begins; or it is answered at once."""
         if not head.asks_grpc:
+            stream.futile = True
             stream.send(trailers=verdict.NO_GRPC)
             return
         path = head.path
@@ -105,11 +110,13 @@ class Server:
                 raise QueryError(f"A metadata size of more than {limits.HEADERS:,} bytes.", code="too_large")
             call = Call(head)
         except QueryError as error:
+            stream.futile = error.code == UNAUTHENTICATED
             _refuse(stream, verdict.refused(error_body(error), getattr(error, "again", None)))
             return
         if (once := self._methods.calls.get(path)) is not None:
             stream.asked = Once(stream, call, context, *once)
         elif (streaming := self._methods.streams.get(path)) is None:
+            stream.futile = True
             _refuse(stream, Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here."))
         elif self._too_many(stream):
             _refuse(stream, Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls go on without an end."))

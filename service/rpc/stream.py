@@ -40,6 +40,7 @@ class Stream:
         "buffered",
         "closed",
         "ended",
+        "futile",
         "granted",
         "number",
         "parts",
@@ -56,6 +57,7 @@ class Stream:
         self.asked: Asked | None = None
         self.since = connection.now()
         self.ended = self.closed = False  # its client's side; both
+        self.futile = False  # whether it asks for what its client may not have, or nobody has
         self.window_in = frames.WINDOW
         self.window_out = window_out
         self.buffered = self.granted = self.parts = 0
@@ -85,6 +87,10 @@ class Stream:
         """So many bytes may come now, at least; what the connection takes is told with `hold`."""
         if size > self.window_in and not self.closed:
             self._connection.grant(self, size - self.window_in)
+
+    def answered(self) -> None:
+        """What was asked had an answer."""
+        self._connection.answered()
 
     def drop(self) -> None:
         """Its client wants nothing any more."""

@@ -88,7 +88,7 @@ async def bombs(port: int, count: int) -> Told:
 async def metadata(port: int, count: int) -> Told:
     """A call with a hundred kilobytes of metadata; a client library would not send it to who said what it takes."""
     more = b"".join(b"\x00\x03x-%c\x64" % letter + b"b" * 100 for letter in b"abcdef" * 180)
-    return await _refused(port, count, PREFACE + SETTINGS + _frame(HEADERS, 5, 1, BLOCK + more), b"larger than")
+    return await _refused(port, count, PREFACE + SETTINGS + _frame(HEADERS, 5, 1, BLOCK + more), b"more than")
 
 
 async def half(port: int, count: int) -> Told:
