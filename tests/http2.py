@@ -109,7 +109,7 @@ class Wire:
         self.at_once, self.size = at_once, size
         loop = asyncio.get_running_loop()
         turns = Turns(loop, limits.CONNECTIONS_A_TURN)
-        self.connection = Connection(self.all, Sweep(self.all, loop), turns, opens or self._open)
+        self.connection = Connection(self.all, Sweep(self.all, loop), turns, turns, opens or self._open)
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 

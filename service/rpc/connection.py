@@ -24,13 +24,15 @@ Open = Callable[[Stream, Head], None]
 class Connection(SendingConnection):
     """Of one client; `connections` are all of a process."""
 
-    def __init__(self, connections: set[SendingConnection], sweep: Sweep, turns: Turns, open_call: Open) -> None:
-        """turns: of those of which more is read."""
+    def __init__(
+        self, connections: set[SendingConnection], sweep: Sweep, newcomers: Turns, turns: Turns, open_call: Open
+    ) -> None:
+        """newcomers, turns: of those that are new, and of those of which more is read."""
         super().__init__(connections, sweep)
-        self._turns = turns
+        self._newcomers, self._turns = newcomers, turns
         self._open = open_call
         self._buffer = b""
-        self._greeted = self._paused = False
+        self._came = self._greeted = self._paused = False
         self._turn = 0  # heads that were read since others had their turn
         self._take: Callable[[int, int, int, bytes], None] = self._first
         self._block: tuple[int, int, bytearray] | None = None  # of a head that CONTINUATIONs end: stream, flags, bytes
@@ -47,6 +49,12 @@ class Connection(SendingConnection):
             return
         if self.transport.is_closing():
             return
+        if not self._came:
+            self._came = True
+            if not self._newcomers.admit(self._go_on):
+                self._paused, self._buffer = True, data
+                self.transport.pause_reading()
+                return
         if self._buffer:
             data = self._buffer + data
         self._turn = 0
@@ -83,7 +91,7 @@ class Connection(SendingConnection):
             if size < len(frames.PREFACE):
                 return 0
             self._greeted, at = True, len(frames.PREFACE)
-            self.transport.write(limits.GREETING)
+            self.write(limits.GREETING)
         while size - at >= HEAD.size and self._turn < limits.HEADS_A_TURN:
             high, low, kind, flags, stream = HEAD.unpack_from(data, at)
             length = high << 8 | low
@@ -100,7 +108,7 @@ class Connection(SendingConnection):
 
     def _answer_http_1(self, data: bytes) -> None:
         if b" HTTP/1." in data:
-            self.transport.write(limits.NOT_HTTP_1)
+            self.write(limits.NOT_HTTP_1)
         self.count(refusals.MALFORMED)
         self.leave()
 
@@ -145,7 +153,7 @@ class Connection(SendingConnection):
             if len(payload) != frames.PING_SIZE:
                 raise Broken(Code.FRAME_SIZE_ERROR, "a ping of a wrong size")
             if not flags & frames.ACK:
-                self.transport.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+                self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind == frames.PUSH_PROMISE:
             raise Broken(Code.PROTOCOL_ERROR, "a client promises nothing")
 
@@ -172,7 +180,7 @@ class Connection(SendingConnection):
         if number > self.served:  # it was on its way when the GOAWAY was: its client asks elsewhere
             return
         if len(self.streams) >= limits.STREAMS:
-            self.transport.write(frames.reset(number, Code.REFUSED_STREAM))
+            self.write(frames.reset(number, Code.REFUSED_STREAM))
             return
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
         self._open(stream, head)
@@ -243,7 +251,7 @@ class Connection(SendingConnection):
                 self.largest_out = min(value, limits.LARGEST_SENT)
             elif name == frames.TABLE_SIZE:
                 self.table_shrunk = value < frames.TABLE
-        self.transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self.pour()
 
 

@@ -42,11 +42,11 @@ CONTROLS_A_FRAME = 2
 for each frame of a long answer."""
 
 FUTILE = 1000
-FUTILE_REFUSAL = 10
+FUTILE_REFUSAL = 30
 FUTILE_A_LOOK = 100
-"""Calls of a connection that come to nothing, since the last that was answered, before it ends: one that is let go
-counts for one, as of clients whose deadlines pass, one without a key or a method for ten; so many are forgotten at each
-look."""
+"""Calls of a connection that come to nothing, since the last that was answered, before it ends. One that is let go
+counts for one, as of clients whose deadlines pass; one without a key or a method for thirty. So many are forgotten at
+each look."""
 
 PARTS = bounds.PARTS
 """Frames of one message's body, and one more for each KiB."""

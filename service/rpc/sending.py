@@ -79,6 +79,11 @@ class SendingConnection(asyncio.Protocol):
         self.pour()
 
     # Answers.
+    def write(self, data: bytes) -> None:
+        """To its client, unless all is said: uvloop raises for what comes behind the end."""
+        if not (self.lingers or self.transport.is_closing()):
+            self.transport.write(data)
+
     def send(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
         """As much of it as goes out now; the rest when there is a window for it."""
         number, size = stream.number, len(body)
@@ -97,7 +102,7 @@ class SendingConnection(asyncio.Protocol):
                 parts.append(frames.frame(frames.DATA, 0, number, body))
             if trailers:
                 parts.append(self._headers(number, trailers, frames.END_STREAM))
-        self.transport.write(b"".join(parts))
+        self.write(b"".join(parts))
         if waits:
             self.pour()
         elif trailers:
@@ -117,19 +122,19 @@ class SendingConnection(asyncio.Protocol):
                     break
                 self.window_out -= size
                 stream.window_out -= size
-                self.transport.write(frames.frame(frames.DATA, 0, stream.number, bytes(stream.unsent[:size])))
+                self.write(frames.frame(frames.DATA, 0, stream.number, bytes(stream.unsent[:size])))
                 del stream.unsent[:size]
                 self._allow(limits.CONTROLS_A_FRAME)
             if stream.unsent:
                 continue
             del self._waiting[stream.number]
             if stream.trailers:
-                self.transport.write(self._headers(stream.number, stream.trailers, frames.END_STREAM))
+                self.write(self._headers(stream.number, stream.trailers, frames.END_STREAM))
                 self._done(stream)
 
     def _done(self, stream: Stream) -> None:
         if not stream.ended:  # it need not send the rest
-            self.transport.write(frames.reset(stream.number, Code.NO_ERROR))
+            self.write(frames.reset(stream.number, Code.NO_ERROR))
         self._allow(limits.CONTROLS_A_CALL)
         self.forget(stream)
 
@@ -175,13 +180,13 @@ class SendingConnection(asyncio.Protocol):
     def grant(self, stream: Stream, size: int) -> None:
         """Let so many more bytes of a stream come."""
         stream.window_in += size
-        self.transport.write(frames.grant(stream.number, size))
+        self.write(frames.grant(stream.number, size))
 
     def let_send(self) -> None:
         """Let as many come as are not held, and what is to be whole: who sends what never is waits for itself."""
         wanted = frames.WINDOW + self._granted - self._buffered
         if wanted - self.window_in >= limits.GRANT:
-            self.transport.write(frames.grant(0, wanted - self.window_in))
+            self.write(frames.grant(0, wanted - self.window_in))
             self.window_in = wanted
 
     # The end.
@@ -244,14 +249,14 @@ class SendingConnection(asyncio.Protocol):
         if self._leaving or self.transport.is_closing():
             return
         self._leaving = True
-        self.transport.write(frames.goaway(frames.LAST_STREAM))
+        self.write(frames.goaway(frames.LAST_STREAM))
         self._loop.call_later(limits.GOODBYE_SECONDS, self._leave)
 
     def _leave(self) -> None:
         if self.transport.is_closing():
             return
         self.served = self.last
-        self.transport.write(frames.goaway(self.last))
+        self.write(frames.goaway(self.last))
         for stream in list(self.streams.values()):
             if stream.asked is not None:
                 stream.asked.leave()
@@ -276,8 +281,9 @@ class SendingConnection(asyncio.Protocol):
         for stream in list(self.streams.values()):
             stream.drop()
         if not (self.lingers or self.transport.is_closing()):
-            self.transport.write(frames.goaway(min(self.last, self.served), code, why))
+            self.write(frames.goaway(min(self.last, self.served), code, why))
             self._linger(bounds.LINGER_SECONDS)
+            self.transport.pause_reading()  # it pours, perhaps, and has a second to read why nobody listens
 
     def leave(self) -> None:
         """Close it, once: asyncio's TLS that is closed again forgets its connection, which then is never cut."""
@@ -287,7 +293,7 @@ class SendingConnection(asyncio.Protocol):
     def make_way(self) -> None:
         """Close it for another's sake; nothing is owed on it."""
         self.count(refusals.MADE_WAY)
-        self.transport.write(frames.goaway(min(self.last, self.served)))
+        self.write(frames.goaway(min(self.last, self.served)))
         self.leave()
 
     def abort(self) -> None:

@@ -62,13 +62,14 @@ class Server:
         self._connections: set[SendingConnection] = set()
         loop = asyncio.get_running_loop()
         self._sweep = Sweep(self._connections, loop)
+        self._newcomers = Turns(loop, bounds.NEWCOMERS)
         self._turns = Turns(loop, limits.CONNECTIONS_A_TURN)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """SettingsError where the port can't be had."""
         self._socket = _bound(host, port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, self._sweep, self._turns, self.open),
+            lambda: Connection(self._connections, self._sweep, self._newcomers, self._turns, self.open),
             sock=self._socket,
             backlog=BACKLOG,
             ssl=tls,
