@@ -77,7 +77,7 @@ OF_BODIES = (400, 408, 413, 415, 422)
 
 REFUSALS = {
     400: "The body is not valid JSON.",
-    404: "The live generation does not know the item, or nothing of it that another could be like.",
+    404: "The live generation does not know the item.",
     408: "The body did not come in time.",
     409: "No more items are kept until a generation is trained that knows them.",
     413: f"The body is larger than {MAX_BODY:,} bytes.",

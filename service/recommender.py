@@ -26,7 +26,7 @@ from service.similar import SimilarItems
 from service.succession import Succession
 from service.trending import TrendingItems
 from service.users import UserDesk, event, refuse_future
-from service.vocabulary import checked_context, checked_filter, described_row, known_row
+from service.vocabulary import checked_context, checked_filter, known_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Recommender:
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """The items most like one, the likest first whatever the rules put elsewhere."""
         generation = self.live
-        row = described_row(request.item_id, generation)
+        row = known_row(request.item_id, generation)
         query = self.query_kind(
             generation,
             "" if request.user_id is None else request.user_id,

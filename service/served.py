@@ -143,12 +143,6 @@ class ServedGeneration:
         known = self._content.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 
-    def describes(self, row: int) -> bool:
-        """Whether anything is known of an item: what people did with it, or its content; else its embedding is zero."""
-        if row < len(self.tables):
-            return bool(self.tables.embeddings[row].any())
-        return bool((self.content(np.array([row], np.int32)) != NO_TOKEN).any())
-
     def item_id(self, row: int) -> Id:
         """The id as it came."""
         if self.fresh is not None and row >= len(self.tables):

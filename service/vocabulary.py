@@ -22,19 +22,6 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
     return row
 
 
-def described_row(item_id: Id, generation: ServedGeneration) -> int:
-    """The row of an item that others may be like; QueryError where there is none, or nothing is known of it."""
-    row = known_row(item_id, generation)
-    if not generation.describes(row):
-        raise QueryError(
-            "Nothing is known of this item that another could be like: it has no category or column value that the "
-            "live generation knows.",
-            "item_id",
-            code="not_found",
-        )
-    return row
-
-
 def checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
     """QueryError names a column that the generation does not have."""
     if not told:

@@ -25,7 +25,6 @@ from service.pipeline import Pipeline
 from service.query import Query
 from service.served import ServedGeneration
 from service.settings import Settings
-from service.vocabulary import described_row
 from tests import put_items, tiny
 from tests.put_items import LATER, hide, item, putting
 from tests.whole_path import Held
@@ -82,18 +81,6 @@ def test_what_was_put_long_ago_fills_no_quota(path):
         told, query = path.recommend(k=3, now=now, rules=compiled(quota, path.served.spec))
         assert [name for name, row in zip(told, query.items.tolist(), strict=True) if query.words.get(row)] == brought
         assert [name for name in told if name in ("a", "b")] == brought
-
-
-def test_nothing_is_like_an_item_of_which_nothing_is_known(path):
-    """Put or in the table: a sentence, where likeness would be 0 to everything."""
-    puts = putting(item("bare", 1), item("opera", 2, "opera"), item("placed", 3, "comedy"))
-    served = path.served.with_items(puts)
-    for bare in ("bare", "opera", "plain"):
-        with pytest.raises(QueryError, match="Nothing is known of this item") as refused:
-            described_row(bare, served)
-        assert (refused.value.code, refused.value.field) == ("not_found", "item_id")
-    for known in ("placed", "comedy-90", "comedy-1"):
-        assert described_row(known, served) == served.row_of(known)
 
 
 PUT = putting(item("x", 4, "comedy", year=2003), hide("comedy-2", 5), hide("y", 6))
