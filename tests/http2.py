@@ -59,6 +59,12 @@ def parsed(said: bytes) -> Iterator[Frame]:
         said = said[end:]
 
 
+CALL, TOLD = head(1) + body(1, b"you"), b"\0\0\0\0\3you"
+"""A call, and the message in it."""
+
+MUCH = b"\0" * frames.LARGEST_FRAME
+
+
 class Echo:
     """Answers a body with itself, when it is whole, or when it is told to."""
 
@@ -109,7 +115,7 @@ class Wire:
         self.at_once, self.size = at_once, size
         loop = asyncio.get_running_loop()
         turns = Turns(loop, limits.CONNECTIONS_A_TURN)
-        self.connection = Connection(self.all, Sweep(self.all, loop), turns, turns, opens or self._open)
+        self.connection = Connection(self.all, Sweep(self.all, loop), turns, turns, bytearray(0), opens or self._open)
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 
@@ -157,7 +163,7 @@ class Wire:
     # A client's.
     def tell(self, data: bytes) -> Wire:
         """Say it."""
-        self.connection.data_received(data)
+        self.connection.take(data)
         while self.connection._paused and not (self.closed or self.eof):
             self.connection._go_on()
         return self

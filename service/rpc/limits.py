@@ -27,7 +27,7 @@ WORST_BLOCK = 16 << 10
 TABLE_CHANGES = 2
 """Of the table's size at the start of a block: the least since the last one, and the one from now on."""
 
-HEADS_A_TURN = 16
+HEADS_A_TURN = 8
 CONNECTIONS_A_TURN = 4
 """Heads of one connection before others have their turn, and connections of which more are read in one: two thousand
 heads that came together held the loop for three seconds."""
@@ -59,6 +59,10 @@ many streams go on without an end, of a process and of a connection."""
 
 UNSENT = 1 << 20
 """Bytes of a stream of answers that its client has not taken."""
+
+READ = 16 << 10
+"""Bytes of a connection that are read at once, behind bounds.FIRST_READ of a new one: what waits for its turn waits in
+the kernel."""
 
 GRANT = 16 << 10
 """Bytes that a connection's window lacks before it is widened."""

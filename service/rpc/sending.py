@@ -13,7 +13,7 @@ from service.rpc.frames import Broken, Code
 from service.rpc.stream import Stream
 
 
-class SendingConnection(asyncio.Protocol):
+class SendingConnection(asyncio.BufferedProtocol):
     """What it is told goes out as far as its client takes it; `sweep` ends it where it takes too long."""
 
     transport: asyncio.Transport
@@ -34,6 +34,7 @@ class SendingConnection(asyncio.Protocol):
         self._buffered = self._granted = 0
         self._waiting: dict[int, Stream] = {}  # whose answers are not all out
         self._full = self._leaving = False
+        self._corked: list[bytes] | None = None  # what is written while it is read goes out in one piece
         self.table_shrunk = False  # whether its client's table of headers has become less, and the next block says so
         self._given = self._mark = 0  # bytes of bodies given out; and those that were when it was looked at
         self._unread_since: float | None = None
@@ -81,8 +82,22 @@ class SendingConnection(asyncio.Protocol):
     # Answers.
     def write(self, data: bytes) -> None:
         """To its client, unless all is said: uvloop raises for what comes behind the end."""
-        if not (self.lingers or self.transport.is_closing()):
+        if self.lingers or self.transport.is_closing():
+            return
+        if self._corked is None:
             self.transport.write(data)
+        else:
+            self._corked.append(data)
+
+    def cork(self) -> None:
+        """Keep what is written until `uncork`: a system call for each of a hundred words is a part of a millisecond."""
+        self._corked = []
+
+    def uncork(self) -> None:
+        """Let it go out."""
+        told, self._corked = self._corked, None
+        if told:
+            self.write(b"".join(told))
 
     def send(self, stream: Stream, head: bytes, body: bytes, trailers: bytes) -> None:
         """As much of it as goes out now; the rest when there is a window for it."""
@@ -270,6 +285,7 @@ class SendingConnection(asyncio.Protocol):
 
     def _linger(self, seconds: float) -> None:
         """Nothing more is written, which would break it, and what comes is thrown away."""
+        self.uncork()
         self.lingers = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -287,6 +303,7 @@ class SendingConnection(asyncio.Protocol):
 
     def leave(self) -> None:
         """Close it, once: asyncio's TLS that is closed again forgets its connection, which then is never cut."""
+        self.uncork()
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -68,8 +68,9 @@ class Server:
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """SettingsError where the port can't be had."""
         self._socket = _bound(host, port)
+        scratch = bytearray(limits.READ)  # of one loop, which reads one connection at a time
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, self._sweep, self._newcomers, self._turns, self.open),
+            lambda: Connection(self._connections, self._sweep, self._newcomers, self._turns, scratch, self.open),
             sock=self._socket,
             backlog=BACKLOG,
             ssl=tls,
@@ -120,14 +121,16 @@ class Server:
             stream.futile = True
             _refuse(stream, Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here."))
         elif self._too_many(stream):
+            stream.futile = True
             _refuse(stream, Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls go on without an end."))
         else:
             stream.asked = Streaming(stream, call, context, streaming)
 
     def _too_many(self, stream: Stream) -> bool:
         """Whether one more that has no end would be, of its connection or of all."""
-        together = sum(each.streaming for each in self._connections)
-        return stream.neighbours >= limits.STREAMING_OF_ONE or together >= limits.STREAMING
+        if stream.neighbours >= limits.STREAMING_OF_ONE:
+            return True
+        return sum(each.streaming for each in self._connections) >= limits.STREAMING
 
 
 def _refuse(stream: Stream, why: Refused) -> None:
