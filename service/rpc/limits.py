@@ -27,10 +27,12 @@ WORST_BLOCK = 16 << 10
 TABLE_CHANGES = 2
 """Of the table's size at the start of a block: the least since the last one, and the one from now on."""
 
-HEADS_A_TURN = 8
-CONNECTIONS_A_TURN = 4
-"""Heads of one connection before others have their turn, and connections of which more are read in one: two thousand
-heads that came together held the loop for three seconds."""
+HEADS_A_TURN = 4
+CONNECTIONS_A_TURN = 2
+NEWCOMERS_A_TURN = 4
+"""Heads of one connection before others have their turn; connections of which more are read in one, and new ones. Two
+thousand heads that came together held the loop for three seconds. One that is refused costs a tenth of a millisecond,
+so half of each turn is left to those that are not."""
 
 KNOWN_HEADS, KNOWN_BLOCK = 16, 64
 """Heads that a connection keeps, for they come again; of so many bytes in their block and so many headers at most."""
@@ -42,10 +44,10 @@ CONTROLS_A_FRAME = 2
 for each frame of a long answer."""
 
 FUTILE = 1000
-FUTILE_REFUSAL = 30
+FUTILE_REFUSAL = 90
 FUTILE_A_LOOK = 100
 """Calls of a connection that come to nothing, since the last that was answered, before it ends. One that is let go
-counts for one, as of clients whose deadlines pass; one without a key or a method for thirty. So many are forgotten at
+counts for one, as of clients whose deadlines pass; one without a key or a method for ninety. So many are forgotten at
 each look."""
 
 PARTS = bounds.PARTS

@@ -62,7 +62,7 @@ class Server:
         self._connections: set[SendingConnection] = set()
         loop = asyncio.get_running_loop()
         self._sweep = Sweep(self._connections, loop)
-        self._newcomers = Turns(loop, bounds.NEWCOMERS)
+        self._newcomers = Turns(loop, limits.NEWCOMERS_A_TURN)
         self._turns = Turns(loop, limits.CONNECTIONS_A_TURN)
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
