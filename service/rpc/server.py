@@ -121,7 +121,6 @@ class Server:
             stream.futile = True
             _refuse(stream, Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here."))
         elif self._too_many(stream):
-            stream.futile = True
             _refuse(stream, Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls go on without an end."))
         else:
             stream.asked = Streaming(stream, call, context, streaming)
