@@ -24,6 +24,9 @@ from service.schema.verdict import error_body, too_large
 
 logger = logging.getLogger("tandem")
 
+_EARLY, _EARLY_SECONDS = 0.1, 0.05
+"""The part of a deadline at whose end a call that is let go has met it, and the most of that."""
+
 _PREFIX = Struct(">BI")  # of a message: whether it is packed, and its size
 
 
@@ -33,8 +36,8 @@ class Call:
     def __init__(self, head: Head) -> None:
         """QueryError where its deadline is none."""
         self.head = head
-        seconds = head.seconds()
-        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._seconds = head.seconds()
+        self._ends = None if self._seconds is None else time.monotonic() + self._seconds
         self.expired = False
         """Whether its deadline was what ended it."""
 
@@ -44,8 +47,10 @@ class Call:
 
     @property
     def why_cancelled(self) -> grpc.StatusCode:
-        """The status of one whose task was."""
-        return grpc.StatusCode.DEADLINE_EXCEEDED if self.expired else grpc.StatusCode.CANCELLED
+        """The status of one whose task was; a client's clock began before ours did, and it lets go at its deadline."""
+        left = self.time_remaining()
+        early = left is not None and left < min(_EARLY_SECONDS, _EARLY * (self._seconds or 0.0))
+        return grpc.StatusCode.DEADLINE_EXCEEDED if self.expired or early else grpc.StatusCode.CANCELLED
 
 
 RpcCall = Callable[[bytes, Call], Awaitable[bytes]]

@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -15,7 +16,9 @@ from service import quiesce
 from service.edge import bounds
 from service.http import error_response
 from service.metrics import request_seconds
+from service.rpc.call import Call
 from service.rpc.door import RpcDoor
+from service.rpc.heads import Head
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.schema.verdict import MAX_BODY
@@ -217,6 +220,19 @@ def test_a_deadline_that_passes_ends_the_work(stub, recommender, caplog):
     assert status == grpc.StatusCode.DEADLINE_EXCEEDED
     wait_for(lambda: recommender.ended == ["cancelled"])
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("told", "left", "code"),
+    [("1S", 0.04, "DEADLINE_EXCEEDED"), ("1S", 0.06, "CANCELLED"), ("100m", 0.02, "CANCELLED"), (None, 0, "CANCELLED")],
+)
+def test_a_client_s_clock_began_before_ours(monkeypatch, told, left, code):
+    """It lets go of a call at its deadline, which is not here yet; much earlier is because it no longer wants it."""
+    now = 0.0
+    monkeypatch.setattr("service.rpc.call.time", SimpleNamespace(monotonic=lambda: now))
+    call = Call(Head([(b"grpc-timeout", told.encode())] if told else []))
+    now = (call.time_remaining() or 0.0) - left
+    assert call.why_cancelled.name == code
 
 
 def test_a_deadline_too_near_starts_nothing(stub, recommender, caplog):
