@@ -48,7 +48,8 @@ status: .venv/installed ## what is live
 # Those that ask no running deployment for speed share the cores; the others have them, and their store, to themselves.
 SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
+	tests/integration/test_bento.py \
+	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors)
 
 test: .venv/installed-dev lint ## lint, types, imports, tests
 	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)

@@ -96,6 +96,7 @@ def test_a_worker_killed_in_a_container_comes_back(bento, published, embedded_ur
         "BENTOML_HOME": str(tmp_path / "home"),
         "BENTOML_DO_NOT_TRACK": "True",
         "BENTOML_CONTAINERIZED": "1",
+        "TANDEM_STANDBYS": "1",
     }
     (tmp_path / "empty").mkdir()
     with Deployment(tmp_path / "state", tmp_path / "log", command, tmp_path / "empty", **variables) as running:

@@ -140,7 +140,7 @@ def test_a_gateway_killed_after_a_broken_edit_of_the_rules_comes_back(home, tmp_
 @pytest.mark.slow
 def test_a_standby_ends_with_a_supervisor_that_is_killed(home, tmp_path):
     """As workers do, waiting or while it imports."""
-    with Deployment(home, tmp_path / "log") as running:
+    with Deployment(home, tmp_path / "log", TANDEM_STANDBYS="1") as running:
         assert wait_for_standby(running)
         below = descendants(running.process.pid)
         running.process.kill()
