@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
 
-.PHONY: help demo serve run status test coverage lint proto load bench soak chaos network manifests build image image-test lock sbom audit clean
+.PHONY: help demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,11 @@ SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows 
 	tests/integration/test_bento.py \
 	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors)
 
-test: .venv/installed-dev lint ## lint, types, imports, tests
+rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
+	@$(PY) -m training.rehearsal
+
+test: .venv/installed-dev ## lint, types, imports, tests
+	@$(MAKE) --no-print-directory -j 2 lint rehearsal
 	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 

@@ -34,9 +34,10 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
     from training.mapping import Mapping
+    from training.rehearsal import rehearsing
 
     Mapping.read(options.data)  # a mistyped path is told at once
-    with ExitStack() as shown, ExitStack() as opening:
+    with rehearsing(), ExitStack() as shown, ExitStack() as opening:
         watch = shown.enter_context(watching())
         opening.enter_context(watch("starting Prefect"))
         with started(shown.close):
