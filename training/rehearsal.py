@@ -1,24 +1,20 @@
-"""A training of a made-up log, after which all kernels lie compiled: a first run has that done beside its own work.
+"""A training of a made-up log, after which the kernels lie compiled: a minute of one core, 73 kinds of 76 (numba).
 
-They take a minute of one core (76 kinds, numba); a first run waits for Prefect and for torch meanwhile, which leave
-the others idle. `python -m training.rehearsal` does it at once.
+`python -m training.rehearsal` does it at once; `flows.rehearsing` has it done beside a first run, which leaves cores
+idle while it waits for Prefect and for torch.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-import recsys.kernels
-from recsys import lifeline
+from recsys.lifeline import watch_parent
 from recsys.trial import try_out
 from training import dataset
 from training.config import RankerConfig, TowerConfig, TrainingConfig
@@ -48,39 +44,9 @@ numeric = ["price"]
 """
 
 
-@contextmanager
-def rehearsing() -> Iterator[None]:
-    """Meanwhile a process of our own rehearses, where nothing lies compiled and a core would be idle; it ends with us.
-
-    What it has not done by then, or can't do, is compiled where it is needed.
-    """
-    if not needed() or len(os.sched_getaffinity(0)) == 1:
-        yield
-        return
-    child = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        cwd=Path(__file__).parent.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us
-        preexec_fn=lifeline.preexec(),
-    )
-    try:
-        yield
-    finally:
-        child.kill()
-        child.wait()
-
-
-def needed() -> bool:
-    """Whether no kernel lies compiled where numba would look."""
-    there = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(recsys.kernels.__path__[0], "__pycache__"))
-    return next(there.rglob("*.nbi"), None) is None
-
-
 def main() -> int:
     """Train, export and try it, in a folder that goes again."""
+    watch_parent(os.getppid(), lambda: os._exit(1))
     os.nice(NICE)
     with tempfile.TemporaryDirectory(prefix="tandem-rehearsal-") as name:
         folder = Path(name)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from flows.cli.prefect import started
 from flows.cli.telling import emit
+from flows.rehearsing import rehearsing
 from recsys.environment import Environment
 from training.check import Check
 from training.config import CONFIGS
@@ -34,7 +35,6 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
     from training.mapping import Mapping
-    from training.rehearsal import rehearsing
 
     Mapping.read(options.data)  # a mistyped path is told at once
     with rehearsing(), ExitStack() as shown, ExitStack() as opening:

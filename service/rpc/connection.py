@@ -204,7 +204,7 @@ class Connection(SendingConnection):
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
         self._open(stream, head)
         if stream.futile:
-            self.count_futile(limits.FUTILE_REFUSAL)
+            self.count_futile(limits.FUTILE_OF_STRANGER if self.stranger else limits.FUTILE_REFUSAL)
         if ended and not stream.closed:
             stream.take(b"", True)
 

@@ -44,11 +44,11 @@ CONTROLS_A_FRAME = 2
 for each frame of a long answer."""
 
 FUTILE = 1000
-FUTILE_REFUSAL = 400
+FUTILE_REFUSAL, FUTILE_OF_STRANGER = 90, 400
 FUTILE_A_LOOK = 100
 """Calls of a connection that come to nothing, since the last that was answered, before it ends. One that is let go
-counts for one, as of clients whose deadlines pass; one without a key or a method for four hundred, so that a stranger
-has one turn. So many are forgotten at each look."""
+counts for one, as of clients whose deadlines pass; one without a key or a method for ninety, or for four hundred where
+none was answered yet, so that a stranger has one turn. So many are forgotten at each look."""
 
 PARTS = bounds.PARTS
 """Frames of one message's body, and one more for each KiB."""

@@ -31,6 +31,7 @@ class SendingConnection(asyncio.BufferedProtocol):
         self.window_in = self.window_out = self.stream_window_out = frames.WINDOW
         self.largest_out = frames.LARGEST_FRAME
         self.controls = self._futile = 0
+        self.stranger = True  # whether no call of it was answered yet
         self._buffered = self._granted = 0
         self._waiting: dict[int, Stream] = {}  # whose answers are not all out
         self._full = self._leaving = False
@@ -161,7 +162,7 @@ class SendingConnection(asyncio.BufferedProtocol):
 
     def answered(self) -> None:
         """A call did not."""
-        self._futile = 0
+        self._futile, self.stranger = 0, False
 
     def _allow(self, controls: int) -> None:
         self.controls = max(0, self.controls - controls)

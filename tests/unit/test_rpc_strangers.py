@@ -53,6 +53,25 @@ def played(play, window=frames.WINDOW):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("known", "allowed"), [(False, 2), (True, 11)])
+def test_who_asks_for_what_there_is_not_may_do_so_a_few_times(known, allowed):
+    """Each is told so, the last with the end of its connection; of one that had an answer a few more."""
+
+    async def play(wire):
+        if known:
+            wire.tell(asks(1, PATH) + body(1, b"you"))
+            await asyncio.sleep(0.01)
+        for number in range(allowed + 1):
+            assert not wire.connection.lingers
+            wire.tell(asks(2 * number + 3, b"/nobody/Knows", end=True))
+            told = wire.heard
+            assert any(each.stream == 2 * number + 3 for each in told)
+        assert told[-1].kind == frames.GOAWAY
+        assert wire.connection.lingers
+
+    played(play)
+
+
 @pytest.mark.parametrize("window", [0, frames.WINDOW])
 @pytest.mark.parametrize("path", [WATCH, CHECK, REFLECT])
 def test_health_and_reflection_take_little(path, window):
