@@ -48,8 +48,7 @@ status: .venv/installed ## what is live
 # Those that ask no running deployment for speed share the cores; the others have them, and their store, to themselves.
 SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	tests/integration/test_bento.py \
-	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors)
+	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
 	@$(PY) -m training.rehearsal
