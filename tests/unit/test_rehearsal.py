@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -47,14 +48,13 @@ def test_it_is_of_no_use_on_one_core(cache, monkeypatch):
     assert not rehearsing.needed()
 
 
-def test_it_trains_exports_and_tries(tmp_path, monkeypatch):
+def test_it_trains_exports_and_tries(tmp_path, monkeypatch, request):
     """The whole way, so that the kernels of both stages are called; its folder goes again."""
-    threads = torch.get_num_threads()
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     monkeypatch.setattr(rehearsal.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.setattr(rehearsal, "watch_parent", lambda *_: None)
     assert rehearsal.main() == 0
-    torch.set_num_threads(threads)
     assert search.scan.signatures
     assert sources.join.signatures
     assert not list(tmp_path.glob("tandem-rehearsal-*"))
