@@ -18,19 +18,19 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 	@echo "tandem: installing into .venv (about two minutes, 1.9 GB) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PY) -c '$(REQUIREMENTS)' > .venv/requirements.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements.txt
 	@touch $@
 
 .venv/installed-dev: .venv/installed
 	@echo "tandem: installing what the tests need ..."
 	@$(PY) -c '$(REQUIREMENTS)' dev > .venv/requirements-dev.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-dev.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-dev.txt
 	@touch $@
 
 .venv/installed-bench: .venv/installed
 	@echo "tandem: installing what it is measured against ..."
 	@$(PY) -c '$(REQUIREMENTS)' bench > .venv/requirements-bench.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-bench.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-bench.txt
 	@touch $@
 
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
@@ -45,17 +45,18 @@ run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
-# Those that ask no running deployment for speed share the cores; the others have them, and their store, to themselves.
-SHARING = tests/integration/test_demo.py tests/unit tests/contracts tests/flows tests/skew \
+# Those that ask no running deployment for speed share the cores, the longest first; the others have them to themselves.
+SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,input_matrix keys odd_questions schemathesis two_doors)
+	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
+	tests/unit tests/contracts
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
 	@$(PY) -m training.rehearsal
 
 test: .venv/installed-dev ## lint, types, imports, tests
 	@$(MAKE) --no-print-directory -j 2 lint rehearsal
-	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile $(SHARING)
+	@$(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs
@@ -91,7 +92,7 @@ network: .venv/installed-dev ## four hosts in network namespaces, cut off one af
 
 .venv/installed-manifests: .venv/installed-dev
 	@$(PY) -c '$(REQUIREMENTS)' manifests > .venv/requirements-manifests.txt
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r .venv/requirements-manifests.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-manifests.txt
 	@touch $@
 
 manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose

@@ -18,6 +18,7 @@ from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
 from tests import tiny
 from tests.deployment import Deployment
+from tests.prefect_server import prefect_server
 from tests.redis_server import redis_server
 from tests.server import Server
 from training.log import Log
@@ -77,6 +78,13 @@ def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = Server(tmp_path_factory.mktemp("own-redis"), _redis_binary()).start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server, for flows whose test is not about a server of their own."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Shelf]:
     if request.param == "memory":
         yield Shelf(MemoryItems(), None)
         return
-    url = request.getfixturevalue("embedded_url" if request.param == "valkey" else "redis_server_url")
+    url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
     reader = RedisItemReader(url)
     with redis.Redis.from_url(url) as client:
         client.flushall()

@@ -11,18 +11,17 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
 
 
 @pytest.fixture(scope="session")
-def harness():
-    """One temporary Prefect server for the tests that run tasks here."""
-    from prefect.testing.utilities import prefect_test_harness
+def harness(prefect_url):
+    """That server, for the tests that run tasks in this process."""
+    import flows  # noqa: F401, I001 its defaults stand before Prefect is imported
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    import flows  # noqa: F401 its defaults stand before Prefect is imported
-
-    with prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings({PREFECT_API_URL: prefect_url}):
         yield
 
 
 @pytest.fixture
-def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
+def shop(harness, prefect_url, tiny_world, own_valkey_url, tmp_path, monkeypatch):
     """One that is open, with nothing done in it yet."""
     from tests.flows.shop import Shop  # and with it what may import a flow
 
@@ -32,4 +31,4 @@ def shop(harness, tiny_world, own_valkey_url, tmp_path, monkeypatch):
     monkeypatch.setenv("REDIS_URL", own_valkey_url)
     monkeypatch.setenv("TANDEM_RULES", str(tmp_path / "rules.toml"))
     (tmp_path / "rules.toml").touch()
-    return Shop(tmp_path, own_valkey_url, tiny_world[0])
+    return Shop(tmp_path, own_valkey_url, tiny_world[0], prefect_url)

@@ -21,8 +21,9 @@ from tests.surroundings import ROOT, surroundings
 class Shop:
     """A store with a live generation, and what users and the shop do to it."""
 
-    def __init__(self, home, url, folder):
+    def __init__(self, home, url, folder, prefect_url):
         self.home, self.url, self.folder, self.rules = home, url, folder, home / "rules.toml"
+        self.prefect_url = prefect_url
         self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
         self.live = tiny.publish(folder, self.generations)
 
@@ -59,11 +60,12 @@ class Shop:
         folder = altered(self.folder, self.home / "generations" / "g-next", lambda path: None)
         return tiny.publish(folder, self.generations)
 
-    def command(self, *arguments):
+    def command(self, *arguments, **variables):
+        own = {"TANDEM_RULES": str(self.rules), "REDIS_URL": self.url, "PREFECT_API_URL": self.prefect_url}
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments],
             cwd=ROOT,
-            env=surroundings(self.home, TANDEM_RULES=str(self.rules), REDIS_URL=self.url),
+            env=surroundings(self.home, **own | variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

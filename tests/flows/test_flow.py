@@ -113,18 +113,18 @@ def test_the_gate_is_shown_and_the_report_named(published):
     assert json.loads(call(home, "status", "--json").stdout)["report"] == told["report"]
 
 
-def test_a_tenth_of_the_log_is_refused_on_the_command_line(published):
+def test_a_tenth_of_the_log_is_refused_on_the_command_line(published, prefect_url):
     """It ends with 1, each failed line with both figures, and the way past; as data with --json; live stays."""
     home, _, run = published
     live = json.loads(run.stdout)["generation"]
     data = write(home / "tenth", ring(users=15, strings=True))
-    refused = call(home, "run", "--data", data)
+    refused = call(home, "run", "--data", data, PREFECT_API_URL=prefect_url)
     assert refused.returncode == 1
     assert f"  - rows: 180, and live {live} has 1,800; 900 to 5,400 would pass.\n" in refused.stderr
     assert "--force" in refused.stderr
     assert "Report: " in refused.stderr
     assert "Traceback" not in refused.stderr
-    as_json = call(home, "run", "--data", data, "--json")
+    as_json = call(home, "run", "--data", data, "--json", PREFECT_API_URL=prefect_url)
     assert as_json.returncode == 1
     error = json.loads(as_json.stdout)["error"]
     assert error["code"] == "GateRefused"
@@ -134,10 +134,10 @@ def test_a_tenth_of_the_log_is_refused_on_the_command_line(published):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_an_error_inside_the_flow_is_one_sentence(tmp_path, as_json):
+def test_an_error_inside_the_flow_is_one_sentence(tmp_path, prefect_url, as_json):
     """A log that can't be used ends the run with 1, one sentence and no traceback, although Prefect stands between."""
     data = write(tmp_path / "data", ring(users=2, steps=2))
-    run = call(tmp_path, "run", "--data", data, *(["--json"] if as_json else []))
+    run = call(tmp_path, "run", "--data", data, *(["--json"] if as_json else []), PREFECT_API_URL=prefect_url)
     assert run.returncode == 1
     said = [line for line in run.stderr.splitlines() if " s" not in line or "interactions" in line]
     if as_json:
@@ -243,10 +243,11 @@ def test_ctrl_c_ends_with_130(tmp_path):
     assert call(tmp_path, "status").returncode == 1
 
 
-def test_force_is_told_on_the_console_and_by_status(published):
+def test_force_is_told_on_the_console_and_by_status(published, prefect_url):
     """A forced run says past what it went, and status goes on saying it. Last: it changes what is live."""
     home, _, _ = published
-    forced = call(home, "run", "--data", write(home / "forced", ring(users=40, strings=True)), "--force")
+    data = write(home / "forced", ring(users=40, strings=True))
+    forced = call(home, "run", "--data", data, "--force", PREFECT_API_URL=prefect_url)
     assert forced.returncode == 0, forced.stderr
     assert "Forced past the gate: rows: 480, and live" in forced.stdout
     status = json.loads(call(home, "status", "--json").stdout)

@@ -13,7 +13,7 @@ from tests import tiny
 def test_again_and_again_until_told_to_end(shop):
     """A line of JSON each time; Ctrl-C is an end like any other."""
     shop.click("a", "drama-1")
-    process = shop.command("refresh", "--every", "1", "--json")
+    process = shop.command("refresh", "--every", "1", "--json", PREFECT_API_URL="")
     lists = [json.loads(process.stdout.readline())["lists"] for _ in range(2)]
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
@@ -89,7 +89,7 @@ def test_the_schedule_runs_what_is_due(shop):
     _, told = wrong.communicate(timeout=60)
     assert (wrong.returncode, len(told.splitlines())) == (1, 1)
     shop.click("a", "drama-1")
-    process = shop.command("schedule", "--refresh-every", "5")
+    process = shop.command("schedule", "--refresh-every", "5", PREFECT_API_URL="")
     try:
         due = time.monotonic() + 180
         while shop.listed("a") == [None]:

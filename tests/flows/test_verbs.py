@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from recsys.generation import GenerationFolder
+from recsys.store import RedisGenerationStore
+from tests import tiny
 from tests.chaos.served import altered
 from tests.surroundings import ROOT, surroundings
 
@@ -40,6 +42,14 @@ def call(home, own_valkey_url):
         )
 
     return run
+
+
+@pytest.fixture
+def put(call, home, own_valkey_url):
+    """Publish and promote as the verb does, in this process: each command imports for seconds."""
+    store = RedisGenerationStore(own_valkey_url)
+    yield lambda *ids: [tiny.publish(GenerationFolder(home / "generations" / name), store) for name in ids]
+    store.close()
 
 
 def answer(process):
@@ -74,9 +84,9 @@ def test_a_life_of_verbs(call):
     assert answer(call("status", "--json"))["live"] == "g2"
 
 
-def test_published_and_not_promoted(call):
+def test_published_and_not_promoted(call, put):
     """With --no-promote nothing goes live; a folder will do as well as an id."""
-    call("publish", "g1")
+    put("g1")
     folder = call("publish", Path(os.devnull).parent / "nowhere")
     assert folder.returncode == 1
     told = call("publish", "g2", "--no-promote")
@@ -102,27 +112,24 @@ def test_nothing_to_roll_back_to_is_a_sentence(call):
     assert "nothing to roll back to" in refusal(call("rollback"))
 
 
-def test_delete_spares_what_is_named(call):
+def test_delete_spares_what_is_named(call, put):
     """A generation that no alias names is removed on request; one that is live is not."""
-    for generation in ("g1", "g2", "g3"):
-        call("publish", generation)
+    put("g1", "g2", "g3")
     assert "named by an alias" in refusal(call("delete", "g3"))
     assert answer(call("delete", "g1", "--json")) == {"deleted": "g1"}
     assert [row["id"] for row in answer(call("generations", "--json"))["generations"]] == ["g2", "g3"]
 
 
-def test_the_fourth_publish_deletes_the_first(call, home):
+def test_the_fourth_publish_deletes_the_first(call, put, home):
     """What has had its time is said to be deleted."""
     altered(GenerationFolder(home / "generations" / "g1"), home / "generations" / "g4", lambda path: None)
-    for generation in ("g1", "g2", "g3"):
-        call("publish", generation)
+    put("g1", "g2", "g3")
     assert answer(call("publish", "g4", "--json"))["deleted"] == ["g1"]
 
 
-def test_rolled_back_does_not_come_again_by_itself(call):
+def test_rolled_back_does_not_come_again_by_itself(call, put):
     """Publishing anew what was rolled back leaves the older one live, with the command that would move it."""
-    call("publish", "g1")
-    call("publish", "g2")
+    put("g1", "g2")
     call("rollback")
     assert refusal(call("publish", "g2")).endswith("If that is meant: python -m flows promote g2")
     assert answer(call("status", "--json"))["live"] == "g1"

@@ -23,8 +23,8 @@ USER = 5
 class World:
     """A deployment over a store of its own, and the flows beside it."""
 
-    def __init__(self, home, url, deployment):
-        self.home, self.url, self.deployment = home, url, deployment
+    def __init__(self, home, url, deployment, prefect_url):
+        self.home, self.url, self.deployment, self.prefect_url = home, url, deployment, prefect_url
         self.client = httpx.Client(base_url=deployment.url, timeout=30)
 
     def flow(self, *arguments):
@@ -32,7 +32,7 @@ class World:
         done = subprocess.run(
             [sys.executable, "-m", "flows", *arguments, "--json"],
             cwd=ROOT,
-            env=surroundings(self.home / "flows", REDIS_URL=self.url),
+            env=surroundings(self.home / "flows", REDIS_URL=self.url, PREFECT_API_URL=self.prefect_url),
             capture_output=True,
             text=True,
             timeout=180,
@@ -56,13 +56,13 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tiny_world, own_valkey_url, tmp_path_factory):
+def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
     with redis.Redis.from_url(own_valkey_url) as store:
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("modes")
     with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url) as running:
-        yield World(home, own_valkey_url, running)
+        yield World(home, own_valkey_url, running, prefect_url)
 
 
 @pytest.fixture(scope="module")
