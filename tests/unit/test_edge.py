@@ -6,10 +6,8 @@ import logging
 import weakref
 from datetime import UTC, datetime
 
-import click
 import grpc
 import pytest
-from click.testing import CliRunner
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -17,17 +15,14 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from recsys.environment import Environment
-from recsys.errors import SettingsError
 from service import metrics
 from service.client import Client, NotAllowed, Overloaded
-from service.edge import editing, key, listening, setup
+from service.edge import editing, key
 from service.edge.calls import GatedCalls
 from service.edge.described import openapi_with_keys
 from service.edge.gate import SCOPES, Gate, sent
 from service.edge.guard import Guard
 from service.edge.keyfile import KeyFile
-from service.edge.keyring import Told
 from service.edge.limits import Limits
 from service.edge.tenants import TenantRecommender
 from service.front import PROBES, Front
@@ -36,28 +31,12 @@ from service.openapi import openapi
 from service.rpc import convert
 from service.rpc.convert import SERVICE
 from service.schema import verbs
-from service.settings import Settings
-from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender, RpcServer
+from tests.keys import Keys
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 SLATE = {"user_id": "shop-1:7"}
 ADMIN = "over HTTP, the admin port 127.0.0.1:3002 answers it"
-
-
-class Keys:
-    """A file of keys, and the texts of those in it by name."""
-
-    def __init__(self, path):
-        self.path = path
-        self.texts = {}
-
-    def add(self, name, scopes, **more):
-        new = key.made()
-        told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
-        editing.add(self.path, Told.model_validate(told | more))
-        self.texts[name] = new.text
-        return new.text
 
 
 @pytest.fixture
@@ -395,48 +374,3 @@ def test_the_client_has_a_key_and_tells_it_nobody(keys, rpc):
     for wrong in ("", "a b", "a\n", "ü"):
         with pytest.raises(ValueError, match="as it was printed"):
             Client("http://127.0.0.1:1", key=wrong)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_without_keys_only_this_machine_is_served(host):
-    """Unless somebody says that the ports are guarded."""
-    with pytest.raises(SettingsError, match="TANDEM_KEYS"):
-        setup.check(Settings(host=host), host)
-    setup.check(Settings(keys="none"), host)
-
-
-def test_the_host_is_the_one_that_bentoml_binds():
-    """Its default is every address there is, whatever the settings say."""
-
-    @click.command()
-    @click.option("--host")
-    def serve(host):
-        click.echo(listening.host("127.0.0.1"))
-
-    told = [CliRunner().invoke(serve, asked).output.strip() for asked in ([], ["--host", "192.0.2.1"])]
-    assert told == ["0.0.0.0", "192.0.2.1"]
-    assert listening.host("127.0.0.1") == "127.0.0.1"
-
-
-def test_without_keys_nothing_is_asked(tmp_path):
-    """Of this machine."""
-    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
-        setup.check(Settings(), host)
-    assert setup.gate(Settings(), Environment(tmp_path, None)) is None
-    assert setup.gate(Settings(keys="none"), Environment(tmp_path, None)) is None
-
-
-def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
-    """The file, and the admin port."""
-    port = free_port()
-    settings = Settings(keys=str(keys.path), admin_port=port)
-    setup.check(settings, "0.0.0.0")
-    with pytest.raises(SettingsError, match="There is no file"):
-        setup.check(Settings(keys=str(tmp_path / "other")), "127.0.0.1")
-    with pytest.raises(SettingsError, match="TANDEM_ADMIN_HOST"):
-        setup.check(Settings(keys=str(keys.path), admin_port=port, admin_host="203.0.113.1"), "127.0.0.1")
-    environment = Environment(tmp_path, None)
-    setup.prepare(settings, environment)
-    keys.path.write_text("[[key")
-    gate = setup.gate(settings, environment)
-    assert len(gate.keys.current.entries) == len(keys.texts)

@@ -1,8 +1,6 @@
-"""The ladder: what a request gets when a stage fails, is late, or leaves too little."""
+"""The ladder: what a request gets when a stage fails or leaves too little."""
 
 import asyncio
-import gc
-import time
 
 import numpy as np
 import pytest
@@ -13,12 +11,12 @@ from recsys.retriever import Retriever
 from recsys.rules import compiled, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
-from service import metrics, wire
-from service.breaker import FAILURES, REST_SECONDS
+from service import wire
+from service.breaker import FAILURES
 from service.query import Degraded
 from service.schema import Mode
 from service.served import ServedGeneration
-from tests.whole_path import World, broken, ids, slow
+from tests.whole_path import World, broken, ids
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +82,6 @@ def test_without_the_store_the_session_still_counts(world):
     query = world.run(world.query(session=session), store=Away())
     assert query.degraded == [Degraded.STORE]
     assert sum(item.startswith("action") for item in ids(query)) >= 5
-
-
-def test_a_store_that_hangs_costs_only_the_history(world):
-    """Its share of the deadline runs out, and the later stages still have theirs."""
-
-    class Hanging(MemoryStore):
-        async def read_users(self, *_):
-            await asyncio.sleep(5)
-
-    session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
-    query = world.run(world.query(deadline=0.5, session=session), store=Hanging())
-    assert query.degraded == [Degraded.STORE]
-    assert sum(item.startswith("action") for item in ids(query)) >= 5
-
-
-def test_a_request_that_waited_its_deadline_away_gets_the_last_rung(world):
-    """Time in the queue is time too: it is answered at once, from what needs no call."""
-    start = time.monotonic()
-    query = world.run(world.query(deadline=-1.0))
-    assert time.monotonic() - start < 0.3
-    assert Degraded.RETRIEVAL in query.degraded
-    assert len(ids(query)) == 10
 
 
 def test_an_unreadable_record_is_one_user_s_misfortune(world):
@@ -203,35 +179,6 @@ def test_with_everything_away_there_is_still_an_answer(world):
     assert len(ids(query)) == 10
 
 
-def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
-    """The answer does not wait for what is late."""
-    start = time.monotonic()
-    query = world.run(world.query(deadline=0.3), rank=slow)
-    assert time.monotonic() - start < 2
-    assert query.degraded == [Degraded.RANKING]
-    assert len(ids(query)) == 10
-
-
-def test_a_late_call_that_ends_by_its_own_error_is_no_news(world):
-    """A store that is killed breaks calls that were left behind: asyncio has nothing to report of them."""
-    told = []
-
-    async def stubborn(_):
-        try:
-            await asyncio.sleep(5)
-        finally:
-            raise RuntimeError("gone")
-
-    async def scene():
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
-        await world.pipeline(rank=stubborn).run([world.query(deadline=0.3)])
-        await asyncio.sleep(0)
-        gc.collect()
-
-    asyncio.run(scene())
-    assert told == []
-
-
 def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world, monkeypatch):
     """Twelve queries, one of which can't be answered, by either service: eleven answers are the same to the bit."""
     poison = -1.0
@@ -269,103 +216,6 @@ def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world, monkey
         assert [place for place, query in enumerate(poisoned) if query.degraded] == [5]
         for place, (one, other) in enumerate(zip(clean, poisoned, strict=True)):
             assert place == 5 or (ids(one) == ids(other) and np.array_equal(one.scores, other.scores))
-
-
-def test_a_query_with_little_time_does_not_hurry_its_neighbours(world):
-    """It gets the next rung by its own deadline, and those it shares a batch with wait for the stage as if alone."""
-    landed = {}
-
-    async def unhurried(rows):
-        await asyncio.sleep(0.3)
-        return world.ranking.rank(rows)
-
-    hasty, patient = world.query(deadline=0.15), world.query(user=5, deadline=5.0)
-    start = time.monotonic()
-
-    def land(query, error):
-        assert error is None
-        landed[query.user_id] = time.monotonic() - start
-
-    asyncio.run(world.pipeline(rank=unhurried).run([hasty, patient], land))
-    assert hasty.degraded == [Degraded.RANKING]
-    assert patient.degraded == []
-    assert landed[4] < 0.25 <= landed[5]
-
-
-def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
-    """After a few batches nobody waits for it any more, which is told; when it answers again, so do slates."""
-    hangs = True
-
-    async def rank(rows):
-        if hangs:
-            await asyncio.sleep(5)
-        return world.ranking.rank(rows)
-
-    async def scene():
-        nonlocal hangs
-        pipeline = world.pipeline(rank=rank)
-
-        async def ask():
-            query, start = world.query(deadline=0.3), time.monotonic()
-            await pipeline.run([query])
-            return query.degraded, time.monotonic() - start
-
-        for _ in range(FAILURES):
-            await ask()
-        waits = [await ask() for _ in range(5)]
-        told.append((pipeline.away, counted()))
-        hangs = False
-        await asyncio.sleep(REST_SECONDS)
-        first, second = (await ask())[0], (await ask())[0]
-        told.append((pipeline.away, counted()))
-        return waits, first, second
-
-    def counted():
-        return metrics.stage_away.labels("ranking")._value.get()
-
-    told = []
-    waits, first, second = asyncio.run(scene())
-    assert told == [(["ranking"], 1), ([], 0)]
-    assert all(degraded == [Degraded.RANKING] for degraded, _ in waits)
-    assert sum(seconds < 0.15 for _, seconds in waits) >= 4
-    assert first == second == []
-
-
-def test_a_store_that_hangs_soon_costs_nothing_where_all_are_in_a_hurry(world):
-    """With 100 ms each, as the README's client has, its share of them is waited for a few times and no more."""
-
-    class Hanging(MemoryStore):
-        async def read_users(self, *_):
-            await asyncio.sleep(5)
-
-    async def scene():
-        pipeline = world.pipeline(Hanging())
-        for _ in range(FAILURES):
-            await pipeline.run([world.query(deadline=0.1)])
-        return pipeline._guarded[0][1].closed
-
-    assert not asyncio.run(scene())
-
-
-def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):
-    """Nobody with more time comes, and still it is found out that the stage is fast again."""
-
-    async def scene():
-        pipeline = world.pipeline()
-        for _, breaker in pipeline._guarded:
-            for _ in range(100):
-                breaker.worked(2.0)
-        degraded = []
-        for _ in range(60):
-            query = world.query(deadline=0.9)
-            await pipeline.run([query])
-            degraded.append(bool(query.degraded))
-            await asyncio.sleep(0.05)
-        return degraded
-
-    degraded = asyncio.run(scene())
-    assert degraded[0] or degraded[1]
-    assert not any(degraded[-3:])
 
 
 def test_excluded_items_stay_away_and_are_counted(world):
