@@ -46,7 +46,7 @@ def deployment(count: int, home: Path) -> Iterator[tuple[Running, RedisGeneratio
         place = World(url, generations[0], [ids[row] for row in range(len(ids))])
         (home / "run" / "users").write_text("\n".join(place.users), encoding="utf-8")
         # As it is served, but for how soon a swap is seen; the log of impressions is on.
-        more = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20", "TANDEM_STANDBYS": "1"}
+        more = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20"}
         with running("split", place, home / "run" / "home", **more) as peer:
             yield peer, store, generations
         store.close()

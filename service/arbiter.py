@@ -1,7 +1,7 @@
-"""The parent of all workers: it notices at once that one died, and lets a process that waits ready take its place.
+"""The parent of all workers: it has them forked, notices at once that one died, and has another forked in its place.
 
-BentoML's own arbiter (circus) looks every ten seconds, not at all in a container, and then starts an interpreter that
-has everything to import. Here a death is heard (SIGCHLD) and a standby becomes the worker.
+BentoML's own arbiter (circus) looks every ten seconds, not at all in a container, and starts interpreters that have
+everything to import. Here a death is heard (SIGCHLD), and a fork of what has imported everything becomes the worker.
 """
 
 from __future__ import annotations
@@ -16,20 +16,13 @@ from typing import Any
 
 from service.edge.inside import close_control
 from service.ending import Ending, service_of
+from service.forking import SERVER, Forkserver, forking
 from service.headcount import Headcount
-from service.relief import Standbys, relieved
 
 logger = logging.getLogger("tandem")
 
-REST = 5.0
-"""Seconds after a start in which no standby is prepared: its imports would take a core from the worker that starts."""
-
-FIRST_REST = 20.0
-"""The same for the start of all workers: with standbys from the fifth second on split was ready after 12.7 to 15.2 s,
-with later ones after 11.3 to 13.0 (`python -m loadtests.start`, two and three warm starts on two cores)."""
-
-LONG_REST = 60.0
-"""The same where a standby ended by itself: it may again."""
+REST = 60.0
+"""Seconds until a forkserver that ended by itself is started again: it may again."""
 
 EARLY = 10.0
 """Seconds within which a worker's death is early."""
@@ -45,10 +38,10 @@ SOON = 0.1
 """Seconds until a look is tried again that the arbiter was too busy for."""
 
 
-def attend(standbys: int, drain_seconds: float = 0.0) -> None:
+def attend(forks: bool, drain_seconds: float = 0.0) -> None:
     """From now on, let every arbiter of BentoML that starts in this process mind its workers, and stop them in order.
 
-    drain_seconds: what load balancers need to notice that it stops.
+    forks: whether workers are forked. drain_seconds: what load balancers need to notice that it stops.
 
     Where BentoML's insides are not those of 1.4 it goes on as it would, which is said.
     """
@@ -70,7 +63,7 @@ def attend(standbys: int, drain_seconds: float = 0.0) -> None:
     def start_attended(arbiter: Any, cb: Any = None) -> None:
         close_control(arbiter)
         ending = endings[id(arbiter)] = Ending(arbiter, partial(stop, arbiter), drain_seconds)
-        Attendant(arbiter, Standbys(standbys), ending).begin()
+        Attendant(arbiter, SERVER if forks else None, ending).begin()
         try:
             start(arbiter, cb)
         finally:
@@ -89,9 +82,9 @@ def attend(standbys: int, drain_seconds: float = 0.0) -> None:
 class Attendant:
     """Minds the workers of one arbiter; all but the signal runs in its loop."""
 
-    def __init__(self, arbiter: Any, standbys: Standbys, ending: Ending) -> None:
+    def __init__(self, arbiter: Any, server: Forkserver | None, ending: Ending) -> None:
         self._arbiter = arbiter
-        self._standbys = standbys
+        self._server = server
         self._ending = ending
         self._headcount = Headcount(None)
         self._early: Counter[str] = Counter()
@@ -100,27 +93,28 @@ class Attendant:
         self._died: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """Before the arbiter starts: hear of deaths, and prepare standbys when the workers have started."""
+        """Before the arbiter starts: hear of deaths, and have workers forked."""
         from circus.watcher import Watcher
 
         self._headcount = Headcount(self._arbiter.watchers[0].env.get("PROMETHEUS_MULTIPROC_DIR"))
-        process = relieved(self._standbys)
-        Watcher._process_class = property(lambda _: process)
+        if self._server is not None:
+            process = forking(self._server)
+            Watcher._process_class = property(lambda _: process)
+            self._serve()
         for watcher in self._arbiter.watchers:
             self._headcount.begin(service_of(watcher), watcher.numprocesses)
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, lambda *_: self._arbiter.loop.add_callback_from_signal(self._look))
-        self._arbiter.loop.call_later(FIRST_REST, self._prepare)
 
     def _look(self) -> None:
         """Some child ended: if it was a worker let the arbiter start another."""
         if self._arbiter._stopping:
             return
-        if self._standbys.drop_ended():
-            logger.warning("A process that stood by to become a worker ended; another follows.")
-            self._arbiter.loop.call_later(LONG_REST, self._prepare)
+        if self._server is not None and self._server.drop_ended():
+            logger.warning("The process that workers are forked from ended; another follows in %.0f s.", REST)
+            self._arbiter.loop.call_later(REST, self._serve)
         if self._is_due():
             self._manage()
         self._end_if_hopeless()
@@ -185,12 +179,12 @@ class Attendant:
         if self._missing[watcher.name]:
             self._missing[watcher.name] -= 1
             logger.warning("Process %d takes its place as a worker of %s.", pid, service_of(watcher))
-            self._arbiter.loop.call_later(REST, self._prepare)
         return True
 
-    def _prepare(self) -> None:
-        if not self._arbiter._stopping:
-            self._standbys.prepare(self._arbiter.watchers[0])
+    def _serve(self) -> None:
+        if self._server is not None and not self._arbiter._stopping:
+            self._server.begin()
+            self._server.tell(self._arbiter.watchers[0].env)
 
 
 def _is_dead(process: Any) -> bool:

@@ -156,7 +156,8 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
         "BENTOML_DO_NOT_TRACK": "True",
     }
     place = ["--host", settings.host, "--port", str(settings.port)]
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place]
+    beside = ["service.launch"] if settings.forkserver else []
+    command = [sys.executable, "-m", *beside, "bentoml", "serve", SERVICES[role or "gateway"], *place]
     # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
     # Killed and not asked, should this process die: while it starts its workers, circus drops a SIGTERM ("arbiter is
     # already running arbiter_start_watchers") and lives on for ever. The workers are tied to it, and end by themselves.

@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
     retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
     ranking_workers: int = Field(1, ge=1, le=64, description="Processes of ranking.")
-    standbys: int = Field(
-        1, ge=0, le=16, description="Processes that wait, all imported, to replace a worker that dies."
+    forkserver: bool = Field(
+        True, description="Whether workers are forked from a process that has imported everything (on Linux)."
     )
     drain_seconds: float = Field(
         0.0,

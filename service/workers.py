@@ -13,6 +13,7 @@ from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
 from service import arbiter, batching, exporters
 from service.edge.tls import Tls
+from service.forking import LEAN_MALLOC, ONE_THREAD
 from service.settings import STARTER, Settings
 from service.spare import PINNED
 
@@ -20,14 +21,6 @@ logger = logging.getLogger("tandem")
 
 ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
-
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""What numpy is told in every worker: the other cores are the others'. `torch.set_num_threads` does not reach it."""
-
-LEAN_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
-"""What glibc is told in every worker. Left to itself it gives each thread an arena of its own and keeps what was freed
-there: with two generations of a million items a retrieval worker held 283 MiB, and holds 238 so. Threads rarely ask at
-once, and arrays below 4 MiB, all that a request needs, still come from the heap."""
 
 
 def prepare(environment: Environment, settings: Settings, pinned: Path | None) -> None:
@@ -49,7 +42,7 @@ def prepare(environment: Environment, settings: Settings, pinned: Path | None) -
         os.environ[PINNED] = str(pinned)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
-    arbiter.attend(settings.standbys, settings.drain_seconds)
+    arbiter.attend(settings.forkserver, settings.drain_seconds)
 
 
 def become_one() -> None:

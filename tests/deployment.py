@@ -79,7 +79,6 @@ class Deployment:
         ports = {"PORT": str(self.port), "GRPC_PORT": str(self.grpc_port)}
         self.rules = home / "rules.toml"
         own = {"TANDEM_HOME": str(home), "TANDEM_RULES": str(self.rules)}
-        own["TANDEM_STANDBYS"] = "0"  # five seconds of CPU, which only those need whose workers die
         self._env = inherited | ports | own | variables
 
     def start(self) -> None:

@@ -31,7 +31,7 @@ def main() -> int:
         started = time.monotonic()
         # Inline: one process compiles what three would. BentoML itself starts it, and waits for as long as that takes.
         variables = {"TANDEM_HOME": home, "HOME": home, "TANDEM_HOST": "127.0.0.1", "TANDEM_TOPOLOGY": "inline"}
-        variables |= {"PORT": PORT, "GRPC_PORT": "0", "TANDEM_STANDBYS": "0"}
+        variables |= {"PORT": PORT, "GRPC_PORT": "0"}
         command = ["bentoml", "serve", os.environ["BENTO_PATH"], "--host", "127.0.0.1", "--port", PORT]
         served = subprocess.Popen([sys.executable, "-m", "service.container", *command], env=os.environ | variables)
         try:

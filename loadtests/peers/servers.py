@@ -89,11 +89,8 @@ class Started:
 
 @contextmanager
 def running(name: str, world: World, home: Path, **more: str) -> Iterator[Running]:
-    """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment.
-
-    No process stands by: its imports, twenty seconds after the start, were 3 ms of each request of the first load.
-    """
-    with started(name, world, home, **{"TANDEM_STANDBYS": "0"} | more) as peer:
+    """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
+    with started(name, world, home, **more) as peer:
         _answering(peer)
         yield Running(peer.url, peer.process.pid, peer.grpc)
 

@@ -68,7 +68,7 @@ class Served:
 
     def deploy(self, **settings: str) -> Deployment:
         """A deployment of this world's, not started."""
-        variables = {"REDIS_URL": self.server.url, "TANDEM_STANDBYS": "1", **self.settings, **settings}
+        variables = {"REDIS_URL": self.server.url, **self.settings, **settings}
         return Deployment(self.home, self.folder / f"service-{time.monotonic_ns()}.log", **variables)
 
     @property

@@ -33,7 +33,7 @@ def test_a_host_with_one_role_is_not_ready_while_it_drains(role, pair, own_valke
     store.promote(pair.first.manifest.id)
     store.close()
     command = [sys.executable, "-m", "service", "serve", "--role", role]
-    alone = {"REDIS_URL": own_valkey_url, "TANDEM_DRAIN_SECONDS": "3", "TANDEM_STANDBYS": "0"}
+    alone = {"REDIS_URL": own_valkey_url, "TANDEM_DRAIN_SECONDS": "3"}
     with Deployment(tmp_path / "home", tmp_path / "log", command, **alone) as host:
         host.process.send_signal(signal.SIGTERM)
         end = time.monotonic() + 2.5

@@ -35,30 +35,22 @@ def workers(deployment: Deployment, service: str) -> set[int]:
     return {pid for pid in descendants(deployment.process.pid) if _serves(pid, service)}
 
 
-def standbys(deployment: Deployment) -> set[int]:
-    """The processes that wait to become workers; one that has become one is none."""
-    return {pid for pid in descendants(deployment.process.pid) if b"service.standby\0" in command(pid)}
+def forkservers(deployment: Deployment) -> set[int]:
+    """The process that workers are forked from; a fork has its name for a moment."""
+    return {pid for pid in descendants(deployment.process.pid) if b"service.forkserver\0" in command(pid)}
 
 
-def wait_for_standby(deployment: Deployment, seconds: float = 60) -> set[int]:
-    """Those that are ready, as soon as one is."""
-    end = time.monotonic() + seconds
-    while not (ready := {pid for pid in standbys(deployment) if _idle(pid)}) and time.monotonic() < end:
-        time.sleep(0.1)
-    return ready
-
-
-def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome:
+def worker_killed(world: Served, service: str, forks: bool = True) -> Outcome:
     """kill -9 of all workers of a service, at once; without its gateway a deployment answers nothing meanwhile.
 
-    prepared: whether a standby is ready; else there is none, as when a second worker dies right after the first.
+    forks: whether the process that workers are forked from lives on; else a new interpreter takes the place.
     """
-    wrong, standby = [], wait_for_standby(world.deployment)
-    if not standby:
-        wrong.append("no process stood by")
+    wrong, server = [], forkservers(world.deployment)
+    if forks and not server:
+        wrong.append("there was nothing to fork from")
     with world.load() as load:
         time.sleep(BEFORE)
-        for pid in standby if not prepared else ():
+        for pid in server if not forks else ():
             os.kill(pid, signal.SIGKILL)
         before = workers(world.deployment, service)
         for pid in before:
@@ -74,11 +66,11 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
     after = [each for each in load.answers if each.due > killed]
     slowest = max(each.seconds for each in after)
     return judge(
-        f"{service.lower()} killed, {'a' if prepared else 'no'} standby",
+        f"{service.lower()} killed{'' if forks else ', and what it was forked from'}",
         load.answers,
         world.expected,
         recovery,
-        within=BACK if prepared else None,
+        within=BACK if forks else None,
         down=service == "Gateway",
         note=f"slowest answer {1e3 * slowest:.0f} ms",
         wrong=wrong,
@@ -87,7 +79,7 @@ def worker_killed(world: Served, service: str, prepared: bool = True) -> Outcome
 
 def one_killed(world: Served, service: str) -> Outcome:
     """kill -9 of one worker, with requests at both doors; world: with TWO_GATEWAYS. It is counted, and replaced."""
-    wrong = [] if wait_for_standby(world.deployment) else ["no process stood by"]
+    wrong = [] if forkservers(world.deployment) else ["there was nothing to fork from"]
     deaths, before = world.metric("tandem_worker_deaths_total"), workers(world.deployment, service)
     with world.load(20) as load, RpcLoad(world.deployment.grpc, USERS, 20) as rpc:
         time.sleep(BEFORE)
@@ -135,21 +127,6 @@ def _fewer(world: Served) -> list[str]:
 
 def _serves(pid: int, service: str) -> bool:
     return f"--service-name\0{service}\0".encode() in command(pid)
-
-
-def _idle(pid: int) -> bool:
-    """Whether it took no processor time for half a second: it has imported all, and waits."""
-    try:
-        before = _ticks(pid)
-        time.sleep(0.5)
-        return _ticks(pid) == before
-    except OSError:
-        return False
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def command(pid: int) -> bytes:

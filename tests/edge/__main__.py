@@ -101,9 +101,8 @@ def main() -> int:
 
 
 def _every(folder: Path, asked: argparse.Namespace) -> Iterator[Outcome]:
-    # A standby imports for seconds, and its memory would be counted against whichever attack is under way.
     kind = Served if asked.open else Keyed
-    with kind(folder / "served", Pair.make(folder / "pair"), asked.redis, TANDEM_STANDBYS="0") as world:
+    with kind(folder / "served", Pair.make(folder / "pair"), asked.redis) as world:
         with world.load(RATE):
             time.sleep(REST)  # what is done once is done
         gc.freeze()  # a full collection of what stands in this process took 340 ms, of others' p99 as it seemed

@@ -15,7 +15,7 @@ from recsys.environment import Environment
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
-from tests.chaos.workers import SERVICES, wait_for_standby, workers
+from tests.chaos.workers import SERVICES, forkservers, workers
 from tests.deployment import ROOT, Deployment, descendants, free_port, wait_until_gone
 
 
@@ -101,13 +101,12 @@ def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
         assert "Serving goes on" in running.log.read_text()
 
 
-@pytest.mark.parametrize("standbys", ["1", pytest.param("0", marks=pytest.mark.slow)])
-def test_a_killed_worker_comes_back(home, tmp_path, standbys):
+@pytest.mark.parametrize("forks", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_killed_worker_comes_back(home, tmp_path, forks):
     """kill -9 of the only worker of each service: answers are whole again, its death is told, and all ends with it."""
-    with Deployment(home, tmp_path / "log", TANDEM_STANDBYS=standbys) as running:
+    with Deployment(home, tmp_path / "log", TANDEM_FORKSERVER=str(forks)) as running:
+        assert len(forkservers(running)) == forks
         for service in SERVICES:
-            if standbys == "1":
-                assert wait_for_standby(running)
             [victim] = workers(running, service)
             os.kill(victim, signal.SIGKILL)
             assert _whole_again(running), running.log.read_text()
@@ -138,13 +137,15 @@ def test_a_gateway_killed_after_a_broken_edit_of_the_rules_comes_back(home, tmp_
 
 
 @pytest.mark.slow
-def test_a_standby_ends_with_a_supervisor_that_is_killed(home, tmp_path):
-    """As workers do, waiting or while it imports."""
-    with Deployment(home, tmp_path / "log", TANDEM_STANDBYS="1") as running:
-        assert wait_for_standby(running)
-        below = descendants(running.process.pid)
-        running.process.kill()
-        assert wait_until_gone(below) == set()
+def test_without_what_it_is_forked_from_a_killed_worker_comes_back(home, tmp_path):
+    """By a new interpreter: both are killed at once, and each is told."""
+    with Deployment(home, tmp_path / "log") as running:
+        [server], [victim] = forkservers(running), workers(running, "Ranking")
+        for pid in (server, victim):
+            os.kill(pid, signal.SIGKILL)
+        assert _whole_again(running), running.log.read_text()
+        assert workers(running, "Ranking") != {victim}
+        assert "The process that workers are forked from ended" in running.log.read_text()
 
 
 @pytest.mark.slow
@@ -153,7 +154,7 @@ def test_what_can_not_be_mended_ends_a_container(home, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\nif 'Ranking' in sys.orig_argv and '--service-name' in sys.orig_argv:\n    os._exit(3)\n"
     )
-    variables = {"PYTHONPATH": str(tmp_path), "TANDEM_STANDBYS": "0", "BENTOML_CONTAINERIZED": "True"}
+    variables = {"PYTHONPATH": str(tmp_path), "TANDEM_FORKSERVER": "no", "BENTOML_CONTAINERIZED": "True"}
     running = Deployment(home, tmp_path / "log", **variables)
     running.start()
     assert running.process.wait(60) == 1

@@ -12,7 +12,6 @@ from circus.process import DEAD_OR_ZOMBIE, RUNNING
 from circus.watcher import Watcher
 
 from service.arbiter import AT_ONCE, CONTAINER, EARLY, Attendant, attend
-from service.relief import Standbys
 
 
 class FakeLoop:
@@ -77,7 +76,7 @@ def ending():
 @pytest.fixture
 def attendant(arbiter, ending, monkeypatch):
     monkeypatch.delenv(CONTAINER, raising=False)
-    return Attendant(arbiter, Standbys(0), ending)
+    return Attendant(arbiter, None, ending)
 
 
 def test_a_dead_worker_is_replaced_at_once(arbiter, attendant):
@@ -159,9 +158,9 @@ def test_another_bentoml_is_left_as_it_is(monkeypatch, caplog):
     monkeypatch.setattr(Arbiter, "start", start := Arbiter.start)
     monkeypatch.setattr(Arbiter, "stop", stop := Arbiter.stop)
     monkeypatch.delattr(Watcher, "_process_class")
-    attend(1)
+    attend(True)
     assert (Arbiter.start, Arbiter.stop) == (start, stop)
     assert "comes back after" in caplog.text
     monkeypatch.setitem(sys.modules, "circus.process", None)
-    attend(1)
+    attend(True)
     assert Arbiter.start is start

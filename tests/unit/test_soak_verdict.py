@@ -140,7 +140,7 @@ def test_clients_connections_are_no_descriptors_of_ours():
     ("command", "name"),
     [
         (b"python\0-m\0x\0--service-name\0Retrieval\0--fd\0003\0", "retrieval"),
-        (b"python\0-m\0service.standby\0--service-name\0Gateway\0", "standby"),
+        (b"python\0-m\0service.forkserver\0005\0", "forkserver"),
         (b"python\0-m\0service\0serve\0", "supervisor"),
     ],
 )
