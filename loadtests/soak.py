@@ -75,7 +75,7 @@ def soak(options: argparse.Namespace, home: Path) -> tuple[Tally, list[Sample], 
 
 
 def _settled(peer: Running, port: int) -> None:
-    """Wait until all processes are there and do no more: those that stand by are still importing when others answer."""
+    """Wait until all processes are there and do no more."""
     before, calm, end = sample(peer.pid, port, 0.0), 0, time.monotonic() + SETTLE_SECONDS
     while calm < 5 and time.monotonic() < end:
         time.sleep(1)

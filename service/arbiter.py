@@ -16,7 +16,7 @@ from typing import Any
 
 from service.edge.inside import close_control
 from service.ending import Ending, service_of
-from service.forking import SERVER, Forkserver, forking
+from service.forking import SERVER, Forkserver, forking, is_worker
 from service.headcount import Headcount
 
 logger = logging.getLogger("tandem")
@@ -56,6 +56,7 @@ def attend(forks: bool, drain_seconds: float = 0.0) -> None:
         logger.warning(
             "This BentoML has no %s: a worker that dies comes back after 5 to 15 s, and all stop at once.", error
         )
+        SERVER.end()
         return
 
     endings: dict[int, Ending] = {}
@@ -97,6 +98,8 @@ class Attendant:
         from circus.watcher import Watcher
 
         self._headcount = Headcount(self._arbiter.watchers[0].env.get("PROMETHEUS_MULTIPROC_DIR"))
+        if not all(map(is_worker, self._arbiter.watchers)):
+            self._server = None  # in development: forks would know nothing of what was edited
         if self._server is not None:
             process = forking(self._server)
             Watcher._process_class = property(lambda _: process)
@@ -115,7 +118,10 @@ class Attendant:
         if self._server is not None and self._server.drop_ended():
             logger.warning("The process that workers are forked from ended; another follows in %.0f s.", REST)
             self._arbiter.loop.call_later(REST, self._serve)
-        if self._is_due():
+        due = self._is_due()
+        if self._server is not None and max(self._early.values(), default=0) > 1:
+            self._server.end()  # it may be what they die of: a new interpreter has nothing of it
+        if due:
             self._manage()
         self._end_if_hopeless()
 
@@ -182,9 +188,16 @@ class Attendant:
         return True
 
     def _serve(self) -> None:
-        if self._server is not None and not self._arbiter._stopping:
+        """Have a forkserver; where none can be started, again later."""
+        if self._server is None or self._arbiter._stopping:
+            return
+        self._server.drop_ended()
+        try:
             self._server.begin()
-            self._server.tell(self._arbiter.watchers[0].env)
+        except OSError as error:
+            logger.warning("Nothing to fork workers from can be started (%s).", error)
+            self._arbiter.loop.call_later(REST, self._serve)
+        self._server.tell(self._arbiter.watchers[0].env)
 
 
 def _is_dead(process: Any) -> bool:

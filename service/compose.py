@@ -42,7 +42,7 @@ from service.traced_doors import TracedLane
 from service.trending import TrendingItems
 from service.users import UserDesk
 
-if TYPE_CHECKING:  # torch takes a process 1.8 s of CPU to import, and only those that run a model need it
+if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
     from recsys.ranker import Ranker
     from recsys.retriever import Retriever
 

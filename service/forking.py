@@ -26,6 +26,7 @@ HERE = sys.platform == "linux"
 """Whether a process can adopt what its children leave behind, so that a fork of the forkserver is a child of ours."""
 
 MODULE = "-m", "service.forkserver"
+WORKER = "_bentoml_impl.worker.service"
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -54,11 +55,14 @@ class Forked(psutil.Process):  # type: ignore[misc] # psutil is untyped
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs and where somebody else was told it."""
-        with suppress(ChildProcessError):
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
+        """Its exit code, None while it runs; 0 where somebody else was told, as `Popen` has it."""
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self.returncode = 0
+            else:
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
 
@@ -67,19 +71,18 @@ class Forkserver:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._control = socket.socket()
+        self._control: socket.socket | None = None
         self._told = self._ready = False
         self._patience = FIRST_SECONDS
 
     def begin(self) -> None:
         """Start it, where none runs: it imports what needs no environment."""
-        if not HERE or self._process is not None:
+        if not HERE or self._process is not None or ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             return
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         ours, its = socket.socketpair()
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         self._process = subprocess.Popen(
-            [sys.executable, *MODULE, str(its.fileno()), ROOM],
+            [sys.executable, "-P", *MODULE, str(its.fileno()), ROOM],  # -P: nothing of a folder that happens to be ours
             env=LEAN_MALLOC | ONE_THREAD | os.environ | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             pass_fds=[its.fileno()],
@@ -91,7 +94,7 @@ class Forkserver:
 
     def tell(self, variables: dict[str, str]) -> None:
         """The environment of workers, so far as all have the same: it imports the rest."""
-        if self._process is not None and not self._told:
+        if self._control is not None and not self._told:
             self._told = True
             with suppress(OSError):
                 self._control.sendall(json.dumps(variables).encode() + b"\n")
@@ -100,28 +103,36 @@ class Forkserver:
         """Whether it ended by itself since this was asked last."""
         if self._process is None or self._process.poll() is None:
             return False
-        self._process, self._patience = None, 0.0
-        self._control.close()
+        self._process = None
+        self.end()
         return True
+
+    def end(self) -> None:
+        """Let it end, now or when it is asked next: it forks nothing more."""
+        if self._control is not None:
+            self._control.close()
+        self._control = None
 
     def fork(self, command: list[str], variables: dict[str, str], folder: str, listeners: list[int]) -> Forked | None:
         """A worker that runs `command`, a child of this process; None where none can be had at once.
 
         listeners: ours, which it has from `forkserver.FIRST` on. The first one asked for waits until all is imported.
         """
-        if self._process is None or not self._told:
+        if self._control is None or not self._told:
             return None
         line = json.dumps({"command": command, "variables": variables, "folder": folder}).encode() + b"\n"
         waits, goes = os.pipe()
         try:
-            self._ready = self._ready or self._said(self._patience) is not None
             if not self._ready:
-                return None
+                patience, self._patience = self._patience, 0.0
+                self._ready = self._said(self._control, patience) is not None
+                if not self._ready:
+                    return None
             sent = socket.send_fds(self._control, [line], [waits, *listeners])
             self._control.sendall(line[sent:])
-            pid = self._said(FORK_SECONDS)
+            pid = self._said(self._control, FORK_SECONDS)
             if pid is None:
-                self._process.kill()  # what it says late must not be taken for the next one's
+                self.end()  # what it says late must not be taken for the next one's
                 return None
             if pid < 0:
                 return None
@@ -134,17 +145,23 @@ class Forkserver:
             os.close(waits)
             os.close(goes)
 
-    def _said(self, seconds: float) -> int | None:
+    @staticmethod
+    def _said(control: socket.socket, seconds: float) -> int | None:
         """The number that it says next; None where it says none in time."""
         said, end = b"", time.monotonic() + seconds
         while not said.endswith(b"\n"):
-            if not select.select([self._control], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not select.select([control], [], [], max(0.0, end - time.monotonic()))[0]:
                 return None
-            some = self._control.recv(64)
+            some = control.recv(64)
             if not some:
                 return None
             said += some
         return int(said)
+
+
+def is_worker(started: Any) -> bool:
+    """Whether a process or watcher of circus is for a worker that nobody types to."""
+    return WORKER in (started.args or ()) and bool(started.close_child_stdin)
 
 
 SERVER = Forkserver()
@@ -157,6 +174,9 @@ def forking(server: Forkserver) -> Any:
 
     class ForkedProcess(Process):  # type: ignore[misc] # circus is untyped
         def spawn(self) -> None:
+            if not is_worker(self):  # what reloads, or is debugged, in development
+                super().spawn()
+                return
             ours, started = self._get_sockets_fds() or {}, time.time()
             command = self.format_args(sockets_fds={name: number for number, name in enumerate(ours, FIRST)})
             forked = server.fork(command, self.env, self.working_dir, list(ours.values()))

@@ -1,7 +1,7 @@
 """A process that has imported everything and forks workers: `python -m service.forkserver FD`, started by `forking`.
 
 Imports are what a worker takes longest for: 3 s of CPU, against .3 s for all that follows. Here they are made once, by
-a process with one thread and nothing open, and what they made is one memory for all workers. Which service a worker is
+a process with one thread and no connection, and what they made is one memory for all workers. Which service a worker is
 to be comes over the socket FD: a line of JSON, a pipe that says go on, and the listeners it serves.
 """
 
@@ -24,8 +24,10 @@ from typing import Any
 
 from recsys.lifeline import tie_to_parent
 
+MODELS = ("recsys.trial",)
+"""What a worker that runs models imports, torch among it: 1.8 s of CPU."""
+
 AT_ONCE = (
-    "recsys.trial",  # and with it torch and the models
     "_bentoml_impl.loader",
     "_bentoml_impl.server.app",
     "_bentoml_impl.client.proxy",
@@ -42,6 +44,9 @@ TOLD = ("service.gateway",)  # and with it retrieval and ranking
 ROOM = "-" * 4096
 """The last argument: room for the command line of the worker that a fork becomes."""
 
+ELSEWHERE = "TANDEM_RETRIEVAL_URL", "TANDEM_RANKING_URL"
+"""Where both are set, no model runs here."""
+
 READY, FAILED = b"0\n", b"-1\n"
 MOST_LISTENERS = 64
 FIRST = 512
@@ -51,7 +56,7 @@ FIRST = 512
 def main() -> None:
     """Import, then fork whoever is asked for; end with the one that asks. In a fork: be that worker."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    _import(AT_ONCE)
+    _import(AT_ONCE if all(map(os.environ.get, ELSEWHERE)) else MODELS + AT_ONCE)
     first, _ = _received(control)
     if not first:
         return
@@ -116,7 +121,12 @@ def _received(control: socket.socket) -> tuple[bytes, list[int]]:
 def _fork(arbiter: int) -> int | None:
     """The process forked, by now a child of the arbiter, which adopts what loses its parent; None in that process."""
     found, told = os.pipe()
-    between = os.fork()
+    try:
+        between = os.fork()
+    except OSError:
+        os.close(found)
+        os.close(told)
+        raise
     if between:
         os.close(told)
         with os.fdopen(found, "rb") as pipe:
@@ -159,7 +169,6 @@ def _place(listeners: Sequence[int]) -> None:
 
 def become(command: Sequence[str], variables: dict[str, str], folder: str) -> None:
     """Run `python -m MODULE ARGUMENTS` in this process; command: all of it, the interpreter first."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

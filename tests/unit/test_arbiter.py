@@ -11,6 +11,7 @@ from circus.exc import ConflictError
 from circus.process import DEAD_OR_ZOMBIE, RUNNING
 from circus.watcher import Watcher
 
+from service import forking
 from service.arbiter import AT_ONCE, CONTAINER, EARLY, Attendant, attend
 
 
@@ -99,6 +100,35 @@ def test_what_dies_again_and_again_waits_for_the_slow_look(arbiter, attendant, e
     arbiter.kill(age=EARLY * 2)
     attendant._look()
     assert arbiter.managed == AT_ONCE + 1
+
+
+def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch):
+    """After two early deaths in a row the next is a new interpreter; after one, or late ones, it stays."""
+    monkeypatch.delenv(CONTAINER, raising=False)
+    ended = []
+    server = SimpleNamespace(drop_ended=lambda: False, end=lambda: ended.append(arbiter.managed))
+    attendant = Attendant(arbiter, server, ending)
+    for age in (EARLY / 2, EARLY * 2, EARLY / 2):
+        arbiter.kill(age)
+        attendant._look()
+    assert ended == []
+    arbiter.kill(EARLY / 2)
+    attendant._look()
+    assert ended == [3]  # before the fourth is started
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "forked"),
+    [
+        (["-m", forking.WORKER, "service.gateway:Gateway"], True, True),
+        (["-m", forking.WORKER, "service.gateway:Gateway"], False, False),
+        (["-c", "from circus import plugins;plugins.main()"], True, False),
+        (None, True, False),
+    ],
+)
+def test_in_development_nothing_is_forked(args, stdin, forked):
+    """What reloads would be forked with the old code, and who debugs wants to type."""
+    assert forking.is_worker(SimpleNamespace(args=args, close_child_stdin=stdin)) is forked
 
 
 @pytest.mark.parametrize("age", [EARLY / 2, EARLY * 2])

@@ -14,7 +14,7 @@ import pytest
 from service import forking
 from service.forkserver import FIRST
 
-WAIT = "from service import forkserver as f; f.AT_ONCE = f.TOLD = (); f.main()"
+WAIT = "from service import forkserver as f; f.MODELS = f.AT_ONCE = f.TOLD = (); f.main()"
 
 TELLS = """
 import json, os, socket, sys
@@ -39,13 +39,15 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(forking, "MODULE", ("-c", WAIT))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OLD", "yes")
+    (tmp_path / "service").mkdir()  # a package of the user's own, in the folder in which they start it
+    (tmp_path / "service" / "__init__.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
     made = forking.Forkserver()
     made.begin()
     made.tell({"TOLD": "yes"})
     yield made
-    if made._process is not None:
-        made._control.close()
-        assert made._process.wait(10) in (0, -signal.SIGKILL)
+    made.end()
+    assert made._process is None or made._process.wait(10) in (0, -signal.SIGKILL)
     CDLL(None).prctl(forking._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
@@ -113,10 +115,11 @@ def test_who_asks_in_vain_is_told_at_once(server, listener, tmp_path):
 
 def test_what_nobody_waited_for_ends(server, listener, tmp_path, monkeypatch):
     """Another has been started in its place meanwhile, so it never serves."""
-    monkeypatch.setattr(server, "_said", lambda _: None if server._ready else 0)
-    server._ready = True
+    assert server.fork(COMMAND, {}, str(tmp_path), [listener.fileno()])
+    assert heard(listener)
+    monkeypatch.setattr(forking, "FORK_SECONDS", -1)
     assert server.fork(COMMAND, {}, str(tmp_path), [listener.fileno()]) is None
-    assert server._process.wait(10) == -signal.SIGKILL
+    assert server._process.wait(10) == 0
     end = time.monotonic() + 10
     while forked_here() and time.monotonic() < end:
         time.sleep(0.05)
@@ -139,5 +142,5 @@ def forked_here():
 
 def test_it_ends_with_who_started_it(server):
     """When nobody can ask any more."""
-    server._control.close()
+    server.end()
     assert server._process.wait(10) == 0
