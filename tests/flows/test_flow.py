@@ -133,7 +133,7 @@ def test_a_tenth_of_the_log_is_refused_on_the_command_line(published, prefect_ur
     assert json.loads(call(home, "status", "--json").stdout)["live"] == live
 
 
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("as_json", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_error_inside_the_flow_is_one_sentence(tmp_path, prefect_url, as_json):
     """A log that can't be used ends the run with 1, one sentence and no traceback, although Prefect stands between."""
     data = write(tmp_path / "data", ring(users=2, steps=2))

@@ -13,7 +13,7 @@ from tests import tiny
 def test_again_and_again_until_told_to_end(shop):
     """A line of JSON each time; Ctrl-C is an end like any other."""
     shop.click("a", "drama-1")
-    process = shop.command("refresh", "--every", "1", "--json", PREFECT_API_URL="")
+    process = shop.command("refresh", "--every", "1", "--json")
     lists = [json.loads(process.stdout.readline())["lists"] for _ in range(2)]
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
