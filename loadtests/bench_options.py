@@ -26,7 +26,7 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     return made
 
 
-_DEFAULT = [name for name in PEERS if name not in {"split_grpc", "split_unmerged", "inline_two"}]
+_DEFAULT = [name for name in PEERS if name not in {"split_grpc", "split_unmerged", "split_spawned", "inline_two"}]
 
 
 def _peers(text: str) -> list[str]:

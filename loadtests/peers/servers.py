@@ -46,6 +46,7 @@ PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
     "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
     "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
+    "split_spawned": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_FORKSERVER": "no"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
     "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
