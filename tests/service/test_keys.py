@@ -134,8 +134,7 @@ def edited(keyed):
 def keyed(published, embedded_url, tmp_path_factory):
     made = Keyed(tmp_path_factory.mktemp("keyed"), embedded_url)
     with made.deployment:
-        told = made.http(verbs.RECOMMEND, "revoked")
-        assert told[0] == 200, told
+        wait_for(lambda: made.http(verbs.RECOMMEND, "revoked")[0] == 200)  # with cores for it, at once
         wait_for(lambda: made.gateways() == GATEWAYS)
         with edited(made):
             editing.revoke(made.path, "revoked")
