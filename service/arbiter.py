@@ -104,6 +104,7 @@ class Attendant:
             process = forking(self._server)
             Watcher._process_class = property(lambda _: process)
             self._serve()
+            self._server.wait()
         for watcher in self._arbiter.watchers:
             self._headcount.begin(service_of(watcher), watcher.numprocesses)
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
@@ -118,10 +119,7 @@ class Attendant:
         if self._server is not None and self._server.drop_ended():
             logger.warning("The process that workers are forked from ended; another follows in %.0f s.", REST)
             self._arbiter.loop.call_later(REST, self._serve)
-        due = self._is_due()
-        if self._server is not None and max(self._early.values(), default=0) > 1:
-            self._server.end()  # it may be what they die of: a new interpreter has nothing of it
-        if due:
+        if self._is_due():
             self._manage()
         self._end_if_hopeless()
 
@@ -144,9 +142,23 @@ class Attendant:
                 if pid not in self._seen_dead:  # until the arbiter has reaped it, which may be too busy now
                     self._seen_dead.add(pid)
                     self._early[watcher.name] = self._early[watcher.name] + 1 if process.age() < EARLY else 0
+                    self._change(watcher, self._early[watcher.name])
                 due = due or self._early[watcher.name] <= AT_ONCE
             self._count(watcher)
         return due
+
+    def _change(self, watcher: Any, early: int) -> None:
+        """What is done differently after so many early deaths of one service in a row."""
+        if early > 1 and self._server is not None:  # it may be what they die of: a new interpreter has nothing of it
+            self._server.kill()
+        if early == AT_ONCE + 1 and CONTAINER not in os.environ:
+            logger.error(
+                "%s died %d times in a row within %.0f s of its start; the lines above say why. From now on it is "
+                "started every ten seconds.",
+                service_of(watcher),
+                early,
+                EARLY,
+            )
 
     def _end_if_hopeless(self) -> None:
         """In a container, end what can't be mended from here: who started it knows other cures, and tells people."""

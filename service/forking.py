@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import os
 import select
 import signal
@@ -20,6 +21,8 @@ import psutil
 from recsys.lifeline import preexec
 from service.forkserver import FIRST, ROOM
 
+logger = logging.getLogger("tandem")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 HERE = sys.platform == "linux"
@@ -33,8 +36,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 FIRST_SECONDS = 60.0
 """How long the first workers wait for its imports: 4 s on idle cores."""
 
-FORK_SECONDS = 10.0
-"""How long a fork may take: some 10 ms."""
+FORK_SECONDS = 3.0
+"""How long a fork may take, which takes some 10 ms; the parent hears of nothing else meanwhile."""
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """What numpy is told in every worker: the other cores are the others'. `torch.set_num_threads` does not reach it."""
@@ -73,7 +76,6 @@ class Forkserver:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._told = self._ready = False
-        self._patience = FIRST_SECONDS
 
     def begin(self) -> None:
         """Start it, where none runs: it imports what needs no environment."""
@@ -99,6 +101,12 @@ class Forkserver:
             with suppress(OSError):
                 self._control.sendall(json.dumps(variables).encode() + b"\n")
 
+    def wait(self) -> None:
+        """Until all is imported, before the first workers start; whoever asks for a fork later waits for nothing."""
+        if self._control is not None and self._told:
+            with suppress(OSError):
+                self._ready = self._said(self._control, FIRST_SECONDS) is not None
+
     def drop_ended(self) -> bool:
         """Whether it ended by itself since this was asked last."""
         if self._process is None or self._process.poll() is None:
@@ -108,31 +116,36 @@ class Forkserver:
         return True
 
     def end(self) -> None:
-        """Let it end, now or when it is asked next: it forks nothing more."""
+        """Let it end by itself: it forks nothing more."""
         if self._control is not None:
             self._control.close()
         self._control = None
 
+    def kill(self) -> None:
+        """End it, though it may be stopped or busy."""
+        self.end()
+        if self._process is not None:
+            self._process.kill()
+
     def fork(self, command: list[str], variables: dict[str, str], folder: str, listeners: list[int]) -> Forked | None:
         """A worker that runs `command`, a child of this process; None where none can be had at once.
 
-        listeners: ours, which it has from `forkserver.FIRST` on. The first one asked for waits until all is imported.
+        listeners: ours, which it has from `forkserver.FIRST` on.
         """
         if self._control is None or not self._told:
             return None
         line = json.dumps({"command": command, "variables": variables, "folder": folder}).encode() + b"\n"
         waits, goes = os.pipe()
         try:
+            self._ready = self._ready or self._said(self._control, 0.0) is not None
             if not self._ready:
-                patience, self._patience = self._patience, 0.0
-                self._ready = self._said(self._control, patience) is not None
-                if not self._ready:
-                    return None
+                return None
             sent = socket.send_fds(self._control, [line], [waits, *listeners])
             self._control.sendall(line[sent:])
             pid = self._said(self._control, FORK_SECONDS)
             if pid is None:
-                self.end()  # what it says late must not be taken for the next one's
+                logger.warning("The process that workers are forked from did not answer in %.0f s.", FORK_SECONDS)
+                self.kill()  # what it says late must not be taken for the next one's
                 return None
             if pid < 0:
                 return None

@@ -106,7 +106,7 @@ def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch)
     """After two early deaths in a row the next is a new interpreter; after one, or late ones, it stays."""
     monkeypatch.delenv(CONTAINER, raising=False)
     ended = []
-    server = SimpleNamespace(drop_ended=lambda: False, end=lambda: ended.append(arbiter.managed))
+    server = SimpleNamespace(drop_ended=lambda: False, kill=lambda: ended.append(arbiter.managed))
     attendant = Attendant(arbiter, server, ending)
     for age in (EARLY / 2, EARLY * 2, EARLY / 2):
         arbiter.kill(age)
@@ -115,6 +115,10 @@ def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch)
     arbiter.kill(EARLY / 2)
     attendant._look()
     assert ended == [3]  # before the fourth is started
+    arbiter.kill(EARLY * 2)
+    attendant._look()
+    attendant._look()
+    assert ended == [3]
 
 
 @pytest.mark.parametrize(

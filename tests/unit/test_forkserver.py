@@ -45,6 +45,7 @@ def server(tmp_path, monkeypatch):
     made = forking.Forkserver()
     made.begin()
     made.tell({"TOLD": "yes"})
+    made.wait()
     yield made
     made.end()
     assert made._process is None or made._process.wait(10) in (0, -signal.SIGKILL)
@@ -119,11 +120,21 @@ def test_what_nobody_waited_for_ends(server, listener, tmp_path, monkeypatch):
     assert heard(listener)
     monkeypatch.setattr(forking, "FORK_SECONDS", -1)
     assert server.fork(COMMAND, {}, str(tmp_path), [listener.fileno()]) is None
-    assert server._process.wait(10) == 0
+    assert server._process.wait(10) == -signal.SIGKILL
     end = time.monotonic() + 10
     while forked_here() and time.monotonic() < end:
         time.sleep(0.05)
     assert forked_here() == []
+
+
+def test_one_that_does_not_answer_is_ended(server, listener, tmp_path, monkeypatch, caplog):
+    """Stopped, it would never end by itself, and nobody would start another."""
+    monkeypatch.setattr(forking, "FORK_SECONDS", 0.2)
+    server._process.send_signal(signal.SIGSTOP)
+    assert server.fork(COMMAND, {}, str(tmp_path), [listener.fileno()]) is None
+    assert server._process.wait(10) == -signal.SIGKILL
+    assert server.drop_ended()
+    assert "did not answer" in caplog.text
 
 
 def forked_here():
