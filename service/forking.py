@@ -21,8 +21,6 @@ import psutil
 from recsys.lifeline import preexec
 from service.forkserver import FIRST, ROOM
 
-logger = logging.getLogger("tandem")
-
 ROOT = Path(__file__).resolve().parent.parent
 
 HERE = sys.platform == "linux"
@@ -144,7 +142,10 @@ class Forkserver:
             self._control.sendall(line[sent:])
             pid = self._said(self._control, FORK_SECONDS)
             if pid is None:
-                logger.warning("The process that workers are forked from did not answer in %.0f s.", FORK_SECONDS)
+                # Named here: a logger that is there when BentoML configures logging is silent from then on.
+                logging.getLogger("tandem").warning(
+                    "The process that workers are forked from did not answer in %.0f s.", FORK_SECONDS
+                )
                 self.kill()  # what it says late must not be taken for the next one's
                 return None
             if pid < 0:
