@@ -80,9 +80,9 @@ def measure(interactions: int, items: int) -> Point:
             ) from error
 
 
-def walk(interactions: int, items: int, config: TrainingConfig | None = None) -> Point:
+def walk(interactions: int, items: int) -> Point:
     """Take every step from a dataset to a generation once."""
-    config = config or settings()
+    config = settings()
     recipe.use_threads(config)
     steps = Steps(f"{interactions:,} interactions, {items:,} items")
     with tempfile.TemporaryDirectory(prefix="tandem-bench-") as name:
