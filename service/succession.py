@@ -60,8 +60,9 @@ REPLAYED = 64
 LOOK_SECONDS = 0.1
 
 SETTLE_SECONDS = 15.0
-"""How long a process that starts may keep its doors shut, until it has something to answer from. All gateways take
-requests from one socket: with two, the one that was ready said so for the other, which answered 503."""
+"""How long a process that starts may keep its doors shut, until it has something to answer from: then it says what it
+waits for. Where another gateway answers there is no such end: all take requests from one socket, and the one that was
+ready said so for the other, which answered 503."""
 
 
 class Asked(NamedTuple):
@@ -144,9 +145,14 @@ class Succession:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def settled(self) -> None:
-        """Return when a generation is in force, nothing is left that could be, or SETTLE_SECONDS are over."""
+        """Return when a generation is in force or nothing is left that could be.
+
+        Or when SETTLE_SECONDS are over and no other gateway answers, either: some answer is better than none.
+        """
         end = time.monotonic() + SETTLE_SECONDS
-        while self._in_force is None and self._is_awaited() and time.monotonic() < end:
+        while self._in_force is None and self._is_awaited():
+            if time.monotonic() >= end and not self.adopter.outlook.in_force:
+                return
             await asyncio.sleep(LOOK_SECONDS / 4)
 
     def _is_awaited(self) -> bool:

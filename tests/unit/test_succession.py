@@ -104,6 +104,19 @@ def test_doors_do_not_stay_shut(gateway, monkeypatch):
         _ = succession.live
 
 
+def test_doors_stay_shut_while_another_gateway_answers(gateway, world, monkeypatch):
+    """Requests of one socket go to either, and one has what to answer from."""
+    succession, *_ = gateway
+    _, board, *_ = world
+    monkeypatch.setattr("service.succession.SETTLE_SECONDS", 0.1)
+    board.announce(Holding("gateway x 1", "gateway", ("a",), in_force="a"))
+    succession.adopter.outlook = succession.adopter._read()
+    assert not asyncio.run(settles(succession))
+    board.withdraw("gateway x 1")
+    succession.adopter.outlook = succession.adopter._read()
+    assert asyncio.run(settles(succession))
+
+
 class Asked:
     def __init__(self):
         self.degraded = []
