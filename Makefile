@@ -46,7 +46,7 @@ status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
 
 # Those that ask no running deployment for speed share the cores, the longest first; the others have them to themselves.
-# numpy's threads, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
+# Threads of numpy and of torch, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
 SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
 	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
@@ -57,7 +57,7 @@ rehearsal: .venv/installed # compiles, so that two halves of the tests do not do
 
 test: .venv/installed-dev ## lint, types, imports, tests
 	@$(MAKE) --no-print-directory -j 2 lint rehearsal
-	@OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
+	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
 coverage: .venv/installed-dev ## the tests once more, a third slower, and which lines none of them runs

@@ -21,6 +21,7 @@ from training.crops import Batch, Crop, Crops
 from training.gradients import Gradients
 from training.log import Log
 from training.optimizers import TABLES, Optimizers
+from training.uncompiled import uncompiled
 from training.watch import Progress, no_progress
 
 ROWS = 1 << 16
@@ -38,6 +39,7 @@ class FittedTowers:
     epochs: int
 
 
+@uncompiled()
 def fit_towers(
     log: Log,
     config: TowerConfig,

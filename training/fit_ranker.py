@@ -17,6 +17,7 @@ from training.course import Course
 from training.first_stage import FirstStage
 from training.orders import FITTED, ORDERS, Examples, best_order, fit_order, found, order_by
 from training.split import Split
+from training.uncompiled import uncompiled
 from training.watch import Progress, no_progress
 
 CHUNK = 256
@@ -33,6 +34,7 @@ class FittedRanker:
     order: str | None = None
 
 
+@uncompiled()
 def fit_ranker(
     parts: Split, stage: FirstStage, config: RankerConfig, seed: int, progress: Progress = no_progress
 ) -> FittedRanker:

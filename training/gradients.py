@@ -20,6 +20,11 @@ SHARES = 2
 threads inside each operator, 40 with two halves of the batch, 45 with four quarters (without
 dropout, which the others had)."""
 
+ENOUGH = 800
+"""Events to predict from which a batch is shared out: two threads hinder each other at fewer. On two cores a step of
+the sample takes 16 ms on one and 24 on two threads below 150, as most are; 44 and 42 from 600 on, 194 and 121 from
+2,500 on."""
+
 
 class Gradients:
     """Adds up what the shares of a batch say of the towers' weights.
@@ -42,16 +47,17 @@ class Gradients:
         leaf = embeddings.detach().requires_grad_()
         expected_N = self._expected[batch.negatives]
         total = int(batch.predicted.sum())
+        shares = SHARES if total >= ENOUGH else 1
 
         def share(first: int) -> tuple[float, tuple[Tensor | None, ...]] | None:
-            mine = batch.share(first, SHARES)
+            mine = batch.share(first, shares)
             predicted = int(mine.predicted.sum())
             if not predicted:
                 return None
             loss = _loss(self._towers, mine, leaf, expected_N) * (predicted / total)
             return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
 
-        told = [each for each in self._threads.map(share, range(SHARES)) if each is not None]
+        told = [each for each in self._threads.map(share, range(shares)) if each is not None]
         for_items, *for_weights = (_sum(parts) for parts in zip(*(gradients for _, gradients in told), strict=True))
         for weight, gradient in zip(self._weights, for_weights, strict=True):
             weight.grad = gradient
