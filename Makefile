@@ -55,8 +55,8 @@ SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integratio
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
 	@$(PY) -m training.rehearsal
 
-test: .venv/installed-dev ## lint, types, imports, tests
-	@$(MAKE) --no-print-directory -j 2 lint rehearsal
+test: .venv/installed ## lint, types, imports, tests
+	@$(MAKE) --no-print-directory -j 2 rehearsal lint
 	@OPENBLAS_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(PY) -m pytest -q -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(SHARING)
 	@exec $(PY) -m pytest -q -m "not slow" tests/chaos tests/integration tests/service $(addprefix --ignore=,$(filter %.py,$(SHARING)))
 
