@@ -49,7 +49,7 @@ status: .venv/installed ## what is live
 # Threads of numpy and of torch, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
 SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
+	$(patsubst %,tests/service/test_%.py,lifecycle input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
 	tests/unit tests/contracts
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
