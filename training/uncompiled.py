@@ -30,6 +30,8 @@ class Absent(ModuleType):
         """Nothing: there is no graph."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # whoever looks through all modules wants nothing of this one
+            raise AttributeError(name)
         self.leave()
         return getattr(importlib.import_module(NAME), name)
 
