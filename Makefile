@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 PY := .venv/bin/python
 DATA ?= data/movietweetings
 export PYTHONUNBUFFERED = 1
+# Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests build image image-test lock sbom audit clean
 
