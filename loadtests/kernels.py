@@ -112,9 +112,9 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     users = tables.embeddings[rng.integers(0, len(tables), batch)] + rng.standard_normal((batch, DIM), np.float32) / 20
     asked = torch.from_numpy(users)
     net = RankerNet().eval()
-    compiled = FeatureMajorNet(net)
     x = features.columns(tables, past, candidates)
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
+    compiled = FeatureMajorNet(net)
 
     scores = rng.standard_normal((batch, 1_000), np.float32)
 
@@ -139,7 +139,7 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
         f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
         "order of 1,000": (lambda: np.argsort(-scores, axis=1, kind="stable"), lambda: descending(scores)),
         **filtered(index, tables.embeddings, users),
-        "ranker's net": (plain_net, lambda: np.stack([compiled.scores(of) for of in x])),
+        "ranker's net": (plain_net, lambda: compiled.scores(x)),
     }
     for name, (usual, ours) in pairs.items():
         np.testing.assert_allclose(usual(), ours(), rtol=1e-4, atol=1e-5, err_msg=name)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from recsys import moments
+from recsys.grown import base
 from recsys.kernels import columns as kernels
 from recsys.kernels.compiled import plain
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, Candidates, Histories, Source
+from recsys.types import F32, HISTORY_LENGTH, Candidates, Histories, Source
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -86,7 +87,6 @@ ROWS = kernels.Rows(
     flags=PLACE[f"from_{FLAGS[0].names()[0]}"],
 )
 FLAG_BITS = np.array(FLAGS, np.uint8)
-TOLD_SCALES = np.array([1, moments.STEPS, moments.STEPS], np.float32)
 RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
 LOGGED = (
     slice(ROWS.covisit, ROWS.slowest + 1),
@@ -105,45 +105,25 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
 def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """The same with a row a feature, as it is made and as the net reads it: [B, F, K] float32."""
     items, past = plain(candidates.items), plain(histories.items)
-    counts = (items != PAD).sum(axis=1)  # padded on the right
+    counts, told = np.empty(len(items), np.int64), np.empty((len(items), 3), np.float32)
+    when = plain(histories.times), plain(histories.now)
+    kernels.tell(items, past, *when, moments.STEPS, LOG_PLACES, counts, told)
     x = np.zeros((len(items), len(FEATURES), items.shape[1]), np.float32)
     tables.covisit.votes(past, items, counts, COVISIT_DECAYS, x, ROWS.covisit)
     tables.follow.votes(past, items, counts, FOLLOW_DECAYS, x, ROWS.follow)
     tables.ease.votes(past, items, counts, EASE_DECAYS, x, PLACE[f"ease_{EASE_DECAYS[0]}"])
-    told = np.stack([(past != PAD).sum(axis=1), moments.waits(histories), moments.gap(histories)], axis=1)
-    told = told.astype(np.float32) / TOLD_SCALES
-    np.log1p(told[:, 0], out=told[:, 0])
     order = np.empty((len(items), len(RANKS), items.shape[1]), np.uint64)
     kernels.derive(
-        *(x, ROWS, counts, plain(candidates.tower), plain(candidates.sources), FLAG_BITS),
-        *(tables.popularity[items], tables.age[items], told, VOTE_SCALE, order),
+        *(x, ROWS, items, counts, plain(candidates.tower), plain(candidates.sources), FLAG_BITS),
+        *(base(tables.popularity), base(tables.age), told, VOTE_SCALE, order),
     )
     for logged in LOGGED:
         np.log1p(x[:, logged], out=x[:, logged])
     order.sort(axis=2)
     kernels.settle(x, ROWS, counts, order, RANKS, LOG_PLACES)
 
-    kernels.likeness(_likeness(tables, past, items), ALIKE, counts, x, PLACE["like_1"])
-    content = tables.content[items]
-    done = tables.content[past] * (past != PAD)[..., None]
-    kernels.affinity(done, content, tables.vocabulary, counts, x, PLACE["content_affinity"])
-    kernels.affinity(plain(done[:, -1:]), content, tables.vocabulary, counts, x, PLACE["last_content_affinity"])
+    kernels.likeness(tables.vectors, past, ALIKE_WITHIN, items, ALIKE, counts, x, PLACE["like_1"])
+    kernels.affinity(tables.tokens, tables.vocabulary, past, items, counts, x, PLACE["content_affinity"])
     kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, x, PLACE["repeat_count"])
     tables.context_lift.of(histories.context, items, counts, x, PLACE["lift_daypart"])
     return x
-
-
-def _likeness(tables: ItemTables, past: I32, items: I32) -> F32:
-    """Inner products with the newest ALIKE_WITHIN history items, newest first, 0 where there is none: [B, 20, K]."""
-    recent = np.full((len(past), ALIKE_WITHIN), PAD, np.int32)
-    recent[:, : past.shape[1]] = past[:, ::-1][:, :ALIKE_WITHIN]
-    newest = tables.embeddings[recent] * (recent != PAD)[..., None]
-    # Padded to one shape: what a matrix product adds up first depends on its shape, and bits must not.
-    alike = np.empty((len(past), ALIKE_WITHIN, items.shape[1]), np.float32)
-    missing = np.zeros((max(CANDIDATES - items.shape[1], 0), newest.shape[2]), np.float32)
-    for query in range(len(past)):
-        wide = tables.embeddings[items[query]]
-        if len(missing):
-            wide = np.concatenate([wide, missing])
-        alike[query] = (newest[query] @ wide.T)[:, : items.shape[1]]
-    return alike

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.kernels.compiled import plain
+from recsys.kernels.tables import Table
 from recsys.types import I32, PAD, Bool
+
+NO_ROWS: I32 = np.zeros(0, np.int32)
 
 
 class Grown:
@@ -44,3 +48,15 @@ class Grown:
             at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
             known |= self.rows[at] == rows
         return known
+
+
+def table(column: np.ndarray | Grown) -> Table:
+    """A column [n, W] as kernels read it."""
+    if isinstance(column, Grown):
+        return Table(column.base, plain(column.rows), plain(column.tail))
+    return Table(np.asarray(column), NO_ROWS, np.zeros((0, column.shape[1]), column.dtype))
+
+
+def base(column: np.ndarray | Grown) -> np.ndarray:
+    """A column without the rows behind it."""
+    return column.base if isinstance(column, Grown) else column

@@ -1,6 +1,6 @@
 """What is taken more in some context than at large: of each item, for the hour, the weekday and the dataset's columns.
 
-One way from a context to columns of the table, for training that counts and for the features that look up. Numpy only.
+One way from a context to columns of the table, for training that counts and for the features that look up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ContextLift:
 
         counts: [B], the first so many items of each row are real. They go into CLOCK + 1 rows of x [B, F, K].
         """
-        columns.lifts(self.table, plain(places(contexts, self.starts)), CLOCK, plain(items), counts, x, first)
+        columns.lifts(self.table, places(contexts, self.starts), CLOCK, plain(items), counts, x, first)
 
 
 def starts_of(sizes: list[int]) -> I32:
@@ -54,6 +54,7 @@ def starts_of(sizes: list[int]) -> I32:
 
 def places(context: U8, starts: I32) -> I64:
     """The table's column for each group of contexts [..., CLOCK + CONTEXTS]: [..., G] int64, -1 where unknown."""
-    rows = moments.by_part(context)[..., : len(starts) - 1].astype(np.int64)
-    firsts = starts[:-1]
-    return np.where(rows == 0, -1, firsts + np.minimum(rows, starts[1:] - firsts) - 1)
+    found = np.empty((*context.shape[:-1], len(starts) - 1), np.int64)
+    rows = plain(context.reshape(-1, context.shape[-1])), starts, moments.HOURS_OF_A_PART, moments.SATURDAY
+    columns.groups(*rows, found.reshape(-1, found.shape[-1]))
+    return found

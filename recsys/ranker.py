@@ -17,8 +17,10 @@ from recsys.fresh import Grower
 from recsys.generation import RANKER, GenerationFolder
 from recsys.items import Latest, PutItems
 from recsys.kernels import net as kernel
+from recsys.kernels.compiled import plain
+from recsys.kernels.layers import packed
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, F32, I64, PAD, Candidates, Histories
+from recsys.types import F32, I64, PAD, Candidates, Histories
 
 CROSS_LAYERS = 2
 BOUND = 5.0
@@ -65,37 +67,34 @@ class RankerNet(nn.Module):
 
 
 class FeatureMajorNet:
-    """The net as serving runs it: a query at a time, a row a feature, what lies between two products in one pass.
+    """The net as serving runs it, a row a feature: all layers of sixteen candidates, then of the next.
 
-    `RankerNet` itself takes twice as long (`python -m loadtests.kernels`): its arrays leave the cache on their way from
-    one operator to the next. The products are numpy's: torch gives the same bits, and its way to them is long where
-    nothing of it is in a cache, as between two requests.
+    `RankerNet` itself takes twice as long and more (`python -m loadtests.kernels`): its arrays leave the cache on their
+    way from one operator to the next.
     """
 
     def __init__(self, net: RankerNet) -> None:
-        self._mean, self._deviation = net.mean.numpy(), net.deviation.numpy()
         crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
         # The first cross layer and the first of the others read the same rows: one product for both.
-        self._first, self._first_bias = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
-        self._crosses, self._deep, self._out = crosses[1:], deep[1], _weights(net.out)
+        first, first_bias = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
+        weight, bias = _weights(net.out)
+        self._weights = kernel.Weights(
+            mean=net.mean.numpy().copy(),
+            deviation=net.deviation.numpy().copy(),
+            first=packed(first),
+            first_bias=first_bias,
+            crosses=np.stack([packed(weight) for weight, _ in crosses[1:]]),
+            cross_biases=np.stack([bias for _, bias in crosses[1:]]),
+            deep=packed(deep[1][0]),
+            deep_bias=deep[1][1].copy(),
+            out=weight[0].copy(),
+            out_bias=bias.copy(),
+        )
 
     def scores(self, x: F32) -> F32:
-        """Scores [K] of features [F, K]."""
-        width, count = x.shape
-        # Padded to one shape: a product's bits follow its shape, and a candidate's must not follow how many there are.
-        x0 = np.zeros((width, max(count, CANDIDATES)), np.float32)
-        kernel.standardise(x, self._mean, self._deviation, np.float32(BOUND), x0)
-        first = self._first @ x0
-        both = np.empty((width + len(self._deep[0]), x0.shape[1]), np.float32)
-        crossed, deep, hidden = both[:width], both[width:], first[width:]
-        crossed[:] = x0
-        kernel.cross(x0, first[:width], self._first_bias[:width], crossed)
-        for weight, bias in self._crosses:
-            kernel.cross(x0, weight @ crossed, bias, crossed)
-        kernel.rectify(hidden, self._first_bias[width:])
-        np.matmul(self._deep[0], hidden, out=deep)
-        kernel.rectify(deep, self._deep[1])
-        found: F32 = (self._out[0] @ both)[0, :count] + self._out[1]
+        """Scores [B, K] of features [B, F, K]."""
+        found = np.empty((len(x), x.shape[2]), np.float32)
+        kernel.scores(plain(x), self._weights, np.float32(BOUND), found)
         return found
 
 
@@ -157,8 +156,7 @@ class Ranker:
         for start in range(0, len(candidates), CHUNK):
             chunk = slice(start, start + CHUNK)
             built = features.columns(self._tables, histories.take(chunk), candidates.take(chunk))
-            for query, x in enumerate(built, start):
-                scores[query] = self._scores(x)
+            scores[chunk] = self._scores(built)
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
         scores[candidates.items == PAD] = -np.inf

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.grown import table
+from recsys.kernels.tables import Table
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringIndex, StringTable
@@ -53,6 +55,16 @@ class ItemTables:
         """Whether each row is an item of these tables, or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self))
         return known
+
+    @cached_property
+    def vectors(self) -> Table:
+        """The embeddings, as kernels read them."""
+        return table(self.embeddings)
+
+    @cached_property
+    def tokens(self) -> Table:
+        """The content, as kernels read it."""
+        return table(self.content)
 
     @cached_property
     def vocabulary(self) -> int:

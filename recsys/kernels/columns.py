@@ -12,7 +12,9 @@ import numpy as np
 
 from recsys.kernels.ballot import ballot, leave, may_be_one, place_of, seat
 from recsys.kernels.compiled import compiled
-from recsys.kernels.sources import count
+from recsys.kernels.layers import LANES, UNITS, units
+from recsys.kernels.spans import scaled
+from recsys.kernels.tables import ahead, locate
 
 _SIGN, _REST = np.uint32(1 << 31), np.uint32(2**31 - 1)
 
@@ -69,45 +71,113 @@ def votes(rows, weights, voters, powers, items, counts, x, first):
 
 
 @compiled
-def likeness(alike, steps, counts, x, first):
-    """The likeness of each candidate to the newest `steps` of the history, the largest and the mean: steps + 2 rows.
+def tell(items, past, times, now, steps, logs, counts, told):
+    """How many of items [B, K] are real, and what is told of every candidate of a query alike, into told [B, 3].
 
-    alike: [B, W, K].
+    past: [B, H] int32, times: [B, H] float64, now: [B]. Told are the log of how long the history is, and the steps of
+    `recsys.moments` since its newest event and between the newest two, as shares of all `steps`. logs: log(1 + x) of x.
     """
-    width = alike.shape[1]
-    best, mean = first + steps, first + steps + 1
-    for query in range(len(alike)):
-        of = x[query]
-        for step in range(width):
-            for at in range(counts[query]):
-                like = alike[query, step, at]
-                if step < steps:
-                    of[first + step, at] = like
-                of[best, at] = max(of[best, at], like) if step else like
-                of[mean, at] += like
-        for at in range(counts[query]):
-            of[mean, at] /= np.float32(width)
+    whole, newest = np.float32(steps), past.shape[1] - 1
+    for query in range(len(items)):
+        count, length = 0, 0
+        for at in range(items.shape[1]):
+            count += items[query, at] >= 0
+        for at in range(past.shape[1]):
+            length += past[query, at] >= 0
+        counts[query] = count
+        of, when = past[query], times[query]
+        wait = scaled(now[query] - when[newest], steps) if length and of[newest] >= 0 else steps
+        gap = steps
+        if length > 1 and of[newest] >= 0 and of[newest - 1] >= 0:
+            gap = scaled(when[newest] - when[newest - 1], steps)
+        told[query, 0] = logs[length]
+        told[query, 1] = np.float32(wait) / whole
+        told[query, 2] = np.float32(gap) / whole
 
 
 @compiled
-def affinity(tokens, content, vocabulary, counts, x, first):
-    """The share of a history's content tokens that a candidate's tokens cover, averaged over its tokens: one row.
+def likeness(embeddings, past, within, items, steps, counts, x, first):
+    """Inner products of each candidate with the newest `steps` of the history, the largest and the mean of `within`.
 
-    tokens: [B, H, C] int32, 0 for none. content: [B, K, C] of the candidates.
+    embeddings: a `Table` [n, D]. past: [B, H] int32, newest last; what is missing counts as 0. steps + 2 rows.
     """
-    times, met = np.zeros(vocabulary, np.int32), np.empty(tokens.shape[1] * tokens.shape[2], np.int32)
-    for query in range(len(tokens)):
-        distinct, total = count(tokens[query], times, met)
-        for at in range(counts[query]):
-            covered, told = np.float32(0), 0
-            for column in range(content.shape[2]):
-                token = content[query, at, column]
+    base, late, tail = embeddings
+    n, dim, blocks = len(base), base.shape[1], -(-within // UNITS)
+    newest = np.empty((blocks, dim, UNITS), np.float32)
+    tile, sums = np.zeros((dim, LANES), np.float32), np.empty((blocks * UNITS, LANES), np.float32)
+    best, mean, zero = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.float32(0)
+    for query in range(len(items)):
+        newest[:] = 0
+        for back in range(min(within, past.shape[1])):
+            row = locate(n, late, past[query, past.shape[1] - 1 - back])
+            for unit in range(dim if row >= 0 else 0):
+                newest[back // UNITS, unit, back % UNITS] = base[row, unit] if row < n else tail[row - n, unit]
+        of, count = x[query], counts[query]
+        for start in range(0, count, LANES):
+            stop = min(LANES, count - start)
+            for lane in range(stop):
+                ahead(base, items, query, start + lane, count)
+                row = locate(n, late, items[query, start + lane])
+                if 0 <= row < n:
+                    for unit in range(dim):
+                        tile[unit, lane] = base[row, unit]
+                else:
+                    for unit in range(dim):
+                        tile[unit, lane] = tail[row - n, unit] if row >= 0 else zero
+            for block in range(blocks):
+                units(newest, block, tile, 0, sums, block * UNITS)
+            best[:], mean[:] = sums[0], sums[0]
+            for back in range(1, within):
+                for lane in range(LANES):
+                    best[lane] = max(best[lane], sums[back, lane])
+                    mean[lane] += sums[back, lane]
+            for back in range(steps):
+                for lane in range(stop):
+                    of[first + back, start + lane] = sums[back, lane]
+            for lane in range(stop):
+                of[first + steps, start + lane] = best[lane]
+                of[first + steps + 1, start + lane] = mean[lane] / np.float32(within)
+
+
+@compiled
+def affinity(content, vocabulary, past, items, counts, x, first):
+    """The share of content tokens that a candidate's tokens cover, averaged over its tokens: two rows.
+
+    The tokens are those of the whole history, and those of its newest item. content: a `Table` [n, C] of tokens, 0 for
+    none. past: [B, H] int32.
+    """
+    base, late, tail = content
+    n, columns = content.base.shape
+    met, times = np.empty(past.shape[1] * columns, np.int32), np.zeros((vocabulary, 2), np.int32)
+    for query in range(len(items)):
+        distinct, told, lately = 0, 0, 0
+        for at in range(past.shape[1] - 1, -1, -1):
+            row = locate(n, late, past[query, at])
+            for column in range(columns if row >= 0 else 0):
+                token = base[row, column] if row < n else tail[row - n, column]
                 if 0 < token < vocabulary:
+                    if times[token, 0] == 0:
+                        met[distinct] = token
+                        distinct += 1
+                    times[token, 0] += 1
                     told += 1
-                    covered += np.float32(times[token] / max(total, 1))
-            x[query, first, at] = covered / np.float32(max(told, 1))
+                    if at == past.shape[1] - 1:
+                        times[token, 1] += 1
+                        lately += 1
+        for at in range(counts[query]):
+            ahead(base, items, query, at, counts[query])
+            row = locate(n, late, items[query, at])
+            covered, covered_lately, known = 0, 0, 0
+            for column in range(columns if row >= 0 else 0):
+                token = base[row, column] if row < n else tail[row - n, column]
+                if 0 < token < vocabulary:
+                    known += 1
+                    covered += times[token, 0]
+                    covered_lately += times[token, 1]
+            x[query, first, at] = covered / max(told * known, 1)
+            x[query, first + 1, at] = covered_lately / max(lately * known, 1)
         for at in range(distinct):
-            times[met[at]] = 0
+            times[met[at], 0], times[met[at], 1] = 0, 0
 
 
 @compiled
@@ -132,6 +202,25 @@ def repeats(history, powers, items, counts, x, first):
 
 
 @compiled
+def groups(contexts, starts, hours, saturday, out):
+    """Which column of a table of lifts stands for each group of contexts [B, C] uint8, into out [B, G] int64.
+
+    -1 where it is unknown. starts: [G + 1] int32, group g is columns starts[g] to starts[g + 1], the last of them for
+    all values that have none of their own. The first two of a context are its hour and its weekday from 1, told
+    coarsely: in parts of so many hours, and whether it is `saturday` at least.
+    """
+    for query in range(len(contexts)):
+        for group in range(len(starts) - 1):
+            value = np.int64(contexts[query, group])
+            if value and group == 0:
+                value = (value + hours - 1) // hours
+            elif value and group == 1:
+                value = 1 + (value >= saturday)
+            width = starts[group + 1] - starts[group]
+            out[query, group] = starts[group] + min(value, width) - 1 if value else -1
+
+
+@compiled
 def lifts(table, columns, clock, items, counts, x, first):
     """Lifts of each candidate in a query's context: of the clock's parts, and the mean of the other columns known.
 
@@ -144,6 +233,7 @@ def lifts(table, columns, clock, items, counts, x, first):
         for group in range(clock, groups):
             known += columns[query, group] >= 0
         for at in range(counts[query]):
+            ahead(table, items, query, at, counts[query])
             row = items[query, at]
             total = np.float32(0)
             for group in range(groups):
@@ -157,14 +247,15 @@ def lifts(table, columns, clock, items, counts, x, first):
 
 
 @compiled
-def derive(x, rows, counts, tower, sources, flags, popularity, age, told, scale, order):
+def derive(x, rows, items, counts, tower, sources, flags, popularity, age, told, scale, order):
     """What is looked up or made of votes, before logarithms, and what each is ordered by: keys as in `kernels.keys`.
 
-    rows: `Rows`. tower, sources, age: [B, K]. flags: [S] uint8. popularity: [B, K, W]. told: [B, T], the same for every
-    candidate of a query. scale: of votes by covisit and follow. order: [B, 4, K] uint64 for tower, slowest votes of
-    covisit, votes of ease and decayed popularity; what is not real comes last.
+    rows: `Rows`. tower, sources: [B, K]. flags: [S] uint8. popularity: [n, W] and age: [n], 0 of rows from n on. told:
+    [B, T], the same for every candidate of a query. scale: of votes by covisit and follow. order: [B, 4, K] uint64 for
+    tower, slowest votes of covisit, votes of ease and decayed popularity; what is not real comes last.
     """
-    windows, spread = popularity.shape[2], rows.slowest - rows.covisit + 1
+    n, windows = popularity.shape
+    spread = rows.slowest - rows.covisit + 1
     for query in range(len(x)):
         of, count = x[query], counts[query]
         best, most = np.float32(-np.inf), np.float32(1e-6)
@@ -177,12 +268,16 @@ def derive(x, rows, counts, tower, sources, flags, popularity, age, told, scale,
         for at in range(count):
             most = max(most, of[rows.slowest, at])
         for at in range(count):
+            ahead(popularity, items, query, at, count)
+            ahead(age, items, query, at, count)
             of[rows.tower, at] = tower[query, at]
             of[rows.tower_gap, at] = tower[query, at] - best
             of[rows.covisit_share, at] = of[rows.slowest, at] / most
-            of[rows.age, at] = age[query, at]
-            for window in range(windows):
-                of[rows.popularity + window, at] = popularity[query, at, window]
+            row = items[query, at]
+            if row < n:
+                of[rows.age, at] = age[row]
+                for window in range(windows):
+                    of[rows.popularity + window, at] = popularity[row, window]
         for index in range(told.shape[1]):
             of[rows.told + index, :count] = told[query, index]
         for index in range(len(flags)):

@@ -80,9 +80,9 @@ def test_the_clock_is_told_coarsely():
     context = np.zeros((25, CLOCK + CONTEXTS), np.uint8)
     context[:, 0] = np.arange(25)
     context[:8, 1] = np.arange(8)
-    coarse = moments.by_part(context)
-    assert coarse[:, 0].tolist() == [0] + [1] * 6 + [2] * 6 + [3] * 6 + [4] * 6
-    assert coarse[:8, 1].tolist() == [0, 1, 1, 1, 1, 1, 2, 2]
+    coarse = places(context, starts_of([]))
+    assert coarse[:, 0].tolist() == [-1] + [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
+    assert coarse[:8, 1].tolist() == [-1, 4, 4, 4, 4, 4, 5, 5]
 
 
 def test_contexts_travel_in_the_spec():
@@ -184,6 +184,14 @@ def lifts(table, context, items):
     return x[0]
 
 
+def coarsely(context):
+    """Quarter of the day, weekday or weekend, and the values of the columns with one place for all that are rare."""
+    told = np.minimum(context, VALUES + 1)
+    told[..., 0] = np.ceil(context[..., 0] / 6)
+    told[..., 1] = np.where(context[..., 1] > 5, 2, np.minimum(context[..., 1], 1))
+    return told
+
+
 def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
     """Each against a plain count, whatever the block; the values past the most frequent share a place."""
     frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
@@ -195,9 +203,9 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
     assert np.diff(table.starts).tolist() == [4, 2, 2, VALUES + 1]
     for event in (5, 100, 333):
         context = log.context_of(np.array([event]))[0]
-        all_rows = np.minimum(moments.by_part(log.context_of(np.arange(len(log)))), VALUES + 1)
+        all_rows = coarsely(log.context_of(np.arange(len(log))))
         expected = []
-        for group, row in enumerate(np.minimum(moments.by_part(context), VALUES + 1)[:4]):
+        for group, row in enumerate(coarsely(context)[:4]):
             there = all_rows[:, group] == row
             share = there.mean()
             taken, own = (np.bincount(log.items[chosen], minlength=len(items)) for chosen in (there, slice(None)))

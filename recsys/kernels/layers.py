@@ -1,0 +1,83 @@
+"""A layer of a small net over sixteen candidates at once: six units are summed up together, in registers.
+
+A library's product is made for large matrices: of 52 features of 512 candidates it spends as long on copying both
+sides into an order of its own as on the products, and puts all that comes out into memory before the next layer reads
+it. Here sixteen candidates go through all layers while a core's first cache holds them. What is written are LLVM's own
+vectors, of no particular processor; every lane does the same, so what comes out of a candidate does not depend on where
+it stands, nor on who stands beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from recsys.types import F32
+
+LANES = 16
+"""Candidates at once: two vectors of AVX2, one of AVX-512."""
+
+UNITS = 6
+"""Units at once: with LANES as many sums as sixteen registers of AVX2 hold beside what is read."""
+
+_F32, _I64 = ir.FloatType(), ir.IntType(64)
+_LANES = ir.VectorType(_F32, LANES)
+_FUSED = ("contract",)
+"""Where the processor multiplies and adds in one step, it may."""
+
+
+def packed(weight: F32) -> F32:
+    """A layer's weight [out, in] as `units` reads it: [blocks, in, UNITS] float32, units of zero behind the last."""
+    out, width = weight.shape
+    blocks = -(-out // UNITS)
+    room = np.zeros((blocks * UNITS, width), np.float32)
+    room[:out] = weight
+    return np.ascontiguousarray(room.reshape(blocks, UNITS, width).swapaxes(1, 2))
+
+
+def _units(_typing: Any, weights: Any, block: Any, given: Any, first: Any, out: Any, row: Any) -> Any:
+    """The sums of one block of units, into rows row to row + UNITS of out [., LANES] float32.
+
+    weights: `packed`, [blocks, in, UNITS]. given: [., LANES] float32, the layer's input in rows first to first + in.
+    Each in one piece.
+    """
+    return types.void(weights, block, given, first, out, row), _emit
+
+
+units: Any = intrinsic(_units)
+"""See `_units`; of a kernel, and without `_typing`."""
+
+
+def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+    kinds = signature.args
+    weights, inputs, out = (context.make_array(kinds[at])(context, builder, given[at]) for at in (0, 2, 4))
+    block, first, row = (context.cast(builder, given[at], kinds[at], types.int64) for at in (1, 3, 5))
+    width = builder.extract_value(weights.shape, 1)
+    of = builder.gep(weights.data, [builder.mul(block, builder.mul(width, _I64(UNITS)))])
+    start = builder.gep(inputs.data, [builder.mul(first, _I64(LANES))])
+    none = ir.Constant(_LANES, [0.0] * LANES)
+    sums = [cgutils.alloca_once_value(builder, none) for _ in range(UNITS)]
+    for total in sums:
+        builder.store(none, total)
+    with cgutils.for_range(builder, width) as loop:
+        read = builder.gep(start, [builder.mul(loop.index, _I64(LANES))])
+        lanes = builder.load(builder.bitcast(read, _LANES.as_pointer()), align=4)
+        ours = builder.gep(of, [builder.mul(loop.index, _I64(UNITS))])
+        for unit, total in enumerate(sums):
+            weight = _splat(builder, builder.load(builder.gep(ours, [_I64(unit)])))
+            product = builder.fmul(weight, lanes, flags=_FUSED)
+            builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
+    to = builder.gep(out.data, [builder.mul(row, _I64(LANES))])
+    for unit, total in enumerate(sums):
+        place = builder.bitcast(builder.gep(to, [_I64(unit * LANES)]), _LANES.as_pointer())
+        builder.store(builder.load(total), place, align=4)
+    return context.get_dummy_value()
+
+
+def _splat(builder: Any, number: Any) -> Any:
+    alone = builder.insert_element(ir.Constant(_LANES, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(alone, alone, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))

@@ -1,0 +1,40 @@
+"""A column of a generation as kernels read it, with the rows of items put since behind it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys.kernels.compiled import compiled
+from recsys.kernels.fetch import fetch
+
+
+class Table(NamedTuple):
+    """base: [n, W]. late: [m] int32, rows from n on, ascending, with gaps. tail: [m, W], theirs."""
+
+    base: np.ndarray
+    late: np.ndarray
+    tail: np.ndarray
+
+
+AHEAD = 16
+"""How many rows before it is needed one is asked for."""
+
+
+@compiled
+def locate(n, late, row):
+    """Where a row stands: in a base of n rows, or behind it, n and its place among `late` [m]; -1 where it is none."""
+    if row < n:
+        return np.int64(row) if row >= 0 else np.int64(-1)
+    at = np.searchsorted(late, row)
+    return n + at if at < len(late) and late[at] == row else np.int64(-1)
+
+
+@compiled
+def ahead(table, items, query, at, count):
+    """Ask for the row of what stands AHEAD places behind one of items [B, K]; a query's first `count` are real."""
+    if at + AHEAD < count:
+        row = items[query, at + AHEAD]
+        if 0 <= row < len(table):
+            fetch(table, row)
