@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
-from recsys.types import F32, I32, PAD, U8, Bool, Candidates, Source
+from recsys.types import F32, I32, I64, PAD, U8, Bool, Candidates, Source
 
 
 def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:
@@ -69,10 +71,26 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     are taken. All [B, W], padded on the right, in the order in which the lists name them.
     """
     wide = np.concatenate(list(lists.values()), axis=1)
-    starts = np.cumsum([0, *(items.shape[1] for items in lists.values())])
-    taken, flags = np.array([shares[source] for source in lists]), np.array(list(lists), np.uint8)
+    starts = _starts(tuple(items.shape[1] for items in lists.values()))
+    taken, flags = _shares(tuple(shares[source] for source in lists)), _flags(tuple(lists))
     items, sources = np.full(wide.shape, PAD, np.int32), np.zeros(wide.shape, np.uint8)
     kept = np.zeros(wide.shape, bool)
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
     kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)
     return items, sources, kept
+
+
+@cache
+def _starts(widths: tuple[int, ...]) -> I64:
+    """Where lists of such widths begin side by side, and where the last one ends."""
+    return np.cumsum([0, *widths])
+
+
+@cache
+def _shares(shares: tuple[int, ...]) -> I64:
+    return np.array(shares)
+
+
+@cache
+def _flags(sources: tuple[Source, ...]) -> U8:
+    return np.array(sources, np.uint8)

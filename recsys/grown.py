@@ -51,10 +51,10 @@ class Grown:
 
 
 def table(column: np.ndarray | Grown) -> Table:
-    """A column [n, W] as kernels read it."""
+    """A column [n, ...] as kernels read it."""
     if isinstance(column, Grown):
         return Table(column.base, plain(column.rows), plain(column.tail))
-    return Table(np.asarray(column), NO_ROWS, np.zeros((0, column.shape[1]), column.dtype))
+    return Table(np.asarray(column), NO_ROWS, np.zeros((0, *column.shape[1:]), column.dtype))
 
 
 def base(column: np.ndarray | Grown) -> np.ndarray:

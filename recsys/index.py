@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from recsys.allowed import Allowed
+from recsys.grown import table as table_of
 from recsys.kernels import keys, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.sources import score
@@ -41,7 +42,7 @@ class ExactIndex:
         self._items = np.asarray(embeddings)
         self._shown = np.array(available, bool)
         self._count = int(self._shown.sum())
-        self._nothing = np.zeros((0, self._items.shape[1]), np.float32)  # behind the items: as where some were put
+        self._vectors = table_of(self._items)
         table = rounded(embeddings) if table is None else np.ascontiguousarray(table)
         if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
             told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
@@ -109,7 +110,7 @@ class ExactIndex:
         everything = np.arange(len(self._items), dtype=np.int32)[None]
         for row in range(len(users)):
             all_scores = np.empty(everything.shape, np.float32)
-            score(plain(users[row : row + 1]), self._items, NONE, self._nothing, everything, all_scores)
+            score(plain(users[row : row + 1]), self._vectors, everything, all_scores)
             all_scores[0, ~may] = -np.inf
             above[row] = int((all_scores > scores[row]).sum())
         return above
@@ -134,8 +135,7 @@ class ExactIndex:
         search.rescore(users, self._items, listed, counts, scores, scores.view(np.uint32), of)
         # What is listed is so in the order of rows, and equals stay in it.
         order = keys.first(of, found.shape[1])
-        found[:] = np.take_along_axis(listed, order, axis=1)
-        best[:] = np.take_along_axis(scores, order, axis=1)
+        search.pick(plain(listed), scores, plain(order), found, best)
 
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""

@@ -53,15 +53,14 @@ class Neighbours:
         """
         found = np.full((len(histories), k), PAD, np.int32)
         voters, powers = _voters(histories, (decay,))
-        size = len(voters), voters.shape[1] * self.width
-        items, votes, counts = np.empty(size, np.int32), np.empty(size, np.float32), np.zeros(len(voters), np.int64)
-        sources.tally(self.rows, self.weights, voters, powers[0], items, votes, counts)
+        of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
+        counts, vote = np.empty(len(voters), np.int64), np.empty(1, np.float32)
+        sources.tally(self.rows, self.weights, voters, powers[0], vote, vote.view(np.uint32), of, counts)
         for query, count in enumerate(counts.tolist()):
-            of, given = items[query, :count], votes[query, :count]
+            given = of[query, :count]
             if may is not None and (mask := may[query]) is not None:
-                kept = mask[of]
-                of, given = of[kept], given[kept]
-            rows = keys.best(given, of, k)
+                given = given[mask[keys.places(given)]]
+            rows = keys.first(given, k)
             found[query, : len(rows)] = rows
         return found
 

@@ -11,16 +11,15 @@ from recsys.allowed import Allowed, AllowedItems, masks, only
 from recsys.candidates import drop, first, joined, ordered, reciprocal
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
-from recsys.grown import Grown
 from recsys.index import ExactIndex
 from recsys.items import Latest, PutItems
+from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
-from recsys.kernels.keys import descending
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, I64, PAD, U8, Bool, Candidates, Histories, Source
 
 SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
 """How many candidates each source may bring; the tower brings the rest of CANDIDATES, and the share of those that a
@@ -31,8 +30,6 @@ VOTE_DECAY = 0.9
 
 NEIGHBOURS = 128
 """Of the items most like one, how many co-visitation and EASE name together, at most; the embeddings name the rest."""
-
-NO_ROWS = np.zeros(0, np.int32)
 
 NO_SOURCE = Source(0)
 """Of candidates that the query brings along: who asked knows whose they are."""
@@ -106,10 +103,7 @@ class Retriever:
             lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
         items, sources, kept = joined(lists, shares, past if self._exclude_seen else None)
-        real = items != PAD
-        real[real] = self._tables.available[items[real]]
-        scores = np.where(real, self.tower_scores(users, items), -np.inf).astype(np.float32)
-        order = descending(scores)
+        scores, real, order = self._weighed(users, items)
         if kept.any():
             order = first(order, kept, CANDIDATES)
         return ordered(items, scores, sources, real, order[:, :CANDIDATES])
@@ -120,10 +114,8 @@ class Retriever:
         Those that are no item here, or may not be shown, are left out.
         """
         users = self._encoder.encode(self._known(histories))
-        real = (items != PAD) & self._tables.knows(items)
-        real[real] = self._tables.available[items[real]]
-        scores = np.where(real, self.tower_scores(users, np.where(real, items, PAD)), -np.inf).astype(np.float32)
-        return ordered(items, scores, sources, real, descending(scores))
+        scores, real, order = self._weighed(users, plain(items))
+        return ordered(items, scores, sources, real, order)
 
     def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
         """The tower's score of one item for each user, and how many of the items that may be shown score higher.
@@ -216,11 +208,14 @@ class Retriever:
 
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
-        embeddings = self._tables.embeddings
-        if isinstance(embeddings, Grown):
-            base, rows, tail = embeddings.base, embeddings.rows, embeddings.tail
-        else:
-            base, rows, tail = np.asarray(embeddings), NO_ROWS, np.zeros((0, users.shape[1]), np.float32)
         scores = np.empty(items.shape, np.float32)
-        kernel.score(plain(users), base, plain(rows), plain(tail), plain(items), scores)
+        kernel.score(plain(users), self._tables.vectors, plain(items), scores)
         return scores
+
+    def _weighed(self, users: F32, items: I32) -> tuple[F32, Bool, I64]:
+        """The scores of items [B, K], which of them may be shown, and their order: those first, best first."""
+        scores, real = self.tower_scores(users, items), np.empty(items.shape, bool)
+        of = np.empty(items.shape, np.uint64)
+        kernel.order_by(scores, scores.view(np.uint32), self._tables.shown, items, real, of)
+        of.sort(axis=1)
+        return scores, real, keys.places(of)

@@ -101,9 +101,8 @@ class Bytes:
         queries = np.zeros((count, self._chunks * LANES), np.int16)
         steps, rest = np.empty(count), np.empty(count)
         search.round_users(users, self._most, TINY, queries, steps, rest)
-        # |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it.
-        off = norms * items.off + rest * items.long + items.products_off(norms)
-        margins = np.minimum(np.ceil(2 * off / (steps * items.step)), FARTHEST).astype(np.int64) + 1
+        margins, of = np.empty(count, np.int64), (items.off, items.long, items.products_off(norms), items.step)
+        search.margins_of(norms, rest, steps, *of, FARTHEST, margins)
         asked = queries.reshape(count, self._chunks, LANES)
         rows, scores, counts = _lists(count, k, np.int32)
         search.scan(items.table, asked, self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)

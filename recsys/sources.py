@@ -39,7 +39,7 @@ class FreshItems:
     """The available items of every content token that were first taken last."""
 
     def __init__(self, tables: ItemTables) -> None:
-        self._content = tables.content
+        self._tokens = tables.tokens
         newest = np.argsort(tables.age, kind="stable")
         # An item that nobody ever took has no age; the tower, which knows its content, brings it if it belongs.
         taken = np.asarray(tables.available) & (np.asarray(tables.popularity)[:, 0] > 0)
@@ -57,17 +57,14 @@ class FreshItems:
     def over(self, tables: ItemTables) -> FreshItems:
         """The same new items, for histories that name rows of these tables."""
         other = copy.copy(self)
-        other._content = tables.content
+        other._tokens = tables.tokens
         return other
 
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
         found = np.full((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), PAD, np.int32)
-        recent = histories[:, -RECENT:]
-        tokens = self._content[recent] * (recent != PAD)[..., None]
-        sources.favourites(
-            plain(tokens), len(self._offsets) - 1, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found
-        )
+        asked = self._tokens, len(self._offsets) - 1, plain(histories[:, -RECENT:])
+        sources.favourites(*asked, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found)
         return found
 
 

@@ -67,6 +67,11 @@ class ItemTables:
         return table(self.content)
 
     @cached_property
+    def shown(self) -> Table:
+        """What is available, as kernels read it."""
+        return table(self.available)
+
+    @cached_property
     def vocabulary(self) -> int:
         """One more than the largest content token."""
         return int(self.content.max(initial=0)) + 1

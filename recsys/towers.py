@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recsys import moments
+from recsys.grown import table
 from recsys.kernels import tower as kernel
 from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
-from recsys.types import CLOCK, F32, I32, PAD, Histories
+from recsys.types import CLOCK, F32, I32, Histories
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """Weight kept by each step back in the history; 0 is the newest item alone."""
@@ -220,10 +221,20 @@ class UserEncoder:
 
     def __init__(self, tower: UserTower, embeddings: F32) -> None:
         """It is as the tower is now: what is trained later is another one's."""
-        self._embeddings = embeddings
-        self._of_types, self._of_gaps = _weight(tower.types), _weight(tower.gaps)
-        self._of_waits, self._of_contexts = _weight(tower.waits), [_weight(each) for each in tower.contexts]
-        self._nobody = tower.nobody.detach().numpy()
+        self._vectors = table(embeddings)
+        contexts = [_weight(each) for each in tower.contexts]
+        sizes = np.array([len(each) for each in contexts], np.int64)
+        of_contexts = np.zeros((len(contexts), sizes.max(initial=0), len(tower.nobody)), np.float32)
+        for column, weight in enumerate(contexts):
+            of_contexts[column, : len(weight)] = weight
+        self._weights = kernel.Weights(
+            types=_weight(tower.types),
+            gaps=_weight(tower.gaps),
+            waits=_weight(tower.waits),
+            contexts=of_contexts,
+            sizes=sizes,
+            nobody=tower.nobody.detach().numpy(),
+        )
         # The skip and the first layer read the same rows: one product for both.
         self._first = np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)])
         self._first_bias = np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")])
@@ -232,31 +243,23 @@ class UserEncoder:
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
         other = copy.copy(self)
-        other._embeddings = embeddings
+        other._vectors = table(embeddings)
         return other
 
     def encode(self, histories: Histories) -> F32:
         """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
-        real = plain(histories.items != PAD)
-        items = self._embeddings[histories.items.clip(min=0)]
-        types = np.minimum(histories.types, len(self._of_types) - 1).astype(np.int64)
-        wide = np.empty((len(items), len(self._nobody)), np.float32)
-        kernel.remember(
-            *(items, real, types, moments.gaps(histories), self._of_types, self._of_gaps),
-            *(_powers(items.shape[1]), self._nobody, wide),
-        )
-        kernel.add_rows(self._of_waits, moments.waits(histories), wide)
-        for column, table in enumerate(self._of_contexts, CLOCK):
-            rows = histories.context[:, column].astype(np.int64)
-            if rows.max(initial=0) >= len(table):  # a kernel would read on
-                raise IndexError(
-                    f"Context column {column - CLOCK} has {len(table)} rows; row {rows.max()} was asked for."
-                )
-            kernel.add_rows(table, rows, wide)
+        past = plain(histories.items), plain(histories.times), plain(histories.now)
+        asked = plain(histories.types), plain(histories.context), CLOCK, self._weights, _powers(past[0].shape[1])
+        wide = np.empty((len(histories), len(self._weights.nobody)), np.float32)
+        unknown = kernel.remember(self._vectors, *past, *asked, wide)
+        if unknown >= 0:  # a kernel would read on
+            query, column = divmod(unknown, len(self._weights.sizes))
+            row, rows = histories.context[query, CLOCK + column], self._weights.sizes[column]
+            raise IndexError(f"Context column {column} has {rows} rows; row {row} was asked for.")
         product = _each(self._first, wide)
-        hidden = np.empty((len(items), self._second.shape[1]), np.float32)
+        hidden = np.empty((len(wide), self._second.shape[1]), np.float32)
         kernel.activate(product, self._first_bias, hidden)
-        users = np.empty((len(items), len(self._second)), np.float32)
+        users = np.empty((len(wide), len(self._second)), np.float32)
         kernel.normalise(product, _each(self._second, hidden), self._first_bias, self._second_bias, users)
         return users
 

@@ -37,11 +37,6 @@ def descending(scores: F32) -> I64:
     return places(of)
 
 
-def best(scores: F32, rows: npt.NDArray[np.integer], k: int) -> I64:
-    """The k rows with the best of scores [n], the lower row first among equals."""
-    return first(keys(scores, rows), k)
-
-
 def first(of: U64, k: int) -> I64:
     """The places in the k least of keys [..., n], in order; what order they were in is lost."""
     if of.shape[-1] > 4 * k:

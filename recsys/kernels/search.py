@@ -13,6 +13,7 @@ from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import REST, SIGN
 from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
+from recsys.kernels.tables import ahead
 from recsys.kernels.words import LANES as SIDE
 from recsys.kernels.words import ROWS as WIDE
 from recsys.kernels.words import Wide, dots, lowest
@@ -61,6 +62,18 @@ def round_users(users, most, least, queries, steps, rest):
             queries[query, column] = np.int16(near)
             total += (users[query, column] - near * step) ** 2
         steps[query], rest[query] = step, np.sqrt(total)
+
+
+@compiled
+def margins_of(norms, rest, steps, off, long, products_off, step, farthest, out):
+    """How far below a score another may seem to be and be as good, in steps, into out [B] int64.
+
+    |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it. norms,
+    rest, steps: [B] of users. off, long, step: of a table. products_off: [B], of inner products of float32.
+    """
+    for query in range(len(norms)):
+        total = norms[query] * off + rest[query] * long + products_off[query]
+        out[query] = np.int64(min(np.ceil(2 * total / (steps[query] * step)), np.float64(farthest))) + 1
 
 
 @compiled
@@ -256,11 +269,21 @@ def rescore(users, items, rows, counts, scores, bits, keys):
     """
     for query in range(len(users)):
         for at in range(counts[query]):
+            ahead(items, rows, query, at, counts[query])
             scores[query, at] = inner(users[query], items[rows[query, at]]) + np.float32(0)  # -0 becomes 0
             of = bits[query, at]
             high = of if of >= SIGN else REST - of
             keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
         keys[query, counts[query] :] = NO_KEY
+
+
+@compiled
+def pick(listed, scores, order, found, best):
+    """What stands at places order [B, k] int64 of what is listed [B, room] and of its scores, into found and best."""
+    for query in range(len(order)):
+        for at in range(order.shape[1]):
+            place = order[query, at]
+            found[query, at], best[query, at] = listed[query, place], scores[query, place]
 
 
 @compiled

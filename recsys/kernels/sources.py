@@ -6,14 +6,16 @@ import numpy as np
 
 from recsys.kernels.ballot import add, ballot, clear, place_of
 from recsys.kernels.compiled import compiled
+from recsys.kernels.keys import REST, SIGN
+from recsys.kernels.tables import ahead, locate
 
 
 @compiled
-def tally(rows, weights, voters, powers, items, votes, counts):
-    """Every item that the newest of each history vote for, and the votes it gets, in no order.
+def tally(rows, weights, voters, powers, votes, bits, keys, counts):
+    """Every item that the newest of each history vote for, by keys as of `recsys.kernels.keys`, in no order.
 
-    rows, weights: [n, M]. voters: [B, R] int32, newest first. powers: [R] float32. items: [B, R * M] int32, votes:
-    [B, R * M] float32, of which counts [B] are written.
+    rows, weights: [n, M]. voters: [B, R] int32, newest first. powers: [R] float32. keys: [B, R * M] uint64, which
+    ascend as votes descend, of which counts [B] are written. votes: [1] float32, bits: the same memory as uint32.
     """
     n, width = rows.shape
     slots = 16
@@ -48,22 +50,36 @@ def tally(rows, weights, voters, powers, items, votes, counts):
             slot = taken[at]
             vote = np.float32(added[slot])
             if vote != 0:
-                items[query, written], votes[query, written] = seats[slot], vote
+                votes[0] = vote
+                of = bits[0]
+                high = of if of >= SIGN else REST - of
+                keys[query, written] = np.uint64(high) << np.uint64(32) | np.uint64(seats[slot])
                 written += 1
             seats[slot] = -1
         counts[query] = written
 
 
 @compiled
-def favourites(tokens, vocabulary, liked, items, offsets, room, out):
+def favourites(content, vocabulary, past, liked, items, offsets, room, out):
     """The items of each history's most frequent tokens.
 
-    tokens: [B, H, C] int32, 0 for none. liked: how many tokens. items, offsets: those of each token. room: places of
-    each token in out [B, liked * room] int32, PAD all over.
+    content: a `Table` [n, C] of tokens, 0 for none. past: [B, H] int32. liked: how many tokens. items, offsets: those
+    of each token. room: places of each token in out [B, liked * room] int32, PAD all over.
     """
-    times, met = np.zeros(vocabulary, np.int32), np.empty(tokens.shape[1] * tokens.shape[2], np.int32)
-    for query in range(len(tokens)):
-        distinct, _ = count(tokens[query], times, met)
+    base, late, tail = content
+    n, columns = base.shape
+    times, met = np.zeros(vocabulary, np.int32), np.empty(past.shape[1] * columns, np.int32)
+    for query in range(len(past)):
+        distinct = 0
+        for at in range(past.shape[1]):
+            row = locate(n, late, past[query, at])
+            for column in range(columns if row >= 0 else 0):
+                token = base[row, column] if row < n else tail[row - n, column]
+                if 0 < token < vocabulary:
+                    if times[token] == 0:
+                        met[distinct] = token
+                        distinct += 1
+                    times[token] += 1
         for place in range(liked):
             best = 0
             for at in range(distinct):
@@ -79,22 +95,6 @@ def favourites(tokens, vocabulary, liked, items, offsets, room, out):
             times[met[at]] = 0
 
 
-@compiled
-def count(tokens, times, met):
-    """Count the tokens [H, C] of one history into times [V], 0 before: how many differ, those of met, and how many."""
-    distinct, total = 0, 0
-    for step in range(tokens.shape[0]):
-        for column in range(tokens.shape[1]):
-            token = tokens[step, column]
-            if 0 < token < len(times):
-                if times[token] == 0:
-                    met[distinct] = token
-                    distinct += 1
-                times[token] += 1
-                total += 1
-    return distinct, total
-
-
 @compiled(fastmath={"reassoc", "contract"})
 def inner(one, other):
     """Inner product of two vectors; summed in whatever order is fast, but always the same."""
@@ -105,23 +105,38 @@ def inner(one, other):
 
 
 @compiled
-def score(users, embeddings, tail_rows, tail, items, out):
-    """Inner products of users [B, d] with items [B, K] int32; -inf for PAD and for what is in neither table.
-
-    embeddings: [n, d]. tail_rows: [m] int32 ascending, rows from n on; tail: [m, d].
-    """
-    n = len(embeddings)
+def score(users, vectors, items, out):
+    """Inner products of users [B, d] with items [B, K] int32 of a `Table` [n, d]; -inf for what is no row of it."""
+    base, late, tail = vectors
+    n = len(base)
     for query in range(len(items)):
         for at in range(items.shape[1]):
-            row = items[query, at]
+            ahead(base, items, query, at, items.shape[1])
+            row = locate(n, late, items[query, at])
             if 0 <= row < n:
-                out[query, at] = inner(users[query], embeddings[row])
-                continue
-            out[query, at] = -np.inf
-            if row >= n:
-                place = np.searchsorted(tail_rows, row)
-                if place < len(tail_rows) and tail_rows[place] == row:
-                    out[query, at] = inner(users[query], tail[place])
+                out[query, at] = inner(users[query], base[row])
+            else:
+                out[query, at] = inner(users[query], tail[row - n]) if row >= n else -np.inf
+
+
+@compiled
+def order_by(scores, bits, available, items, real, keys):
+    """Which of items [B, K] int32 are real and may be shown, and keys as of `recsys.kernels.keys` to sort them by.
+
+    scores: [B, K] float32, which become -inf where an item may not be shown; bits: the same memory as uint32.
+    available: a `Table` [n] bool. real: [B, K] bool, keys: [B, K] uint64.
+    """
+    base, late, tail = available
+    n = len(base)
+    for query in range(len(items)):
+        for at in range(items.shape[1]):
+            row = locate(n, late, items[query, at])
+            shown = row >= 0 and (base[row] if row < n else tail[row - n])
+            scores[query, at] = scores[query, at] + np.float32(0) if shown else -np.inf  # -0 becomes 0
+            real[query, at] = shown
+            of = bits[query, at]
+            high = of if of >= SIGN else REST - of
+            keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
 
 
 @compiled

@@ -11,7 +11,7 @@ from recsys.kernels.fetch import fetch
 
 
 class Table(NamedTuple):
-    """base: [n, W]. late: [m] int32, rows from n on, ascending, with gaps. tail: [m, W], theirs."""
+    """base: [n, ...]. late: [m] int32, rows from n on, ascending, with gaps. tail: [m, ...], theirs."""
 
     base: np.ndarray
     late: np.ndarray

@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.kernels.compiled import compiled
+from recsys.kernels.spans import scaled
+from recsys.kernels.tables import locate
 
 _TINY = np.float32(1e-9)
 _LEAST_NORM = np.float32(1e-12)
 _ROOT_HALF = np.float32(math.sqrt(0.5))
 
 
-@compiled
-def remember(items, real, types, gaps, of_types, of_gaps, decays, nobody, wide):
-    """The decayed means of what each user did, or `nobody` where that is nothing.
+class Weights(NamedTuple):
+    """What the tower adds to a history: [., D] of an event's type and of the step before it, [., N * D] of all else.
 
-    items: [B, L, D] float32 embeddings, newest last. real: [B, L] bool. types, gaps: [B, L] int64, rows of of_types and
-    of_gaps [., D]. decays: [N, L] float32, the weight of each place. wide: [B, N * D].
+    contexts: [C, R, N * D], of which sizes [C] rows are each column's. nobody: [N * D]. All float32.
     """
-    length, dim = items.shape[1], items.shape[2]
+
+    types: np.ndarray
+    gaps: np.ndarray
+    waits: np.ndarray
+    contexts: np.ndarray
+    sizes: np.ndarray
+    nobody: np.ndarray
+
+
+@compiled
+def remember(vectors, items, times, now, types, contexts, clock, weights, decays, wide):
+    """The decayed means of what each user did, or `nobody` where that is nothing, and what was asked in which context.
+
+    vectors: a `Table` [n, D]. items: [B, L] int32, newest last, times: [B, L] float64, types: [B, L] uint8, now: [B].
+    contexts: [B, clock + C] uint8. decays: [N, L] float32, the weight of each place. wide: [B, N * D]. Which user it
+    was, times C and the column, whose context has no row; -1 where all have.
+    """
+    base, late, tail = vectors
+    of_types, of_gaps, of_waits, of_contexts, sizes, nobody = weights
+    n, length, dim = len(base), items.shape[1], base.shape[1]
+    steps, event, totals = len(of_gaps) - 1, np.empty(dim, np.float32), np.empty(len(decays), np.float32)
     for query in range(len(items)):
         to = wide[query]
         to[:] = 0
-        for decay in range(len(decays)):
-            total, first = np.float32(0), decay * dim
-            for at in range(length):
-                weight = decays[decay, at]
-                if not real[query, at] or weight == 0:
-                    continue
-                total += weight
-                kind, gap = of_types[types[query, at]], of_gaps[gaps[query, at]]
-                for unit in range(dim):
-                    to[first + unit] += weight * (items[query, at, unit] + kind[unit] + gap[unit])
-            total = max(total, _TINY)
+        totals[:] = 0
+        before = False
+        for at in range(length):
+            row = locate(n, late, items[query, at])
+            if items[query, at] < 0:
+                before = False
+                continue
+            gap = scaled(times[query, at] - times[query, at - 1], steps) if before else steps
+            before = True
+            kind = min(np.int64(types[query, at]), len(of_types) - 1)
             for unit in range(dim):
-                to[first + unit] /= total
-        if not real[query].any():
-            to[:] = nobody
-
-
-@compiled
-def add_rows(table, rows, wide):
-    """Add a row of table [n, W] to each of wide [B, W]."""
-    for query in range(len(wide)):
-        of = table[rows[query]]
-        for unit in range(wide.shape[1]):
-            wide[query, unit] += of[unit]
+                known = base[row, unit] if 0 <= row < n else (tail[row - n, unit] if row >= n else np.float32(0))
+                event[unit] = known + of_types[kind, unit] + of_gaps[gap, unit]
+            for decay in range(len(decays)):
+                weight, first = decays[decay, at], decay * dim
+                totals[decay] += weight
+                if weight != 0:
+                    for unit in range(dim):
+                        to[first + unit] += weight * event[unit]
+        somebody = length > 0 and totals.max() > 0
+        wait = steps
+        if length > 0 and items[query, length - 1] >= 0:
+            wait = scaled(now[query] - times[query, length - 1], steps)
+        for decay in range(len(decays)):
+            total = max(totals[decay], _TINY)
+            for unit in range(decay * dim, (decay + 1) * dim):
+                to[unit] = (to[unit] / total if somebody else nobody[unit]) + of_waits[wait, unit]
+        for column in range(len(of_contexts)):
+            row = np.int64(contexts[query, clock + column])
+            if row >= sizes[column]:
+                return query * len(of_contexts) + column
+            for unit in range(len(to)):
+                to[unit] += of_contexts[column, row, unit]
+    return -1
 
 
 @compiled

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from recsys import allowed as module
 from recsys.allowed import DIRECT, FILTER_TOKENS, Allowed, AllowedItems, packed, unpacked
 from recsys.fresh import Grower
-from recsys.grown import Grown
+from recsys.grown import NO_ROWS, Grown, table
 from recsys.index import ExactIndex
 from recsys.kernels.sources import score
 from recsys.neighbours import Neighbours
 from recsys.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.put_items import hide, item, putting
-from tests.unit.test_index import KINDS, NO_ROWS, SCANS, awkward
+from tests.unit.test_index import KINDS, SCANS, awkward
 
 
 def of_mask(mask):
@@ -44,7 +44,7 @@ def test_the_search_among_what_is_allowed_is_exact(scan, kind, seed, n, d, k, sh
     alone = index.scored(users, k)
     everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
     every = np.empty((len(users), n), np.float32)
-    score(users, items, NO_ROWS, items[:0], everything, every)
+    score(users, table(items), everything, every)
     for row, of in enumerate(asked):
         mask = available if of is None else of.mask
         best = np.lexsort((everything[row], -every[row]))

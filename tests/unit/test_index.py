@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recsys import index as module
 from recsys import scans
+from recsys.grown import table
 from recsys.index import ExactIndex
 from recsys.kernels import search
 from recsys.kernels.products import products
@@ -20,7 +21,6 @@ from recsys.rounded import rounded
 from recsys.scans import Bytes, Floats, Items, Words
 from recsys.types import PAD
 
-NO_ROWS = np.zeros(0, np.int32)
 LOOKS = [(Bytes, search.TILE, 8), (Words, 512, 32)]
 """How far apart those rows begin that a guess is made from, and how many they are."""
 
@@ -83,7 +83,7 @@ def by_every_score(items, users, shown, k):
     """The rows and scores that scoring every item gives, the lower row first among equals."""
     everything = np.broadcast_to(np.arange(len(items), dtype=np.int32), (len(users), len(items))).copy()
     every = np.empty(everything.shape, np.float32)
-    score(users, items, NO_ROWS, items[:0], everything, every)
+    score(users, table(items), everything, every)
     every[:, ~shown] = -np.inf
     rows, scores = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
     count = min(k, int(shown.sum()))

@@ -1,0 +1,76 @@
+"""Layers of a small net over sixteen candidates at once, and rows found behind a table's end."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys import moments
+from recsys.grown import Grown, table
+from recsys.kernels import spans
+from recsys.kernels.compiled import compiled
+from recsys.kernels.layers import LANES, UNITS, packed, units
+from recsys.kernels.tables import ahead, locate
+from recsys.ranker import FeatureMajorNet, RankerNet
+
+
+@compiled
+def layer(weights, given, first, out, row):
+    """Every block, one after the other."""
+    for block in range(len(weights)):
+        units(weights, block, given, first, out, row + block * UNITS)
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_a_layer_is_a_product(out, width, first, row, seed):
+    """Of any number of units and inputs, whichever rows those stand in; the rest of what is written to stays."""
+    rng = np.random.default_rng(seed)
+    weight, given = rng.normal(size=(out, width)), rng.normal(size=(first + width, LANES))
+    blocks = packed(weight.astype(np.float32))
+    got = np.full((row + len(blocks) * UNITS + 1, LANES), 7, np.float32)
+    layer(blocks, given.astype(np.float32), first, got, row)
+    np.testing.assert_allclose(got[row : row + out], weight @ given[first:], rtol=1e-4, atol=1e-4)
+    assert (got[:row] == 7).all()
+    assert (got[-1] == 7).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40))
+@settings(max_examples=30, deadline=None)
+def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
+    """To the bit the same wherever it stands and whoever stands beside it, however many there are."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    net = RankerNet().eval()
+    net.mean[:], net.deviation[:] = torch.randn(len(net.mean)), torch.rand(len(net.mean)) + 0.1
+    x = (rng.normal(size=(2, len(net.mean), count)) * 3).astype(np.float32)
+    compiled_net = FeatureMajorNet(net)
+    got = compiled_net.scores(x)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(np.swapaxes(x, 1, 2))).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    order = rng.permutation(count)
+    np.testing.assert_array_equal(compiled_net.scores(x[..., order]), got[:, order])
+    for few in (count // 2, max(count - 1, 0)):
+        np.testing.assert_array_equal(compiled_net.scores(x[1:, :, :few]), got[1:, :few])
+
+
+def test_a_row_is_found_before_and_behind_the_end():
+    """What is no row is nowhere, and nobody asks for it ahead of time."""
+    column = Grown(np.zeros((3, 2), np.float32), np.array([4, 9], np.int32), np.zeros((2, 2), np.float32))
+    of = table(column)
+    found = {row: locate(3, of.late, np.int32(row)) for row in (-(2**31), -1, 0, 2, 3, 4, 5, 9, 10, 2**31 - 1)}
+    assert found == {-(2**31): -1, -1: -1, 0: 0, 2: 2, 3: -1, 4: 3, 5: -1, 9: 4, 10: -1, 2**31 - 1: -1}
+    assert locate(3, table(np.zeros((3, 2), np.float32)).late, np.int32(3)) == -1
+    for row in found:
+        ahead(of.base, np.full((1, 20), row, np.int32), 0, 0, 20)
+
+
+@given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))
+@settings(deadline=None)
+def test_a_span_has_one_step(seconds):
+    """Compiled as by numpy: 2^s - 1 to 2^(s + 1) - 1 seconds, the last one without an end."""
+    step = int(moments.steps(np.array([seconds]))[0])
+    assert spans.scaled(seconds, moments.STEPS) == step
+    assert 2**step - 1 <= max(seconds, 0)
+    assert max(seconds, 0) < 2 ** (step + 1) - 1 or step == moments.STEPS - 1
