@@ -16,11 +16,10 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError, TandemError
 from service import deadline, metrics, schema
 from service.admission import overloaded
-from service.answers import Told
 from service.edge.tls import Tls
 from service.pipeline import RESERVE
 from service.recommender import Recommender
-from service.rpc import convert
+from service.rpc import convert, slates
 from service.rpc.call import Call, RpcCall
 from service.rpc.convert import SERVICE
 from service.rpc.heads import Headers
@@ -45,8 +44,8 @@ LOOK_SECONDS = 0.1
 _DEADLINE = deadline.HEADER.encode()
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
 
-Answer = Callable[[Any, float], Awaitable[BaseModel | Told]]
-"""Takes a request and when its answer must be there."""
+Answer = Callable[[Any, float], Awaitable[BaseModel | bytes]]
+"""Takes a request and when its answer must be there; gives an answer, or the bytes of its message."""
 
 
 class RpcDoor:
@@ -127,10 +126,10 @@ class RpcDoor:
             verbs.STATUS: status,
         }
 
-    async def _recommend(self, request: schema.RecommendRequest, due: float) -> Told:
+    async def _recommend(self, request: schema.RecommendRequest, due: float) -> bytes:
         """One slate or several: the same message holds both."""
         answer = await self._recommender.recommend(request, due)
-        return answer if "slates" in answer else {"slates": [answer]}
+        return slates.encoded(answer.get("slates", [answer]))
 
     def _call(self, verb: Verb[Any, Any], answer: Answer) -> RpcCall:
         """Time and count a verb, and turn what it raises into a status."""
@@ -143,6 +142,8 @@ class RpcDoor:
                 try:
                     due = self._due(asked, verb in verbs.TIMED)
                     answered = await answer(_request(takes, data, verb.takes), due)
+                    if isinstance(answered, bytes):
+                        return answered
                     message: bytes = convert.message_of(gives, answered).SerializeToString()
                     return message
                 except TandemError as error:
