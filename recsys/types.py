@@ -53,16 +53,12 @@ class Source(IntFlag):
 
     def names(self) -> list[str]:
         """Lower-case names, in the order above."""
-        return names_of(int(self))
-
-
-def names_of(flags: int) -> list[str]:
-    """As `Source.names`, of flags as they stand in an array: to make a `Source` takes eight times as long."""
-    return list(_names(flags))
+        return list(names_of(int(self)))
 
 
 @cache
-def _names(flags: int) -> tuple[str, ...]:
+def names_of(flags: int) -> tuple[str, ...]:
+    """As `Source.names`, of flags as they stand in an array: to make a `Source` takes eight times as long."""
     return tuple(flag.name.lower() for flag in Source if flags & flag and flag.name)
 
 

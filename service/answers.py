@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from recsys.types import names_of
+import numpy as np
+
+from recsys.types import F32, names_of
 from service import schema
 from service.query import Query
 
@@ -17,14 +19,14 @@ and 30 to write, dictionaries 4 and 21."""
 def slate(query: Query) -> Told:
     """The slate of an answered query, as `schema.RecommendResponse` has it."""
     generation, words = query.generation, query.words
-    columns = query.items.tolist(), query.scores.tolist(), query.tower.tolist(), query.sources.tolist()
+    columns = query.items.tolist(), _rounded(query.scores), _known(_rounded(query.tower)), query.sources.tolist()
     items = [
         {
             **generation.shown(row),
-            "score": round(score, 4),
-            "tower_score": round(tower, 4) if tower == tower else None,  # NaN is unlike itself
+            "score": score,
+            "tower_score": tower,
             "sources": names_of(sources),
-            "rules": list(words.get(row, ())),
+            "rules": words.get(row, ()),
         }
         for row, score, tower, sources in zip(*columns, strict=True)
     ]
@@ -39,6 +41,17 @@ def slate(query: Query) -> Told:
     }
 
 
+def _rounded(scores: F32) -> list[float]:
+    """To four places, all at once: to round forty numbers one by one takes 12 us of a slate's 60."""
+    told: list[float] = np.round(scores.astype(np.float64), 4).tolist()
+    return told
+
+
+def _known(scores: list[float]) -> list[float | None]:
+    """None for what is not known."""
+    return [score if score == score else None for score in scores]  # NaN is unlike itself
+
+
 def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:
     """The items most like one, of a query whose candidates they are."""
     generation = query.generation
@@ -49,7 +62,7 @@ def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:
             title=generation.title(row),
             score=round(score, 6),
             likeness=number(likeness),
-            sources=names_of(source),
+            sources=list(names_of(source)),
         )
         for row, score, likeness, source in zip(*columns, strict=True)
     ]
