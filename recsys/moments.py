@@ -17,7 +17,6 @@ STEPS = 28
 NOTHING_BEFORE = STEPS
 """The step of an event, or of a query, that has nothing before it."""
 
-HOURS, WEEKDAYS = 24, 7
 DAY_PARTS, HOURS_OF_A_PART = 4, 6
 SATURDAY = 6
 DAY = 86_400
@@ -27,10 +26,8 @@ MONDAY = 4 * DAY
 
 def clock(times: F64) -> U8:
     """Hour of day and weekday, both from 1, Monday first: [..., CLOCK] uint8. 0 is left for a time not known."""
-    since_monday = (times - MONDAY) % (WEEKDAYS * DAY)
     told = np.empty((*np.shape(times), CLOCK), np.uint8)
-    told[..., 0] = since_monday % DAY // 3600 + 1
-    told[..., 1] = since_monday // DAY + 1
+    spans.clock(plain(np.asarray(times, np.float64).reshape(-1)), MONDAY, told.reshape(-1, CLOCK))
     return told
 
 

@@ -1,10 +1,24 @@
-"""Steps of `recsys.moments` between the events of a history, and to the moment asked about."""
+"""What `recsys.moments` tells of times: the clock, and steps between the events of a history and to what is asked."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from recsys.kernels.compiled import compiled
+
+
+@compiled
+def clock(times, monday, out):
+    """The hour of times [n] float64 seconds and their weekday, both from 1, into out [n, 2] uint8.
+
+    monday: the seconds of one, at midnight.
+    """
+    for at in range(len(times)):
+        since = (times[at] - monday) % 604_800.0
+        out[at, 0] = np.uint8(since % 86_400.0 / 3_600.0) + 1
+        out[at, 1] = np.uint8(since / 86_400.0) + 1
 
 
 @compiled
