@@ -1,5 +1,6 @@
 """The compiled features, against plain numpy."""
 
+import shutil
 import subprocess
 import sys
 
@@ -127,6 +128,29 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
         "norms = np.empty(1); search.norms(np.float32([[3, 4]]), norms); assert norms.tolist() == [5]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path):
+    """As after a pull: what was kept of the caller would go on with the other as it was."""
+    package = tmp_path / "recsys"
+    shutil.copytree(ROOT / "recsys", package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import numpy as np\nfrom recsys.kernels import search\n"
+        "scores, keys = np.empty((1, 1), np.float32), np.empty((1, 1), np.uint64)\n"
+        "given = np.float32([[3, 4]]), np.float32([[1, 1]]), np.int32([[0]]), np.array([1])\n"
+        "search.rescore(*given, scores, scores.view(np.uint32), keys)\n"
+        "print(scores[0, 0], sum(search.rescore.stats.cache_hits.values()))"
+    )
+
+    def told():
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert told() == ["7.0", "0"]
+    assert told() == ["7.0", "1"]
+    called = package / "kernels" / "sources.py"
+    called.write_text(called.read_text(encoding="utf-8").replace("total = np.float32(0)", "total = np.float32(5)"))
+    assert told() == ["12.0", "0"]
 
 
 def kinds():
