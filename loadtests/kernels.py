@@ -24,7 +24,6 @@ from recsys import features
 from recsys.allowed import Allowed
 from recsys.grown import Grown
 from recsys.index import ExactIndex
-from recsys.kernels.keys import descending
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import FeatureMajorNet, RankerNet
@@ -116,8 +115,6 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
     net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
     compiled = FeatureMajorNet(net)
 
-    scores = rng.standard_normal((batch, 1_000), np.float32)
-
     def plain_search() -> F32:
         with torch.inference_mode():
             found: F32 = torch.topk(asked @ everything.T, TOP, dim=1).values.numpy()
@@ -137,7 +134,6 @@ def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, 
             lambda: features.build(tables, past, candidates),
         ),
         f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
-        "order of 1,000": (lambda: np.argsort(-scores, axis=1, kind="stable"), lambda: descending(scores)),
         **filtered(index, tables.embeddings, users),
         "ranker's net": (plain_net, lambda: compiled.scores(x)),
     }

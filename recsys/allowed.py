@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from recsys.grown import Grown
+from recsys.grown import NO_ROWS, Grown
 from recsys.kernels import search
 from recsys.sources import most_popular
 from recsys.tables import ItemTables
@@ -34,8 +34,6 @@ HELD_BYTES = 32 << 20
 
 HELD, HELD_LEAST = 256, 4
 """Filters that are kept, at most, and whatever they take."""
-
-NO_ROWS: I32 = np.zeros(0, np.int32)
 
 
 def packed(columns: Iterable[Sequence[int]]) -> I32:

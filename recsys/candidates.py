@@ -1,4 +1,4 @@
-"""Arrays of candidates, a row a user: joined, ordered, cut. Numpy only."""
+"""Arrays of candidates, a row a user: joined, ordered, cut."""
 
 from __future__ import annotations
 
@@ -71,8 +71,7 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     are taken. All [B, W], padded on the right, in the order in which the lists name them.
     """
     wide = np.concatenate(list(lists.values()), axis=1)
-    starts = _starts(tuple(items.shape[1] for items in lists.values()))
-    taken, flags = _shares(tuple(shares[source] for source in lists)), _flags(tuple(lists))
+    starts, taken, flags = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
     items, sources = np.full(wide.shape, PAD, np.int32), np.zeros(wide.shape, np.uint8)
     kept = np.zeros(wide.shape, bool)
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
@@ -81,16 +80,7 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
 
 
 @cache
-def _starts(widths: tuple[int, ...]) -> I64:
-    """Where lists of such widths begin side by side, and where the last one ends."""
-    return np.cumsum([0, *widths])
-
-
-@cache
-def _shares(shares: tuple[int, ...]) -> I64:
-    return np.array(shares)
-
-
-@cache
-def _flags(sources: tuple[Source, ...]) -> U8:
-    return np.array(sources, np.uint8)
+def _plan(lists: tuple[tuple[Source, int, int], ...]) -> tuple[I64, I64, U8]:
+    """Of sources, widths of their lists and shares: where the lists begin and the last one ends, shares, flags."""
+    sources, widths, shares = zip(*lists, strict=True)
+    return np.cumsum([0, *widths]), np.array(shares), np.array(sources, np.uint8)

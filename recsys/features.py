@@ -115,6 +115,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     order = np.empty((len(items), len(RANKS), items.shape[1]), np.uint64)
     kernels.derive(
         *(x, ROWS, items, counts, plain(candidates.tower), plain(candidates.sources), FLAG_BITS),
+        # What was put since is taken by nobody yet, and new: 0 of both, as behind a table's end.
         *(base(tables.popularity), base(tables.age), told, VOTE_SCALE, order),
     )
     for logged in LOGGED:
@@ -122,8 +123,8 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
     order.sort(axis=2)
     kernels.settle(x, ROWS, counts, order, RANKS, LOG_PLACES)
 
-    kernels.likeness(tables.vectors, past, ALIKE_WITHIN, items, ALIKE, counts, x, PLACE["like_1"])
-    kernels.affinity(tables.tokens, tables.vocabulary, past, items, counts, x, PLACE["content_affinity"])
+    kernels.likeness(tables.embedding_table, past, ALIKE_WITHIN, items, ALIKE, counts, x, PLACE["like_1"])
+    kernels.affinity(tables.content_table, tables.vocabulary, past, items, counts, x, PLACE["content_affinity"])
     kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, x, PLACE["repeat_count"])
     tables.context_lift.of(histories.context, items, counts, x, PLACE["lift_daypart"])
     return x

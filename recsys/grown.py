@@ -1,6 +1,6 @@
 """A column of a generation with the rows of fresh items behind it: gathered from the mapped table or from the tail.
 
-The table stays mapped and shared; nothing of it is copied. Numpy only.
+The table stays mapped and shared; nothing of it is copied. What is indexed is numpy's.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A user's history at the moment of a query: the generation's record, what happened since, and this session.
 
-One function for serving and for the flows that make lists. Numpy only.
+One function for serving and for the flows that make lists.
 """
 
 from __future__ import annotations

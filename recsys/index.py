@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from recsys.allowed import Allowed
+from recsys.grown import NO_ROWS
 from recsys.grown import table as table_of
 from recsys.kernels import keys, search
 from recsys.kernels.compiled import plain
@@ -24,8 +25,6 @@ LARGEST = float(np.finfo(np.float32).max) / 2
 
 TOGETHER = 32
 """Users at once, at most: 2 MiB of lists; each tile of the table is read once for all of them."""
-
-NONE: I32 = np.zeros(0, np.int32)
 
 
 class ExactIndex:
@@ -42,7 +41,6 @@ class ExactIndex:
         self._items = np.asarray(embeddings)
         self._shown = np.array(available, bool)
         self._count = int(self._shown.sum())
-        self._vectors = table_of(self._items)
         table = rounded(embeddings) if table is None else np.ascontiguousarray(table)
         if table.shape != (len(embeddings), width(embeddings.shape[1])) or table.dtype != np.int8:
             told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
@@ -60,8 +58,8 @@ class ExactIndex:
         self,
         users: F32,
         k: int,
-        hidden: I32 = NONE,
-        shown: I32 = NONE,
+        hidden: I32 = NO_ROWS,
+        shown: I32 = NO_ROWS,
         allowed: Sequence[Allowed | None] | None = None,
     ) -> tuple[I32, F32]:
         """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
@@ -104,13 +102,13 @@ class ExactIndex:
         one = slice(query, query + 1)
         self._rescore(users[one], rows[None], np.array([len(rows)]), found[one], best[one])
 
-    def count_above(self, users: F32, scores: F32, hidden: I32 = NONE, shown: I32 = NONE) -> I32:
+    def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
         (may, _), above = self._may(hidden, shown), np.zeros(len(users), np.int32)
         everything = np.arange(len(self._items), dtype=np.int32)[None]
         for row in range(len(users)):
             all_scores = np.empty(everything.shape, np.float32)
-            score(plain(users[row : row + 1]), self._vectors, everything, all_scores)
+            score(plain(users[row : row + 1]), table_of(self._items), everything, all_scores)
             all_scores[0, ~may] = -np.inf
             above[row] = int((all_scores > scores[row]).sum())
         return above

@@ -114,7 +114,7 @@ class Retriever:
         Those that are no item here, or may not be shown, are left out.
         """
         users = self._encoder.encode(self._known(histories))
-        scores, real, order = self._weighed(users, plain(items))
+        scores, real, order = self._weighed(users, items)
         return ordered(items, scores, sources, real, order)
 
     def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
@@ -157,6 +157,7 @@ class Retriever:
 
     def each_source(self, histories: Histories, k: int) -> dict[Source, I32]:
         """What each source says alone if it is asked for k items: [B, at most k] int32, best first, padded."""
+        histories = self._known(histories)
         users, past = self._encoder.encode(histories), histories.items
         lists = self._lists(users, past, dict.fromkeys((Source.TOWER, *self._shares), k))
         return {source: drop(items, past, k) if self._exclude_seen else items[:, :k] for source, items in lists.items()}
@@ -209,13 +210,14 @@ class Retriever:
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
         scores = np.empty(items.shape, np.float32)
-        kernel.score(plain(users), self._tables.vectors, plain(items), scores)
+        kernel.score(plain(users), self._tables.embedding_table, plain(items), scores)
         return scores
 
     def _weighed(self, users: F32, items: I32) -> tuple[F32, Bool, I64]:
         """The scores of items [B, K], which of them may be shown, and their order: those first, best first."""
+        items = plain(items)
         scores, real = self.tower_scores(users, items), np.empty(items.shape, bool)
         of = np.empty(items.shape, np.uint64)
-        kernel.order_by(scores, scores.view(np.uint32), self._tables.shown, items, real, of)
+        kernel.order_by(scores, scores.view(np.uint32), self._tables.available_table, items, real, of)
         of.sort(axis=1)
         return scores, real, keys.places(of)

@@ -1,7 +1,7 @@
 """What was put, as one generation sees it: items it does not know behind its own rows, and changes to those it knows.
 
 The row of a fresh item is the generation's number of items plus the item's seq. Every process derives the same row
-without asking another, and no row ever means two items; rows are sparse. Numpy only.
+without asking another, and no row ever means two items; rows are sparse.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class FreshSegment:
         if len(changed):
             now = now.copy()
             now[changed] = shown
+            now.flags.writeable = available.flags.writeable  # or kernels would be compiled once more, by a request
         rows = np.array([n + item.seq for item in fresh], np.int32)
         return cls(
             rows=rows,

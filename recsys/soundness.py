@@ -22,7 +22,7 @@ from recsys.rounded import is_rounded, width
 from recsys.spec import CONTENT_TOKENS, FeatureSpec
 from recsys.strings import StringTable, hashed
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
-from recsys.types import PAD
+from recsys.types import CLOCK, CONTEXTS, PAD
 
 ROWS = 1 << 13
 """Rows looked at at once."""
@@ -64,7 +64,7 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
         elif isinstance(table, Neighbours):
             yield from _neighbours(field.name, table, items)
         elif isinstance(table, ContextLift):
-            yield from _array(f"{field.name}.table", table.table, np.float32, (items, int(table.starts[-1])))
+            yield from _lift(field.name, table, items)
         else:
             yield from _array(field.name, table, *_expected(field.name, manifest))
     yield from _ranges(tables, spec)
@@ -119,6 +119,15 @@ def _neighbours(name: str, table: Neighbours, items: int) -> Iterator[str]:
         yield f"{name} names items past the {items:,} there are"
 
 
+def _lift(name: str, lift: ContextLift, items: int) -> Iterator[str]:
+    groups = len(lift.starts) - 1
+    sound = CLOCK <= groups <= CLOCK + CONTEXTS and lift.starts[0] == 0 and (np.diff(lift.starts) > 0).all()
+    if lift.starts.dtype != np.int32 or not sound:
+        yield f"{name}.starts does not begin 2 to {CLOCK + CONTEXTS} groups of columns in their order"
+        return
+    yield from _array(f"{name}.table", lift.table, np.float32, (items, int(lift.starts[-1])))
+
+
 def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
     if any(_outside(block, 0, len(spec.tokens)) for block in _blocks(tables.content)):
         yield f"content names tokens past the {len(spec.tokens):,} of the spec"
@@ -146,6 +155,9 @@ def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> 
             if shapes.get(name) != shape:
                 yield f"the towers' {name} is {shapes.get(name)}, and {shape} is wanted"
                 return
+        if f"user.contexts.{CONTEXTS}.weight" in shapes:
+            yield f"the towers know more than {CONTEXTS} columns of a context"
+            return
         for name, shape in shapes.items():
             whole = file.get_slice(name)
             for start in range(0, shape[0] if shape else 1, ROWS):

@@ -39,7 +39,7 @@ class FreshItems:
     """The available items of every content token that were first taken last."""
 
     def __init__(self, tables: ItemTables) -> None:
-        self._tokens = tables.tokens
+        self._tokens = tables.content_table
         newest = np.argsort(tables.age, kind="stable")
         # An item that nobody ever took has no age; the tower, which knows its content, brings it if it belongs.
         taken = np.asarray(tables.available) & (np.asarray(tables.popularity)[:, 0] > 0)
@@ -57,7 +57,7 @@ class FreshItems:
     def over(self, tables: ItemTables) -> FreshItems:
         """The same new items, for histories that name rows of these tables."""
         other = copy.copy(self)
-        other._tokens = tables.tokens
+        other._tokens = tables.content_table
         return other
 
     def best(self, histories: I32) -> I32:

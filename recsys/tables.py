@@ -57,17 +57,17 @@ class ItemTables:
         return known
 
     @cached_property
-    def vectors(self) -> Table:
+    def embedding_table(self) -> Table:
         """The embeddings, as kernels read them."""
         return table(self.embeddings)
 
     @cached_property
-    def tokens(self) -> Table:
+    def content_table(self) -> Table:
         """The content, as kernels read it."""
         return table(self.content)
 
     @cached_property
-    def shown(self) -> Table:
+    def available_table(self) -> Table:
         """What is available, as kernels read it."""
         return table(self.available)
 

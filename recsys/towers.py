@@ -30,7 +30,7 @@ from recsys.grown import table
 from recsys.kernels import tower as kernel
 from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
-from recsys.types import CLOCK, F32, I32, Histories
+from recsys.types import CLOCK, CONTEXTS, F32, I32, Histories
 
 DECAYS = (0.0, 0.6, 0.9, 0.98)
 """Weight kept by each step back in the history; 0 is the newest item alone."""
@@ -221,7 +221,9 @@ class UserEncoder:
 
     def __init__(self, tower: UserTower, embeddings: F32) -> None:
         """It is as the tower is now: what is trained later is another one's."""
-        self._vectors = table(embeddings)
+        if len(tower.contexts) > CONTEXTS:  # a kernel would read on
+            raise ValueError(f"The tower has {len(tower.contexts)} context columns; {CONTEXTS} is the most.")
+        self._embeddings = table(embeddings)
         contexts = [_weight(each) for each in tower.contexts]
         sizes = np.array([len(each) for each in contexts], np.int64)
         of_contexts = np.zeros((len(contexts), sizes.max(initial=0), len(tower.nobody)), np.float32)
@@ -243,7 +245,7 @@ class UserEncoder:
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
         other = copy.copy(self)
-        other._vectors = table(embeddings)
+        other._embeddings = table(embeddings)
         return other
 
     def encode(self, histories: Histories) -> F32:
@@ -251,7 +253,7 @@ class UserEncoder:
         past = plain(histories.items), plain(histories.times), plain(histories.now)
         asked = plain(histories.types), plain(histories.context), CLOCK, self._weights, _powers(past[0].shape[1])
         wide = np.empty((len(histories), len(self._weights.nobody)), np.float32)
-        unknown = kernel.remember(self._vectors, *past, *asked, wide)
+        unknown = kernel.remember(self._embeddings, *past, *asked, wide)
         if unknown >= 0:  # a kernel would read on
             query, column = divmod(unknown, len(self._weights.sizes))
             row, rows = histories.context[query, CLOCK + column], self._weights.sizes[column]

@@ -13,7 +13,7 @@ from service.query import Query
 
 Told = dict[str, Any]
 """What an answer says, by the names of its model's fields; nobody checks it. Models of twenty items take 59 us to make
-and 30 to write, dictionaries 4 and 21."""
+and 30 to write, dictionaries 26 and 16, what they are made of included."""
 
 
 def slate(query: Query) -> Told:
@@ -42,7 +42,7 @@ def slate(query: Query) -> Told:
 
 
 def _rounded(scores: F32) -> list[float]:
-    """To four places, all at once: to round forty numbers one by one takes 12 us of a slate's 60."""
+    """To four places, all at once: to round forty numbers one by one takes half of a slate's time."""
     told: list[float] = np.round(scores.astype(np.float64), 4).tolist()
     return told
 

@@ -160,7 +160,7 @@ def answer_each(asked: np.ndarray, answered: np.ndarray, answer: Answer) -> None
 
 
 def _answer_sound(generation: str, asked: np.ndarray, answered: np.ndarray, at: I64, answer: Answer) -> None:
-    """Answer the rows that can be answered, in a batch of the same size: others' bits depend on its shape alone."""
+    """Answer the rows that can be answered, in a batch of the same size: with items put since, bits follow it."""
     table, sound = asked[at], np.ones(len(at), bool)
     for place in range(len(at)):
         try:

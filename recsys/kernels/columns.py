@@ -1,7 +1,8 @@
 """Columns of features for the candidates of a batch of queries.
 
-In all of them: items [B, K] int32 candidates of which the first counts [B] of each query are real and distinct. What is
-computed goes into x [B, F, K] float32, a row a feature, from row `first` on, and to real candidates alone.
+Where nothing else is said: items [B, K] int32 candidates of which the first counts [B] of each query are real and
+distinct. What is computed goes into x [B, F, K] float32, a row a feature, from row `first` on, and to real candidates
+alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import numpy as np
 
 from recsys.kernels.ballot import ballot, leave, may_be_one, place_of, seat
 from recsys.kernels.compiled import compiled
+from recsys.kernels.keys import key
 from recsys.kernels.layers import LANES, UNITS, units
-from recsys.kernels.spans import scaled
+from recsys.kernels.spans import gap, wait
 from recsys.kernels.tables import ahead, locate
-
-_SIGN, _REST = np.uint32(1 << 31), np.uint32(2**31 - 1)
 
 
 class Rows(NamedTuple):
@@ -85,14 +85,9 @@ def tell(items, past, times, now, steps, logs, counts, told):
         for at in range(past.shape[1]):
             length += past[query, at] >= 0
         counts[query] = count
-        of, when = past[query], times[query]
-        wait = scaled(now[query] - when[newest], steps) if length and of[newest] >= 0 else steps
-        gap = steps
-        if length > 1 and of[newest] >= 0 and of[newest - 1] >= 0:
-            gap = scaled(when[newest] - when[newest - 1], steps)
         told[query, 0] = logs[length]
-        told[query, 1] = np.float32(wait) / whole
-        told[query, 2] = np.float32(gap) / whole
+        told[query, 1] = np.float32(wait(past, times, now, query, steps)) / whole
+        told[query, 2] = np.float32(gap(past, times, query, newest, steps)) / whole
 
 
 @compiled
@@ -286,9 +281,7 @@ def derive(x, rows, items, counts, tower, sources, flags, popularity, age, told,
         bits = of.view(np.uint32)
         for index, row in enumerate((rows.tower, rows.slowest, rows.ease, rows.decayed)):
             for at in range(count):
-                told_bits = bits[row, at] if of[row, at] != 0 else np.uint32(0)  # -0 becomes 0
-                high = told_bits if told_bits >= _SIGN else _REST - told_bits
-                order[query, index, at] = (np.uint64(high) << np.uint64(32)) | np.uint64(at)
+                order[query, index, at] = key(bits[row, at] if of[row, at] != 0 else np.uint32(0), at)  # -0 becomes 0
             order[query, index, count:] = np.uint64(2**64 - 1)
 
 

@@ -61,8 +61,6 @@ def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
     start = builder.gep(inputs.data, [builder.mul(first, _I64(LANES))])
     none = ir.Constant(_LANES, [0.0] * LANES)
     sums = [cgutils.alloca_once_value(builder, none) for _ in range(UNITS)]
-    for total in sums:
-        builder.store(none, total)
     with cgutils.for_range(builder, width) as loop:
         read = builder.gep(start, [builder.mul(loop.index, _I64(LANES))])
         lanes = builder.load(builder.bitcast(read, _LANES.as_pointer()), align=4)

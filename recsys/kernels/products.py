@@ -50,8 +50,6 @@ def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
     none = ir.Constant(ir.VectorType(I32, ROWS), [0] * ROWS)
     sums = [cgutils.alloca_once_value(builder, none) for _ in range(ROWS)]
     starts = [builder.gep(rows.data, [builder.mul(builder.add(first, I64(row)), stride)]) for row in range(ROWS)]
-    for total in sums:
-        builder.store(none, total)
     with cgutils.for_range(builder, chunks) as loop:
         column = builder.mul(loop.index, I64(LANES))
         other = _loaded(builder, asked, column)

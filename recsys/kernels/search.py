@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.kernels.compiled import compiled
-from recsys.kernels.keys import REST, SIGN
+from recsys.kernels.keys import key
 from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
 from recsys.kernels.tables import ahead
@@ -271,19 +271,21 @@ def rescore(users, items, rows, counts, scores, bits, keys):
         for at in range(counts[query]):
             ahead(items, rows, query, at, counts[query])
             scores[query, at] = inner(users[query], items[rows[query, at]]) + np.float32(0)  # -0 becomes 0
-            of = bits[query, at]
-            high = of if of >= SIGN else REST - of
-            keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
+            keys[query, at] = key(bits[query, at], at)
         keys[query, counts[query] :] = NO_KEY
 
 
 @compiled
 def pick(listed, scores, order, found, best):
-    """What stands at places order [B, k] int64 of what is listed [B, room] and of its scores, into found and best."""
+    """What stands at places order [B, k] int64 of what is listed [B, room] and of its scores, into found and best.
+
+    A place behind the end, of a query for which fewer were listed, leaves those as they are.
+    """
     for query in range(len(order)):
         for at in range(order.shape[1]):
             place = order[query, at]
-            found[query, at], best[query, at] = listed[query, place], scores[query, place]
+            if place < scores.shape[1]:
+                found[query, at], best[query, at] = listed[query, place], scores[query, place]
 
 
 @compiled

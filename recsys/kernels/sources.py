@@ -6,7 +6,7 @@ import numpy as np
 
 from recsys.kernels.ballot import add, ballot, clear, place_of
 from recsys.kernels.compiled import compiled
-from recsys.kernels.keys import REST, SIGN
+from recsys.kernels.keys import key
 from recsys.kernels.tables import ahead, locate
 
 
@@ -51,9 +51,7 @@ def tally(rows, weights, voters, powers, votes, bits, keys, counts):
             vote = np.float32(added[slot])
             if vote != 0:
                 votes[0] = vote
-                of = bits[0]
-                high = of if of >= SIGN else REST - of
-                keys[query, written] = np.uint64(high) << np.uint64(32) | np.uint64(seats[slot])
+                keys[query, written] = key(bits[0], seats[slot])
                 written += 1
             seats[slot] = -1
         counts[query] = written
@@ -105,9 +103,9 @@ def inner(one, other):
 
 
 @compiled
-def score(users, vectors, items, out):
+def score(users, embeddings, items, out):
     """Inner products of users [B, d] with items [B, K] int32 of a `Table` [n, d]; -inf for what is no row of it."""
-    base, late, tail = vectors
+    base, late, tail = embeddings
     n = len(base)
     for query in range(len(items)):
         for at in range(items.shape[1]):
@@ -134,9 +132,7 @@ def order_by(scores, bits, available, items, real, keys):
             shown = row >= 0 and (base[row] if row < n else tail[row - n])
             scores[query, at] = scores[query, at] + np.float32(0) if shown else -np.inf  # -0 becomes 0
             real[query, at] = shown
-            of = bits[query, at]
-            high = of if of >= SIGN else REST - of
-            keys[query, at] = np.uint64(high) << np.uint64(32) | np.uint64(at)
+            keys[query, at] = key(bits[query, at], at)
 
 
 @compiled

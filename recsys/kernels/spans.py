@@ -24,7 +24,24 @@ def clock(times, monday, out):
 @compiled
 def scaled(seconds, steps):
     """On a scale of so many steps: of seconds and one more, how often they can be halved. A negative span is none."""
-    return min(math.frexp(max(seconds, 0.0) + 1.0)[1] - 1, steps - 1)
+    if not seconds > 0:  # nor is one that is no number
+        return 0
+    return min(math.frexp(min(seconds, 2.0**steps) + 1.0)[1] - 1, steps - 1)
+
+
+@compiled
+def gap(items, times, query, at, steps):
+    """The step to what stands at a place of items [B, H] from what stands before it; `steps` where either is none."""
+    known = at > 0 and items[query, at] >= 0 and items[query, at - 1] >= 0
+    return scaled(times[query, at] - times[query, at - 1], steps) if known else steps
+
+
+@compiled
+def wait(items, times, now, query, steps):
+    """The step from the newest of items [B, H] to now; `steps` where there is none."""
+    newest = items.shape[1] - 1
+    known = newest >= 0 and items[query, newest] >= 0
+    return scaled(now[query] - times[query, newest], steps) if known else steps
 
 
 @compiled
@@ -35,13 +52,11 @@ def gaps(items, times, steps, out):
     """
     for query in range(len(items)):
         for at in range(items.shape[1]):
-            known = at > 0 and items[query, at] >= 0 and items[query, at - 1] >= 0
-            out[query, at] = scaled(times[query, at] - times[query, at - 1], steps) if known else steps
+            out[query, at] = gap(items, times, query, at, steps)
 
 
 @compiled
 def waits(items, times, now, steps, out):
     """The step from the newest of items [B, H] int32 to now [B], into out [B] int64; `steps` where there is none."""
     for query in range(len(items)):
-        known = items.shape[1] > 0 and items[query, -1] >= 0
-        out[query] = scaled(now[query] - times[query, -1], steps) if known else steps
+        out[query] = wait(items, times, now, query, steps)

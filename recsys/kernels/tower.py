@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.kernels.compiled import compiled
-from recsys.kernels.spans import scaled
+from recsys.kernels.spans import gap, wait
 from recsys.kernels.tables import locate
 
 _TINY = np.float32(1e-9)
@@ -31,14 +31,14 @@ class Weights(NamedTuple):
 
 
 @compiled
-def remember(vectors, items, times, now, types, contexts, clock, weights, decays, wide):
+def remember(embeddings, items, times, now, types, contexts, clock, weights, decays, wide):
     """The decayed means of what each user did, or `nobody` where that is nothing, and what was asked in which context.
 
-    vectors: a `Table` [n, D]. items: [B, L] int32, newest last, times: [B, L] float64, types: [B, L] uint8, now: [B].
-    contexts: [B, clock + C] uint8. decays: [N, L] float32, the weight of each place. wide: [B, N * D]. Which user it
-    was, times C and the column, whose context has no row; -1 where all have.
+    embeddings: a `Table` [n, D]. items: [B, L] int32, newest last, times: [B, L] float64, types: [B, L] uint8, now:
+    [B]. contexts: [B, clock + C] uint8. decays: [N, L] float32, the weight of each place. wide: [B, N * D]. Which user
+    it was, times C and the column, whose context has no row; -1 where all have.
     """
-    base, late, tail = vectors
+    base, late, tail = embeddings
     of_types, of_gaps, of_waits, of_contexts, sizes, nobody = weights
     n, length, dim = len(base), items.shape[1], base.shape[1]
     steps, event, totals = len(of_gaps) - 1, np.empty(dim, np.float32), np.empty(len(decays), np.float32)
@@ -46,18 +46,14 @@ def remember(vectors, items, times, now, types, contexts, clock, weights, decays
         to = wide[query]
         to[:] = 0
         totals[:] = 0
-        before = False
         for at in range(length):
-            row = locate(n, late, items[query, at])
             if items[query, at] < 0:
-                before = False
                 continue
-            gap = scaled(times[query, at] - times[query, at - 1], steps) if before else steps
-            before = True
+            row, span = locate(n, late, items[query, at]), gap(items, times, query, at, steps)
             kind = min(np.int64(types[query, at]), len(of_types) - 1)
             for unit in range(dim):
                 known = base[row, unit] if 0 <= row < n else (tail[row - n, unit] if row >= n else np.float32(0))
-                event[unit] = known + of_types[kind, unit] + of_gaps[gap, unit]
+                event[unit] = known + of_types[kind, unit] + of_gaps[span, unit]
             for decay in range(len(decays)):
                 weight, first = decays[decay, at], decay * dim
                 totals[decay] += weight
@@ -65,13 +61,11 @@ def remember(vectors, items, times, now, types, contexts, clock, weights, decays
                     for unit in range(dim):
                         to[first + unit] += weight * event[unit]
         somebody = length > 0 and totals.max() > 0
-        wait = steps
-        if length > 0 and items[query, length - 1] >= 0:
-            wait = scaled(now[query] - times[query, length - 1], steps)
+        since = wait(items, times, now, query, steps)
         for decay in range(len(decays)):
             total = max(totals[decay], _TINY)
             for unit in range(decay * dim, (decay + 1) * dim):
-                to[unit] = (to[unit] / total if somebody else nobody[unit]) + of_waits[wait, unit]
+                to[unit] = (to[unit] / total if somebody else nobody[unit]) + of_waits[since, unit]
         for column in range(len(of_contexts)):
             row = np.int64(contexts[query, clock + column])
             if row >= sizes[column]:

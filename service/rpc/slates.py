@@ -8,7 +8,7 @@ here: twenty items cost 77 us as a message and 31 so. `tests/unit/test_rpc_slate
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from struct import Struct
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -66,7 +66,7 @@ def _shown(item_id: Id, title: str) -> bytes:
     return told
 
 
-@lru_cache(KEPT)
+@cache  # there are 256 of them
 def _sources(sources: tuple[str, ...]) -> bytes:
     told: bytes = pb.ScoredItem(sources=sources).SerializeToString()
     return told

@@ -337,3 +337,12 @@ def test_words_without_the_instruction_are_the_same(monkeypatch):
         bits = compiled()(words, halves.view(np.int32), less[0], bound, out)
         np.testing.assert_array_equal(out[:29], expected[:29])
         np.testing.assert_array_equal([bits >> row & 1 for row in range(29)], expected[:29] >= bound)
+
+
+def test_where_fewer_are_listed_than_are_wanted_the_rest_stays():
+    """What stands behind the end of a list is not looked at."""
+    listed, scores = np.array([[7, 8, 9]], np.int32), np.array([[0.5, 0.25]], np.float32)
+    found, best = np.full((1, 3), PAD, np.int32), np.full((1, 3), -np.inf, np.float32)
+    search.pick(listed, scores, np.array([[1, 0, 2**32 - 1]]), found, best)
+    assert found.tolist() == [[8, 7, PAD]]
+    assert best.tolist() == [[0.25, 0.5, -np.inf]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys import moments
@@ -68,9 +68,13 @@ def test_a_row_is_found_before_and_behind_the_end():
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))
 @settings(deadline=None)
+@example(np.inf)
+@example(-np.inf)
+@example(np.nan)
 def test_a_span_has_one_step(seconds):
-    """Compiled as by numpy: 2^s - 1 to 2^(s + 1) - 1 seconds, the last one without an end."""
+    """Compiled as by numpy: 2^s - 1 to 2^(s + 1) - 1 seconds, the last without an end; what is no number is none."""
     step = int(moments.steps(np.array([seconds]))[0])
     assert spans.scaled(seconds, moments.STEPS) == step
-    assert 2**step - 1 <= max(seconds, 0)
-    assert max(seconds, 0) < 2 ** (step + 1) - 1 or step == moments.STEPS - 1
+    passed = seconds if seconds > 0 else 0.0
+    assert 2**step - 1 <= passed
+    assert passed < 2 ** (step + 1) - 1 or step == moments.STEPS - 1

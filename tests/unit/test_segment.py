@@ -42,6 +42,15 @@ class TestSegment:
         assert later.hidden.tolist() == []
         assert later.shows(np.array([0])).tolist() == [True]
 
+    def test_what_a_put_changes_is_the_same_kind_of_array(self):
+        """A mapped table may not be written to, and a copy that may is another kind: a request would compile for it."""
+        mapped = np.array([True, True, False])
+        mapped.flags.writeable = False
+        segment = FreshSegment.of(putting(hide("a", 1)), lambda _: [0], mapped, 0.0)
+        assert segment.available.base.tolist() == [False, True, False]
+        assert not segment.available.base.flags.writeable
+        assert self.segment(hide("a", 1)).available.base.flags.writeable
+
     def test_shown_again(self):
         """What the tables hide is shown where a later put says so; what they say already changes nothing."""
         segment = self.segment(item("c", 1), item("a", 2))

@@ -82,6 +82,10 @@ def test_a_sound_generation_is_served(folder):
         ("ids.offsets.npy", lambda a: a[::-1].copy(), "ids"),
         ("titles.offsets.npy", lambda a: a[:-1], "titles"),
         ("context_lift.table.npy", lambda a: a[:-1], "context_lift"),
+        ("context_lift.starts.npy", with_first(1), "context_lift.starts"),
+        ("context_lift.starts.npy", lambda a: np.array([0, 9, *a[2:]], np.int32), "context_lift.starts"),
+        ("context_lift.starts.npy", lambda a: np.array([*range(9), a[-1]], np.int32), "context_lift.starts"),
+        ("context_lift.starts.npy", lambda a: a.astype(np.int64), "context_lift.starts"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused_by_name(folder, part, how, told):
@@ -98,6 +102,15 @@ def test_weights_that_are_not_finite_are_refused(folder, part):
     weights[name].view(-1)[0] = torch.nan
     save_file(weights, folder.path / part)
     with pytest.raises(GenerationError, match="not finite"):
+        soundness.check(seal(folder))
+
+
+def test_a_tower_of_more_columns_than_a_context_has_is_refused(folder):
+    """Compiled code would read on."""
+    weights = load_file(folder.path / TOWERS)
+    weights |= {f"user.contexts.{column}.weight": torch.zeros_like(weights["user.waits.weight"]) for column in range(5)}
+    save_file(weights, folder.path / TOWERS)
+    with pytest.raises(GenerationError, match="more than 4 columns"):
         soundness.check(seal(folder))
 
 

@@ -86,6 +86,13 @@ def test_nothing_before_and_nothing_of_the_padding_counts():
     np.testing.assert_array_equal(UserEncoder(tower, embeddings).encode(past), before)
 
 
+def test_a_tower_of_more_columns_than_a_context_has_is_refused():
+    """Its weights say how many it has, and they may be anybody's."""
+    rng = np.random.default_rng(3)
+    with pytest.raises(ValueError, match=f"{CONTEXTS} is the most"):
+        UserEncoder(tower_of(rng, 16, 3, [3] * (CONTEXTS + 1)), rng.normal(size=(40, 16)).astype(np.float32))
+
+
 def test_a_context_that_the_tower_does_not_have_is_refused():
     """Compiled code checks no bounds."""
     rng = np.random.default_rng(3)
