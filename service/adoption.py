@@ -36,6 +36,10 @@ SOON = 0.25
 TRIM_SECONDS = 30.0
 """Between two times that free memory goes back to the system: taking it up again costs some 10 ms."""
 
+YOUNG = 7_000
+"""Objects made and not gone after which the collector looks at them; Python's 700 are made by a batch of ten, all of
+which go by themselves, and the looks took the gateway a twentieth of its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -64,11 +68,6 @@ class Outlook:
     def lacking(self, generation: str) -> list[Holding]:
         """Processes that announced themselves and do not hold a generation."""
         return [told for told in self.processes if generation not in told.held]
-
-
-YOUNG = 7_000
-"""Objects made and not gone after which the collector looks at them; Python's 700 are made by a batch of ten, all of
-which go by themselves, and the looks took the gateway a twentieth of its time."""
 
 
 class Adopter:
