@@ -33,8 +33,8 @@ def clock(times: F64) -> U8:
 
 def steps(seconds: F64) -> I64:
     """On the scale; clocks that disagree give negative spans, which count as none: [...] int64."""
-    held_spans = np.clip(np.nan_to_num(seconds), 0, 2.0**STEPS)
-    held: I64 = np.minimum(np.frexp(held_spans + 1)[1] - 1, STEPS - 1).astype(np.int64)
+    whole = np.clip(np.nan_to_num(seconds), 0, 2.0**STEPS)
+    held: I64 = np.minimum(np.frexp(whole + 1)[1] - 1, STEPS - 1).astype(np.int64)
     return held
 
 

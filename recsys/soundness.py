@@ -121,7 +121,9 @@ def _neighbours(name: str, table: Neighbours, items: int) -> Iterator[str]:
 
 def _lift(name: str, lift: ContextLift, items: int) -> Iterator[str]:
     groups = len(lift.starts) - 1
-    sound = CLOCK <= groups <= CLOCK + CONTEXTS and lift.starts[0] == 0 and (np.diff(lift.starts) > 0).all()
+    sound = (
+        CLOCK <= groups <= CLOCK + CONTEXTS and lift.starts[0] == 0 and (np.diff(lift.starts) >= 0).all()
+    )  # a column may be empty
     if lift.starts.dtype != np.int32 or not sound:
         yield f"{name}.starts does not begin 2 to {CLOCK + CONTEXTS} groups of columns in their order"
         return

@@ -37,8 +37,8 @@ TRIM_SECONDS = 30.0
 """Between two times that free memory goes back to the system: taking it up again costs some 10 ms."""
 
 YOUNG = 7_000
-"""Objects made and not gone after which the collector looks at them; Python's 700 are made by a batch of ten, all of
-which go by themselves, and the looks took the gateway a twentieth of its time."""
+"""Objects made and not gone after which the collector looks at them; with Python's 700 the looks took some twentieth
+of the gateway's time (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, slots=True)

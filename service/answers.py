@@ -42,7 +42,7 @@ def slate(query: Query) -> Told:
 
 
 def _rounded(scores: F32) -> list[float]:
-    """To four places, all at once: to round forty numbers one by one takes half of a slate's time."""
+    """To four places, all at once: forty numbers one by one, and copies of words, took half of a slate's time."""
     told: list[float] = np.round(scores.astype(np.float64), 4).tolist()
     return told
 

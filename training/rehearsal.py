@@ -1,4 +1,4 @@
-"""A training of a made-up log, after which the kernels lie compiled: a minute of one core, 73 kinds of 76 (numba).
+"""A training of a made-up log, after which the kernels lie compiled: a minute of one core, nearly all of them.
 
 `python -m training.rehearsal` does it at once; `flows.rehearsing` has it done beside a first run, which leaves cores
 idle while it waits for Prefect and for torch.

@@ -212,7 +212,7 @@ def groups(contexts, starts, hours, saturday, out):
             elif value and group == 1:
                 value = 1 + (value >= saturday)
             width = starts[group + 1] - starts[group]
-            out[query, group] = starts[group] + min(value, width) - 1 if value else -1
+            out[query, group] = starts[group] + min(value, width) - 1 if value and width else -1
 
 
 @compiled

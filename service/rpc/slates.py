@@ -2,7 +2,8 @@
 
 Protocol Buffers reads parts of a message that stand one behind the other as one (Encoding, "Last One Wins"). So the id
 and the title of an item, and its sources, are encoded by the library and kept, and only scores and sizes are written
-here: twenty items cost 77 us as a message and 31 so. `tests/unit/test_rpc_slates.py` compares what is read of both.
+here: twenty items cost 77 us as a message and 31 so (by hand). `tests/unit/test_rpc_slates.py` compares what is read
+of both.
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ from safetensors.torch import load_file, save_file
 from recsys import soundness
 from recsys.errors import GenerationError
 from recsys.generation import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
+from recsys.lift import places
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.smoke import SmokeQueries
 from recsys.trial import load_ranker, load_retriever, try_out
+from recsys.types import CLOCK, CONTEXTS
 from service.served import ServedGeneration
 from tests import tiny
 
@@ -103,6 +105,14 @@ def test_weights_that_are_not_finite_are_refused(folder, part):
     save_file(weights, folder.path / part)
     with pytest.raises(GenerationError, match="not finite"):
         soundness.check(seal(folder))
+
+
+def test_a_column_of_the_context_that_is_empty_is_sound(folder):
+    """All its values are missing in the log, so it has no place in the table; a value is then one nobody knows."""
+    starts = np.load(folder.path / "context_lift.starts.npy")
+    soundness.check(change(folder, "context_lift.starts.npy", lambda a: np.append(a, a[-1])))
+    context = np.ones((1, CLOCK + CONTEXTS), np.uint8)
+    assert places(context, np.append(starts, starts[-1]))[0, -1] == -1
 
 
 def test_a_tower_of_more_columns_than_a_context_has_is_refused(folder):
