@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from recsys.errors import StageError
-from service.lane import PREFIX, WIDTH
+from service.fast_path import WIDTH, call_head
 from service.places import Places, watch
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
@@ -53,10 +53,7 @@ class Hop:
         new one. A call that is cancelled closes its connection; whoever comes next must not get its answer.
         """
         body = np.ascontiguousarray(rows)
-        head = (
-            f"POST {PREFIX}{name} HTTP/1.1\r\nhost: hop\r\n{WIDTH.decode()}: {rows.shape[1]}\r\n"
-            f"content-length: {body.nbytes}\r\n{'' if self._more is None else self._more()}\r\n"
-        ).encode()
+        head = call_head(name, body, "" if self._more is None else self._more())
         while True:
             kept = self._kept()
             connection = kept or await self._opened()

@@ -6,7 +6,7 @@ the other; what is asked stays its APIs, through its adaptive batching. `service
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
 from service.edge.probes import PROBES
-
-WIDTH = b"x-row-bytes"
-"""The header that says how wide a row is."""
-
-PREFIX = "/rows/"
-"""Of the paths of calls; the rest is the API's name."""
+from service.fast_path import PREFIX, WIDTH, Answer
 
 PASSED = (*PROBES, "/metrics")
 """What BentoML answers here; none of it reads a body."""
@@ -96,36 +91,55 @@ async def _refuse(send: Send, status: int, why: str) -> None:
 
 
 def apis(app: Starlette) -> dict[str, Infer]:
-    """The APIs of a BentoML service by name, as calls without a request around them (bentoml 1.4.40).
+    """The APIs of a BentoML service by name, as calls without a request around them, merged where BentoML merges."""
+    return {name: _infer(service, name) for name, service in _services(app)}
 
-    Those of the app's routes whose endpoint is the service's own are APIs; it knows how each is run and merged.
+
+def answers(app: Starlette) -> dict[str, Answer]:
+    """The same for a call alone: run at once, on the loop.
+
+    A worker computes one thing at a time, and a thread's way there and back takes 0.1 ms.
     """
-    found: dict[str, Infer] = {}
+    return {name: _answer(service, name) for name, service in _services(app)}
+
+
+def _services(app: Starlette) -> Iterator[tuple[str, Any]]:
+    """Each API's name, and the service that knows how it is run and merged (bentoml 1.4.40).
+
+    Those of the app's routes whose endpoint is the service's own are APIs.
+    """
     for route in app.routes:
         if isinstance(route, Route) and isinstance(route.endpoint, partial):
             service = getattr(route.endpoint.func, "__self__", None)
             if service is not None and route.name in service.service.apis:
-                found[route.name] = _infer(service, route.name)
-    return found
+                yield route.name, service
 
 
-def _infer(service: Any, name: str) -> Infer:
-    """An API run on the loop: a worker computes one thing at a time, and a thread's way there and back takes 0.1 ms."""
+def _answer(service: Any, name: str) -> Answer:
     counted = metrics.rows_together.labels(name)
 
     @cache
-    def local() -> Callable[[np.ndarray], np.ndarray]:
-        found: Callable[[np.ndarray], np.ndarray] = getattr(service._service_instance, name).local
+    def local() -> Answer:
+        found: Answer = getattr(service._service_instance, name).local
         return found
 
-    async def alone(rows: np.ndarray) -> np.ndarray:
+    def answer(rows: np.ndarray) -> np.ndarray:
         counted.observe(len(rows))
         return local()(rows)
 
+    return answer
+
+
+def _infer(service: Any, name: str) -> Infer:
+    answer = _answer(service, name)
+
+    async def alone(rows: np.ndarray) -> np.ndarray:
+        return answer(rows)
+
     async def together(batches: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         if len(batches) == 1:
-            return [await alone(batches[0])]
-        found = await alone(np.concatenate(batches))
+            return [answer(batches[0])]
+        found = answer(np.concatenate(batches))
         return np.split(found, np.cumsum([len(rows) for rows in batches])[:-1])
 
     return _own(service.dispatchers[name])(together) if name in service.dispatchers else alone

@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.probes import PROBES
-from service.lane import PREFIX, width_of
+from service.fast_path import PREFIX
+from service.lane import width_of
 from service.rpc.call import Call, RpcCall
 from service.rpc.verdict import Refused
 from service.tracing import STATES, TRACES, Tracer, mark_broken
