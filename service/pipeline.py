@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from recsys.errors import StageError
 from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
+from service.patience import Patience
 from service.query import Query, Ranked
 from service.settings import Settings
 from service.slate import make_slate
@@ -135,38 +135,29 @@ class Pipeline:
         go_on: Callable[[list[Query]], None],
     ) -> list[Query]:
         """Ask for a batch; those who can wait no longer go on without. The ones that got an answer, or none at all."""
+
+        def leave(late: list[Query]) -> None:
+            for query in late:
+                _leave_out(stage, query)
+            go_on(late)
+
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        call = asyncio.ensure_future(stage.run(asked))
-        waiting = asked
-        try:
-            while waiting:
-                soonest = min(latest[id(query)] for query in waiting)
-                await asyncio.wait({call}, timeout=max(0.0, soonest - time.monotonic()))
-                now = time.monotonic()
-                if call.done():
-                    break
-                late = [query for query in waiting if latest[id(query)] <= now]
-                waiting = [query for query in waiting if latest[id(query)] > now]
-                for query in late:
-                    _leave_out(stage, query)
-                go_on(late)
-        finally:
-            if not call.done():
-                call.add_done_callback(_look_at)
-                call.cancel()
+        patience = Patience(asked, latest, leave)
+        found, error = await patience.wait(stage.run(asked))
+        waiting = patience.waiting
         seconds, was_closed = time.monotonic() - start, breaker.closed
         self._seconds[stage.name].observe(seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
             breaker.failed(seconds)
-        elif error := StageError("its call was cancelled") if call.cancelled() else call.exception():
+        elif error:
             logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
             breaker.failed()
             for query in waiting:
                 _leave_out(stage, query)
         else:
             breaker.worked(seconds)
-            _put(stage, asked, call.result(), waiting)
+            _put(stage, asked, found, waiting)
         if breaker.closed != was_closed:
             metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
         return waiting
@@ -203,12 +194,6 @@ def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Q
             except Exception:
                 logger.exception("Stage %s: what was found for a query can't be used.", stage.name)
                 _leave_out(stage, query)
-
-
-def _look_at(left_behind: asyncio.Future[Any]) -> None:
-    """Look at the error that a call ends with which nobody waits for: asyncio reports one that is never looked at."""
-    if not left_behind.cancelled():
-        left_behind.exception()
 
 
 def _leave_out(stage: Stage, query: Query) -> None:

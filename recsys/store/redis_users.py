@@ -31,7 +31,7 @@ from recsys.store.base import (
 from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
 from recsys.store.redis_forget import StreamForgetter
-from recsys.store.round_trip import Command, round_trip
+from recsys.store.round_trip import Command, RoundTrips
 from recsys.store.scripts import EVENTS, FORGET_FIELD
 from recsys.types import Event, Id
 
@@ -62,6 +62,7 @@ class RedisUserStore:
             **watched(url),
             retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
+        self._round_trips = RoundTrips(self._redis, _HOT_SECONDS)
         self._log = StreamForgetter(self._redis, EVENT_LOG, whole=False)
         self._impressions = StreamForgetter(self._redis, IMPRESSIONS, whole=True)
 
@@ -70,7 +71,7 @@ class RedisUserStore:
             return []
         with sentences(self.address):
             asked = [command for user in users for command in _read_user(generation, buckets, user)]
-            replies = [_checked(reply) for reply in await round_trip(self._redis, asked, _HOT_SECONDS)]
+            replies = [_checked(reply) for reply in await self._round_trips.ask(asked)]
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -141,6 +142,7 @@ class RedisUserStore:
     async def close(self) -> None:
         await self._log.close()
         await self._impressions.close()
+        await self._round_trips.close()
         await self._redis.aclose()
 
 

@@ -1,21 +1,24 @@
 """One round trip of many commands over redis-py's own connections, for the hot path.
 
-A pipeline of redis-py guards, times and reports each reply by itself: of four short replies that takes as long as all
-else for one user, and twice as long for sixteen. Connecting, authentication, TLS, the pool and its retries stay
-redis-py's.
+A pipeline of redis-py guards, times and reports each reply by itself, and its pool each connection that it lends: of
+four short replies that is most of the time. Connecting, authentication and TLS stay redis-py's; what it has connected
+is asked and read here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 import redis
 import redis.asyncio
+from redis._parsers.base import BaseParser
 
 Command = tuple[bytes, ...]
+
+_NOT_YET = object()
 
 
 def packed(commands: Sequence[Command]) -> bytes:
@@ -26,31 +29,114 @@ def packed(commands: Sequence[Command]) -> bytes:
     )
 
 
-async def round_trip(client: redis.asyncio.Redis, commands: Sequence[Command], seconds: float) -> list[Any]:
-    """The reply to each command; one that is refused is an error among them.
+class RoundTrips:
+    """As many connections as there are questions under way; they stay open. It belongs to one event loop."""
 
-    redis.RedisError where there is no answer within so many seconds, or no connection. A connection whose reply nobody
-    waits for any more is closed by redis-py: whoever comes next must not get it.
-    """
-    pool, data = client.connection_pool, packed(commands)
-    connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py has no hint for it
+    def __init__(self, client: redis.asyncio.Redis, seconds: float) -> None:
+        """client: says how to connect. seconds: in which an answer has to be there."""
+        self._pool = client.connection_pool
+        self._seconds = seconds
+        self._idle: list[_Line] = []
 
-    async def ask() -> list[Any]:
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The reply to each command; one that is refused is an error among them.
+
+        redis.RedisError where there is no answer in time, or no connection: one that broke is made anew, once. A
+        connection whose replies nobody waits for any more is closed: whoever comes next must not get them.
+        """
+        data = packed(commands)
         try:
-            async with asyncio.timeout(seconds):
-                await connection.send_packed_command(data, check_health=False)
-                return [await _reply(connection) for _ in commands]
-        except TimeoutError:
-            raise redis.TimeoutError(f"no answer within {seconds:g} seconds") from None
+            return await self._asked(self._kept() or await self._opened(), data, len(commands))
+        except redis.ConnectionError:
+            return await self._asked(await self._opened(), data, len(commands))
 
-    try:
-        return await connection.retry.call_with_retry(ask, lambda _: connection.disconnect())  # type: ignore[no-any-return]
-    finally:
-        await pool.release(connection)
+    async def close(self) -> None:
+        """Let go of all that are open."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _asked(self, line: _Line, data: bytes, count: int) -> list[Any]:
+        try:
+            replies = await line.ask(data, count, self._seconds)
+        except BaseException:
+            line.close()
+            raise
+        self._idle.append(line)
+        return replies
+
+    def _kept(self) -> _Line | None:
+        while self._idle:
+            line = self._idle.pop()
+            if line.open:
+                return line
+            line.close()
+        return None
+
+    async def _opened(self) -> _Line:
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no hint for it
+        await connection.connect()
+        return _Line(connection)
 
 
-async def _reply(connection: redis.asyncio.Connection) -> Any:
-    try:
-        return await connection.read_response(timeout=math.inf)  # all of them have one time together
-    except redis.ResponseError as error:
-        return error
+class _Line(asyncio.Protocol):
+    """A connection that redis-py made, with one question at a time."""
+
+    def __init__(self, connection: redis.asyncio.Connection) -> None:
+        self._connection = connection  # what it has of streams would close the transport if it went
+        assert connection._writer is not None
+        self._transport: asyncio.WriteTransport = connection._writer.transport
+        self._reader = hiredis.Reader(
+            protocolError=redis.InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET
+        )
+        self._replies: list[Any] = []
+        self._count = 0
+        self._answer: asyncio.Future[list[Any]] | None = None
+        self._transport.set_protocol(self)
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be asked, as far as one knows."""
+        return not self._transport.is_closing()
+
+    async def ask(self, data: bytes, count: int, seconds: float) -> list[Any]:
+        """So many replies to what is sent; redis.RedisError where they do not come, and then it is to be closed."""
+        loop = asyncio.get_running_loop()
+        self._replies, self._count, self._answer = [], count, loop.create_future()
+        timer = loop.call_later(seconds, self._break, redis.TimeoutError(f"no answer within {seconds:g} seconds"))
+        self._transport.write(data)
+        try:
+            return await self._answer
+        finally:
+            timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Read replies; what is said to nobody's question ends the connection."""
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not _NOT_YET:
+                if isinstance(reply, hiredis.PushNotification):
+                    continue
+                if isinstance(reply, redis.ConnectionError):  # it is still loading, say
+                    raise reply
+                self._replies.append(reply)
+        except redis.RedisError as error:
+            self._break(error)
+            return
+        if len(self._replies) > self._count:
+            self._break(redis.InvalidResponse("more replies than commands"))
+        elif len(self._replies) == self._count and self._answer and not self._answer.done():
+            self._answer.set_result(self._replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever waits is told."""
+        self._break(redis.ConnectionError("the connection was closed" if exc is None else str(exc)))
+
+    def _break(self, error: redis.RedisError) -> None:
+        if self._answer and not self._answer.done():
+            self._answer.set_exception(error)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._connection._close()  # type: ignore[no-untyped-call]
+        self._transport.abort()

@@ -1,0 +1,72 @@
+"""Those who wait together for one answer, each as long as its own deadline lets it.
+
+They wait in the task that asks: a task of the call's own, and `asyncio.wait` for it, cost a lone query as much as its
+slate does, three times a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from recsys.errors import StageError
+from service.query import Query
+
+
+class Patience:
+    """One wait."""
+
+    def __init__(
+        self, queries: Sequence[Query], latest: Mapping[int, float], leave: Callable[[list[Query]], None]
+    ) -> None:
+        """latest: until when each waits, by its id and the monotonic clock. leave: told of those who wait no longer."""
+        self.waiting = list(queries)
+        self._latest = latest
+        self._leave = leave
+        self._error: Exception | None = None
+        self._given_up = False
+
+    async def wait(self, call: Coroutine[Any, Any, Sequence[Any]]) -> tuple[Sequence[Any], Exception | None]:
+        """What was found, or what broke; neither where nobody waits any more, and then the call is cancelled."""
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, cancelled = task, task.cancelling()
+        found: Sequence[Any] = ()
+        error: Exception | None = None
+        self._set_timer(time.monotonic())
+        try:
+            found = await call
+        except asyncio.CancelledError:
+            if task.cancelling() > cancelled + self._given_up:
+                raise
+            error = StageError("its call was cancelled")
+        except Exception as broken:
+            error = broken
+        finally:
+            self._timer.cancel()
+            if self._given_up:
+                task.uncancel()
+        if self._error:
+            raise self._error
+        return ((), None) if self._given_up else (found, error)
+
+    def _set_timer(self, now: float) -> None:
+        soonest = min([self._latest[id(query)] for query in self.waiting])
+        self._timer = self._loop.call_later(max(0.0, soonest - now), self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        late = [query for query in self.waiting if self._latest[id(query)] <= now]
+        self.waiting = [query for query in self.waiting if self._latest[id(query)] > now]
+        try:
+            self._leave(late)
+        except Exception as error:
+            self._error, self.waiting = error, []
+        if self.waiting:
+            self._set_timer(now)
+        else:
+            self._given_up = True
+            self._task.cancel()
