@@ -6,6 +6,7 @@ import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from recsys.errors import QueryError
@@ -26,7 +27,11 @@ TOLD_CHARACTERS = 64
 
 async def body(request: Request, model: type[B]) -> B:
     """Read and validate a JSON body; QueryError names the first wrong field."""
-    data = await _read(request)
+    return parsed(await _read(request), model)
+
+
+def parsed(data: bytes | bytearray, model: type[B]) -> B:
+    """Validate a JSON body; QueryError names the first wrong field."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -50,15 +55,20 @@ async def events(request: Request) -> list[schema.Event]:
         raise query_error(error) from error
 
 
-async def _read(request: Request) -> bytearray:
-    """The bytes of a JSON body; no more than may be."""
-    kind = request.headers.get("content-type", KIND).split(";")[0].strip().lower()
+def require_json(headers: Headers) -> None:
+    """QueryError where a head says that its body is no plain JSON."""
+    kind = headers.get("content-type", KIND).split(";")[0].strip().lower()
     if kind != KIND:
         told = kind[:TOLD_CHARACTERS] or "of no kind"
         raise QueryError(f"The body is {told}; send {KIND}.", code="media_type")
-    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    packed = headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":
         raise QueryError(f"The body is packed by {packed[:TOLD_CHARACTERS]}; send it as it is.", code="media_type")
+
+
+async def _read(request: Request) -> bytearray:
+    """The bytes of a JSON body; no more than may be."""
+    require_json(request.headers)
     data = bytearray()
     try:
         async with asyncio.timeout(READ_SECONDS):

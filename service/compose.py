@@ -25,7 +25,7 @@ from service.ahead import Make
 from service.callees import Callees
 from service.edge.connection import GuardedConnection
 from service.explanation import Explainer
-from service.fast_path import FastPath
+from service.fast_calls import FastCalls
 from service.holder import GenerationHolder
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
@@ -131,7 +131,7 @@ def lane(role: str) -> Make:
     """What the server of retrieval or ranking asks first."""
 
     def make(app: Starlette, behind: ASGIApp) -> ASGIApp:
-        GuardedConnection.admit(MOST_BYTES, LANE_HEAD, FastPath(answers(app), wire.WIDTHS))
+        GuardedConnection.admit(MOST_BYTES, LANE_HEAD, FastCalls(answers(app), wire.WIDTHS))
         traces, first = tracer(role), Lane(apis(app), behind, wire.WIDTHS)
         return first if traces is None else TracedLane(first, traces, role)
 

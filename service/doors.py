@@ -16,13 +16,14 @@ from service.drain import Drain
 from service.edge import setup
 from service.edge.admin import AdminPort
 from service.edge.calls import GatedCalls
-from service.edge.connection import guard, guard_tls
+from service.edge.connection import GuardedConnection, guard, guard_tls
 from service.edge.described import openapi_with_keys
 from service.edge.gate import Gate
 from service.edge.guard import Guard
 from service.edge.probes import PROBES
 from service.edge.tenants import TenantRecommender
 from service.edge.tls import Tls, TlsServer
+from service.fast_requests import FastRequests
 from service.front import Front
 from service.http import Door
 from service.recommender import Recommender
@@ -54,6 +55,8 @@ def front(door: Door) -> Make:
 
     def make(_: Starlette, behind: ASGIApp) -> ASGIApp:
         keys, first = gate(), Front(door, behind)
+        if keys is None and tracer(GATEWAY) is None:
+            GuardedConnection.fast_path = FastRequests(door)
         return _traced(first if keys is None else Guard(first, keys, PROBES, admin=False), door)
 
     return make

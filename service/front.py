@@ -20,17 +20,25 @@ from service.schema.verbs import TIMED
 from service.schema.verdict import AGAIN, error_body
 
 _REFUSED = {verb.path: metrics.request_seconds.labels(verb.name, 429) for verb in TIMED}
-_BODY = json.dumps({"error": error_body(overloaded()).model_dump(exclude_none=True)}).encode()
-_START: dict[str, Any] = {
-    "type": "http.response.start",
-    "status": 429,
-    "headers": [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(_BODY)).encode()),
-        (b"retry-after", str(AGAIN["overloaded"]).encode()),
-    ],
-}
-_REST: dict[str, Any] = {"type": "http.response.body", "body": _BODY}
+
+
+FULL = json.dumps({"error": error_body(overloaded()).model_dump(exclude_none=True)}).encode()
+FULL_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(FULL)).encode()),
+    (b"retry-after", str(AGAIN["overloaded"]).encode()),
+]
+_START: dict[str, Any] = {"type": "http.response.start", "status": 429, "headers": FULL_HEADERS}
+_REST: dict[str, Any] = {"type": "http.response.body", "body": FULL}
+
+
+def refused(door: Door, path: str) -> bool:
+    """Whether whoever comes now is to come back later, before a byte of it is parsed: 429 and FULL. It is counted."""
+    counted = _REFUSED.get(path)
+    if counted is None or door.recommender is None or not door.recommender.full:
+        return False
+    counted.observe(0)
+    return True
 
 
 class Front:
@@ -45,9 +53,7 @@ class Front:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._behind(scope, receive, send)
             return
-        refused = _REFUSED.get(scope["path"])
-        if refused and self._door.recommender and self._door.recommender.full:
-            refused.observe(0)
+        if refused(self._door, scope["path"]):
             await send(_START)
             await send(_REST)
             return

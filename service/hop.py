@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from recsys.errors import StageError
-from service.fast_path import WIDTH, call_head
+from service.fast_calls import WIDTH, call_head
 from service.places import Places, watch
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))

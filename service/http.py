@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -75,6 +75,15 @@ class Door:
             exception_handlers={HTTPException: self._http_error},
         )
 
+    async def recommend(self, body: bytes, asked: Sequence[str]) -> bytes | Response:
+        """The JSON of a slate, or the answer that an error becomes; asked: what the request says of its deadline."""
+
+        async def work() -> Told:
+            due = self._ready().due(deadline.asked_seconds(asked))
+            return await self._ready().recommend(bodies.parsed(body, schema.RecommendRequest), due)
+
+        return await _answered("recommend", work())
+
     async def _recommend(self, request: Request) -> Told:
         due = self._due(request)
         return await self._ready().recommend(await bodies.body(request, schema.RecommendRequest), due)
@@ -139,25 +148,33 @@ class Door:
         return self.recommender
 
     def _verb(self, name: str, verb: Verb) -> Callable[[Request], Awaitable[Response]]:
-        """Time and count a verb, and turn what it raises into an answer."""
+        """A verb as a route has it."""
 
         async def answer(request: Request) -> Response:
-            start = time.monotonic()
-            try:
-                body = await verb(request)
-                told = body.model_dump_json() if isinstance(body, BaseModel) else to_json(body, inf_nan_mode="null")
-                response = Response(told, media_type="application/json")
-            except TandemError as error:
-                response = error_response(error)
-            except ClientDisconnect:
-                response = Response(status_code=400)  # nobody is there to read it
-            except Exception:
-                logger.exception("%s failed", name)
-                response = _json_error(500, INTERNAL)
-            metrics.request_seconds.labels(name, response.status_code).observe(time.monotonic() - start)
-            return response
+            told = await _answered(name, verb(request))
+            return Response(told, media_type="application/json") if isinstance(told, bytes) else told
 
         return answer
+
+
+async def _answered(name: str, work: Awaitable[BaseModel | Told]) -> bytes | Response:
+    """The JSON that a verb's work gives, or the answer that an error becomes; timed and counted."""
+    start, status = time.monotonic(), 200
+    told: bytes | Response
+    try:
+        body = await work
+        told = body.model_dump_json().encode() if isinstance(body, BaseModel) else to_json(body, inf_nan_mode="null")
+    except TandemError as error:
+        told = error_response(error)
+    except ClientDisconnect:
+        told = Response(status_code=400)  # nobody is there to read it
+    except Exception:
+        logger.exception("%s failed", name)
+        told = _json_error(500, INTERNAL)
+    if isinstance(told, Response):
+        status = told.status_code
+    metrics.request_seconds.labels(name, status).observe(time.monotonic() - start)
+    return told
 
 
 def nothing_at(path: str) -> QueryError:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
 from service.edge.probes import PROBES
-from service.fast_path import PREFIX, WIDTH, Answer
+from service.fast_calls import PREFIX, WIDTH, Answer
 
 PASSED = (*PROBES, "/metrics")
 """What BentoML answers here; none of it reads a body."""

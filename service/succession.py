@@ -163,8 +163,8 @@ class Succession:
     def _next(self) -> str | None:
         """What is wanted more than what is in force, and held by all who announced themselves; None for nothing."""
         outlook, current = self.adopter.outlook, self._in_force and self._in_force.id
-        if current and (outlook.fault or not outlook.live):
-            return None  # nothing can be known to be better
+        if current and (outlook.fault or not outlook.live or outlook.live == current):
+            return None  # nothing can be known to be better, or is
         held = self.adopter.held
         for generation in self.adopter.wanted:
             if generation == current:

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.probes import PROBES
-from service.fast_path import PREFIX
+from service.fast_calls import PREFIX
 from service.lane import width_of
 from service.rpc.call import Call, RpcCall
 from service.rpc.verdict import Refused

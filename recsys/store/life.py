@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -26,6 +27,7 @@ class Life:
         return bool(self.place) and self.place == place() and self.born != born(self.pid)
 
 
+@cache
 def place() -> str:
     """Where a pid means this process and no other; empty where that can't be told."""
     try:

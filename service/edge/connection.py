@@ -15,11 +15,11 @@ import httptools
 from uvicorn.protocols.http import auto
 
 from service.edge import bounds, headers, refusals
+from service.edge.fast_connection import FastConnection
+from service.edge.fast_path import FastPath
 from service.edge.packet import OnePacket
 from service.edge.probes import PROBES
-from service.edge.reading import ReadConnection
 from service.edge.refusals import Refusal
-from service.fast_path import FastPath
 from service.schema.verdict import MAX_BODY
 
 _PROBES = {path.encode() for path in PROBES}
@@ -29,7 +29,7 @@ class _Refused(Exception):
     """Ends the parser in one of its callbacks."""
 
 
-class GuardedConnection(ReadConnection):
+class GuardedConnection(FastConnection):
     """uvicorn's HTTP within the limits of this module's class attributes and of `bounds`."""
 
     most_connections: ClassVar[int] = 1000
@@ -41,17 +41,15 @@ class GuardedConnection(ReadConnection):
     certified: ClassVar[bool] = False
     """Whether who shows no client certificate may ask the probes alone."""
     every: ClassVar[headers.Headers] = headers.EVERY
-    fast_path: ClassVar[FastPath | None] = None
-    """Answers calls that came whole, where callers are gateways."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.ws_protocol_class = None  # no verb speaks it, and its library has limits of its own
         self._head = 0  # bytes of a head that is not whole
         self._head_new = False
-        self._body = self._raw = self._parts = 0
+        self._raw = self._parts = 0
         self._why: Refusal | None = None
-        self._stranger = self._pours = self._asked_for = self._small = self._keeps = self._taken = False
+        self._pours = self._asked_for = self._small = self._keeps = False
 
     @classmethod
     def admit(cls, body: int, head: int, fast_path: FastPath | None = None) -> None:
@@ -72,37 +70,8 @@ class GuardedConnection(ReadConnection):
         if len(self.connections) > self.most_connections and not self._sweep.make_room(self):
             self.refuse(refusals.FULL)
 
-    def data_received(self, data: bytes) -> None:
-        """Have a whole call answered at once, and parse whatever else it is."""
-        if self.fast_path is not None:
-            if self._taken:  # the one before is answered first
-                self.fast_path.answer()
-            if self._between and self.fast_path.take(self, data):
-                self._taken = True
-                return
-        self.parse(data)
-
-    @property
-    def _between(self) -> bool:
-        """Whether whoever asked was answered, and nothing of what it asks next has come."""
-        owed = self.cycle is not None and not self.cycle.response_complete
-        return not (owed or self._in_message or self._begun or self._stranger or self.ends)
-
-    @property
-    def ends(self) -> bool:
-        """Whether its next answer is the last, or it takes none any more."""
-        return self.leaving or self._ending or self.transport.is_closing()
-
-    def say(self, answer: bytes) -> None:
-        """Send a whole answer, and wait for the next head, as uvicorn does."""
-        self._taken = False
-        self._unset_keepalive_if_required()
-        self.transport.write(answer)
-        self._since = self.loop.time()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
     def parse(self, data: bytes) -> None:
-        """Parse, as uvicorn does, and count what it does not."""
+        """As uvicorn does, and count what it does not."""
         self._taken = False
         if self.parser is None:
             return  # it was lost while it waited

@@ -26,6 +26,8 @@ class EndingConnection(HttpToolsProtocol):
     leaving = False
     """Whether every answer is the last on its connection; set for all of a process that leaves (`service.drain`)."""
     _ends: tuple[asyncio.TimerHandle, ...] = ()
+    _taken = False
+    """Whether a request of it is under way that uvicorn knows nothing of (`fast_connection`)."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -58,7 +60,7 @@ class EndingConnection(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether it is waited for: no request of it is whole and without an answer, and it is not at its end."""
         owed = self.cycle is not None and not self.cycle.response_complete and not self._in_message
-        return not (owed or self._ending or self.transport.is_closing())
+        return not (owed or self._taken or self._ending or self.transport.is_closing())
 
     @property
     def since(self) -> float:
@@ -77,7 +79,7 @@ class EndingConnection(HttpToolsProtocol):
         self._ends = (idle, self.loop.call_later(bounds.CUT_SECONDS, self.transport.abort))
 
     def _close_idle(self) -> None:
-        if not self._begun and (self.cycle is None or self.cycle.response_complete):
+        if not (self._begun or self._taken) and (self.cycle is None or self.cycle.response_complete):
             self.leave()
 
     def refuse(self, refusal: Refusal) -> None:

@@ -38,8 +38,8 @@ WAY_BACK_SECONDS = 0.002
 ROUNDING = 0.01
 """By how much more gRPC may tell of a deadline than the client waits: from one second on it is sent in hundredths."""
 
-LOOK_SECONDS = 0.1
-"""How often health asks whether there is a generation to serve."""
+LOOK_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 1.0
+"""How often health asks whether there is a generation to serve, and whether there still is."""
 
 _DEADLINE = deadline.HEADER.encode()
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
@@ -106,7 +106,7 @@ class RpcDoor:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_AGAIN_SECONDS if self._recommender.ready else LOOK_SECONDS)
             self._health.tell(self._recommender.ready)
 
     def _answers(self) -> dict[Verb[Any, Any], Answer]:

@@ -13,9 +13,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from service.edge.fast_path import Connection
 
 logger = logging.getLogger("tandem")
 
@@ -36,20 +38,6 @@ Answer = Callable[[np.ndarray], np.ndarray]
 """Rows [B, W] uint8 to rows, at once."""
 
 
-class Connection(Protocol):
-    """A connection that was read."""
-
-    def parse(self, data: bytes) -> None:
-        """Take what was read as uvicorn does."""
-
-    def say(self, answer: bytes) -> None:
-        """Send a whole answer, and wait for the next request."""
-
-    @property
-    def ends(self) -> bool:
-        """Whether its next answer is the last, or it takes none any more."""
-
-
 class _Call(NamedTuple):
     connection: Connection
     data: bytes
@@ -58,8 +46,8 @@ class _Call(NamedTuple):
     width: int
 
 
-class FastPath:
-    """Of one process."""
+class FastCalls:
+    """Of one process of retrieval or ranking."""
 
     def __init__(self, apis: Mapping[str, Answer], widths: Mapping[str, int] = MappingProxyType({})) -> None:
         """widths: bytes of a row of each API, by name; any where none is named."""
@@ -85,6 +73,14 @@ class FastPath:
             asyncio.get_running_loop().call_soon(self.answer)
         self._waiting.append(_Call(connection, data, name, head.end(), width))
         return True
+
+    def hurry(self) -> bool:
+        """Answer what waits now."""
+        self.answer()
+        return True
+
+    def learn(self, head: bytes, scope: Mapping[str, Any], size: int) -> None:
+        """Heads of calls are known."""
 
     def answer(self) -> None:
         """Answer the call that waits; where there are several, let them be merged."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import uvloop
 
-from service import fast_path
+from service import fast_calls
 from service.edge.connection import GuardedConnection
-from service.fast_path import FastPath, answer_head, call_head
+from service.fast_calls import FastCalls, answer_head, call_head
 from service.hop import Hop
 from service.lane import Lane, answers, apis
 from tests.hop_server import Server, rows
@@ -41,7 +41,7 @@ def server(path, seen):
         """With a fast path of its own."""
 
     def make(app, behind):
-        Connection.fast_path = fast = FastPath(answers(app), {"double": 7})
+        Connection.fast_path = fast = FastCalls(answers(app), {"double": 7})
         fast._learning.clear()
         inner = Lane(apis(app), behind, {"double": 7})
 
@@ -363,5 +363,5 @@ def test_a_server_that_ends_says_that_an_answer_is_the_last(server, path):
 def test_who_is_no_hop_is_answered_too(server, path):
     """By whatever it sends its calls with."""
     with httpx.Client(transport=httpx.HTTPTransport(uds=path), base_url="http://x") as client:
-        told = client.post("/rows/double", content=rows(2).tobytes(), headers={fast_path.WIDTH.decode(): "7"})
+        told = client.post("/rows/double", content=rows(2).tobytes(), headers={fast_calls.WIDTH.decode(): "7"})
     assert told.content == (2 * rows(2)).tobytes()
