@@ -285,28 +285,29 @@ def test_one_that_is_under_way_is_not_idle(connect, recommender, monkeypatch):
     assert time.monotonic() - start < 2
 
 
-def test_who_reads_no_answer_is_not_answered_for_ever(connect, server):
-    """Beyond what the kernel keeps for it, as of uvicorn's way."""
-    body = json.dumps({"user_ids": ["u" * 90] * 64}).encode()
-    line, size = connect(), 0
+def test_who_reads_no_answer_is_not_answered_for_ever(connect):
+    """Beyond what the kernel keeps for it nothing is read of it, or it is refused for what it sends ahead."""
+    body = json.dumps({"user_ids": [f"{name}" + "u" * 90 for name in range(32)]}).encode()
+    line = connect()
     line.settimeout(0.3)
-    try:
-        for _ in range(2_000):
+
+    def pour():
+        for _ in range(600):
             line.sendall(request(body))
-            size = max([size, *(each.unread for each in list(server.server_state.connections))])
-    except OSError:  # it is not read any more, or was refused for what it sent ahead
-        pass
-    assert 0 < size < 400_000
+            time.sleep(0.004)  # so that it is answered before the next
+
+    with pytest.raises((TimeoutError, ConnectionError)):
+        pour()
 
 
 def test_an_answer_has_the_second_in_which_it_is_given(connect):
     """Like one of uvicorn's."""
-    line, dates = connect(), set()
+    line, dates = connect(), []
     for _ in range(4):
         line.sendall(request())
-        dates.add(re.search(rb"date: ([^\r]*)", line.recv(1 << 16))[1])
+        dates.append(re.search(rb"date: ([^\r]*)", line.recv(1 << 16))[1])
         time.sleep(0.7)
-    assert len(dates) > 1
+    assert dates[1] != dates[3]
 
 
 def test_where_keys_are_needed_there_is_none(monkeypatch):
