@@ -85,16 +85,17 @@ class FastCalls:
     def answer(self) -> None:
         """Answer the call that waits; where there are several, let them be merged."""
         waiting, self._waiting = self._waiting, []
-        if len(waiting) == 1 and not waiting[0].connection.ends:
+        if len(waiting) == 1 and not waiting[0].connection.last:
             call = waiting[0]
             try:
                 # As the lane has them: aligned, and the callee's to write to.
                 rows = np.frombuffer(bytearray(memoryview(call.data)[call.begin :]), np.uint8)
                 found = self._apis[call.name](rows.reshape(-1, call.width))
+                answer = answer_head(found) + found.tobytes()
             except Exception as error:
                 logger.warning("A call of %s broke, and is tried once more: %s", call.name, error or type(error))
             else:
-                call.connection.say(answer_head(found) + found.tobytes())
+                call.connection.say(answer)
                 return
         for call in waiting:
             call.connection.parse(call.data)

@@ -24,7 +24,7 @@ PATH = "/recommend"
 MOST_HEAD, MOST_HEADS = 2 << 10, 256
 """Bytes of a head that is remembered, and how many are."""
 
-_ENDS = b"connection: close\r\n"
+_LAST = b"connection: close\r\n"
 
 
 class _Known(NamedTuple):
@@ -71,16 +71,20 @@ class FastRequests:
         return False
 
     async def _answer(self, connection: Connection, body: bytes, asked: list[str]) -> None:
-        told = await self._door.recommend(body, asked)
-        if isinstance(told, bytes):
-            length = str(len(told)).encode()
-            _say(connection, 200, [(b"content-length", length), (b"content-type", b"application/json")], told)
-        else:
-            _say(connection, told.status_code, told.raw_headers, bytes(told.body))
+        try:
+            told = await self._door.recommend(body, asked)
+            if isinstance(told, bytes):
+                length = str(len(told)).encode()
+                _say(connection, 200, [(b"content-length", length), (b"content-type", b"application/json")], told)
+            else:
+                _say(connection, told.status_code, told.raw_headers, bytes(told.body))
+        except BaseException:  # cancelled by a server that waits no longer, say
+            connection.cut()
+            raise
 
 
 def _say(connection: Connection, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     own = b"".join([b"%b: %b\r\n" % header for header in headers])
     line = b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
-    last = _ENDS if connection.ends else b""
+    last = _LAST if connection.last else b""
     connection.say(b"".join([line, connection.every_header, own, last, b"\r\n", body]))

@@ -55,9 +55,13 @@ class Patience:
 
     def _set_timer(self, now: float) -> None:
         soonest = min([self._latest[id(query)] for query in self.waiting])
-        self._timer = self._loop.call_later(max(0.0, soonest - now), self._look)
+        self._timer: asyncio.Handle = self._loop.call_later(max(0.0, soonest - now), self._come)
 
-    def _look(self) -> None:
+    def _come(self) -> None:
+        # A loop that was held reads answers and looks at timers in one turn: the answer that is there goes first.
+        self._timer = self._loop.call_soon(self._let_go)
+
+    def _let_go(self) -> None:
         now = time.monotonic()
         late = [query for query in self.waiting if self._latest[id(query)] <= now]
         self.waiting = [query for query in self.waiting if self._latest[id(query)] > now]

@@ -18,6 +18,9 @@ from redis._parsers.base import BaseParser
 
 Command = tuple[bytes, ...]
 
+KEEPS = 16
+"""Connections that stay open when nobody asks: batches leave two at a time."""
+
 _NOT_YET = object()
 
 
@@ -30,12 +33,13 @@ def packed(commands: Sequence[Command]) -> bytes:
 
 
 class RoundTrips:
-    """As many connections as there are questions under way; they stay open. It belongs to one event loop."""
+    """As many connections as there are questions under way; some stay open. It belongs to one event loop."""
 
     def __init__(self, client: redis.asyncio.Redis, seconds: float) -> None:
         """client: says how to connect. seconds: in which an answer has to be there."""
         self._pool = client.connection_pool
         self._seconds = seconds
+        self._keeps = KEEPS
         self._idle: list[_Line] = []
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
@@ -45,13 +49,15 @@ class RoundTrips:
         connection whose replies nobody waits for any more is closed: whoever comes next must not get them.
         """
         data = packed(commands)
+        line = self._kept() or await self._opened()
         try:
-            return await self._asked(self._kept() or await self._opened(), data, len(commands))
+            return await self._asked(line, data, len(commands))
         except redis.ConnectionError:
             return await self._asked(await self._opened(), data, len(commands))
 
     async def close(self) -> None:
-        """Let go of all that are open."""
+        """Let go of all, those under way once they are answered."""
+        self._keeps = 0
         while self._idle:
             self._idle.pop().close()
 
@@ -61,7 +67,10 @@ class RoundTrips:
         except BaseException:
             line.close()
             raise
-        self._idle.append(line)
+        if len(self._idle) < self._keeps:
+            self._idle.append(line)
+        else:
+            line.close()
         return replies
 
     def _kept(self) -> _Line | None:
@@ -126,6 +135,7 @@ class _Line(asyncio.Protocol):
             self._break(redis.InvalidResponse("more replies than commands"))
         elif len(self._replies) == self._count and self._answer and not self._answer.done():
             self._answer.set_result(self._replies)
+            self._replies, self._count = [], 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits is told."""

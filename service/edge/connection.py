@@ -48,6 +48,7 @@ class GuardedConnection(FastConnection):
         self._head = 0  # bytes of a head that is not whole
         self._head_new = False
         self._raw = self._parts = 0
+        self._fed = 0  # bytes of bodies in what was read last
         self._why: Refusal | None = None
         self._pours = self._asked_for = self._small = self._keeps = False
 
@@ -79,6 +80,7 @@ class GuardedConnection(FastConnection):
             self._throw_away(len(data))
             return
         self._unset_keepalive_if_required()
+        self._fed = 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -96,8 +98,9 @@ class GuardedConnection(FastConnection):
             elif self._body > bounds.SMALL_BODY and self.in_turns and len(data) > bounds.FIRST_READ:
                 self.read_on()
         elif self._begun:
-            # Of the first part only what comes behind an end of something else is the head's.
-            self._head += len(data) - (data.rfind(b"\r\n\r\n") + 4 if self._head_new and b"\r\n\r\n" in data else 0)
+            # Of the first part only what comes behind a body, or an end of something else, is the head's.
+            end = data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0
+            self._head += len(data) - (max(end, self._fed) if self._head_new else 0)
             self._head_new = False
             if self._head > self.most_head:
                 self.refuse(refusals.LARGE_HEAD)
@@ -145,6 +148,7 @@ class GuardedConnection(FastConnection):
         """A part of a body."""
         self._count_part()
         self._body += len(body)
+        self._fed += len(body)
         if self._body > self.most_body:
             self._why = refusals.LARGE_BODY
             raise _Refused

@@ -13,7 +13,7 @@ class FastConnection(ReadConnection):
     """uvicorn's HTTP with a way around it; whoever extends it parses."""
 
     fast_path: ClassVar[FastPath | None] = None
-    """Of all connections of a process that are accepted from now on."""
+    """Of all connections of a process."""
     _joined: ClassVar[tuple[Headers, bytes]] = ([], b"")
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
@@ -36,13 +36,15 @@ class FastConnection(ReadConnection):
         elif not self._between:
             self.parse(data)
         elif not self._take(self.fast_path, data):
+            before = self.cycle
             self.parse(data)
-            self._learn(self.fast_path, data)
+            if self.cycle is not None and self.cycle is not before:  # line breaks alone begin none
+                self._learn(self.fast_path, data)
 
     @property
-    def ends(self) -> bool:
+    def last(self) -> bool:
         """Whether its next answer is the last, or it takes none any more."""
-        return self.leaving or self._ending or self.transport.is_closing()
+        return (self.leaving and not self._behind) or self._ending or self.transport.is_closing()
 
     @property
     def every_header(self) -> bytes:
@@ -60,28 +62,32 @@ class FastConnection(ReadConnection):
         self.transport.write(answer)
         self._since = self.loop.time()
         behind, self._behind = self._behind, b""
-        if self.leaving:
-            self.leave()
-        elif behind:
+        if behind:
             self.flow.resume_reading()
             self.data_received(behind)
+        elif self.leaving:
+            self.leave()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def cut(self) -> None:
+        """Close it: what was taken will have no answer."""
+        self._taken = False
+        self.leave()
 
     @property
     def _between(self) -> bool:
         """Whether whoever asked has its answer, and nothing of what it asks next has come."""
         owed = self.cycle is not None and not self.cycle.response_complete
         busy = owed or self._in_message or self._begun or self.flow.write_paused
-        return not (busy or self._stranger or self.ends)
+        return not (busy or self._stranger or self.leaving or self.last)
 
     def _take(self, fast_path: FastPath, data: bytes) -> bool:
         """Whether the fast path has it; it may have answered already."""
         self._taken = True
         self._unset_keepalive_if_required()
-        self._since = self.loop.time()
         if fast_path.take(self, data):
             return True
         self._taken = False
@@ -90,7 +96,7 @@ class FastConnection(ReadConnection):
     def _learn(self, fast_path: FastPath, data: bytes) -> None:
         """Tell of what was parsed, where it is one request, whole, after which another may come."""
         end = data.find(b"\r\n\r\n") + 4
-        if self.cycle is None or self._in_message or self._begun or self.ends:
+        if self._in_message or self._begun or self.last or end < 4:
             return
         if self._body == len(data) - end and self.cycle.keep_alive and not self.cycle.waiting_for_100_continue:
             fast_path.learn(data[:end], self.cycle.scope, self._body)

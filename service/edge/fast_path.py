@@ -19,8 +19,11 @@ class Connection(Protocol):
     def say(self, answer: bytes) -> None:
         """Send a whole answer, and go on with what came behind its request."""
 
+    def cut(self) -> None:
+        """Close it: what was taken will have no answer."""
+
     @property
-    def ends(self) -> bool:
+    def last(self) -> bool:
         """Whether its next answer is the last, or it takes none any more."""
 
     @property
@@ -32,10 +35,13 @@ class FastPath(Protocol):
     """Of one process, for all of its connections."""
 
     def take(self, connection: Connection, data: bytes) -> bool:
-        """Whether what was read is answered by `connection.say`, now or later; nothing was owed on the connection."""
+        """Whether what was read is answered by `connection.say`, now or later, or given to its `parse` after all.
+
+        Nothing is owed on the connection.
+        """
 
     def hurry(self) -> bool:
-        """Something came behind what was taken and is not answered; whether it is now."""
+        """Answer what was taken at once, since something came behind it; False where that can't be."""
 
     def learn(self, head: bytes, scope: Mapping[str, Any], size: int) -> None:
         """A request came in one piece, its body so many bytes, and uvicorn had nothing against it."""

@@ -12,7 +12,7 @@ import uvloop
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from recsys.store.round_trip import RoundTrips, packed
+from recsys.store.round_trip import KEEPS, RoundTrips, packed
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run])
@@ -81,7 +81,7 @@ def test_one_who_gives_up_leaves_nothing_behind(asked):
 
     async def leave(trips):
         for _ in range(3):
-            call = asyncio.create_task(trips.ask([(b"BLPOP", b"nothing", b"0.3")]))
+            call = asyncio.create_task(trips.ask([(b"BLPOP", b"nothing", b"9")]))
             await asyncio.sleep(0.05)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -98,11 +98,13 @@ def test_questions_at_once_do_not_mix(asked):
             texts = [b"%d" % number for number in range(30)]
             replies = await asyncio.gather(*(trips.ask([(b"ECHO", text), (b"CLIENT", b"ID")]) for text in texts))
             assert [text for text, _ in replies] == texts
-            own.update(number for _, number in replies)
+            own.append({number for _, number in replies})
+            assert len(own[-1]) == 30
+            assert len(trips._idle) == KEEPS
 
-    own = set()
+    own = []
     asked([(b"PING",)], before=many)
-    assert len(own) == 30
+    assert len(own[0] & own[1]) == KEEPS
 
 
 def test_a_connection_that_broke_is_made_anew(asked, real):
@@ -134,3 +136,37 @@ def test_a_connection_that_breaks_again_and_again_is_an_error(asked, real):
             await call
 
     assert asked([(b"PING",)], before=killed) == [b"PONG"]
+
+
+def test_where_nobody_can_be_reached_it_is_tried_once(asked):
+    """redis-py has tried again itself."""
+
+    async def away(trips):
+        tried = []
+
+        async def opened():
+            tried.append(1)
+            raise redis.ConnectionError("nobody")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trips, "_opened", opened)
+            with pytest.raises(redis.ConnectionError):
+                await trips.ask([(b"PING",)])
+        assert len(tried) == 1
+
+    assert asked([(b"PING",)], before=away) == [b"PONG"]
+
+
+def test_a_reply_too_many_is_nobodys(asked):
+    """It ends the connection, and changes no answer that was given."""
+
+    async def more(trips):
+        await trips.ask([(b"PING",)])
+        (line,) = trips._idle
+        call = asyncio.create_task(trips.ask([(b"ECHO", b"mine")]))
+        await asyncio.sleep(0)
+        line.data_received(b"$4\r\nmine\r\n")
+        line.data_received(b"$5\r\nyours\r\n")
+        assert await call == [b"mine"]
+
+    assert asked([(b"PING",)], before=more) == [b"PONG"]

@@ -201,6 +201,22 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
         assert not thread.is_alive()
 
 
+def test_a_head_that_begins_behind_a_large_body_is_no_large_head(port):
+    """What was read with it is not the head's."""
+    with opened(port) as line:
+        line.sendall(POST.replace(b"length: 2", b"length: 30000"))
+        time.sleep(0.05)
+        line.sendall(b"x" * 30_000 + GET[:9])
+        time.sleep(0.1)
+        line.sendall(GET[9:])
+        told = b""
+        while told.count(b"body of") < 2:
+            part = line.recv(1 << 16)
+            assert part, told
+            told += part
+    assert told.count(b"HTTP/1.1 200") == 2
+
+
 def test_a_client_that_goes_with_requests_ahead_leaves_no_traceback(port, caplog):
     """What runs is told that nobody is there, and what waits behind it never starts."""
     log = logging.getLogger("uvicorn.error")

@@ -1,5 +1,6 @@
 """A request for a slate whose head was judged before is answered where it was read, with the same bytes as ever."""
 
+import asyncio
 import json
 import re
 import socket
@@ -174,6 +175,38 @@ def test_nothing_else_is_learnt(connect, server, data):
     assert server.fast._known == {}
 
 
+@pytest.mark.parametrize("breaks", [b"\r\n\r\n" * 5, b"\r\n" * 11, b"\n" * 22, b"\r\n\r"])
+def test_line_breaks_are_no_head(connect, server, breaks):
+    """Between two requests they begin none: what was parsed before is not theirs."""
+    line = connect()
+    line.sendall(request())
+    told(line)
+    known = dict(server.fast._known)
+    line.sendall(breaks)
+    time.sleep(0.1)
+    assert server.fast._known == known
+
+
+def test_line_breaks_keep_no_connection(connect, monkeypatch):
+    """Its head does not come, however many there are."""
+    monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.6)
+    line = connect()
+    line.sendall(request())
+    told(line)
+    line.settimeout(0.2)
+    start = time.monotonic()
+    while time.monotonic() - start < 4:
+        try:
+            line.sendall(b"\r\n")
+            if line.recv(1 << 10) == b"":
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    assert time.monotonic() - start < 3
+
+
 def test_heads_that_are_always_new_take_no_more_than_their_room(connect, server, monkeypatch):
     """Those of a client that numbers its requests."""
     monkeypatch.setattr(fast_requests, "MOST_HEADS", 5)
@@ -268,6 +301,35 @@ def test_a_server_that_ends_answers_what_is_under_way(connect, server, recommend
     last = told(line)
     assert b"connection: close\r\n" in last
     line.settimeout(0.5)
+    assert line.recv(1) == b""
+
+
+def test_a_server_that_ends_answers_what_was_sent_ahead(connect, server, recommender):
+    """It was read before; the last says so."""
+    line = connect()
+    line.sendall(request())
+    told(line)
+    recommender.wait = 0.5
+    line.sendall(request())
+    time.sleep(0.1)
+    line.sendall(request(b'{"user_id": "him"}'))
+    time.sleep(0.1)
+    server.should_exit = True
+    answers = b""
+    while part := line.recv(1 << 16):
+        answers += part
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.count(b"connection: close") == 1
+    assert answers.index(b"connection: close") > answers.index(b'"you"')
+
+
+def test_one_whose_answer_never_comes_is_closed(connect, recommender):
+    """Its work was cancelled, say."""
+    line = connect()
+    line.sendall(request())
+    told(line)
+    recommender.fault = [asyncio.CancelledError()]
+    line.sendall(request())
     assert line.recv(1) == b""
 
 

@@ -2,14 +2,18 @@
 
 import asyncio
 import gc
+import socket
 import time
 
 import pytest
+import uvloop
 
+from recsys.errors import StageError
 from recsys.store import MemoryStore
 from recsys.types import Event
 from service import metrics
 from service.breaker import FAILURES, REST_SECONDS
+from service.patience import Patience
 from service.query import Degraded
 from tests.whole_path import World, ids, slow
 
@@ -165,3 +169,94 @@ def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):
     degraded = asyncio.run(scene())
     assert degraded[0] or degraded[1]
     assert not any(degraded[-3:])
+
+
+class Waiting:
+    """As much of a query as patience asks for."""
+
+
+def waited(call, latest, loop=uvloop.run):
+    """What one who waits so many seconds for a call is told, and whether it waited to the end."""
+
+    async def scene():
+        query, left = Waiting(), []
+        patience = Patience([query], {id(query): time.monotonic() + latest}, left.extend)
+        return *await patience.wait(call()), patience.waiting == [query], left == [query]
+
+    return loop(scene())
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+def test_an_answer_that_is_there_counts_though_the_loop_was_held(loop):
+    """By a large batch or the collector, past the time that one waits."""
+
+    async def call():
+        here = asyncio.get_running_loop()
+        answer = here.create_future()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        here.add_reader(ours, lambda: answer.done() or answer.set_result("whole"))
+        here.call_later(0.02, lambda: (theirs.send(b"x"), time.sleep(0.1)))
+        try:
+            return await answer
+        finally:
+            here.remove_reader(ours)
+            ours.close()
+            theirs.close()
+
+    assert waited(call, 0.05, loop) == ("whole", None, True, False)
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+def test_one_that_waits_no_longer_is_left_once(loop):
+    """And the call is cancelled, whatever it does then."""
+
+    async def swallows():
+        try:
+            await asyncio.sleep(9)
+        except asyncio.CancelledError:
+            return "too late"
+
+    async def breaks():
+        try:
+            await asyncio.sleep(9)
+        finally:
+            raise ZeroDivisionError
+
+    for call in (swallows, breaks, lambda: asyncio.sleep(9)):
+        assert waited(call, 0.05, loop) == ((), None, False, True)
+
+
+def test_who_is_cancelled_is_cancelled():
+    """By whoever cancels the batch, though all are late at the same time; and nothing is left of a cancel of ours."""
+
+    async def scene():
+        async def batch():
+            query = Waiting()
+            patience = Patience([query], {id(query): time.monotonic() + 0.05}, lambda _: None)
+            await patience.wait(asyncio.sleep(9))
+            assert asyncio.current_task().cancelling() == 0
+            await asyncio.sleep(0.01)
+
+        for seconds in (0.02, 0.05, 0.055):
+            task = asyncio.create_task(batch())
+            await asyncio.sleep(seconds)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await asyncio.create_task(batch())
+
+    uvloop.run(scene())
+
+
+def test_a_call_that_was_cancelled_itself_is_an_error():
+    """Nobody cancelled who waits for it."""
+
+    async def call():
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    found, error, stayed, left = waited(call, 5)
+    assert (found, stayed, left) == ((), True, False)
+    assert isinstance(error, StageError)
