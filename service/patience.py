@@ -1,7 +1,6 @@
 """Those who wait together for one answer, each as long as its own deadline lets it.
 
-They wait in the task that asks: a task of the call's own, and `asyncio.wait` for it, cost a lone query as much as its
-slate does, three times a request.
+They wait in the task that asks: a task of the call's own, and `asyncio.wait` for it, were three of each a request.
 """
 
 from __future__ import annotations

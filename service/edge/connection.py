@@ -3,7 +3,7 @@
 uvicorn (0.54) has a patience for what comes between two requests, and none for what comes before the first, within a
 head, within a body that nobody reads, or for an answer that nobody takes; its parser collects a header of any length.
 Here a body is handed over whole or not at all: what comes in drops wakes nobody. How a connection is
-read is `reading`'s, how it ends `ending`'s.
+read is `reading`'s, how it ends `ending`'s, what goes around the parser `fast_connection`'s.
 """
 
 from __future__ import annotations

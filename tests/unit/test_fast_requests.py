@@ -109,6 +109,14 @@ def test_a_head_is_judged_once(connect, came, recommender):
     assert json.loads(slow.partition(b"\r\n\r\n")[2])["user_id"] == "you"
 
 
+def learnt(connect):
+    """A connection whose head is known."""
+    line = connect()
+    line.sendall(request())
+    told(line)
+    return line
+
+
 @pytest.mark.parametrize(
     ("body", "more", "fault"),
     [
@@ -178,9 +186,7 @@ def test_nothing_else_is_learnt(connect, server, data):
 @pytest.mark.parametrize("breaks", [b"\r\n\r\n" * 5, b"\r\n" * 11, b"\n" * 22, b"\r\n\r"])
 def test_line_breaks_are_no_head(connect, server, breaks):
     """Between two requests they begin none: what was parsed before is not theirs."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     known = dict(server.fast._known)
     line.sendall(breaks)
     time.sleep(0.1)
@@ -190,9 +196,7 @@ def test_line_breaks_are_no_head(connect, server, breaks):
 def test_line_breaks_keep_no_connection(connect, monkeypatch):
     """Its head does not come, however many there are."""
     monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.6)
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     line.settimeout(0.2)
     start = time.monotonic()
     while time.monotonic() - start < 4:
@@ -219,9 +223,7 @@ def test_heads_that_are_always_new_take_no_more_than_their_room(connect, server,
 
 def test_a_known_head_with_another_body_than_it_says_is_uvicorns(connect, came):
     """One that comes in pieces, and one with more behind it."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     line.sendall(request()[:-3])
     time.sleep(0.1)
     line.sendall(request()[-3:])
@@ -241,9 +243,7 @@ def told_first(line):
 
 def test_what_is_sent_ahead_waits_for_its_turn(connect, recommender):
     """While one is under way, whatever way the next goes."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.wait = 0.3
     line.sendall(request(b'{"user_id": "one"}'))
     time.sleep(0.1)
@@ -259,9 +259,7 @@ def test_what_is_sent_ahead_waits_for_its_turn(connect, recommender):
 
 def test_where_it_is_full_it_is_said_at_once(connect, came, recommender):
     """Before anything is parsed, with the same bytes; the connection goes on."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.full = True
     line.sendall(request())
     fast = told(line)
@@ -276,9 +274,7 @@ def test_where_it_is_full_it_is_said_at_once(connect, came, recommender):
 
 def test_a_client_that_leaves_breaks_nothing(connect, recommender):
     """Its slate is made for nobody."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.wait = 0.2
     line.sendall(request())
     time.sleep(0.05)
@@ -291,9 +287,7 @@ def test_a_client_that_leaves_breaks_nothing(connect, recommender):
 
 def test_a_server_that_ends_answers_what_is_under_way(connect, server, recommender):
     """However long it takes, and says that it is the last."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.wait = 1.6
     line.sendall(request())
     time.sleep(0.1)
@@ -306,9 +300,7 @@ def test_a_server_that_ends_answers_what_is_under_way(connect, server, recommend
 
 def test_a_server_that_ends_answers_what_was_sent_ahead(connect, server, recommender):
     """It was read before; the last says so."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.wait = 0.5
     line.sendall(request())
     time.sleep(0.1)
@@ -325,9 +317,7 @@ def test_a_server_that_ends_answers_what_was_sent_ahead(connect, server, recomme
 
 def test_one_whose_answer_never_comes_is_closed(connect, recommender):
     """Its work was cancelled, say."""
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.fault = [asyncio.CancelledError()]
     line.sendall(request())
     assert line.recv(1) == b""
@@ -336,9 +326,7 @@ def test_one_whose_answer_never_comes_is_closed(connect, recommender):
 def test_one_that_is_under_way_is_not_idle(connect, recommender, monkeypatch):
     """Whatever a connection may take to say something; after its answer it is, as ever."""
     monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.3)
-    line = connect()
-    line.sendall(request())
-    told(line)
+    line = learnt(connect)
     recommender.wait = 2.5
     line.sendall(request())
     assert told(line).startswith(b"HTTP/1.1 200")
