@@ -1,8 +1,9 @@
 """The fast path of a callee: a call that came whole, and alone, is answered where it was read.
 
 What uvicorn makes of a request, ASGI's messages and the turns of BentoML's dispatcher cost a lone call .4 to .5 ms of
-CPU (docs/decisions.md), and have nothing to do for it. Anything else goes on to uvicorn and `service.lane` as it came: calls in pieces, calls
-that others came beside, which BentoML merges, calls that are traced, and whatever is no call of `service.hop`'s.
+CPU (docs/decisions.md), and have nothing to do for it. Anything else goes on to uvicorn and `service.lane` as it came:
+calls in pieces, calls that others came beside, which BentoML merges, calls that are traced, and whatever is no call of
+`service.hop`'s.
 """
 
 from __future__ import annotations
