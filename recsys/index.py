@@ -74,6 +74,10 @@ class ExactIndex:
             return found, best
         users = plain(users)
         norms = self._norms(users)
+        if allowed is None:
+            count = min(k, shown_now)
+            self._search(users, norms, may, found[:, :count], best[:, :count])
+            return found, best
         for of, at in _by_filter(allowed):
             count = min(k, shown_now if of is None else of.count)
             if not count:
@@ -93,14 +97,16 @@ class ExactIndex:
         for start in range(0, len(users), TOGETHER):
             some = slice(start, start + TOGETHER)
             listed, counts = self._scan(users[some], norms[some], found.shape[1], may)
-            self._rescore(users[some], listed, np.maximum(counts, 0), found[some], best[some])
-            for query in (np.flatnonzero(counts < 0) + start).tolist():
-                self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
+            told = counts.tolist()
+            self._rescore(users[some], listed, counts, [max(count, 0) for count in told], found[some], best[some])
+            for query, count in enumerate(told, start):
+                if count < 0:
+                    self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
 
     def _among(self, rows: I32, users: F32, query: int, found: I32, best: F32) -> None:
         """Fill the query's row of found and best [B, k] with the best of ascending rows, all of which are scored."""
         one = slice(query, query + 1)
-        self._rescore(users[one], rows[None], np.array([len(rows)]), found[one], best[one])
+        self._rescore(users[one], rows[None], np.array([len(rows)]), [len(rows)], found[one], best[one])
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
@@ -121,14 +127,18 @@ class ExactIndex:
         may[hidden], may[shown] = False, True
         return may, int(may.sum())
 
-    def _rescore(self, users: F32, listed: I32, counts: I64, found: I32, best: F32) -> None:
-        """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n]."""
-        if not counts.all():
-            for query in np.flatnonzero(counts).tolist():
+    def _rescore(self, users: F32, listed: I32, counts: I64, told: list[int], found: I32, best: F32) -> None:
+        """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n].
+
+        told: the same numbers as `counts`; what is none is left as it is.
+        """
+        if not all(told):
+            for query, count in enumerate(told):
                 one = slice(query, query + 1)
-                self._rescore(users[one], listed[one], counts[one], found[one], best[one])
+                if count:
+                    self._rescore(users[one], listed[one], counts[one], [count], found[one], best[one])
             return
-        shape = len(users), int(counts.max())
+        shape = len(users), max(told)
         scores, of = np.empty(shape, np.float32), np.empty(shape, np.uint64)
         search.rescore(users, self._items, listed, counts, scores, scores.view(np.uint32), of)
         # What is listed is so in the order of rows, and equals stay in it.
@@ -138,19 +148,13 @@ class ExactIndex:
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""
         norms = np.empty(len(users))
-        search.norms(users, norms)
-        fine = norms * self._longest < LARGEST
-        if not fine.all():
-            query = int(np.argmin(fine))
+        if (query := search.norms(users, self._longest, LARGEST, norms)) >= 0:
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
 
 
-def _by_filter(allowed: Sequence[Allowed | None] | None) -> Iterator[tuple[Allowed | None, slice | list[int]]]:
+def _by_filter(allowed: Sequence[Allowed | None]) -> Iterator[tuple[Allowed | None, list[int]]]:
     """What is allowed, and who of a batch asks for it: those who ask for the same are searched for together."""
-    if allowed is None:
-        yield None, slice(None)
-        return
     of: dict[int, list[int]] = {}
     for query, each in enumerate(allowed):
         of.setdefault(id(each), []).append(query)

@@ -141,11 +141,11 @@ class Ranker:
 
     def _known(self, histories: Histories, candidates: Candidates) -> tuple[Histories, Candidates, I64 | None]:
         """What is an item here, of both; with the order of the candidates where those that are none went last."""
-        done, named = self._tables.knows(histories.items), self._tables.knows(candidates.items)
-        if not done.all():
-            histories = histories.only(done)
-        if named.all():
+        if not self._tables.knows_all(histories.items):
+            histories = histories.only(self._tables.knows(histories.items))
+        if self._tables.knows_all(candidates.items):
             return histories, candidates, None
+        named = self._tables.knows(candidates.items)
         order = np.argsort(~named, axis=1, kind="stable")
         columns = np.where(named, candidates.items, PAD), candidates.tower, candidates.sources
         return histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)), order
@@ -155,11 +155,14 @@ class Ranker:
         scores = np.empty(candidates.items.shape, np.float32)
         for start in range(0, len(candidates), CHUNK):
             chunk = slice(start, start + CHUNK)
-            built = features.columns(self._tables, histories.take(chunk), candidates.take(chunk))
+            some = histories, candidates
+            if len(candidates) > CHUNK:
+                some = histories.take(chunk), candidates.take(chunk)
+            built = features.columns(self._tables, *some)
             scores[chunk] = self._scores(built)
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
-        scores[candidates.items == PAD] = -np.inf
+        kernel.leave_out(plain(candidates.items), scores)
         return scores
 
     @torch.inference_mode()

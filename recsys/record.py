@@ -48,7 +48,10 @@ class UserRecord:
 
     @classmethod
     def unpack(cls, blob: bytes | None) -> UserRecord:
-        """Inverse of `pack`; None is an unknown user, ValueError a record that is none."""
+        """Inverse of `pack`; None is an unknown user, ValueError a record that is none.
+
+        Arrays of one copy that may be written to: a kernel would have a copy made of each.
+        """
         if blob is None:
             return cls.empty()
         if len(blob) < _HEAD.size:
@@ -56,7 +59,7 @@ class UserRecord:
         told, history, seen, candidates = _HEAD.unpack_from(blob)
         if zlib.crc32(memoryview(blob)[_CHECKED]) != told:
             raise ValueError("the record is damaged")
-        at = _HEAD.size
+        blob, at = bytearray(blob), _HEAD.size  # type: ignore[assignment]
         times = np.frombuffer(blob, np.float64, history, at)
         at += times.nbytes
         items = np.frombuffer(blob, np.int32, history, at)

@@ -57,6 +57,7 @@ class Retriever:
         if not tables.ease.width:
             absent.add(Source.EASE)
         self._shares = {source: share for source, share in SHARES.items() if source not in absent}
+        self._plan = _plan(self._shares)
         self._grown = Latest(lambda puts: self._over(grower.grow(puts))) if grower else None
 
     @classmethod
@@ -83,6 +84,7 @@ class Retriever:
         other._allowed = self._allowed.over(tables)
         brought = min(PUT_SHARE, other._index.count)
         other._shares = self._shares | {Source.FRESH: self._shares[Source.FRESH] + brought}
+        other._plan = _plan(other._shares)
         return other
 
     def retrieve(self, histories: Histories, extra: I32 | None = None, filters: I32 | None = None) -> Candidates:
@@ -96,7 +98,7 @@ class Retriever:
         """
         histories = self._known(histories)
         users, past = self._encoder.encode(histories), histories.items
-        shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
+        shares = dict(self._plan)
         allowed = None if filters is None else self._allowed.of(filters)
         lists = self._lists(users, past, shares, allowed)
         if extra is not None:
@@ -104,7 +106,7 @@ class Retriever:
             shares[NO_SOURCE] = extra.shape[1]
         items, sources, kept = joined(lists, shares, past if self._exclude_seen else None)
         scores, real, order = self._weighed(users, items)
-        if kept.any():
+        if extra is not None and kept.any():
             order = first(order, kept, CANDIDATES)
         return ordered(items, scores, sources, real, order[:, :CANDIDATES])
 
@@ -152,8 +154,9 @@ class Retriever:
 
     def _known(self, histories: Histories) -> Histories:
         """The histories without rows that are no item here."""
-        known = self._tables.knows(histories.items)
-        return histories if known.all() else histories.only(known)
+        if self._tables.knows_all(histories.items):
+            return histories
+        return histories.only(self._tables.knows(histories.items))
 
     def each_source(self, histories: Histories, k: int) -> dict[Source, I32]:
         """What each source says alone if it is asked for k items: [B, at most k] int32, best first, padded."""
@@ -190,7 +193,9 @@ class Retriever:
 
     def _bring_popular(self, k: int, batch: int, allowed: Sequence[Allowed | None] | None) -> I32:
         """What is popular, for everybody the same, or of what a filter leaves."""
-        popular = np.broadcast_to(self._popular[:k], (batch, min(k, len(self._popular))))
+        popular = self._popular[None, :k]
+        if batch > 1 or allowed is not None:
+            popular = np.broadcast_to(popular, (batch, popular.shape[1]))
         if allowed is None:
             return popular
         popular = popular.copy()
@@ -221,3 +226,8 @@ class Retriever:
         kernel.order_by(scores, scores.view(np.uint32), self._tables.available_table, items, real, of)
         of.sort(axis=1)
         return scores, real, keys.places(of)
+
+
+def _plan(shares: dict[Source, int]) -> dict[Source, int]:
+    """The shares of all sources: the tower's is what the others leave."""
+    return {Source.TOWER: CANDIDATES - sum(shares.values()), **shares}

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys.grown import table
-from recsys.kernels.tables import Table
+from recsys.kernels.compiled import plain
+from recsys.kernels.tables import Table, all_known
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringIndex, StringTable
@@ -55,6 +56,11 @@ class ItemTables:
         """Whether each row is an item of these tables, or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self))
         return known
+
+    def knows_all(self, rows: I32) -> bool:
+        """Whether all of rows [B, K] are items of these tables, or PAD."""
+        base, late, _ = self.available_table
+        return bool(all_known(len(base), late, plain(rows)))
 
     @cached_property
     def embedding_table(self) -> Table:

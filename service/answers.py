@@ -1,55 +1,12 @@
-"""From queries to what the doors give."""
+"""From queries to what the doors give; slates are told by `json_slates` and `rpc.slates`."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-
-from recsys.types import F32, names_of
+from recsys.types import names_of
 from service import schema
 from service.query import Query
-
-Told = dict[str, Any]
-"""What an answer says, by the names of its model's fields; nobody checks it. Models of twenty items take 59 us to make
-and 30 to write, dictionaries 26 and 16, what they are made of included."""
-
-
-def slate(query: Query) -> Told:
-    """The slate of an answered query, as `schema.RecommendResponse` has it."""
-    generation, words = query.generation, query.words
-    columns = query.items.tolist(), _rounded(query.scores), _known(_rounded(query.tower)), query.sources.tolist()
-    items = [
-        {
-            **generation.shown(row),
-            "score": score,
-            "tower_score": tower,
-            "sources": names_of(sources),
-            "rules": words.get(row, ()),
-        }
-        for row, score, tower, sources in zip(*columns, strict=True)
-    ]
-    return {
-        "user_id": query.user_id,
-        "items": items,
-        "generation": generation.id,
-        "mode": query.made_by.value,
-        "history": len(query.history[0]),
-        "removed": query.removed,
-        "degraded": [stage.value for stage in query.degraded],
-    }
-
-
-def _rounded(scores: F32) -> list[float]:
-    """To four places, all at once: forty numbers one by one, and copies of words, took half of a slate's time."""
-    told: list[float] = np.round(scores.astype(np.float64), 4).tolist()
-    return told
-
-
-def _known(scores: list[float]) -> list[float | None]:
-    """None for what is not known."""
-    return [score if score == score else None for score in scores]  # NaN is unlike itself
 
 
 def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:

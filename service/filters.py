@@ -30,7 +30,8 @@ class SeenItemsFilter:
         """Mask over the rows."""
         if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
             return None
-        return among(rows, query.seen) if len(query.seen) else None
+        seen = query.seen
+        return among(rows, seen) if len(seen) else None
 
 
 class ExcludedItemsFilter:

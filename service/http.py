@@ -11,7 +11,6 @@ from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
-from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,8 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
-from service import bodies, deadline, metrics, paths, schema
-from service.answers import Told
+from service import bodies, deadline, json_slates, metrics, paths, schema
 from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
@@ -28,7 +26,7 @@ from service.schema.verdict import AGAIN, INTERNAL, error_body
 
 logger = logging.getLogger("tandem")
 
-Verb = Callable[[Request], Awaitable[BaseModel | Told]]
+Verb = Callable[[Request], Awaitable[BaseModel | bytes]]
 
 _STATUS = {
     "unauthenticated": 401,
@@ -78,15 +76,19 @@ class Door:
     async def recommend(self, body: bytes, asked: Sequence[str]) -> bytes | Response:
         """The JSON of a slate, or the answer that an error becomes; asked: what the request says of its deadline."""
 
-        async def work() -> Told:
+        async def work() -> bytes:
             due = self._ready().due(deadline.asked_seconds(asked))
-            return await self._ready().recommend(bodies.parsed(body, schema.RecommendRequest), due)
+            return await self._slates(bodies.parsed(body, schema.RecommendRequest), due)
 
         return await _answered("recommend", work())
 
-    async def _recommend(self, request: Request) -> Told:
+    async def _recommend(self, request: Request) -> bytes:
         due = self._due(request)
-        return await self._ready().recommend(await bodies.body(request, schema.RecommendRequest), due)
+        return await self._slates(await bodies.body(request, schema.RecommendRequest), due)
+
+    async def _slates(self, request: schema.RecommendRequest, due: float) -> bytes:
+        queries = await self._ready().recommend(request, due)
+        return json_slates.slate(queries[0]) if request.user_ids is None else json_slates.several(queries)
 
     async def _similar(self, request: Request) -> BaseModel:
         due = self._due(request)
@@ -157,13 +159,13 @@ class Door:
         return answer
 
 
-async def _answered(name: str, work: Awaitable[BaseModel | Told]) -> bytes | Response:
+async def _answered(name: str, work: Awaitable[BaseModel | bytes]) -> bytes | Response:
     """The JSON that a verb's work gives, or the answer that an error becomes; timed and counted."""
     start, status = time.monotonic(), 200
     told: bytes | Response
     try:
         body = await work
-        told = body.model_dump_json().encode() if isinstance(body, BaseModel) else to_json(body, inf_nan_mode="null")
+        told = body if isinstance(body, bytes) else body.model_dump_json().encode()
     except TandemError as error:
         told = error_response(error)
     except ClientDisconnect:

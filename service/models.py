@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
 from recsys.errors import TandemError
 from recsys.items import NOTHING_PUT, PutItems
-from recsys.types import I64, PAD
 from service import wire
 from service.holder import GenerationHolder
 
@@ -45,20 +44,13 @@ class _Model(Generic[T]):
         self._puts = puts
 
     def _answered(
-        self,
-        rows: wire.Rows,
-        asks: np.dtype,
-        gives: np.dtype,
-        answer: Callable[[np.ndarray, T, np.ndarray, I64], None],
+        self, rows: wire.Rows, asks: np.dtype, gives: np.dtype, answer: Callable[[np.ndarray, T], Sequence[bytes]]
     ) -> wire.Rows:
+        def of_generation(generation: str, asked: np.ndarray) -> Sequence[bytes]:
+            return answer(asked, self._holder.get(generation).with_items(self._puts()))
+
         asked = wire.as_table(rows, asks)
-        found = np.zeros(len(asked), gives)
-
-        def of_generation(generation: str, rows: np.ndarray, at: I64) -> None:
-            answer(rows, self._holder.get(generation).with_items(self._puts()), found, at)
-
-        answer_each(asked, found, of_generation)
-        return wire.as_bytes(found)
+        return wire.stacked(answer_each(wire.heads(rows), asked, wire.failure(gives), of_generation), gives)
 
 
 class RetrievalModel(_Model["Retriever"]):
@@ -67,37 +59,39 @@ class RetrievalModel(_Model["Retriever"]):
     def retrieve(self, rows: wire.Rows) -> wire.Rows:
         """RETRIEVE rows in, RETRIEVED rows out, in the same order; a row that can't be answered is marked failed."""
 
-        def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
-            extra = asked["extra"] if (asked["extra"] != PAD).any() else None
-            wire.put_candidates(found, at, retriever.retrieve(wire.histories(asked), extra, wire.filters(asked)))
+        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
+            return wire.retrieved(retriever.retrieve(wire.histories(asked), wire.extra(asked), wire.filters(asked)))
 
         return self._answered(rows, wire.RETRIEVE, wire.RETRIEVED, answer)
 
     def complete(self, rows: wire.Rows) -> wire.Rows:
         """RANK rows in, whose candidates have no tower scores yet; RETRIEVED rows with them out."""
 
-        def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
-            completed = retriever.complete(wire.histories(asked), asked["items"], asked["sources"])
-            wire.put_candidates(found, at, completed)
+        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
+            return wire.retrieved(retriever.complete(wire.histories(asked), asked["items"], asked["sources"]))
 
         return self._answered(rows, wire.RANK, wire.RETRIEVED, answer)
 
     def place(self, rows: wire.Rows) -> wire.Rows:
         """PLACE rows in, PLACED rows out."""
 
-        def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
-            found["tower"][at], found["place"][at] = retriever.place(wire.histories(asked), asked["item"])
+        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
+            found = np.zeros(len(asked), wire.PLACED)
+            found["tower"], found["place"] = retriever.place(wire.histories(asked), asked["item"])
+            return wire.each(found)
 
         return self._answered(rows, wire.PLACE, wire.PLACED, answer)
 
     def similar(self, rows: wire.Rows) -> wire.Rows:
         """SIMILAR rows in, SIMILAR_FOUND rows out."""
 
-        def answer(asked: np.ndarray, retriever: Retriever, found: np.ndarray, at: I64) -> None:
-            for place, (row, item) in enumerate(zip(at, asked["item"].tolist(), strict=True)):
-                candidates, scores = retriever.similar(item, wire.filters(asked[place : place + 1]))
+        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
+            found = np.zeros(len(asked), wire.SIMILAR_FOUND)
+            for row, item in enumerate(asked["item"].tolist()):
+                candidates, scores = retriever.similar(item, wire.filters(asked[row : row + 1]))
                 wire.put_candidates(found, slice(row, row + 1), candidates)
                 found["scores"][row, : scores.shape[1]] = scores[0]
+            return wire.each(found)
 
         return self._answered(rows, wire.SIMILAR, wire.SIMILAR_FOUND, answer)
 
@@ -108,68 +102,80 @@ class RankingModel(_Model["Ranker"]):
     def rank(self, rows: wire.Rows) -> wire.Rows:
         """RANK rows in, RANKED rows out, in the same order; a row that can't be answered is marked failed."""
 
-        def answer(asked: np.ndarray, ranker: Ranker, found: np.ndarray, at: I64) -> None:
-            found["scores"][at] = ranker.score(wire.histories(asked), wire.candidates(asked))
+        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
+            return wire.ranked(ranker.score(wire.histories(asked), wire.candidates(asked)))
 
         return self._answered(rows, wire.RANK, wire.RANKED, answer)
 
     def explain(self, rows: wire.Rows) -> wire.Rows:
         """EXPLAIN rows in, EXPLAINED rows out: features of the candidate at a place, and what each contributes."""
 
-        def answer(asked: np.ndarray, ranker: Ranker, found: np.ndarray, at: I64) -> None:
+        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
+            found = np.zeros(len(asked), wire.EXPLAINED)
             features, _ = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
-            for row, of_one, place in zip(at, features, asked["place"].tolist(), strict=True):
+            for row, (of_one, place) in enumerate(zip(features, asked["place"].tolist(), strict=True)):
                 found["features"][row] = of_one[place]
                 found["contributions"][row] = ranker.contributions(of_one[place])
+            return wire.each(found)
 
         return self._answered(rows, wire.EXPLAIN, wire.EXPLAINED, answer)
 
     def features(self, rows: wire.Rows) -> wire.Rows:
         """FEATURES_OF rows in, FEATURES_FOUND rows out: features and scores of the candidates at some places."""
 
-        def answer(asked: np.ndarray, ranker: Ranker, found: np.ndarray, at: I64) -> None:
+        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
+            found = np.zeros(len(asked), wire.FEATURES_FOUND)
             features, scores = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
             taken = asked["places"].clip(min=0)
-            found["scores"][at] = np.take_along_axis(scores, taken, axis=1)
-            found["features"][at] = np.take_along_axis(features, taken[..., None], axis=1)
+            found["scores"] = np.take_along_axis(scores, taken, axis=1)
+            found["features"] = np.take_along_axis(features, taken[..., None], axis=1)
+            return wire.each(found)
 
         return self._answered(rows, wire.FEATURES_OF, wire.FEATURES_FOUND, answer)
 
 
-Answer = Callable[[str, np.ndarray, I64], None]
-"""Answers records of one generation into these places."""
+Answer = Callable[[str, np.ndarray], Sequence[bytes]]
+"""Answers records of one generation, a record each."""
 
 
-def answer_each(asked: np.ndarray, answered: np.ndarray, answer: Answer) -> None:
-    """Answer the rows of each generation together, so that one that can't be answered fails only itself."""
-    late = asked["due"] < time.time() + LEAST_SECONDS
-    answered["failed"][late] = 1
-    for generation, rows in wire.by_generation(asked):
-        at = rows[~late[rows]]
-        if not len(at):
-            continue
+def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: bytes, answer: Answer) -> list[bytes]:
+    """Answer the rows of each generation together, so that one that can't be answered fails only itself.
+
+    heads: the generation of each row, and when its answer is due. failure: what is said of one that has none.
+    """
+    soon = time.time() + LEAST_SECONDS
+    found: list[bytes] = [failure] * len(asked)
+    rows: dict[str, list[int]] = {}
+    for row, (generation, due) in enumerate(heads):
+        if not due < soon:
+            rows.setdefault(generation, []).append(row)
+    for generation, at in rows.items():
+        table = asked if len(at) == len(asked) else asked[at]
         try:
-            answer(generation, asked[at], at)
+            answered = answer(generation, table)
         except TandemError as error:
             # The generation itself can't be had, or not yet: that is nobody's row.
             logger.warning("%d queries of generation %s failed: %s", len(at), generation, error)
-            answered["failed"][at] = 1
+            continue
         except Exception:
             logger.exception("%d queries of generation %s failed together; looking for the one.", len(at), generation)
-            _answer_sound(generation, asked, answered, at, answer)
+            answered = _answer_sound(generation, table, failure, answer)
+        for row, record in zip(at, answered, strict=True):
+            found[row] = record
+    return found
 
 
-def _answer_sound(generation: str, asked: np.ndarray, answered: np.ndarray, at: I64, answer: Answer) -> None:
+def _answer_sound(generation: str, asked: np.ndarray, failure: bytes, answer: Answer) -> Sequence[bytes]:
     """Answer the rows that can be answered, in a batch of the same size: with items put since, bits follow it."""
-    table, sound = asked[at], np.ones(len(at), bool)
-    for place in range(len(at)):
+    table, sound = asked.copy(), np.ones(len(asked), bool)
+    for row in range(len(table)):
         try:
-            answer(generation, table[place : place + 1], at[place : place + 1])
+            answer(generation, table[row : row + 1])
         except Exception as error:
             logger.error("A query of generation %s failed: %s", generation, error)
-            sound[place] = False
-    if sound.any():
-        table[~sound] = table[np.argmax(sound)]
-        answer(generation, table, at)
-    answered[at[~sound]] = np.zeros(1, answered.dtype)
-    answered["failed"][at[~sound]] = 1
+            sound[row] = False
+    if not sound.any():
+        return [failure] * len(table)
+    table[~sound] = table[np.argmax(sound)]
+    told = answer(generation, table)
+    return [record if fine else failure for record, fine in zip(told, sound.tolist(), strict=True)]

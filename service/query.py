@@ -59,7 +59,7 @@ class Query:
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
-    kept. excluded: rows of `exclude`. seen: rows of all that the user had. history: item rows, times and event types,
+    kept. excluded: rows of `exclude`. history: item rows, times and event types,
     oldest first; told: as it goes over hops, once that was asked. items, tower, scores, sources: the candidates,
     aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
     reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
@@ -84,9 +84,8 @@ class Query:
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
     excluded: I32 = field(init=False)
-    seen: I32 = field(default_factory=lambda: _NO_ROWS)
     history: History = field(default_factory=lambda: NO_HISTORY)
-    told: U8 | None = None
+    told: bytes | None = None
     made_by: Mode = Mode.REALTIME
     items: I32 = field(default_factory=lambda: _NO_ROWS)
     tower: F32 = field(default_factory=lambda: _NO_SCORES)
@@ -101,6 +100,11 @@ class Query:
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
+
+    @property
+    def seen(self) -> I32:
+        """Rows of all that the user had."""
+        return np.concatenate([self.record.seen, self.history[0]])
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""

@@ -90,22 +90,16 @@ class Recommender:
         most = self._settings.deadline_ms / 1000
         return time.monotonic() + (most if seconds is None else min(seconds, most))
 
-    async def recommend(self, request: schema.RecommendRequest, due: float) -> answers.Told:
-        """A slate for one user, or for each of several, as `schema.SlatesResponse`; each from one generation."""
+    async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
+        """The answered query of one user, or of each of several in their order; each from one generation."""
         generation, now = self.live, time.time()
-        if request.user_ids is None:
-            assert request.user_id is not None
-            query = self._query(request, request.user_id, generation, due, now)
-            with self._admission.slates(1):
-                slate = await self._slate(query)
-            self._note(query)
-            return slate
-        queries = [self._query(request, user, generation, due, now) for user in request.user_ids]
+        users = [request.user_id] if request.user_ids is None else request.user_ids
+        queries = [self._query(request, user, generation, due, now) for user in users if user is not None]
         with self._admission.slates(len(queries)):
-            slates = await asyncio.gather(*map(self._slate, queries))
+            await self._slates(queries)
         for query in queries:
             self._note(query)
-        return {"slates": slates}
+        return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """The items most like one, the likest first whatever the rules put elsewhere."""
@@ -221,9 +215,14 @@ class Recommender:
             self._desks.trending.rows(generation, now),
         )
 
-    async def _slate(self, query: Query) -> answers.Told:
+    async def _slates(self, queries: list[Query]) -> None:
+        if len(queries) == 1:
+            await self._slate(queries[0])
+        else:
+            await asyncio.gather(*map(self._slate, queries))
+
+    async def _slate(self, query: Query) -> None:
         await self._coalescer.submit(query, query.due - RESERVE)
-        return answers.slate(query)
 
     def _note(self, query: Query) -> None:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,9 +19,6 @@ from recsys.sources import most_popular
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, I32, Bool, Id
-
-SHOWN = 20_000
-"""Items whose ids and titles are kept as strings, at most: some 8 MB, computed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class ServedGeneration:
             joined = copy.copy(self)  # with what was computed once already
             segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
-            object.__setattr__(joined, "_shown", {})  # a title may have changed
+            object.__setattr__(joined, "_kept", {})  # a title may have changed
             object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, *encoded.of(segment.items)))
             return joined
 
@@ -107,17 +104,12 @@ class ServedGeneration:
         """Rows of the items that are known, in their order."""
         return np.array([row for row in self.rows_of(items) if row is not None], np.int32)
 
-    def shown(self, row: int) -> Mapping[str, Any]:
-        """Id and title, as a slate's item has them; kept for as many items as are asked for again and again."""
-        found = self._shown.get(row)
-        if found is None:
-            if len(self._shown) >= SHOWN:
-                self._shown.clear()
-            found = self._shown[row] = {"item_id": self.item_id(row), "title": self.title(row)}
-        return found
+    def kept(self, by: object) -> dict[float, Any]:
+        """What somebody keeps of its items; let go of when one is put."""
+        return self._kept.setdefault(by, {})
 
     @cached_property
-    def _shown(self) -> dict[int, Mapping[str, Any]]:
+    def _kept(self) -> dict[object, dict[float, Any]]:
         return {}
 
     def title(self, row: int) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from recsys.candidates import places
+from recsys.kernels import slates as kernel
+from recsys.kernels.compiled import plain
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within
 from recsys.sources import AT_ONCE
@@ -14,9 +16,13 @@ from recsys.types import F32, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
+_NO_MARKS, _NO_ROWS = np.zeros(0, bool), np.zeros(0, np.int32)
+
 
 def make_slate(query: Query, without: int = PAD) -> None:
     """Set the final k candidates of a query, best first; without: a row that never is among them."""
+    if without == PAD and query.rules.rules.plain and not (query.filter or query.traced) and _picked(query):
+        return
     for each in FILTERS:
         gone = each.gone(query, query.items)
         if gone is not None:
@@ -34,6 +40,37 @@ def make_slate(query: Query, without: int = PAD) -> None:
         sources[~known] = brought[~known]
     query.tower, query.sources = tower, sources
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
+
+
+_PICKED = "unavailable", "seen", "excluded"
+"""Why a candidate is removed, in the order of `FILTERS`."""
+
+
+def _picked(query: Query) -> bool:
+    """The same in one go, where nothing but the hard filters and the order of the scores counts, and k are left.
+
+    Of 512 candidates, everything else driven from the cache: NN us, and NN as below (by hand).
+    """
+    generation, rules = query.generation, query.rules.rules
+    shown, available = _NO_MARKS, generation.tables.available_table.base
+    if not rules.hide_unavailable:
+        shown = np.ones(len(query.items), bool)
+    elif generation.fresh is not None:
+        shown = generation.shows(query.items)
+    drop = rules.excludes_seen(generation.manifest.settings["exclude_seen"])
+    seen, since = (query.record.seen, query.history[0]) if drop else (_NO_ROWS, _NO_ROWS)
+    items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
+    sources, removed = np.empty(query.k, np.uint8), np.zeros(len(_PICKED), np.int64)
+    columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
+    gone = plain(seen), plain(since), plain(query.excluded)
+    if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:
+        return False
+    query.items, query.sources, (query.scores, query.tower) = items, sources, scores
+    for reason, count in zip(_PICKED, removed.tolist(), strict=True):
+        if count:
+            query.removed[reason] = query.removed.get(reason, 0) + count
+    query.words, query.passed_over = {}, {}
+    return True
 
 
 class _Catalogue:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from recsys.allowed import packed
 from recsys.errors import StageError
-from recsys.history import assemble, stack
+from recsys.history import assemble
 from recsys.record import UserRecord
 from recsys.store.base import UserState, UserStore
-from recsys.types import CANDIDATES, EXTRA, PAD
+from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
@@ -96,7 +96,6 @@ class UserHydrator:
         generation = query.generation
         since = (*query.events, *query.session)
         query.history = assemble(query.record, since, generation.rows_of, generation.event_types)
-        query.seen = np.concatenate([query.record.seen, query.history[0]])
         query.made_by = choose(query, self._settings)
         if query.made_by == Mode.BATCH:
             take_list(query)
@@ -116,54 +115,44 @@ class RetrievalSource:
         return query.made_by != Mode.BATCH
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
-        """A RETRIEVED record for each; both calls of a mixed batch at once, and one that breaks fails its own rows."""
+        """A record of RETRIEVED for each; both calls of a mixed batch at once, and one that breaks fails its own."""
         anew = [query for query in queries if query.made_by != Mode.HYBRID]
         hybrid = [query for query in queries if query.made_by == Mode.HYBRID]
-        if not (anew and hybrid):
-            rows = await (self._anew if anew else self._completed)(queries)
-            if wire.failed(rows).all():
-                raise StageError("retrieval failed for every query")
-            return list(rows)
         parts = [(part, ask) for part, ask in ((anew, self._anew), (hybrid, self._completed)) if part]
-        answers = await asyncio.gather(*(ask(part) for part, ask in parts), return_exceptions=True)
-        errors = [answer for answer in answers if isinstance(answer, BaseException)]
-        if len(errors) == len(parts):
-            raise errors[0]
-        found: dict[int, Any] = {}
-        for (part, _), answer in zip(parts, answers, strict=True):
-            if isinstance(answer, BaseException):
-                logger.warning("Half of a batch was not retrieved: %s", str(answer) or type(answer).__name__)
-                answer = np.zeros(len(part), wire.RETRIEVED)
-                answer["failed"] = 1
-            found.update(zip(map(id, part), answer, strict=True))
-        if all(row["failed"] for row in found.values()):
+        if len(parts) == 1:
+            found = await parts[0][1](queries)
+        else:
+            found = await _of_both(queries, parts)
+        if all(map(wire.has_failed, found)):
             raise StageError("retrieval failed for every query")
-        return [found[id(query)] for query in queries]
+        return found
 
-    async def _anew(self, queries: Sequence[Query]) -> np.ndarray:
-        asked = history_table(wire.RETRIEVE, queries)
+    async def _anew(self, queries: Sequence[Query]) -> list[bytearray]:
+        asked = wire.asking(wire.RETRIEVE, history_records(queries))
         for query, row in zip(queries, asked, strict=True):
-            extra = list(query.extra)[:EXTRA]
-            row["extra"][: len(extra)] = extra
-            if query.filter:
-                row["filter"] = packed(asked_tokens(query))
-        return await answered(self._retrieve, asked, wire.RETRIEVED)
+            if query.extra or query.filter:
+                record = wire.as_table(row[None], wire.RETRIEVE)[0]
+                extra = list(query.extra)[:EXTRA]
+                record["extra"][: len(extra)] = extra
+                if query.filter:
+                    record["filter"] = packed(asked_tokens(query))
+        return await records(self._retrieve, asked, wire.RETRIEVED)
 
-    async def _completed(self, queries: Sequence[Query]) -> np.ndarray:
-        asked = history_table(wire.RANK, queries)
-        for query, row in zip(queries, asked, strict=True):
-            items, sources = (each[:CANDIDATES] for each in listed(query))
-            row["items"][: len(items)], row["sources"][: len(items)] = items, sources
-        return await answered(self._complete, asked, wire.RETRIEVED)
+    async def _completed(self, queries: Sequence[Query]) -> list[bytearray]:
+        told = []
+        for query, history in zip(queries, history_records(queries), strict=True):
+            items, sources = listed(query)
+            none = np.zeros(len(items), np.float32)
+            told.append(history + wire.named(items[:CANDIDATES], none[:CANDIDATES], sources[:CANDIDATES]))
+        return await records(self._complete, wire.asking(wire.RANK, told), wire.RETRIEVED)
 
     def put(self, query: Query, found: Any) -> None:
         """Set the candidates, best tower score first."""
-        if found["failed"]:
+        if wire.has_failed(found):
             query.leave_out(self.degraded)
             self.fall_back(query)
             return
-        real = found["items"] != PAD
-        query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
+        query.set_candidates(*wire.found(found))
         if query.extra:
             mine = [query.extra.get(row, 0) for row in query.items.tolist()]
             query.sources = query.sources | np.array(mine, np.uint8)
@@ -186,23 +175,21 @@ class RankingScorer:
         return can_rank(query) and len(query.items) > 0
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
-        """A RANKED record for each."""
-        asked = rank_table(wire.RANK, queries, queries)
-        scored = await answered(self._rank, asked, wire.RANKED)
-        if wire.failed(scored).all():
+        """A record of RANKED for each."""
+        asked = wire.asking(wire.RANK, candidate_records(queries, queries))
+        scored = await records(self._rank, asked, wire.RANKED)
+        if all(map(wire.has_failed, scored)):
             raise StageError("ranking failed for every query")
-        return list(scored)
+        return scored
 
     def put(self, query: Query, found: Any) -> None:
         """Set the scores."""
-        if found["failed"]:
+        if wire.has_failed(found):
             query.leave_out(self.degraded)
             return
-        query.scores = found["scores"][: len(query.items)].copy()  # or what the whole batch was told lives on with it
-        # Ranking has not heard of every item yet that retrieval has: those wait for the next request.
-        known = query.scores != -np.inf
-        if not known.all():
-            query.keep(known)
+        query.scores, complete = wire.scores(found, len(query.items))
+        if not complete:  # ranking has not heard of every item yet that retrieval has: those wait for the next request
+            query.keep(query.scores != -np.inf)
 
     def fall_back(self, query: Query) -> None:
         """Retrieval's order stands."""
@@ -213,36 +200,57 @@ def can_rank(query: Query) -> bool:
     return query.made_by != Mode.BATCH and Degraded.RETRIEVAL not in query.degraded
 
 
-def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:
-    """Records of `dtype` with the histories of queries, and by when their answers must be there."""
-    if untold := [query for query in queries if query.told is None]:
-        _tell(untold)
-    return wire.asking(dtype, [query.told for query in queries if query.told is not None])
+async def _of_both(
+    queries: Sequence[Query], parts: Sequence[tuple[list[Query], Callable[[list[Query]], Awaitable[list[bytearray]]]]]
+) -> list[bytearray]:
+    answers = await asyncio.gather(*(ask(part) for part, ask in parts), return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    if len(errors) == len(parts):
+        raise errors[0]
+    found: dict[int, bytearray] = {}
+    for (part, _), answer in zip(parts, answers, strict=True):
+        if isinstance(answer, BaseException):
+            logger.warning("Half of a batch was not retrieved: %s", str(answer) or type(answer).__name__)
+            answer = [bytearray(wire.failure(wire.RETRIEVED)) for _ in part]
+        found.update(zip(map(id, part), answer, strict=True))
+    return [found[id(query)] for query in queries]
 
 
-def _tell(queries: Sequence[Query]) -> None:
-    """Put what the hops are told of each query's history into it: every stage tells the same."""
+def history_records(queries: Sequence[Query]) -> list[bytes]:
+    """Records of HISTORY: what the hops are told of each query, every stage the same; with when its answer is due."""
     offset = time.time() - time.monotonic()
-    generations, dues = [query.generation.id for query in queries], [query.due + offset for query in queries]
-    past = stack(
-        [query.history for query in queries], [query.now for query in queries], [query.context for query in queries]
-    )
-    for query, told in zip(queries, wire.told(generations, dues, past), strict=True):
-        query.told = told
+    for query in queries:
+        if query.told is None:
+            query.told = wire.told(query.generation.id, query.due + offset, query.history, query.now, query.context)
+    return [query.told for query in queries if query.told is not None]
+
+
+def candidate_records(queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> list[bytes]:
+    """The same and the candidates of each."""
+    told = [wire.named(each.items, each.tower, each.sources) for each in candidates]
+    return [history + each for history, each in zip(history_records(queries), told, strict=True)]
+
+
+def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:
+    """Records of `dtype` with the histories of queries, to fill in the rest."""
+    return wire.as_table(wire.asking(dtype, history_records(queries)), dtype)
 
 
 def rank_table(dtype: np.dtype, queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> np.ndarray:
-    """Records of `dtype` with the histories of queries and the candidates of each."""
-    table = history_table(dtype, queries)
-    for told, row in zip(candidates, table, strict=True):
-        count = len(told.items)
-        row["items"][:count], row["tower"][:count] = told.items, told.tower
-        row["sources"][:count] = told.sources
-    return table
+    """The same with the candidates of each."""
+    return wire.as_table(wire.asking(dtype, candidate_records(queries, candidates)), dtype)
+
+
+async def records(call: Call, asked: wire.Rows, dtype: np.dtype) -> list[bytearray]:
+    """The records of `dtype` that a call gives, each in memory of its own; StageError where it is not one for each."""
+    rows = await call(asked)
+    if rows.shape != (len(asked), dtype.itemsize):
+        raise StageError(f"{len(rows)} answers of {rows.shape[-1]} bytes came for {len(asked)} queries")
+    return [bytearray(row) for row in rows]
 
 
 async def answered(call: Call, asked: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """What a call gives for records; StageError where it is not one for each."""
+    """A table of `dtype` that a call gives for another; StageError where it is not one record for each."""
     found = wire.as_table(await call(wire.as_bytes(asked)), dtype)
     if len(found) != len(asked):
         raise StageError(f"{len(found)} answers came for {len(asked)} queries")

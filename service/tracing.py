@@ -8,7 +8,7 @@ user's id, an item's, or a path as it was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -31,8 +31,7 @@ from opentelemetry.trace import (
 )
 
 from recsys.store.base import UserState
-from service import schema
-from service.answers import Told
+from service import schema, wire
 from service.callees import Call, Callees
 from service.query import Query
 from service.recommender import Recommender
@@ -73,33 +72,34 @@ class TracedRecommender(Recommender):
 
     query_kind = TracedQuery
 
-    async def recommend(self, request: schema.RecommendRequest, due: float) -> Told:
+    async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
         """As the recommender's."""
-        answer = await super().recommend(request, due)
-        _tell(answer.get("slates", [answer]))
-        return answer
+        queries = await super().recommend(request, due)
+        _tell(queries[0].generation.id, [query.degraded for query in queries], [query.made_by for query in queries])
+        return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """As the recommender's."""
         answer = await super().similar(request, due)
-        _tell([vars(answer)])
+        _tell(answer.generation, [answer.degraded])
         return answer
 
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
         """As the recommender's."""
         answer = await super().explain(request, due)
-        _tell([vars(answer)])
+        _tell(answer.generation, [answer.degraded], [answer.mode])
         return answer
 
 
-def _tell(answers: Sequence[Told]) -> None:
+def _tell(generation: str, degraded: Iterable[Sequence[str]], modes: Sequence[str] = ()) -> None:
+    """What answers came from, in the request's span: each of them has stages it did without, and most have a mode."""
     span = _sampled()
     if span is None:
         return
-    span.set_attribute("tandem.generation", answers[0]["generation"])
-    span.set_attribute("tandem.degraded", sorted({str(stage) for each in answers for stage in each["degraded"]}))
-    if modes := sorted({each["mode"] for each in answers if "mode" in each}):
-        span.set_attribute("tandem.mode", ",".join(modes))
+    span.set_attribute("tandem.generation", generation)
+    span.set_attribute("tandem.degraded", sorted({str(stage) for each in degraded for stage in each}))
+    if modes:
+        span.set_attribute("tandem.mode", ",".join(sorted(set(map(str, modes)))))
 
 
 class Tracer:
@@ -243,7 +243,7 @@ def _end(span: Span) -> None:
 
 def _is_failed(found: Any) -> bool:
     """Whether a stage found nothing for one query: what the store lost, or a row that is marked."""
-    return bool(found.lost if isinstance(found, UserState) else found["failed"])
+    return found.lost if isinstance(found, UserState) else wire.has_failed(found)
 
 
 def _for_stage(call: Call, wants: Callable[[Query], bool]) -> Call:

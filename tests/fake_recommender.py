@@ -8,9 +8,12 @@ import time
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import uvloop
 
+from recsys.types import Source
 from service import schema
+from service.query import Query
 from service.rpc.door import RpcDoor
 from tests.deployment import free_port
 
@@ -20,9 +23,37 @@ SCORED = schema.ScoredItem(
 
 
 def slate(user_id):
+    """What `answered` says."""
     return schema.RecommendResponse(
         user_id=user_id, items=[SCORED], generation="g1", mode="realtime", history=0, removed={"seen": 2}, degraded=[]
     ).model_dump()
+
+
+class Generation:
+    """One of a single item."""
+
+    id = "g1"
+
+    def __init__(self):
+        self._kept = {}
+
+    def kept(self, by):
+        return self._kept.setdefault(by, {})
+
+    def item_id(self, _):
+        return SCORED.item_id
+
+    def title(self, _):
+        return SCORED.title
+
+
+def answered(user_id):
+    """A query whose slate is that one item."""
+    query = Query(Generation(), user_id, 10, 0.0)
+    query.set_candidates(np.zeros(1, np.int32), np.full(1, np.nan, np.float32), np.full(1, Source.POPULAR, np.uint8))
+    query.scores = np.full(1, SCORED.score, np.float32)
+    query.words, query.removed = {0: tuple(SCORED.rules)}, {"seen": 2}
+    return query
 
 
 class FakeRecommender:
@@ -54,9 +85,7 @@ class FakeRecommender:
             raise
         self.ended.append("done")
         self._fail()
-        if request.user_ids is not None:
-            return {"slates": [slate(user) for user in request.user_ids]}
-        return slate(request.user_id)
+        return [answered(user) for user in request.user_ids or [request.user_id]]
 
     def _fail(self):
         if self.fault:

@@ -43,10 +43,10 @@ def _sources() -> bytes:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """The array in a row and writable, copied if need be, as every kernel gets what a request brings.
+    """The array in a row, aligned and writable, copied if need be, as every kernel gets what a request brings.
 
     A view, or bytes that came over a hop, are another kind of array, for which a kernel is compiled once more: that
     takes seconds, and it would be requests that wait for it.
     """
-    flags = array.flags  # asked here: `np.require` takes eight times as long to see that it has nothing to do
-    return array if flags.c_contiguous and flags.writeable else np.require(array, requirements=("C", "W"))
+    # Asked here: `np.require` takes eight times as long to see that it has nothing to do.
+    return array if array.flags.carray else np.array(array, order="C")

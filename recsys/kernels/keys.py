@@ -27,7 +27,7 @@ def key(bits, place):
 
 def places(sorted_keys: U64) -> I64:
     """The places in keys."""
-    found: I64 = (sorted_keys & _LOW).astype(np.int64)
+    found: I64 = (sorted_keys & _LOW).view(np.int64)
     return found
 
 

@@ -88,3 +88,12 @@ def standardise(x, query, start, mean, deviation, bound, out):
         middle, wide = mean[feature], deviation[feature]
         for lane in range(LANES if whole else x.shape[2] - start):
             out[feature, lane] = min(max((x[query, feature, start + lane] - middle) / wide, -bound), bound)
+
+
+@compiled
+def leave_out(items, scores):
+    """Make scores [B, K] -inf where items [B, K] int32 are none."""
+    for query in range(len(items)):
+        for at in range(items.shape[1]):
+            if items[query, at] < 0:
+                scores[query, at] = -np.inf

@@ -37,13 +37,17 @@ BUCKETS = 1_024
 
 
 @compiled
-def norms(users, out):
-    """The norms of users [B, d] into out [B] float64."""
+def norms(users, longest, most, out):
+    """The norms of users [B, d] into out [B] float64; the first that times `longest` is not below `most`, or -1."""
+    beyond = -1
     for query in range(len(users)):
         total = np.float64(0)
         for column in range(users.shape[1]):
             total += np.float64(users[query, column]) ** 2
         out[query] = np.sqrt(total)
+        if beyond < 0 and not out[query] * longest < most:
+            beyond = query
+    return beyond
 
 
 @compiled

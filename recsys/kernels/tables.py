@@ -32,6 +32,17 @@ def locate(n, late, row):
 
 
 @compiled
+def all_known(n, late, items):
+    """Whether each of items [B, K] int32 is a row of a base of n, one of `late` [m], or none."""
+    for query in range(len(items)):
+        for at in range(items.shape[1]):
+            row = items[query, at]
+            if row != -1 and locate(n, late, row) < 0:
+                return False
+    return True
+
+
+@compiled
 def ahead(table, items, query, at, count):
     """Ask for the row of what stands AHEAD places behind one of items [B, K]; a query's first `count` are real."""
     if at + AHEAD < count:

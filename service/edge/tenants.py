@@ -11,6 +11,7 @@ from service import metrics, schema
 from service.edge.gate import caller
 from service.edge.keyring import Entry
 from service.edge.limits import Limits
+from service.query import Query
 from service.recommender import Recommender
 
 
@@ -24,7 +25,7 @@ class TenantRecommender:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._recommender, name)
 
-    def recommend(self, request: schema.RecommendRequest, due: float) -> Awaitable[Any]:
+    def recommend(self, request: schema.RecommendRequest, due: float) -> Awaitable[list[Query]]:
         """As the recommender's; slates for several users count as so many requests."""
         entry, users = caller.get(), request.user_ids
         if users is None:

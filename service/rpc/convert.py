@@ -64,19 +64,16 @@ def _reader(descriptor: Descriptor, whole: bool) -> Turn:
         return lambda message: list(message.values)
     if "kind" in descriptor.oneofs_by_name:
         return _kind
-    fields = [(field.name, field.has_presence, _field_reader(field, whole)) for field in descriptor.fields]
+    turns = {field.name: _field_reader(field, whole) for field in descriptor.fields}
+    if not whole:
+        return lambda message: {field.name: turns[field.name](value) for field, value in message.ListFields()}
+    optional = {field.name for field in descriptor.fields if field.has_presence}
 
     def read(message: Message) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, optional, turn in fields:
-            if optional and not message.HasField(name):
-                if whole:
-                    values[name] = None
-                continue
-            value = turn(getattr(message, name))
-            if whole or optional or value:
-                values[name] = value
-        return values
+        return {
+            name: None if name in optional and not message.HasField(name) else turn(getattr(message, name))
+            for name, turn in turns.items()
+        }
 
     return read
 

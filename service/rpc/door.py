@@ -128,8 +128,7 @@ class RpcDoor:
 
     async def _recommend(self, request: schema.RecommendRequest, due: float) -> bytes:
         """One slate or several: the same message holds both."""
-        answer = await self._recommender.recommend(request, due)
-        return slates.encoded(answer.get("slates", [answer]))
+        return slates.encoded(await self._recommender.recommend(request, due))
 
     def _call(self, verb: Verb[Any, Any], answer: Answer) -> RpcCall:
         """Time and count a verb, and turn what it raises into a status."""

@@ -2,25 +2,22 @@
 
 Protocol Buffers reads parts of a message that stand one behind the other as one (Encoding, "Last One Wins"). So the id
 and the title of an item, and its sources, are encoded by the library and kept, and only scores and sizes are written
-here: twenty items cost 77 us as a message and 31 so (by hand). `tests/unit/test_rpc_slates.py` compares what is read
-of both.
+here: twenty items cost 77 us as a message, and NN so (by hand). `tests/unit/test_answers.py` compares what is read of
+both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
 from struct import Struct
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from recsys.types import Id
-from service.answers import Told
+from service.lines import Lines
+from service.query import Query
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
-
-KEPT = 20_000
-"""Items whose id and title are kept as bytes, at most: some 4 MB, computed."""
 
 _DOUBLE, _SIZED = 1, 2  # wire types
 
@@ -30,55 +27,49 @@ def _tag(field: FieldDescriptor, wire: int) -> int:
 
 
 _ITEM = pb.ScoredItem.DESCRIPTOR.fields_by_name
-_SCORE_TAG, _TOWER_TAG = _tag(_ITEM["score"], _DOUBLE), _tag(_ITEM["tower_score"], _DOUBLE)
+_SCORE, _TOWER = _tag(_ITEM["score"], _DOUBLE), _tag(_ITEM["tower_score"], _DOUBLE)
 _ITEM_TAG = bytes([_tag(pb.Slate.DESCRIPTOR.fields_by_name["items"], _SIZED)])
 _SLATE_TAG = bytes([_tag(pb.RecommendResponse.DESCRIPTOR.fields_by_name["slates"], _SIZED)])
-_SCORE, _SCORES = Struct("<Bd"), Struct("<BdBd")
+_SCORES = Struct("<BdBd")
+_ONE_SCORE = Struct("<Bd").size
 _MORE = 0x80  # of a byte behind which the number goes on
-_SMALL = [bytes([size]) for size in range(_MORE)]
 
 
-def encoded(slates: Sequence[Told]) -> bytes:
-    """The RecommendResponse of some slates, by `answers.slate`."""
-    return b"".join([_sized(_SLATE_TAG, _slate(slate)) for slate in slates])
+def encoded(queries: Sequence[Query]) -> bytes:
+    """The RecommendResponse of answered queries."""
+    return b"".join([_sized(_SLATE_TAG, _slate(query)) for query in queries])
 
 
-def _slate(told: Told) -> bytes:
-    rest = {name: value for name, value in told.items() if name != "items"}
-    parts = [convert.message_of(pb.Slate, rest).SerializeToString()]
-    parts += [_sized(_ITEM_TAG, _item(item)) for item in told["items"]]
+def _slate(query: Query) -> bytes:
+    user_id = query.user_id
+    rest = pb.Slate(
+        user_id={"text": user_id} if isinstance(user_id, str) else {"number": user_id},
+        generation=query.generation.id,
+        mode=query.made_by.value,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=[stage.value for stage in query.degraded],
+    )
+    pack, parts = _SCORES.pack, [rest.SerializeToString()]
+    told = zip(*_LINES.of(query), strict=True)
+    parts += [line + pack(_SCORE, score, _TOWER, tower)[:length] for (line, length), score, tower in told]
     return b"".join(parts)
 
 
-def _item(told: Told) -> bytes:
-    tower = told["tower_score"]
-    scores = (
-        _SCORE.pack(_SCORE_TAG, told["score"])
-        if tower is None
-        else _SCORES.pack(_SCORE_TAG, told["score"], _TOWER_TAG, tower)
-    )
-    known = _shown(told["item_id"], told["title"]) + scores + _sources(tuple(told["sources"]))
-    return known + pb.ScoredItem(rules=told["rules"]).SerializeToString() if told["rules"] else known
+def _line(item_id: Id, title: str, sources: tuple[str, ...], rules: tuple[str, ...], spoke: bool) -> tuple[bytes, int]:
+    """All but the scores, and the size of those: retrieval's is left out where it did not speak."""
+    known = {"item_id": item_id, "title": title, "sources": sources, "rules": rules}
+    told: bytes = convert.message_of(pb.ScoredItem, known).SerializeToString()
+    length = _SCORES.size if spoke else _ONE_SCORE
+    return _sized(_ITEM_TAG, told, length), length
 
 
-@lru_cache(KEPT)
-def _shown(item_id: Id, title: str) -> bytes:
-    told: bytes = convert.message_of(pb.ScoredItem, {"item_id": item_id, "title": title}).SerializeToString()
-    return told
+_LINES = Lines(_line)
 
 
-@cache  # there are 256 of them
-def _sources(sources: tuple[str, ...]) -> bytes:
-    told: bytes = pb.ScoredItem(sources=sources).SerializeToString()
-    return told
-
-
-def _sized(tag: bytes, body: bytes) -> bytes:
-    """A field that tells its size, seven bits a byte."""
-    size = len(body)
-    if size < _MORE:
-        return tag + _SMALL[size] + body
-    told = bytearray(tag)
+def _sized(tag: bytes, body: bytes, more: int = 0) -> bytes:
+    """A field that tells its size, seven bits a byte; more: bytes of it that come behind."""
+    told, size = bytearray(tag), len(body) + more
     while size >= _MORE:
         told.append(size & _MORE - 1 | _MORE)
         size >>= 7

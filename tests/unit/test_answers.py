@@ -1,18 +1,22 @@
-"""A slate's values, which nobody checks when they are told, are what its model has."""
+"""What the doors say of a slate is what its model says, as JSON and as a message."""
 
 import json
+import math
 from copy import copy
 
 import numpy as np
 import pytest
-from pydantic_core import to_json
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
-from recsys.types import Source
-from service import answers, schema
+from recsys.types import Source, names_of
+from service import json_slates, lines, schema
 from service.query import Degraded, Query
+from service.rpc import convert, slates
+from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import Mode
-from service.served import SHOWN, ServedGeneration
+from service.served import ServedGeneration
 
 
 @pytest.fixture(scope="module")
@@ -34,45 +38,137 @@ def query(served):
     return found
 
 
-def test_a_slate_is_as_its_model_says(query, served):
+def expected(query):
+    """By the model, one by one."""
+    rows = zip(query.items.tolist(), query.scores, query.tower, query.sources.tolist(), strict=True)
+    items = [
+        schema.ScoredItem(
+            item_id=query.generation.item_id(row),
+            title=query.generation.title(row),
+            score=round(float(score), 4),
+            tower_score=None if np.isnan(tower) else round(float(tower), 4),
+            sources=list(names_of(sources)),
+            rules=list(query.words.get(row, ())),
+        )
+        for row, score, tower, sources in rows
+    ]
+    return schema.RecommendResponse(
+        user_id=query.user_id,
+        items=items,
+        generation=query.generation.id,
+        mode=query.made_by.value,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=[stage.value for stage in query.degraded],
+    )
+
+
+def from_messages(data):
+    """All that a client reads of a RecommendResponse."""
+    return [convert.answered(slate) for slate in pb.RecommendResponse.FromString(data).slates]
+
+
+def test_a_slate_is_as_its_model_says(query):
     """No field is forgotten, none is of another kind, and the JSON is what the model would have written."""
-    told = answers.slate(query)
-    model = schema.RecommendResponse.model_validate_json(to_json(told), strict=True)
-    assert told.keys() == schema.RecommendResponse.model_fields.keys()
-    assert {*map(tuple, told["items"])} == {tuple(schema.ScoredItem.model_fields)}
-    assert to_json(told).decode() == model.model_dump_json()
-    assert json.loads(to_json(told)) == model.model_dump()
-    assert [item.item_id for item in model.items] == [served.item_id(row) for row in (4, 0, 2)]
-    assert [item.title for item in model.items] == [served.title(row) for row in (4, 0, 2)]
-    assert [item.score for item in model.items] == [2.0, 0.3333, -7.0]
-    assert [item.tower_score for item in model.items] == [0.1235, None, -0.0]
-    assert [item.sources for item in model.items] == [["tower", "ease"], [], ["trending"]]
-    assert [item.rules for item in model.items] == [[], ["pin"], []]
-    assert model.degraded == ["store", "ranking"]
+    for _ in range(2):  # what is kept, too
+        told = expected(query)
+        assert json_slates.slate(query).decode() == told.model_dump_json()
+        assert from_messages(slates.encoded([query])) == [told.model_dump()]
+    assert [item.score for item in told.items] == [2.0, 0.3333, -7.0]
+    assert [item.tower_score for item in told.items] == [0.1235, None, -0.0]
+    assert [item.sources for item in told.items] == [["tower", "ease"], [], ["trending"]]
+    assert [item.rules for item in told.items] == [[], ["pin"], []]
+    assert told.degraded == ["store", "ranking"]
 
 
-def test_what_is_no_number_is_null(query):
-    """As the model writes it: JSON has no word for it."""
-    query.scores, query.tower = np.array([np.inf, np.nan, -np.inf], np.float32), np.full(3, np.inf, np.float32)
-    told = to_json(answers.slate(query), inf_nan_mode="null")
-    assert [item["score"] for item in json.loads(told)["items"]] == [None] * 3
-    assert [item["tower_score"] for item in json.loads(told)["items"]] == [None] * 3
+def test_several_are_told_in_order(query, served):
+    """An empty one, too."""
+    empty = Query(served, 7, 3, 0.0)
+    told = [expected(query), expected(empty)]
+    assert json_slates.several([query, empty]).decode() == schema.SlatesResponse(slates=told).model_dump_json()
+    assert from_messages(slates.encoded([query, empty])) == [each.model_dump() for each in told]
 
 
-def test_a_title_that_was_put_is_shown(served):
+class Wild:
+    """A generation whose items are called so."""
+
+    id = "g"
+
+    def __init__(self, items):
+        self._items, self._kept = items, {}
+
+    def kept(self, by):
+        return self._kept.setdefault(by, {})
+
+    def item_id(self, row):
+        return self._items[row][0]
+
+    def title(self, row):
+        return self._items[row][1]
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+ids = text | st.integers(-(2**63), 2**63 - 1)
+numbers = st.floats(width=32)
+
+
+@given(
+    ids, st.lists(st.tuples(ids, text, numbers, numbers, st.integers(0, 255), st.lists(text, max_size=2)), max_size=4)
+)
+def test_whatever_items_are_called_and_scored(user, items):
+    """Percent signs and quotes, any ids, numbers that are none: what JSON and the message say is the same."""
+    query = Query(Wild(items), user, len(items), 0.0)
+    scores, tower, sources = (
+        np.array([item[at] for item in items], kind) for at, kind in ((2, "f4"), (3, "f4"), (4, "u1"))
+    )
+    query.set_candidates(np.arange(len(items), dtype=np.int32), tower, sources)
+    query.scores = scores
+    query.words = {row: tuple(item[5]) for row, item in enumerate(items) if item[5]}
+    for _ in range(2):
+        told = json.loads(json_slates.slate(query))
+        (message,) = from_messages(slates.encoded([query]))
+        assert told["user_id"] == message["user_id"] == user
+        assert told["items"] == [_as_json(item) for item in message["items"]]
+        for said, (item_id, title, score, _, flags, rules) in zip(message["items"], items, strict=True):
+            assert (said["item_id"], said["title"], said["rules"]) == (item_id, title, rules)
+            assert said["sources"] == list(names_of(flags))
+            rounded = float(np.round(np.float64(np.float32(score)), 4))
+            assert said["score"] == rounded or math.isnan(rounded)
+
+
+def _as_json(item):
+    """JSON has no word for a number that is none."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in item.items()
+    }
+
+
+def test_a_number_and_its_letters_are_two_items():
+    """What is kept of one is not told of the other."""
+    query = Query(Wild([(7, ""), ("7", "")]), 1, 2, 0.0)
+    query.set_candidates(np.arange(2, dtype=np.int32), np.zeros(2, np.float32), np.zeros(2, np.uint8))
+    assert [item["item_id"] for item in json.loads(json_slates.slate(query))["items"]] == [7, "7"]
+    assert [item["item_id"] for item in from_messages(slates.encoded([query]))[0]["items"]] == [7, "7"]
+
+
+def test_a_title_that_was_put_is_shown(query, served):
     """Where the old one was shown before, which stays with the generation as it was."""
-    item, before = served.item_id(3), dict(served.shown(3))
-    renamed = served.with_items(PutItems("e", 1, (PutItem(item, 1, 1, 9e9, title="Another name", title_at=9e9),)))
-    assert renamed.shown(3) == {"item_id": item, "title": "Another name"}
-    assert served.shown(3) == before
+    before = json_slates.slate(query)
+    put = PutItem(served.item_id(4), 1, 1, 9e9, title="Another name", title_at=9e9)
+    renamed = copy(query)
+    renamed.generation = served.with_items(PutItems("e", 1, (put,)))
+    for told in (json.loads(json_slates.slate(renamed)), *from_messages(slates.encoded([renamed]))):
+        assert told["items"][0]["title"] == "Another name"
+    assert json_slates.slate(query) == before
+    assert from_messages(slates.encoded([query]))[0]["items"][0]["title"] == served.title(4)
 
 
-def test_what_is_kept_of_items_is_bounded(served, monkeypatch):
-    """A catalogue of millions is not kept as strings by every gateway."""
-    monkeypatch.setattr("service.served.SHOWN", 3)
-    assert SHOWN > 3
-    served = copy(served)
-    served.__dict__["_shown"] = {}
-    for row in range(5):
-        assert served.shown(row) == {"item_id": served.item_id(row), "title": served.title(row)}
-        assert len(served._shown) <= 3
+def test_what_is_kept_of_items_is_bounded(query, served, monkeypatch):
+    """A catalogue of millions is not kept as lines by every gateway."""
+    monkeypatch.setattr(lines, "KEPT", 2)
+    query.generation = copy(served)
+    query.generation.__dict__["_kept"] = {}
+    for _ in range(2):
+        assert json_slates.slate(query).decode() == expected(query).model_dump_json()
+    (kept,) = query.generation._kept.values()
+    assert len(kept) <= 2

@@ -125,7 +125,7 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
         "from recsys.kernels import search\n"
-        "norms = np.empty(1); search.norms(np.float32([[3, 4]]), norms); assert norms.tolist() == [5]"
+        "norms = np.empty(1); search.norms(np.float32([[3, 4]]), 1.0, 9.0, norms); assert norms.tolist() == [5]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -172,8 +172,10 @@ def test_what_a_request_brings_is_always_the_same_kind_of_array():
     ranker, compiled = Ranker(RankerNet(), tables), None
     for batch in (1, 5):
         past, _ = queries(900, batch, rng)
-        told = wire.asking(wire.RANK, wire.told(["g"] * batch, [0.0] * batch, past))
-        hopped = wire.histories(np.frombuffer(told.tobytes(), told.dtype))
+        table = np.zeros(batch, wire.RANK)
+        table["history_items"], table["times"], table["types"] = past.items, past.times, past.types
+        table["now"], table["context"] = past.now, past.context
+        hopped = wire.histories(np.frombuffer(bytearray(table.tobytes()), table.dtype))
         for histories in (past, hopped):
             found = retriever.retrieve(histories, np.full((batch, EXTRA), PAD, np.int32))
             ranker.score(histories, found)

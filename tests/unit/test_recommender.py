@@ -36,7 +36,7 @@ def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
         async def ask(*users):
             request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
             try:
-                return len((await recommender.recommend(request, time.monotonic() + 5))["slates"])
+                return len(await recommender.recommend(request, time.monotonic() + 5))
             except QueryError as error:
                 return error.code
 
@@ -60,7 +60,8 @@ class TestFilterValues:
         async def ask():
             return await recommender.recommend(request, time.monotonic() + 5)
 
-        return asyncio.run(ask())["items"]
+        (query,) = asyncio.run(ask())
+        return query.items.tolist()
 
     def test_a_value_that_no_item_has_is_told(self, world):
         """With the field and what may have been meant; a misspelt one was an empty slate without a word."""

@@ -23,7 +23,7 @@ from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.schema.verdict import MAX_BODY
 from tests.edge import rpc as rpc_attacks
-from tests.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.fake_recommender import FakeRecommender, RpcServer, answered
 
 YOU = pb.Id(text="you")
 
@@ -352,7 +352,7 @@ def test_a_long_answer_that_has_begun_is_finished(monkeypatch):
         async def much(request, _):
             begun.append(request)
             await asyncio.sleep(0.2)
-            return {"slates": [slate("you" * 300)] * 3_000}
+            return [answered("you" * 300)] * 3_000
 
         server.recommender.recommend = much
         answer = RecommenderStub(channel).Recommend.future(pb.RecommendRequest(user_ids=[YOU]), timeout=20)

@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from recsys import moments
 from recsys.allowed import FILTER_TOKENS, packed
-from recsys.types import CANDIDATES, PAD, Candidates, Histories
+from recsys.history import NO_HISTORY
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, PAD, Candidates, Histories
 from service import wire
+
+NO_CONTEXT = np.zeros(CONTEXTS, np.uint8)
 
 
 def histories(batch: int) -> Histories:
@@ -16,24 +22,113 @@ def histories(batch: int) -> Histories:
     return past
 
 
+def told(past: Histories, generations=("g1", "g2", "g1"), due: float = 1.0) -> list[bytes]:
+    records = []
+    for row, generation in enumerate(generations):
+        real = past.items[row] != PAD
+        history = past.items[row][real], past.times[row][real], past.types[row][real]
+        records.append(wire.told(generation, due, history, past.now[row], past.context[row, CLOCK:]))
+    return records
+
+
+def asking(dtype: np.dtype = wire.RETRIEVE) -> np.ndarray:
+    return wire.as_table(wire.asking(dtype, told(histories(3))), dtype)
+
+
 def test_histories_survive_the_hop():
-    """What goes into bytes comes out of them."""
+    """What goes into bytes comes out of them; the clock is that of the moment asked about."""
     past = histories(3)
-    rows = wire.as_bytes(wire.asking(wire.RETRIEVE, wire.told(["g1", "g2", "g1"], [1.0] * 3, past)))
+    rows = wire.asking(wire.RETRIEVE, told(past, due=1.5))
     assert rows.dtype == np.uint8
-    back = wire.histories(wire.as_table(rows, wire.RETRIEVE))
+    assert rows.flags.carray
+    table = wire.as_table(rows, wire.RETRIEVE)
+    assert table["generation"].tolist() == [b"g1", b"g2", b"g1"]
+    assert table["due"].tolist() == [1.5] * 3
+    assert (table["extra"] == PAD).all()
+    back = wire.histories(table)
     assert np.array_equal(back.items, past.items)
     assert np.array_equal(back.times, past.times)
     assert np.array_equal(back.types, past.types)
     assert np.array_equal(back.now, past.now)
-    assert np.array_equal(back.context, past.context)
+    assert np.array_equal(back.context[:, CLOCK:], past.context[:, CLOCK:])
+    assert np.array_equal(back.context[:, :CLOCK], moments.clock(past.now))
 
 
-def test_rows_are_grouped_by_their_generation():
-    """Two generations may share a batch, and no row is lost or told twice."""
-    table = wire.asking(wire.RETRIEVE, wire.told(["g1", "g2", "g1"], [1.0] * 3, histories(3)))
-    groups = {generation: rows.tolist() for generation, rows in wire.by_generation(table)}
-    assert groups == {"g1": [0, 2], "g2": [1]}
+@given(st.floats(0, 4e9))
+def test_the_clock_of_a_moment_is_that_of_its_hour(now):
+    """Which is what is kept."""
+    (record,) = wire.as_table(
+        wire.asking(wire.HISTORY, [wire.told("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
+    )
+    assert record["context"][:CLOCK].tolist() == moments.clock(np.array(now)).tolist()
+
+
+def test_of_a_long_history_the_newest_goes():
+    """As many as the models see."""
+    long = HISTORY_LENGTH + 7
+    history = np.arange(long, dtype=np.int32), np.arange(long, dtype=np.float64), np.ones(long, np.uint8)
+    (record,) = wire.as_table(wire.asking(wire.HISTORY, [wire.told("g", 1.0, history, 5.0, NO_CONTEXT)]), wire.HISTORY)
+    assert record["history_items"].tolist() == list(range(7, long))
+    assert record["times"].tolist() == list(range(7, long))
+
+
+@pytest.mark.parametrize("count", [0, 3, CANDIDATES])
+def test_candidates_stand_behind_a_history(count):
+    """Padded on the right."""
+    items, tower = np.arange(count, dtype=np.int32), np.arange(count, dtype=np.float32) / 7
+    sources = np.arange(count).astype(np.uint8)
+    records = [each + wire.named(items, tower, sources) for each in told(histories(3))]
+    table = wire.as_table(wire.asking(wire.EXPLAIN, records), wire.EXPLAIN)
+    found = wire.candidates(table)
+    for row in range(3):
+        assert found.items[row].tolist() == [*items.tolist(), *[PAD] * (CANDIDATES - count)]
+        assert found.tower[row, :count].tolist() == tower.tolist()
+        assert found.sources[row, :count].tolist() == sources.tolist()
+        assert not found.tower[row, count:].any()
+        assert not found.sources[row, count:].any()
+    assert wire.histories(table).now.tolist() == histories(3).now.tolist()
+
+
+@pytest.mark.parametrize("count", [0, 3, CANDIDATES])
+def test_what_was_found_is_read_in_place(count):
+    """Without the padding, and as arrays that kernels take as they are."""
+    table = np.zeros(1, wire.RETRIEVED)
+    rows = 2**31 - 1 - np.arange(count, dtype=np.int32)  # which are most like the padding
+    columns = rows, np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint8)
+    wire.put_candidates(table, slice(None), Candidates(*(each[None] for each in columns)))
+    record = bytearray(table.tobytes())
+    for found, expected in zip(wire.found(record), columns, strict=True):
+        assert found.tolist() == expected.tolist()
+        assert found.flags.carray
+    assert not wire.has_failed(record)
+    for dtype in (wire.RETRIEVED, wire.RANKED):
+        assert wire.has_failed(wire.failure(dtype))
+        assert wire.failed(np.frombuffer(wire.failure(dtype), dtype)).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("told", "complete"), [([1.0, 2.0], True), ([1.0, -np.inf], False), ([0.5, 1.0, -np.inf], True)]
+)
+def test_a_score_that_is_none_is_seen(told, complete):
+    """Of those that were asked for: what pads has none either."""
+    table = np.zeros(1, wire.RANKED)
+    table["scores"] = -np.inf
+    table["scores"][0, : len(told)] = told
+    assert wire.scores(bytearray(table.tobytes()), 2)[1] == complete
+    assert wire.scores(bytearray(table.tobytes()), 2)[0].tolist() == told[:2]
+
+
+def test_each_record_says_whose_it_is_and_when_it_is_due():
+    """Whatever it goes on with, and however long the name is."""
+    for dtype in (wire.RETRIEVE, wire.RANK, wire.SIMILAR):
+        table = np.zeros(3, dtype)
+        table["generation"], table["due"] = [b"g1", b"g" * 40, b"\xff"], [1.5, np.nan, -1]
+        (first, second, third) = wire.heads(wire.as_bytes(table))
+        assert first == ("g1", 1.5)
+        assert second[0] == "g" * 40
+        assert np.isnan(second[1])
+        assert third == ("\ufffd", -1.0)
+    assert wire.heads(wire.as_bytes(np.zeros(0, wire.RANK))) == []
 
 
 def test_candidates_are_padded_not_zeroed():
@@ -56,7 +151,7 @@ def test_a_batch_without_filters_has_none():
     """So nobody looks at them; and where one row has one, each keeps its own."""
     for dtype in (wire.RETRIEVE, wire.SIMILAR):
         assert wire.filters(np.zeros(3, dtype)) is None
-    asked = wire.asking(wire.RETRIEVE, wire.told(["g1"] * 3, [1.0] * 3, histories(3)))
+    asked = asking()
     assert wire.filters(asked) is None
     asked["filter"][1] = packed([[3, 9], [5]])
     back = wire.filters(wire.as_table(wire.as_bytes(asked), wire.RETRIEVE))
