@@ -133,10 +133,7 @@ def _raw(column: np.ndarray, kind: type) -> bytes:
 def asking(dtype: np.dtype, told: Sequence[bytes]) -> Rows:
     """Records of a `dtype` that begin so, as bytes [B, width]. Items they may name further on are PAD."""
     rest = _blank(dtype)[len(told[0]) :] if told else b""
-    # Of memory that may be written to, as kernels want it.
-    return np.frombuffer(bytearray(b"".join([each + rest for each in told])), np.uint8).reshape(
-        len(told), dtype.itemsize
-    )
+    return stacked([each + rest for each in told], dtype)
 
 
 @cache
@@ -196,8 +193,8 @@ def _some(column: I32, none: int) -> bool:
 
 
 def stacked(records: Sequence[bytes], dtype: np.dtype) -> Rows:
-    """Records of a `dtype` as bytes [B, width]."""
-    return np.frombuffer(b"".join(records), np.uint8).reshape(len(records), dtype.itemsize)
+    """Records of a `dtype` as bytes [B, width], which may be written to, as kernels want it."""
+    return np.frombuffer(bytearray().join(records), np.uint8).reshape(len(records), dtype.itemsize)
 
 
 def each(table: np.ndarray) -> list[bytes]:

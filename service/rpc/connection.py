@@ -73,6 +73,14 @@ class Connection(SendingConnection):
         if self._buffer:
             data = self._buffer + data
         self._turn = 0
+        try:
+            if self.settled and self._block is None and self._is_call(data):
+                self._buffer, self.half_since = b"", None
+                return
+        except Broken as error:
+            self._buffer = b""
+            self.end(error.code, str(error))
+            return
         self.cork()
         try:
             read = self._read(data)
@@ -92,6 +100,36 @@ class Connection(SendingConnection):
             self.half_since = None
         elif self.half_since is None or (read and self._block is None):
             self.half_since = self.now()
+
+    def _is_call(self, data: bytes) -> bool:
+        """Whether it is one call, whole, whose head is known: then it is taken as frame by frame, in one go.
+
+        Two dozen functions that others have driven from the cache take a lone call .1 ms (docs/decisions.md).
+        """
+        if len(data) < 2 * HEAD.size:
+            return False
+        high, low, kind, flags, number = HEAD.unpack_from(data)
+        body = HEAD.size + (high << 8 | low)
+        if kind != frames.HEADERS or flags != frames.END_HEADERS or len(data) < body + HEAD.size:
+            return False
+        high, low, kind, flags, of = HEAD.unpack_from(data, body)
+        size, ends = high << 8 | low, (frames.DATA, frames.END_STREAM, number)
+        if (kind, flags, of) != ends or len(data) != body + HEAD.size + size:
+            return False
+        if size > min(frames.LARGEST_FRAME, self.window_in) or len(self.streams) >= limits.STREAMS:
+            return False
+        head = self._heads.known(data[HEAD.size : body])
+        if head is None or not number & 1 or not self.last < number <= min(self.served, frames.LAST_STREAM):
+            return False
+        self.last = number
+        self.window_in -= size
+        stream = self.streams[number] = Stream(self, number, self.stream_window_out)
+        stream.window_in -= size
+        stream.ended = True
+        self._open_call(stream, head)
+        stream.take(data[body + HEAD.size :], True)
+        self.let_send()
+        return True
 
     def _go_on(self) -> None:
         """With what came behind so many heads."""
@@ -202,11 +240,14 @@ class Connection(SendingConnection):
             self.write(frames.reset(number, Code.REFUSED_STREAM))
             return
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
+        self._open_call(stream, head)
+        if ended and not stream.closed:
+            stream.take(b"", True)
+
+    def _open_call(self, stream: Stream, head: Head) -> None:
         self._open(stream, head)
         if stream.futile:
             self.count_futile(limits.FUTILE_OF_STRANGER if self.stranger else limits.FUTILE_REFUSAL)
-        if ended and not stream.closed:
-            stream.take(b"", True)
 
     def _continue(self, number: int, flags: int, payload: bytes) -> None:
         if self._block is None or self._block[0] != number:

@@ -12,14 +12,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError
 from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema.verdict import query_error
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 
 M = TypeVar("M", bound=Message)
+B = TypeVar("B", bound=BaseModel)
 Turn = Callable[[Any], Any]
 
 
@@ -41,6 +43,14 @@ def asked(message: Message) -> dict[str, Any]:
     """A request as JSON would have it: what is left out or empty is not there."""
     values: dict[str, Any] = _reader(message.DESCRIPTOR, False)(message)
     return values
+
+
+def request(kind: type[Message], model: type[B], data: bytes) -> B:
+    """The request in these bytes; QueryError names the first wrong field, in the words of the HTTP door."""
+    try:
+        return model.model_validate(asked(parse(kind, data)))
+    except ValidationError as error:
+        raise query_error(error) from error
 
 
 def answered(message: Message) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from recsys.errors import QueryError, TandemError
 from service import deadline, metrics, schema
@@ -26,9 +26,10 @@ from service.rpc.heads import Headers
 from service.rpc.health import Health, reflected
 from service.rpc.server import Admit, Methods, Server
 from service.rpc.verdict import refused, status_of
+from service.rpc.wishes import Wishes
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.schema.verdict import INTERNAL, MAX_BODY, error_body, query_error
+from service.schema.verdict import INTERNAL, MAX_BODY, error_body
 
 logger = logging.getLogger("tandem")
 
@@ -133,14 +134,17 @@ class RpcDoor:
     def _call(self, verb: Verb[Any, Any], answer: Answer) -> RpcCall:
         """Time and count a verb, and turn what it raises into a status."""
         method = SERVICE.methods_by_name[verb.rpc]
-        takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        gives = GetMessageClass(method.output_type)
+        read: Callable[[bytes], BaseModel] = partial(convert.request, GetMessageClass(method.input_type), verb.takes)
+        if verb is verbs.RECOMMEND:
+            read = Wishes().read
 
         async def call(data: bytes, asked: Call) -> bytes:
             start, status = time.monotonic(), grpc.StatusCode.OK
             try:
                 try:
                     due = self._due(asked, verb in verbs.TIMED)
-                    answered = await answer(_request(takes, data, verb.takes), due)
+                    answered = await answer(read(data), due)
                     if isinstance(answered, bytes):
                         return answered
                     message: bytes = convert.message_of(gives, answered).SerializeToString()
@@ -173,11 +177,3 @@ class RpcDoor:
                 raise QueryError("The deadline leaves no time for an answer.", code="deadline")
             seconds = left if seconds is None else min(left, seconds)
         return self._recommender.due(seconds)
-
-
-def _request(kind: type[Message], data: bytes, model: type[BaseModel]) -> BaseModel:
-    """The request in these bytes; QueryError names the first wrong field, in the words of the HTTP door."""
-    try:
-        return model.model_validate(convert.asked(convert.parse(kind, data)))
-    except ValidationError as error:
-        raise query_error(error) from error

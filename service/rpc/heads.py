@@ -75,6 +75,10 @@ class Heads:
         self._decoder.header_table = self._table = _Table()
         self._known: dict[bytes, Head] = {}
 
+    def known(self, block: bytes) -> Head | None:
+        """The head in a block that was read before."""
+        return self._known.get(block)
+
     def read(self, block: bytes) -> Head:
         """The head in a block; Broken where none is: none after it could be read."""
         known = self._known.get(block)

@@ -9,15 +9,17 @@ both.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from recsys.types import Id
 from service.lines import Lines
-from service.query import Query
+from service.query import Degraded, Query
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.schema import Mode
 
 _DOUBLE, _SIZED = 1, 2  # wire types
 
@@ -32,6 +34,9 @@ _ITEM_TAG = bytes([_tag(pb.Slate.DESCRIPTOR.fields_by_name["items"], _SIZED)])
 _SLATE_TAG = bytes([_tag(pb.RecommendResponse.DESCRIPTOR.fields_by_name["slates"], _SIZED)])
 _SCORES = Struct("<BdBd")
 _ONE_SCORE = Struct("<Bd").size
+KEPT = 1024
+"""Parts of slates of each kind that are kept."""
+
 _MORE = 0x80  # of a byte behind which the number goes on
 
 
@@ -41,19 +46,31 @@ def encoded(queries: Sequence[Query]) -> bytes:
 
 
 def _slate(query: Query) -> bytes:
-    user_id = query.user_id
-    rest = pb.Slate(
-        user_id={"text": user_id} if isinstance(user_id, str) else {"number": user_id},
-        generation=query.generation.id,
-        mode=query.made_by.value,
-        history=len(query.history[0]),
-        removed=query.removed,
-        degraded=[stage.value for stage in query.degraded],
-    )
-    pack, parts = _SCORES.pack, [rest.SerializeToString()]
+    user_id, pack = query.user_id, _SCORES.pack
+    user = pb.Slate(user_id={"text": user_id} if isinstance(user_id, str) else {"number": user_id})
+    parts = [user.SerializeToString(), _made(query.generation.id, query.made_by, *query.degraded)]
+    parts += [_history(len(query.history[0])), *[_removed(*each) for each in query.removed.items()]]
     told = zip(*_LINES.of(query), strict=True)
     parts += [line + pack(_SCORE, score, _TOWER, tower)[:length] for (line, length), score, tower in told]
     return b"".join(parts)
+
+
+@lru_cache(64)
+def _made(generation: str, mode: Mode, *degraded: Degraded) -> bytes:
+    told: bytes = pb.Slate(generation=generation, mode=mode, degraded=degraded).SerializeToString()
+    return told
+
+
+@lru_cache(KEPT)
+def _history(count: int) -> bytes:
+    told: bytes = pb.Slate(history=count).SerializeToString()
+    return told
+
+
+@lru_cache(KEPT)
+def _removed(reason: str, count: int) -> bytes:
+    told: bytes = pb.Slate(removed={reason: count}).SerializeToString()
+    return told
 
 
 def _line(item_id: Id, title: str, sources: tuple[str, ...], rules: tuple[str, ...], spoke: bool) -> tuple[bytes, int]:

@@ -88,7 +88,7 @@ class TestStages:
         assert set(spans) == {("ask 4", ""), *(("ask 4", name) for name in ("hydrate", "retrieve", "rank"))}
         request = spans["ask 4", ""]
         assert dict(request.attributes) == {
-            "tandem.generation": answer["generation"],
+            "tandem.generation": answer[0].generation.id,
             "tandem.mode": "realtime",
             "tandem.degraded": (),
         }

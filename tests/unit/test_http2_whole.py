@@ -1,0 +1,102 @@
+"""A call that came whole is taken in one go, and as frame by frame."""
+
+import pytest
+from hpack import Encoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.rpc import frames, limits
+from service.rpc.connection import Connection
+from service.rpc.frames import Code, frame
+from tests.http2 import ASKED, HELLO, MUCH, body, scene
+
+ENCODER = Encoder()
+FIRST, AGAIN = ENCODER.encode(ASKED), ENCODER.encode(ASKED)
+"""A head, and the same from the second call on."""
+
+
+def begun(stream, block=AGAIN, flags=frames.END_HEADERS):
+    return frame(frames.HEADERS, flags, stream, block)
+
+
+def call(stream, data=b"you", block=AGAIN):
+    return begun(stream, block) + body(stream, data)
+
+
+def counted(monkeypatch):
+    """How many packets were taken in one go."""
+    taken, way = [], Connection._is_call
+    monkeypatch.setattr(
+        Connection, "_is_call", lambda self, data: (taken.append(1) or True) if way(self, data) else False
+    )
+    return taken
+
+
+def test_a_head_that_is_known_is_taken_with_its_message(monkeypatch):
+    """From the second time on that it came as it is."""
+    taken = counted(monkeypatch)
+
+    def play(wire):
+        wire.tell(HELLO).tell(call(1, block=FIRST)).tell(call(3))
+        assert not any(taken)
+        for at in range(5, 11, 2):
+            wire.tell(call(at, b"%d" % at))
+        assert len(taken) == 3
+        assert [each.payload[5:] for each in wire.heard if each.kind == frames.DATA] == [
+            b"you",
+            b"you",
+            b"5",
+            b"7",
+            b"9",
+        ]
+        assert not wire.connection.streams
+
+    scene(play)
+
+
+PADDED = b"\x02\0\0\0\0\0ab"
+
+streams = st.sampled_from([0, 1, 2, 3, 5, 7, 9, 11, (1 << 31) + 11, 13])
+words = st.sampled_from([b"", b"a", b"you" * 30, MUCH[:9000]])
+packets = st.one_of(
+    st.builds(call, streams, words),
+    st.builds(call, streams, words, st.sampled_from([FIRST, b"\xff", b""])),
+    st.builds(begun, streams, flags=st.sampled_from([frames.END_HEADERS, frames.END_HEADERS | frames.END_STREAM, 0])),
+    st.builds(body, streams, words, st.booleans()),
+    st.builds(lambda one, other: call(one) + call(other), streams, streams),
+    st.builds(lambda one, cut: call(one)[:cut], streams, st.integers(1, 40)),
+    st.builds(
+        lambda one: begun(one) + frame(frames.DATA, frames.END_STREAM | frames.PADDED, one, b"\x02\0\0\0\0\0ab"),
+        streams,
+    ),
+    st.builds(lambda one, other: begun(one) + body(other, b"you"), streams, streams),
+    st.builds(lambda one: frames.reset(one, Code.CANCEL), streams),
+    st.just(frames.settings([(frames.INITIAL_WINDOW, 40), (frames.TABLE_SIZE, 0)])),
+    st.just(frame(frames.PING, 0, 0, b"12345678")),
+)
+
+
+@given(st.lists(packets, max_size=12), st.booleans(), st.integers(1, 3))
+def test_whatever_comes_is_taken_as_frame_by_frame(sent, at_once, most):
+    """The same is said, the same streams and windows are left, whatever a packet holds."""
+    left = []
+    for way in (Connection._is_call, lambda *_: False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Connection, "_is_call", way)
+            patch.setattr(limits, "STREAMS", most)
+
+            def play(wire):
+                wire.tell(HELLO).tell(call(1, block=FIRST)).tell(call(3))
+                for packet in sent:
+                    wire.tell(packet)
+                connection = wire.connection
+                kept = {
+                    number: (each.window_in, each.window_out, each.ended) for number, each in connection.streams.items()
+                }
+                windows = connection.window_in, connection.window_out, connection.last, connection.controls
+                calls = [(each.got, each.whole, each.gone) for each in wire.calls]
+                half = connection.half_since is None
+                left.append((wire.said, wire.closed, wire.eof, kept, windows, calls, connection._buffer, half))
+
+            scene(play, at_once)
+    assert left[0] == left[1]
