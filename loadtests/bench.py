@@ -3,8 +3,8 @@
 `python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
 response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
 anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
-stopped before the next, each load with a seed of its own; the ratio of two peers is of one pass. CPU is what the
-server's processes used, all of them, without the store and the generator.
+stopped before the next, or with `--together` all run all the time, each load with a seed of its own; the ratio of two
+peers is of one pass. CPU is what the server's processes used, all of them, without the store and the generator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from loadtests.point import Loader, Point, loading
 from loadtests.report import Report
 from loadtests.report.of_bench import of_bench, of_knees, of_overload
 from loadtests.slo import RESULTS, Slo
-from loadtests.turns import Variant, turns
+from loadtests.turns import Variant, together, turns
 from loadtests.world import HOME, World, world
 
 
@@ -37,7 +37,8 @@ class Bench:
 
     def turns(self) -> Iterator[tuple[int, str, Running]]:
         """Pass, name and peer; it runs until the next is asked for."""
-        return turns(self._place, [Variant(name, name) for name in self._options.peers], self._options.passes)
+        in_turns = together if self._options.together else turns
+        return in_turns(self._place, [Variant(name, name) for name in self._options.peers], self._options.passes)
 
     def rates(self) -> list[Point]:
         """Every peer at every rate."""
@@ -104,7 +105,8 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     with sentences(), world(options.items, HOME) as place, loading(place) as loader:
         bench = Bench(place, loader, options)
-        byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s in turns, {cores()}"
+        how = "in turns, all running" if options.together else "in turns"
+        byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s {how}, {cores()}"
         name, report, told = measured(bench, options, byline)
     steady = [point for point in bench.points if len(point.shape.pieces) == 1]
     told |= {"machine": machine(), "items": options.items, "rows": rows(steady, options.p99_limit)}

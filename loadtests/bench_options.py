@@ -18,6 +18,7 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     made.add_argument("--passes", type=number(int, 1, 100), default=3)
     made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
     made.add_argument("--p99-limit", type=number(float, 0.1, 1e5), default=50, help="ms; above it a rate is not held")
+    made.add_argument("--together", action="store_true", help="let all peers run all the time, and load one by one")
     mode = made.add_mutually_exclusive_group()
     mode.add_argument("--knee", action="store_true", help="look for the highest rate that holds, instead")
     mode.add_argument("--overload", action="store_true", help="go to twice and five times the knee, instead")

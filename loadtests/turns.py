@@ -1,8 +1,9 @@
-"""Peers in turns over one world: each is started, compared with the first and stopped before the next."""
+"""Peers in turns over one world: each is compared with the first, and stopped before the next, or runs beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ COMPARED = 40
 """Users whose slates are compared before anything is timed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Variant:
     """A peer with variables of its own in its environment, by a name of its own."""
 
@@ -29,13 +30,48 @@ def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tu
 
     Each pass begins with another.
     """
-    asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
-    expected: Slates | None = None
+    alike = _Alike(place)
     for number in range(passes):
-        first = number % len(variants)
-        for each in (*variants[first:], *variants[:first]):
-            with running(each.peer, place, HOME / "peers" / each.peer, **each.variables) as peer:
-                told = slates(peer, asked)
-                expected = expected or told
-                compare(expected, told, each.name)
+        for each in _turned(variants, number):
+            with _running(each, place) as peer:
+                alike.compare(peer, each.name)
                 yield number, each.name, peer
+
+
+def together(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
+    """The same where all of them run all the time.
+
+    On cores that other machines take for minutes at a time two loads can be compared that are seconds apart, and not
+    those on both sides of a start. What the others take while they are idle counts against whom is loaded.
+    """
+    alike = _Alike(place)
+    with ExitStack() as stack:
+        peers = {each: stack.enter_context(_running(each, place)) for each in variants}
+        for each, peer in peers.items():
+            alike.compare(peer, each.name)
+        for number in range(passes):
+            for each in _turned(variants, number):
+                yield number, each.name, peers[each]
+
+
+def _turned(variants: Sequence[Variant], number: int) -> Sequence[Variant]:
+    first = number % len(variants)
+    return *variants[first:], *variants[:first]
+
+
+def _running(each: Variant, place: World) -> AbstractContextManager[Running]:
+    return running(each.peer, place, HOME / "peers" / each.peer, **each.variables)
+
+
+class _Alike:
+    """What the first peer answered, and whether others do the same."""
+
+    def __init__(self, place: World) -> None:
+        self._asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
+        self._expected: Slates | None = None
+
+    def compare(self, peer: Running, name: str) -> None:
+        """PeerError where it does not."""
+        told = slates(peer, self._asked)
+        self._expected = self._expected or told
+        compare(self._expected, told, name)

@@ -1,7 +1,6 @@
 """Slates as JSON, of which what is said of one item again and again is made once.
 
-A slate of twenty takes 42 us as dictionaries that `pydantic_core` writes (models take 89), and NN so (by hand).
-`tests/unit/test_answers.py` compares what both say.
+`tests/unit/test_answers.py` compares what they say with what the model would write.
 """
 
 from __future__ import annotations
