@@ -74,11 +74,10 @@ class ExactIndex:
             return found, best
         users = plain(users)
         norms = self._norms(users)
-        if allowed is None:
-            count = min(k, shown_now)
-            self._search(users, norms, may, found[:, :count], best[:, :count])
+        if allowed is None and k <= shown_now:
+            self._search(users, norms, may, found, best)
             return found, best
-        for of, at in _by_filter(allowed):
+        for of, at in _by_filter(allowed or [None] * len(users)):
             count = min(k, shown_now if of is None else of.count)
             if not count:
                 continue

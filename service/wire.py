@@ -172,6 +172,8 @@ def scores(record: bytearray, count: int) -> tuple[F32, bool]:
 
 def as_table(rows: Rows, dtype: np.dtype) -> np.ndarray:
     """Bytes [B, width] as B records of `dtype`; ValueError where the width is another's."""
+    if rows.shape[1] != dtype.itemsize:
+        raise ValueError(f"Rows of a size of {rows.shape[1]} bytes; {dtype.itemsize} are asked for.")
     table: np.ndarray = (rows if rows.flags.c_contiguous else np.ascontiguousarray(rows)).view(dtype)[:, 0]
     return table
 
@@ -236,7 +238,7 @@ def candidates(table: np.ndarray) -> Candidates:
 
 
 def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidates) -> None:
-    """Write candidates into `rows` of records of RETRIEVED or RANK, padding on the right."""
+    """Write candidates into `rows` of records that have some, padding on the right."""
     width = found.items.shape[1]
     for name, values, none in (("items", found.items, PAD), ("tower", found.tower, 0), ("sources", found.sources, 0)):
         column = table[name]

@@ -30,15 +30,15 @@ def pick(items, scores, tower, sources, shown, available, seen, since, excluded,
     chosen, count = np.empty(len(out_items), np.int64), 0
     for place in range(len(items)):
         row = items[place]
-        if not (shown[place] if len(shown) else row < len(available) and available[row]):
+        if not (shown[place] if len(shown) else 0 <= row < len(available) and available[row]):
             removed[0] += 1
             continue
         slot = _slot(row, held)
-        if held[slot] == row:
+        if held[slot] >= 0:
             removed[why[slot]] += 1
             continue
         score = scores[place]
-        if count == len(chosen) and not score > scores[chosen[count - 1]]:
+        if count == len(chosen) and (not count or not score > scores[chosen[count - 1]]):
             continue
         at = min(count, len(chosen) - 1)
         while at > 0 and scores[chosen[at - 1]] < score:

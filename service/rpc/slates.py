@@ -34,7 +34,7 @@ _SLATE_TAG = bytes([_tag(pb.RecommendResponse.DESCRIPTOR.fields_by_name["slates"
 _SCORES = Struct("<BdBd")
 _ONE_SCORE = Struct("<Bd").size
 KEPT = 1024
-"""Parts of slates of each kind that are kept."""
+"""Parts of slates of each kind that are kept, at most."""
 
 _MORE = 0x80  # of a byte behind which the number goes on
 

@@ -30,14 +30,15 @@ class Wishes:
 
     def read(self, data: bytes) -> RecommendRequest:
         """The request in these bytes; QueryError names the first wrong field."""
-        user, rest = _split(data)
+        user, rest = _split(data) if len(data) <= MOST_BYTES else (None, b"")
         if user is None:
             return _request(data)
         known = self._known.get(rest)
         if known is not None:
             return known.model_copy(update={"user_id": user})
         request = _request(data)
-        if len(rest) <= MOST_BYTES and "user_id" not in convert.asked(convert.parse(pb.RecommendRequest, rest)):
+        own = request.session or request.exclude  # of one user: it comes once, and to keep it costs a second parse
+        if not own and "user_id" not in convert.asked(convert.parse(pb.RecommendRequest, rest)):
             if len(self._known) >= MOST:
                 self._known.clear()
             self._known[rest] = request

@@ -71,12 +71,12 @@ def test_what_is_known_changes_nothing(requests):
 def test_another_user_of_a_known_request_is_not_parsed(monkeypatch):
     """Of ids in letters and in digits."""
     known = Wishes()
-    first = pb.RecommendRequest(user_id=pb.Id(number=7), k=20, exclude=[pb.Id(text="x")])
+    first = pb.RecommendRequest(user_id=pb.Id(number=7), k=20, context={"device": "tv"})
     known.read(first.SerializeToString())
     monkeypatch.setattr(wishes, "_request", pytest.fail)
     for user, expected in ((pb.Id(number=300), 300), (pb.Id(text="Zoë"), "Zoë")):
-        request = known.read(pb.RecommendRequest(user_id=user, k=20, exclude=[pb.Id(text="x")]).SerializeToString())
-        assert request == RecommendRequest(user_id=expected, k=20, exclude=["x"])
+        request = known.read(pb.RecommendRequest(user_id=user, k=20, context={"device": "tv"}).SerializeToString())
+        assert request == RecommendRequest(user_id=expected, k=20, context={"device": "tv"})
 
 
 def test_what_is_remembered_is_bounded():
@@ -86,6 +86,10 @@ def test_what_is_remembered_is_bounded():
         for mode in ("auto", "batch", "hybrid", "realtime"):
             known.read(pb.RecommendRequest(user_id=pb.Id(number=7), k=k, mode=mode).SerializeToString())
             assert len(known._known) <= wishes.MOST
-    many = pb.RecommendRequest(user_id=pb.Id(number=7), exclude=[pb.Id(text="x" * 250)] * 2)
-    known.read(many.SerializeToString())
-    assert max(map(len, known._known)) <= wishes.MOST_BYTES
+    known, seven = Wishes(), pb.Id(number=7)
+    many = pb.RecommendRequest(user_id=seven, context={"device": "x" * 250, "country": "y"})
+    own = pb.RecommendRequest(user_id=seven, exclude=[pb.Id(text="x")])
+    done = pb.RecommendRequest(user_id=seven, session=[pb.SessionEvent(item_id=seven)])
+    for request in (many, own, done):
+        known.read(request.SerializeToString())
+    assert not known._known
