@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
@@ -40,6 +40,7 @@ def made(query, way):
 rows = st.lists(st.integers(0, ROWS - 1), max_size=8, unique=True)
 
 
+@settings(max_examples=200, deadline=None)
 @given(
     world=st.sampled_from(["as it was", "with items hidden"]),
     candidates=st.permutations(range(ROWS)),
