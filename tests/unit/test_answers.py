@@ -6,7 +6,7 @@ from copy import copy
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
@@ -112,6 +112,7 @@ ids = text | st.integers(-(2**63), 2**63 - 1)
 numbers = st.floats(width=32)
 
 
+@settings(deadline=None)
 @given(
     ids, st.lists(st.tuples(ids, text, numbers, numbers, st.integers(0, 255), st.lists(text, max_size=2)), max_size=4)
 )

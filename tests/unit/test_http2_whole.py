@@ -82,7 +82,7 @@ packets = st.tuples(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(packets, min_size=2, max_size=14), st.booleans(), st.integers(1, 9))
 def test_whatever_comes_is_taken_as_frame_by_frame(sent, at_once, most):
     """The same is said, the same streams and windows are left, whatever a packet holds.

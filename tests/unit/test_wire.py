@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import moments
@@ -54,6 +54,7 @@ def test_histories_survive_the_hop():
     assert np.array_equal(back.context[:, :CLOCK], moments.clock(past.now))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4e9))
 def test_the_clock_of_a_moment_is_that_of_its_hour(now):
     """Which is what is kept."""

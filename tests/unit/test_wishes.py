@@ -1,7 +1,7 @@
 """A request that differs from a known one by its user is read as if none was known."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import QueryError
@@ -57,6 +57,7 @@ def read(way, data):
         return str(error), error.field, error.code
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(users, rests), max_size=12))
 def test_what_is_known_changes_nothing(requests):
     """Whatever was read before: the same request, or the same words about the same field."""
