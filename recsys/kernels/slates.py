@@ -1,7 +1,7 @@
 """What a slate takes once candidates are scored, each in one go.
 
-A call of numpy whose code others have driven from the cache meanwhile takes 20 to 50 us; of such calls a slate took a
-dozen (docs/decisions.md).
+A call of numpy whose code others have driven from the cache meanwhile takes 20 to 50 us, and a slate
+took several (docs/decisions.md).
 """
 
 from __future__ import annotations

@@ -104,8 +104,7 @@ class Connection(SendingConnection):
     def _is_call(self, data: bytes) -> bool:
         """Whether it is one call, whole, whose head is known: then it is taken as frame by frame, in one go.
 
-        But that one refused at its head needs no reset: its message is here. Two dozen functions that others have
-        driven from the cache take a lone call .1 ms (docs/decisions.md).
+        But that one refused at its head needs no reset: its message is here. What it saves is in docs/decisions.md.
         """
         if len(data) < 2 * HEAD.size:
             return False
