@@ -137,12 +137,9 @@ class ExactIndex:
                 if count:
                     self._rescore(users[one], listed[one], counts[one], [count], found[one], best[one])
             return
-        shape = len(users), max(told)
-        scores, of = np.empty(shape, np.float32), np.empty(shape, np.uint64)
-        search.rescore(users, self._items, listed, counts, scores, scores.view(np.uint32), of)
-        # What is listed is so in the order of rows, and equals stay in it.
-        order = keys.first(of, found.shape[1])
-        search.pick(plain(listed), scores, plain(order), found, best)
+        of, score = np.empty((len(users), max(told)), np.uint64), np.empty(1, np.float32)
+        search.rescore(users, self._items, listed, counts, score, score.view(np.uint32), of)
+        search.pick(keys.least(of, found.shape[1]), found, best.view(np.uint32))
 
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""

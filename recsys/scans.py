@@ -94,6 +94,7 @@ class Bytes:
         width = items.table.shape[1]
         self._most = min(MOST, (2**31 - 1) // (128 * width))  # of a sum in four bytes
         self._chunks = -(-width // LANES)
+        self._end = search.last(items.table, LANES * self._chunks)
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
@@ -105,7 +106,7 @@ class Bytes:
         search.margins_of(norms, rest, steps, *of, FARTHEST, margins)
         asked = queries.reshape(count, self._chunks, LANES)
         rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(items.table, asked, self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
+        search.scan(items.table, self._end, asked, self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
         return rows, counts
 
     def _wide(self, _: I16) -> Wide:

@@ -13,7 +13,7 @@ from recsys.types import I64
 
 U64 = npt.NDArray[np.uint64]
 
-SIGN, REST, _LOW = np.uint32(1 << 31), np.uint32(2**31 - 1), np.uint64(2**32 - 1)
+SIGN, REST, LOW = np.uint32(1 << 31), np.uint32(2**31 - 1), np.uint64(2**32 - 1)
 
 
 @compiled
@@ -25,15 +25,27 @@ def key(bits, place):
     return np.uint64(bits if bits >= SIGN else REST - bits) << np.uint64(32) | np.uint64(place)
 
 
+@compiled
+def score_of(of):
+    """The bits of a key's score."""
+    high = np.uint32(of >> np.uint64(32))
+    return high if high >= SIGN else REST - high
+
+
 def places(sorted_keys: U64) -> I64:
     """The places in keys."""
-    found: I64 = (sorted_keys & _LOW).view(np.int64)
+    found: I64 = (sorted_keys & LOW).view(np.int64)
     return found
 
 
 def first(of: U64, k: int) -> I64:
     """The places in the k least of keys [..., n], in order; what order they were in is lost."""
+    return places(least(of, k))
+
+
+def least(of: U64, k: int) -> U64:
+    """The k least of keys [..., n], in order; what order they were in is lost."""
     if of.shape[-1] > 4 * k:
         of = np.partition(of, k, axis=-1)[..., :k]
     of.sort(axis=-1)
-    return places(of[..., :k])
+    return of[..., :k]

@@ -27,12 +27,12 @@ HALVES = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 
 
 def _products(_typing: Any, rows: Any, first: Any, queries: Any, query: Any, bound: Any, out: Any) -> Any:
-    """Whether any inner product of rows[first : first + ROWS] with queries[query] is `bound` at least; all go into out.
+    """Which inner products of rows[first : first + ROWS] with queries[query] are `bound` at least, as bits; all in out.
 
     rows: [n, W] int8, read up to the next multiple of LANES after each row's end, what stands there times zero.
     queries: [B, chunks, LANES] int16. out: [ROWS] int32. Each in one piece.
     """
-    return types.boolean(rows, first, queries, query, bound, out), _emit
+    return types.uint32(rows, first, queries, query, bound, out), _emit
 
 
 products: Any = intrinsic(_products)
@@ -62,7 +62,7 @@ def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         level = [_joined(builder, one, two, masks) for one, two in zip(level[::2], level[1::2], strict=True)]
     builder.store(level[0], builder.bitcast(out.data, ir.VectorType(I32, ROWS).as_pointer()), align=4)
     reached = builder.icmp_signed(">=", level[0], _splat(builder, bound))
-    return builder.icmp_unsigned("!=", builder.bitcast(reached, ir.IntType(ROWS)), ir.IntType(ROWS)(0))
+    return builder.zext(builder.bitcast(reached, ir.IntType(ROWS)), I32)
 
 
 def _splat(builder: Any, number: Any) -> Any:

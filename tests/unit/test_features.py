@@ -136,10 +136,10 @@ def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path)
     shutil.copytree(ROOT / "recsys", package, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
         "import numpy as np\nfrom recsys.kernels import search\n"
-        "scores, keys = np.empty((1, 1), np.float32), np.empty((1, 1), np.uint64)\n"
+        "score, keys = np.empty(1, np.float32), np.empty((1, 1), np.uint64)\n"
         "given = np.float32([[3, 4]]), np.float32([[1, 1]]), np.int32([[0]]), np.array([1])\n"
-        "search.rescore(*given, scores, scores.view(np.uint32), keys)\n"
-        "print(scores[0, 0], sum(search.rescore.stats.cache_hits.values()))"
+        "search.rescore(*given, score, score.view(np.uint32), keys)\n"
+        "print(score[0], sum(search.rescore.stats.cache_hits.values()))"
     )
 
     def told():
