@@ -98,6 +98,8 @@ class Adopter:
         self._poll_seconds = poll_seconds
         self._refused: dict[str, tuple[str, float]] = {}
         self._unheard = False
+        self.told: Callable[[], object] = lambda: None
+        """Called from any thread when what is known or held may have changed."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="adopter", daemon=True)
 
@@ -165,6 +167,7 @@ class Adopter:
         # Down to the best that all can serve; usually the first is held, and nothing is to be done.
         any(self._hold(each) and self._serves(each) for each in self.wanted)
         self.announce()
+        self.told()
 
     def announce(self) -> None:
         """Tell the others what is held here; who may only read Redis stays unheard."""
@@ -232,6 +235,7 @@ class Adopter:
             self.refuse(generation, str(error) or type(error).__name__)
             return False
         self.accept(generation)
+        self.told()
         gc.collect()  # what was let go may hold itself in a circle, and files of hundreds of MiB with it
         _give_memory_back()
         return True

@@ -50,7 +50,7 @@ class ImpressionLog:
         self._tokens, self._filled = per_second, time.monotonic()
         self._waiting: deque[tuple[Query, float]] = deque(maxlen=WAITING)
         self._gone: set[str] = set()  # forgotten while their slates were on the way
-        self._logging = asyncio.Lock()
+        self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
         """Keep a slate to be logged, if there is room; only one that the ranker made."""
@@ -62,6 +62,7 @@ class ImpressionLog:
             if len(self._waiting) == WAITING:
                 metrics.impressions_total.labels("lost").inc()
             self._waiting.append((query, time.time()))
+            self._noted.set()
 
     def forget(self, user_id: Id) -> None:
         """Log nothing of a user that is not logged yet."""
@@ -72,7 +73,9 @@ class ImpressionLog:
     async def follow(self) -> None:
         """Log what is noted, for ever."""
         while True:
+            await self._noted.wait()  # who shows nothing is not woken for it
             await asyncio.sleep(REST_SECONDS)
+            self._noted.clear()
             await self.flush()
 
     async def flush(self) -> None:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,8 @@ BREATH = 0.02
 REPLAYED = 64
 """Newest real queries kept, to warm the next generation with."""
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS, CALM_SECONDS = 0.1, 0.5
+"""Between two looks at what may come into force; once something is and all stages answer, the adopter tells of it."""
 
 SETTLE_SECONDS = 15.0
 """How long a process that starts may keep its doors shut, until it has something to answer from: then it says what it
@@ -131,6 +133,13 @@ class Succession:
 
     async def follow(self) -> None:
         """Let whatever is wanted most and held by all succeed what is in force, for ever."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def told() -> None:
+            with suppress(RuntimeError):  # the loop has ended: nobody follows any more
+                loop.call_soon_threadsafe(changed.set)
+
+        self.adopter.told = told
         await asyncio.to_thread(self.adopter.start)
         while True:
             try:
@@ -142,7 +151,10 @@ class Succession:
                 logger.warning("No generation was adopted: %s", error)
             except Exception:
                 logger.exception("Adoption failed; trying again.")
-            await asyncio.sleep(LOOK_SECONDS)
+            calm = self._in_force is not None and not self.away
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), CALM_SECONDS if calm else LOOK_SECONDS)
+            changed.clear()
 
     async def settled(self) -> None:
         """Return when a generation is in force or nothing is left that could be.

@@ -15,6 +15,7 @@ import httptools
 from uvicorn.protocols.http import auto
 
 from service.edge import bounds, headers, refusals
+from service.edge.calm import calm
 from service.edge.fast_connection import FastConnection
 from service.edge.fast_path import FastPath
 from service.edge.packet import OnePacket
@@ -221,6 +222,7 @@ def guard(most_connections: int) -> None:
     bounds.raise_files()
     GuardedConnection.most_connections = bounds.connections(most_connections)
     auto.AutoHTTPProtocol = GuardedConnection
+    calm()
 
 
 def guard_tls(certified: bool) -> None:
