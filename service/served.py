@@ -130,9 +130,13 @@ class ServedGeneration:
         shown[shown] = self.tables.available[rows[shown]]
         return shown
 
+    def knows(self, rows: I32) -> Bool:
+        """Which rows are items of this process's; retrieval may have heard of one earlier."""
+        return self._content.knows(rows)
+
     def content(self, rows: I32) -> I32:
         """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
-        known = self._content.knows(rows)
+        known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 
     def item_id(self, row: int) -> Id:

@@ -54,7 +54,7 @@ def _picked(query: Query) -> bool:
     generation, rules = query.generation, query.rules.rules
     shown, available = _NO_MARKS, generation.tables.available_table.base
     if not rules.hide_unavailable:
-        shown = np.ones(len(query.items), bool)
+        shown = generation.knows(query.items)
     elif generation.fresh is not None:
         shown = generation.shows(query.items)
     drop = rules.excludes_seen(generation.manifest.settings["exclude_seen"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.kernels.compiled import compiled
+from recsys.kernels.top import insert
 
 
 @compiled
@@ -37,15 +38,7 @@ def pick(items, scores, tower, sources, shown, available, seen, since, excluded,
         if held[slot] >= 0:
             removed[why[slot]] += 1
             continue
-        score = scores[place]
-        if count == len(chosen) and (not count or not score > scores[chosen[count - 1]]):
-            continue
-        at = min(count, len(chosen) - 1)
-        while at > 0 and scores[chosen[at - 1]] < score:
-            chosen[at] = chosen[at - 1]
-            at -= 1
-        chosen[at] = place
-        count = min(count + 1, len(chosen))
+        count = insert(scores, place, chosen, count)
     for at in range(count):
         place = chosen[at]
         out_items[at], out_sources[at] = items[place], sources[place]

@@ -12,16 +12,20 @@ def best(scores, out):
     No NaN. For k much below n: few ever stand among the best so far.
     """
     count = 0
-    if not len(out):
-        return count
     for place in range(len(scores)):
-        score = scores[place]
-        if count == len(out) and not score > scores[out[count - 1]]:
-            continue
-        at = min(count, len(out) - 1)
-        while at > 0 and scores[out[at - 1]] < score:
-            out[at] = out[at - 1]
-            at -= 1
-        out[at] = place
-        count = min(count + 1, len(out))
+        count = insert(scores, place, out, count)
     return count
+
+
+@compiled
+def insert(scores, place, out, count):
+    """Put a place behind those that came before among the best `count` in out [k], if it is of the k best; how many."""
+    score, last = scores[place], len(out) - 1
+    if count > last and (last < 0 or not score > scores[out[last]]):
+        return count
+    at = min(count, last)
+    while at > 0 and scores[out[at - 1]] < score:
+        out[at] = out[at - 1]
+        at -= 1
+    out[at] = place
+    return min(count + 1, last + 1)

@@ -72,3 +72,21 @@ def test_a_slate_picked_in_one_go_is_the_same(
         assert getattr(one, name).flags.carray
     assert (one.removed, one.words, one.passed_over) == (other.removed, other.words, other.passed_over)
     assert picked == ("top_up" not in str(other.words) and len(other.items) == k)
+
+
+@pytest.mark.parametrize("hide", [True, False])
+@pytest.mark.parametrize("world", ["as it was", "with items hidden"])
+@pytest.mark.parametrize("way", ["in one go", "rule by rule"])
+def test_an_item_that_this_process_has_not_heard_of_is_not_shown(served, world, way, hide):
+    """Retrieval may have: then there is no id to say, whatever may be hidden."""
+    query = Query(served[world], "u", 3, 0.0, rules=CompiledRules(Rules(hide_unavailable=hide)))
+    items = np.array([ROWS + 5_000, *range(10)], np.int32)
+    query.set_candidates(items, np.linspace(1, 0, 11, dtype=np.float32), np.ones(11, np.uint8))
+    query.scores = np.linspace(1, 0, 11, dtype=np.float32)
+    query.record = UserRecord.empty()
+    query.history = np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.uint8)
+    slate, _ = made(query, PICKED if way == "in one go" else lambda _: False)
+    assert len(slate.items) == 3
+    assert (slate.items < ROWS).all()
+    assert slate.removed["unavailable"] >= 1
+    assert all(str(served[world].item_id(int(row))) for row in slate.items)
