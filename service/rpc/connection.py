@@ -119,7 +119,9 @@ class Connection(SendingConnection):
         if size > min(frames.LARGEST_FRAME, self.window_in) or len(self.streams) >= limits.STREAMS:
             return False
         head = self._heads.known(data[HEAD.size : body])
-        if head is None or not number & 1 or not self.last < number <= min(self.served, frames.LAST_STREAM):
+        if head is None or head.malformed or not number & 1:
+            return False
+        if not self.last < number <= min(self.served, frames.LAST_STREAM):
             return False
         self.last = number
         self.window_in -= size
@@ -224,14 +226,27 @@ class Connection(SendingConnection):
         if stream is not None:  # what stands behind a body
             if stream.ended or not ended:
                 raise Broken(Code.PROTOCOL_ERROR, "a second head")
-            stream.take(b"", True)
+            if head.malformed or head.path:
+                self._refuse_malformed(number)
+                stream.drop()
+            else:
+                stream.take(b"", True)
         elif ended and number & 1 and number <= self.last:  # it stands behind a body that was refused meanwhile
             self._count_control()
         elif not number & 1 or number <= self.last:
             raise Broken(Code.PROTOCOL_ERROR, "a stream that was, or that is a server's")
         else:
             self.last = number
-            self._begin(number, ended, head)
+            if head.malformed:
+                self._refuse_malformed(number)
+            else:
+                self._begin(number, ended, head)
+
+    def _refuse_malformed(self, number: int) -> None:
+        """It ends its stream alone (RFC 9113, 8.1.1)."""
+        self.write(frames.reset(number, Code.PROTOCOL_ERROR))
+        self.count(refusals.MALFORMED)
+        self.count_futile(limits.FUTILE_REFUSAL)
 
     def _begin(self, number: int, ended: bool, head: Head) -> None:
         if number > self.served:  # it was on its way when the GOAWAY was: its client asks elsewhere

@@ -18,6 +18,12 @@ from service.rpc.frames import Broken, Code
 Headers = Sequence[tuple[bytes, bytes]]
 """Names, in small letters, and values."""
 
+_NAME = re.compile(rb":?[a-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(rb"[^\0\r\n]*")
+_PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
+_OF_HTTP_1 = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+"""They speak of a connection, and a proxy that made HTTP/1 of them would split one request in two."""
+
 _KIND = re.compile(rb"application/grpc([+;]|$)")
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -26,7 +32,7 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 class Head:
     """What a call's head says; nobody changes it, for it may be of many calls."""
 
-    __slots__ = ("_timeout", "asks_grpc", "headers", "path", "size")
+    __slots__ = ("_timeout", "asks_grpc", "headers", "malformed", "path", "size")
 
     def __init__(self, headers: Headers) -> None:
         told = dict(headers)
@@ -36,6 +42,8 @@ class Head:
         self.asks_grpc = kind is not None and told.get(b":method") == b"POST"
         self.size = sum(len(name) + len(value) + limits.EACH_HEADER for name, value in headers)
         self._timeout = told.get(b"grpc-timeout")
+        self.malformed = _is_malformed(headers)
+        """Whether no request may bear these headers."""
 
     def values(self, name: bytes) -> list[bytes]:
         """What is said under a name."""
@@ -49,6 +57,24 @@ class Head:
         if found is None:
             raise QueryError("Send a number of at most eight digits and one of H, M, S, m, u, n.", "grpc-timeout")
         return int(found[1]) * _UNITS[found[2]]
+
+
+def _is_malformed(headers: Headers) -> bool:
+    """RFC 9113, 8.2 and 8.3: names in small letters, no line breaks, nothing of HTTP/1, what begins with : first."""
+    plain_began = False
+    pseudo: set[bytes] = set()
+    for name, value in headers:
+        if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)) or name in _OF_HTTP_1:
+            return True
+        if name[:1] == b":":
+            if plain_began or name in pseudo or name not in _PSEUDO:
+                return True
+            pseudo.add(name)
+        else:
+            plain_began = True
+            if name == b"te" and value.lower() != b"trailers":
+                return True
+    return False
 
 
 class _Table(HeaderTable):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from service.rpc import frames, limits
 from service.rpc.frames import Code, frame
 from service.rpc.heads import Heads
-from tests.http2 import CALL, HELLO, MUCH, TOLD, body, head, scene
+from tests.http2 import ASKED, CALL, HELLO, MUCH, TOLD, body, head, scene
 
 
 def answered(wire, stream=1, told=TOLD):
@@ -77,6 +77,50 @@ def test_a_head_that_comes_again_is_read_as_the_library_would(sent):
         assert [tuple(each) for each in heads.read(block).headers] == [
             tuple(each) for each in decoder.decode(block, raw=True)
         ]
+
+
+MALFORMED = {
+    "a name in capitals": [*ASKED, (b"X-A", b"1")],
+    "a name with a space": [*ASKED, (b"x a", b"1")],
+    "no name": [*ASKED, (b"", b"1")],
+    "a line break": [*ASKED, (b"x-a", b"1\r\nx-b: 2")],
+    "a zero": [*ASKED, (b"x-a", b"\0")],
+    "a connection of HTTP/1's": [*ASKED, (b"connection", b"close")],
+    "chunks of HTTP/1's": [*ASKED, (b"transfer-encoding", b"chunked")],
+    "te of another kind": [*ASKED[:-1], (b"te", b"gzip")],
+    "two paths": [ASKED[0], *ASKED],
+    "a path behind the rest": [*ASKED[1:], ASKED[0]],
+    "a status": [(b":status", b"200"), *ASKED],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_head_that_none_may_be_ends_its_stream_alone(name):
+    """The next call is answered, and one with the same head, which is known by then, is refused again."""
+
+    def play(wire):
+        wire.tell(HELLO)
+        for stream in (1, 3):
+            wire.tell(head(stream, headers=MALFORMED[name]) + body(stream, b"you"))
+            [said] = [each for each in wire.heard if each.kind == frames.RST_STREAM and each.stream == stream]
+            assert said.payload == Code.PROTOCOL_ERROR.to_bytes(4, "big")
+        wire.heard.clear()
+        wire.tell(head(5) + body(5, b"you"))
+        assert answered(wire, 5)
+
+    scene(play)
+
+
+@pytest.mark.parametrize("behind", [[(b"X", b"y")], ASKED])
+def test_what_stands_behind_a_body_may_be_malformed_too(behind):
+    """Then the call is not answered."""
+
+    def play(wire):
+        wire.tell(HELLO + head(1) + body(1, b"you", end=False) + head(1, end=True, headers=behind))
+        assert [each.kind for each in wire.heard if each.stream == 1] == [frames.RST_STREAM]
+        assert not wire.connection.streams
+
+    scene(play)
 
 
 BROKEN = {

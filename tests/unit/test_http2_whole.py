@@ -1,7 +1,7 @@
 """A call that came whole is taken in one go, and as frame by frame."""
 
 import pytest
-from hpack import Encoder
+from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +13,8 @@ from tests.http2 import ASKED, HELLO, MUCH, body, scene
 ENCODER = Encoder()
 FIRST, AGAIN = ENCODER.encode(ASKED), ENCODER.encode(ASKED)
 """A head, and the same from the second call on."""
+
+MALFORMED = Encoder().encode([NeverIndexedHeaderTuple(*each) for each in [*ASKED, (b"X", b"1")]])
 
 
 def begun(stream, block=AGAIN, flags=frames.END_HEADERS):
@@ -60,6 +62,7 @@ WAYS = [
     *[call] * 6,  # most of what comes is as it should be
     lambda one, data: call(one, data, FIRST),
     lambda one, data: call(one, data, b"\xff"),
+    *[lambda one, data: call(one, data, MALFORMED)] * 2,
     lambda one, _: begun(one),
     lambda one, _: begun(one, flags=ENDED),
     lambda one, _: begun(one, flags=0),
@@ -68,7 +71,7 @@ WAYS = [
     lambda one, _: begun(one) + frame(frames.DATA, frames.END_STREAM | frames.PADDED, one, PADDED),
     lambda one, data: call(one, data) + call(one + 2, data),
     lambda one, data: call(one, data)[: 1 + len(data)],
-    lambda one, data: body(one - 2, data),
+    lambda one, data: body(max(one - 2, 0), data),
     lambda one, _: frames.reset(max(one - 2, 1), Code.CANCEL),
     lambda *_: frames.settings([(frames.INITIAL_WINDOW, 40), (frames.TABLE_SIZE, 0)]),
     lambda *_: frame(frames.PING, 0, 0, b"12345678"),
