@@ -137,9 +137,9 @@ class ExactIndex:
                 if count:
                     self._rescore(users[one], listed[one], counts[one], [count], found[one], best[one])
             return
-        of, score = np.empty((len(users), max(told)), np.uint64), np.empty(1, np.float32)
-        search.rescore(users, self._items, listed, counts, score, score.view(np.uint32), of)
-        search.pick(keys.least(of, found.shape[1]), found, best.view(np.uint32))
+        of, product = np.empty((len(users), max(told)), np.uint64), np.empty(1, np.float32)
+        search.rescore(users, self._items, listed, counts, product, product.view(np.uint32), of)
+        search.pick(plain(keys.least(of, found.shape[1])), found, best.view(np.uint32))
 
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""

@@ -33,7 +33,7 @@ CALLEE_SECONDS = 3.0
 which leaves a supervisor that allows 30 the time to stop the store."""
 
 CLOSED_SECONDS = 0.5
-"""From SIGTERM on, after which no worker of the gateway listens any more: uvicorn looks every .1 s."""
+"""From SIGTERM on, after which no worker of the gateway listens any more: uvicorn is told by the signal."""
 
 TURN_SECONDS = 2.0
 """How long the arbiter may be busy with something else, most of all with its start."""

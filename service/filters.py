@@ -68,7 +68,7 @@ class UnavailableItemsFilter:
     def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
         if not query.rules.rules.hide_unavailable:
-            return ~query.generation.knows(rows)  # nothing can be said of one
+            return ~query.generation.knows(rows)  # such a row has no id to be said
         return ~query.generation.shows(rows)
 
 

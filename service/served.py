@@ -131,7 +131,7 @@ class ServedGeneration:
         return shown
 
     def knows(self, rows: I32) -> Bool:
-        """Which rows are items of this process's; retrieval may have heard of one earlier."""
+        """Which rows are items that this process has heard of, or PAD; retrieval may have heard of one earlier."""
         return self._content.knows(rows)
 
     def content(self, rows: I32) -> I32:

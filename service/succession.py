@@ -58,8 +58,11 @@ BREATH = 0.02
 REPLAYED = 64
 """Newest real queries kept, to warm the next generation with."""
 
-LOOK_SECONDS, CALM_SECONDS = 0.1, 0.5
-"""Between two looks at what may come into force; once something is and all stages answer, the adopter tells of it."""
+LOOK_SECONDS = 0.1
+"""Between two looks at what may come into force."""
+
+CALM_SECONDS = 0.5
+"""The same once something is and all stages answer: then the adopter tells of what is new."""
 
 SETTLE_SECONDS = 15.0
 """How long a process that starts may keep its doors shut, until it has something to answer from: then it says what it

@@ -1,6 +1,6 @@
-"""Order by score through integers: a score's bits above, its place below, and one sort of both.
+"""Order by score through integers: a score's bits above, a place or a row below, and one sort of both.
 
-Numpy sorts integers with vector instructions, where the processor has them. Equal scores stay in their order.
+Numpy sorts integers with vector instructions, where the processor has them. Equal scores stand in the order of those.
 """
 
 from __future__ import annotations

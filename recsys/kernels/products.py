@@ -27,10 +27,10 @@ HALVES = ([0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15])
 
 
 def _products(_typing: Any, rows: Any, first: Any, queries: Any, query: Any, bound: Any, out: Any) -> Any:
-    """Which inner products of rows[first : first + ROWS] with queries[query] are `bound` at least, as bits; all in out.
+    """Which of rows[first : first + ROWS] have an inner product with queries[query] of `bound` at least, a bit each.
 
     rows: [n, W] int8, read up to the next multiple of LANES after each row's end, what stands there times zero.
-    queries: [B, chunks, LANES] int16. out: [ROWS] int32. Each in one piece.
+    queries: [B, chunks, LANES] int16. out: [ROWS] int32, all products go there. Each in one piece.
     """
     return types.uint32(rows, first, queries, query, bound, out), _emit
 

@@ -33,6 +33,10 @@ Of 100,000 rows that no cache has, one stream took .44 ms and four .28; of rows 
 SPARE = 4
 """Rows at the table's end that are copied: what is read in pieces of 16 bytes reads past the end of a row."""
 
+LISTED, GUESSED = 2, 4
+"""Times what is looked for is listed before the list is narrowed; of a guess, which looks for few, more: each narrowing
+takes 10 us."""
+
 WIDE_SHARE = 16
 """Of so many rows one is looked at for the guess, where rows are looked at WIDE at once."""
 
@@ -108,8 +112,9 @@ def scan(table, end, queries, wide, margins, shown, k, least, rows, scores, coun
 
     table: [n, W] int8, W at least 4. end: its last rows, as of `last`. queries: [B, chunks, LANES] int16, as wide as W
     and zero beyond. wide: the same as words, where rows are to be looked at WIDE at once. margins: [B] int64. shown:
-    [n] bool, k of them at least. least: below all scores. room: 2 k + 2 TILE at least. counts: -1 where more than half
-    of the room would be taken, since very many rows have nearly one score. Rows are listed in no order.
+    [n] bool, k of them at least. least: below all scores. room: LISTED k + 2 TILE at least; GUESSED times a sixteenth
+    of k is less. counts: -1 where more than half of the room would be taken, since very many rows have nearly one
+    score. Rows are listed in no order.
     """
     n = len(table)
     bounds, guesses = np.full(len(queries), least, np.int32), np.full(len(queries), least, np.int64)
@@ -137,13 +142,19 @@ def scan(table, end, queries, wide, margins, shown, k, least, rows, scores, coun
 
 
 @compiled
+def stream_of(n):
+    """Rows that each of STREAMS has of a table of n rows: a whole number of ROWS, none of them at the table's end."""
+    return max(n - SPARE, 0) // (STREAMS * ROWS) * ROWS
+
+
+@compiled
 def last(table, width):
-    """The rows of a table behind its last ROWS that can be read in pieces, padded to a whole number of those."""
-    n = len(table)
-    end, whole = np.zeros((2 * ROWS, width), np.int8), max(n - SPARE, 0) // ROWS * ROWS
-    for row in range(whole, n):
+    """The rows of a table behind its streams, padded to a whole number of ROWS and of pieces that can be read."""
+    rest = STREAMS * stream_of(len(table))
+    end = np.zeros(((STREAMS + 1) * ROWS, width), np.int8)
+    for row in range(rest, len(table)):
         for column in range(table.shape[1]):
-            end[row - whole, column] = table[row, column]
+            end[row - rest, column] = table[row, column]
     return end
 
 
@@ -158,32 +169,28 @@ def look(table, end, queries, wide, margins, shown, k, some, bounds, rows, score
 
 @compiled
 def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts):
-    """See `look`: ROWS at once, and from as many places of the table in turns, each of which comes as a stream."""
-    n, of = len(table), np.empty(ROWS, np.int32)
-    whole = max(n - SPARE, 0) // ROWS * ROWS
-    stream = whole // STREAMS // ROWS * ROWS
-    tile, apart = (TILE, TILE) if some else (TILE // STREAMS, ROWS)
-    limits = np.full(len(queries), (4 if some else 2) * k, np.int64)
+    """See `look`: ROWS at once, from each stream of the table in turns; what is left over comes at the end."""
+    of, stream = np.empty(ROWS, np.int32), stream_of(len(table))
+    rest = STREAMS * stream
+    tile, apart = (TILE, TILE) if some else (TILE // STREAMS, ROWS)  # rows of a stream
+    limits = np.full(len(queries), (GUESSED if some else LISTED) * k, np.int64)
     for start in range(0, stream + tile, tile):
         for query in range(len(queries)):
             count, bound = counts[query], bounds[query]
             if count < 0:
                 continue
             for place in range(start, min(start + tile, stream), apart):
-                for row in range(place, STREAMS * stream, stream):
+                for row in range(place, rest, stream):
                     bits = products(table, row, queries, query, bound, of)
                     count = listed(bits, of, row, shown, query, rows, scores, count)
             if start >= stream:
-                for row in range(STREAMS * stream, whole, apart):
-                    bits = products(table, row, queries, query, bound, of)
-                    count = listed(bits, of, row, shown, query, rows, scores, count)
-                for row in range(whole, n, apart):
-                    bits = products(end, row - whole, queries, query, bound, of)
+                for row in range(rest, len(table), apart):
+                    bits = products(end, row - rest, queries, query, bound, of)
                     count = listed(bits, of, row, shown, query, rows, scores, count)
             counts[query] = count
             if count > limits[query]:
                 narrow(query, margins, k, bounds, rows, scores, counts)
-                limits[query] = max(2 * counts[query], limits[query])
+                limits[query] = max(LISTED * counts[query], limits[query])
 
 
 @compiled
@@ -191,7 +198,7 @@ def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
     """See `look`: WIDE at once."""
     n, of = len(shown), np.empty(WIDE, np.int32)
     tile, apart = (WIDE, WIDE_SHARE * WIDE) if some else (TILE, TILE)
-    limits = np.full(len(counts), (4 if some else 2) * k, np.int64)
+    limits = np.full(len(counts), (GUESSED if some else LISTED) * k, np.int64)
     for start in range(0, n, apart):
         for query in range(len(counts)):
             count, bound = counts[query], bounds[query]
@@ -203,7 +210,7 @@ def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
             counts[query] = count
             if count > limits[query]:
                 narrow(query, margins, k, bounds, rows, scores, counts)
-                limits[query] = max(2 * counts[query], limits[query])
+                limits[query] = max(LISTED * counts[query], limits[query])
 
 
 @compiled
@@ -225,12 +232,12 @@ def gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts)
             counts[query] = count
             if count > limits[query]:
                 narrow(query, margins, k, bounds, rows, scores, counts)
-                limits[query] = max(2 * counts[query], limits[query])
+                limits[query] = max(LISTED * counts[query], limits[query])
 
 
 @compiled
 def listed(bits, of, first, shown, query, rows, scores, count):
-    """List the rows behind `first` that have a bit, and their scores `of`; how many are listed then."""
+    """List the rows from `first` on that have a bit and are shown, and their scores `of`; how many are listed then."""
     while bits:
         place = lowest(bits)
         bits &= bits - np.uint32(1)
@@ -280,8 +287,9 @@ def reached(scores, k):
 def rescore(users, items, rows, counts, score, bits, keys):
     """Keys to sort rows [B, room] of items by that are listed: inner products with users [B, d].
 
-    score: [1] float32, bits: the same memory as uint32. keys: [B, most] uint64, as of `recsys.kernels.keys`: they
-    ascend as scores descend, and of equal ones as rows do; behind a query's last one stand the largest.
+    score: [1] float32 to compute in, bits: the same memory as uint32. keys: [B, most] uint64, as of
+    `recsys.kernels.keys`: they ascend as scores descend, and of equal ones as rows do; behind a query's last one stand
+    the largest.
     """
     for query in range(len(users)):
         for at in range(counts[query]):

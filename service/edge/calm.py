@@ -1,7 +1,7 @@
 """uvicorn's server without its clock.
 
-It looks ten times a second whether it is to end, and a process that slept pays .2 ms of CPU for each: of a deployment
-that does nothing, half of all it took (docs/decisions.md). Here it is woken when it is told to end; once a second it
+It looks ten times a second whether it is to end, and a process that slept pays .2 ms of CPU for each
+(docs/decisions.md). Here it is woken when it is told to end; once a second it
 makes the date that answers bear, and keeps uvicorn's other promises.
 """
 
@@ -30,8 +30,8 @@ def calm() -> None:
 async def _main_loop(server: Any) -> None:
     """Return when the server is to end."""
     loop, ticks = asyncio.get_running_loop(), 0
-    woken = server.tandem_woken = asyncio.Event()
-    server.tandem_loop = loop
+    woken = asyncio.Event()
+    server.tandem_woken = loop, woken
     while not await server.on_tick(ticks):
         ticks += TICKS
         timer = loop.call_later(SECONDS, woken.set)
@@ -48,5 +48,6 @@ def _tell(server: Any, ends: bool) -> None:
     """Also from a signal's handler, or another thread."""
     server.__dict__["tandem_ends"] = ends
     if ends and "tandem_woken" in server.__dict__:
+        loop, woken = server.tandem_woken
         with suppress(RuntimeError):  # its loop has ended before
-            server.tandem_loop.call_soon_threadsafe(server.tandem_woken.set)
+            loop.call_soon_threadsafe(woken.set)

@@ -14,6 +14,7 @@ from recsys import scans
 from recsys.grown import table
 from recsys.index import ExactIndex
 from recsys.kernels import search
+from recsys.kernels.compiled import plain
 from recsys.kernels.keys import least
 from recsys.kernels.products import LANES, products
 from recsys.kernels.sources import score
@@ -104,7 +105,7 @@ def by_every_score(items, users, shown, k):
     st.sampled_from([0.0, 0.2, 0.9, 1.0]),
 )
 @settings(max_examples=400, deadline=None)
-def test_the_index_finds_what_every_onefinds(scan, kind, seed, n, d, k, hidden):
+def test_the_index_finds_what_every_one_finds(scan, kind, seed, n, d, k, hidden):
     """Rows, order and scores are the same bits, whatever the scales, the ties, the hidden, and k beyond the end."""
     rng = np.random.default_rng(seed)
     items, users, shown = awkward(kind, rng, n, d), awkward(kind, rng, 3, d), rng.random(n) >= hidden
@@ -115,9 +116,20 @@ def test_the_index_finds_what_every_onefinds(scan, kind, seed, n, d, k, hidden):
     np.testing.assert_array_equal(scores, expected[1])
 
 
+def test_a_batch_brings_kernels_the_same_kinds_of_arrays():
+    """As one user does: for others they would be compiled once more, and requests would wait for it."""
+    items = np.random.default_rng(4).normal(size=(20_000, 16)).astype(np.float32)
+    index = ExactIndex(items, np.ones(len(items), bool), scan=Bytes)
+    index.scored(items[:1], 100)
+    kernels = search.scan, search.rescore, search.pick
+    before = [list(each.signatures) for each in kernels]
+    index.scored(items[:3], 100)
+    assert [list(each.signatures) for each in kernels] == before
+
+
 @SCANS
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_large_index_finds_what_every_onefinds(scan, kind):
+def test_a_large_index_finds_what_every_one_finds(scan, kind):
     """Where a guess is made, where lists fill up and where they run over: the same rows."""
     rng = np.random.default_rng(1)
     items, users = awkward(kind, rng, 60_000, 24), awkward(kind, rng, 5, 24)
@@ -189,6 +201,7 @@ import ctypes, mmap, sys
 import numpy as np
 from recsys import scans
 from recsys.kernels import search
+from recsys.kernels.compiled import plain
 page = mmap.PAGESIZE
 held = mmap.mmap(-1, 2 * page)
 start = ctypes.addressof(ctypes.c_char.from_buffer(held))
@@ -359,6 +372,6 @@ def test_where_fewer_are_listed_than_are_wanted_the_rest_stays():
     users, items, counts = np.float32([[1]]), np.zeros((9, 1), np.float32), np.array([4])
     items[rows[0], 0], one = scores[0], np.empty(1, np.float32)
     search.rescore(users, items, rows, counts, one, one.view(np.uint32), of)
-    search.pick(least(of, 5), found, best.view(np.uint32))
+    search.pick(plain(least(of, 5)), found, best.view(np.uint32))
     assert found.tolist() == [[7, 8, 6, 1, PAD]]
     assert best.tolist() == [[0.5, 0.25, 0.0, -0.5, -np.inf]]
