@@ -1,8 +1,8 @@
 """uvicorn's server without its clock.
 
 It looks ten times a second whether it is to end, and a process that slept pays .2 ms of CPU for each
-(docs/decisions.md). Here it is woken when it is told to end; once a second it
-makes the date that answers bear, and keeps uvicorn's other promises.
+(docs/decisions.md). Here it is woken when it is told to end; once a second it makes the date that answers bear, and
+keeps uvicorn's other promises.
 """
 
 from __future__ import annotations
