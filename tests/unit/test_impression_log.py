@@ -1,0 +1,31 @@
+"""The log of slates is woken by what was shown, and by nothing else."""
+
+import asyncio
+from types import SimpleNamespace
+
+from service.impressions import ImpressionLog
+from service.schema import Mode
+
+
+def test_it_is_woken_by_each_slate_and_sleeps_where_there_is_none(monkeypatch):
+    """Each is flushed soon after it was shown; between two nothing is."""
+    monkeypatch.setattr("service.impressions.REST_SECONDS", 0.0)
+    log, flushed = ImpressionLog(None, None, 100.0), []
+    shown = SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id="u")
+
+    async def flush():
+        flushed.append(len(log._waiting))
+        log._waiting.clear()
+
+    async def run():
+        monkeypatch.setattr(log, "flush", flush)
+        following = asyncio.create_task(log.follow())
+        for count in range(3):
+            await asyncio.sleep(0.05)
+            assert flushed == [1] * count
+            log.note(shown)
+        await asyncio.sleep(0.05)
+        following.cancel()
+
+    asyncio.run(run())
+    assert flushed == [1, 1, 1]
