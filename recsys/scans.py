@@ -18,8 +18,7 @@ import torch
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
-from recsys.kernels.words import LANES as SIDE
-from recsys.kernels.words import Wide, fast_here, side_by_side
+from recsys.kernels.words import ROWS, Wide, fast_here, side_by_side
 from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I16, I32, I64, Bool
 
@@ -111,7 +110,7 @@ class Bytes:
 
     def _wide(self, _: I16) -> Wide:
         """The same as words; here none, of the same kinds: the kernel is compiled once."""
-        return Wide(np.zeros((0, 1, SIDE), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32))
+        return Wide(np.zeros((0, 1, ROWS), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32))
 
 
 class Words(Bytes):

@@ -14,7 +14,6 @@ from recsys.kernels.keys import LOW, key, score_of
 from recsys.kernels.products import ROWS, products
 from recsys.kernels.sources import inner
 from recsys.kernels.tables import ahead
-from recsys.kernels.words import LANES as SIDE
 from recsys.kernels.words import ROWS as WIDE
 from recsys.kernels.words import Wide, dots, lowest
 
@@ -205,7 +204,7 @@ def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
             if count < 0:
                 continue
             for row in range(start, min(start + tile, n), WIDE):
-                bits = dots(wide.words, row // SIDE, wide.halves, query, wide.less[query], bound, of)
+                bits = dots(wide.words, row // WIDE, wide.halves, query, wide.less[query], bound, of)
                 count = listed(bits, of, row, shown, query, rows, scores, count)
             counts[query] = count
             if count > limits[query]:
