@@ -99,6 +99,8 @@ def _ancestors() -> Iterator[int]:
 
 def _parent(pid: int) -> int | None:
     """Who a process belongs to now; None if it is gone."""
+    if pid == os.getpid():
+        return os.getppid()  # no file to read twice a second
     stat = _stat(pid)
     # the name stands in brackets and may hold brackets and spaces itself: what follows the last one is safe
     return int(stat.rpartition(")")[2].split()[1]) if stat else None

@@ -17,7 +17,7 @@ from recsys.arrival import Arrival, unwritable
 from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
 from recsys.generation import GenerationFolder, Manifest
 from recsys.proof import Proof
-from recsys.store.base import LEASE, LIVE, PREVIOUS, Claim, GenerationStore, Stored
+from recsys.store.base import LEASE, Claim, GenerationStore, Stored
 from recsys.store.space import predict, refuse_what_has_no_room
 from recsys.upload import Progress, Upload, untold
 
@@ -69,7 +69,7 @@ class Publisher:
 
     def forget(self, folder: Path | None = None) -> list[str]:
         """Delete generations past the newest KEPT that no alias names, in `folder` too; their ids."""
-        named = {self.store.alias(LIVE), self.store.alias(PREVIOUS)}
+        named = {*self.store.aliases()}
         stored = self.store.generations()
         gone = [generation for generation in stored[:-KEPT] if generation not in named]
         if folder is not None:

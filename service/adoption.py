@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recsys.errors import StoreError, StoreUnavailable, TandemError
-from recsys.store.base import LIVE, PREVIOUS, GenerationStore
+from recsys.store.base import GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from recsys.store.life import Life
 from service import metrics
@@ -202,7 +202,7 @@ class Adopter:
 
     def _read(self) -> Outlook:
         try:
-            live, previous = self._generations.alias(LIVE), self._generations.alias(PREVIOUS)
+            live, previous = self._generations.aliases()
         except StoreError as error:
             return Outlook(True, fault=str(error))
         processes: list[Holding] = []

@@ -16,8 +16,9 @@ from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS = 0.5
-"""How often a process looks for what was put, where it hears of nothing: half of what hiding an item may take."""
+LOOK_SECONDS, CALM_SECONDS = 0.5, 2.0
+"""How often a process looks for what was put where it can't hear of it, half of what hiding an item may take; and where
+it can: a message may get lost."""
 
 REST_SECONDS = 0.1
 """Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""
@@ -60,12 +61,13 @@ class ItemFollower:
 
     def _follow(self) -> None:
         while True:
-            self._reader.wait(LOOK_SECONDS)
+            announced = self._reader.wait(LOOK_SECONDS, CALM_SECONDS)
             try:
                 self.look()
             except Exception:
                 logger.exception("What was put could not be read; trying again.")
-            time.sleep(REST_SECONDS)
+            if announced:
+                time.sleep(REST_SECONDS)
 
 
 class ItemDesk:

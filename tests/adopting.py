@@ -19,11 +19,11 @@ class Aliases:
         self.named = {LIVE: live, PREVIOUS: previous}
         self.away = False
 
-    def alias(self, name: str) -> str | None:
-        """Which generation it names."""
+    def aliases(self) -> tuple[str | None, str | None]:
+        """Which generations they name."""
         if self.away:
             raise StoreUnavailable("No Redis answers.")
-        return self.named[name]
+        return self.named[LIVE], self.named[PREVIOUS]
 
 
 class Cache:

@@ -217,6 +217,9 @@ class GenerationStore(Protocol):
     def alias(self, name: str) -> str | None:
         """The generation an alias names."""
 
+    def aliases(self) -> tuple[str | None, str | None]:
+        """What LIVE and PREVIOUS name, as of one moment."""
+
     def space(self) -> Space | None:
         """What the store uses and may use, None where it sets no limit or won't tell."""
 

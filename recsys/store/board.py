@@ -135,7 +135,7 @@ class RedisBoard:
                 self._bell.subscribe(ALIASES_CHANNEL)
                 return  # whatever was announced before this moment was not heard
             while (left := end - time.monotonic()) > 0 and not self._closed.is_set():
-                if self._bell.get_message(timeout=min(left, 1.0)) is not None:
+                if self._bell.get_message(timeout=left) is not None:
                     return
         except Exception as error:
             self._hang_up()

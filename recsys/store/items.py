@@ -125,8 +125,10 @@ class ItemReader(Protocol):
     def changes(self, known: PutItems) -> PutItems:
         """All that was put, given what is known already; `known` itself where nothing changed or nothing is there."""
 
-    def wait(self, seconds: float) -> None:
-        """Return when a put is announced, or after so long; never an error."""
+    def wait(self, seconds: float, calm: float) -> bool:
+        """Whether a put was announced, or may have been unheard; False after so long, where one would have been heard
+        after `calm`. Never an error.
+        """
 
 
 class ItemWriter(Protocol):
@@ -173,20 +175,22 @@ class RedisItemReader:
                 return PutItems().joined(self._since(0), epoch, version)  # some were forgotten
             return joined
 
-    def wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
+    def wait(self, seconds: float, calm: float) -> bool:
+        start = time.monotonic()
         try:
             if self._announced is None:
-                announced = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+                announced = self._redis.pubsub()  # type: ignore[no-untyped-call]
                 announced.subscribe(ITEMS_CHANNEL)
                 self._announced = announced
-            while (left := end - time.monotonic()) > 0:
+            while (left := start + calm - time.monotonic()) > 0:
+                # That it subscribed is a message, too, also where redis-py did so anew by itself: before, it was deaf.
                 if self._announced.get_message(timeout=left) is not None:
-                    return
+                    return True
         except (redis.RedisError, OSError):
             # No store, or no right to subscribe: looking again after a while does for both.
             self._unsubscribe()
-            time.sleep(max(0.0, end - time.monotonic()))
+            time.sleep(max(0.0, start + seconds - time.monotonic()))
+        return False
 
     def close(self) -> None:
         """Let go of connections."""

@@ -193,6 +193,9 @@ class MemoryStore:
     def alias(self, name: str) -> str | None:
         return self._aliases.get(name)
 
+    def aliases(self) -> tuple[str | None, str | None]:
+        return self._aliases.get(LIVE), self._aliases.get(PREVIOUS)
+
     def space(self) -> Space | None:
         return None
 

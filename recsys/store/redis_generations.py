@@ -217,7 +217,7 @@ class RedisGenerationStore:
         return self._move(generation, forward)
 
     def rollback(self) -> Moved:
-        live, previous = self.alias(LIVE), self.alias(PREVIOUS)
+        live, previous = self.aliases()
         if live is None or previous is None:
             raise refusals.no_way_back()
         # By name: the command may be sent twice when a connection drops, and two ways back are none.
@@ -242,6 +242,12 @@ class RedisGenerationStore:
         with sentences(self.address):
             generation: Any = self._redis.get(alias_key(name))
         return None if generation is None else generation.decode()
+
+    def aliases(self) -> tuple[str | None, str | None]:
+        with sentences(self.address):
+            told: Any = self._redis.mget(alias_key(LIVE), alias_key(PREVIOUS))
+        live, previous = (None if generation is None else generation.decode() for generation in told)
+        return live, previous
 
     def space(self) -> Space | None:
         try:

@@ -287,8 +287,8 @@ def test_a_put_is_announced(real: Shelf) -> None:
     heard = threading.Event()
 
     def listen() -> None:
-        real.reader.wait(0.2)
-        real.reader.wait(30)
+        assert real.reader.wait(0, 30)  # it subscribed: what was put before was not heard
+        assert real.reader.wait(0, 30)
         heard.set()
 
     thread = threading.Thread(target=listen, daemon=True)
@@ -300,6 +300,16 @@ def test_a_put_is_announced(real: Shelf) -> None:
     real.put(Put("b"))
     assert heard.wait(10)
     thread.join(10)
+
+
+def test_who_was_cut_off_looks_at_once(real: Shelf) -> None:
+    """A connection that comes again by itself heard nothing meanwhile."""
+    assert real.reader.wait(0, 30)
+    assert not real.reader.wait(0, 0.1)
+    real.client.client_kill_filter(_type="pubsub")
+    start = time.monotonic()
+    real.reader.wait(0, 30)
+    assert time.monotonic() - start < 10
 
 
 def test_sixty_at_once_agree(real: Shelf) -> None:
@@ -331,7 +341,7 @@ def test_who_may_only_read_can_follow_and_not_put(real: Shelf) -> None:
         url = f"{scheme}://reader:secret@{rest}"
         reader = RedisItemReader(url)
         assert [item.text for item in reader.changes(NOTHING_PUT).items] == ["a"]
-        reader.wait(0.01)
+        assert not reader.wait(0.01, 30)
         with pytest.raises(StoreError, match=r"may not put items: .*reader"):
             Shelf(reader, None, url).put(Put("b"))
         reader.close()
@@ -346,4 +356,4 @@ def test_a_store_out_of_reach_says_so() -> None:
         shelf.reader.changes(NOTHING_PUT)
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1"):
         shelf.put(Put("a"))
-    shelf.reader.wait(0.01)
+    assert not shelf.reader.wait(0.01, 30)
