@@ -72,7 +72,8 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     """
     wide = np.concatenate(list(lists.values()), axis=1)
     starts, taken, flags = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
-    items, sources = np.full(wide.shape, PAD, np.int32), np.zeros(wide.shape, np.uint8)
+    items, sources = np.empty(wide.shape, np.int32), np.zeros(wide.shape, np.uint8)
+    items.fill(PAD)
     kept = np.zeros(wide.shape, bool)
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
     kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)

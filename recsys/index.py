@@ -68,15 +68,18 @@ class ExactIndex:
         each user, where only some rows are wanted, which of those that may be shown. What others of the batch want
         changes nothing.
         """
-        found, best = np.full((len(users), k), PAD, np.int32), np.full((len(users), k), -np.inf, np.float32)
+        found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
         may, shown_now = self._may(hidden, shown)
+        if allowed is None and 0 < k <= shown_now and len(users):
+            users = plain(users)
+            self._search(users, self._norms(users), may, found, best)
+            return found, best
+        found.fill(PAD)
+        best.fill(-np.inf)
         if not min(k, shown_now) or not len(users):
             return found, best
         users = plain(users)
         norms = self._norms(users)
-        if allowed is None and k <= shown_now:
-            self._search(users, norms, may, found, best)
-            return found, best
         for of, at in _by_filter(allowed or [None] * len(users)):
             count = min(k, shown_now if of is None else of.count)
             if not count:

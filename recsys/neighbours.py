@@ -51,7 +51,8 @@ class Neighbours:
 
         may: for each history, where only some items are wanted, which [n].
         """
-        found = np.full((len(histories), k), PAD, np.int32)
+        found = np.empty((len(histories), k), np.int32)
+        found.fill(PAD)
         voters, powers = _voters(histories, (decay,))
         of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
         counts, vote = np.empty(len(voters), np.int64), np.empty(1, np.float32)

@@ -20,7 +20,7 @@ from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
 from recsys.kernels.words import ROWS, Wide, fast_here, side_by_side
 from recsys.rounded import TINY
-from recsys.types import F32, F64, I8, I16, I32, I64, Bool
+from recsys.types import F32, F64, I8, I32, I64, Bool
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +59,16 @@ class Items:
     off: float
     long: float
 
-    def products_off(self, norms: F64) -> F64:
-        """By how much an inner product of float32 with users of such norms may be off, in whatever order it is added.
+    @property
+    def product_off(self) -> tuple[float, float]:
+        """By how much an inner product of float32 with a user may be off, in whatever order it is added.
 
-        d sums and products, each off by a share of 2^-24 at most (Higham, "Accuracy and Stability of Numerical
-        Algorithms", 3.1) and, where numbers are too small for that, by half of the smallest one.
+        So much times the user's norm, and so much more: d sums and products, each off by a share of 2^-24 at most
+        (Higham, "Accuracy and Stability of Numerical Algorithms", 3.1) and, where numbers are too small for that, by
+        half of the smallest one.
         """
         d = self.embeddings.shape[1]
-        off: F64 = 1.01 * d * 2.0**-24 * norms * (self.long + self.off) + d * 2.0**-149
-        return off
+        return 1.01 * d * 2.0**-24 * (self.long + self.off), d * 2.0**-149
 
 
 class Scan(Protocol):
@@ -94,23 +95,20 @@ class Bytes:
         self._most = min(MOST, (2**31 - 1) // (128 * width))  # of a sum in four bytes
         self._chunks = -(-width // LANES)
         self._end = search.last(items.table, LANES * self._chunks)
+        self._of = (items.off, items.long, items.step, *items.product_off)
+        self._words = np.zeros((0, 1, ROWS), np.int32)  # here none, of the same kind: the kernel is compiled once
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
-        items, count = self._items, len(users)
-        queries = np.zeros((count, self._chunks * LANES), np.int16)
-        steps, rest = np.empty(count), np.empty(count)
-        search.round_users(users, self._most, TINY, queries, steps, rest)
-        margins, of = np.empty(count, np.int64), (items.off, items.long, items.products_off(norms), items.step)
-        search.margins_of(norms, rest, steps, *of, FARTHEST, margins)
-        asked = queries.reshape(count, self._chunks, LANES)
+        table, count, blocks = self._items.table, len(users), len(self._words)
+        queries, margins = np.zeros((count, self._chunks, LANES), np.int16), np.empty(count, np.int64)
+        halves = np.empty((count if blocks else 0, 2, table.shape[1]), np.int8)
+        wide = Wide(self._words, halves.view(np.int32), np.empty(len(halves), np.int32))
+        asked = queries.reshape(count, -1), margins, halves, wide.less
+        search.ask(users, norms, self._of, self._most, TINY, FARTHEST, *asked)
         rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(items.table, self._end, asked, self._wide(queries), margins, shown, k, LEAST, rows, scores, counts)
+        search.scan(table, self._end, queries, wide, margins, shown, k, LEAST, rows, scores, counts)
         return rows, counts
-
-    def _wide(self, _: I16) -> Wide:
-        """The same as words; here none, of the same kinds: the kernel is compiled once."""
-        return Wide(np.zeros((0, 1, ROWS), np.int32), np.zeros((0, 2, 1), np.int32), np.zeros(0, np.int32))
 
 
 class Words(Bytes):
@@ -124,11 +122,6 @@ class Words(Bytes):
     def __init__(self, items: Items) -> None:
         super().__init__(items)
         self._words = side_by_side(items.table)
-
-    def _wide(self, queries: I16) -> Wide:
-        halves, less = np.empty((len(queries), 2, 4 * self._words.shape[1]), np.int8), np.empty(len(queries), np.int32)
-        search.halve(queries, halves, less)
-        return Wide(self._words, halves.view(np.int32), less)
 
 
 class Floats:
@@ -144,7 +137,8 @@ class Floats:
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
         # Twice for two sums of one product, and once more for the bound, which is rounded to float32.
-        margins = 5 * self._items.products_off(norms)
+        off, least = self._items.product_off
+        margins = 5 * (norms * off + least)
         rows, scores, counts = _lists(len(users), k, np.float32)
         bounds, limits = np.full(len(users), -np.inf, np.float32), np.full(len(users), 2 * k, np.int64)
         size, asked = max(CELLS // len(users), search.TILE), torch.from_numpy(users)

@@ -62,7 +62,8 @@ class FreshItems:
 
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
-        found = np.full((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), PAD, np.int32)
+        found = np.empty((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), np.int32)
+        found.fill(PAD)
         asked = self._tokens, len(self._offsets) - 1, plain(histories[:, -RECENT:])
         sources.favourites(*asked, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found)
         return found

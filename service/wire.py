@@ -174,8 +174,8 @@ def as_table(rows: Rows, dtype: np.dtype) -> np.ndarray:
     """Bytes [B, width] as B records of `dtype`; ValueError where the width is another's."""
     if rows.shape[1] != dtype.itemsize:
         raise ValueError(f"Rows of a size of {rows.shape[1]} bytes; {dtype.itemsize} are asked for.")
-    table: np.ndarray = (rows if rows.flags.c_contiguous else np.ascontiguousarray(rows)).view(dtype)[:, 0]
-    return table
+    # A view as records asks Python whether that is safe, 12 us where no cache has it.
+    return np.ndarray(len(rows), dtype, rows if rows.flags.c_contiguous else np.ascontiguousarray(rows))
 
 
 def as_bytes(table: np.ndarray) -> Rows:

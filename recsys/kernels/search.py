@@ -78,14 +78,14 @@ def round_users(users, most, least, queries, steps, rest):
 
 
 @compiled
-def margins_of(norms, rest, steps, off, long, products_off, step, farthest, out):
+def margins_of(norms, rest, steps, off, long, step, product_off, product_least, farthest, out):
     """How far below a score another may seem to be and be as good, in steps, into out [B] int64.
 
     |q.x - q'.x'| <= |q| |x - x'| + |q - q'| |x'|; the score that k rows reach and a row's may both be off by it. norms,
-    rest, steps: [B] of users. off, long, step: of a table. products_off: [B], of inner products of float32.
+    rest, steps: [B] of users. off, long, step: of a table. product_off, product_least: of inner products of float32.
     """
     for query in range(len(norms)):
-        total = norms[query] * off + rest[query] * long + products_off[query]
+        total = norms[query] * off + rest[query] * long + norms[query] * product_off + product_least
         out[query] = np.int64(min(np.ceil(2 * total / (steps[query] * step)), np.float64(farthest))) + 1
 
 
@@ -103,6 +103,21 @@ def halve(queries, halves, less):
             halves[query, 0, column], halves[query, 1, column] = np.int8((number - low) >> 8), np.int8(low)
             total += number
         less[query] = np.int32(-128 * total)
+
+
+@compiled
+def ask(users, norms, of, most, least, farthest, queries, margins, halves, less):
+    """All that a scan is told of users [B, d]: queries, as of `round_users`, margins, and as of `halve` what is less.
+
+    of: what `margins_of` is told of a table. halves: of nobody where rows are not to be looked at WIDE at once. In one
+    piece: where no cache has it, each call of a kernel is 10 us.
+    """
+    off, long, step, product_off, product_least = of
+    steps, rest = np.empty(len(users)), np.empty(len(users))
+    round_users(users, most, least, queries, steps, rest)
+    margins_of(norms, rest, steps, off, long, step, product_off, product_least, farthest, margins)
+    if len(halves):
+        halve(queries, halves, less)
 
 
 @compiled

@@ -18,7 +18,7 @@ from recsys.kernels.compiled import plain
 from recsys.kernels.keys import least
 from recsys.kernels.products import LANES, products
 from recsys.kernels.sources import score
-from recsys.kernels.words import dots, side_by_side
+from recsys.kernels.words import Wide, dots, side_by_side
 from recsys.rounded import rounded
 from recsys.scans import Bytes, Floats, Items, Words
 from recsys.types import PAD
@@ -121,7 +121,7 @@ def test_a_batch_brings_kernels_the_same_kinds_of_arrays():
     items = np.random.default_rng(4).normal(size=(20_000, 16)).astype(np.float32)
     index = ExactIndex(items, np.ones(len(items), bool), scan=Bytes)
     index.scored(items[:1], 100)
-    kernels = search.scan, search.rescore, search.pick
+    kernels = search.ask, search.scan, search.rescore, search.pick
     before = [list(each.signatures) for each in kernels]
     index.scored(items[:3], 100)
     assert [list(each.signatures) for each in kernels] == before
@@ -141,10 +141,20 @@ def test_a_large_index_finds_what_every_one_finds(scan, kind):
         np.testing.assert_array_equal(scores, expected[1])
 
 
+def wide_of(kind, table, queries):
+    """A kind of scan's words of a table, and what they are asked for queries [B, W]; nothing where it has none."""
+    words = kind(Items(np.zeros((len(table), 16), np.float32), table, 1.0, 0.0, 1.0))._words
+    halves = np.empty((len(queries) if len(words) else 0, 2, queries.shape[1]), np.int8)
+    less = np.empty(len(halves), np.int32)
+    if len(words):
+        search.halve(queries, halves, less)
+    return Wide(words, halves.view(np.int32), less)
+
+
 def looked_at(scan, n):
     """Which of n rows a guess is made from: [n] bool."""
     table, queries, room = np.zeros((n, 16), np.int8), np.zeros((1, 1, 16), np.int16), 4 * n + 1_000
-    wide = scan(Items(np.zeros((n, 16), np.float32), table, 1.0, 0.0, 1.0))._wide(queries.reshape(1, -1))
+    wide = wide_of(scan, table, queries.reshape(1, -1))
     rows, scores, counts = np.empty((1, room), np.int32), np.empty((1, room), np.int32), np.zeros(1, np.int64)
     asked, shown, least = (table, search.last(table, LANES), queries, wide), np.ones(n, bool), np.int32([scans.LEAST])
     search.look(*asked, np.zeros(1, np.int64), shown, n, True, least, rows, scores, counts)
@@ -183,7 +193,7 @@ def test_all_within_the_margin_is_listed(kind, seed, n, k, lift, share):
         return
     margins, exact = rng.integers(0, 20_000, 3), table.astype(np.int64) @ queries[:, 0].T.astype(np.int64)
     rows, scores, counts = np.empty((3, 20_000), np.int32), np.empty((3, 20_000), np.int32), np.zeros(3, np.int64)
-    wide = kind(Items(np.zeros((n, 16), np.float32), table, 1.0, 0.0, 1.0))._wide(queries.reshape(3, -1))
+    wide = wide_of(kind, table, queries.reshape(3, -1))
     end = search.last(table, LANES)
     search.scan(table, end, queries, wide, margins, shown, k, scans.LEAST, rows, scores, counts)
     for query in range(3):
