@@ -13,6 +13,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -30,6 +31,12 @@ WIDTH = b"x-row-bytes"
 
 LEARNING = 12
 """Calls of an API that go by BentoML's dispatcher before any is answered here: it learns of the first eleven."""
+
+HEADS = 256
+"""That are kept as they were read or written: calls differ in their number of rows alone."""
+
+_MOST_HEAD = 160
+"""Bytes of the longest head that is one of these."""
 
 _HEAD = re.compile(
     rb"POST /rows/(\w{1,64}) HTTP/1\.1\r\nhost: hop\r\nx-row-bytes: (\d{1,9})\r\ncontent-length: (\d{1,9})\r\n\r\n"
@@ -59,20 +66,19 @@ class FastCalls:
 
     def take(self, connection: Connection, data: bytes) -> bool:
         """Whether what was read is a whole call, which is answered once all that came with it was read, too."""
-        head = _HEAD.match(data)
-        if head is None:
+        begin = data.find(b"\r\n\r\n", 0, _MOST_HEAD) + 4
+        told = _told(data[:begin])
+        if told is None:
             return False
-        name, width, size = head[1].decode(), int(head[2]), int(head[3])
-        if len(data) != head.end() + size or not (size and width) or size % width:
-            return False
-        if name not in self._apis or width != self._widths.get(name, width):
+        name, width, size = told
+        if len(data) != begin + size or name not in self._apis or width != self._widths.get(name, width):
             return False
         if self._learning[name] > 0:
             self._learning[name] -= 1
             return False
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self.answer)
-        self._waiting.append(_Call(connection, data, name, head.end(), width))
+        self._waiting.append(_Call(connection, data, name, begin, width))
         return True
 
     def hurry(self) -> bool:
@@ -102,14 +108,33 @@ class FastCalls:
             call.connection.parse(call.data)
 
 
+@lru_cache(HEADS)
+def _told(head: bytes) -> tuple[str, int, int] | None:
+    """An API's name, and how many bytes a row and all rows of a call are; None where the head is another's."""
+    found = _HEAD.fullmatch(head)
+    if found is None:
+        return None
+    name, width, size = found[1].decode(), int(found[2]), int(found[3])
+    return None if not (size and width) or size % width else (name, width, size)
+
+
 def call_head(name: str, rows: np.ndarray, more: str = "") -> bytes:
     """The head of a call; more: headers."""
-    return (
-        f"POST {PREFIX}{name} HTTP/1.1\r\nhost: hop\r\n{WIDTH.decode()}: {rows.shape[1]}\r\n"
-        f"content-length: {rows.nbytes}\r\n{more}\r\n"
-    ).encode()
+    head = _call_head(name, *rows.shape)
+    return b"%b%b\r\n" % (head[:-2], more.encode()) if more else head
+
+
+@lru_cache(HEADS)
+def _call_head(name: str, count: int, width: int) -> bytes:
+    told = f"host: hop\r\n{WIDTH.decode()}: {width}\r\ncontent-length: {count * width}\r\n\r\n"
+    return f"POST {PREFIX}{name} HTTP/1.1\r\n{told}".encode()
 
 
 def answer_head(rows: np.ndarray) -> bytes:
     """The head of an answer."""
-    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%b: %d\r\n\r\n" % (rows.nbytes, WIDTH, rows.shape[1])
+    return _answer_head(*rows.shape)
+
+
+@lru_cache(HEADS)
+def _answer_head(count: int, width: int) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n%b: %d\r\n\r\n" % (count * width, WIDTH, width)

@@ -9,14 +9,15 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import cycle, islice
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
 from recsys.errors import StageError
-from service.fast_calls import WIDTH, call_head
+from service.fast_calls import HEADS, WIDTH, call_head
 from service.places import Places, watch
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
@@ -31,6 +32,17 @@ answers for a service that is busy, so only a host that is gone says nothing. Be
 
 CONNECT_TRIES = 3
 """Of one call; what is left of a request's deadline bounds them all."""
+
+
+class _Told(NamedTuple):
+    """What the head of an answer says: how it went, and how many bytes all rows and each of them are."""
+
+    status: str
+    length: int
+    width: int
+
+
+_NOTHING = _Told("", 0, 0)
 
 
 class Hop:
@@ -111,7 +123,7 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[np.ndarray] | None = None
         self._data = bytearray()
         self._body = -1  # where it begins; -1 until the whole head is here
-        self._end = 0
+        self._told = _NOTHING
         # Not all at once: the next ones would be accepted together, by one worker.
         self.until = asyncio.get_running_loop().time() + KEPT_SECONDS * random.uniform(0.5, 1.5)
 
@@ -136,10 +148,8 @@ class _Connection(asyncio.Protocol):
             end = self._data.find(b"\r\n\r\n")
             if end < 0:
                 return
-            self._body = end + 4
-            head = bytes(self._data[:end]).lower()
-            self._end, self._width = self._body + _number(_LENGTH, head), _number(_WIDTH, head)
-        if len(self._data) >= self._end and self._answer and not self._answer.done():
+            self._body, self._told = end + 4, _told_by(bytes(self._data[:end]))
+        if len(self._data) >= self._body + self._told.length and self._answer and not self._answer.done():
             try:
                 self._answer.set_result(self._rows())
             except StageError as error:
@@ -164,10 +174,17 @@ class _Connection(asyncio.Protocol):
 
     def _rows(self) -> np.ndarray:
         """The rows of an answer; StageError where it is none."""
-        status = bytes(self._data[9:12])
-        if status != b"200" or not self._width:
-            raise StageError(f"the service answered {status.decode('ascii', 'replace')}")
-        return np.frombuffer(self._data, np.uint8, self._end - self._body, self._body).reshape(-1, self._width)
+        status, length, width = self._told
+        if status != "200" or not width:
+            raise StageError(f"the service answered {status}")
+        return np.frombuffer(self._data, np.uint8, length, self._body).reshape(-1, width)
+
+
+@lru_cache(HEADS)
+def _told_by(head: bytes) -> _Told:
+    """What a head says; 0 for what it does not."""
+    told = head.lower()
+    return _Told(head[9:12].decode("ascii", "replace"), _number(_LENGTH, told), _number(_WIDTH, told))
 
 
 def _number(field: re.Pattern[bytes], head: bytes) -> int:

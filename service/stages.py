@@ -246,7 +246,7 @@ async def records(call: Call, asked: wire.Rows, dtype: np.dtype) -> list[bytearr
     rows = await call(asked)
     if rows.shape != (len(asked), dtype.itemsize):
         raise StageError(f"{len(rows)} answers of {rows.shape[-1]} bytes came for {len(asked)} queries")
-    return [bytearray(row) for row in rows]
+    return [bytearray(rows)] if len(rows) == 1 else [bytearray(row) for row in rows]
 
 
 async def answered(call: Call, asked: np.ndarray, dtype: np.dtype) -> np.ndarray:
