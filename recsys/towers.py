@@ -237,10 +237,12 @@ class UserEncoder:
             sizes=sizes,
             nobody=tower.nobody.detach().numpy(),
         )
-        # The skip and the first layer read the same rows: one product for both.
-        self._first = np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)])
-        self._first_bias = np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")])
-        self._second, self._second_bias = _weight(tower.mlp[2]), _weight(tower.mlp[2], "bias")
+        self._layers = kernel.Layers(
+            first=np.ascontiguousarray(np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)]).T),
+            first_bias=np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")]),
+            second=np.ascontiguousarray(_weight(tower.mlp[2]).T),
+            second_bias=_weight(tower.mlp[2], "bias").copy(),
+        )
 
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
@@ -251,29 +253,15 @@ class UserEncoder:
     def encode(self, histories: Histories) -> F32:
         """The users of B histories as they are at the moment asked about: [B, d] float32, L2-normalised."""
         past = plain(histories.items), plain(histories.times), plain(histories.now)
-        asked = plain(histories.types), plain(histories.context), CLOCK, self._weights, _powers(past[0].shape[1])
-        wide = np.empty((len(histories), len(self._weights.nobody)), np.float32)
-        unknown = kernel.remember(self._embeddings, *past, *asked, wide)
+        asked = plain(histories.types), plain(histories.context), CLOCK
+        users = np.empty((len(histories), len(self._layers.second_bias)), np.float32)
+        told = self._weights, self._layers, _powers(past[0].shape[1]), users
+        unknown = kernel.encode(self._embeddings, *past, *asked, *told)
         if unknown >= 0:  # a kernel would read on
             query, column = divmod(unknown, len(self._weights.sizes))
             row, rows = histories.context[query, CLOCK + column], self._weights.sizes[column]
             raise IndexError(f"Context column {column} has {rows} rows; row {row} was asked for.")
-        product = _each(self._first, wide)
-        hidden = np.empty((len(wide), self._second.shape[1]), np.float32)
-        kernel.activate(product, self._first_bias, hidden)
-        users = np.empty((len(wide), len(self._second)), np.float32)
-        kernel.normalise(product, _each(self._second, hidden), self._first_bias, self._second_bias, users)
         return users
-
-
-def _each(weight: F32, rows: F32) -> F32:
-    """Weight [o, i] times each of rows [B, i]: [B, o].
-
-    A product for each: the bits of one for all depend on how many they are, and with them which of two candidates that
-    are nearly alike stands first. Of sixteen users it takes 4 us each longer.
-    """
-    product: F32 = np.matmul(weight, rows[..., None])[..., 0]
-    return product
 
 
 def _weight(layer: nn.Module, name: str = "weight") -> F32:

@@ -1,4 +1,4 @@
-"""The user tower as serving runs it: what lies before, between and behind its two matrix products, a pass each."""
+"""The user tower as serving runs it, from a history to an embedding in one call."""
 
 from __future__ import annotations
 
@@ -28,6 +28,60 @@ class Weights(NamedTuple):
     contexts: np.ndarray
     sizes: np.ndarray
     nobody: np.ndarray
+
+
+class Layers(NamedTuple):
+    """The tower's matrices, each transposed, so that one is read from its beginning to its end; all float32.
+
+    first: [N * D, H + D], the first layer and the skip, which read the same rows. second: [H, D].
+    """
+
+    first: np.ndarray
+    first_bias: np.ndarray
+    second: np.ndarray
+    second_bias: np.ndarray
+
+
+TOGETHER = 8
+"""Users whose sums a core's first cache holds, while each row of a matrix is read once for all of them."""
+
+
+@compiled
+def encode(embeddings, items, times, now, types, contexts, clock, weights, layers, decays, users):
+    """The users of histories into users [B, D]; what `remember` returns, and where that is not -1 nothing else.
+
+    One call for all: where no cache has it, each is 10 us.
+    """
+    first, first_bias, second, second_bias = layers
+    wide = np.empty((len(items), first.shape[0]), np.float32)
+    unknown = remember(embeddings, items, times, now, types, contexts, clock, weights, decays, wide)
+    if unknown >= 0:
+        return unknown
+    product = np.empty((len(items), first.shape[1]), np.float32)
+    multiply(wide, first, first_bias, product)
+    hidden = np.empty((len(items), second.shape[0]), np.float32)
+    activate(product, hidden)
+    multiply(hidden, second, second_bias, users)
+    normalise(product, users)
+    return unknown
+
+
+@compiled(fastmath={"contract"})
+def multiply(rows, weight, bias, out):
+    """Rows [B, i] times a weight [i, o], and the bias [o]: into out [B, o].
+
+    Each row is added up in the same order whatever stands beside it: the bits of a library's product for several depend
+    on how many they are, and with them which of two candidates that are nearly alike stands first.
+    """
+    for start in range(0, len(rows), TOGETHER):
+        past = min(start + TOGETHER, len(rows))
+        for row in range(start, past):
+            out[row] = bias
+        for at in range(weight.shape[0]):
+            for row in range(start, past):
+                factor = rows[row, at]
+                for unit in range(weight.shape[1]):
+                    out[row, unit] += factor * weight[at, unit]
 
 
 @compiled
@@ -76,23 +130,23 @@ def remember(embeddings, items, times, now, types, contexts, clock, weights, dec
 
 
 @compiled
-def activate(product, bias, hidden):
-    """GELU of the first columns of a product [B, H + D] and their bias [H + D], into hidden [B, H]."""
+def activate(product, hidden):
+    """GELU of the first columns of a product [B, H + D], into hidden [B, H]."""
     for query in range(len(hidden)):
         for unit in range(hidden.shape[1]):
-            x = product[query, unit] + bias[unit]
+            x = product[query, unit]
             hidden[query, unit] = np.float32(0.5) * x * (np.float32(1) + np.float32(math.erf(x * _ROOT_HALF)))
 
 
 @compiled
-def normalise(skipped, deep, skip_bias, deep_bias, users):
-    """The last columns of the first product [B, H + D] and the second one [B, D] with their biases, to length one."""
+def normalise(product, users):
+    """Add the last columns of the first product [B, H + D] to users, the second one [B, D], to length one."""
     dim = users.shape[1]
-    first = skipped.shape[1] - dim
+    first = product.shape[1] - dim
     for query in range(len(users)):
         length = np.float32(0)
         for unit in range(dim):
-            x = skipped[query, first + unit] + skip_bias[first + unit] + deep[query, unit] + deep_bias[unit]
+            x = product[query, first + unit] + users[query, unit]
             users[query, unit] = x
             length += x * x
         length = max(np.sqrt(length), _LEAST_NORM)
