@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
 from service import bodies, deadline, json_slates, metrics, paths, schema
+from service.counting import LATER
 from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
@@ -175,7 +176,7 @@ async def _answered(name: str, work: Awaitable[BaseModel | bytes]) -> bytes | Re
         told = _json_error(500, INTERNAL)
     if isinstance(told, Response):
         status = told.status_code
-    metrics.request_seconds.labels(name, status).observe(time.monotonic() - start)
+    LATER.count(metrics.timed(name, status), time.monotonic() - start)
     return told
 
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import metrics
+from service.counting import LATER
 from service.edge.probes import PROBES
 from service.fast_calls import PREFIX, WIDTH, Answer
 
@@ -116,7 +117,7 @@ def _services(app: Starlette) -> Iterator[tuple[str, Any]]:
 
 
 def _answer(service: Any, name: str) -> Answer:
-    counted = metrics.rows_together.labels(name)
+    together = metrics.rows_together.labels(name).observe
 
     @cache
     def local() -> Answer:
@@ -124,7 +125,7 @@ def _answer(service: Any, name: str) -> Answer:
         return found
 
     def answer(rows: np.ndarray) -> np.ndarray:
-        counted.observe(len(rows))
+        LATER.count(together, len(rows))
         return local()(rows)
 
     return answer

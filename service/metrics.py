@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from recsys.segment import FreshSegment
+from service.counting import LATER, Count
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 
@@ -57,8 +60,27 @@ def count_segment(segment: FreshSegment | None) -> None:
     hidden_items.set(segment.hidden_count if segment else 0)
 
 
+@cache
+def timed(verb: str, code: int | str) -> Count:
+    """Where the time of a request goes."""
+    return request_seconds.labels(verb, code).observe
+
+
+@cache
+def left_out(stage: str) -> Count:
+    """Where an answer goes that left a stage out."""
+    return degraded_total.labels(stage).inc
+
+
+@cache
+def removed(reason: str) -> Count:
+    """Where the candidates go that a filter removed."""
+    return removed_total.labels(reason).inc
+
+
 def told() -> bytes:
     """What every process of the deployment counted, as Prometheus reads it; BentoML has them share a folder for it."""
+    LATER.tell()
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no hint for it
     return generate_latest(registry)

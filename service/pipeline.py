@@ -12,6 +12,7 @@ from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
+from service.counting import LATER
 from service.patience import Patience
 from service.query import Query, Ranked
 from service.settings import Settings
@@ -54,7 +55,7 @@ class Pipeline:
         """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
-        self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name) for stage in stages}
+        self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name).observe for stage in stages}
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
 
@@ -69,7 +70,7 @@ class Pipeline:
         Filters come after the scorer: the ranker's features know a candidate's place among the others, and training
         scored whole lists.
         """
-        metrics.batch_queries.observe(len(queries))
+        LATER.count(metrics.batch_queries.observe, len(queries))
         await self._from(0, list(queries), land)
 
     async def hydrate(self, query: Query) -> None:
@@ -146,7 +147,7 @@ class Pipeline:
         found, error = await patience.wait(stage.run(asked))
         waiting = patience.waiting
         seconds, was_closed = time.monotonic() - start, breaker.closed
-        self._seconds[stage.name].observe(seconds)
+        LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
             breaker.failed(seconds)
@@ -180,9 +181,9 @@ class Pipeline:
 def count_answer(query: Query) -> None:
     """Count what an answer left out, and what filters removed."""
     for degraded in query.degraded:
-        metrics.degraded_total.labels(degraded).inc()
+        LATER.count(metrics.left_out(degraded))
     for reason, count in query.removed.items():
-        metrics.removed_total.labels(reason).inc(count)
+        LATER.count(metrics.removed(reason), count)
 
 
 def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:

@@ -111,7 +111,7 @@ class _Line(asyncio.Protocol):
         """So many replies to what is sent; redis.RedisError where they do not come, and then it is to be closed."""
         loop = asyncio.get_running_loop()
         self._replies, self._count, self._answer = [], count, loop.create_future()
-        timer = loop.call_later(seconds, self._break, redis.TimeoutError(f"no answer within {seconds:g} seconds"))
+        timer = loop.call_later(seconds, self._late, seconds)
         self._transport.write(data)
         try:
             return await self._answer
@@ -140,6 +140,9 @@ class _Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever waits is told."""
         self._break(redis.ConnectionError("the connection was closed" if exc is None else str(exc)))
+
+    def _late(self, seconds: float) -> None:
+        self._break(redis.TimeoutError(f"no answer within {seconds:g} seconds"))
 
     def _break(self, error: redis.RedisError) -> None:
         if self._answer and not self._answer.done():

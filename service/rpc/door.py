@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from recsys.errors import QueryError, TandemError
 from service import deadline, metrics, schema
 from service.admission import overloaded
+from service.counting import LATER
 from service.edge.tls import Tls
 from service.pipeline import RESERVE
 from service.recommender import Recommender
@@ -160,7 +161,7 @@ class RpcDoor:
                 status = asked.why_cancelled
                 raise
             finally:
-                metrics.request_seconds.labels(verb.name, status.name).observe(time.monotonic() - start)
+                LATER.count(metrics.timed(verb.name, status.name), time.monotonic() - start)
 
         return self._wrap(f"{SERVICE.full_name}/{verb.rpc}", call)
 
