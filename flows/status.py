@@ -11,7 +11,7 @@ from rich.table import Table
 
 from recsys.errors import NoGeneration
 from recsys.generation import Manifest
-from recsys.store.base import LIVE, PREVIOUS, GenerationStore
+from recsys.store.base import GenerationStore
 from training.evaluation import METRICS, SERVED
 
 
@@ -70,7 +70,7 @@ class Status:
 
 def read_status(store: GenerationStore, home: Path) -> Status:
     """What is live in `store`, with the report under `home`; NoGeneration says how to change that."""
-    live = store.alias(LIVE)
+    live, previous = store.aliases()
     text = store.read_manifest(live) if live else None
     if live is None or text is None:
         raise NoGeneration(
@@ -80,7 +80,7 @@ def read_status(store: GenerationStore, home: Path) -> Status:
     report = home / "reports" / f"{live}.html"
     return Status(
         live=live,
-        previous=store.alias(PREVIOUS),
+        previous=previous,
         generations=store.generations(),
         created=manifest.created,
         age=round(time.time() - manifest.created, 1),

@@ -69,7 +69,7 @@ class Publisher:
 
     def forget(self, folder: Path | None = None) -> list[str]:
         """Delete generations past the newest KEPT that no alias names, in `folder` too; their ids."""
-        named = {*self.store.aliases()}
+        named = set(self.store.aliases())
         stored = self.store.generations()
         gone = [generation for generation in stored[:-KEPT] if generation not in named]
         if folder is not None:

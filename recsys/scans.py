@@ -104,7 +104,7 @@ class Bytes:
         queries, margins = np.zeros((count, self._chunks, LANES), np.int16), np.empty(count, np.int64)
         halves = np.empty((count if blocks else 0, 2, table.shape[1]), np.int8)
         wide = Wide(self._words, halves.view(np.int32), np.empty(len(halves), np.int32))
-        asked = queries.reshape(count, -1), margins, halves, wide.less
+        asked = queries.reshape(count, self._chunks * LANES), margins, halves, wide.less
         search.ask(users, norms, self._of, self._most, TINY, FARTHEST, *asked)
         rows, scores, counts = _lists(count, k, np.int32)
         search.scan(table, self._end, queries, wide, margins, shown, k, LEAST, rows, scores, counts)
@@ -112,7 +112,7 @@ class Bytes:
 
 
 class Words(Bytes):
-    """The same over four bytes of sixteen rows at once, where the processor can.
+    """The same over four bytes of thirty-two rows at once, where the processor can.
 
     It holds a table of its own for that, as large as the one that processes share.
     """

@@ -235,13 +235,13 @@ class UserEncoder:
             waits=_weight(tower.waits),
             contexts=of_contexts,
             sizes=sizes,
-            nobody=tower.nobody.detach().numpy(),
+            nobody=tower.nobody.detach().numpy().copy(),
         )
         self._layers = kernel.Layers(
             first=np.ascontiguousarray(np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)]).T),
             first_bias=np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")]),
             second=np.ascontiguousarray(_weight(tower.mlp[2]).T),
-            second_bias=_weight(tower.mlp[2], "bias").copy(),
+            second_bias=_weight(tower.mlp[2], "bias"),
         )
 
     def over(self, embeddings: F32) -> UserEncoder:
@@ -265,8 +265,8 @@ class UserEncoder:
 
 
 def _weight(layer: nn.Module, name: str = "weight") -> F32:
-    """A layer's weight, as it is."""
-    weight: F32 = layer.get_parameter(name).detach().numpy()
+    """A layer's weight, as it is now."""
+    weight: F32 = layer.get_parameter(name).detach().numpy().copy()
     return weight
 
 

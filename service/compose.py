@@ -23,6 +23,7 @@ from service import exporters, tracing, wire
 from service.adoption import Adopter
 from service.ahead import Make
 from service.callees import Callees
+from service.counting import LATER
 from service.edge.connection import GuardedConnection
 from service.explanation import Explainer
 from service.fast_calls import FastCalls
@@ -138,8 +139,9 @@ def lane(role: str) -> Make:
     return make
 
 
-def close_tracer(role: str) -> None:
-    """Let go of what is traced; a worker ends by a signal, and nothing is exported after that."""
+def tell_all(role: str) -> None:
+    """Let go of what is counted and traced; a worker ends by a signal, and nothing is told or exported after that."""
+    LATER.tell()
     made = tracer(role)
     if made is not None:
         made.close()

@@ -2,7 +2,8 @@
 
 To a file that processes share (Prometheus's multiprocess mode) a number takes 2 us of CPU where the code is warm, and 8
 where others have driven it from the cache; a lone request has a dozen (docs/decisions.md). Told is what is kept after
-TOLD_SECONDS, or once it is MOST, or when the process ends or is asked for its numbers.
+TOLD_SECONDS, or once it is MOST, or when a worker stops (`compose.tell_all`), or when its gateway is asked for numbers:
+those of other processes may be as old.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ LEARNING = 12
 HEADS = 256
 """That are kept as they were read or written: calls differ in their number of rows alone."""
 
-_MOST_HEAD = 160
+_MOST_HEAD = 150
 """Bytes of the longest head that is one of these."""
 
 _HEAD = re.compile(

@@ -79,7 +79,7 @@ class Gateway:
         await self._recommender.finish()
         self._following.cancel()
         await self._recommender.close()
-        await asyncio.to_thread(compose.close_tracer, compose.GATEWAY)
+        await asyncio.to_thread(compose.tell_all, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
         return self._recommender.ready and not self._doors.closing

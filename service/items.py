@@ -16,7 +16,7 @@ from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS, CALM_SECONDS = 0.5, 2.0
+LOOK_SECONDS, CALM_SECONDS = 0.5, 1.0
 """How often a process looks for what was put where it can't hear of it, half of what hiding an item may take; and where
 it can: a message may get lost."""
 

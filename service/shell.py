@@ -40,9 +40,9 @@ class Shell:
 
     @bentoml.on_shutdown
     def stop_following(self) -> None:
-        """Let go of the store, and of what is traced."""
+        """Let go of the store, and of what is traced and counted."""
         self._adopter.stop()
-        compose.close_tracer(self._role)
+        compose.tell_all(self._role)
 
     async def __is_ready__(self) -> bool:
         return bool(self._adopter.held) and not self._drain.begun

@@ -131,9 +131,9 @@ class RedisBoard:
         end = time.monotonic() + seconds
         try:
             if self._bell is None:
-                self._bell = self._redis.pubsub(ignore_subscribe_messages=True)
+                self._bell = self._redis.pubsub()
                 self._bell.subscribe(ALIASES_CHANNEL)
-                return  # whatever was announced before this moment was not heard
+            # That it subscribed rings, too, also where redis-py did so anew by itself: before, it was deaf.
             while (left := end - time.monotonic()) > 0 and not self._closed.is_set():
                 if self._bell.get_message(timeout=left) is not None:
                     return

@@ -185,6 +185,8 @@ class RedisItemReader:
             while (left := start + calm - time.monotonic()) > 0:
                 # That it subscribed is a message, too, also where redis-py did so anew by itself: before, it was deaf.
                 if self._announced.get_message(timeout=left) is not None:
+                    while self._announced.get_message(timeout=0) is not None:
+                        pass  # a look that comes after them is for all
                     return True
         except (redis.RedisError, OSError):
             # No store, or no right to subscribe: looking again after a while does for both.

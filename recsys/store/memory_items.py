@@ -29,9 +29,10 @@ class MemoryItems:
             return PutItems().joined(self._items.values(), "memory", self._version)
         return joined
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, _: float) -> bool:
         """Nothing is announced."""
         time.sleep(seconds)
+        return False
 
     async def put(self, puts: Sequence[Put]) -> bool:
         now = self._clock()

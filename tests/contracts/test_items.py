@@ -308,8 +308,24 @@ def test_who_was_cut_off_looks_at_once(real: Shelf) -> None:
     assert not real.reader.wait(0, 0.1)
     real.client.client_kill_filter(_type="pubsub")
     start = time.monotonic()
-    real.reader.wait(0, 30)
+    assert real.reader.wait(0, 30)
     assert time.monotonic() - start < 10
+
+
+def test_several_announcements_are_one(real: Shelf) -> None:
+    """Who looked after the last of them need not look again for each."""
+    assert real.reader.wait(0, 30)
+    for name in "abc":
+        real.put(Put(name))
+    time.sleep(0.2)
+    assert real.reader.wait(0, 30)
+    assert not real.reader.wait(0, 0.1)
+
+
+def test_a_wait_in_which_nothing_is_heard_says_so(shelf: Shelf) -> None:
+    """Of whatever kind the shelf is; the first may hear that it subscribed."""
+    shelf.reader.wait(0, 0.05)
+    assert not shelf.reader.wait(0, 0.05)
 
 
 def test_sixty_at_once_agree(real: Shelf) -> None:

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from service import counting
-from service.counting import MOST, Later
+from service import compose, counting
+from service.counting import LATER, MOST, Later
 
 
 @pytest.fixture
@@ -79,8 +79,20 @@ def test_who_reads_from_another_thread_loses_nothing(told):
     assert sorted(told) == list(range(20_000))
 
 
-def test_a_process_that_ends_tells_all():
-    """In order, whatever was kept."""
+def test_a_worker_that_stops_tells_all(told):
+    """Its services' hooks do: it ends by a signal, and nothing that is left to the interpreter's end is called."""
+
+    async def work():
+        LATER.count(told.append, 7)
+        assert told == []
+        compose.tell_all(compose.RANKING)
+        assert told == [7]
+
+    asyncio.run(work())
+
+
+def test_a_script_that_ends_tells_all():
+    """Whatever was kept."""
     code = """
 import asyncio
 from service.counting import LATER
