@@ -8,7 +8,7 @@ import numpy as np
 
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
-from recsys.types import F32, I32, I64, PAD, U8, Bool, Candidates, Source
+from recsys.types import F32, I32, I64, PAD, U8, Bool, Candidates, Source, padded
 
 
 def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:
@@ -72,8 +72,7 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     """
     wide = np.concatenate(list(lists.values()), axis=1)
     starts, taken, flags = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
-    items, sources = np.empty(wide.shape, np.int32), np.zeros(wide.shape, np.uint8)
-    items.fill(PAD)
+    items, sources = padded(*wide.shape), np.zeros(wide.shape, np.uint8)
     kept = np.zeros(wide.shape, bool)
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
     kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)

@@ -15,7 +15,7 @@ import numpy as np
 
 from recsys.kernels import columns, keys, sources
 from recsys.kernels.compiled import plain
-from recsys.types import F32, I32, I64, PAD, Bool
+from recsys.types import F32, I32, I64, PAD, Bool, padded
 
 RECENT = 48
 """History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
@@ -51,8 +51,7 @@ class Neighbours:
 
         may: for each history, where only some items are wanted, which [n].
         """
-        found = np.empty((len(histories), k), np.int32)
-        found.fill(PAD)
+        found = padded(len(histories), k)
         voters, powers = _voters(histories, (decay,))
         of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
         counts, vote = np.empty(len(voters), np.int64), np.empty(1, np.float32)

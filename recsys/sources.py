@@ -11,7 +11,7 @@ from recsys.kernels import sources
 from recsys.kernels.compiled import plain
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import I32, PAD, Bool
+from recsys.types import I32, PAD, Bool, padded
 
 FRESH_PER_TOKEN = 8
 LIKED_TOKENS = 4
@@ -62,8 +62,7 @@ class FreshItems:
 
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
-        found = np.empty((len(histories), LIKED_TOKENS * FRESH_PER_TOKEN), np.int32)
-        found.fill(PAD)
+        found = padded(len(histories), LIKED_TOKENS * FRESH_PER_TOKEN)
         asked = self._tokens, len(self._offsets) - 1, plain(histories[:, -RECENT:])
         sources.favourites(*asked, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found)
         return found

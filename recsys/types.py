@@ -25,6 +25,14 @@ Bool = npt.NDArray[np.bool_]
 PAD = -1
 """The row of no item: left padding of a history, right padding of candidates."""
 
+
+def padded(rows: int, width: int) -> I32:
+    """Rows of PAD, [rows, width] int32. `np.full` takes 5 us more, in Python, where no cache has its code."""
+    none = np.empty((rows, width), np.int32)
+    none.fill(PAD)
+    return none
+
+
 HISTORY_LENGTH = 100
 """Interactions of a user that the towers and the ranker see, newest last. At the tower's longest decay, .98, what
 lies further back weighs under .14 of the newest."""

@@ -9,7 +9,6 @@ those of other processes may be as old.
 from __future__ import annotations
 
 import asyncio
-import atexit
 from collections import deque
 from collections.abc import Callable
 
@@ -60,5 +59,3 @@ class Later:
 
 LATER = Later()
 """Of this process."""
-
-atexit.register(LATER.tell)

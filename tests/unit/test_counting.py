@@ -1,8 +1,6 @@
 """What is counted soon: nothing is lost, nobody waits for it, and a killed process loses little."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -89,19 +87,3 @@ def test_a_worker_that_stops_tells_all(told):
         assert told == [7]
 
     asyncio.run(work())
-
-
-def test_a_script_that_ends_tells_all():
-    """Whatever was kept."""
-    code = """
-import asyncio
-from service.counting import LATER
-
-async def work():
-    LATER.count(print, 7)
-
-asyncio.run(work())
-print("ends")
-"""
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["ends", "7"]
