@@ -76,19 +76,14 @@ class FeatureMajorNet:
     def __init__(self, net: RankerNet) -> None:
         crosses, deep = [_weights(layer) for layer in net.cross], [_weights(net.deep[at]) for at in (0, 2)]
         # The first cross layer and the first of the others read the same rows: one product for both.
-        first, first_bias = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
-        weight, bias = _weights(net.out)
+        first = (np.concatenate(pair) for pair in zip(crosses[0], deep[0], strict=True))
         self._weights = kernel.Weights(
             mean=net.mean.numpy().copy(),
-            deviation=net.deviation.numpy().copy(),
-            first=packed(first),
-            first_bias=first_bias,
-            crosses=np.stack([packed(weight) for weight, _ in crosses[1:]]),
-            cross_biases=np.stack([bias for _, bias in crosses[1:]]),
-            deep=packed(deep[1][0]),
-            deep_bias=deep[1][1].copy(),
-            out=weight[0].copy(),
-            out_bias=bias.copy(),
+            scale=1 / net.deviation.numpy(),
+            first=packed(*first),
+            crosses=np.stack([packed(*layer) for layer in crosses[1:]]),
+            deep=packed(*deep[1]),
+            out=packed(*_weights(net.out)),
         )
 
     def scores(self, x: F32) -> F32:

@@ -26,7 +26,7 @@ class Ballot(NamedTuple):
     marks: np.ndarray
 
 
-@compiled
+@compiled(makes_arrays=True)
 def ballot(n):
     """An empty one for a catalogue of n rows."""
     return Ballot(np.full(SLOTS, -1, np.int32), np.empty(SLOTS, np.int32), np.zeros((n >> 3) + 1, np.uint8))

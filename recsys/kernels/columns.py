@@ -16,7 +16,8 @@ from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import key
 from recsys.kernels.layers import LANES, UNITS, units
 from recsys.kernels.spans import gap, wait
-from recsys.kernels.tables import ahead, locate
+from recsys.kernels.tables import ahead, locate, soon
+from recsys.kernels.turn import turn
 
 
 class Rows(NamedTuple):
@@ -37,7 +38,7 @@ class Rows(NamedTuple):
     flags: int
 
 
-@compiled
+@compiled(makes_arrays=True)
 def votes(rows, weights, voters, powers, items, counts, x, first):
     """Add up what the neighbours of the newest items of a history give each candidate: D rows.
 
@@ -52,6 +53,7 @@ def votes(rows, weights, voters, powers, items, counts, x, first):
         seat(seats, items[query], count)
         added[:] = 0
         for step in range(voters.shape[1]):
+            soon(rows, weights, voters, query, step)
             voter = voters[query, step]
             if voter < 0 or voter >= n:
                 continue
@@ -90,7 +92,7 @@ def tell(items, past, times, now, steps, logs, counts, told):
         told[query, 2] = np.float32(gap(past, times, query, newest, steps)) / whole
 
 
-@compiled
+@compiled(makes_arrays=True)
 def likeness(embeddings, past, within, items, steps, counts, x, first):
     """Inner products of each candidate with the newest `steps` of the history, the largest and the mean of `within`.
 
@@ -98,15 +100,16 @@ def likeness(embeddings, past, within, items, steps, counts, x, first):
     """
     base, late, tail = embeddings
     n, dim, blocks = len(base), base.shape[1], -(-within // UNITS)
-    newest = np.empty((blocks, dim, UNITS), np.float32)
-    tile, sums = np.zeros((dim, LANES), np.float32), np.empty((blocks * UNITS, LANES), np.float32)
+    newest, sums = np.empty((blocks, 1 + dim, UNITS), np.float32), np.empty((blocks * UNITS, LANES), np.float32)
+    room = -(-dim // LANES) * LANES
+    rows, tile = np.zeros((LANES, room), np.float32), np.empty((room, LANES), np.float32)
     best, mean, zero = np.empty(LANES, np.float32), np.empty(LANES, np.float32), np.float32(0)
     for query in range(len(items)):
         newest[:] = 0
         for back in range(min(within, past.shape[1])):
             row = locate(n, late, past[query, past.shape[1] - 1 - back])
             for unit in range(dim if row >= 0 else 0):
-                newest[back // UNITS, unit, back % UNITS] = base[row, unit] if row < n else tail[row - n, unit]
+                newest[back // UNITS, 1 + unit, back % UNITS] = base[row, unit] if row < n else tail[row - n, unit]
         of, count = x[query], counts[query]
         for start in range(0, count, LANES):
             stop = min(LANES, count - start)
@@ -115,10 +118,11 @@ def likeness(embeddings, past, within, items, steps, counts, x, first):
                 row = locate(n, late, items[query, start + lane])
                 if 0 <= row < n:
                     for unit in range(dim):
-                        tile[unit, lane] = base[row, unit]
+                        rows[lane, unit] = base[row, unit]
                 else:
                     for unit in range(dim):
-                        tile[unit, lane] = tail[row - n, unit] if row >= 0 else zero
+                        rows[lane, unit] = tail[row - n, unit] if row >= 0 else zero
+            turn(rows, tile)
             for block in range(blocks):
                 units(newest, block, tile, 0, sums, block * UNITS)
             best[:], mean[:] = sums[0], sums[0]
@@ -134,7 +138,7 @@ def likeness(embeddings, past, within, items, steps, counts, x, first):
                 of[first + steps + 1, start + lane] = mean[lane] / np.float32(within)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def affinity(content, vocabulary, past, items, counts, x, first):
     """The share of content tokens that a candidate's tokens cover, averaged over its tokens: two rows.
 
@@ -175,7 +179,7 @@ def affinity(content, vocabulary, past, items, counts, x, first):
             times[met[at], 0], times[met[at], 1] = 0, 0
 
 
-@compiled
+@compiled(makes_arrays=True)
 def repeats(history, powers, items, counts, x, first):
     """How often each candidate stands in a history [B, H], and powers [H] of the steps since it last did: two rows."""
     seats = ballot(0)  # no marks: a row is asked for once a step, and those of fresh items may be anything

@@ -12,17 +12,24 @@ import numpy as np
 from numba import njit
 
 
-def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+def compiled(
+    function: Callable[..., Any] | None = None, *, makes_arrays: bool = False, **options: Any
+) -> Callable[..., Any]:
     """A kernel that lets other threads run; options: of `numba.njit`.
 
+    makes_arrays: whether it does; numba refuses one that does and does not say so ("no implementation of empty", "NRT
+    required"). What a kernel is given outlives its call, so nobody counts who holds it: in a loop that takes a row, or
+    calls another kernel, that is two locked instructions each time, and what is read behind them waits for what is
+    read before.
     Where neither the code's folder nor a home may be written there is no cache: each process compiles for itself.
     """
     if function is None:
-        return partial(compiled, **options)
+        return partial(compiled, makes_arrays=makes_arrays, **options)
+    options |= {"nogil": True, "_nrt": makes_arrays}
     try:
-        return _as_of_all(njit(cache=True, nogil=True, **options)(function))
+        return _as_of_all(njit(cache=True, **options)(function))
     except (RuntimeError, AttributeError):
-        return njit(nogil=True, **options)(function)  # type: ignore[no-any-return]
+        return njit(**options)(function)  # type: ignore[no-any-return]
 
 
 def _as_of_all(kernel: Any) -> Callable[..., Any]:

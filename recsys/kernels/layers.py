@@ -9,6 +9,7 @@ it stands, nor on who stands beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,23 @@ _FUSED = ("contract",)
 """Where the processor multiplies and adds in one step, it may."""
 
 
-def packed(weight: F32) -> F32:
-    """A layer's weight [out, in] as `units` reads it: [blocks, in, UNITS] float32, units of zero behind the last."""
+def packed(weight: F32, bias: F32) -> F32:
+    """A layer as `units` reads it: [blocks, 1 + in, UNITS] float32, its bias first, units of zero behind the last.
+
+    weight: [out, in]. bias: [out].
+    """
     out, width = weight.shape
     blocks = -(-out // UNITS)
-    room = np.zeros((blocks * UNITS, width), np.float32)
-    room[:out] = weight
-    return np.ascontiguousarray(room.reshape(blocks, UNITS, width).swapaxes(1, 2))
+    room = np.zeros((blocks * UNITS, 1 + width), np.float32)
+    room[:out, 0], room[:out, 1:] = bias, weight
+    return np.ascontiguousarray(room.reshape(blocks, UNITS, 1 + width).swapaxes(1, 2))
 
 
 def _units(_typing: Any, weights: Any, block: Any, given: Any, first: Any, out: Any, row: Any) -> Any:
     """The sums of one block of units, into rows row to row + UNITS of out [., LANES] float32.
 
-    weights: `packed`, [blocks, in, UNITS]. given: [., LANES] float32, the layer's input in rows first to first + in.
-    Each in one piece.
+    weights: `packed`, [blocks, 1 + in, UNITS]. given: [., LANES] float32, the layer's input in rows first to
+    first + in. Each in one piece, those with LANES also with their rows one behind the other.
     """
     return types.void(weights, block, given, first, out, row), _emit
 
@@ -59,14 +63,13 @@ def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
     width = builder.extract_value(weights.shape, 1)
     of = builder.gep(weights.data, [builder.mul(block, builder.mul(width, _I64(UNITS)))])
     start = builder.gep(inputs.data, [builder.mul(first, _I64(LANES))])
-    none = ir.Constant(_LANES, [0.0] * LANES)
-    sums = [cgutils.alloca_once_value(builder, none) for _ in range(UNITS)]
-    with cgutils.for_range(builder, width) as loop:
+    sums = [cgutils.alloca_once(builder, _LANES) for _ in range(UNITS)]
+    for total, bias in zip(sums, _weights(builder, of, _I64(0)), strict=True):
+        builder.store(bias, total)
+    with cgutils.for_range(builder, builder.sub(width, _I64(1))) as loop:
         read = builder.gep(start, [builder.mul(loop.index, _I64(LANES))])
         lanes = builder.load(builder.bitcast(read, _LANES.as_pointer()), align=4)
-        ours = builder.gep(of, [builder.mul(loop.index, _I64(UNITS))])
-        for unit, total in enumerate(sums):
-            weight = _splat(builder, builder.load(builder.gep(ours, [_I64(unit)])))
+        for total, weight in zip(sums, _weights(builder, of, builder.add(loop.index, _I64(1))), strict=True):
             product = builder.fmul(weight, lanes, flags=_FUSED)
             builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
     to = builder.gep(out.data, [builder.mul(row, _I64(LANES))])
@@ -74,6 +77,13 @@ def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         place = builder.bitcast(builder.gep(to, [_I64(unit * LANES)]), _LANES.as_pointer())
         builder.store(builder.load(total), place, align=4)
     return context.get_dummy_value()
+
+
+def _weights(builder: Any, block: Any, row: Any) -> Iterator[Any]:
+    """What stands in a row of a block, each in all lanes."""
+    ours = builder.gep(block, [builder.mul(row, _I64(UNITS))])
+    for unit in range(UNITS):
+        yield _splat(builder, builder.load(builder.gep(ours, [_I64(unit)])))
 
 
 def _splat(builder: Any, number: Any) -> Any:

@@ -11,83 +11,89 @@ from recsys.kernels.layers import LANES, UNITS, units
 
 
 class Weights(NamedTuple):
-    """mean, deviation: [F] float32, by which features are standardised. All others float32, too.
+    """mean: [F] float32, scale: [F] float32, one by the deviation. All others float32 and `layers.packed`.
 
-    first: the first cross layer's [F, F] and under it the first of the others' [H, F], which read the same features,
-    `layers.packed`; first_bias: [F + H]. crosses: the other cross layers', packed [., blocks, F, UNITS]; cross_biases:
-    [., F]. deep: [H, H], packed; deep_bias: [H]. out: [F + H]; out_bias: [1].
+    first: the first cross layer's F units and under them the H of the first of the others, which read the same
+    features. crosses: the other cross layers', one behind the other [., blocks, 1 + F, UNITS]. deep: the second of the
+    others. out: one unit of F + H.
     """
 
     mean: np.ndarray
-    deviation: np.ndarray
+    scale: np.ndarray
     first: np.ndarray
-    first_bias: np.ndarray
     crosses: np.ndarray
-    cross_biases: np.ndarray
     deep: np.ndarray
-    deep_bias: np.ndarray
     out: np.ndarray
-    out_bias: np.ndarray
 
 
-@compiled
+@compiled(makes_arrays=True)
 def scores(x, weights, bound, found):
     """The scores of candidates with features x [B, F, K] float32 into found [B, K] float32.
 
-    bound: of a standardised feature.
+    bound: of a standardised feature. What stands between two layers are rows of LANES one behind the other: a loop over
+    them all asks once whether it may write while others are read, a loop over a row as often as there are rows.
     """
-    mean, deviation, first, first_bias, crosses, cross_biases, deep, deep_bias, out, out_bias = weights
-    width, hidden, zero = len(mean), len(deep_bias), np.float32(0)
-    x0, crossed = np.zeros((width, LANES), np.float32), np.empty((width, LANES), np.float32)
-    sums = np.empty((len(first) * UNITS, LANES), np.float32)
-    next_sums = np.empty((max(len(deep), crosses.shape[1]) * UNITS, LANES), np.float32)
+    mean, scale, first, crosses, deep, out = weights
+    features, hidden = len(mean), deep.shape[1] - 1
+    x0, met = np.zeros(features * LANES, np.float32), np.empty(hidden * LANES, np.float32)
+    sums = np.empty(len(first) * UNITS * LANES, np.float32)
+    next_sums = np.empty(max(len(deep), crosses.shape[1]) * UNITS * LANES, np.float32)
+    last, total = np.empty((features + hidden) * LANES, np.float32), np.empty(UNITS * LANES, np.float32)
+    crossed, settled = last[: features * LANES], last[features * LANES :]
     for query in range(len(x)):
         for start in range(0, x.shape[2], LANES):
-            standardise(x, query, start, mean, deviation, bound, x0)
-            for block in range(len(first)):
-                units(first, block, x0, 0, sums, block * UNITS)
-            for feature in range(width):
-                bias = first_bias[feature]
-                for lane in range(LANES):
-                    of = x0[feature, lane]
-                    crossed[feature, lane] = of + of * (sums[feature, lane] + bias)
-            for unit in range(width, width + hidden):
-                bias = first_bias[unit]
-                for lane in range(LANES):
-                    sums[unit, lane] = max(sums[unit, lane] + bias, zero)
+            standardise(x[query, :, start : start + LANES], mean, scale, bound, x0)
+            layer_of(first, x0, sums)
+            for at in range(len(x0)):
+                crossed[at] = x0[at]
+            cross(x0, sums, crossed)
             for layer in range(len(crosses)):
-                for block in range(crosses.shape[1]):
-                    units(crosses[layer], block, crossed, 0, next_sums, block * UNITS)
-                for feature in range(width):
-                    bias = cross_biases[layer, feature]
-                    for lane in range(LANES):
-                        crossed[feature, lane] += x0[feature, lane] * (next_sums[feature, lane] + bias)
-            for block in range(len(deep)):
-                units(deep, block, sums, width, next_sums, block * UNITS)
-            total = sums[0]
-            total[:] = out_bias[0]
-            for feature in range(width):
-                for lane in range(LANES):
-                    total[lane] += out[feature] * crossed[feature, lane]
-            for unit in range(hidden):
-                weight, bias = out[width + unit], deep_bias[unit]
-                for lane in range(LANES):
-                    total[lane] += weight * max(next_sums[unit, lane] + bias, zero)
+                layer_of(crosses[layer], crossed, next_sums)
+                cross(x0, next_sums, crossed)
+            rectify(sums[features * LANES :], met)
+            layer_of(deep, met, next_sums)
+            rectify(next_sums, settled)
+            layer_of(out, last, total)
             for lane in range(min(LANES, x.shape[2] - start)):
                 found[query, start + lane] = total[lane]
 
 
 @compiled
-def standardise(x, query, start, mean, deviation, bound, out):
-    """(x - mean) / deviation of LANES candidates from `start` on, held within the bound, into out [F, LANES].
+def layer_of(weights, given, out):
+    """All units of a layer."""
+    for block in range(len(weights)):
+        units(weights, block, given, 0, out, block * UNITS)
+
+
+@compiled
+def cross(x0, summed, crossed):
+    """Add to a cross layer's input what it made of it, times the features."""
+    for at in range(len(x0)):
+        crossed[at] += x0[at] * summed[at]
+
+
+@compiled
+def rectify(given, out):
+    """What is not below 0 of the first of some numbers, as many as `out` has room for."""
+    zero = np.float32(0)
+    for at in range(len(out)):
+        of = given[at]
+        out[at] = of if of > zero else zero
+
+
+@compiled
+def standardise(x, mean, scale, bound, out):
+    """(x - mean) * scale of x [F, at most LANES], held within the bound, into rows of LANES.
 
     What stands in lanes behind the last candidate is not changed.
     """
-    whole = start + LANES <= x.shape[2]
     for feature in range(len(mean)):
-        middle, wide = mean[feature], deviation[feature]
-        for lane in range(LANES if whole else x.shape[2] - start):
-            out[feature, lane] = min(max((x[query, feature, start + lane] - middle) / wide, -bound), bound)
+        given, room = x[feature], out[feature * LANES : (feature + 1) * LANES]
+        middle, factor = mean[feature], scale[feature]
+        for lane in range(len(given)):
+            of = (given[lane] - middle) * factor
+            of = of if of > -bound else -bound
+            room[lane] = of if of < bound else bound
 
 
 @compiled

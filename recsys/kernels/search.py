@@ -105,7 +105,7 @@ def halve(queries, halves, less):
         less[query] = np.int32(-128 * total)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def ask(users, norms, of, most, least, farthest, queries, margins, halves, less):
     """All that a scan is told of users [B, d]: queries, as of `round_users`, margins, and as of `halve` what is less.
 
@@ -120,7 +120,7 @@ def ask(users, norms, of, most, least, farthest, queries, margins, halves, less)
         halve(queries, halves, less)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def scan(table, end, queries, wide, margins, shown, k, least, rows, scores, counts):
     """List what may be among the k best of each query: rows and scores [B, room], as many as counts [B] says.
 
@@ -161,7 +161,7 @@ def stream_of(n):
     return max(n - SPARE, 0) // (STREAMS * ROWS) * ROWS
 
 
-@compiled
+@compiled(makes_arrays=True)
 def last(table, width):
     """The rows of a table behind its streams, padded to a whole number of ROWS and of pieces that can be read."""
     rest = STREAMS * stream_of(len(table))
@@ -181,7 +181,7 @@ def look(table, end, queries, wide, margins, shown, k, some, bounds, rows, score
         look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scores, counts):
     """See `look`: ROWS at once, from each stream of the table in turns; what is left over comes at the end."""
     of, stream = np.empty(ROWS, np.int32), stream_of(len(table))
@@ -207,7 +207,7 @@ def look_narrow(table, end, queries, margins, shown, k, some, bounds, rows, scor
                 limits[query] = max(LISTED * counts[query], limits[query])
 
 
-@compiled
+@compiled(makes_arrays=True)
 def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
     """See `look`: WIDE at once."""
     n, of = len(shown), np.empty(WIDE, np.int32)
@@ -275,7 +275,7 @@ def narrow(query, margins, k, bounds, rows, scores, counts):
     counts[query] = kept if 2 * (kept + TILE) <= rows.shape[1] else -1
 
 
-@compiled
+@compiled(makes_arrays=True)
 def reached(scores, k):
     """A score that at least k of `scores` reach, and hardly more of them: they are counted in buckets, not sorted."""
     low, high = scores[0], scores[0]

@@ -12,7 +12,7 @@ from recsys.kernels.compiled import compiled
 from recsys.kernels.top import insert
 
 
-@compiled
+@compiled(makes_arrays=True)
 def pick(items, scores, tower, sources, shown, available, seen, since, excluded, out_items, out, out_sources, removed):
     """The best of candidates [n] that may be shown, best first and the first of equals; how many.
 

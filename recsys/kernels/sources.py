@@ -7,10 +7,10 @@ import numpy as np
 from recsys.kernels.ballot import add, ballot, clear, place_of
 from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import key
-from recsys.kernels.tables import ahead, locate
+from recsys.kernels.tables import ahead, locate, soon
 
 
-@compiled
+@compiled(makes_arrays=True)
 def tally(rows, weights, voters, powers, votes, bits, keys, counts):
     """Every item that the newest of each history vote for, by keys as of `recsys.kernels.keys`, in no order.
 
@@ -29,6 +29,7 @@ def tally(rows, weights, voters, powers, votes, bits, keys, counts):
     for query in range(len(voters)):
         count = 0
         for step in range(voters.shape[1]):
+            soon(rows, weights, voters, query, step)
             voter = voters[query, step]
             if voter < 0 or voter >= n:
                 continue
@@ -57,7 +58,7 @@ def tally(rows, weights, voters, powers, votes, bits, keys, counts):
         counts[query] = written
 
 
-@compiled
+@compiled(makes_arrays=True)
 def favourites(content, vocabulary, past, liked, items, offsets, room, out):
     """The items of each history's most frequent tokens.
 
@@ -135,7 +136,7 @@ def order_by(scores, bits, available, items, real, keys):
             keys[query, at] = key(bits[query, at], at)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def places(rows, others, out):
     """Where each of rows [n] int32 first stands among others [m] int32, -1 where it does not, into out [n] int32."""
     slots = 16
@@ -160,7 +161,7 @@ def _slot(row, slots):
     return (((np.int64(row) * 2_654_435_769) & 0xFFFFFFFF) >> 8) & (slots - 1)
 
 
-@compiled
+@compiled(makes_arrays=True)
 def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
     """The distinct items of several lists, with the flags of every list that named them.
 

@@ -18,8 +18,8 @@ class Table(NamedTuple):
     tail: np.ndarray
 
 
-AHEAD = 16
-"""How many rows before it is needed one is asked for."""
+AHEAD, SOON = 16, 4
+"""How many rows before it is needed one is asked for, and of a row of neighbours, which is eight lines long."""
 
 
 @compiled
@@ -49,3 +49,13 @@ def ahead(table, items, query, at, count):
         row = items[query, at + AHEAD]
         if 0 <= row < len(table):
             fetch(table, row)
+
+
+@compiled
+def soon(rows, weights, voters, query, step):
+    """Ask for the neighbours of who stands SOON places behind one of voters [B, R], and at the first of all before."""
+    for at in range(step + SOON if step else 0, min(step + SOON + 1, voters.shape[1])):
+        voter = voters[query, at]
+        if 0 <= voter < len(rows):
+            fetch(rows, voter)
+            fetch(weights, voter)

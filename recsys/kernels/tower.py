@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.kernels.compiled import compiled
+from recsys.kernels.fetch import fetch
 from recsys.kernels.spans import gap, wait
 from recsys.kernels.tables import locate
 
@@ -46,7 +47,7 @@ TOGETHER = 8
 """Users whose sums a core's first cache holds, while each row of a matrix is read once for all of them."""
 
 
-@compiled
+@compiled(makes_arrays=True)
 def encode(embeddings, items, times, now, types, contexts, clock, weights, layers, decays, users):
     """The users of histories into users [B, D]; what `remember` returns, and where that is not -1 nothing else.
 
@@ -76,7 +77,8 @@ def multiply(rows, weight, bias, out):
     for start in range(0, len(rows), TOGETHER):
         past = min(start + TOGETHER, len(rows))
         for row in range(start, past):
-            out[row] = bias
+            for unit in range(len(bias)):
+                out[row, unit] = bias[unit]
         for at in range(weight.shape[0]):
             for row in range(start, past):
                 factor = rows[row, at]
@@ -84,7 +86,7 @@ def multiply(rows, weight, bias, out):
                     out[row, unit] += factor * weight[at, unit]
 
 
-@compiled
+@compiled(makes_arrays=True)
 def remember(embeddings, items, times, now, types, contexts, clock, weights, decays, wide):
     """The decayed means of what each user did, or `nobody` where that is nothing, and what was asked in which context.
 
@@ -100,6 +102,9 @@ def remember(embeddings, items, times, now, types, contexts, clock, weights, dec
         to = wide[query]
         to[:] = 0
         totals[:] = 0
+        for at in range(length):
+            if 0 <= items[query, at] < n:
+                fetch(base, items[query, at])
         for at in range(length):
             if items[query, at] < 0:
                 continue

@@ -1,6 +1,7 @@
 """Layers of a small net over sixteen candidates at once, and rows found behind a table's end."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,8 @@ from recsys.grown import Grown, table
 from recsys.kernels import spans
 from recsys.kernels.compiled import compiled
 from recsys.kernels.layers import LANES, UNITS, packed, units
-from recsys.kernels.tables import ahead, locate
+from recsys.kernels.tables import ahead, locate, soon
+from recsys.kernels.turn import turn
 from recsys.ranker import FeatureMajorNet, RankerNet
 
 
@@ -27,12 +29,28 @@ def test_a_layer_is_a_product(out, width, first, row, seed):
     """Of any number of units and inputs, whichever rows those stand in; the rest of what is written to stays."""
     rng = np.random.default_rng(seed)
     weight, given = rng.normal(size=(out, width)), rng.normal(size=(first + width, LANES))
-    blocks = packed(weight.astype(np.float32))
+    bias = rng.normal(size=out).astype(np.float32)
+    blocks = packed(weight.astype(np.float32), bias)
     got = np.full((row + len(blocks) * UNITS + 1, LANES), 7, np.float32)
     layer(blocks, given.astype(np.float32), first, got, row)
-    np.testing.assert_allclose(got[row : row + out], weight @ given[first:], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got[row : row + out], weight @ given[first:] + bias[:, None], rtol=1e-4, atol=1e-4)
     assert (got[:row] == 7).all()
     assert (got[-1] == 7).all()
+
+
+@compiled
+def turned(rows, out):
+    """`turn`, as Python may call it."""
+    turn(rows, out)
+
+
+@pytest.mark.parametrize("width", [0, LANES, 4 * LANES])
+def test_rows_are_turned(width):
+    """Each number stands where it does in the transposed array."""
+    rows = np.arange(LANES * width, dtype=np.float32).reshape(LANES, width)
+    got = np.empty((width, LANES), np.float32)
+    turned(rows, got)
+    np.testing.assert_array_equal(got, rows.T)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40))
@@ -64,6 +82,7 @@ def test_a_row_is_found_before_and_behind_the_end():
     assert locate(3, table(np.zeros((3, 2), np.float32)).late, np.int32(3)) == -1
     for row in found:
         ahead(of.base, np.full((1, 20), row, np.int32), 0, 0, 20)
+        soon(of.base, of.base, np.full((1, 20), row, np.int32), 0, 0)
 
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))
