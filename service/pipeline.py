@@ -90,27 +90,23 @@ class Pipeline:
 
     async def _from(self, at: int, queries: list[Query], land: Land) -> None:
         """Everything from stage `at` on."""
-        if at == len(self._guarded):
-            for query in queries:
-                land(query, self._broke(query))
-            return
-        stage, breaker = self._guarded[at]
-        start = time.monotonic()
-        asked = self._admitted(stage, breaker, queries, start)
         alone: list[asyncio.Task[None]] = []
+        for after, (stage, breaker) in enumerate(self._guarded[at:], at + 1):
 
-        def go_on(others: list[Query]) -> None:
-            if others:
-                alone.append(asyncio.create_task(self._from(at + 1, others, land)))
+            def go_on(others: list[Query], after: int = after) -> None:
+                if others:
+                    alone.append(asyncio.create_task(self._from(after, others, land)))
 
-        if not asked:
-            await self._from(at + 1, queries, land)
-            return
-        chosen = set(map(id, asked))
-        go_on([query for query in queries if id(query) not in chosen])
-        together = await self._ask(stage, breaker, asked, start, go_on)
-        if together:
-            await self._from(at + 1, together, land)
+            start = time.monotonic()
+            asked = self._admitted(stage, breaker, queries, start)
+            if not asked:
+                continue
+            if len(asked) < len(queries):
+                chosen = set(map(id, asked))
+                go_on([query for query in queries if id(query) not in chosen])
+            queries = await self._ask(stage, breaker, asked, start, go_on)
+        for query in queries:
+            land(query, self._broke(query))
         if alone:  # to gather nothing takes two turns of the loop
             await asyncio.gather(*alone)
 
