@@ -175,8 +175,11 @@ def _ranker(folder: GenerationFolder) -> Iterator[str]:
         if taken != (len(features.FEATURES),):
             yield f"the ranker takes {taken[0]} features, and this code makes {len(features.FEATURES)}"
         for name in file.keys():  # noqa: SIM118 no mapping
+            numbers = file.get_tensor(name)
             # A deviation is infinite where a feature never varied: it then says nothing.
-            if name != "deviation" and not np.isfinite(file.get_tensor(name)).all():
+            if name == "deviation" and not (numbers > 0).all():
+                yield "the ranker's deviation holds numbers that are not above 0"
+            elif name != "deviation" and not np.isfinite(numbers).all():
                 yield f"the ranker's {name} holds numbers that are not finite"
 
 

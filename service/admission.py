@@ -8,8 +8,7 @@ its stages: that costs nearly as much as a whole answer, and is worth less than 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from recsys.errors import QueryError
 from service import metrics
@@ -50,24 +49,25 @@ class Admission:
         """Whether whoever comes now is to come back later."""
         return self._under_way >= self.limit
 
-    @contextmanager
-    def slates(self, count: int) -> Iterator[None]:
-        """Hold places for the slates of one request while they are made; QueryError `overloaded` where it is full.
+    def slates(self, count: int) -> _Places:
+        """Places for the slates of one request while they are made; QueryError `overloaded` where it is full.
 
         A request is let in whole: its last slates may stand above the limit. What a hundred slates take together says
         nothing of how long one takes: only from single ones is learned.
         """
+        return _Places(self, count)
+
+    def _enter(self, places: int) -> float:
         if self.full:
             raise overloaded()
-        places = min(count, MOST_OF_ONE)
         self._under_way += places
-        start = self._clock()
-        try:
-            yield
-            if count == 1:
-                self._learn(self._clock() - start)
-        finally:
-            self._under_way -= places
+        return self._clock()
+
+    def _leave(self, places: int, since: float | None) -> None:
+        """since: when they were taken, where that is to be learned from."""
+        if since is not None:
+            self._learn(self._clock() - since)
+        self._under_way -= places
 
     def _learn(self, seconds: float) -> None:
         now, before = self._clock(), self.limit
@@ -79,6 +79,21 @@ class Admission:
             self._decreased = now
         if self.limit != before:
             metrics.slates_limit.set(self.limit)
+
+
+class _Places:
+    """Of one request."""
+
+    __slots__ = ("_admission", "_learns", "_places", "_since")
+
+    def __init__(self, admission: Admission, count: int) -> None:
+        self._admission, self._places, self._learns = admission, min(count, MOST_OF_ONE), count == 1
+
+    def __enter__(self) -> None:
+        self._since = self._admission._enter(self._places)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._admission._leave(self._places, self._since if self._learns and kind is None else None)
 
 
 def overloaded() -> QueryError:

@@ -8,6 +8,7 @@ whatever is not exactly that goes their way, as does what comes in pieces.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -85,6 +86,10 @@ class FastRequests:
 
 def _say(connection: Connection, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     own = b"".join([b"%b: %b\r\n" % header for header in headers])
-    line = b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
     last = _LAST if connection.last else b""
-    connection.say(b"".join([line, connection.every_header, own, last, b"\r\n", body]))
+    connection.say(b"".join([_line(status), connection.every_header, own, last, b"\r\n", body]))
+
+
+@cache
+def _line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())

@@ -21,7 +21,8 @@ _json = partial(to_json, inf_nan_mode="null")
 def slate(query: Query) -> bytes:
     """A `schema.RecommendResponse` of an answered query."""
     lines, scores, tower = _LINES.of(query)
-    told = zip(_numbers(scores), _numbers(tower), strict=True)
+    numbers = _numbers(scores + tower)
+    told = zip(numbers[: len(lines)], numbers[len(lines) :], strict=True) if lines else ()
     rest = {
         "generation": query.generation.id,
         "mode": query.made_by.value,

@@ -45,11 +45,11 @@ def _nothing(kind: type) -> np.ndarray:
     return none
 
 
-_NO_ROWS, _NO_SCORES, _NO_FLAGS = _nothing(np.int32), _nothing(np.float32), _nothing(np.uint8)
+_NO_ROWS, _NO_SCORES = _nothing(np.int32), _nothing(np.float32)
 _NO_RECORD, _NO_CONTEXT = UserRecord.empty(), np.zeros(CONTEXTS, np.uint8)
 _NO_CONTEXT.flags.writeable = False
 
-NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _NO_FLAGS, _NO_SCORES)
+NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint8), _NO_SCORES)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,18 +80,18 @@ class Query:
     extra: Mapping[int, int] = field(default_factory=dict)
     traced: bool = False
 
-    record: UserRecord = field(default_factory=lambda: _NO_RECORD)
+    record: UserRecord = _NO_RECORD
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
     excluded: I32 = field(init=False)
-    history: History = field(default_factory=lambda: NO_HISTORY)
+    history: History = NO_HISTORY
     told: bytes | None = None
     made_by: Mode = Mode.REALTIME
-    items: I32 = field(default_factory=lambda: _NO_ROWS)
-    tower: F32 = field(default_factory=lambda: _NO_SCORES)
-    sources: U8 = field(default_factory=lambda: _NO_FLAGS)
-    scores: F32 = field(default_factory=lambda: _NO_SCORES)
-    candidates: Ranked = field(default_factory=lambda: NOTHING_RANKED)
+    items: I32 = field(init=False)
+    tower: F32 = field(init=False)
+    sources: U8 = field(init=False)
+    scores: F32 = field(init=False)
+    candidates: Ranked = NOTHING_RANKED
     removed: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, I32] = field(default_factory=dict)
     passed_over: dict[int, str] = field(default_factory=dict)
@@ -100,6 +100,7 @@ class Query:
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
+        self.items, self.tower, self.sources, self.scores = NOTHING_RANKED
 
     @property
     def seen(self) -> I32:

@@ -14,7 +14,7 @@ import numpy as np
 from recsys.kernels.ballot import ballot, leave, may_be_one, place_of, seat
 from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import key
-from recsys.kernels.layers import LANES, UNITS, units
+from recsys.kernels.layers import LANES, UNITS, layer
 from recsys.kernels.spans import gap, wait
 from recsys.kernels.tables import ahead, locate, soon
 from recsys.kernels.turn import turn
@@ -123,8 +123,7 @@ def likeness(embeddings, past, within, items, steps, counts, x, first):
                     for unit in range(dim):
                         rows[lane, unit] = tail[row - n, unit] if row >= 0 else zero
             turn(rows, tile)
-            for block in range(blocks):
-                units(newest, block, tile, 0, sums, block * UNITS)
+            layer(newest, tile, sums)
             best[:], mean[:] = sums[0], sums[0]
             for back in range(1, within):
                 for lane in range(LANES):

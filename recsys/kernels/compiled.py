@@ -17,10 +17,11 @@ def compiled(
 ) -> Callable[..., Any]:
     """A kernel that lets other threads run; options: of `numba.njit`.
 
-    makes_arrays: whether it does; numba refuses one that does and does not say so ("no implementation of empty", "NRT
-    required"). What a kernel is given outlives its call, so nobody counts who holds it: in a loop that takes a row, or
-    calls another kernel, that is two locked instructions each time, and what is read behind them waits for what is
-    read before.
+    makes_arrays: whether it does, or is given some by a kernel that does, as a ballot. Numba refuses one that makes an
+    array itself and does not say so; one that has it from another would leak it, and none that does not say so may
+    return one. What Python gives a kernel outlives the call, so nobody has to count who holds it: in a loop that takes
+    a row, or calls another kernel, that is two locked instructions each time, and what is read behind them waits for
+    what is read before.
     Where neither the code's folder nor a home may be written there is no cache: each process compiles for itself.
     """
     if function is None:

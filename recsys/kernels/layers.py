@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from recsys.kernels.compiled import compiled
 from recsys.types import F32
 
 LANES = 16
@@ -43,36 +44,42 @@ def packed(weight: F32, bias: F32) -> F32:
     return np.ascontiguousarray(room.reshape(blocks, UNITS, 1 + width).swapaxes(1, 2))
 
 
-def _units(_typing: Any, weights: Any, block: Any, given: Any, first: Any, out: Any, row: Any) -> Any:
-    """The sums of one block of units, into rows row to row + UNITS of out [., LANES] float32.
-
-    weights: `packed`, [blocks, 1 + in, UNITS]. given: [., LANES] float32, the layer's input in rows first to
-    first + in. Each in one piece, those with LANES also with their rows one behind the other.
-    """
-    return types.void(weights, block, given, first, out, row), _emit
+def _units(_typing: Any, weights: Any, block: Any, given: Any, out: Any) -> Any:
+    """One block of a layer's units, as of `layer`."""
+    return types.void(weights, block, given, out), _emit
 
 
 units: Any = intrinsic(_units)
 """See `_units`; of a kernel, and without `_typing`."""
 
 
+@compiled
+def layer(weights, given, out):
+    """All units of a layer.
+
+    weights: `packed`, [blocks, 1 + in, UNITS]. given: [in, LANES] float32, out: [blocks * UNITS, LANES] float32, or the
+    same flat; there may be more of both. Each in one piece.
+    """
+    for block in range(len(weights)):
+        units(weights, block, given, out)
+
+
 def _emit(context: Any, builder: Any, signature: Any, given: Any) -> Any:
     kinds = signature.args
-    weights, inputs, out = (context.make_array(kinds[at])(context, builder, given[at]) for at in (0, 2, 4))
-    block, first, row = (context.cast(builder, given[at], kinds[at], types.int64) for at in (1, 3, 5))
+    weights, inputs, out = (context.make_array(kinds[at])(context, builder, given[at]) for at in (0, 2, 3))
+    block = context.cast(builder, given[1], kinds[1], types.int64)
     width = builder.extract_value(weights.shape, 1)
     of = builder.gep(weights.data, [builder.mul(block, builder.mul(width, _I64(UNITS)))])
-    start = builder.gep(inputs.data, [builder.mul(first, _I64(LANES))])
     sums = [cgutils.alloca_once(builder, _LANES) for _ in range(UNITS)]
     for total, bias in zip(sums, _weights(builder, of, _I64(0)), strict=True):
         builder.store(bias, total)
     with cgutils.for_range(builder, builder.sub(width, _I64(1))) as loop:
-        read = builder.gep(start, [builder.mul(loop.index, _I64(LANES))])
+        read = builder.gep(inputs.data, [builder.mul(loop.index, _I64(LANES))])
         lanes = builder.load(builder.bitcast(read, _LANES.as_pointer()), align=4)
         for total, weight in zip(sums, _weights(builder, of, builder.add(loop.index, _I64(1))), strict=True):
             product = builder.fmul(weight, lanes, flags=_FUSED)
             builder.store(builder.fadd(builder.load(total), product, flags=_FUSED), total)
-    to = builder.gep(out.data, [builder.mul(row, _I64(LANES))])
+    to = builder.gep(out.data, [builder.mul(block, _I64(UNITS * LANES))])
     for unit, total in enumerate(sums):
         place = builder.bitcast(builder.gep(to, [_I64(unit * LANES)]), _LANES.as_pointer())
         builder.store(builder.load(total), place, align=4)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.kernels.compiled import compiled
-from recsys.kernels.layers import LANES, UNITS, units
+from recsys.kernels.layers import LANES, UNITS, layer
 
 
 class Weights(NamedTuple):
-    """mean: [F] float32, scale: [F] float32, one by the deviation. All others float32 and `layers.packed`.
+    """mean: [F] float32. scale: [F] float32, one by the deviation, 0 of what never varied. The others `layers.packed`.
 
     first: the first cross layer's F units and under them the H of the first of the others, which read the same
     features. crosses: the other cross layers', one behind the other [., blocks, 1 + F, UNITS]. deep: the second of the
@@ -43,26 +43,19 @@ def scores(x, weights, bound, found):
     for query in range(len(x)):
         for start in range(0, x.shape[2], LANES):
             standardise(x[query, :, start : start + LANES], mean, scale, bound, x0)
-            layer_of(first, x0, sums)
+            layer(first, x0, sums)
             for at in range(len(x0)):
                 crossed[at] = x0[at]
             cross(x0, sums, crossed)
-            for layer in range(len(crosses)):
-                layer_of(crosses[layer], crossed, next_sums)
+            for at in range(len(crosses)):
+                layer(crosses[at], crossed, next_sums)
                 cross(x0, next_sums, crossed)
             rectify(sums[features * LANES :], met)
-            layer_of(deep, met, next_sums)
+            layer(deep, met, next_sums)
             rectify(next_sums, settled)
-            layer_of(out, last, total)
+            layer(out, last, total)
             for lane in range(min(LANES, x.shape[2] - start)):
                 found[query, start + lane] = total[lane]
-
-
-@compiled
-def layer_of(weights, given, out):
-    """All units of a layer."""
-    for block in range(len(weights)):
-        units(weights, block, given, 0, out, block * UNITS)
 
 
 @compiled
@@ -74,11 +67,11 @@ def cross(x0, summed, crossed):
 
 @compiled
 def rectify(given, out):
-    """What is not below 0 of the first of some numbers, as many as `out` has room for."""
+    """The first of some numbers, as many as `out` has room for, and 0 for what is below it."""
     zero = np.float32(0)
     for at in range(len(out)):
         of = given[at]
-        out[at] = of if of > zero else zero
+        out[at] = zero if of < zero else of
 
 
 @compiled
@@ -92,8 +85,8 @@ def standardise(x, mean, scale, bound, out):
         middle, factor = mean[feature], scale[feature]
         for lane in range(len(given)):
             of = (given[lane] - middle) * factor
-            of = of if of > -bound else -bound
-            room[lane] = of if of < bound else bound
+            of = -bound if of < -bound else of
+            room[lane] = bound if of > bound else of
 
 
 @compiled

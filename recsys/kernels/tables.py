@@ -53,9 +53,16 @@ def ahead(table, items, query, at, count):
 
 @compiled
 def soon(rows, weights, voters, query, step):
-    """Ask for the neighbours of who stands SOON places behind one of voters [B, R], and at the first of all before."""
-    for at in range(step + SOON if step else 0, min(step + SOON + 1, voters.shape[1])):
+    """Ask for the neighbours of who votes next: of each of voters [B, R] once, SOON steps before they are read."""
+    start, past = asked_at(step, voters.shape[1])
+    for at in range(start, past):
         voter = voters[query, at]
         if 0 <= voter < len(rows):
             fetch(rows, voter)
             fetch(weights, voter)
+
+
+@compiled
+def asked_at(step, count):
+    """Which of `count` are asked for at a step, from one to before another: at the first as many as at all later."""
+    return (step + SOON if step else 0), min(step + SOON + 1, count)

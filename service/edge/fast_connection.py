@@ -67,10 +67,26 @@ class FastConnection(ReadConnection):
             self.data_received(behind)
         elif self.leaving:
             self.leave()
+        elif self.timeout_keep_alive_task is None:
+            self._wait_for_another(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close it where nothing was asked for so long.
+
+        What is answered at once leaves the timer as it was: set and taken back by each request, it took as long as to
+        send the answer's head. uvicorn takes its own back when something comes that it has to parse.
+        """
+        self.timeout_keep_alive_task = None
+        if self._taken:  # its answer begins another wait
+            return
+        left = self._since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._wait_for_another(left)
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            super().timeout_keep_alive_handler()
+
+    def _wait_for_another(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def cut(self) -> None:
         """Close it: what was taken will have no answer."""
@@ -87,7 +103,6 @@ class FastConnection(ReadConnection):
     def _take(self, fast_path: FastPath, data: bytes) -> bool:
         """Whether the fast path has it; it may have answered already."""
         self._taken = True
-        self._unset_keepalive_if_required()
         if fast_path.take(self, data):
             return True
         self._taken = False

@@ -33,7 +33,7 @@ def test_each_feature_is_described():
     assert [name for name in features.FEATURES if name not in between and f"`{name}`" not in told] == []
 
 
-def tables_of(n, rng, width=6):
+def tables_of(n, rng, width=6, dim=16):
     """Tables with nothing learned in them, and everything that may stand in some."""
 
     def neighbours(width):
@@ -41,7 +41,7 @@ def tables_of(n, rng, width=6):
         return Neighbours(rows, rng.random((n, width), np.float32))
 
     starts = starts_of([3, 30])
-    embeddings = rng.normal(size=(n, 16)).astype(np.float32)
+    embeddings = rng.normal(size=(n, dim)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     names = StringTable.pack(str(row) for row in range(n))
     return ItemTables(
@@ -77,12 +77,12 @@ def queries(n, batch, rng):
     return past, Candidates(items, tower, sources)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, 900), st.integers(1, 5))
+@given(st.integers(0, 2**32 - 1), st.integers(2, 900), st.integers(1, 5), st.sampled_from([5, 16, 20]))
 @settings(max_examples=60, deadline=None)
-def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch):
+def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
     """Every feature of every candidate, whatever the tables, the histories and the ties."""
     rng = np.random.default_rng(seed)
-    tables, (past, candidates) = tables_of(n, rng), queries(n, batch, rng)
+    tables, (past, candidates) = tables_of(n, rng, dim=dim), queries(n, batch, rng)
     got, expected = features.build(tables, past, candidates), plain_features.build(tables, past, candidates)
     for index, name in enumerate(features.FEATURES):
         if name in VOTE_RANKS:

@@ -80,7 +80,9 @@ def succession():
 
 def query(user=USER):
     """One that was answered."""
-    return Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)], items=np.arange(3, dtype=np.int32))
+    query = Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)])
+    query.items = np.arange(3, dtype=np.int32)
+    return query
 
 
 def lost():

@@ -10,31 +10,23 @@ from recsys import moments
 from recsys.grown import Grown, table
 from recsys.kernels import spans
 from recsys.kernels.compiled import compiled
-from recsys.kernels.layers import LANES, UNITS, packed, units
-from recsys.kernels.tables import ahead, locate, soon
+from recsys.kernels.layers import LANES, UNITS, layer, packed
+from recsys.kernels.tables import SOON, ahead, asked_at, locate
 from recsys.kernels.turn import turn
 from recsys.ranker import FeatureMajorNet, RankerNet
 
 
-@compiled
-def layer(weights, given, first, out, row):
-    """Every block, one after the other."""
-    for block in range(len(weights)):
-        units(weights, block, given, first, out, row + block * UNITS)
-
-
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 3), st.integers(0, 3), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 3), st.booleans(), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_a_layer_is_a_product(out, width, first, row, seed):
-    """Of any number of units and inputs, whichever rows those stand in; the rest of what is written to stays."""
+def test_a_layer_is_a_product(out, width, more, flat, seed):
+    """Of any number of units and inputs, whatever stands behind both; the rest of what is written to stays."""
     rng = np.random.default_rng(seed)
-    weight, given = rng.normal(size=(out, width)), rng.normal(size=(first + width, LANES))
+    weight, given = rng.normal(size=(out, width)), rng.normal(size=(width + more, LANES)).astype(np.float32)
     bias = rng.normal(size=out).astype(np.float32)
     blocks = packed(weight.astype(np.float32), bias)
-    got = np.full((row + len(blocks) * UNITS + 1, LANES), 7, np.float32)
-    layer(blocks, given.astype(np.float32), first, got, row)
-    np.testing.assert_allclose(got[row : row + out], weight @ given[first:] + bias[:, None], rtol=1e-4, atol=1e-4)
-    assert (got[:row] == 7).all()
+    got = np.full((len(blocks) * UNITS + 1, LANES), 7, np.float32)
+    layer(blocks, given.reshape(-1) if flat else given, got.reshape(-1) if flat else got)
+    np.testing.assert_allclose(got[:out], weight @ given[:width] + bias[:, None], rtol=1e-4, atol=1e-4)
     assert (got[-1] == 7).all()
 
 
@@ -61,6 +53,7 @@ def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
     torch.manual_seed(seed)
     net = RankerNet().eval()
     net.mean[:], net.deviation[:] = torch.randn(len(net.mean)), torch.rand(len(net.mean)) + 0.1
+    net.deviation[seed % len(net.mean)] = torch.inf  # of a feature that never varied
     x = (rng.normal(size=(2, len(net.mean), count)) * 3).astype(np.float32)
     compiled_net = FeatureMajorNet(net)
     got = compiled_net.scores(x)
@@ -82,7 +75,14 @@ def test_a_row_is_found_before_and_behind_the_end():
     assert locate(3, table(np.zeros((3, 2), np.float32)).late, np.int32(3)) == -1
     for row in found:
         ahead(of.base, np.full((1, 20), row, np.int32), 0, 0, 20)
-        soon(of.base, of.base, np.full((1, 20), row, np.int32), 0, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, SOON, SOON + 1, 30])
+def test_each_voter_is_asked_for_once(count):
+    """In their order, and before it votes."""
+    asked = [range(*asked_at(step, count)) for step in range(count)]
+    assert [at for some in asked for at in some] == list(range(count))
+    assert all(at >= step for step, some in enumerate(asked) for at in some)
 
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -104,6 +105,16 @@ def test_weights_that_are_not_finite_are_refused(folder, part):
     weights[name].view(-1)[0] = torch.nan
     save_file(weights, folder.path / part)
     with pytest.raises(GenerationError, match="not finite"):
+        soundness.check(seal(folder))
+
+
+@pytest.mark.parametrize(("deviation", "sound"), [(torch.inf, True), (torch.nan, False), (0.0, False), (-1.0, False)])
+def test_a_deviation_is_above_0(folder, deviation, sound):
+    """And infinite where a feature never varied: features are multiplied by one by it."""
+    weights = load_file(folder.path / RANKER)
+    weights["deviation"][3] = deviation
+    save_file(weights, folder.path / RANKER)
+    with nullcontext() if sound else pytest.raises(GenerationError, match="deviation holds numbers that are not above"):
         soundness.check(seal(folder))
 
 
