@@ -65,9 +65,11 @@ class Admission:
 
     def _leave(self, places: int, since: float | None) -> None:
         """since: when they were taken, where that is to be learned from."""
-        if since is not None:
-            self._learn(self._clock() - since)
-        self._under_way -= places
+        try:
+            if since is not None:
+                self._learn(self._clock() - since)
+        finally:
+            self._under_way -= places
 
     def _learn(self, seconds: float) -> None:
         now, before = self._clock(), self.limit

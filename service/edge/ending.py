@@ -47,6 +47,7 @@ class EndingConnection(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn does so only where nothing went wrong
         self._sweep.let_go(self)
         for timer in self._ends:
             timer.cancel()

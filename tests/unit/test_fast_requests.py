@@ -335,6 +335,21 @@ def test_one_that_is_under_way_is_not_idle(connect, recommender, monkeypatch):
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize("fast", ["the second", "the first", "slow"])
+def test_what_is_idle_is_closed_as_ever(connect, recommender, fast):
+    """A second after its last answer, whether its timer stood, went off while that was made, or was never set."""
+    line = learnt(connect)
+    if fast == "the first":
+        line = connect()
+    if fast == "slow":
+        recommender.wait = 1.5
+    line.sendall(request())
+    told(line)
+    start = time.monotonic()
+    assert line.recv(1) == b""
+    assert 0.8 < time.monotonic() - start < 4  # sooner than the sweep ends it
+
+
 def test_who_reads_no_answer_is_not_answered_for_ever(connect):
     """Beyond what the kernel keeps for it nothing is read of it, or it is refused for what it sends ahead."""
     body = json.dumps({"user_ids": [f"{name}" + "u" * 90 for name in range(32)]}).encode()

@@ -11,6 +11,7 @@ from recsys.grown import Grown, table
 from recsys.kernels import spans
 from recsys.kernels.compiled import compiled
 from recsys.kernels.layers import LANES, UNITS, layer, packed
+from recsys.kernels.net import rectify
 from recsys.kernels.tables import SOON, ahead, asked_at, locate
 from recsys.kernels.turn import turn
 from recsys.ranker import FeatureMajorNet, RankerNet
@@ -55,6 +56,7 @@ def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
     net.mean[:], net.deviation[:] = torch.randn(len(net.mean)), torch.rand(len(net.mean)) + 0.1
     net.deviation[seed % len(net.mean)] = torch.inf  # of a feature that never varied
     x = (rng.normal(size=(2, len(net.mean), count)) * 3).astype(np.float32)
+    x[0, 0, : count // 9] = np.nan  # of which nobody says that it is small
     compiled_net = FeatureMajorNet(net)
     got = compiled_net.scores(x)
     with torch.inference_mode():
@@ -64,6 +66,13 @@ def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
     np.testing.assert_array_equal(compiled_net.scores(x[..., order]), got[:, order])
     for few in (count // 2, max(count - 1, 0)):
         np.testing.assert_array_equal(compiled_net.scores(x[1:, :, :few]), got[1:, :few])
+
+
+def test_what_is_no_number_stays_so():
+    """And what is below 0 is 0."""
+    out = np.empty(3, np.float32)
+    rectify(np.array([np.nan, -1, 2, 5], np.float32), out)
+    np.testing.assert_array_equal(out, np.array([np.nan, 0, 2], np.float32))
 
 
 def test_a_row_is_found_before_and_behind_the_end():
@@ -79,10 +88,11 @@ def test_a_row_is_found_before_and_behind_the_end():
 
 @pytest.mark.parametrize("count", [0, 1, SOON, SOON + 1, 30])
 def test_each_voter_is_asked_for_once(count):
-    """In their order, and before it votes."""
+    """In their order: the first of them at once, each of the others so many steps before it votes."""
     asked = [range(*asked_at(step, count)) for step in range(count)]
     assert [at for some in asked for at in some] == list(range(count))
-    assert all(at >= step for step, some in enumerate(asked) for at in some)
+    assert asked[:1] == [range(min(SOON + 1, count))][:count]
+    assert all(at == step + SOON for step, some in enumerate(asked) if step for at in some)
 
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))
