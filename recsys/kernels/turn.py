@@ -1,8 +1,8 @@
 """Sixteen rows side by side: what stood in a row each stands in a column each.
 
-Written one number at a time, each into another line of the cache, 512 rows of 64 took 55 us, as long as all that is
-made of them. Here sixteen by sixteen are turned in registers, by four exchanges of halves. What is written are LLVM's
-own vectors, of no particular processor.
+Written one number at a time, each goes into another line of the cache. Here sixteen by sixteen are turned in
+registers, by four exchanges of halves: likeness of 512 candidates took 47 us before and 30 after (warm; some of it is
+what counting references cost), 8 of them for this. What is written are LLVM's own vectors, of no particular processor.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ class FastConnection(ReadConnection):
     def timeout_keep_alive_handler(self) -> None:
         """Close it where nothing was asked for so long.
 
-        What is answered at once leaves the timer as it was: set and taken back by each request, it took as long as to
-        send the answer's head. uvicorn takes its own back when something comes that it has to parse.
+        What is answered at once leaves the timer as it was, and sets none. uvicorn takes its own back when something
+        comes that it has to parse.
         """
         self.timeout_keep_alive_task = None
         if self._taken:  # its answer begins another wait
