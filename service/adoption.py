@@ -98,6 +98,8 @@ class Adopter:
         self._poll_seconds = poll_seconds
         self._refused: dict[str, tuple[str, float]] = {}
         self._unheard = False
+        self._said: Holding | None = None  # which the board still has
+        self._said_at = 0.0
         self.told: Callable[[], object] = lambda: None
         """Called from any thread when what is known or held may have changed."""
         self._stopped = threading.Event()
@@ -170,9 +172,17 @@ class Adopter:
         self.told()
 
     def announce(self) -> None:
-        """Tell the others what is held here; who may only read Redis stays unheard."""
+        """Tell the others what is held here, where it is news or would soon be forgotten.
+
+        Each is a write, which a store that keeps a log syncs to its disk, and answers nobody meanwhile where that is
+        slow. Who may only read Redis stays unheard.
+        """
+        holding, now = self.holding, time.monotonic()
+        if holding == self._said and now - self._said_at < ANNOUNCED_SECONDS / 4:
+            return
         try:
-            self._board.announce(self.holding)
+            self._board.announce(holding)
+            self._said, self._said_at = holding, now
         except StoreUnavailable:
             pass  # `outlook.fault` says so
         except StoreError as error:
@@ -207,7 +217,10 @@ class Adopter:
             return Outlook(True, fault=str(error))
         processes: list[Holding] = []
         with suppress(StoreError):  # an ACL may forbid the board and nothing else
-            processes = [told for told in self._board.processes() if told.name != self.name]
+            everyone = self._board.processes()
+            processes = [told for told in everyone if told.name != self.name]
+            if len(processes) == len(everyone):
+                self._said = None  # a store that lost what it had
         outlook = Outlook(True, live, previous, None, tuple(processes))
         named = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in named}

@@ -24,8 +24,8 @@ from recsys.store.connection import address, sentences, watched
 from recsys.store.life import Life
 from recsys.store.redis import ALIASES_CHANNEL
 
-ANNOUNCED_SECONDS = 10
-"""How long an announcement lasts: five times as long as a process takes to repeat it."""
+ANNOUNCED_SECONDS = 20
+"""How long an announcement lasts: three times as long as a process takes to repeat it."""
 
 _PROCESSES = "processes"
 _CONNECT_SECONDS, _COMMAND_SECONDS = 1.0, 2.0

@@ -129,6 +129,28 @@ def test_who_loads_for_long_is_heard_meanwhile(world, monkeypatch):
     assert told[-1].held == ("a",)
 
 
+def test_what_is_no_news_is_not_said_at_every_look(world, monkeypatch):
+    """Each announcement is a write; but before it is forgotten it is said again, and at once where the store lost it."""
+    _, board, _, adopter = world
+    ranking = adopter()
+    said = []
+    announce = board.announce
+    monkeypatch.setattr(board, "announce", lambda holding: (said.append(holding), announce(holding)))
+
+    def looks():
+        said.clear()
+        for _ in range(3):
+            ranking.look()
+        return len(said)
+
+    assert looks() == 2  # with nothing held yet, and with what it then held
+    assert looks() == 0
+    board.withdraw(ranking.name)
+    assert looks() == 1
+    monkeypatch.setattr("service.adoption.ANNOUNCED_SECONDS", 0.0)
+    assert looks() == 3
+
+
 def test_an_error_nobody_foresaw_is_a_refusal(world):
     """What a library raises over a damaged file must not end the thread that would take the rollback."""
     store, board, _, _ = world
