@@ -1,8 +1,8 @@
 """How long batches keep from each other: nothing while the process is mostly idle, more the busier it is.
 
 A hop costs the same for one query as for ten. While the cores are idle that is nobody's loss, and waiting for company
-would be; the fuller they are, the more it is worth to wait. Busy is measured, not told: it is the share of the last
-second in which a batch was under way.
+would be; near the end of what they can do, it is worth long waits. Busy is measured, not told: it is the share of the
+last second in which a batch was under way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ MEMORY_SECONDS = 1.0
 
 IDLE = 0.4
 """Busy share up to which nobody waits: batches that rarely meet have nothing to merge."""
+
+
+STEEP = 3
+"""Power by which waits grow with what is busy beyond that. In the middle of the load waits are paid in latency and save
+little, since who waits for one of the batches under way is merged anyway (docs/decisions.md)."""
 
 
 class Pace:
@@ -37,4 +42,4 @@ class Pace:
 
     def seconds(self, now: float) -> float:
         """The least time from one dispatch to the next."""
-        return self._most * max(0.0, self.share(now) - IDLE) / (1 - IDLE)
+        return self._most * (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
