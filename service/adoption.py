@@ -98,8 +98,9 @@ class Adopter:
         self._poll_seconds = poll_seconds
         self._refused: dict[str, tuple[str, float]] = {}
         self._unheard = False
-        self._said: Holding | None = None  # which the board still has
+        self._said: Holding | None = None  # as the board has it
         self._said_at = 0.0
+        self._speaking = threading.Lock()
         self.told: Callable[[], object] = lambda: None
         """Called from any thread when what is known or held may have changed."""
         self._stopped = threading.Event()
@@ -121,7 +122,7 @@ class Adopter:
     def holding(self) -> Holding:
         """What this process says of itself."""
         refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
-        return Holding(self.name, self._role, self.held, self.in_force, refused, self._life)
+        return Holding(self.name, self._role, tuple(sorted(self.held)), self.in_force, refused, self._life)
 
     def start(self) -> None:
         """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""
@@ -138,9 +139,10 @@ class Adopter:
 
     def stop(self) -> None:
         """End the thread, and tell the others."""
-        self._stopped.set()
-        with suppress(StoreError):
-            self._board.withdraw(self.name)
+        with self._speaking:  # whoever announces later comes back from the dead
+            self._stopped.set()
+            with suppress(StoreError):
+                self._board.withdraw(self.name)
         self._board.close()
 
     def refuse(self, generation: str, why: str) -> None:
@@ -177,24 +179,28 @@ class Adopter:
         Each is a write, which a store that keeps a log syncs to its disk, and answers nobody meanwhile where that is
         slow. Who may only read Redis stays unheard.
         """
-        holding, now = self.holding, time.monotonic()
-        if holding == self._said and now - self._said_at < ANNOUNCED_SECONDS / 4:
-            return
-        try:
-            self._board.announce(holding)
-            self._said, self._said_at = holding, now
-        except StoreUnavailable:
-            pass  # `outlook.fault` says so
-        except StoreError as error:
-            if not self._unheard:
-                logger.warning("What is held here can't be announced; the gateway goes by its batches alone: %s", error)
-            self._unheard = True
+        with self._speaking:
+            holding, now = self.holding, time.monotonic()
+            known = holding == self._said and now - self._said_at < ANNOUNCED_SECONDS / 4
+            if known or self._stopped.is_set():
+                return
+            try:
+                self._board.announce(holding)
+                self._said, self._said_at = holding, now
+            except StoreUnavailable:
+                pass  # `outlook.fault` says so
+            except StoreError as error:
+                if not self._unheard:
+                    logger.warning("What is held here can't be announced; batches alone tell a gateway: %s", error)
+                self._unheard = True
 
     def _run(self) -> None:
         given_back = time.monotonic()
         while not self._stopped.is_set():
             try:
                 self._board.wait(SOON if self._busy() else self._poll_seconds)
+                if self._stopped.is_set():
+                    return
                 self.look()
                 if time.monotonic() - given_back > TRIM_SECONDS:
                     _give_memory_back()
@@ -217,10 +223,9 @@ class Adopter:
             return Outlook(True, fault=str(error))
         processes: list[Holding] = []
         with suppress(StoreError):  # an ACL may forbid the board and nothing else
-            everyone = self._board.processes()
-            processes = [told for told in everyone if told.name != self.name]
-            if len(processes) == len(everyone):
-                self._said = None  # a store that lost what it had
+            everyone = {told.name: told for told in self._board.processes()}
+            self._said = everyone.pop(self.name, None)  # a store may lose what it had, or have it as it was
+            processes = list(everyone.values())
         outlook = Outlook(True, live, previous, None, tuple(processes))
         named = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in named}
@@ -258,7 +263,7 @@ class Adopter:
         while True:
             self.announce()
             with suppress(TimeoutError):
-                holder.wait(generation, ANNOUNCED_SECONDS / 4)
+                holder.wait(generation, ANNOUNCED_SECONDS / 8)
                 return
 
 

@@ -25,7 +25,7 @@ from recsys.store.life import Life
 from recsys.store.redis import ALIASES_CHANNEL
 
 ANNOUNCED_SECONDS = 20
-"""How long an announcement lasts: three times as long as a process takes to repeat it."""
+"""How long an announcement lasts: a process repeats it when a quarter has passed, at its next look."""
 
 _PROCESSES = "processes"
 _CONNECT_SECONDS, _COMMAND_SECONDS = 1.0, 2.0

@@ -3,13 +3,14 @@
 import shutil
 import time
 import weakref
+from dataclasses import replace
 
 import pytest
 
 from recsys.cache import GenerationCache
 from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
-from recsys.store.board import Holding
+from recsys.store.board import ANNOUNCED_SECONDS, Holding
 from service.adoption import Adopter
 from service.holder import HELD, GenerationHolder
 from service.spare import Spare
@@ -30,7 +31,7 @@ def test_what_is_live_is_held_and_announced(world):
     store.named[LIVE] = "b"
     ranking.look()
     assert set(ranking.held) == {"a", "b"}
-    assert [told.held for told in board.processes()] == [ranking.held]
+    assert [told.held for told in board.processes()] == [("a", "b")]
 
 
 def test_what_can_not_be_served_is_refused_once_and_told(world):
@@ -130,7 +131,7 @@ def test_who_loads_for_long_is_heard_meanwhile(world, monkeypatch):
 
 
 def test_what_is_no_news_is_not_said_at_every_look(world, monkeypatch):
-    """Each announcement is a write; but before it is forgotten it is said again, and at once where the store lost it."""
+    """Each announcement is a write; but it is said again before it is forgotten, and where the store has it otherwise."""
     _, board, _, adopter = world
     ranking = adopter()
     said = []
@@ -147,8 +148,23 @@ def test_what_is_no_news_is_not_said_at_every_look(world, monkeypatch):
     assert looks() == 0
     board.withdraw(ranking.name)
     assert looks() == 1
-    monkeypatch.setattr("service.adoption.ANNOUNCED_SECONDS", 0.0)
-    assert looks() == 3
+    announce(replace(ranking.holding, held=()))
+    assert looks() == 1
+    ranking._said_at -= ANNOUNCED_SECONDS / 8
+    assert looks() == 0
+    ranking._said_at -= ANNOUNCED_SECONDS / 4
+    assert looks() == 1
+
+
+def test_who_has_stopped_comes_not_back(world):
+    """A look or a gateway's word that was under way would put it on the board again, and others would wait for it."""
+    _, board, _, adopter = world
+    ranking = adopter()
+    ranking.look()
+    assert board.processes() != []
+    ranking.stop()
+    ranking.look()
+    assert board.processes() == []
 
 
 def test_an_error_nobody_foresaw_is_a_refusal(world):
