@@ -131,7 +131,7 @@ def test_who_loads_for_long_is_heard_meanwhile(world, monkeypatch):
 
 
 def test_what_is_no_news_is_not_said_at_every_look(world, monkeypatch):
-    """Each announcement is a write; but it is said again before it is forgotten, and where the store has it otherwise."""
+    """Each is a write; but it is said again before it is forgotten, and where the store has it otherwise."""
     _, board, _, adopter = world
     ranking = adopter()
     said = []
