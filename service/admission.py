@@ -35,14 +35,11 @@ class Admission:
         self._least = min(LEAST, most)
         self._clock = clock
         self._limit = float(min(START, most))
+        self.limit = int(self._limit)
+        """How many may be under way."""
         self._under_way = 0
         self._decreased = clock()
         metrics.slates_limit.set(self.limit)
-
-    @property
-    def limit(self) -> int:
-        """How many may be under way."""
-        return int(self._limit)
 
     @property
     def full(self) -> bool:
@@ -72,14 +69,15 @@ class Admission:
             self._under_way -= places
 
     def _learn(self, seconds: float) -> None:
-        now, before = self._clock(), self.limit
+        now = self._clock()
         if seconds <= self._target:
             if 2 * self._under_way > self._limit:  # a limit that nobody reaches teaches nothing
                 self._limit = min(self._limit + 1 / self._limit, self._most)
         elif now - self._decreased > self._target:  # those under way now were let in by the limit before
             self._limit = max(DECREASE * self._limit, self._least)
             self._decreased = now
-        if self.limit != before:
+        if int(self._limit) != self.limit:
+            self.limit = int(self._limit)
             metrics.slates_limit.set(self.limit)
 
 

@@ -28,14 +28,11 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.closed = True
+        """Whether all queries may go through."""
         self._failures = 0
         self._next_try = 0.0
         self._usual = USUAL
-
-    @property
-    def closed(self) -> bool:
-        """Whether all queries may go through."""
-        return self._failures < FAILURES
 
     def tries(self) -> bool:
         """Whether one query is to find out how the stage is now, where others do without it; yes once in a while.
@@ -54,11 +51,12 @@ class Breaker:
 
     def worked(self, seconds: float) -> None:
         """A batch came back after so long."""
-        self._failures = 0
+        self._failures, self.closed = 0, True
         self._usual += WEIGHT * (seconds - self._usual)
 
     def failed(self, seconds: float | None = None) -> None:
         """A batch did not come back; seconds: how long it was waited for, None where it broke."""
         if seconds is None or seconds > max(PATIENCE, 4 * self._usual):
             self._failures += 1
+            self.closed = self._failures < FAILURES
             self._next_try = self._clock() + REST_SECONDS

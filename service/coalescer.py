@@ -25,6 +25,13 @@ AT_ONCE_SECONDS = 0.0005
 SHORT = 4
 """Times the pace that a query has left, below which it does not wait for company: its stages need the time."""
 
+
+def _alone(_: object, error: Exception | None) -> None:
+    """Whoever asks hears of what broke from its own batch."""
+    if error:
+        raise error
+
+
 Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[None]]
 """Takes a batch and tells of each as it is done, or of what broke."""
 
@@ -41,7 +48,8 @@ class Coalescer(Generic[T]):
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would hold them weakly
+        self._under_way = 0
         self._pace = pace
         self._left = -math.inf  # when the last batch did
         self._timer: asyncio.TimerHandle | None = None
@@ -52,11 +60,16 @@ class Coalescer(Generic[T]):
         latest: when it may wait no longer for a batch to leave, by the loop's clock.
         """
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        pace = self._pace.seconds(now)
+        due = latest - now < SHORT * pace
+        if (due or now >= self._left + pace) and not self._waiting and self._under_way < self._max_in_flight:
+            await self._run_alone(query, now)
+            return
         done: asyncio.Future[None] = loop.create_future()
         entry = (query, done)
         self._waiting.append(entry)
-        now = loop.time()
-        self._dispatch(due=latest - now < SHORT * self._pace.seconds(now))
+        self._dispatch(due=due)
         if self._waiting and self._waiting[-1] is entry:
             # Those of one burst can wait as long as each other, but not be answered all in one turn of the loop.
             timer = loop.call_at(latest - AT_ONCE_SECONDS * len(self._waiting), self._expire, entry)
@@ -78,7 +91,7 @@ class Coalescer(Generic[T]):
     def _dispatch(self, *, due: bool = False) -> None:
         """Let batches leave, now or when it is time; due: it is."""
         loop = asyncio.get_running_loop()
-        while self._waiting and len(self._in_flight) < self._max_in_flight:
+        while self._waiting and self._under_way < self._max_in_flight:
             now = loop.time()
             earliest = self._left + self._pace.seconds(now)
             if now < earliest and len(self._waiting) < self._max_batch and not due:
@@ -89,24 +102,46 @@ class Coalescer(Generic[T]):
             alive = [entry for entry in batch if not entry[1].done()]
             due = False
             if alive:
-                self._left = now
-                if self._timer:  # it was for those who leave now
-                    self._timer.cancel()
-                    self._timer = None
-                self._pace.mark(now, True)
+                self._leave(now)
                 task = asyncio.create_task(self._run_batch(alive))
-                self._in_flight.add(task)
-                task.add_done_callback(self._landed)
+                self._tasks.add(task)
+                task.add_done_callback(self._on_done)
 
     def _on_time(self) -> None:
         # The pace may have grown meanwhile, and goes on to: it was asked for once.
         self._timer = None
         self._dispatch(due=True)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._pace.mark(asyncio.get_running_loop().time(), bool(self._in_flight))
+    def _leave(self, now: float) -> None:
+        """A batch does."""
+        self._left = now
+        if self._timer:  # it was for those who leave now
+            self._timer.cancel()
+            self._timer = None
+        self._pace.mark(now, True)
+        self._under_way += 1
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._landed()
+
+    def _landed(self) -> None:
+        self._under_way -= 1
+        self._pace.mark(asyncio.get_running_loop().time(), self._under_way > 0)
         self._dispatch()
+
+    async def _run_alone(self, query: T, now: float) -> None:
+        """A batch of one, in the task of whoever asks: a task of its own costs a lone request, whose code is cold."""
+        self._leave(now)
+        try:
+            await self._run([query], _alone)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise StageError("The batch was cancelled.") from error
+        finally:
+            self._landed()
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
         futures = {id(query): done for query, done in batch}

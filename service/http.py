@@ -78,18 +78,15 @@ class Door:
         """The JSON of a slate, or the answer that an error becomes; asked: what the request says of its deadline."""
 
         async def work() -> bytes:
-            due = self._ready().due(deadline.asked_seconds(asked))
-            return await self._slates(bodies.parsed(body, schema.RecommendRequest), due)
+            recommender = self._ready()
+            due = recommender.due(deadline.asked_seconds(asked))
+            return await _slates(recommender, bodies.parsed(body, schema.RecommendRequest), due)
 
         return await _answered("recommend", work())
 
     async def _recommend(self, request: Request) -> bytes:
         due = self._due(request)
-        return await self._slates(await bodies.body(request, schema.RecommendRequest), due)
-
-    async def _slates(self, request: schema.RecommendRequest, due: float) -> bytes:
-        queries = await self._ready().recommend(request, due)
-        return json_slates.slate(queries[0]) if request.user_ids is None else json_slates.several(queries)
+        return await _slates(self._ready(), await bodies.body(request, schema.RecommendRequest), due)
 
     async def _similar(self, request: Request) -> BaseModel:
         due = self._due(request)
@@ -158,6 +155,11 @@ class Door:
             return Response(told, media_type="application/json") if isinstance(told, bytes) else told
 
         return answer
+
+
+async def _slates(recommender: Recommender, request: schema.RecommendRequest, due: float) -> bytes:
+    queries = await recommender.recommend(request, due)
+    return json_slates.slate(queries[0]) if request.user_ids is None else json_slates.several(queries)
 
 
 async def _answered(name: str, work: Awaitable[BaseModel | bytes]) -> bytes | Response:

@@ -25,10 +25,10 @@ def slate(query: Query) -> bytes:
     told = zip(numbers[: len(lines)], numbers[len(lines) :], strict=True) if lines else ()
     rest = {
         "generation": query.generation.id,
-        "mode": query.made_by.value,
+        "mode": query.made_by,
         "history": len(query.history[0]),
         "removed": query.removed,
-        "degraded": [stage.value for stage in query.degraded],
+        "degraded": query.degraded,
     }
     items = b",".join(map(mod, lines, told))
     return b'{"user_id":%b,"items":[%b],%b' % (_json(query.user_id), items, _json(rest)[1:])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from recsys.errors import StageError
@@ -18,9 +18,12 @@ class Patience:
     """One wait."""
 
     def __init__(
-        self, queries: Sequence[Query], latest: Mapping[int, float], leave: Callable[[list[Query]], None]
+        self, queries: Sequence[Query], latest: dict[int, float], leave: Callable[[list[Query]], None]
     ) -> None:
-        """latest: until when each waits, by its id and the monotonic clock. leave: told of those who wait no longer."""
+        """latest: until when each waits, by its id and the monotonic clock; those who wait no longer are taken out.
+
+        leave: told of those.
+        """
         self.waiting = list(queries)
         self._latest = latest
         self._leave = leave
@@ -53,7 +56,7 @@ class Patience:
         return ((), None) if self._given_up else (found, error)
 
     def _set_timer(self, now: float) -> None:
-        soonest = min([self._latest[id(query)] for query in self.waiting])
+        soonest = min(self._latest.values())
         self._timer: asyncio.Handle = self._loop.call_later(max(0.0, soonest - now), self._come)
 
     def _come(self) -> None:
@@ -63,7 +66,9 @@ class Patience:
     def _let_go(self) -> None:
         now = time.monotonic()
         late = [query for query in self.waiting if self._latest[id(query)] <= now]
-        self.waiting = [query for query in self.waiting if self._latest[id(query)] > now]
+        for query in late:
+            del self._latest[id(query)]
+        self.waiting = [query for query in self.waiting if id(query) in self._latest]
         try:
             self._leave(late)
         except Exception as error:

@@ -216,13 +216,8 @@ class Recommender:
         )
 
     async def _slates(self, queries: list[Query]) -> None:
-        if len(queries) == 1:
-            await self._slate(queries[0])
-        else:
-            await asyncio.gather(*map(self._slate, queries))
-
-    async def _slate(self, query: Query) -> None:
-        await self._coalescer.submit(query, query.due - RESERVE)
+        slates = [self._coalescer.submit(query, query.due - RESERVE) for query in queries]
+        await (slates[0] if len(slates) == 1 else asyncio.gather(*slates))
 
     def _note(self, query: Query) -> None:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""

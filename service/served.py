@@ -41,7 +41,7 @@ class ServedGeneration:
             generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - now, not by a request
         return generation
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The generation's id."""
         return self.manifest.id

@@ -24,6 +24,7 @@ from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
 from service.schema import Mode
+from service.served import ServedGeneration
 from service.settings import Settings
 
 logger = logging.getLogger("tandem")
@@ -64,14 +65,18 @@ class UserHydrator:
 
     async def run(self, queries: Sequence[Query]) -> Sequence[UserState]:
         """The state of each user."""
+        generations = {query.generation.id: query.generation for query in queries}
+        if len(generations) == 1:
+            return await self._read(queries[0].generation, queries)
         found: dict[int, UserState] = {}
-        for generation in {query.generation.id: query.generation for query in queries}.values():
+        for generation in generations.values():
             pinned = [query for query in queries if query.generation.id == generation.id]
-            states = await self._store.read_users(
-                generation.id, generation.manifest.user_buckets, [query.user_id for query in pinned]
-            )
-            found.update(zip(map(id, pinned), states, strict=True))
+            found.update(zip(map(id, pinned), await self._read(generation, pinned), strict=True))
         return [found[id(query)] for query in queries]
+
+    async def _read(self, generation: ServedGeneration, queries: Sequence[Query]) -> Sequence[UserState]:
+        users = [query.user_id for query in queries]
+        return await self._store.read_users(generation.id, generation.manifest.user_buckets, users)
 
     def put(self, query: Query, found: UserState) -> None:
         """Set record, events and list."""
@@ -116,13 +121,14 @@ class RetrievalSource:
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
         """A record of RETRIEVED for each; both calls of a mixed batch at once, and one that breaks fails its own."""
-        anew = [query for query in queries if query.made_by != Mode.HYBRID]
         hybrid = [query for query in queries if query.made_by == Mode.HYBRID]
-        parts = [(part, ask) for part, ask in ((anew, self._anew), (hybrid, self._completed)) if part]
-        if len(parts) == 1:
-            found = await parts[0][1](queries)
+        if not hybrid:
+            found = await self._anew(queries)
+        elif len(hybrid) == len(queries):
+            found = await self._completed(queries)
         else:
-            found = await _of_both(queries, parts)
+            anew = [query for query in queries if query.made_by != Mode.HYBRID]
+            found = await _of_both(queries, [(anew, self._anew), (hybrid, self._completed)])
         if all(map(wire.has_failed, found)):
             raise StageError("retrieval failed for every query")
         return found

@@ -155,8 +155,9 @@ class Succession:
             except Exception:
                 logger.exception("Adoption failed; trying again.")
             calm = self._in_force is not None and not self.away
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), CALM_SECONDS if calm else LOOK_SECONDS)
+            timer = loop.call_later(CALM_SECONDS if calm else LOOK_SECONDS, changed.set)
+            await changed.wait()
+            timer.cancel()
             changed.clear()
 
     async def settled(self) -> None:

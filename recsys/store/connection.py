@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,23 +64,36 @@ def watched(url: str) -> dict[str, Any]:
     return {"socket_keepalive": True, "socket_keepalive_options": probes | {socket.TCP_USER_TIMEOUT: _DEAD_MS}}
 
 
-@contextmanager
-def sentences(at: str) -> Iterator[None]:
+class sentences:  # noqa: N801  # read as a word of its `with`, and a generator would take four calls more of each
     """Say what Redis or the way to it has against a command, in our own errors."""
-    try:
-        yield
-    except redis.AuthenticationError as error:
-        raise StoreError(f"Redis at {at} refused the user or the password.") from error
-    except redis.exceptions.BusyLoadingError as error:
-        raise StoreUnavailable(f"Redis at {at} is still loading its data.") from error
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise StoreUnavailable(f"No Redis answers at {at} ({_reason(error)}).") from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise StoreFull(
+
+    __slots__ = ("_at",)
+
+    def __init__(self, at: str) -> None:
+        """at: `address`."""
+        self._at = at
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        if error is not None and (said := _said(error, self._at)):
+            raise said from error
+
+
+def _said(error: BaseException, at: str) -> StoreError | None:
+    """What an error of redis-py's is in ours; None for any other."""
+    if isinstance(error, redis.AuthenticationError):
+        return StoreError(f"Redis at {at} refused the user or the password.")
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return StoreUnavailable(f"Redis at {at} is still loading its data.")
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError):
+        return StoreUnavailable(f"No Redis answers at {at} ({_reason(error)}).")
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return StoreFull(
             f"Redis at {at} is full. Raise its maxmemory, or delete generations: python -m flows delete ID."
-        ) from error
-    except redis.RedisError as error:
-        raise StoreError(f"Redis refused: {error}") from error
+        )
+    return StoreError(f"Redis refused: {error}") if isinstance(error, redis.RedisError) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -71,7 +71,8 @@ class RedisUserStore:
             return []
         with sentences(self.address):
             asked = [command for user in users for command in _read_user(generation, buckets, user)]
-            replies = [_checked(reply) for reply in await self._round_trips.ask(asked)]
+            told = await self._round_trips.ask(asked)
+            replies = [_refused(reply) if isinstance(reply, Exception) else reply for reply in told]
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -101,7 +102,7 @@ class RedisUserStore:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.get(TRENDING)
                 (reply,) = await pipe.execute(raise_on_error=False)
-                text = _checked(reply)
+                text = _refused(reply) if isinstance(reply, Exception) else reply
         return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
@@ -158,13 +159,11 @@ def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:
     ]
 
 
-def _checked(reply: Any) -> Any:
-    """A reply, None for a key that holds something not ours: one such key must not cost the other users theirs."""
+def _refused(reply: Exception) -> Any:
+    """None for a key that holds something not ours: one such key must not cost the other users theirs."""
     if isinstance(reply, redis.ResponseError) and str(reply).startswith("WRONGTYPE"):
         return None
-    if isinstance(reply, Exception):
-        raise reply
-    return reply
+    raise reply
 
 
 def parse_events(texts: Sequence[bytes] | None) -> list[Event]:

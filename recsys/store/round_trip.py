@@ -8,7 +8,7 @@ is asked and read here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -22,14 +22,8 @@ KEEPS = 16
 """Connections that stay open when nobody asks: batches leave two at a time."""
 
 _NOT_YET = object()
-
-
-def packed(commands: Sequence[Command]) -> bytes:
-    """Commands as they go over the wire. RESP: an array of bulk strings each."""
-    return b"".join(
-        b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
-        for parts in commands
-    )
+_packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its hint is of a tuple of one
+_NO_REPLY = hiredis.PushNotification, redis.ConnectionError  # the second where it is still loading, say
 
 
 class RoundTrips:
@@ -48,7 +42,7 @@ class RoundTrips:
         redis.RedisError where there is no answer in time, or no connection: one that broke is made anew, once. A
         connection whose replies nobody waits for any more is closed: whoever comes next must not get them.
         """
-        data = packed(commands)
+        data = b"".join(map(_packed, commands))
         line = self._kept() or await self._opened()
         try:
             return await self._asked(line, data, len(commands))
@@ -123,11 +117,10 @@ class _Line(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _NOT_YET:
-                if isinstance(reply, hiredis.PushNotification):
-                    continue
-                if isinstance(reply, redis.ConnectionError):  # it is still loading, say
+                if not isinstance(reply, _NO_REPLY):
+                    self._replies.append(reply)
+                elif isinstance(reply, redis.ConnectionError):
                     raise reply
-                self._replies.append(reply)
         except redis.RedisError as error:
             self._break(error)
             return
