@@ -80,6 +80,9 @@ def _local(model: Any, method: str) -> Call:
     of: Callable[[wire.Rows], wire.Rows] = getattr(model, method)
 
     async def call(rows: wire.Rows) -> wire.Rows:
-        return of(rows) if len(rows) <= AT_ONCE else await asyncio.to_thread(of, rows)
+        if len(rows) > AT_ONCE:
+            return await asyncio.to_thread(of, rows)
+        await asyncio.sleep(0)  # who comes meanwhile gathers; without the store nothing else would let them
+        return of(rows)
 
     return call

@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from recsys.errors import StageError
@@ -26,8 +27,8 @@ SHORT = 4
 """Times the pace that a query has left, below which it does not wait for company: its stages need the time."""
 
 
-def _alone(_: object, error: Exception | None) -> None:
-    """Whoever asks hears of what broke from its own batch."""
+def _raised(_: object, error: Exception | None) -> None:
+    """Whoever asks alone hears of what broke from its own batch."""
     if error:
         raise error
 
@@ -103,7 +104,8 @@ class Coalescer(Generic[T]):
             due = False
             if alive:
                 self._leave(now)
-                task = asyncio.create_task(self._run_batch(alive))
+                # Whose request it is that lands, or comes, as they leave: its spans are not theirs.
+                task = asyncio.create_task(self._run_batch(alive), context=Context())
                 self._tasks.add(task)
                 task.add_done_callback(self._on_done)
 
@@ -113,7 +115,7 @@ class Coalescer(Generic[T]):
         self._dispatch(due=True)
 
     def _leave(self, now: float) -> None:
-        """A batch does."""
+        """Note that a batch leaves."""
         self._left = now
         if self._timer:  # it was for those who leave now
             self._timer.cancel()
@@ -126,6 +128,7 @@ class Coalescer(Generic[T]):
         self._landed()
 
     def _landed(self) -> None:
+        """Note that a batch is done, and let the next one leave."""
         self._under_way -= 1
         self._pace.mark(asyncio.get_running_loop().time(), self._under_way > 0)
         self._dispatch()
@@ -134,12 +137,7 @@ class Coalescer(Generic[T]):
         """A batch of one, in the task of whoever asks: a task of its own costs a lone request, whose code is cold."""
         self._leave(now)
         try:
-            await self._run([query], _alone)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise StageError("The batch was cancelled.") from error
+            await self._run([query], _raised)
         finally:
             self._landed()
 

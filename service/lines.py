@@ -39,7 +39,7 @@ class Lines(Generic[T]):
         keys, scores, tower = _told(query.items, query.sources, query.tower, query.scores)
         kept: dict[float, T] = query.generation.kept(self)
         lines = [*filter(None, map(kept.get, keys))]
-        if len(lines) < len(keys):
+        if len(lines) < len(keys):  # seldom
             lines = [kept.get(key) or self._kept(kept, key, query) for key in keys]
         if query.words:
             for place, row in enumerate(query.items.tolist()):

@@ -139,10 +139,14 @@ class Pipeline:
             go_on(late)
 
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        patience = Patience(asked, latest, leave)
-        found, error = await patience.wait(stage.run(asked))
-        waiting = patience.waiting
-        seconds, was_closed = time.monotonic() - start, breaker.closed
+        patience, was_closed = Patience(asked, latest, leave), breaker.closed
+        try:
+            found, error = await patience.wait(stage.run(asked))
+        except asyncio.CancelledError:  # whoever asked alone has gone: how long it waited counts all the same
+            breaker.failed(time.monotonic() - start)
+            _show(stage, breaker, was_closed)
+            raise
+        waiting, seconds = patience.waiting, time.monotonic() - start
         LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
@@ -155,8 +159,7 @@ class Pipeline:
         else:
             breaker.worked(seconds)
             _put(stage, asked, found, waiting)
-        if breaker.closed != was_closed:
-            metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
+        _show(stage, breaker, was_closed)
         return waiting
 
     def _broke(self, query: Query) -> Exception | None:
@@ -180,6 +183,11 @@ def count_answer(query: Query) -> None:
         LATER.count(metrics.left_out(degraded))
     for reason, count in query.removed.items():
         LATER.count(metrics.removed(reason), count)
+
+
+def _show(stage: Stage, breaker: Breaker, was_closed: bool) -> None:
+    if breaker.closed != was_closed:
+        metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
 
 
 def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:

@@ -216,8 +216,8 @@ class Recommender:
         )
 
     async def _slates(self, queries: list[Query]) -> None:
-        slates = [self._coalescer.submit(query, query.due - RESERVE) for query in queries]
-        await (slates[0] if len(slates) == 1 else asyncio.gather(*slates))
+        submitted = [self._coalescer.submit(query, query.due - RESERVE) for query in queries]
+        await (submitted[0] if len(submitted) == 1 else asyncio.gather(*submitted))
 
     def _note(self, query: Query) -> None:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""

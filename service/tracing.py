@@ -188,7 +188,7 @@ class _TracedStage:
         spans = self._begun(queries)
         if not spans:
             return await self._stage.run(queries)
-        _stage_spans.set(spans)  # of this call's own task
+        _stage_spans.set(spans)  # of the batch's own task, or of its one request's
         try:
             found = await self._stage.run(queries)
             of_query = {id(query): span for query, span in spans}

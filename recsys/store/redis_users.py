@@ -71,8 +71,7 @@ class RedisUserStore:
             return []
         with sentences(self.address):
             asked = [command for user in users for command in _read_user(generation, buckets, user)]
-            told = await self._round_trips.ask(asked)
-            replies = [_refused(reply) if isinstance(reply, Exception) else reply for reply in told]
+            replies = _checked(await self._round_trips.ask(asked))
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -101,8 +100,7 @@ class RedisUserStore:
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.get(TRENDING)
-                (reply,) = await pipe.execute(raise_on_error=False)
-                text = _refused(reply) if isinstance(reply, Exception) else reply
+                (text,) = _checked(await pipe.execute(raise_on_error=False))
         return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
@@ -159,11 +157,12 @@ def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:
     ]
 
 
-def _refused(reply: Exception) -> Any:
-    """None for a key that holds something not ours: one such key must not cost the other users theirs."""
-    if isinstance(reply, redis.ResponseError) and str(reply).startswith("WRONGTYPE"):
-        return None
-    raise reply
+def _checked(replies: Sequence[Any]) -> list[Any]:
+    """Replies, None for a key that holds something not ours: one such key must not cost the other users theirs."""
+    for reply in replies:
+        if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
+            raise reply
+    return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
 def parse_events(texts: Sequence[bytes] | None) -> list[Event]:

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import uvloop
 
 from recsys.errors import StageError
+from service.callees import Callees
 from service.coalescer import AT_ONCE_SECONDS, Coalescer
 from service.pace import MEMORY_SECONDS, Pace
 
@@ -22,6 +25,11 @@ def later():
 def land_all(batch, land):
     for query in batch:
         land(query, None)
+
+
+def behind(coalescer, *queries):
+    """The tasks of one that is alone, and of those that leave together behind it."""
+    return [asyncio.create_task(coalescer.submit(query, later())) for query in ("before", *queries)]
 
 
 def test_a_lone_request_starts_at_once():
@@ -79,6 +87,7 @@ def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
     """The next batch runs as if nothing had happened."""
 
     async def run(batch, land):
+        await asyncio.sleep(0)
         if "bad" in batch:
             raise RuntimeError("broken")
         land_all(batch, land)
@@ -87,9 +96,13 @@ def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else():
         coalescer = coalescer_of(run, 8, 1)
         with pytest.raises(RuntimeError, match="broken"):
             await coalescer.submit("bad", later())
+        found = await asyncio.gather(*behind(coalescer, "bad", "with it"), return_exceptions=True)
         await coalescer.submit("good", later())
+        return found
 
-    asyncio.run(scene())
+    before, *both = asyncio.run(scene())
+    assert before is None
+    assert [str(error) for error in both] == ["broken", "broken"]
 
 
 def test_who_can_wait_no_longer_for_a_batch_is_answered_at_once():
@@ -184,21 +197,24 @@ def test_a_batch_that_is_cancelled_leaves_nobody_waiting():
     """Everyone in it is told so, and the next batch runs."""
 
     async def run(batch, land):
+        await asyncio.sleep(0)
         if "bad" in batch:
             raise asyncio.CancelledError
         land_all(batch, land)
 
     async def scene():
         coalescer = coalescer_of(run, 8, 1)
-        with pytest.raises(StageError, match="cancelled"):
-            await asyncio.wait_for(coalescer.submit("bad", later()), 5)
+        found = await asyncio.wait_for(asyncio.gather(*behind(coalescer, "bad", "with it"), return_exceptions=True), 5)
         await asyncio.wait_for(coalescer.submit("good", later()), 5)
+        return found
 
-    asyncio.run(scene())
+    before, *both = asyncio.run(scene())
+    assert before is None
+    assert [type(error) for error in both] == [StageError, StageError]
 
 
 def test_who_is_alone_takes_its_place():
-    """Asked and cancelled in one: whoever waits behind it is next, and the batch's own cancellation is told as such."""
+    """Cancelled, its batch ends with it, and whoever waits behind it is next."""
     ended = []
 
     async def run(batch, land):
@@ -342,6 +358,23 @@ def test_a_timer_ends_with_the_batch_it_was_for():
 
     assert asyncio.run(scene()) == [1, 4]
     assert sizes == [1, 4, 1]
+
+
+def test_who_comes_while_nothing_is_waited_for_gathers():
+    """Models in this process, and nobody else to ask: the loop turns before they compute, so that others meet."""
+    models = SimpleNamespace(**dict.fromkeys(Callees.__dataclass_fields__, lambda rows: rows))
+    retrieve, sizes = Callees.local(models, models).retrieve, []
+
+    async def run(batch, land):
+        sizes.append(len(await retrieve(np.zeros((len(batch), 1), np.uint8))))
+        land_all(batch, land)
+
+    async def scene():
+        coalescer = coalescer_of(run, 8, 1)
+        await asyncio.gather(*(coalescer.submit(n, later()) for n in range(6)))
+
+    asyncio.run(scene())
+    assert sizes == [1, 5]
 
 
 class TestPace:

@@ -12,7 +12,7 @@ from recsys.errors import StageError
 from recsys.store import MemoryStore
 from recsys.types import Event
 from service import metrics
-from service.breaker import FAILURES, REST_SECONDS
+from service.breaker import FAILURES, PATIENCE, REST_SECONDS
 from service.patience import Patience
 from service.query import Degraded
 from tests.whole_path import World, ids, slow
@@ -31,7 +31,7 @@ def test_a_store_that_hangs_costs_only_the_history(world):
             await asyncio.sleep(5)
 
     session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
-    query = world.run(world.query(deadline=0.5, session=session), store=Hanging())
+    query = world.run(world.query(deadline=1.5, session=session), store=Hanging())
     assert query.degraded == [Degraded.STORE]
     assert sum(item.startswith("action") for item in ids(query)) >= 5
 
@@ -148,6 +148,27 @@ def test_a_store_that_hangs_soon_costs_nothing_where_all_are_in_a_hurry(world):
         return pipeline._guarded[0][1].closed
 
     assert not asyncio.run(scene())
+
+
+def test_those_who_go_before_their_answer_is_late_teach_as_much(world):
+    """Alone they end the call with themselves; a few that waited long, and the stage is done without."""
+
+    class Hanging(MemoryStore):
+        async def read_users(self, *_):
+            await asyncio.sleep(5)
+
+    async def scene(seconds):
+        pipeline = world.pipeline(Hanging())
+        for _ in range(FAILURES):
+            asking = asyncio.create_task(pipeline.run([world.query(deadline=5.0)]))
+            await asyncio.sleep(seconds)
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert asking.cancelled()
+        return pipeline.away
+
+    assert asyncio.run(scene(1.5 * PATIENCE)) == ["store"]
+    assert asyncio.run(scene(PATIENCE / 4)) == []
 
 
 def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):

@@ -111,6 +111,13 @@ class TestStages:
         ranked = [{id_of(spans["ask 4", "rank"])}, {id_of(spans[f"ask {user}", "rank"]) for user in (5, 6)}]
         assert [named(told) for told in inside.headers["rank"]] == ranked
 
+    def test_one_that_has_ended_is_named_by_nobody(self, world, traces):
+        """Those who waited behind it leave as it lands, and are not sampled."""
+        inside = Inside(world, traces)
+        asks = [inside.ask(4, mode="realtime")] + [inside.ask(user, UNSAMPLED, mode="realtime") for user in (5, 6)]
+        _, spans = inside.run(*asks)
+        assert [named(told) for told in inside.headers["rank"]] == [{id_of(spans["ask 4", "rank"])}, set()]
+
     def test_a_request_for_several_has_one_of_each(self, world, traces):
         """Its queries share it, those of one batch: the first is alone, the others wait for it."""
         inside = Inside(world, traces)
