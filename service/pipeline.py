@@ -24,6 +24,9 @@ logger = logging.getLogger("tandem")
 RESERVE = 0.008
 """Seconds of a deadline kept for filters, selection and the reply, for a whole batch."""
 
+GONE_SECONDS = 0.1
+"""After less, whoever goes says nothing of the stage it waited for: clients hedge."""
+
 Land = Callable[[Query, Exception | None], None]
 """Told of each query as soon as its slate is there, or of what broke."""
 
@@ -139,14 +142,16 @@ class Pipeline:
             go_on(late)
 
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        patience, was_closed = Patience(asked, latest, leave), breaker.closed
+        patience = Patience(asked, latest, leave)
         try:
             found, error = await patience.wait(stage.run(asked))
-        except asyncio.CancelledError:  # whoever asked alone has gone: how long it waited counts all the same
-            breaker.failed(time.monotonic() - start)
-            _show(stage, breaker, was_closed)
+        except asyncio.CancelledError:  # whoever asked alone has gone: that it waited for long counts all the same
+            seconds, was_closed = time.monotonic() - start, breaker.closed
+            if seconds > GONE_SECONDS:
+                breaker.failed(seconds)
+                _show(stage, breaker, was_closed)
             raise
-        waiting, seconds = patience.waiting, time.monotonic() - start
+        waiting, seconds, was_closed = patience.waiting, time.monotonic() - start, breaker.closed
         LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
             logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)

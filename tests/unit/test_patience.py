@@ -12,8 +12,9 @@ from recsys.errors import StageError
 from recsys.store import MemoryStore
 from recsys.types import Event
 from service import metrics
-from service.breaker import FAILURES, PATIENCE, REST_SECONDS
+from service.breaker import FAILURES, REST_SECONDS
 from service.patience import Patience
+from service.pipeline import GONE_SECONDS
 from service.query import Degraded
 from tests.whole_path import World, ids, slow
 
@@ -167,8 +168,35 @@ def test_those_who_go_before_their_answer_is_late_teach_as_much(world):
             assert asking.cancelled()
         return pipeline.away
 
-    assert asyncio.run(scene(1.5 * PATIENCE)) == ["store"]
-    assert asyncio.run(scene(PATIENCE / 4)) == []
+    assert asyncio.run(scene(1.5 * GONE_SECONDS)) == ["store"]
+    assert asyncio.run(scene(GONE_SECONDS / 2)) == []
+
+
+def test_what_is_told_of_a_stage_is_how_it_is_now(world):
+    """A call that began before others failed comes back after: the stage is asked again, and the gauge says so."""
+    told, begun = [], []
+
+    async def rank(rows):
+        begun.append(1)
+        if len(begun) > 1:
+            raise RuntimeError("away")
+        await asyncio.sleep(0.2)
+        return world.ranking.rank(rows)
+
+    async def scene():
+        pipeline = world.pipeline(rank=rank)
+        slow = asyncio.create_task(pipeline.run([world.query(deadline=60.0)]))
+        async with asyncio.timeout(30):
+            while not begun:
+                await asyncio.sleep(0.01)
+        for _ in range(FAILURES):
+            await pipeline.run([world.query(deadline=60.0)])
+        told.append((pipeline.away, metrics.stage_away.labels("ranking")._value.get()))
+        await slow
+        told.append((pipeline.away, metrics.stage_away.labels("ranking")._value.get()))
+
+    asyncio.run(scene())
+    assert told == [(["ranking"], 1), ([], 0)]
 
 
 def test_a_stage_that_was_slow_once_is_tried_by_those_with_little_time(world):
