@@ -151,8 +151,8 @@ def test_a_store_that_hangs_soon_costs_nothing_where_all_are_in_a_hurry(world):
     assert not asyncio.run(scene())
 
 
-def test_those_who_go_before_their_answer_is_late_teach_as_much(world):
-    """Alone they end the call with themselves; a few that waited long, and the stage is done without."""
+def test_those_who_go_after_a_long_wait_teach_as_much(world):
+    """Alone they end the call with themselves; a few, and the stage is done without. Who goes early says nothing."""
 
     class Hanging(MemoryStore):
         async def read_users(self, *_):
