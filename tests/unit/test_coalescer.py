@@ -11,7 +11,7 @@ import uvloop
 from recsys.errors import StageError
 from service.callees import Callees
 from service.coalescer import AT_ONCE_SECONDS, Coalescer
-from service.pace import MEMORY_SECONDS, Pace
+from service.pace import Pace
 
 
 def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0):
@@ -375,31 +375,3 @@ def test_who_comes_while_nothing_is_waited_for_gathers():
 
     asyncio.run(scene())
     assert sizes == [1, 5]
-
-
-class TestPace:
-    """How busy it was, and what that asks for."""
-
-    def test_idle_it_is_nothing(self):
-        """Whatever it was long ago."""
-        pace = Pace(1.0)
-        assert pace.seconds(0.0) == 0
-        pace.mark(0.0, True)
-        pace.mark(30.0, False)
-        assert pace.seconds(30.0) == pytest.approx(1.0)
-        assert pace.seconds(30.0 + 5 * MEMORY_SECONDS) == 0
-
-    def test_it_grows_with_the_load(self):
-        """Hardly at all while something is under way half of the time, and nearly to the most where it always is."""
-        found = []
-        for busy in (0.1, 0.5, 0.75, 0.95):
-            pace = Pace(1.0)
-            for tick in range(1_000):
-                pace.mark(tick / 100, True)
-                pace.mark(tick / 100 + busy / 100, False)
-            assert pace.share(10.0) == pytest.approx(busy, abs=0.01)
-            found.append(pace.seconds(10.0))
-        assert found[0] == 0
-        assert found == sorted(set(found))
-        assert found[1] < 0.02
-        assert found[3] > 0.7
