@@ -47,7 +47,7 @@ class Verdict:
             f"{line.name:16}{line.limit:10.2f}{line.measured:10.2f}  {'held' if line.held else 'BROKEN'}"
             for line in self.lines
         ]
-        return "\n".join([f"\n{self.requests:,} requests against {against}", *rows])
+        return "\n".join([f"\n{self.requests:,} requests for slates, against {against}", *rows])
 
     def to_json(self) -> dict[str, Any]:
         """For a program; a time of nothing is null."""

@@ -117,7 +117,7 @@ class Attendant:
         if self._arbiter._stopping:
             return
         if self._server is not None and self._server.drop_ended():
-            logger.warning("The process that workers are forked from ended; another follows in %.0f s.", REST)
+            logger.warning("The process that workers are forked from has ended; another follows in %.0f s.", REST)
             self._arbiter.loop.call_later(REST, self._serve)
         if self._is_due():
             self._manage()
@@ -151,6 +151,14 @@ class Attendant:
         """What is done differently after so many early deaths of one service in a row."""
         if early > 1 and self._server is not None:  # it may be what they die of: a new interpreter has nothing of it
             self._server.kill()
+        if early == 2 and self._server is not None:
+            logger.warning(
+                "%s died twice in a row within %.0f s of its start, perhaps of what it was forked from: that process "
+                "is ended, and for %.0f s workers start as interpreters of their own.",
+                service_of(watcher),
+                EARLY,
+                REST,
+            )
         if early == AT_ONCE + 1 and CONTAINER not in os.environ:
             logger.error(
                 "%s died %d times in a row within %.0f s of its start; the lines above say why. From now on it is "

@@ -31,19 +31,27 @@ class Breaker:
         self.closed = True
         """Whether all queries may go through."""
         self._failures = 0
-        self._next_try = 0.0
+        self._next_try = self._next_hope = 0.0
         self._usual = USUAL
 
-    def tries(self) -> bool:
+    def tries(self, seconds: float) -> bool:
         """Whether one query is to find out how the stage is now, where others do without it; yes once in a while.
 
-        Without it a stage that was slow once would be thought too slow for ever by requests with little time.
+        seconds: how long it can wait. Where that is too little for a failure to count it may hope, in turns that are
+        nobody else's: without those a stage that was slow once would be thought too slow for ever by requests with
+        little time, and with the others' a flood of them would keep one away that has long been back.
         """
-        now = self._clock()
-        if now < self._next_try:
+        now, tells = self._clock(), self._counts(seconds)
+        if now < (self._next_try if tells else self._next_hope):
             return False
-        self._next_try = now + REST_SECONDS
+        self._next_hope = now + REST_SECONDS
+        if tells:
+            self._next_try = self._next_hope
         return True
+
+    def untold(self) -> None:
+        """Whoever tried has gone before anything could be told of the stage: the next one may try at once."""
+        self._next_try = self._clock()
 
     def enough(self, seconds: float) -> bool:
         """Whether so much time is enough to start; half of what is usual, since batches differ in size."""
@@ -54,9 +62,15 @@ class Breaker:
         self._failures, self.closed = 0, True
         self._usual += WEIGHT * (seconds - self._usual)
 
-    def failed(self, seconds: float | None = None) -> None:
-        """A batch did not come back; seconds: how long it was waited for, None where it broke."""
-        if seconds is None or seconds > max(PATIENCE, 4 * self._usual):
-            self._failures += 1
-            self.closed = self._failures < FAILURES
-            self._next_try = self._clock() + REST_SECONDS
+    def failed(self, seconds: float | None = None) -> bool:
+        """A batch did not come back; whether that counts. seconds: how long it was waited for, None where it broke."""
+        if seconds is not None and not self._counts(seconds):
+            return False
+        self._failures += 1
+        self.closed = self._failures < FAILURES
+        self._next_try = self._next_hope = self._clock() + REST_SECONDS
+        return True
+
+    def _counts(self, seconds: float) -> bool:
+        """Whether a stage has failed that did not answer within so long."""
+        return seconds > max(PATIENCE, 4 * self._usual)

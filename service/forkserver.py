@@ -108,7 +108,10 @@ def _received(control: socket.socket) -> tuple[bytes, list[int]]:
     """A line, and what came with its first byte: the pipe of `_await`, and listeners."""
     told, listeners = b"", array.array("i")
     while not told.endswith(b"\n"):
-        some, beside, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(MOST_LISTENERS * listeners.itemsize))
+        try:
+            some, beside, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(MOST_LISTENERS * listeners.itemsize))
+        except ConnectionResetError:  # who asked has gone, and READY was never read
+            return b"", list(listeners)
         for level, kind, content in beside:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 listeners.frombytes(content[: len(content) - len(content) % listeners.itemsize])

@@ -15,10 +15,9 @@ MEMORY_SECONDS = 1.0
 IDLE = 0.4
 """Busy share up to which nobody waits: batches that rarely meet have nothing to merge."""
 
-
-STEEP = 3
-"""Power by which waits grow with what is busy beyond that. In the middle of the load waits are paid in latency and save
-little, since who waits for one of the batches under way is merged anyway (docs/decisions.md)."""
+STEEP = 1.5
+"""Power by which waits grow with what is busy beyond that: little where they begin, since who waits for one of the
+batches under way is merged anyway, and in the middle of the load enough to be worth a hop (docs/decisions.md)."""
 
 
 class Pace:

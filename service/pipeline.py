@@ -12,6 +12,7 @@ from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
+from service.complaint import Complaint
 from service.counting import LATER
 from service.patience import Patience
 from service.query import Query, Ranked
@@ -58,6 +59,7 @@ class Pipeline:
         """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
+        self._complaints = {stage.name: Complaint(f"Stage {stage.name}") for stage in stages}
         self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name).observe for stage in stages}
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
@@ -120,7 +122,7 @@ class Pipeline:
             if not stage.wants(query):
                 continue
             left = (query.due - RESERVE - now) * stage.share
-            if (breaker.closed and breaker.enough(left)) or (left > 0 and not asked and breaker.tries()):
+            if (breaker.closed and breaker.enough(left)) or (left > 0 and not asked and breaker.tries(left)):
                 asked.append(query)
             else:
                 _leave_out(stage, query)
@@ -142,7 +144,7 @@ class Pipeline:
             go_on(late)
 
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        patience = Patience(asked, latest, leave)
+        patience, tries = Patience(asked, latest, leave), not breaker.closed
         try:
             found, error = await patience.wait(stage.run(asked))
         except asyncio.CancelledError:  # whoever asked alone has gone: that it waited for long counts all the same
@@ -150,14 +152,16 @@ class Pipeline:
             if seconds > GONE_SECONDS:
                 breaker.failed(seconds)
                 _show(stage, breaker, was_closed)
+            elif tries:
+                breaker.untold()
             raise
         waiting, seconds, was_closed = patience.waiting, time.monotonic() - start, breaker.closed
         LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
-            logger.warning("Stage %s was late: left after %.0f ms.", stage.name, 1000 * seconds)
-            breaker.failed(seconds)
+            if breaker.failed(seconds):  # else it was the client who had no time
+                self._complaints[stage.name].say(f"was late: left after {1000 * seconds:.0f} ms.")
         elif error:
-            logger.warning("Stage %s was left out: %s", stage.name, str(error) or type(error).__name__)
+            self._complaints[stage.name].say(f"was left out: {str(error) or type(error).__name__}")
             breaker.failed()
             for query in waiting:
                 _leave_out(stage, query)

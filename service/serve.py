@@ -216,8 +216,9 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
     told = ""
     while not stop.asked:
         try:
-            store.keep()
-            if told:
+            if store.keep():
+                say("the store was gone, and is started again.")
+            elif told:
                 say("the store answers again.")
             told = ""
         except (SettingsError, StoreError) as error:

@@ -69,6 +69,9 @@ def _against_baselines(
     if strict:
         yield beaten(best, f"the best baseline, {best},", "best baseline")
         return
+    if prefix and not figure(best):
+        yield Check(f"{name}, best baseline", "not judged", f"{name}: {ours:.4f}, and no baseline finds one.", ours)
+        return
     bound = max(figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric), 0.0)
     why = "" if prefix else f", as {evaluation.queries:,} queries tell no more"
     why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why

@@ -38,7 +38,7 @@ def baselines(
     left_out = []
     if not Ials.installed():
         del fits["ials"]
-        left_out.append("The row ials is left out: `implicit`, a development dependency, is not installed.")
+        left_out.append("Not compared with ials: that takes the package `implicit`, which `make test` installs.")
     rows: dict[str, Score] = {}
     for name, fit in fits.items():
         progress(len(rows) / len(fits), name)

@@ -65,8 +65,8 @@ def sentence(told: Mapping[str, Any]) -> str:
         return f"slo.toml did not hold: {'; '.join(broken)}."
     times = Tally.from_json(told).of(*ANSWERED)
     return (
-        f"slo.toml held: of {told['requests']:,} requests half were answered within {times.percentile(0.5):.0f} ms "
-        f"and 99 % within {times.percentile(0.99):.0f} ms."
+        f"slo.toml held: of {told['requests']:,} requests for slates half were answered within "
+        f"{times.percentile(0.5):.0f} ms and 99 % within {times.percentile(0.99):.0f} ms."
     )
 
 

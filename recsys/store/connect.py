@@ -40,10 +40,12 @@ class OpenStore:
         self._lent.append(board := RedisBoard(self.url))
         return board
 
-    def keep(self) -> None:
-        """Start the embedded store again if it is gone; call it every second or so while others use `url`."""
-        if self._embedded is not None:
-            self._embedded.keep()
+    def keep(self) -> bool:
+        """Start the embedded store again if it is gone: whether it was.
+
+        Call it every second or so while others use `url`.
+        """
+        return self._embedded is not None and self._embedded.keep()
 
     def close(self) -> None:
         """Close what was handed out; end the embedded store if it was started here."""

@@ -66,14 +66,16 @@ class EmbeddedStore:
                     time.sleep(0.02)
         return self.url
 
-    def keep(self) -> None:
-        """Start the server again if it is gone, ours or another's; call it every second or so."""
+    def keep(self) -> bool:
+        """Start the server again if it is gone, ours or another's: whether it was. Call it every second or so."""
         with self._turn:
             if self._answers():
-                return
+                return False
+            before = self._process
             if self._running() and not self.socket.exists():
                 self.stop()  # swept away with its folder or a temp dir: nobody can reach it any more
             self.ensure()
+            return self._process is not before
 
     def stop(self) -> None:
         """End the server if this object started it."""

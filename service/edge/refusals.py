@@ -32,7 +32,15 @@ def _refusal(reason: str, status: int, error: ErrorBody, *more: str) -> Refusal:
     return Refusal(reason, "\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
 
-MALFORMED = _refusal("malformed", 400, ErrorBody(code="malformed", message="This is no HTTP/1.1 request."))
+MALFORMED = _refusal(
+    "malformed",
+    400,
+    ErrorBody(
+        code="malformed",
+        message="This is no HTTP/1.1 request: it needs a method, a path, one host, each header on a line of its own, "
+        "and for a body one content-length or transfer-encoding: chunked.",
+    ),
+)
 LATE_HEAD = _refusal(
     "late_head",
     408,

@@ -102,8 +102,8 @@ def test_what_dies_again_and_again_waits_for_the_slow_look(arbiter, attendant, e
     assert arbiter.managed == AT_ONCE + 1
 
 
-def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch):
-    """After two early deaths in a row the next is a new interpreter; after one, or late ones, it stays."""
+def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch, caplog):
+    """After two early deaths in a row the next is a new interpreter, and that is said; after one, or late ones, not."""
     monkeypatch.delenv(CONTAINER, raising=False)
     ended = []
     server = SimpleNamespace(drop_ended=lambda: False, kill=lambda: ended.append(arbiter.managed))
@@ -112,9 +112,11 @@ def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch)
         arbiter.kill(age)
         attendant._look()
     assert ended == []
+    assert "forked" not in caplog.text
     arbiter.kill(EARLY / 2)
     attendant._look()
     assert ended == [3]  # before the fourth is started
+    assert "Ranking died twice in a row" in caplog.text
     arbiter.kill(EARLY * 2)
     attendant._look()
     attendant._look()

@@ -36,25 +36,56 @@ def test_it_opens_after_failures_in_a_row_and_closes_with_one_success(breaker):
     assert breaker.closed
 
 
-def test_an_open_one_is_tried_now_and_then(breaker, clock):
+def opened(breaker, clock):
+    """One that may be tried again."""
+    for _ in range(FAILURES):
+        assert breaker.failed()
+    clock.now += REST_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [PATIENCE / 2, 1.0])
+def test_an_open_one_is_tried_now_and_then(breaker, clock, seconds):
     """By one query each REST_SECONDS."""
     for _ in range(FAILURES):
         breaker.failed()
-    assert not breaker.tries()
+    assert not breaker.tries(seconds)
     clock.now += REST_SECONDS
-    assert breaker.tries()
-    assert not breaker.tries()
+    assert breaker.tries(seconds)
+    assert not breaker.tries(seconds)
     clock.now += REST_SECONDS
-    assert breaker.tries()
+    assert breaker.tries(seconds)
+
+
+def test_who_has_little_time_takes_nobody_s_turn(breaker, clock):
+    """What it finds does not count where the stage is late, and a flood of its kind would have every turn."""
+    opened(breaker, clock)
+    assert breaker.tries(PATIENCE / 2)
+    assert breaker.tries(1.0)
+    clock.now += REST_SECONDS / 2
+    assert not breaker.tries(PATIENCE / 2)
+    assert not breaker.tries(1.0)
+    clock.now += REST_SECONDS
+    assert breaker.tries(1.0)
+    assert not breaker.tries(PATIENCE / 2)  # somebody is finding it out
+
+
+def test_a_try_that_told_nothing_is_the_next_one_s(breaker, clock):
+    """Who tried has gone before the stage could answer."""
+    opened(breaker, clock)
+    assert breaker.tries(1.0)
+    breaker.untold()
+    assert not breaker.closed
+    assert breaker.tries(1.0)
+    assert not breaker.tries(1.0)
 
 
 def test_impatient_queries_open_nothing(breaker):
     """What was left behind sooner than a stage may take did not fail."""
     for _ in range(10 * FAILURES):
-        breaker.failed(PATIENCE / 2)
+        assert not breaker.failed(PATIENCE / 2)
     assert breaker.closed
     for _ in range(FAILURES):
-        breaker.failed(2 * PATIENCE)
+        assert breaker.failed(2 * PATIENCE)
     assert not breaker.closed
 
 

@@ -107,7 +107,7 @@ class TestLife:
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
         assert store.socket.exists()
-        store.keep()
+        assert store.keep()
         assert server_pid(store) != pid
         with client(store) as connection:
             assert connection.get("k") == b"v"
@@ -116,7 +116,7 @@ class TestLife:
         """keep() does nothing to a server that answers."""
         store.ensure()
         pid = server_pid(store)
-        store.keep()
+        assert not store.keep()
         assert server_pid(store) == pid
 
     def test_swept_socket(self, store: EmbeddedStore) -> None:

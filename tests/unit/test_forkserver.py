@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -112,6 +113,18 @@ def test_who_asks_in_vain_is_told_at_once(server, listener, tmp_path):
         time.sleep(0.05)
     assert heard(listener)
     assert code(worker) == 7
+
+
+def test_one_that_nobody_listened_to_ends_in_order(server):
+    """One that follows another says that it is ready, and nobody reads it before a fork is asked for."""
+    server.kill()
+    server._process.wait()
+    assert server.drop_ended()
+    server.begin()
+    server.tell({})
+    assert select.select([server._control], [], [], 20)[0]
+    server.end()
+    assert server._process.wait(10) == 0
 
 
 def test_what_nobody_waited_for_ends(server, listener, tmp_path, monkeypatch):

@@ -59,7 +59,11 @@ class Reader(HTMLParser):
 @pytest.mark.parametrize(
     ("run", "good", "words"),
     [
-        (told(), True, "slo.toml held: of 100 requests half were answered within 10 ms and 99 % within 10 ms."),
+        (
+            told(),
+            True,
+            "slo.toml held: of 100 requests for slates half were answered within 10 ms and 99 % within 10 ms.",
+        ),
         (told(milliseconds=123.4), False, "p99 ms was 123.4, and 100 is the limit"),
         (told(outcome=Outcome.FAILED, word="status 500"), False, "error share was 1, and 0 is the limit"),
         (told(outcome=Outcome.REJECTED), False, "error share was 1"),

@@ -172,6 +172,95 @@ def test_those_who_go_after_a_long_wait_teach_as_much(world):
     assert asyncio.run(scene(GONE_SECONDS / 2)) == []
 
 
+class Recovering(MemoryStore):
+    """Breaks as often as makes a stage be done without; then it answers, a moment later than some can wait."""
+
+    def __init__(self, whole):
+        super().__init__()
+        self._whole, self._asked = whole, 0
+
+    async def read_users(self, *asked):
+        self._asked += 1
+        if self._asked <= FAILURES:
+            raise RuntimeError("away")
+        await asyncio.sleep(0.03)
+        return await self._whole.read_users(*asked)
+
+
+async def away(world):
+    """A pipeline whose store is back, and was not asked since."""
+    pipeline = world.pipeline(Recovering(world.store))
+    for _ in range(FAILURES):
+        await pipeline.run([world.query()])
+    assert pipeline.away == ["store"]
+    await asyncio.sleep(REST_SECONDS)
+    return pipeline
+
+
+async def found(pipeline, world):
+    """What somebody with time gets."""
+    query = world.query()
+    await pipeline.run([query])
+    return query.degraded
+
+
+def test_a_flood_of_those_in_a_hurry_keeps_no_stage_away(world, caplog):
+    """They may try it, and nothing comes of that; the first who has time finds that it is back. Nobody logs them."""
+
+    async def scene():
+        pipeline = await away(world)
+        caplog.clear()
+        for _ in range(20):
+            hasty = world.query(deadline=0.03)
+            await pipeline.run([hasty])
+            assert Degraded.STORE in hasty.degraded
+        return await found(pipeline, world), pipeline.away
+
+    assert asyncio.run(scene()) == ([], [])
+    assert "Stage" not in caplog.text
+
+
+def test_who_tries_and_goes_leaves_the_try_to_the_next(world):
+    """A client that hedges, say."""
+
+    async def scene():
+        pipeline = await away(world)
+        for _ in range(5):
+            hedged = asyncio.create_task(pipeline.run([world.query()]))
+            await asyncio.sleep(0.005)
+            hedged.cancel()
+            await asyncio.wait([hedged])
+        return await found(pipeline, world), pipeline.away
+
+    assert asyncio.run(scene()) == ([], [])
+
+
+def test_who_goes_and_did_not_try_gives_nobody_a_turn(world):
+    """Whoever came while all was well: of a stage that hangs all would wait, each in another's place."""
+    begun = []
+
+    class Hanging(MemoryStore):
+        async def read_users(self, *_):
+            begun.append(1)
+            if 1 < len(begun) <= 1 + FAILURES:
+                raise RuntimeError("away")
+            await asyncio.sleep(5)
+
+    async def scene():
+        pipeline = world.pipeline(Hanging())
+        first = asyncio.create_task(pipeline.run([world.query()]))
+        await asyncio.sleep(0)
+        for _ in range(FAILURES):
+            await pipeline.run([world.query()])
+        first.cancel()
+        await asyncio.wait([first])
+        asked = len(begun)
+        await pipeline.run([world.query()])
+        return asked, len(begun)
+
+    assert asyncio.run(scene()) == (1 + FAILURES, 1 + FAILURES)
+
+
 def test_what_is_told_of_a_stage_is_how_it_is_now(world):
     """A call that began before others failed comes back after: the stage is asked again, and the gauge says so."""
     told, begun = [], []
