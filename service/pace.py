@@ -41,4 +41,4 @@ class Pace:
 
     def seconds(self, now: float) -> float:
         """The least time from one dispatch to the next."""
-        return self._most * (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
+        return self._most * math.pow(max(0.0, self.share(now) - IDLE) / (1 - IDLE), STEEP)
