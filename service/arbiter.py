@@ -149,13 +149,13 @@ class Attendant:
 
     def _change(self, watcher: Any, early: int) -> None:
         """What is done differently after so many early deaths of one service in a row."""
-        if early > 1 and self._server is not None:  # it may be what they die of: a new interpreter has nothing of it
-            self._server.kill()
-        if early == 2 and self._server is not None:
+        # It may be the forkserver that they die of: a new interpreter has nothing of it.
+        if early > 1 and self._server is not None and self._server.kill():
             logger.warning(
-                "%s died twice in a row within %.0f s of its start, perhaps of what it was forked from: that process "
-                "is ended, and for %.0f s workers start as interpreters of their own.",
+                "%s died %d times in a row within %.0f s of its start, perhaps of what it was forked from: that "
+                "process is ended, and for %.0f s workers start as interpreters of their own.",
                 service_of(watcher),
+                early,
                 EARLY,
                 REST,
             )

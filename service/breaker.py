@@ -19,6 +19,9 @@ PATIENCE = 0.02
 little time must not close it to those who have more. A request with 100 ms leaves a store that hangs after 37: were
 that none, every one would wait so long for as long as it hangs."""
 
+SEES = 2
+"""Times what is usual that a query has to have, to see whether a stage answers as it does."""
+
 WEIGHT = 0.1
 """Of the newest batch in what is usual."""
 
@@ -30,6 +33,8 @@ class Breaker:
         self._clock = clock
         self.closed = True
         """Whether all queries may go through."""
+        self.tried: float | None = None
+        """When a query was let through to find out how the stage is; `untold` wants it, whoever asks takes it away."""
         self._failures = 0
         self._next_try = self._next_hope = 0.0
         self._usual = USUAL
@@ -37,21 +42,27 @@ class Breaker:
     def tries(self, seconds: float) -> bool:
         """Whether one query is to find out how the stage is now, where others do without it; yes once in a while.
 
-        seconds: how long it can wait. Where that is too little for a failure to count it may hope, in turns that are
-        nobody else's: without those a stage that was slow once would be thought too slow for ever by requests with
-        little time, and with the others' a flood of them would keep one away that has long been back.
+        seconds: how long it can wait. One that would hardly see a stage that is well may hope all the same, or a stage
+        that was slow once would be thought too slow for ever where nobody has more time; but it takes no turn of those
+        who would, or a flood of its kind kept away what has long been back.
         """
-        now, tells = self._clock(), self._counts(seconds)
-        if now < (self._next_try if tells else self._next_hope):
+        now, sees = self._clock(), seconds > max(PATIENCE, SEES * self._usual)
+        if now < (self._next_try if sees else self._next_hope):
             return False
-        self._next_hope = now + REST_SECONDS
-        if tells:
+        self.tried, self._next_hope = now, now + REST_SECONDS
+        if sees:
             self._next_try = self._next_hope
         return True
 
-    def untold(self) -> None:
-        """Whoever tried has gone before anything could be told of the stage: the next one may try at once."""
-        self._next_try = self._clock()
+    def untold(self, tried: float) -> None:
+        """Whoever tried at that time has gone before anything could be told: the next may, as long after as it waited.
+
+        So of those who come to a stage that hangs, and go by themselves, no more than half wait for it.
+        """
+        now, until = self._clock(), tried + REST_SECONDS
+        again = min(until, 2 * now - tried)
+        self._next_try = again if self._next_try == until else self._next_try
+        self._next_hope = again if self._next_hope == until else self._next_hope
 
     def enough(self, seconds: float) -> bool:
         """Whether so much time is enough to start; half of what is usual, since batches differ in size."""
@@ -64,13 +75,9 @@ class Breaker:
 
     def failed(self, seconds: float | None = None) -> bool:
         """A batch did not come back; whether that counts. seconds: how long it was waited for, None where it broke."""
-        if seconds is not None and not self._counts(seconds):
+        if seconds is not None and seconds <= max(PATIENCE, 4 * self._usual):
             return False
         self._failures += 1
         self.closed = self._failures < FAILURES
         self._next_try = self._next_hope = self._clock() + REST_SECONDS
         return True
-
-    def _counts(self, seconds: float) -> bool:
-        """Whether a stage has failed that did not answer within so long."""
-        return seconds > max(PATIENCE, 4 * self._usual)

@@ -124,11 +124,13 @@ class Forkserver:
             self._control.close()
         self._control = None
 
-    def kill(self) -> None:
-        """End it, though it may be stopped or busy."""
+    def kill(self) -> bool:
+        """End it, though it may be stopped or busy; whether there was one."""
         self.end()
-        if self._process is not None:
-            self._process.kill()
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._process.kill()
+        return True
 
     def fork(self, command: list[str], variables: dict[str, str], folder: str, listeners: list[int]) -> Forked | None:
         """A worker that runs `command`, a child of this process; None where none can be had at once.

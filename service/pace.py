@@ -15,9 +15,10 @@ MEMORY_SECONDS = 1.0
 IDLE = 0.4
 """Busy share up to which nobody waits: batches that rarely meet have nothing to merge."""
 
-STEEP = 1.5
-"""Power by which waits grow with what is busy beyond that: little where they begin, since who waits for one of the
-batches under way is merged anyway, and in the middle of the load enough to be worth a hop (docs/decisions.md)."""
+
+STEEP = 3
+"""Power by which waits grow with what is busy beyond that. In the middle of the load waits are paid in latency and save
+little, since who waits for one of the batches under way is merged anyway (docs/decisions.md)."""
 
 
 class Pace:
@@ -41,4 +42,4 @@ class Pace:
 
     def seconds(self, now: float) -> float:
         """The least time from one dispatch to the next."""
-        return self._most * math.pow(max(0.0, self.share(now) - IDLE) / (1 - IDLE), STEEP)
+        return self._most * (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from recsys.store.base import UserStore
 from service import metrics
@@ -20,13 +19,14 @@ from service.settings import Settings
 from service.slate import make_slate
 from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 
-logger = logging.getLogger("tandem")
-
 RESERVE = 0.008
 """Seconds of a deadline kept for filters, selection and the reply, for a whole batch."""
 
 GONE_SECONDS = 0.1
 """After less, whoever goes says nothing of the stage it waited for: clients hedge."""
+
+HASTY_SECONDS = 60.0
+"""Between two lines about clients that have too little time for a stage: they may do nothing else all day."""
 
 Land = Callable[[Query, Exception | None], None]
 """Told of each query as soon as its slate is there, or of what broke."""
@@ -40,6 +40,25 @@ def nobody(_: Query, error: Exception | None) -> None:
 
 def nowhere(_: list[Query]) -> None:
     """Where queries go on that are not taken further."""
+
+
+class Complaints(NamedTuple):
+    """What is said of one stage."""
+
+    late: Complaint
+    hasty: Complaint
+    broken: Complaint
+    unusable: Complaint
+
+    @classmethod
+    def of(cls, stage: Stage) -> Complaints:
+        """None was said yet."""
+        return cls(
+            Complaint(f"Stage {stage.name} was late: left after %.0f ms."),
+            Complaint(f"Stage {stage.name} was not waited for: %.0f ms were too short to tell of it.", HASTY_SECONDS),
+            Complaint(f"Stage {stage.name} was left out: %s"),
+            Complaint(f"Stage {stage.name}: what was found for a query can't be used."),
+        )
 
 
 class Pipeline:
@@ -59,7 +78,7 @@ class Pipeline:
         """wrap: what each stage is put into."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
-        self._complaints = {stage.name: Complaint(f"Stage {stage.name}") for stage in stages}
+        self._complaints = {stage.name: Complaints.of(stage) for stage in stages}
         self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name).observe for stage in stages}
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
@@ -118,14 +137,19 @@ class Pipeline:
     def _admitted(self, stage: Stage, breaker: Breaker, queries: list[Query], now: float) -> list[Query]:
         """The queries that the stage is asked for; the others do without it, and say so where it would have been."""
         asked: list[Query] = []
+        without: list[Query] = []
         for query in queries:
-            if not stage.wants(query):
-                continue
-            left = (query.due - RESERVE - now) * stage.share
-            if (breaker.closed and breaker.enough(left)) or (left > 0 and not asked and breaker.tries(left)):
-                asked.append(query)
-            else:
-                _leave_out(stage, query)
+            if stage.wants(query):
+                able = breaker.closed and breaker.enough((query.due - RESERVE - now) * stage.share)
+                (asked if able else without).append(query)
+        if without and not asked:  # whoever has the longest time finds out the most
+            longest = max(without, key=lambda query: query.due)
+            left = (longest.due - RESERVE - now) * stage.share
+            if left > 0 and breaker.tries(left):
+                asked.append(longest)
+                without.remove(longest)
+        for query in without:
+            _leave_out(stage, query)
         return asked
 
     async def _ask(
@@ -144,7 +168,8 @@ class Pipeline:
             go_on(late)
 
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        patience, tries = Patience(asked, latest, leave), not breaker.closed
+        patience, complaints = Patience(asked, latest, leave), self._complaints[stage.name]
+        tried, breaker.tried = breaker.tried, None
         try:
             found, error = await patience.wait(stage.run(asked))
         except asyncio.CancelledError:  # whoever asked alone has gone: that it waited for long counts all the same
@@ -152,22 +177,24 @@ class Pipeline:
             if seconds > GONE_SECONDS:
                 breaker.failed(seconds)
                 _show(stage, breaker, was_closed)
-            elif tries:
-                breaker.untold()
+            elif tried is not None:
+                breaker.untold(tried)
             raise
         waiting, seconds, was_closed = patience.waiting, time.monotonic() - start, breaker.closed
         LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
-            if breaker.failed(seconds):  # else it was the client who had no time
-                self._complaints[stage.name].say(f"was late: left after {1000 * seconds:.0f} ms.")
+            if breaker.failed(seconds):
+                complaints.late.say(1000 * seconds)
+            else:
+                complaints.hasty.say(1000 * seconds)
         elif error:
-            self._complaints[stage.name].say(f"was left out: {str(error) or type(error).__name__}")
+            complaints.broken.say(str(error) or type(error).__name__)
             breaker.failed()
             for query in waiting:
                 _leave_out(stage, query)
         else:
             breaker.worked(seconds)
-            _put(stage, asked, found, waiting)
+            _put(stage, asked, found, waiting, complaints.unusable)
         _show(stage, breaker, was_closed)
         return waiting
 
@@ -199,14 +226,14 @@ def _show(stage: Stage, breaker: Breaker, was_closed: bool) -> None:
         metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
 
 
-def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:
+def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query], unusable: Complaint) -> None:
     still = set(map(id, waiting))
     for query, of_query in zip(asked, found, strict=True):
         if id(query) in still:
             try:
                 stage.put(query, of_query)
-            except Exception:
-                logger.exception("Stage %s: what was found for a query can't be used.", stage.name)
+            except Exception as error:
+                unusable.say(error=error)
                 _leave_out(stage, query)
 
 

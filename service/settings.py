@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
     merge_ms: float = Field(
-        14.0, ge=0, le=1000, description="How long a busy gateway process lets requests gather, at most; 0: never."
+        12.0, ge=0, le=1000, description="How long a busy gateway process lets requests gather, at most; 0: never."
     )
     max_under_way: int = Field(
         512,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
+from service.complaint import Complaint
 from service.filters import asked_tokens
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
@@ -27,7 +27,7 @@ from service.schema import Mode
 from service.served import ServedGeneration
 from service.settings import Settings
 
-logger = logging.getLogger("tandem")
+HALF = Complaint("Half of a batch was not retrieved: %s")
 
 
 class Stage(Protocol):
@@ -216,7 +216,7 @@ async def _of_both(
     found: dict[int, bytearray] = {}
     for (part, _), answer in zip(parts, answers, strict=True):
         if isinstance(answer, BaseException):
-            logger.warning("Half of a batch was not retrieved: %s", str(answer) or type(answer).__name__)
+            HALF.say(str(answer) or type(answer).__name__)
             answer = [bytearray(wire.failure(wire.RETRIEVED)) for _ in part]
         found.update(zip(map(id, part), answer, strict=True))
     return [found[id(query)] for query in queries]

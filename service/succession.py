@@ -48,6 +48,9 @@ gateway announce themselves some ten seconds after it at the latest, so this is 
 ASK_AGAIN_SECONDS = 1.0
 """Between two queries of our own while a stage is done without, so that its return is noticed though nobody asks."""
 
+ASK_AGAIN_DUE = 0.1
+"""Seconds that such a query may take at least: with less it could hardly see that the stage is back."""
+
 WARM_UP_DUE = 10.0
 """Seconds that such a batch may take. It is to prove that the path is whole, not that it is fast: held to a query's
 deadline, 32 queries over a million items on a busy machine were late for ever, and nothing was ever served."""
@@ -254,7 +257,7 @@ class Succession:
         now = time.monotonic()
         if self._in_force and self.away and now - self._asked_again > ASK_AGAIN_SECONDS:
             self._asked_again = now
-            await self._warm_batch(self._in_force, 1, self._settings.deadline_ms / 1000)
+            await self._warm_batch(self._in_force, 1, max(self._settings.deadline_ms / 1000, ASK_AGAIN_DUE))
 
     async def _warm_batch(self, served: ServedGeneration, size: int, seconds: float = WARM_UP_DUE) -> set[str]:
         """What a batch of queries, real ones where there were any, had to leave out of retrieval and ranking."""

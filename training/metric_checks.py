@@ -70,7 +70,8 @@ def _against_baselines(
         yield beaten(best, f"the best baseline, {best},", "best baseline")
         return
     if prefix and not figure(best):
-        yield Check(f"{name}, best baseline", "not judged", f"{name}: {ours:.4f}, and no baseline finds one.", ours)
+        told = f"{name}: {ours:.4f}, and every baseline has 0: there is nothing to be behind."
+        yield Check(f"{name}, best baseline", "not judged", told, ours)
         return
     bound = max(figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric), 0.0)
     why = "" if prefix else f", as {evaluation.queries:,} queries tell no more"

@@ -106,7 +106,7 @@ def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch,
     """After two early deaths in a row the next is a new interpreter, and that is said; after one, or late ones, not."""
     monkeypatch.delenv(CONTAINER, raising=False)
     ended = []
-    server = SimpleNamespace(drop_ended=lambda: False, kill=lambda: ended.append(arbiter.managed))
+    server = SimpleNamespace(drop_ended=lambda: False, kill=lambda: not ended.append(arbiter.managed))
     attendant = Attendant(arbiter, server, ending)
     for age in (EARLY / 2, EARLY * 2, EARLY / 2):
         arbiter.kill(age)
@@ -116,7 +116,7 @@ def test_it_may_be_the_forkserver_that_they_die_of(arbiter, ending, monkeypatch,
     arbiter.kill(EARLY / 2)
     attendant._look()
     assert ended == [3]  # before the fourth is started
-    assert "Ranking died twice in a row" in caplog.text
+    assert "Ranking died 2 times in a row" in caplog.text
     arbiter.kill(EARLY * 2)
     attendant._look()
     attendant._look()

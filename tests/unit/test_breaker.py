@@ -69,14 +69,36 @@ def test_who_has_little_time_takes_nobody_s_turn(breaker, clock):
     assert not breaker.tries(PATIENCE / 2)  # somebody is finding it out
 
 
-def test_a_try_that_told_nothing_is_the_next_one_s(breaker, clock):
-    """Who tried has gone before the stage could answer."""
+def test_a_try_that_told_nothing_is_given_back(breaker, clock):
+    """After as long again as it waited; to those who may have it, and only where nobody took another since."""
     opened(breaker, clock)
     assert breaker.tries(1.0)
-    breaker.untold()
+    clock.now += 0.01
+    breaker.untold(breaker.tried)
     assert not breaker.closed
-    assert breaker.tries(1.0)
     assert not breaker.tries(1.0)
+    clock.now += 0.011
+    assert breaker.tries(1.0)
+    clock.now += REST_SECONDS
+    assert breaker.tries(PATIENCE / 2)
+    hoped = breaker.tried
+    clock.now += 0.01
+    assert breaker.tries(1.0)
+    breaker.untold(hoped)
+    clock.now += 0.02
+    assert not breaker.tries(1.0)
+    assert not breaker.tries(PATIENCE / 2)
+
+
+def test_who_would_see_a_slow_stage_has_the_turns_of_those_who_see(breaker, clock):
+    """Twice what is usual is enough; what counts as a failure takes longer."""
+    for _ in range(100):
+        breaker.worked(0.08)
+    opened(breaker, clock)
+    assert breaker.tries(0.1)
+    assert not breaker.tries(0.1)
+    assert breaker.tries(0.2)
+    assert not breaker.failed(0.2)
 
 
 def test_impatient_queries_open_nothing(breaker):

@@ -18,7 +18,7 @@ class TestPace:
         assert pace.seconds(30.0 + 5 * MEMORY_SECONDS) == 0
 
     def test_it_grows_with_the_load(self):
-        """Little while something is under way half of the time, and nearly to the most where it always is."""
+        """Hardly at all while something is under way half of the time, and nearly to the most where it always is."""
         found = []
         for busy in (0.1, 0.5, 0.75, 0.95):
             pace = Pace(1.0)
@@ -29,5 +29,5 @@ class TestPace:
             found.append(pace.seconds(10.0))
         assert found[0] == 0
         assert found == sorted(set(found))
-        assert found[1] < 0.1
+        assert found[1] < 0.02
         assert found[3] > 0.7

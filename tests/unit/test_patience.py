@@ -96,7 +96,7 @@ def test_a_query_with_little_time_does_not_hurry_its_neighbours(world):
     assert landed[4] < 0.25 <= landed[5]
 
 
-def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
+def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world, caplog):
     """After a few batches nobody waits for it any more, which is told; when it answers again, so do slates."""
     hangs = True
 
@@ -130,6 +130,7 @@ def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world):
     told = []
     waits, first, second = asyncio.run(scene())
     assert told == [(["ranking"], 1), ([], 0)]
+    assert "Stage rank was late: left after " in caplog.text
     assert all(degraded == [Degraded.RANKING] for degraded, _ in waits)
     assert sum(seconds < 0.15 for _, seconds in waits) >= 4
     assert first == second == []
@@ -205,7 +206,7 @@ async def found(pipeline, world):
 
 
 def test_a_flood_of_those_in_a_hurry_keeps_no_stage_away(world, caplog):
-    """They may try it, and nothing comes of that; the first who has time finds that it is back. Nobody logs them."""
+    """They may try it, and nothing comes of that; the first who has time finds that it is back. One line is of them."""
 
     async def scene():
         pipeline = await away(world)
@@ -217,7 +218,8 @@ def test_a_flood_of_those_in_a_hurry_keeps_no_stage_away(world, caplog):
         return await found(pipeline, world), pipeline.away
 
     assert asyncio.run(scene()) == ([], [])
-    assert "Stage" not in caplog.text
+    (line,) = (record.getMessage() for record in caplog.records if "Stage" in record.msg)
+    assert line.startswith("Stage hydrate was not waited for: ")
 
 
 def test_who_tries_and_goes_leaves_the_try_to_the_next(world):
@@ -230,13 +232,28 @@ def test_who_tries_and_goes_leaves_the_try_to_the_next(world):
             await asyncio.sleep(0.005)
             hedged.cancel()
             await asyncio.wait([hedged])
+        await asyncio.sleep(0.02)
         return await found(pipeline, world), pipeline.away
 
     assert asyncio.run(scene()) == ([], [])
 
 
-def test_who_goes_and_did_not_try_gives_nobody_a_turn(world):
+def test_of_a_batch_whoever_has_the_longest_time_tries(world):
+    """The others do without for once."""
+
+    async def scene():
+        pipeline = await away(world)
+        hasty, patient = world.query(deadline=0.03), world.query()
+        await pipeline.run([hasty, patient])
+        return hasty.degraded, patient.degraded
+
+    assert asyncio.run(scene()) == ([Degraded.STORE], [])
+
+
+def test_who_goes_and_did_not_try_gives_nobody_a_turn(world, monkeypatch):
     """Whoever came while all was well: of a stage that hangs all would wait, each in another's place."""
+    monkeypatch.setattr("service.pipeline.GONE_SECONDS", 60)
+    monkeypatch.setattr("service.breaker.REST_SECONDS", 60)
     begun = []
 
     class Hanging(MemoryStore):

@@ -157,14 +157,15 @@ class TestMixedBatch:
         assert queries[1 - failed].degraded == []
         assert all(len(ids(query)) == 10 for query in queries)
 
-    def test_where_both_break_the_stage_has_failed(self, world):
-        """Which the breaker counts."""
+    def test_where_both_break_the_stage_has_failed(self, world, caplog):
+        """Which the breaker counts, and the log has once."""
         queries = self.batch(world)
         pipeline = world.pipeline(retrieve=broken, complete=broken)
         for _ in range(FAILURES):
             asyncio.run(pipeline.run(list(queries)))
         assert [query.degraded for query in queries] == [[Degraded.RETRIEVAL]] * 2
         assert not pipeline._guarded[1][1].closed
+        assert caplog.text.count("Stage retrieve was left out: gone") == 1
 
 
 def test_with_everything_away_there_is_still_an_answer(world):

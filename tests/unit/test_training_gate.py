@@ -116,6 +116,8 @@ def test_a_segment_may_be_behind_by_noise_and_not_by_more(segment, name):
     few = check_model(evaluation(row(0.2, 0.1, **{segment: 0.0}, segment=199), theirs), DATA, None)
     assert failed(few) == []
     assert any(each.verdict == "not judged" and "199 queries" in each.sentence for each in few)
+    nothing = check_model(evaluation(row(0.2, 0.1, **{segment: 0.0}), row(0.1, 0.05, **{segment: 0.0})), DATA, None)
+    assert [each.verdict for each in nothing if each.name == f"recall@10, {name}, best baseline"] == ["not judged"]
 
 
 def test_the_live_one_may_be_missed_by_the_tolerance_and_noise():
