@@ -41,7 +41,7 @@ class OpenStore:
         return board
 
     def keep(self) -> bool:
-        """Start the embedded store again if it is gone: whether it was.
+        """Start the embedded store again if it is gone; whether that was done here.
 
         Call it every second or so while others use `url`.
         """

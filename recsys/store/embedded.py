@@ -67,7 +67,7 @@ class EmbeddedStore:
         return self.url
 
     def keep(self) -> bool:
-        """Start the server again if it is gone, ours or another's: whether it was. Call it every second or so."""
+        """Start the server again if it is gone, ours or another's; whether it did. Call it every second or so."""
         with self._turn:
             if self._answers():
                 return False
