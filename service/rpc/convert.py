@@ -15,6 +15,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError
+from service.rpc.not_text import is_map, not_text
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verdict import query_error
 
@@ -31,7 +32,9 @@ def parse(kind: type[M], data: bytes) -> M:
     try:
         message.ParseFromString(data)
     except Exception as error:  # DecodeError, and UnicodeDecodeError from some versions of protobuf
-        raise QueryError(f"The bytes are no {kind.DESCRIPTOR.full_name}.", code="not_protobuf") from error
+        field = not_text(kind.DESCRIPTOR, data)
+        why = "Send text as UTF-8." if field else f"The bytes are no {kind.DESCRIPTOR.full_name}."
+        raise QueryError(why, field, "not_protobuf") from error
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
@@ -99,7 +102,7 @@ def _kind(message: Message) -> Any:
 
 
 def _field_reader(field: FieldDescriptor, whole: bool) -> Turn:
-    if _is_map(field):
+    if is_map(field):
         turn = _value_reader(field.message_type.fields_by_name["value"], whole)
         return lambda entries: {key: turn(entries[key]) for key in sorted(entries)}  # a map keeps no order
     turn = _value_reader(field, whole)
@@ -143,7 +146,7 @@ def _struct(values: Mapping[str, Any]) -> Struct:
 
 
 def _field_shaper(field: FieldDescriptor) -> Turn:
-    if _is_map(field):
+    if is_map(field):
         kind = field.message_type.fields_by_name["value"].message_type
         turn, make = _shaper(kind), GetMessageClass(kind)
         return lambda entries: {key: make(**turn(value)) for key, value in entries.items()}  # maps take no dictionaries
@@ -152,11 +155,7 @@ def _field_shaper(field: FieldDescriptor) -> Turn:
 
 
 def _holds_messages(field: FieldDescriptor) -> bool:
-    return bool(field.message_type and (not _is_map(field) or field.message_type.fields_by_name["value"].message_type))
-
-
-def _is_map(field: FieldDescriptor) -> bool:
-    return field.message_type is not None and field.message_type.GetOptions().map_entry
+    return bool(field.message_type and (not is_map(field) or field.message_type.fields_by_name["value"].message_type))
 
 
 def _same(value: Any) -> Any:
@@ -178,7 +177,7 @@ def _parts(field: FieldDescriptor, value: Any) -> list[tuple[str, Message]]:
     """The messages in a field, by their place."""
     if not _holds_messages(field):
         return []
-    if _is_map(field):
+    if is_map(field):
         return [(f"{field.name}.{key}", value[key]) for key in value]
     if field.is_repeated:
         return [(f"{field.name}.{index}", each) for index, each in enumerate(value)]

@@ -168,7 +168,7 @@ def test_what_nobody_foresaw_is_one_sentence_here_and_a_traceback_in_the_log(stu
     [
         (b"\xff\xff\xff", "not_protobuf", None),
         (b"\x0a\x05ab", "not_protobuf", None),  # shorter than it says
-        (b"\x0a\x04\x0a\x02\xff\xfe", "not_protobuf", None),  # text that is no UTF-8
+        (b"\x0a\x04\x0a\x02\xff\xfe", "not_protobuf", "user_id"),  # text that is no UTF-8
         (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x78\x01", "invalid", "15"),
         (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x22\x04\x78\x01\x78\x01", "invalid", "session.0.15"),
     ],
@@ -178,6 +178,7 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
     status, body, _ = refused(raw(channel), data)
     assert status == grpc.StatusCode.INVALID_ARGUMENT
     assert (body["code"], body.get("field")) == (code, field)
+    assert (body["message"] == "Send text as UTF-8.") == (field == "user_id")
     assert not caplog.records
 
 
