@@ -3,8 +3,9 @@
 `python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
 response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
 anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
-stopped before the next, or with `--together` all run all the time, each load with a seed of its own; the ratio of two
-peers is of one pass. CPU is what the server's processes used, all of them, without the store and the generator.
+stopped before the next, or with `--together` all run all the time and are loaded at one rate in turns, seconds apart;
+each load has a seed of its own, and the ratio of two peers is of one pass. CPU is what the server's processes used, all
+of them, without the store and the generator.
 """
 
 from __future__ import annotations
@@ -35,15 +36,18 @@ class Bench:
         self._place, self._loader, self._options = place, loader, options
         self.points: list[Point] = []
 
-    def turns(self) -> Iterator[tuple[int, str, Running]]:
-        """Pass, name and peer; it runs until the next is asked for."""
-        in_turns = together if self._options.together else turns
-        return in_turns(self._place, [Variant(name, name) for name in self._options.peers], self._options.passes)
+    def turns(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
+        """Number, name and peer, which runs until the next is asked for; rounds: of a pass."""
+        in_turns, options = together if self._options.together else turns, self._options
+        return in_turns(self._place, [Variant(name, name) for name in options.peers], options.passes * rounds)
 
     def rates(self) -> list[Point]:
-        """Every peer at every rate."""
-        for number, name, peer in self.turns():
-            for rate in self._options.rates:
+        """Every peer at every rate; where all of them run, all at one rate before any at the next."""
+        rates: list[float] = self._options.rates
+        rounds = [[rate] for rate in rates] if self._options.together else [rates]
+        for turn, name, peer in self.turns(len(rounds)):
+            number, at = divmod(turn, len(rounds))
+            for rate in rounds[at]:
                 self._load(peer, name, number, self._steady(rate))
         return self.points
 

@@ -6,6 +6,7 @@ from math import inf
 
 import pytest
 
+from loadtests import bench
 from loadtests.alike import K, compare
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, rows
@@ -213,6 +214,35 @@ def test_every_mode_has_a_report(tmp_path):
     write(of_overload([found], [surged], 50.0, "here"), tmp_path / "bench-overload.json")
     assert len([*tmp_path.iterdir()]) == 6
     assert "litserve did not hold" in (tmp_path / "bench.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("how", "order"),
+    [
+        ([], "a100 a400 b100 b400, b100 b400 a100 a400"),
+        (["--together"], "a100 b100 b400 a400, a100 b100 b400 a400"),
+    ],
+)
+def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
+    """Where all run, two loads of one rate are seconds apart, whatever the rates; one pass is told from the next."""
+
+    def in_turns(_place, variants, passes):
+        for turn in range(passes):
+            for each in variants if turn % 2 == 0 else variants[::-1]:
+                yield turn, each.name, None
+
+    class Seen:
+        def load(self, _peer, name, shape, number, _give_up):
+            return point(name, shape.pieces[0][1], number)
+
+    monkeypatch.setattr(bench, "turns", in_turns)
+    monkeypatch.setattr(bench, "together", in_turns)
+    options = parser("").parse_args(["--peers", "split,inline", "--rates", "100,400", "--passes", "2", *how])
+    options.peers = ["a", "b"]
+    points = bench.Bench(None, Seen(), options).rates()
+    passes = [[f"{each.peer}{each.rate:g}" for each in points if each.number == number] for number in (0, 1)]
+    assert [each.number for each in points] == [0] * 4 + [1] * 4
+    assert ", ".join(map(" ".join, passes)) == order
 
 
 def test_slates_that_differ_are_refused():
