@@ -1,6 +1,6 @@
 """The pace that adapts beside fixed ones, on a load that shifts.
 
-`python -m loadtests.batching [--windows 2,5,10,15,25] [--rates 20,200,400,60] [--passes 3]`: the split deployment as it
+`python -m loadtests.batching [--windows 2,5,10,15,25] [--rates 20,400,1000,60] [--passes 3]`: the split deployment as it
 is, and with requests that gather for a fixed time or not at all, in turns, each under the same arrivals of the same
 users in a pass. In p99 and in CPU the pace that adapts is held against the window with the least p99, and where the
 load is least its p50 against that of no window. Before anything is timed all slates are compared.
@@ -19,12 +19,9 @@ from loadtests.ending import BROKEN, sentences, tell
 from loadtests.options import items, number, rates, several
 from loadtests.point import loading
 from loadtests.report.of_batching import of_batching
-from loadtests.slo import RESULTS, ROOT
+from loadtests.slo import RESULTS
 from loadtests.turns import Variant, turns
 from loadtests.world import HOME, world
-
-# Read by every process of the deployment as it starts, before the folder that it runs in is on its path.
-PATH = f"{ROOT / 'loadtests' / 'peers' / 'fixed_pace'}:{ROOT}"
 
 
 def main() -> int:
@@ -46,8 +43,11 @@ def main() -> int:
 
 def variants(windows: Sequence[float]) -> list[Variant]:
     """The deployment as it is, without a window, and with each (ms)."""
-    more = {fixed(window): {"PYTHONPATH": PATH, "PEER_GATHER_MS": f"{window:g}"} for window in sorted({0.0, *windows})}
-    return [Variant(ADAPTIVE, "split"), *(Variant(name, "split", each) for name, each in more.items())]
+    found = [Variant(ADAPTIVE, "split")]
+    for window in sorted({0.0, *windows}):
+        settings = {"TANDEM_MERGE_MS": "0", "TANDEM_MERGE_LEAST_MS": f"{window:g}"}
+        found.append(Variant(fixed(window), "split", settings))
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m loadtests.batching", description=__doc__)
     made.add_argument("--items", type=items, default=100_000)
     made.add_argument("--windows", type=several(number(float, 0, 1000)), default=[2.0, 5.0, 10.0, 15.0, 25.0])
-    made.add_argument("--rates", type=rates, default=[20, 200, 400, 60], help="requests a second, one after the other")
+    made.add_argument("--rates", type=rates, default=[20, 400, 1000, 60], help="requests a second, one after the other")
     made.add_argument("--seconds", type=number(float, 1, 3600), default=8, help="of each rate")
     made.add_argument("--passes", type=number(int, 1, 100), default=3)
     return made

@@ -37,9 +37,11 @@ class Bench:
         self.points: list[Point] = []
 
     def turns(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
-        """Number, name and peer, which runs until the next is asked for; rounds: of a pass."""
-        in_turns, options = together if self._options.together else turns, self._options
-        return in_turns(self._place, [Variant(name, name) for name in options.peers], options.passes * rounds)
+        """Number, name and peer, which runs until the next is asked for; rounds: of a pass, where all of them run."""
+        passes, variants = self._options.passes, [Variant(name, name) for name in self._options.peers]
+        if self._options.together:
+            return together(self._place, variants, passes, rounds)
+        return turns(self._place, variants, passes)
 
     def rates(self) -> list[Point]:
         """Every peer at every rate; where all of them run, all at one rate before any at the next."""

@@ -27,7 +27,8 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     return made
 
 
-_DEFAULT = [name for name in PEERS if name not in {"split_grpc", "split_unmerged", "split_spawned", "inline_two"}]
+_ASKED_FOR = {"split_grpc", "split_gathering", "split_unmerged", "split_spawned", "inline_two"}
+_DEFAULT = [name for name in PEERS if name not in _ASKED_FOR]
 
 
 def _peers(text: str) -> list[str]:

@@ -38,8 +38,10 @@ def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tu
                 yield number, each.name, peer
 
 
-def together(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
-    """The same where all of them run all the time.
+def together(
+    place: World, variants: Sequence[Variant], passes: int, rounds: int = 1
+) -> Iterator[tuple[int, str, Running]]:
+    """The same where all of them run all the time; rounds: of a pass, each of which another begins in the next pass.
 
     On cores that other machines take for minutes at a time two loads can be compared that are seconds apart, and not
     those on both sides of a start. What the others take while they are idle counts against whom is loaded.
@@ -49,8 +51,8 @@ def together(place: World, variants: Sequence[Variant], passes: int) -> Iterator
         peers = {each: stack.enter_context(_running(each, place)) for each in variants}
         for each, peer in peers.items():
             alike.compare(peer, each.name)
-        for number in range(passes):
-            for each in _turned(variants, number):
+        for number in range(passes * rounds):
+            for each in _turned(variants, sum(divmod(number, rounds))):
                 yield number, each.name, peers[each]
 
 

@@ -2,12 +2,14 @@
 
 A hop costs the same for one query as for ten. While the cores are idle that is nobody's loss, and waiting for company
 would be; near the end of what they can do, it is worth long waits. Busy is measured, not told: it is the share of the
-last second in which a batch was under way.
+last second in which a batch was under way. Who would rather have the CPU than the milliseconds sets the least of it.
 """
 
 from __future__ import annotations
 
 import math
+
+from service.settings import Settings
 
 MEMORY_SECONDS = 1.0
 """Of what was busy, e-fold."""
@@ -24,12 +26,18 @@ little, since who waits for one of the batches under way is merged anyway (docs/
 class Pace:
     """The least time between two dispatches, by the loop's clock."""
 
-    def __init__(self, most: float) -> None:
-        """most: seconds, where a batch is always under way."""
+    def __init__(self, most: float, least: float = 0.0) -> None:
+        """most: seconds, where a batch is always under way; least: where none is."""
         self._most = most
+        self._least = least
         self._share = 0.0
         self._busy = False
         self._at = 0.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Pace:
+        """As they have it."""
+        return cls(settings.merge_ms / 1000, settings.merge_least_ms / 1000)
 
     def mark(self, now: float, busy: bool) -> None:
         """From now on some batch is under way, or none is."""
@@ -42,4 +50,4 @@ class Pace:
 
     def seconds(self, now: float) -> float:
         """The least time from one dispatch to the next."""
-        return self._most * (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
+        return max(self._least, self._most * (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP)

@@ -62,7 +62,7 @@ class Recommender:
             desks.pipeline.at_once,
             settings.max_batch,
             settings.max_in_flight,
-            Pace(settings.merge_ms / 1000),
+            Pace.of(settings),
         )
         self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
 

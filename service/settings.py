@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     merge_ms: float = Field(
         12.0, ge=0, le=1000, description="How long a busy gateway process lets requests gather, at most; 0: never."
     )
+    merge_least_ms: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="How long an idle one does, at least: saves CPU, and costs milliseconds.",
+    )
     max_under_way: int = Field(
         512,
         ge=1,

@@ -2,11 +2,14 @@
 
 import argparse
 import random
+from contextlib import nullcontext
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
 from loadtests import bench
+from loadtests import turns as in_turns
 from loadtests.alike import K, compare
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, rows
@@ -220,23 +223,18 @@ def test_every_mode_has_a_report(tmp_path):
     ("how", "order"),
     [
         ([], "a100 a400 b100 b400, b100 b400 a100 a400"),
-        (["--together"], "a100 b100 b400 a400, a100 b100 b400 a400"),
+        (["--together"], "a100 b100 b400 a400, b100 a100 a400 b400"),
     ],
 )
 def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
-    """Where all run, two loads of one rate are seconds apart, whatever the rates; one pass is told from the next."""
-
-    def in_turns(_place, variants, passes):
-        for turn in range(passes):
-            for each in variants if turn % 2 == 0 else variants[::-1]:
-                yield turn, each.name, None
+    """Where all run, two loads of one rate are seconds apart, whatever the rates, and neither is always the first."""
 
     class Seen:
         def load(self, _peer, name, shape, number, _give_up):
             return point(name, shape.pieces[0][1], number)
 
-    monkeypatch.setattr(bench, "turns", in_turns)
-    monkeypatch.setattr(bench, "together", in_turns)
+    monkeypatch.setattr(in_turns, "_running", lambda each, _place: nullcontext(each))
+    monkeypatch.setattr(in_turns, "_Alike", lambda _place: SimpleNamespace(compare=lambda *_: None))
     options = parser("").parse_args(["--peers", "split,inline", "--rates", "100,400", "--passes", "2", *how])
     options.peers = ["a", "b"]
     points = bench.Bench(None, Seen(), options).rates()

@@ -31,3 +31,11 @@ class TestPace:
         assert found == sorted(set(found))
         assert found[1] < 0.02
         assert found[3] > 0.7
+
+    def test_who_would_rather_wait_waits_when_idle(self):
+        """As long however busy it is, until that asks for more."""
+        pace = Pace(1.0, 0.01)
+        assert pace.seconds(0.0) == 0.01
+        pace.mark(0.0, True)
+        assert pace.seconds(0.5) == 0.01
+        assert pace.seconds(30.0) == pytest.approx(1.0)
