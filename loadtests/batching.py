@@ -1,7 +1,7 @@
 """The pace that adapts beside fixed ones, on a load that shifts.
 
-`python -m loadtests.batching [--windows 2,5,10,15,25] [--rates 20,400,1000,60] [--passes 3]`: the split deployment as it
-is, and with requests that gather for a fixed time or not at all, in turns, each under the same arrivals of the same
+`python -m loadtests.batching [--windows 2,5,10,15,25] [--rates 20,400,1000,60] [--passes 3]`: the split deployment as
+it is, and with requests that gather for a fixed time or not at all, in turns, each under the same arrivals of the same
 users in a pass. In p99 and in CPU the pace that adapts is held against the window with the least p99, and where the
 load is least its p50 against that of no window. Before anything is timed all slates are compared.
 """
