@@ -41,7 +41,7 @@ def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tu
 def together(
     place: World, variants: Sequence[Variant], passes: int, rounds: int = 1
 ) -> Iterator[tuple[int, str, Running]]:
-    """The same where all of them run all the time; rounds: of a pass, each of which another begins in the next pass.
+    """The same where all of them run all the time; rounds: of a pass. Who begins moves on with each, and each pass.
 
     On cores that other machines take for minutes at a time two loads can be compared that are seconds apart, and not
     those on both sides of a start. What the others take while they are idle counts against whom is loaded.

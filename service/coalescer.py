@@ -1,7 +1,7 @@
 """Merges the requests that wait in this process into one batch, so that a hop is paid once for all of them.
 
-A lone request starts at once. While as many batches as allowed are under way, or the last one left a moment ago and
-the process is busy, newcomers wait and leave together; each is answered as soon as it is done, and whoever's time runs
+A lone request starts at once. While as many batches as allowed are under way, or the last one left less than the pace
+ago (`service.pace`), newcomers wait and leave together; each is answered as soon as it is done, and whoever's time runs
 out while it waits is answered with what is here.
 """
 

@@ -15,7 +15,7 @@ MEMORY_SECONDS = 1.0
 """Of what was busy, e-fold."""
 
 IDLE = 0.4
-"""Busy share up to which nobody waits: batches that rarely meet have nothing to merge."""
+"""Busy share up to which nobody waits but for the least: batches that rarely meet have nothing to merge."""
 
 
 STEEP = 3
@@ -27,7 +27,7 @@ class Pace:
     """The least time between two dispatches, by the loop's clock."""
 
     def __init__(self, most: float, least: float = 0.0) -> None:
-        """most: seconds, where a batch is always under way; least: where none is."""
+        """most: seconds, where a batch is always under way; least: however idle."""
         self._most = most
         self._least = least
         self._share = 0.0

@@ -80,13 +80,16 @@ class Settings(BaseSettings):
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
     merge_ms: float = Field(
-        12.0, ge=0, le=1000, description="How long a busy gateway process lets requests gather, at most; 0: never."
+        12.0,
+        ge=0,
+        le=1000,
+        description="How long a busy gateway process lets requests gather, at most; 0: as long as an idle one.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="How long an idle one does, at least: saves CPU, and costs milliseconds.",
+        description="How long an idle one does: saves CPU, costs milliseconds; none beyond a quarter of the deadline.",
     )
     max_under_way: int = Field(
         512,

@@ -332,6 +332,28 @@ def test_who_has_little_time_does_not_wait_for_company():
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_who_would_rather_have_the_cpu_gathers_when_idle(runner):
+    """A lone request leaves at once; who comes soon behind it leaves with others, unless it has little time."""
+    batches = []
+
+    async def run(batch, land):
+        batches.append(batch)
+        land_all(batch, land)
+
+    async def scene():
+        coalescer = Coalescer(run, None, 8, 4, Pace(0.0, 0.2))
+        await coalescer.submit("alone", later())
+        tasks = [asyncio.create_task(coalescer.submit(name, later())) for name in ("one", "other")]
+        await asyncio.sleep(0.05)
+        assert batches == [["alone"]]
+        await asyncio.gather(*tasks)
+        await coalescer.submit("hurried", time.monotonic() + 0.5)
+
+    runner(scene())
+    assert batches == [["alone"], ["one", "other"], ["hurried"]]
+
+
 def test_a_timer_ends_with_the_batch_it_was_for():
     """A full batch left before it was time: who is left over waits a whole pace again, and not what was left of it."""
     sizes = []
