@@ -23,6 +23,9 @@ from loadtests.slo import RESULTS
 from loadtests.turns import Variant, turns
 from loadtests.world import HOME, world
 
+MOST_MS = 100
+"""Of a window: who has less than four times as long left does not wait (`service.coalescer`)."""
+
 
 def main() -> int:
     """Run the command line; the exit code."""
@@ -54,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     made = argparse.ArgumentParser(prog="python -m loadtests.batching", description=__doc__)
     made.add_argument("--items", type=items, default=100_000)
-    made.add_argument("--windows", type=several(number(float, 0, 1000)), default=[2.0, 5.0, 10.0, 15.0, 25.0])
+    made.add_argument("--windows", type=several(number(float, 0, MOST_MS)), default=[2.0, 5.0, 10.0, 15.0, 25.0])
     made.add_argument("--rates", type=rates, default=[20, 400, 1000, 60], help="requests a second, one after the other")
     made.add_argument("--seconds", type=number(float, 1, 3600), default=8, help="of each rate")
     made.add_argument("--passes", type=number(int, 1, 100), default=3)

@@ -94,8 +94,9 @@ def test_a_fixed_window_is_as_long_however_busy_the_process_is():
 def test_windows_are_read(capsys):
     """No window is always among them; what is none is refused."""
     assert [each.name for each in variants([5.0, 0.0])] == [ADAPTIVE, NONE, fixed(5)]
-    with pytest.raises(SystemExit):
-        parser().parse_args(["--windows=5,-1"])
-    assert "'-1' is not a number from 0 to 1000" in capsys.readouterr().err
+    for wrong in ("-1", "101"):
+        with pytest.raises(SystemExit):
+            parser().parse_args([f"--windows=5,{wrong}"])
+        assert f"'{wrong}' is not a number from 0 to 100" in capsys.readouterr().err
     assert run().step(1, 0.5) == pytest.approx(20, rel=0.01)
     assert run().step(0, 0.5) < run().step(1, 0.5) < inf
