@@ -42,6 +42,14 @@ def descendants(pid: int) -> set[int]:
     return below
 
 
+def command(pid: int) -> bytes:
+    """The command line of a process, empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # now, or between open and read
+        return b""
+
+
 def alive(pids: set[int]) -> set[int]:
     """Those still running; a zombie is not."""
     running = set()

@@ -6,14 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from tests.chaos.faults import is_whole
 from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS, Served
-from tests.deployment import Deployment, descendants
+from tests.deployment import Deployment, command, descendants
 
 BACK = 5.0
 """Seconds from the kill to the first whole answer, at most (issue 5)."""
@@ -127,11 +126,3 @@ def _fewer(world: Served) -> list[str]:
 
 def _serves(pid: int, service: str) -> bool:
     return f"--service-name\0{service}\0".encode() in command(pid)
-
-
-def command(pid: int) -> bytes:
-    """The command line of a process, empty where it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -5,12 +5,11 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.deployment import ROOT, descendants, free_port, wait_until_gone
+from tests.deployment import ROOT, command, descendants, free_port, wait_until_gone
 
 
 def start(command, home, log, port):
@@ -32,7 +31,7 @@ def wait_for(text, log, process, seconds):
 
 
 def named(pids, word):
-    return [pid for pid in pids if word in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+    return [pid for pid in pids if word in command(pid).decode().replace("\0", " ")]
 
 
 def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):

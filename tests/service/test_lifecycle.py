@@ -16,7 +16,7 @@ from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
 from tests import tiny
 from tests.chaos.workers import SERVICES, forkservers, workers
-from tests.deployment import ROOT, Deployment, descendants, free_port, wait_until_gone
+from tests.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
 
 PROCESSES = 6
 """Below the supervisor: the store, BentoML's arbiter, the forkserver and three workers."""
@@ -71,7 +71,7 @@ def test_killed_it_leaves_no_process(home, tmp_path, victim, after):
         running.process.kill()
     else:
         # The first: a worker that is being forked has its parent's command line for a moment.
-        arbiter = min(pid for pid in below if b"bentoml\0serve" in _command(pid))
+        arbiter = min(pid for pid in below if b"bentoml\0serve" in command(pid))
         os.kill(arbiter, signal.SIGKILL)
     code = running.process.wait(40)
     assert code == (-9 if victim == "supervisor" else 1)
@@ -82,7 +82,7 @@ def test_killed_it_leaves_no_process(home, tmp_path, victim, after):
 def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
     """kill -9 of the embedded store: answers go on, and users are known again within seconds."""
     with Deployment(home, tmp_path / "log") as running:
-        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in _command(pid)]
+        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
         os.kill(store, signal.SIGKILL)
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -99,7 +99,7 @@ def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
 def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
     """Past the time that a start may take it is ended and started again; answers go on all the while."""
     with Deployment(home, tmp_path / "log") as running:
-        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in _command(pid)]
+        [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
         os.kill(store, signal.SIGSTOP)
         end, whole = time.monotonic() + 90, False
         while time.monotonic() < end and not whole:
@@ -303,10 +303,3 @@ def test_a_promoted_generation_is_adopted_while_serving(tiny_world, home, tmp_pa
             assert answer["degraded"] == []
             seen.append(answer["generation"])
         assert set(seen) == {first, second}
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -20,6 +20,7 @@ from recsys.store import OpenStore, RedisGenerationStore, open_store
 from recsys.store import embedded as module
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import address
+from tests.deployment import wait_until_gone
 
 OTHER = """
 import sys, time
@@ -66,16 +67,6 @@ def server_pid(store: EmbeddedStore) -> int:
         return int(connection.info("server")["process_id"])
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
-    """Whether a process ends within so many seconds; a zombie has."""
-    deadline = time.monotonic() + seconds
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 class TestLife:
     def test_private_and_without_a_port(self, store: EmbeddedStore) -> None:
         """Only this user can reach the server: a socket of mode 700, no port, files of mode 600."""
@@ -105,7 +96,7 @@ class TestLife:
             connection.set("k", "v")
         pid = server_pid(store)
         os.kill(pid, signal.SIGKILL)
-        assert gone(pid)
+        assert not wait_until_gone({pid}, 5)
         assert store.socket.exists()
         assert store.keep()
         assert server_pid(store) != pid
@@ -127,7 +118,7 @@ class TestLife:
         pid = server_pid(store)
         store.socket.unlink()
         store.keep()
-        assert gone(pid)
+        assert not wait_until_gone({pid}, 5)
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
@@ -159,7 +150,7 @@ class TestLife:
         pid = server_pid(store)
         owner.send_signal(how)
         owner.wait()
-        assert gone(pid)
+        assert not wait_until_gone({pid}, 5)
 
 
 class TestSharing:

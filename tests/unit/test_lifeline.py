@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.deployment import wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lifelines are Linux's")
 
@@ -45,7 +48,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     )
     yield tmp_path
     if (tmp_path / "pid").exists() and not gone(tmp_path, 0):
-        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended since
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
@@ -61,12 +65,7 @@ def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
 
 def gone(folder: Path, seconds: float) -> bool:
     """Whether our command ends within so many seconds."""
-    pid, deadline = int((folder / "pid").read_text()), time.monotonic() + seconds
-    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+    return not wait_until_gone({int((folder / "pid").read_text())}, seconds)
 
 
 def test_tied_process_ends_with_its_parent() -> None:
@@ -76,10 +75,7 @@ def test_tied_process_ends_with_its_parent() -> None:
     child = int(parent.stdout.readline())
     parent.kill()
     parent.communicate()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert not wait_until_gone({child}, 5)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
