@@ -26,6 +26,10 @@ AT_ONCE_SECONDS = 0.0005
 SHORT = 4
 """Times the pace that a query has left, below which it does not wait for company: its stages need the time."""
 
+RETIMED_SECONDS = 0.001
+"""What batches must leave sooner by for a timer to be set anew: while nothing is under way the pace shrinks with every
+look at it, by less."""
+
 
 def _raised(_: object, error: Exception | None) -> None:
     """Whoever asks alone hears of what broke from its own batch."""
@@ -51,26 +55,34 @@ class Coalescer(Generic[T]):
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would hold them weakly
         self._under_way = 0
+        self._queries = 0  # in them, and not done
         self._pace = pace
         self._left = -math.inf  # when the last batch did
+        self._due = 0  # from the front: who leaves as soon as a batch may
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes = 0.0  # when it does; uvloop's can't tell once it is due
 
-    async def submit(self, query: T, latest: float) -> None:
+    async def submit(self, query: T, latest: float, *, first: bool = True) -> None:
         """Return when `query` is done.
 
-        latest: when it may wait no longer for a batch to leave, by the loop's clock.
+        latest: when it may wait no longer for a batch to leave, by the loop's clock. first: of its request; the others
+        of it are no company that comes by itself.
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        pace = self._pace.seconds(now)
-        due = latest - now < SHORT * pace
-        if (due or now >= self._left + pace) and not self._waiting and self._under_way < self._max_in_flight:
+        here = self._queries + len(self._waiting) + 1
+        self._pace.count(now, here, first=first)
+        pace = self._pace.seconds(now, len(self._waiting) + 1, here)
+        hurried = latest - now < SHORT * pace
+        if (hurried or now >= self._left + pace) and not self._waiting and self._under_way < self._max_in_flight:
             await self._run_alone(query, now)
             return
         done: asyncio.Future[None] = loop.create_future()
         entry = (query, done)
         self._waiting.append(entry)
-        self._dispatch(due=due)
+        if hurried:
+            self._due = len(self._waiting)
+        self._dispatch()
         if self._waiting and self._waiting[-1] is entry:
             # Those of one burst can wait as long as each other, but not be answered all in one turn of the loop.
             timer = loop.call_at(latest - AT_ONCE_SECONDS * len(self._waiting), self._expire, entry)
@@ -81,6 +93,7 @@ class Coalescer(Generic[T]):
         """Answer whoever still waits for a batch."""
         if entry in self._waiting:
             self._waiting.remove(entry)
+            self._due = min(self._due, len(self._waiting))
             query, done = entry
             try:
                 self._at_once(query)
@@ -89,39 +102,49 @@ class Coalescer(Generic[T]):
             else:
                 done.set_result(None)
 
-    def _dispatch(self, *, due: bool = False) -> None:
-        """Let batches leave, now or when it is time; due: it is."""
+    def _dispatch(self) -> None:
+        """Let batches leave, now or when it is time."""
         loop = asyncio.get_running_loop()
         while self._waiting and self._under_way < self._max_in_flight:
-            now = loop.time()
-            earliest = self._left + self._pace.seconds(now)
-            if now < earliest and len(self._waiting) < self._max_batch and not due:
-                self._timer = self._timer or loop.call_at(earliest, self._on_time)
+            now, waiting = loop.time(), len(self._waiting)
+            earliest = self._left + self._pace.seconds(now, waiting, self._queries + waiting)
+            if now < earliest and waiting < self._max_batch and not self._due:
+                self._wake(earliest)
                 return
-            count = min(len(self._waiting), self._max_batch)
+            count = min(waiting, self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
             alive = [entry for entry in batch if not entry[1].done()]
-            due = False
+            self._due = max(0, self._due - count)
             if alive:
-                self._leave(now)
+                self._leave(now, len(alive))
                 # Whose request it is that lands, or comes, as they leave: its spans are not theirs.
                 task = asyncio.create_task(self._run_batch(alive), context=Context())
                 self._tasks.add(task)
                 task.add_done_callback(self._on_done)
 
+    def _wake(self, earliest: float) -> None:
+        """Look again then, or when it was asked for before; it is sooner once enough wait."""
+        if self._timer:
+            if self._wakes < earliest + RETIMED_SECONDS:
+                return
+            self._timer.cancel()
+        self._timer, self._wakes = asyncio.get_running_loop().call_at(earliest, self._on_time), earliest
+
     def _on_time(self) -> None:
         # The pace may have grown meanwhile, and goes on to: it was asked for once.
         self._timer = None
-        self._dispatch(due=True)
+        self._due = len(self._waiting)
+        self._dispatch()
 
-    def _leave(self, now: float) -> None:
-        """Note that a batch leaves."""
+    def _leave(self, now: float, queries: int) -> None:
+        """Note that a batch of so many leaves."""
         self._left = now
         if self._timer:  # it was for those who leave now
             self._timer.cancel()
             self._timer = None
         self._pace.mark(now, True)
         self._under_way += 1
+        self._queries += queries
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -135,17 +158,21 @@ class Coalescer(Generic[T]):
 
     async def _run_alone(self, query: T, now: float) -> None:
         """A batch of one, in the task of whoever asks: a task of its own costs a lone request, whose code is cold."""
-        self._leave(now)
+        self._leave(now, 1)
         try:
             await self._run([query], _raised)
         finally:
+            self._queries -= 1
             self._landed()
 
     async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
-        futures = {id(query): done for query, done in batch}
+        under_way = {id(query): done for query, done in batch}
 
         def land(query: T, error: Exception | None) -> None:
-            done = futures[id(query)]
+            done = under_way.pop(id(query), None)
+            if done is None:
+                return
+            self._queries -= 1  # who asks again may do so before the others are done
             if done.done():
                 return
             if error:

@@ -216,7 +216,9 @@ class Recommender:
         )
 
     async def _slates(self, queries: list[Query]) -> None:
-        submitted = [self._coalescer.submit(query, query.due - RESERVE) for query in queries]
+        submitted = [
+            self._coalescer.submit(query, query.due - RESERVE, first=not place) for place, query in enumerate(queries)
+        ]
         await (submitted[0] if len(submitted) == 1 else asyncio.gather(*submitted))
 
     def _note(self, query: Query) -> None:

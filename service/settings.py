@@ -83,13 +83,13 @@ class Settings(BaseSettings):
         12.0,
         ge=0,
         le=1000,
-        description="How long a busy gateway process lets requests gather, at most; 0: as long as an idle one.",
+        description="How long requests gather where many come or a gateway process is busy, at most; 0: the least.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="How long an idle one does: saves CPU, costs milliseconds; none beyond a quarter of the deadline.",
+        description="How long they do at least, however few come. Neither is waited with less than four times it left.",
     )
     max_under_way: int = Field(
         512,

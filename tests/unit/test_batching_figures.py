@@ -85,9 +85,9 @@ def test_a_fixed_window_is_as_long_however_busy_the_process_is():
     for variant in variants([7.0]):
         settings = {name.removeprefix("TANDEM_").lower(): value for name, value in variant.variables.items()}
         pace = Pace.of(Settings(**settings))
-        told[variant.name] = [pace.seconds(0.0)]
+        told[variant.name] = [pace.seconds(0.0, 1, 1)]
         pace.mark(0.0, True)
-        told[variant.name].append(pytest.approx(pace.seconds(100.0)))
+        told[variant.name].append(pytest.approx(pace.seconds(100.0, 1, 1)))
     assert told == {ADAPTIVE: [0.0, 0.012], NONE: [0.0, 0.0], fixed(7): [0.007, 0.007]}
 
 

@@ -2,20 +2,30 @@
 
 import pytest
 
-from service.pace import MEMORY_SECONDS, Pace
+from service.pace import ENOUGH, MEMORY_SECONDS, Pace
+
+CROWD = 30
+
+
+def evenly(rate, seconds=5.0):
+    """A pace of 12 ms after so many a second came for some seconds, each into a crowd, while nothing was under way."""
+    pace = Pace(0.012)
+    for number in range(int(rate * seconds)):
+        pace.count(number / rate, CROWD)
+    return pace
 
 
 class TestPace:
-    """How busy it was, and what that asks for."""
+    """How many came, how busy it was, and what that asks for."""
 
     def test_idle_it_is_nothing(self):
         """Whatever it was long ago."""
         pace = Pace(1.0)
-        assert pace.seconds(0.0) == 0
+        assert pace.seconds(0.0, 1, 1) == 0
         pace.mark(0.0, True)
         pace.mark(30.0, False)
-        assert pace.seconds(30.0) == pytest.approx(1.0)
-        assert pace.seconds(30.0 + 5 * MEMORY_SECONDS) == 0
+        assert pace.seconds(30.0, 1, 1) == pytest.approx(1.0)
+        assert pace.seconds(30.0 + 5 * MEMORY_SECONDS, 1, 1) == 0
 
     def test_it_grows_with_the_load(self):
         """Hardly at all while something is under way half of the time, and nearly to the most where it always is."""
@@ -26,16 +36,49 @@ class TestPace:
                 pace.mark(tick / 100, True)
                 pace.mark(tick / 100 + busy / 100, False)
             assert pace.share(10.0) == pytest.approx(busy, abs=0.01)
-            found.append(pace.seconds(10.0))
+            found.append(pace.seconds(10.0, 1, 1))
         assert found[0] == 0
         assert found == sorted(set(found))
         assert found[1] < 0.02
         assert found[3] > 0.7
 
+    @pytest.mark.parametrize(
+        ("rate", "wanted"), [(5, 0), (20, 0), (60, 0), (80, 0), (170, 0.0062), (260, 0.012), (2_000, 0.012)]
+    )
+    def test_it_grows_with_how_many_come(self, rate, wanted):
+        """Nothing up to one within the longest wait, the longest from three on."""
+        assert evenly(rate).seconds(5.0, 1, 1) == pytest.approx(wanted, abs=2e-4)
+
+    def test_enough_wait_for_no_more(self):
+        """Unless it is busy, which asks for the same however many wait."""
+        pace = evenly(1_000)
+        assert pace.seconds(5.0, ENOUGH - 1, ENOUGH - 1) == 0.012
+        assert pace.seconds(5.0, ENOUGH, ENOUGH) == 0
+        pace.mark(5.0, True)
+        assert pace.seconds(7.0, ENOUGH, ENOUGH) == pace.seconds(7.0, 31, 31) == pytest.approx(0.0056, abs=2e-4)
+
+    def test_who_is_here_already_is_not_waited_for(self):
+        """As many are here as ever were of late: who asks again once answered is among them."""
+        pace = evenly(400)
+        assert pace.seconds(5.0, 1, CROWD - 1) == 0.012
+        assert pace.seconds(5.0, 1, CROWD) == pace.seconds(5.0, 1, CROWD + 1) == 0
+        pace.count(5.0, CROWD + 5)
+        assert pace.seconds(5.0, 1, CROWD + 4) == 0.012
+        for _ in range(400):
+            pace.count(7.0, 3)
+        assert pace.seconds(7.0, 1, 4) == 0.012
+        assert pace.seconds(7.0, 1, 5) == 0  # a crowd of long ago
+
+    def test_who_came_is_forgotten(self):
+        """Nobody waits for those of some seconds ago."""
+        pace = evenly(400)
+        assert pace.rate(5.0) == pytest.approx(400, rel=0.01)
+        assert pace.seconds(5.0 + 3 * MEMORY_SECONDS, 1, 1) == 0
+
     def test_who_would_rather_wait_waits_when_idle(self):
         """As long however busy it is, until that asks for more."""
         pace = Pace(1.0, 0.01)
-        assert pace.seconds(0.0) == 0.01
+        assert pace.seconds(0.0, 1, 1) == 0.01
         pace.mark(0.0, True)
-        assert pace.seconds(0.5) == 0.01
-        assert pace.seconds(30.0) == pytest.approx(1.0)
+        assert pace.seconds(0.5, 1, 1) == pace.seconds(0.5, ENOUGH, ENOUGH) == 0.01
+        assert pace.seconds(30.0, 1, 1) == pytest.approx(1.0)
