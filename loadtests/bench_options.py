@@ -13,7 +13,7 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     """told: what the command does."""
     made = argparse.ArgumentParser(prog="python -m loadtests.bench", description=told)
     made.add_argument("--items", type=items, default=100_000)
-    made.add_argument("--peers", type=_peers, default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first")
+    made.add_argument("--peers", type=peers, default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first")
     made.add_argument("--rates", type=rates, default=[100, 400, 800], help="requests a second")
     made.add_argument("--passes", type=number(int, 1, 100), default=3)
     made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
@@ -27,11 +27,12 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     return made
 
 
-_ASKED_FOR = {"split_grpc", "split_gathering", "split_unmerged", "split_spawned", "inline_two"}
+_ASKED_FOR = {"split_grpc", "split_prompt", "split_unmerged", "split_spawned", "inline_two"}
 _DEFAULT = [name for name in PEERS if name not in _ASKED_FOR]
 
 
-def _peers(text: str) -> list[str]:
+def peers(text: str) -> list[str]:
+    """Names of peers with commas between."""
     names = text.split(",")
     if unknown := [name for name in names if name not in PEERS]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PEERS)}")

@@ -45,7 +45,7 @@ class Peer:
 PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
     "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
-    "split_gathering": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MERGE_LEAST_MS": "10"}),
+    "split_prompt": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MERGE_MS": "0"}),
     "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
     "split_spawned": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_FORKSERVER": "no"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),

@@ -1,0 +1,68 @@
+"""Callers that ask again once they are answered."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from loadtests import closed_loop
+from loadtests.peers.servers import PeerError, Running
+
+USERS = ["u1", "u2", "u3", "u4"]
+
+
+@asynccontextmanager
+async def peer(status=b"200 OK"):
+    """One that answers after 20 ms; it remembers who was asked for, and how many at once."""
+    asked, here, most = [], [], []
+
+    async def answer(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(head.partition(b"Content-Length: ")[2].split()[0])
+            asked.append(json.loads(await reader.readexactly(length))["user_id"])
+            here.append(1)
+            most.append(len(here))
+            await asyncio.sleep(0.02)
+            here.pop()
+            writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\n{}")
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield Running(f"http://127.0.0.1:{port}", 0), asked, most
+
+
+def test_each_caller_asks_one_at_a_time(monkeypatch):
+    """For users of its own, one after the other; the first while are not counted."""
+    monkeypatch.setattr(closed_loop, "WARM_SECONDS", 0.2)
+
+    async def scene():
+        async with peer() as (place, asked, most):
+            told = await closed_loop.asked(place, USERS, 2, 0.4)
+        return told, asked, most
+
+    told, asked, most = asyncio.run(scene())
+    assert set(asked) == set(USERS)
+    assert max(most) == 2
+    assert told.p50 >= 20
+    assert told.rate * 0.4 < len(asked) - 4
+
+
+def test_what_is_not_answered_is_said():
+    """A peer that refuses is not fast."""
+
+    async def scene():
+        async with peer(b"503 Service Unavailable") as (place, _, _):
+            await closed_loop.asked(place, USERS, 2, 1)
+
+    with pytest.raises(PeerError, match="503"):
+        asyncio.run(scene())
+
+
+def test_a_peer_that_is_asked_otherwise_is_refused(monkeypatch, capsys):
+    """It would be asked over HTTP under its name."""
+    monkeypatch.setattr("sys.argv", ["closed_loop", "--peers", "split_grpc"])
+    with pytest.raises(SystemExit):
+        closed_loop.main()
+    assert "'split_grpc' is asked over gRPC" in capsys.readouterr().err
