@@ -83,13 +83,13 @@ class Settings(BaseSettings):
         12.0,
         ge=0,
         le=1000,
-        description="How long requests gather where many come or a gateway process is busy, at most; 0: the least.",
+        description="How long requests gather where many come or the process is busy, at most; 0: the least below.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="How long they do at least, however few come. Neither is waited with less than four times it left.",
+        description="The least time between batches, however few come; nobody waits with less than 4 times it left.",
     )
     max_under_way: int = Field(
         512,
