@@ -62,11 +62,16 @@ def main() -> int:
 
 
 async def asked(peer: Running, users: Sequence[str], callers: int, seconds: float) -> Told:
-    """What so many callers get, after a second that is not counted; PeerError for what is no 200."""
+    """What so many callers get, after a second that is not counted; PeerError for no answer, or what is no 200."""
     began = time.perf_counter() + WARM_SECONDS
     mine = [users[first::callers] for first in range(callers)]
-    found = await asyncio.gather(*(_caller(peer, each, began, began + seconds) for each in mine))
+    try:
+        found = await asyncio.gather(*(_caller(peer, each, began, began + seconds) for each in mine))
+    except (OSError, EOFError) as error:
+        raise PeerError(f"A peer hung up: {error}.") from error
     times = np.concatenate(found) * 1000
+    if not len(times):
+        raise PeerError(f"A peer answered nobody within {seconds:g} s.")
     return Told(len(times) / seconds, *np.percentile(times, [50, 99]))
 
 

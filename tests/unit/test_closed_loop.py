@@ -60,6 +60,37 @@ def test_what_is_not_answered_is_said():
         asyncio.run(scene())
 
 
+@pytest.mark.parametrize(("answer", "told"), [(b"", "hung up"), (b"HTTP/1.1 200 OK\r\ncontent-", "hung up")])
+def test_a_peer_that_hangs_up_is_said(answer, told):
+    """In a sentence: it may have been killed."""
+
+    async def hang_up(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async def scene():
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            await closed_loop.asked(Running(f"http://127.0.0.1:{port}", 0), USERS, 2, 1)
+
+    with pytest.raises(PeerError, match=told):
+        asyncio.run(scene())
+
+
+def test_who_answers_nobody_is_said(monkeypatch):
+    """A window without an answer has no percentiles."""
+    monkeypatch.setattr(closed_loop, "WARM_SECONDS", 0.0)
+
+    async def nobody(*_):
+        return []
+
+    monkeypatch.setattr(closed_loop, "_caller", nobody)
+    with pytest.raises(PeerError, match="answered nobody"):
+        asyncio.run(closed_loop.asked(Running("http://127.0.0.1:1", 0), USERS, 2, 1))
+
+
 def test_a_peer_that_is_asked_otherwise_is_refused(monkeypatch, capsys):
     """It would be asked over HTTP under its name."""
     monkeypatch.setattr("sys.argv", ["closed_loop", "--peers", "split_grpc"])

@@ -238,61 +238,36 @@ def test_who_has_little_time_does_not_wait_for_company():
 
     async def scene():
         answered_alone = []
-        coalescer = Coalescer(run, answered_alone.append, 8, 4, busy(0.2))
+        coalescer = Coalescer(run, answered_alone.append, 8, 4, busy(2.0))
         await coalescer.submit("first", later())
-        await asyncio.wait_for(coalescer.submit("hurried", time.monotonic() + 0.3), 0.1)
+        await asyncio.wait_for(coalescer.submit("hurried", time.monotonic() + 7), 1)
         assert answered_alone == []
 
     asyncio.run(scene())
 
 
-def test_who_has_little_time_is_not_forgotten_while_as_many_as_may_are_under_way():
-    """As soon as one of those lands it leaves, with whoever else waits."""
-    batches = []
+@pytest.mark.parametrize(("max_batch", "calm", "wanted"), [(8, 1, [1, 2]), (2, 2, [1, 2, 1])])
+def test_who_has_little_time_is_not_forgotten(max_batch, calm, wanted):
+    """While as many batches as may are under way, or behind one that is full: it leaves as soon as one may."""
+    sizes = []
 
     async def scene():
         landed = asyncio.Event()
 
         async def run(batch, land):
-            batches.append(batch)
+            sizes.append(len(batch))
             await landed.wait()
             land_all(batch, land)
 
-        coalescer = Coalescer(run, None, 8, 1, busy(0.4))
-        first = asyncio.create_task(coalescer.submit("first", later()))
-        await asyncio.sleep(0.01)
-        both = [asyncio.create_task(coalescer.submit("calm", later()))]
-        both.append(asyncio.create_task(coalescer.submit("hurried", time.monotonic() + 1.5)))
+        coalescer = Coalescer(run, None, max_batch, 1, busy(2.0))
+        tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(1 + calm)]
+        tasks.append(asyncio.create_task(coalescer.submit("hurried", time.monotonic() + 7)))
         await asyncio.sleep(0.01)
         landed.set()
-        await asyncio.wait_for(asyncio.gather(*both), 0.35)
-        await first
+        await asyncio.wait_for(asyncio.gather(*tasks), 1)
 
     asyncio.run(scene())
-    assert batches == [["first"], ["calm", "hurried"]]
-
-
-def test_who_has_little_time_is_not_forgotten_though_a_batch_has_no_place_for_it():
-    """It leaves with the next one."""
-    batches = []
-
-    async def scene():
-        landed = asyncio.Event()
-
-        async def run(batch, land):
-            batches.append(batch)
-            await landed.wait()
-            land_all(batch, land)
-
-        coalescer = Coalescer(run, None, 2, 1, busy(0.4))
-        tasks = [asyncio.create_task(coalescer.submit(name, later())) for name in ("first", "calm", "calmer")]
-        tasks.append(asyncio.create_task(coalescer.submit("hurried", time.monotonic() + 1.5)))
-        await asyncio.sleep(0.01)
-        landed.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 0.35)
-
-    asyncio.run(scene())
-    assert batches == [["first"], ["calm", "calmer"], ["hurried"]]
+    assert sizes == wanted
 
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
@@ -305,13 +280,13 @@ def test_who_would_rather_have_the_cpu_gathers_when_idle(runner):
         land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, None, 8, 4, Pace(0.0, 0.2))
+        coalescer = Coalescer(run, None, 8, 4, Pace(0.0, 1.0))
         await coalescer.submit("alone", later())
         tasks = [asyncio.create_task(coalescer.submit(name, later())) for name in ("one", "other")]
         await asyncio.sleep(0.05)
         assert batches == [["alone"]]
         await asyncio.gather(*tasks)
-        await asyncio.wait_for(coalescer.submit("hurried", time.monotonic() + 0.5), 0.15)
+        await asyncio.wait_for(coalescer.submit("hurried", time.monotonic() + 3), 0.7)
 
     runner(scene())
     assert batches == [["alone"], ["one", "other"], ["hurried"]]
