@@ -23,6 +23,11 @@ ENOUGH = 10
 """Queries that wait for no more of them. A batch takes .5 ms of CPU whatever is in it and 1.4 a query (two cores with
 VNNI, 100,000 items): of what ten take, that is a thirtieth."""
 
+PAIR = 2
+"""Queries that wait for nobody where no more were here at once of late: two cores work at them side by side, and one of
+a pair that leaves together is done after the other. Two callers who ask again once they are answered get .94 of what
+they get without waits, and got .82 where they waited for each other (docs/decisions.md)."""
+
 IDLE = 0.4
 """Busy share up to which nobody waits because of it: batches that rarely meet have nothing to merge."""
 
@@ -71,10 +76,12 @@ class Pace:
 
     def seconds(self, now: float, waiting: int, here: int) -> float:
         """The least time from one dispatch to the next, where so many queries wait, of so many that are here."""
+        kept = self._kept(now)
+        if max(here, PAIR) >= kept * self._peak:
+            return self._least
         by_share = (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
         by_rate = 0.0
-        kept = self._kept(now)
-        if waiting < ENOUGH and here < kept * self._peak:
+        if waiting < ENOUGH:
             by_rate = min(1.0, max(0.0, kept * self._rate * self._most - FEW) / (MANY - FEW))
         return max(self._least, self._most * max(by_rate, by_share))
 

@@ -176,6 +176,15 @@ class Once(Answering):
         self._method = method
         self._message: bytes | None = None
 
+    def take(self, data: bytes, ended: bool) -> None:
+        """As any; most calls come in one part, which needs no buffer."""
+        size = len(data) - _PREFIX.size
+        first = ended and not (self._over or self._stream.parts)
+        if first and 0 <= size <= self._largest and _PREFIX.unpack_from(data) == (0, size):
+            self._begin(self._answer(data[_PREFIX.size :]))
+        else:
+            super().take(data, ended)
+
     def _came(self, message: bytes) -> None:
         if self._message is not None:
             self._abort(Refused(grpc.StatusCode.INVALID_ARGUMENT, "There is more than one message."))

@@ -87,6 +87,7 @@ def test_a_fixed_window_is_as_long_however_busy_the_process_is():
         pace = Pace.of(Settings(**settings))
         told[variant.name] = [pace.seconds(0.0, 1, 1)]
         pace.mark(0.0, True)
+        pace.count(100.0, 30)
         told[variant.name].append(pytest.approx(pace.seconds(100.0, 1, 1)))
     assert told == {ADAPTIVE: [0.0, 0.012], NONE: [0.0, 0.0], fixed(7): [0.007, 0.007]}
 

@@ -11,19 +11,22 @@ from service.coalescer import Coalescer
 from service.pace import ENOUGH, Pace
 from tests.unit.test_coalescer import coalescer_of, land_all, later
 
+CROWD = 100
+
 
 def often(most):
     """A pace of an idle process that many came to, just now."""
     pace, now = Pace(most), asyncio.get_running_loop().time()
     for _ in range(100):
-        pace.count(now, 100)
+        pace.count(now, CROWD)
     return pace
 
 
 def busy(most):
-    """A pace of a process that was always busy."""
-    pace = Pace(most)
-    pace.mark(asyncio.get_running_loop().time() - 10, True)
+    """A pace of a process that was always busy, with many at once."""
+    pace, now = Pace(most), asyncio.get_running_loop().time()
+    pace.mark(now - 10, True)
+    pace.count(now, CROWD)
     return pace
 
 
@@ -35,13 +38,13 @@ def test_a_busy_process_lets_requests_gather():
 
         async def run(batch, land):
             batches.append(len(batch))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.035)
             land_all(batch, land)
 
         coalescer, tasks = coalescer_of(run, 8, 4, pace=pace), []
         for n in range(count):
             tasks.append(asyncio.create_task(coalescer.submit(n, later(), first=False)))  # busy alone asks for waits
-            await asyncio.sleep(pause)
+            await asyncio.sleep(2 * pause * (n % 2))  # two come at once: as many as ever are here at every other
         await asyncio.gather(*tasks)
         return max(batches)
 
@@ -138,6 +141,29 @@ def test_nobody_waits_for_company_that_can_t_come(clients):
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(("clients", "most"), [(2, 1), (5, 5)])
+def test_two_who_think_before_they_ask_again_leave_alone(clients, most):
+    """Each has a core, and would wait for as long as the other thinks; more than two leave together."""
+    sizes = []
+
+    async def run(batch, land):
+        sizes.append(len(batch))
+        await asyncio.sleep(0.005)
+        land_all(batch, land)
+
+    async def client(coalescer):
+        for _ in range(30):
+            await coalescer.submit(object(), later())
+            await asyncio.sleep(0.003)
+
+    async def scene():
+        coalescer = Coalescer(run, None, 32, 2, Pace(0.05))
+        await asyncio.gather(*(client(coalescer) for _ in range(clients)))
+
+    asyncio.run(scene())
+    assert max(sizes) == most
+
+
 def test_waiting_costs_nothing():
     """While a batch is under way the pace grows: whoever looked at the clock again would see the time move away."""
     looked = []
@@ -170,9 +196,7 @@ def test_a_full_batch_waits_for_nobody():
     """Company is there already; the one that is left over waits for more of it."""
 
     async def scene():
-        pace, now = Pace(10.0), asyncio.get_running_loop().time()
-        pace.mark(now - 10, True)
-        coalescer = Coalescer(run, None, 4, 100, pace)
+        coalescer = Coalescer(run, None, 4, 100, busy(10.0))
         tasks = [asyncio.create_task(coalescer.submit(n, later())) for n in range(10)]
         done, left = await asyncio.wait(tasks, timeout=0.2)
         for task in left:

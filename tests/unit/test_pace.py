@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.pace import ENOUGH, MEMORY_SECONDS, Pace
+from service.pace import ENOUGH, MEMORY_SECONDS, PAIR, Pace
 
 CROWD = 30
 
@@ -24,6 +24,7 @@ class TestPace:
         assert pace.seconds(0.0, 1, 1) == 0
         pace.mark(0.0, True)
         pace.mark(30.0, False)
+        pace.count(30.0, CROWD)
         assert pace.seconds(30.0, 1, 1) == pytest.approx(1.0)
         assert pace.seconds(30.0 + 5 * MEMORY_SECONDS, 1, 1) == 0
 
@@ -35,6 +36,7 @@ class TestPace:
             for tick in range(1_000):
                 pace.mark(tick / 100, True)
                 pace.mark(tick / 100 + busy / 100, False)
+            pace.count(10.0, CROWD)
             assert pace.share(10.0) == pytest.approx(busy, abs=0.01)
             found.append(pace.seconds(10.0, 1, 1))
         assert found[0] == 0
@@ -55,7 +57,9 @@ class TestPace:
         assert pace.seconds(5.0, ENOUGH - 1, ENOUGH - 1) == 0.012
         assert pace.seconds(5.0, ENOUGH, ENOUGH) == 0
         pace.mark(5.0, True)
-        assert pace.seconds(7.0, ENOUGH, ENOUGH) == pace.seconds(7.0, 31, 31) == pytest.approx(0.0056, abs=2e-4)
+        pace.count(7.0, CROWD)
+        for waiting in (ENOUGH, CROWD - 1):
+            assert pace.seconds(7.0, waiting, waiting) == pytest.approx(0.0056, abs=2e-4)
 
     def test_who_is_here_already_is_not_waited_for(self):
         """As many are here as ever were of late: who asks again once answered is among them."""
@@ -68,6 +72,18 @@ class TestPace:
             pace.count(7.0, 3)
         assert pace.seconds(7.0, 1, 4) == 0.012
         assert pace.seconds(7.0, 1, 5) == 0  # a crowd of long ago
+        pace.mark(4.0, True)
+        assert pace.seconds(7.0, 1, 4) == 0.012
+        assert pace.seconds(7.0, 1, 5) == 0  # however busy it is
+
+    @pytest.mark.parametrize(("crowd", "wanted"), [(PAIR, 0), (PAIR + 0.1, 0.012)])
+    def test_a_pair_does_not_wait_for_each_other(self, crowd, wanted):
+        """Each has a core."""
+        pace = Pace(0.012)
+        pace.mark(0.0, True)
+        for _ in range(400):
+            pace.count(9.0, crowd)
+        assert pace.seconds(9.0, 1, 1) == pytest.approx(wanted, abs=1e-4)
 
     def test_who_came_is_forgotten(self):
         """Nobody waits for those of some seconds ago."""
@@ -81,4 +97,5 @@ class TestPace:
         assert pace.seconds(0.0, 1, 1) == 0.01
         pace.mark(0.0, True)
         assert pace.seconds(0.5, 1, 1) == pace.seconds(0.5, ENOUGH, ENOUGH) == 0.01
+        pace.count(30.0, CROWD)
         assert pace.seconds(30.0, 1, 1) == pytest.approx(1.0)
