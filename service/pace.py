@@ -77,11 +77,12 @@ class Pace:
     def seconds(self, now: float, waiting: int, here: int) -> float:
         """The least time from one dispatch to the next, where so many queries wait, of so many that are here."""
         kept = self._kept(now)
-        if max(here, PAIR) >= kept * self._peak:
+        peak = kept * self._peak
+        if peak <= PAIR:
             return self._least
         by_share = (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
         by_rate = 0.0
-        if waiting < ENOUGH:
+        if waiting < ENOUGH and here < peak:
             by_rate = min(1.0, max(0.0, kept * self._rate * self._most - FEW) / (MANY - FEW))
         return max(self._least, self._most * max(by_rate, by_share))
 

@@ -72,9 +72,6 @@ class TestPace:
             pace.count(7.0, 3)
         assert pace.seconds(7.0, 1, 4) == 0.012
         assert pace.seconds(7.0, 1, 5) == 0  # a crowd of long ago
-        pace.mark(4.0, True)
-        assert pace.seconds(7.0, 1, 4) == 0.012
-        assert pace.seconds(7.0, 1, 5) == 0  # however busy it is
 
     @pytest.mark.parametrize(("crowd", "wanted"), [(PAIR, 0), (PAIR + 0.1, 0.012)])
     def test_a_pair_does_not_wait_for_each_other(self, crowd, wanted):
