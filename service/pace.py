@@ -25,8 +25,8 @@ VNNI, 100,000 items): of what ten take, that is a thirtieth."""
 
 PAIR = 2
 """Queries that wait for nobody where no more were here at once of late: two cores work at them side by side, and one of
-a pair that leaves together is done after the other. Two callers who ask again once they are answered get .94 of what
-they get without waits, and got .82 where they waited for each other (docs/decisions.md)."""
+a pair that leaves together is done after the other. Two callers who ask again once they are answered get what they get
+without waits, and got .82 of it where they waited for each other (docs/decisions.md)."""
 
 IDLE = 0.4
 """Busy share up to which nobody waits because of it: batches that rarely meet have nothing to merge."""
