@@ -1,9 +1,10 @@
 """How long requests gather before a batch leaves: not at all while few come, longer the more do, or the busier it is.
 
 A hop costs the same for one query as for ten. While few come that is nobody's loss, and waiting for company would be;
-where several come within milliseconds, or near the end of what the cores can do, it is worth waits. Both are measured,
-not told: how many requests came in the last second, and the share of it in which a batch was under way. Nobody waits
-for company that can't come: where clients ask again once they are answered, those who are here are all there are.
+where several come within milliseconds, or near the end of what the cores can do, it is worth waits. Nothing is told,
+all is measured: how many requests came in the last second, in which share of it a batch was under way, and how many
+queries were here at once. Nobody waits for company that can't come: where clients ask again once they are answered,
+those who are here are all there are, and two of them have a core each.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ MEMORY_SECONDS = 1.0
 
 FEW, MANY = 1.0, 3.0
 """Requests that come within the longest wait: up to FEW nobody waits for them, from MANY on it is waited. Between them
-the wait grows with their number, so that nothing jumps with the load."""
+the wait grows with their number."""
 
 ENOUGH = 10
 """Queries that wait for no more of them. A batch takes .5 ms of CPU whatever is in it and 1.4 a query (two cores with
 VNNI, 100,000 items): of what ten take, that is a thirtieth."""
 
 PAIR = 2
-"""Queries that wait for nobody where no more were here at once of late: two cores work at them side by side, and one of
-a pair that leaves together is done after the other. Two callers who ask again once they are answered get what they get
-without waits, and got .82 of it where they waited for each other (docs/decisions.md)."""
+"""Queries that wait for nobody, however many come or busy it is, where no more were here at once of late (three are
+remembered for .4 s, 100 for four). Two cores work at them side by side, and one of a pair that leaves together is done
+after the other: two callers who ask again once they are answered get what they get without waits, and got .82 of it
+where they waited (docs/decisions.md). Of one process; on one core, or in several processes, a pair would be worth less.
+"""
 
 IDLE = 0.4
 """Busy share up to which nobody waits because of it: batches that rarely meet have nothing to merge."""
@@ -39,7 +42,7 @@ class Pace:
     """The least time between two dispatches, by the loop's clock."""
 
     def __init__(self, most: float, least: float = 0.0) -> None:
-        """most: seconds, where many come or a batch is always under way; least: however few and idle."""
+        """most: seconds, where many come or a batch is always under way; least: however few are here."""
         self._most = most
         self._least = least
         self._share = 0.0

@@ -83,7 +83,8 @@ class Settings(BaseSettings):
         12.0,
         ge=0,
         le=1000,
-        description="How long requests gather where many come or the process is busy, at most; 0: the least below.",
+        description="How long requests gather where more than two are here and many come or it is busy, at most; "
+        "0: the least below.",
     )
     merge_least_ms: float = Field(
         0.0,

@@ -31,20 +31,20 @@ def busy(most):
 
 
 def test_a_busy_process_lets_requests_gather():
-    """One after the other they would leave alone, as fast as they come; an idle process sends each at once."""
+    """One after the other they would leave alone, as fast as they come; who comes to nobody leaves at once."""
 
     async def scene(pace, pause, count):
         batches = []
 
         async def run(batch, land):
             batches.append(len(batch))
-            await asyncio.sleep(0.035)
+            await asyncio.sleep(0.025)
             land_all(batch, land)
 
-        coalescer, tasks = coalescer_of(run, 8, 4, pace=pace), []
+        coalescer, tasks = coalescer_of(run, 8, 8, pace=pace), []
         for n in range(count):
             tasks.append(asyncio.create_task(coalescer.submit(n, later(), first=False)))  # busy alone asks for waits
-            await asyncio.sleep(2 * pause * (n % 2))  # two come at once: as many as ever are here at every other
+            await asyncio.sleep(pause)
         await asyncio.gather(*tasks)
         return max(batches)
 

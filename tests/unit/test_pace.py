@@ -82,6 +82,14 @@ class TestPace:
             pace.count(9.0, crowd)
         assert pace.seconds(9.0, 1, 1) == pytest.approx(wanted, abs=1e-4)
 
+    def test_a_third_is_remembered_for_a_while(self):
+        """And is company until then."""
+        pace = Pace(0.012)
+        pace.mark(0.0, True)
+        pace.count(9.0, PAIR + 1)
+        assert pace.seconds(9.3, 1, 1) == pytest.approx(0.012, abs=1e-4)
+        assert pace.seconds(9.5, 1, 1) == 0
+
     def test_who_came_is_forgotten(self):
         """Nobody waits for those of some seconds ago."""
         pace = evenly(400)
