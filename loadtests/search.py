@@ -3,7 +3,8 @@
 `python -m loadtests.search [--items 100k,1M] [--batches 1,8,32] [--threads 1] [--passes 9]`, after `make
 .venv/installed-bench`: items that are made up, L2-normalised, 64 numbers each; users near items; the best 500. A pass
 is SERIES users, one batch after the other, by one way and then by the next. With one thread milliseconds of its CPU,
-with more milliseconds on the clock.
+with more milliseconds on the clock. Then the same among the items that a filter keeps (`--keep .01,.1,.5`, parts of
+them, at random), beside faiss with the same filter and our own search without one.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 
 from loadtests.extras import extra
-from loadtests.kernels import DIM, size
+from loadtests.kernels import DIM
+from loadtests.options import items as item_count
+from loadtests.options import number, several
 from loadtests.slo import RESULTS
+from recsys.allowed import Allowed
+from recsys.grown import NO_ROWS, Grown
 from recsys.index import ExactIndex
-from recsys.types import F32, I32
+from recsys.types import F32, I32, Bool
 
 faiss = extra("faiss")
 threadpool_limits = extra("threadpoolctl").threadpool_limits
@@ -51,25 +57,43 @@ def users_near(items: F32, count: int, rng: np.random.Generator) -> F32:
     return near
 
 
-def ways(items: F32) -> dict[str, Search]:
-    """By name, ways to find the best TOP of items: scores and rows [B, TOP], best first; ours first."""
-    index, flat, everything = (
-        ExactIndex(items, np.ones(len(items), bool)),
-        faiss.IndexFlatIP(DIM),
-        torch.from_numpy(items),
-    )
-    flat.add(items)
+class Ways:
+    """To find the best TOP of the same items: scores and rows [B, TOP], best first."""
 
-    def ours(users: F32) -> tuple[F32, I32]:
-        rows, scores = index.scored(users, TOP)
+    def __init__(self, items: F32) -> None:
+        self._index = ExactIndex(items, np.ones(len(items), bool))
+        self._flat = faiss.IndexFlatIP(DIM)
+        self._flat.add(items)
+        self._everything = torch.from_numpy(items)
+
+    def of_all(self) -> dict[str, Search]:
+        """By name, of all items; ours first."""
+        return {"ours": self._ours, "faiss": lambda users: self._flat.search(users, TOP), "torch": self._by_torch}
+
+    def of_some(self, may: Bool) -> dict[str, Search]:
+        """By name, of the items that may be found [n]; ours first. With our own search of all, which finds others."""
+        allowed = Allowed.of(Grown(may, NO_ROWS, np.zeros(0, bool)))
+        bits = np.packbits(may, bitorder="little")  # the selector keeps a pointer to them, and Python the array
+        chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+
+        def ours(users: F32) -> tuple[F32, I32]:
+            rows, scores = self._index.scored(users, TOP, allowed=[allowed] * len(users))
+            return scores, rows
+
+        return {
+            "ours": ours,
+            "faiss": lambda users, _=bits: self._flat.search(users, TOP, params=chosen),
+            "of all": self._ours,
+        }
+
+    def _ours(self, users: F32) -> tuple[F32, I32]:
+        rows, scores = self._index.scored(users, TOP)
         return scores, rows
 
     @torch.inference_mode()
-    def by_torch(users: F32) -> tuple[F32, I32]:
-        found = torch.topk(torch.from_numpy(users) @ everything.T, TOP, dim=1)
+    def _by_torch(self, users: F32) -> tuple[F32, I32]:
+        found = torch.topk(torch.from_numpy(users) @ self._everything.T, TOP, dim=1)
         return found.values.numpy(), found.indices.numpy()
-
-    return {"ours": ours, "faiss": lambda users: flat.search(users, TOP), "torch": by_torch}
 
 
 def compare(one: tuple[F32, I32], other: tuple[F32, I32]) -> None:
@@ -105,11 +129,36 @@ def spread(numbers: list[float], digits: int = 2) -> str:
 def options() -> argparse.Namespace:
     """Of the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.search", description=__doc__)
-    parser.add_argument("--items", default="100k,1M")
-    parser.add_argument("--batches", default="1,8,32")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--passes", type=int, default=9)
-    return parser.parse_args()
+    parser.add_argument("--items", type=several(item_count), default="100k,1M")
+    parser.add_argument("--batches", type=several(number(int, 1, 1024)), default="1,8,32")
+    parser.add_argument("--threads", type=number(int, 1, 64), default=1)
+    parser.add_argument("--passes", type=number(int, 2, 1000), default=9)
+    parser.add_argument(
+        "--keep", type=several(number(float, 0.001, 1)), default=".01,.1,.5", help="parts that filters keep"
+    )
+    asked = parser.parse_args()
+    if min(asked.items) * min(asked.keep) < 1.1 * TOP:
+        parser.error(f"--keep {min(asked.keep):g} of {min(asked.items):,} items leaves no {TOP} to find")
+    return asked
+
+
+def rows_of(ways: dict[str, Search], equal: list[str], items: F32, asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print and give a row for each size of a batch; what `equal` names has to find what the first way does."""
+    first, *others = ways
+    print(f"{'batch':>6}" + "".join(f"{name:>22}" for name in (*ways, *(f"{name} / {first}" for name in others))))
+    rows = []
+    for count in asked.batches:
+        users = users_near(items, count, np.random.default_rng(count))
+        for name in equal:
+            compare(ways[first](users), ways[name](users))
+        took = timed(ways, items, count, asked.passes, asked.threads)
+        ratios = {
+            name: [theirs / mine for theirs, mine in zip(took[name], took[first], strict=True)] for name in others
+        }
+        cells = [*map(spread, took.values()), *map(spread, ratios.values())]
+        print(f"{count:6}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+        rows.append({"batch": count, "ms": took, "ratios": ratios})
+    return rows
 
 
 def main() -> None:
@@ -120,27 +169,18 @@ def main() -> None:
     threadpool_limits(asked.threads)
     rng, told = np.random.default_rng(0), []
     print(f"Top {TOP}, {asked.threads} threads, ms a user: median (middle half) of {asked.passes} passes")
-    print(
-        f"{'items':>9}{'batch':>6}"
-        + "".join(f"{name:>22}" for name in ("ours", "faiss", "torch", "faiss / ours", "torch / ours"))
-    )
-    for n in map(size, asked.items.split(",")):
+    for n in asked.items:
         items = made_up(n, rng)
-        of = ways(items)
-        for count in map(int, asked.batches.split(",")):
-            users = users_near(items, count, rng)
-            for name in ("faiss", "torch"):
-                compare(of["ours"](users), of[name](users))
-            took = timed(of, items, count, asked.passes, asked.threads)
-            ratios = {
-                name: [theirs / mine for theirs, mine in zip(took[name], took["ours"], strict=True)]
-                for name in ("faiss", "torch")
-            }
-            cells = [*map(spread, took.values()), *map(spread, ratios.values())]
-            print(f"{n:9,}{count:6}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
-            told.append({"items": n, "batch": count, "threads": asked.threads, "ms": took, "ratios": ratios})
+        ways = Ways(items)
+        print(f"\n{n:,} items")
+        told.append({"items": n, "keep": 1.0, "rows": rows_of(ways.of_all(), ["faiss", "torch"], items, asked)})
+        for keep in asked.keep:
+            may = rng.random(n) < keep
+            print(f"\n{n:,} items, of which a filter keeps {may.sum():,}")
+            told.append({"items": n, "keep": keep, "rows": rows_of(ways.of_some(may), ["faiss"], items, asked)})
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "search.json").write_text(json.dumps({"top": TOP, "rows": told}), encoding="utf-8")
+    written = {"top": TOP, "threads": asked.threads, "tables": told}
+    (RESULTS / "search.json").write_text(json.dumps(written), encoding="utf-8")
 
 
 if __name__ == "__main__":
