@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -92,6 +93,8 @@ class Attendant:
         self._seen_dead: set[int] = set()
         self._missing: Counter[str] = Counter()
         self._died: Counter[str] = Counter()
+        self._started: defaultdict[str, dict[int, Any]] = defaultdict(dict)  # and not heard to be dead, by pid
+        self._manage_watchers = arbiter.manage_watchers
 
     def begin(self) -> None:
         """Before the arbiter starts: hear of deaths, and have workers forked."""
@@ -109,6 +112,7 @@ class Attendant:
             self._headcount.begin(service_of(watcher), watcher.numprocesses)
             watcher.respawn = True  # in a container too: without ranking a gateway still answers
             watcher.hooks |= {"after_reap": self._note_death, "after_spawn": self._note_start}
+        self._arbiter.manage_watchers = self._manage_unless_busy
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, lambda *_: self._arbiter.loop.add_callback_from_signal(self._look))
 
@@ -124,13 +128,18 @@ class Attendant:
         self._end_if_hopeless()
 
     def _manage(self) -> None:
+        if (managed := self._manage_unless_busy()) is not None:
+            self._arbiter.loop.add_future(managed, lambda done: done.result())
+        elif not self._arbiter._stopping:
+            self._arbiter.loop.call_later(SOON, self._manage)
+
+    def _manage_unless_busy(self) -> Any:
+        """None where it starts or stops workers: one thing at a time, and its look every ten seconds may miss one."""
         from circus.exc import ConflictError
 
-        try:
-            self._arbiter.loop.add_future(self._arbiter.manage_watchers(), lambda done: done.result())
-        except ConflictError:  # it starts or stops workers: one thing at a time
-            if not self._arbiter._stopping:
-                self._arbiter.loop.call_later(SOON, self._manage)
+        with suppress(ConflictError):
+            return self._manage_watchers()
+        return None
 
     def _is_due(self) -> bool:
         """Whether a worker is dead that has not died early too often."""
@@ -192,6 +201,7 @@ class Attendant:
         if self._arbiter._stopping:
             return
         self._seen_dead.discard(process_pid)
+        self._started[watcher.name].pop(process_pid, None)
         self._missing[watcher.name] += 1
         self._died[watcher.name] += 1
         self._headcount.died(service_of(watcher), self._died[watcher.name], process_pid)
@@ -201,11 +211,19 @@ class Attendant:
 
     def _note_start(self, watcher: Any, pid: int, **_: Any) -> bool:
         """A hook of circus: False would end the process."""
+        self._note_unheard_deaths(watcher)
+        self._started[watcher.name][pid] = watcher.processes[pid]
         self._count(watcher)
         if self._missing[watcher.name]:
             self._missing[watcher.name] -= 1
             logger.warning("Process %d takes its place as a worker of %s.", pid, service_of(watcher))
         return True
+
+    def _note_unheard_deaths(self, watcher: Any) -> None:
+        """Of workers that died while circus started another: it lets go of them without its hook."""
+        for pid, process in list(self._started[watcher.name].items()):
+            if pid not in watcher.processes:
+                self._note_death(watcher, pid, process.poll() or 0)
 
     def _serve(self) -> None:
         """Have a forkserver; where none can be started, again later."""

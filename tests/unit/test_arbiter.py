@@ -182,11 +182,38 @@ def test_a_death_and_a_start_are_told(arbiter, attendant, caplog):
     with caplog.at_level(logging.INFO, "tandem"):
         assert attendant._note_start(watcher, 7)
         attendant._note_death(watcher, process_pid=7, exit_code=-9, time=0)
+        arbiter.respawn()
         assert attendant._note_start(watcher, 8)
     assert caplog.messages == [
         "The worker of Ranking, process 7, ended by signal 9.",
         "Process 8 takes its place as a worker of Ranking.",
     ]
+
+
+def test_a_death_that_nobody_heard_of_is_told(arbiter, attendant, caplog):
+    """One that circus let go of without its hook, since it died while another was started; once."""
+    [watcher] = arbiter.watchers
+    arbiter.process.poll = lambda: -9
+    with caplog.at_level(logging.INFO, "tandem"):
+        for _ in range(3):
+            assert attendant._note_start(watcher, next(iter(watcher.processes)))
+            arbiter.respawn()
+    assert caplog.messages == [
+        "The worker of Ranking, process 7, ended by signal 9.",
+        "Process 8 takes its place as a worker of Ranking.",
+        "The worker of Ranking, process 8, ended by signal 9.",
+        "Process 9 takes its place as a worker of Ranking.",
+    ]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_slow_look_waits_where_the_arbiter_is_busy(arbiter, attendant, busy, monkeypatch):
+    """It would have a traceback printed; the next look is soon enough."""
+    monkeypatch.setattr("service.arbiter.signal.signal", lambda *_: None)
+    arbiter.watchers[0].__dict__.update(env={}, numprocesses=1, hooks={}, args=None, close_child_stdin=True)
+    attendant.begin()
+    arbiter.busy = busy
+    assert (arbiter.manage_watchers() is None) is busy
 
 
 def test_another_bentoml_is_left_as_it_is(monkeypatch, caplog):
