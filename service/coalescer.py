@@ -12,19 +12,17 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from recsys.errors import StageError
 from service.pace import Pace
+from service.settings import SHORT
 
 T = TypeVar("T")
 
 AT_ONCE_SECONDS = 0.0005
 """What one who waits no longer costs the loop: a slate of 20 from what is here takes 0.1 ms, and its answer as JSON 0.2
 (medians, with 10,000 items as with 300,000); the rest is for the door, which was not measured apart."""
-
-SHORT = 4
-"""Times the pace that a query has left, below which it does not wait for company: its stages need the time."""
 
 RETIMED_SECONDS = 0.001
 """What batches must leave sooner by for a timer to be set anew: while nothing is under way the pace shrinks with every
@@ -41,6 +39,12 @@ Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[N
 """Takes a batch and tells of each as it is done, or of what broke."""
 
 
+class _Entry(NamedTuple, Generic[T]):
+    query: T
+    done: asyncio.Future[None]
+    first: bool
+
+
 class Coalescer(Generic[T]):
     """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
 
@@ -52,10 +56,10 @@ class Coalescer(Generic[T]):
         self._at_once = at_once
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
-        self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Entry[T]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would hold them weakly
         self._under_way = 0
-        self._queries = 0  # in them, and not done
+        self._requests = 0  # that wait or are in them, and are not done
         self._pace = pace
         self._left = -math.inf  # when the last batch did
         self._due = 0  # from the front: who leaves as soon as a batch may
@@ -70,15 +74,16 @@ class Coalescer(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        here = self._queries + len(self._waiting) + 1
-        self._pace.count(now, here, first=first)
-        pace = self._pace.seconds(now, len(self._waiting) + 1, here)
+        if first:
+            self._requests += 1
+            self._pace.count(now, self._requests)
+        pace = self._pace.seconds(now, len(self._waiting) + 1, self._requests)
         hurried = latest - now < SHORT * pace
         if (hurried or now >= self._left + pace) and not self._waiting and self._under_way < self._max_in_flight:
-            await self._run_alone(query, now)
+            await self._run_alone(query, now, first)
             return
         done: asyncio.Future[None] = loop.create_future()
-        entry = (query, done)
+        entry = _Entry(query, done, first)
         self._waiting.append(entry)
         if hurried:
             self._due = len(self._waiting)
@@ -89,34 +94,36 @@ class Coalescer(Generic[T]):
             done.add_done_callback(lambda _: timer.cancel())
         await done
 
-    def _expire(self, entry: tuple[T, asyncio.Future[None]]) -> None:
+    def _expire(self, entry: _Entry[T]) -> None:
         """Answer whoever still waits for a batch."""
-        if entry in self._waiting:
-            self._waiting.remove(entry)
-            self._due = min(self._due, len(self._waiting))
-            query, done = entry
-            try:
-                self._at_once(query)
-            except Exception as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+        if entry.done.done() or entry not in self._waiting:  # let go in the same turn of the loop, perhaps
+            return
+        self._waiting.remove(entry)
+        self._requests -= entry.first
+        self._due = min(self._due, len(self._waiting))
+        try:
+            self._at_once(entry.query)
+        except Exception as error:
+            entry.done.set_exception(error)
+        else:
+            entry.done.set_result(None)
 
     def _dispatch(self) -> None:
         """Let batches leave, now or when it is time."""
         loop = asyncio.get_running_loop()
         while self._waiting and self._under_way < self._max_in_flight:
             now, waiting = loop.time(), len(self._waiting)
-            earliest = self._left + self._pace.seconds(now, waiting, self._queries + waiting)
+            earliest = self._left + self._pace.seconds(now, waiting, self._requests)
             if now < earliest and waiting < self._max_batch and not self._due:
                 self._wake(earliest)
                 return
             count = min(waiting, self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
-            alive = [entry for entry in batch if not entry[1].done()]
+            alive = [entry for entry in batch if not entry.done.done()]
+            self._requests -= sum(entry.first for entry in batch if entry.done.done())
             self._due = max(0, self._due - count)
             if alive:
-                self._leave(now, len(alive))
+                self._leave(now)
                 # Whose request it is that lands, or comes, as they leave: its spans are not theirs.
                 task = asyncio.create_task(self._run_batch(alive), context=Context())
                 self._tasks.add(task)
@@ -136,15 +143,14 @@ class Coalescer(Generic[T]):
         self._due = len(self._waiting)
         self._dispatch()
 
-    def _leave(self, now: float, queries: int) -> None:
-        """Note that a batch of so many leaves."""
+    def _leave(self, now: float) -> None:
+        """Note that a batch leaves."""
         self._left = now
         if self._timer:  # it was for those who leave now
             self._timer.cancel()
             self._timer = None
         self._pace.mark(now, True)
         self._under_way += 1
-        self._queries += queries
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -156,23 +162,24 @@ class Coalescer(Generic[T]):
         self._pace.mark(asyncio.get_running_loop().time(), self._under_way > 0)
         self._dispatch()
 
-    async def _run_alone(self, query: T, now: float) -> None:
+    async def _run_alone(self, query: T, now: float, first: bool) -> None:
         """A batch of one, in the task of whoever asks: a task of its own costs a lone request, whose code is cold."""
-        self._leave(now, 1)
+        self._leave(now)
         try:
             await self._run([query], _raised)
         finally:
-            self._queries -= 1
+            self._requests -= first
             self._landed()
 
-    async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
-        under_way = {id(query): done for query, done in batch}
+    async def _run_batch(self, batch: list[_Entry[T]]) -> None:
+        under_way = {id(entry.query): entry for entry in batch}
 
         def land(query: T, error: Exception | None) -> None:
-            done = under_way.pop(id(query), None)
-            if done is None:
+            entry = under_way.pop(id(query), None)
+            if entry is None:
                 return
-            self._queries -= 1  # who asks again may do so before the others are done
+            self._requests -= entry.first  # who asks again may do so before the others are done
+            done = entry.done
             if done.done():
                 return
             if error:
@@ -181,11 +188,11 @@ class Coalescer(Generic[T]):
                 done.set_result(None)
 
         try:
-            await self._run([query for query, _ in batch], land)
+            await self._run([entry.query for entry in batch], land)
         except BaseException as error:
             # Nobody cancelled who waits: they are told that the batch was.
             told = error if isinstance(error, Exception) else StageError("The batch was cancelled.")
-            for query, _ in batch:
-                land(query, told)
+            for entry in batch:
+                land(entry.query, told)
             if told is not error:
                 raise

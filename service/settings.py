@@ -21,6 +21,10 @@ STARTER = "TANDEM_STARTER"
 MOST_SHOWN = 80
 """Characters of a wrong value that its sentence repeats."""
 
+SHORT = 4
+"""Times the longest wait for company that a request has left, below which it does not wait: its stages need the time.
+"""
+
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
 
@@ -84,13 +88,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1000,
         description="How long requests gather where more than two are here and many come or it is busy, at most; "
-        "0: the least below.",
+        "0: the least below. Of the deadline a quarter at most: with less than 4 times it left nobody waits.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The least time between batches, however few come; nobody waits with less than 4 times it left.",
+        description="The least time between batches, however few come; likewise.",
     )
     max_under_way: int = Field(
         512,
@@ -142,6 +146,17 @@ class Settings(BaseSettings):
                 "TANDEM_TOPOLOGY=inline keeps retrieval and ranking inside the gateway: leave TANDEM_RETRIEVAL_URL and "
                 "TANDEM_RANKING_URL empty, or choose split."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> Settings:
+        """Of waits that were asked for; a deadline that leaves no time for the usual ones has its requests not wait."""
+        for name in self.model_fields_set & {"merge_ms", "merge_least_ms"}:
+            if (asked := getattr(self, name)) * SHORT > self.deadline_ms:
+                raise SettingsError(
+                    f"{variable(name)}={asked:g} is more than a quarter of TANDEM_DEADLINE_MS={self.deadline_ms}: "
+                    f"nobody would wait, so that the stages have time. At most {self.deadline_ms / SHORT:g} is of use."
+                )
         return self
 
     @model_validator(mode="after")

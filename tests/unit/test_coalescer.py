@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import uvloop
 
 from recsys.errors import StageError
 from service.callees import Callees
@@ -120,6 +121,36 @@ def test_who_can_wait_no_longer_for_a_batch_is_answered_at_once():
 
     asyncio.run(scene())
     assert at_once == ["second"]
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_who_lets_go_as_its_time_runs_out_is_not_answered(runner):
+    """A loop that was late finds both in one turn: nothing is made for it, and nothing goes wrong."""
+    made, wrong = [], []
+
+    async def scene():
+        loop, gate = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_exception_handler(lambda _, told: wrong.append(told))
+
+        async def run(batch, land):
+            await gate.wait()
+            land_all(batch, land)
+
+        coalescer = coalescer_of(run, 32, 1, at_once=made.append)
+        first = asyncio.create_task(coalescer.submit("first", later()))
+        await asyncio.sleep(0)
+        due = loop.time() + 0.05
+        other = asyncio.create_task(coalescer.submit("other", due + AT_ONCE_SECONDS))
+        await asyncio.sleep(0)
+        loop.call_at(due - 0.03, time.sleep, 0.06)
+        loop.call_at(due - 0.01, other.cancel)
+        await asyncio.sleep(0.1)
+        assert other.cancelled()
+        gate.set()
+        await first
+
+    runner(scene())
+    assert (made, wrong) == ([], [])
 
 
 def test_a_burst_that_can_wait_no_longer_is_answered_by_and_by():

@@ -72,6 +72,17 @@ def test_a_value_that_would_fail_later_stops_with_a_short_sentence_without_its_p
     assert "hunter2" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["TANDEM_MERGE_MS", "TANDEM_MERGE_LEAST_MS"])
+def test_a_wait_that_leaves_no_time_stops_with_a_sentence(name):
+    """More than a quarter of the deadline: nobody would wait. The usual waits stand whatever the deadline is."""
+    done = config(**{name: "30", "TANDEM_DEADLINE_MS": "100"})
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.startswith(f"tandem: {name}=30 is more than a quarter of TANDEM_DEADLINE_MS=100: ")
+    assert "At most 25 " in done.stderr
+    assert config(**{name: "25", "TANDEM_DEADLINE_MS": "100"}).returncode == 0
+    assert config(TANDEM_DEADLINE_MS="20").returncode == 0
+
+
 def test_a_url_from_a_file_says_so(tmp_path):
     """Not that it is a default."""
     (tmp_path / "url").write_text("redis://me:hunter2@store:6380/0")

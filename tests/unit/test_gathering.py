@@ -9,7 +9,7 @@ import uvloop
 from recsys.errors import StageError
 from service.coalescer import Coalescer
 from service.pace import ENOUGH, Pace
-from tests.unit.test_coalescer import coalescer_of, land_all, later
+from tests.unit.test_coalescer import land_all, later
 
 CROWD = 100
 
@@ -33,7 +33,11 @@ def busy(most):
 def test_a_busy_process_lets_requests_gather():
     """One after the other they would leave alone, as fast as they come; who comes to nobody leaves at once."""
 
-    async def scene(pace, pause, count):
+    class OfBusy(Pace):
+        def rate(self, now):
+            return 0.0
+
+    async def scene(most, pause, count):
         batches = []
 
         async def run(batch, land):
@@ -41,9 +45,9 @@ def test_a_busy_process_lets_requests_gather():
             await asyncio.sleep(0.025)
             land_all(batch, land)
 
-        coalescer, tasks = coalescer_of(run, 8, 8, pace=pace), []
+        coalescer, tasks = Coalescer(run, None, 8, 8, OfBusy(most)), []
         for n in range(count):
-            tasks.append(asyncio.create_task(coalescer.submit(n, later(), first=False)))  # busy alone asks for waits
+            tasks.append(asyncio.create_task(coalescer.submit(n, later())))
             await asyncio.sleep(pause)
         await asyncio.gather(*tasks)
         return max(batches)
@@ -70,6 +74,30 @@ def test_requests_are_company_and_not_the_slates_of_one():
     assert asyncio.run(scene()) == pytest.approx(5, rel=0.2)
 
 
+def test_the_slates_of_one_request_are_no_crowd():
+    """However many: who asks next, and nobody else does, waits for nobody, busy as they made it."""
+    heres = []
+
+    class Hears(Pace):
+        def seconds(self, now, waiting, here):
+            heres.append(here)
+            return super().seconds(now, waiting, here)
+
+    async def run(batch, land):
+        await asyncio.sleep(0.01)
+        land_all(batch, land)
+
+    async def scene():
+        pace = Hears(10.0)
+        pace.mark(asyncio.get_running_loop().time() - 10, True)
+        coalescer = Coalescer(run, None, 4, 2, pace)
+        await asyncio.gather(*(coalescer.submit(n, later(), first=not n) for n in range(20)))
+        await asyncio.wait_for(coalescer.submit("next", later()), 1)
+
+    asyncio.run(scene())
+    assert set(heres) <= {0, 1}  # none once its first is answered
+
+
 def test_who_is_here_is_counted_until_it_is_answered():
     """Whether it was alone or not, and whatever became of it."""
     told = []
@@ -88,7 +116,7 @@ def test_who_is_here_is_counted_until_it_is_answered():
         land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, None, 8, 1, Hears(0.0))
+        coalescer = Coalescer(run, lambda _: None, 8, 1, Hears(0.0))
         names = ("alone", "one", "other", "cancelled", "broken")
         tasks = [asyncio.create_task(coalescer.submit(name, later())) for name in names]
         await asyncio.sleep(0)
@@ -106,6 +134,11 @@ def test_who_is_here_is_counted_until_it_is_answered():
             StageError,
         ]
         await tasks[5]
+        before = asyncio.create_task(coalescer.submit("before", later()))
+        await asyncio.sleep(0)
+        await coalescer.submit("late", time.monotonic() + 0.005)
+        assert not before.done()
+        await before
         await coalescer.submit("last", later())
         assert told[-1] == (1, 1)
 

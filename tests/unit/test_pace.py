@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.pace import ENOUGH, MEMORY_SECONDS, PAIR, Pace
+from service.pace import CROWD_SECONDS, ENOUGH, MEMORY_SECONDS, PAIR, Pace
 
 CROWD = 30
 
@@ -69,11 +69,11 @@ class TestPace:
         pace.count(5.0, CROWD + 5)
         assert pace.seconds(5.0, 1, CROWD + 4) == 0.012
         for _ in range(400):
-            pace.count(7.0, 3)
-        assert pace.seconds(7.0, 1, 4) == 0.012
-        assert pace.seconds(7.0, 1, 5) == 0  # a crowd of long ago
+            pace.count(7.0, 4)
+        assert pace.seconds(7.0, 1, 3) == 0.012
+        assert pace.seconds(7.0, 1, 4) == 0  # a crowd of long ago
 
-    @pytest.mark.parametrize(("crowd", "wanted"), [(PAIR, 0), (PAIR + 0.1, 0.012)])
+    @pytest.mark.parametrize(("crowd", "wanted"), [(PAIR, 0), (PAIR + 1, 0.012)])
     def test_a_pair_does_not_wait_for_each_other(self, crowd, wanted):
         """Each has a core."""
         pace = Pace(0.012)
@@ -82,13 +82,31 @@ class TestPace:
             pace.count(9.0, crowd)
         assert pace.seconds(9.0, 1, 1) == pytest.approx(wanted, abs=1e-4)
 
-    def test_a_third_is_remembered_for_a_while(self):
-        """And is company until then."""
+    @pytest.mark.parametrize("crowd", [PAIR + 1, CROWD])
+    @pytest.mark.parametrize("asks_again", [False, True])
+    def test_a_crowd_that_has_gone_is_forgotten(self, crowd, asks_again):
+        """However large it was, and whether one asks again behind it; until then it is company."""
         pace = Pace(0.012)
         pace.mark(0.0, True)
-        pace.count(9.0, PAIR + 1)
-        assert pace.seconds(9.3, 1, 1) == pytest.approx(0.012, abs=1e-4)
-        assert pace.seconds(9.5, 1, 1) == 0
+        pace.count(9.0, crowd)
+        for number in range(1, 10):
+            assert pace.seconds(9.0 + number / 10 * CROWD_SECONDS, 1, 1) == pytest.approx(0.012, abs=1e-4)
+            if asks_again:
+                pace.count(9.0 + number / 10 * CROWD_SECONDS, 1)
+        pace.count(9.0 + 1.1 * CROWD_SECONDS, 1)
+        assert pace.seconds(9.0 + 1.2 * CROWD_SECONDS, 1, 1) == pytest.approx(0.012, abs=1e-4)
+        pace.count(9.0 + 2.15 * CROWD_SECONDS, 1)
+        assert pace.seconds(9.0 + 2.2 * CROWD_SECONDS, 1, 1) == 0
+
+    def test_a_crowd_of_before_is_forgotten_whoever_comes(self):
+        """And if nobody does."""
+        pace = Pace(0.012)
+        pace.mark(0.0, True)
+        pace.count(9.0, CROWD)
+        assert pace.seconds(9.0 + 1.9 * CROWD_SECONDS, 1, 1) == pytest.approx(0.012, abs=1e-4)
+        assert pace.seconds(9.0 + 2.1 * CROWD_SECONDS, 1, 1) == 0
+        pace.count(9.0 + 2.2 * CROWD_SECONDS, 1)
+        assert pace.seconds(9.0 + 2.3 * CROWD_SECONDS, 1, 1) == 0
 
     def test_who_came_is_forgotten(self):
         """Nobody waits for those of some seconds ago."""
