@@ -55,7 +55,10 @@ class Complaints(NamedTuple):
         """None was said yet."""
         return cls(
             Complaint(f"Stage {stage.name} was late: left after %.0f ms."),
-            Complaint(f"Stage {stage.name} was not waited for: %.0f ms were too short to tell of it.", HASTY_SECONDS),
+            Complaint(
+                f"Stage {stage.name} was not waited for: a deadline left it %.0f ms, too few to call it late.",
+                HASTY_SECONDS,
+            ),
             Complaint(f"Stage {stage.name} was left out: %s"),
             Complaint(f"Stage {stage.name}: what was found for a query can't be used."),
         )

@@ -37,8 +37,8 @@ MALFORMED = _refusal(
     400,
     ErrorBody(
         code="malformed",
-        message="This is no HTTP/1.1 request: it needs a method, a path, one host, each header on a line of its own, "
-        "and for a body one content-length or transfer-encoding: chunked.",
+        message="This is no HTTP/1.1 request: it needs a method of HTTP's, a path, one host, each header on a line of "
+        "its own, and for a body one content-length or transfer-encoding: chunked.",
     ),
 )
 LATE_HEAD = _refusal(
