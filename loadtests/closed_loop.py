@@ -1,9 +1,10 @@
 """Callers that ask again once they are answered: what few of them get, where nobody else comes meanwhile.
 
 `python -m loadtests.closed_loop [--peers split,split_prompt,fastapi_same_kernels] [--callers 1,2,4,8,32]
-[--seconds 5] [--passes 3]`: so many connections, each with one request at a time, to peers that all run; they are
-loaded in turns. A closed loop hides what an open one shows (who is slow is asked less), so that nothing is promised by
-it: it is here because scripts and most tools ask like that. Before anything is timed all slates are compared.
+[--seconds 5] [--passes 3] [--beside 0]`: so many connections, each with one request at a time, to peers that all run;
+they are loaded in turns. `--beside 5`: one more asks for five users in one request, once a second, uncounted. A closed
+loop hides what an open one shows (who is slow is asked less), so that nothing is promised by it: it is here because
+scripts and most tools ask like that. Before anything is timed all slates are compared.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -29,6 +32,9 @@ from loadtests.turns import Variant, together
 from loadtests.world import HOME, world
 
 WARM_SECONDS = 1.0
+
+BESIDE_SECONDS = 1.0
+"""Between two requests for several users."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,22 @@ def main() -> int:
         rounds = len(options.callers)
         for turn, name, peer in together(place, variants, options.passes, rounds):
             callers = options.callers[turn % rounds]
-            told = asyncio.run(asked(peer, users, callers, options.seconds))
+            told = asyncio.run(asked(peer, users, callers, options.seconds, options.beside))
             print(f"{turn // rounds + 1}  {callers:3} callers  {name:22} {told}", flush=True)
     return 0
 
 
-async def asked(peer: Running, users: Sequence[str], callers: int, seconds: float) -> Told:
-    """What so many callers get, after a second that is not counted; PeerError for no answer, or what is no 200."""
+async def asked(peer: Running, users: Sequence[str], callers: int, seconds: float, beside: int = 0) -> Told:
+    """What so many callers get, after a second that is not counted; PeerError for no answer, or what is no 200.
+
+    beside: users that one more asks for at once, now and then; 0 for none.
+    """
     began = time.perf_counter() + WARM_SECONDS
+    end = began + seconds
     mine = [users[first::callers] for first in range(callers)]
+    another = [_beside(peer, users[:beside], end)] if beside else []
     try:
-        found = await asyncio.gather(*(_caller(peer, each, began, began + seconds) for each in mine))
+        found = await asyncio.gather(*(_caller(peer, each, began, end) for each in mine), *another)
     except (OSError, EOFError) as error:
         raise PeerError(f"A peer hung up: {error}.") from error
     times = np.concatenate(found) * 1000
@@ -77,21 +88,41 @@ async def asked(peer: Running, users: Sequence[str], callers: int, seconds: floa
 
 async def _caller(peer: Running, users: Sequence[str], began: float, end: float) -> list[float]:
     """Seconds of each answer between the two moments."""
-    place = urlsplit(peer.url)
-    reader, writer = await asyncio.open_connection(place.hostname, place.port)
     found: list[float] = []
-    try:
+    async with _connected(peer) as ask:
         turn = 0
         while (asked := time.perf_counter()) < end:
-            body = json.dumps({"user_id": users[turn % len(users)], "k": K}).encode()
-            writer.write(_HEAD % (peer.url.encode(), len(body)) + body)
-            await _answer(reader)
+            await ask({"user_id": users[turn % len(users)]})
             if asked >= began:
                 found.append(time.perf_counter() - asked)
             turn += 1
+    return found
+
+
+async def _beside(peer: Running, users: Sequence[str], end: float) -> list[float]:
+    """Until then; nothing of it is told."""
+    async with _connected(peer) as ask:
+        while time.perf_counter() < end:
+            await ask({"user_ids": users})
+            await asyncio.sleep(BESIDE_SECONDS)
+    return []
+
+
+@asynccontextmanager
+async def _connected(peer: Running) -> AsyncIterator[Callable[[dict[str, Any]], Awaitable[None]]]:
+    """Asks for slates on one connection, one after the other."""
+    place = urlsplit(peer.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+
+    async def ask(wanted: dict[str, Any]) -> None:
+        body = json.dumps(wanted | {"k": K}).encode()
+        writer.write(_HEAD % (peer.url.encode(), len(body)) + body)
+        await _answer(reader)
+
+    try:
+        yield ask
     finally:
         writer.close()
-    return found
 
 
 _HEAD = b"POST /recommend HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -112,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--callers", type=several(number(int, 1, 1000)), default=[1, 2, 4, 8, 32])
     made.add_argument("--seconds", type=number(float, 1, 3600), default=5)
     made.add_argument("--passes", type=number(int, 1, 100), default=3)
+    made.add_argument("--beside", type=number(int, 0, 100), default=0, help="users of a request that another makes")
     return made
 
 

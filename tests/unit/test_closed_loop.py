@@ -20,7 +20,8 @@ async def peer(status=b"200 OK"):
     async def answer(reader, writer):
         while head := await reader.readuntil(b"\r\n\r\n"):
             length = int(head.partition(b"Content-Length: ")[2].split()[0])
-            asked.append(json.loads(await reader.readexactly(length))["user_id"])
+            wanted = json.loads(await reader.readexactly(length))
+            asked.append(wanted.get("user_id") or tuple(wanted["user_ids"]))
             here.append(1)
             most.append(len(here))
             await asyncio.sleep(0.02)
@@ -47,6 +48,21 @@ def test_each_caller_asks_one_at_a_time(monkeypatch):
     assert max(most) == 2
     assert told.p50 >= 20
     assert told.rate * 0.4 < len(asked) - 4
+
+
+def test_another_asks_for_several_at_once(monkeypatch):
+    """Now and then; it is not counted, and ends with the others."""
+    monkeypatch.setattr(closed_loop, "WARM_SECONDS", 0.0)
+    monkeypatch.setattr(closed_loop, "BESIDE_SECONDS", 0.1)
+
+    async def scene():
+        async with peer() as (place, asked, _):
+            return await closed_loop.asked(place, USERS, 1, 0.4, 3), asked
+
+    told, asked = asyncio.run(scene())
+    several = asked.count(("u1", "u2", "u3"))
+    assert 2 <= several <= 5
+    assert told.rate * 0.4 == pytest.approx(len(asked) - several, abs=1e-6)
 
 
 def test_what_is_not_answered_is_said():
