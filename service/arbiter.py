@@ -134,7 +134,7 @@ class Attendant:
             self._arbiter.loop.call_later(SOON, self._manage)
 
     def _manage_unless_busy(self) -> Any:
-        """None where it starts or stops workers: one thing at a time, and its look every ten seconds may miss one."""
+        """None where it starts or stops workers: it does one thing at a time, and its own look may be left out."""
         from circus.exc import ConflictError
 
         with suppress(ConflictError):
@@ -211,8 +211,8 @@ class Attendant:
 
     def _note_start(self, watcher: Any, pid: int, **_: Any) -> bool:
         """A hook of circus: False would end the process."""
-        self._note_unheard_deaths(watcher)
         self._started[watcher.name][pid] = watcher.processes[pid]
+        self._note_unheard_deaths(watcher)
         self._count(watcher)
         if self._missing[watcher.name]:
             self._missing[watcher.name] -= 1
@@ -220,10 +220,10 @@ class Attendant:
         return True
 
     def _note_unheard_deaths(self, watcher: Any) -> None:
-        """Of workers that died while circus started another: it lets go of them without its hook."""
+        """Of workers that died after circus reaped and before it counted: it lets go of them without its hook."""
         for pid, process in list(self._started[watcher.name].items()):
             if pid not in watcher.processes:
-                self._note_death(watcher, pid, process.poll() or 0)
+                self._note_death(watcher, pid, process.poll() or 0)  # 0 where somebody else was told
 
     def _serve(self) -> None:
         """Have a forkserver; where none can be started, again later."""

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from recsys.errors import StageError
 from service.pace import Pace
@@ -39,12 +39,6 @@ Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[N
 """Takes a batch and tells of each as it is done, or of what broke."""
 
 
-class _Entry(NamedTuple, Generic[T]):
-    query: T
-    done: asyncio.Future[None]
-    first: bool
-
-
 class Coalescer(Generic[T]):
     """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
 
@@ -56,34 +50,41 @@ class Coalescer(Generic[T]):
         self._at_once = at_once
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
-        self._waiting: deque[_Entry[T]] = deque()
+        self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would hold them weakly
         self._under_way = 0
-        self._requests = 0  # that wait or are in them, and are not done
+        self._requests = 0  # that are here
         self._pace = pace
         self._left = -math.inf  # when the last batch did
         self._due = 0  # from the front: who leaves as soon as a batch may
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = 0.0  # when it does; uvloop's can't tell once it is due
 
-    async def submit(self, query: T, latest: float, *, first: bool = True) -> None:
-        """Return when `query` is done.
+    async def submit(self, queries: Sequence[T], latest: float) -> None:
+        """Return when the queries of a request are done.
 
-        latest: when it may wait no longer for a batch to leave, by the loop's clock. first: of its request; the others
-        of it are no company that comes by itself.
+        latest: when they may wait no longer for a batch to leave, by the loop's clock.
         """
+        self._requests += 1
+        self._pace.count(asyncio.get_running_loop().time(), self._requests)
+        try:
+            if len(queries) == 1:
+                await self._submit(queries[0], latest)
+            else:
+                await asyncio.gather(*(self._submit(query, latest) for query in queries))
+        finally:
+            self._requests -= 1
+
+    async def _submit(self, query: T, latest: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if first:
-            self._requests += 1
-            self._pace.count(now, self._requests)
         pace = self._pace.seconds(now, len(self._waiting) + 1, self._requests)
         hurried = latest - now < SHORT * pace
         if (hurried or now >= self._left + pace) and not self._waiting and self._under_way < self._max_in_flight:
-            await self._run_alone(query, now, first)
+            await self._run_alone(query, now)
             return
         done: asyncio.Future[None] = loop.create_future()
-        entry = _Entry(query, done, first)
+        entry = (query, done)
         self._waiting.append(entry)
         if hurried:
             self._due = len(self._waiting)
@@ -94,19 +95,19 @@ class Coalescer(Generic[T]):
             done.add_done_callback(lambda _: timer.cancel())
         await done
 
-    def _expire(self, entry: _Entry[T]) -> None:
+    def _expire(self, entry: tuple[T, asyncio.Future[None]]) -> None:
         """Answer whoever still waits for a batch."""
-        if entry.done.done() or entry not in self._waiting:  # let go in the same turn of the loop, perhaps
+        query, done = entry
+        if done.done() or entry not in self._waiting:  # let go in the same turn of the loop, perhaps
             return
         self._waiting.remove(entry)
-        self._requests -= entry.first
         self._due = min(self._due, len(self._waiting))
         try:
-            self._at_once(entry.query)
+            self._at_once(query)
         except Exception as error:
-            entry.done.set_exception(error)
+            done.set_exception(error)
         else:
-            entry.done.set_result(None)
+            done.set_result(None)
 
     def _dispatch(self) -> None:
         """Let batches leave, now or when it is time."""
@@ -119,8 +120,7 @@ class Coalescer(Generic[T]):
                 return
             count = min(waiting, self._max_batch)
             batch = [self._waiting.popleft() for _ in range(count)]
-            alive = [entry for entry in batch if not entry.done.done()]
-            self._requests -= sum(entry.first for entry in batch if entry.done.done())
+            alive = [entry for entry in batch if not entry[1].done()]
             self._due = max(0, self._due - count)
             if alive:
                 self._leave(now)
@@ -157,30 +157,27 @@ class Coalescer(Generic[T]):
         self._landed()
 
     def _landed(self) -> None:
-        """Note that a batch is done, and let the next one leave."""
+        """Note that a batch is done, and let the next one leave once those of it are here no more."""
+        loop = asyncio.get_running_loop()
         self._under_way -= 1
-        self._pace.mark(asyncio.get_running_loop().time(), self._under_way > 0)
-        self._dispatch()
+        self._pace.mark(loop.time(), self._under_way > 0)
+        if self._waiting:
+            loop.call_soon(self._dispatch)
 
-    async def _run_alone(self, query: T, now: float, first: bool) -> None:
+    async def _run_alone(self, query: T, now: float) -> None:
         """A batch of one, in the task of whoever asks: a task of its own costs a lone request, whose code is cold."""
         self._leave(now)
         try:
             await self._run([query], _raised)
         finally:
-            self._requests -= first
             self._landed()
 
-    async def _run_batch(self, batch: list[_Entry[T]]) -> None:
-        under_way = {id(entry.query): entry for entry in batch}
+    async def _run_batch(self, batch: list[tuple[T, asyncio.Future[None]]]) -> None:
+        under_way = {id(query): done for query, done in batch}
 
         def land(query: T, error: Exception | None) -> None:
-            entry = under_way.pop(id(query), None)
-            if entry is None:
-                return
-            self._requests -= entry.first  # who asks again may do so before the others are done
-            done = entry.done
-            if done.done():
+            done = under_way.pop(id(query), None)
+            if done is None or done.done():
                 return
             if error:
                 done.set_exception(error)
@@ -188,11 +185,11 @@ class Coalescer(Generic[T]):
                 done.set_result(None)
 
         try:
-            await self._run([entry.query for entry in batch], land)
+            await self._run([query for query, _ in batch], land)
         except BaseException as error:
             # Nobody cancelled who waits: they are told that the batch was.
             told = error if isinstance(error, Exception) else StageError("The batch was cancelled.")
-            for entry in batch:
-                land(entry.query, told)
+            for query, _ in batch:
+                land(query, told)
             if told is not error:
                 raise

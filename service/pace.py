@@ -4,7 +4,8 @@ A hop costs the same for one query as for ten. While few come that is nobody's l
 where several come within milliseconds, or near the end of what the cores can do, it is worth waits. Nothing is told,
 all is measured: how many requests came in the last second, in which share of it a batch was under way, and how many
 were here at once of late. Nobody waits for company that can't come: where clients ask again once they are answered,
-those who are here are all there are, and two of them have a core each. The users of one request are one of many.
+those who are here are all there are, and two of them have a core each. A request for several
+users counts as one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from service.settings import Settings
 MEMORY_SECONDS = 1.0
 """Time constant of what came and of what was busy."""
 
-CROWD_SECONDS = 0.25
+CROWD_SECONDS = 0.1
 """How long it is remembered how many were here at once, and up to twice as long. A crowd that has gone is no company:
-one who came behind it waited for it for up to four seconds where it was forgotten little by little."""
+whoever came behind it waited for it for up to four seconds where it was forgotten little by little."""
 
 FEW, MANY = 1.0, 3.0
 """Requests that come within the longest wait: up to FEW nobody waits for them, from MANY on it is waited. Between them
@@ -65,8 +66,11 @@ class Pace:
         """A request came; here: how many are with it, waiting and under way."""
         self._rate = self.rate(now) + 1 / MEMORY_SECONDS
         self._counted = now
-        if now - self._began >= CROWD_SECONDS:
-            self._most_before, self._most_here, self._began = self._peak(now), here, now
+        since = now - self._began
+        if since >= 2 * CROWD_SECONDS:
+            self._most_before, self._most_here, self._began = 0, here, now
+        elif since >= CROWD_SECONDS:
+            self._most_before, self._most_here, self._began = self._most_here, here, self._began + CROWD_SECONDS
         elif here > self._most_here:
             self._most_here = here
 

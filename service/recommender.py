@@ -96,7 +96,7 @@ class Recommender:
         users = [request.user_id] if request.user_ids is None else request.user_ids
         queries = [self._query(request, user, generation, due, now) for user in users if user is not None]
         with self._admission.slates(len(queries)):
-            await self._slates(queries)
+            await self._coalescer.submit(queries, due - RESERVE)
         for query in queries:
             self._note(query)
         return queries
@@ -214,12 +214,6 @@ class Recommender:
             self._desks.rules.of(generation),
             self._desks.trending.rows(generation, now),
         )
-
-    async def _slates(self, queries: list[Query]) -> None:
-        submitted = [
-            self._coalescer.submit(query, query.due - RESERVE, first=not place) for place, query in enumerate(queries)
-        ]
-        await (submitted[0] if len(submitted) == 1 else asyncio.gather(*submitted))
 
     def _note(self, query: Query) -> None:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""

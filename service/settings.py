@@ -22,8 +22,7 @@ MOST_SHOWN = 80
 """Characters of a wrong value that its sentence repeats."""
 
 SHORT = 4
-"""Times the longest wait for company that a request has left, below which it does not wait: its stages need the time.
-"""
+"""Times the wait in force that a request must have left to wait for company at all: its stages need the time."""
 
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
@@ -88,13 +87,13 @@ class Settings(BaseSettings):
         ge=0,
         le=1000,
         description="How long requests gather where more than two are here and many come or it is busy, at most; "
-        "0: the least below. Of the deadline a quarter at most: with less than 4 times it left nobody waits.",
+        "0: the least below. Who has less than 4 times the wait in force left does not wait.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The least time between batches, however few come; likewise.",
+        description="The least time between batches, however few come; for whoever has 4 times as long left.",
     )
     max_under_way: int = Field(
         512,
@@ -150,12 +149,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _leaves_time(self) -> Settings:
-        """Of waits that were asked for; a deadline that leaves no time for the usual ones has its requests not wait."""
-        for name in self.model_fields_set & {"merge_ms", "merge_least_ms"}:
-            if (asked := getattr(self, name)) * SHORT > self.deadline_ms:
+        """Of waits that were asked for: the usual ones stand, and a short deadline has fewer requests wait."""
+        for name in ("merge_ms", "merge_least_ms"):
+            if name in self.model_fields_set and getattr(self, name) * SHORT > self.deadline_ms:
                 raise SettingsError(
-                    f"{variable(name)}={asked:g} is more than a quarter of TANDEM_DEADLINE_MS={self.deadline_ms}: "
-                    f"nobody would wait, so that the stages have time. At most {self.deadline_ms / SHORT:g} is of use."
+                    f"{variable(name)}={getattr(self, name):g} is more than a quarter of TANDEM_DEADLINE_MS="
+                    f"{self.deadline_ms}: at the longest wait nobody would have the time for it, and none would wait. "
+                    f"Set less than {self.deadline_ms / SHORT:g}."
                 )
         return self
 

@@ -53,13 +53,14 @@ def test_each_caller_asks_one_at_a_time(monkeypatch):
 def test_another_asks_for_several_at_once(monkeypatch):
     """Now and then; it is not counted, and ends with the others."""
     monkeypatch.setattr(closed_loop, "WARM_SECONDS", 0.0)
-    monkeypatch.setattr(closed_loop, "BESIDE_SECONDS", 0.1)
 
-    async def scene():
+    async def scene(every):
+        monkeypatch.setattr(closed_loop, "BESIDE_SECONDS", every)
         async with peer() as (place, asked, _):
-            return await closed_loop.asked(place, USERS, 1, 0.4, 3), asked
+            return await asyncio.wait_for(closed_loop.asked(place, USERS, 1, 0.4, 3), 5), asked
 
-    told, asked = asyncio.run(scene())
+    assert asyncio.run(scene(30))[1].count(("u1", "u2", "u3")) == 1
+    told, asked = asyncio.run(scene(0.1))
     several = asked.count(("u1", "u2", "u3"))
     assert 2 <= several <= 5
     assert told.rate * 0.4 == pytest.approx(len(asked) - several, abs=1e-6)
@@ -107,9 +108,16 @@ def test_who_answers_nobody_is_said(monkeypatch):
         asyncio.run(closed_loop.asked(Running("http://127.0.0.1:1", 0), USERS, 2, 1))
 
 
-def test_a_peer_that_is_asked_otherwise_is_refused(monkeypatch, capsys):
-    """It would be asked over HTTP under its name."""
-    monkeypatch.setattr("sys.argv", ["closed_loop", "--peers", "split_grpc"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--peers", "split_grpc"], "'split_grpc' is asked over gRPC"),
+        (["--beside", "5"], "'fastapi_same_kernels' takes one user a request"),
+    ],
+)
+def test_a_peer_that_is_asked_otherwise_is_refused(monkeypatch, capsys, options, told):
+    """It would be asked over HTTP under its name, or refuse."""
+    monkeypatch.setattr("sys.argv", ["closed_loop", *options])
     with pytest.raises(SystemExit):
         closed_loop.main()
-    assert "'split_grpc' is asked over gRPC" in capsys.readouterr().err
+    assert told in capsys.readouterr().err

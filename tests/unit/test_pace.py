@@ -108,6 +108,15 @@ class TestPace:
         pace.count(9.0 + 2.2 * CROWD_SECONDS, 1)
         assert pace.seconds(9.0 + 2.3 * CROWD_SECONDS, 1, 1) == 0
 
+    def test_a_crowd_is_forgotten_in_time_whenever_the_next_comes(self):
+        """The second window begins where the first ends, and not with who comes in it."""
+        pace = Pace(0.012)
+        pace.mark(0.0, True)
+        pace.count(9.0, CROWD)
+        pace.count(9.0 + 1.9 * CROWD_SECONDS, 1)
+        assert pace.seconds(9.0 + 1.95 * CROWD_SECONDS, 1, 1) == pytest.approx(0.012, abs=1e-4)
+        assert pace.seconds(9.0 + 2.1 * CROWD_SECONDS, 1, 1) == 0
+
     def test_who_came_is_forgotten(self):
         """Nobody waits for those of some seconds ago."""
         pace = evenly(400)
