@@ -54,6 +54,7 @@ def killed(folder: Path, binary: Path | None) -> Iterator[Outcome]:
     with Served(folder / "killed", Pair.make(folder / "killed-pair"), binary) as world:
         for service in workers.SERVICES:
             yield workers.worker_killed(world, service)
+        yield workers.both_killed(world)
         for service in workers.SERVICES:
             yield workers.worker_killed(world, service, forks=False)
     with Served(folder / "one", Pair.make(folder / "one-pair"), binary, **workers.TWO_GATEWAYS) as world:

@@ -25,6 +25,12 @@ TWO_GATEWAYS = {"TANDEM_GATEWAY_WORKERS": "2"}
 LOST_SHARE = 0.005
 """Of the requests around a kill, at most (issue 7)."""
 
+PAUSES = (0.0, 0.005, 0.01, 0.02)
+"""Seconds between two workers' deaths: in which their arbiter reaps the first and has another in its place."""
+
+APART = 11.0
+"""Seconds until the next two: who dies sooner after its start dies early, and is waited with."""
+
 BEFORE, AFTER = 5.0, 3 * BACK
 """Seconds of load around a kill."""
 
@@ -95,6 +101,28 @@ def one_killed(world: Served, service: str) -> Outcome:
     wrong += [f"{name} live" for name in _fewer(world)]
     how = f"one of {len(before)} {service.lower()} workers killed" if len(before) > 1 else f"{service.lower()} killed"
     return judge(f"{how}, both doors", answers, world.expected, back, within=BACK, down=True, wrong=wrong)
+
+
+def both_killed(world: Served) -> Outcome:
+    """kill -9 of a worker of retrieval and one of ranking within milliseconds, several times: each is counted."""
+    wrong, back, killed = [], 0.0, 0
+    deaths = world.metric("tandem_worker_deaths_total")
+    with world.load() as load:
+        for pause in PAUSES:
+            time.sleep(APART)
+            before = [workers(world.deployment, service) for service in ("Retrieval", "Ranking")]
+            for pids in before:
+                os.kill(min(pids), signal.SIGKILL)
+                killed += 1
+                time.sleep(pause)
+            back = max(back, load.wait(is_whole, 30) or float("inf"))
+        time.sleep(AFTER)
+    wrong += _lost(load.answers)
+    if (counted := world.metric("tandem_worker_deaths_total") - deaths) != killed:
+        wrong.append(f"{counted:.0f} deaths of {killed} were counted")
+    wrong += [f"{name} live" for name in _fewer(world)]
+    fault = f"retrieval and ranking killed within {1e3 * max(PAUSES):.0f} ms, {len(PAUSES)} times"
+    return judge(fault, load.answers, world.expected, back, within=BACK, wrong=wrong)
 
 
 def _lost(answers: Sequence[Answer]) -> list[str]:
