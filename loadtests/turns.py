@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from loadtests.alike import Slates, compare, slates
-from loadtests.peers.servers import Running, running
+from loadtests.peers.servers import PEERS, Running, running
 from loadtests.world import HOME, World
 
 COMPARED = 40
@@ -23,6 +23,12 @@ class Variant:
     name: str
     peer: str
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> tuple[list[str], dict[str, str]]:
+        """What is started, and with which variables."""
+        peer = PEERS[self.peer]
+        return peer.command, {**peer.variables, **self.variables}
 
 
 def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
@@ -43,12 +49,16 @@ def together(
 ) -> Iterator[tuple[int, str, Running]]:
     """The same where all of them run all the time; rounds: of a pass. Who begins moves on with each, and each pass.
 
-    On cores that other machines take for minutes at a time two loads can be compared that are seconds apart, and not
-    those on both sides of a start. What the others take while they are idle counts against whom is loaded.
+    Peers that differ in the door alone are one deployment. On cores that other machines take for minutes at a time two
+    loads can be compared that are seconds apart, and not those on both sides of a start. What the others take while
+    they are idle counts against whom is loaded.
     """
     alike = _Alike(place)
     with ExitStack() as stack:
-        peers = {each: stack.enter_context(_running(each, place)) for each in variants}
+        peers: dict[Variant, Running] = {}
+        for each in variants:
+            same = [peer for other, peer in peers.items() if other.processes == each.processes]
+            peers[each] = same[0].at_door(each.peer) if same else stack.enter_context(_running(each, place))
         for each, peer in peers.items():
             alike.compare(peer, each.name)
         for number in range(passes * rounds):

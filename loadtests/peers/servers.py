@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -66,16 +66,21 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Running:
-    """One that answers; grpc: host and port, where it is knocked on by gRPC."""
+    """One that answers; grpc: host and port, where it is knocked on by gRPC. grpc_door: where it could be."""
 
     url: str
     pid: int
     grpc: str = ""
+    grpc_door: str = ""
+
+    def at_door(self, name: str) -> Running:
+        """The same processes, knocked on as the peer of that name is."""
+        return replace(self, grpc=self.grpc_door if PEERS[name].door == "grpc" else "")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process that may not answer yet; log: what it writes."""
+    """A process that may not answer yet; grpc: host and port of that door. log: what it writes."""
 
     url: str
     grpc: str
@@ -94,7 +99,7 @@ def running(name: str, world: World, home: Path, **more: str) -> Iterator[Runnin
     """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
     with started(name, world, home, **more) as peer:
         _answering(peer)
-        yield Running(peer.url, peer.process.pid, peer.grpc)
+        yield Running(peer.url, peer.process.pid, grpc_door=peer.grpc).at_door(name)
 
 
 @contextmanager
@@ -129,8 +134,7 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
             preexec_fn=preexec(signal.SIGTERM),
         )
     try:
-        grpc = f"127.0.0.1:{grpc_port}" if peer.door == "grpc" else ""
-        yield Started(f"http://127.0.0.1:{port}", grpc, process, log)
+        yield Started(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}", process, log)
     finally:
         _end(process)
 

@@ -16,7 +16,7 @@ from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, rows
 from loadtests.bench_options import parser
 from loadtests.knee import STEP, knee
 from loadtests.overload import BASE, BEFORE, TIMES, overload, recovery, rejection
-from loadtests.peers.servers import PEERS, PeerError
+from loadtests.peers.servers import PEERS, PeerError, Running
 from loadtests.point import Point
 from loadtests.report import write
 from loadtests.report.of_bench import costs, knee_table, of_bench, of_knees, of_overload, overload_table
@@ -222,8 +222,8 @@ def test_every_mode_has_a_report(tmp_path):
 @pytest.mark.parametrize(
     ("how", "order"),
     [
-        ([], "a100 a400 b100 b400, b100 b400 a100 a400"),
-        (["--together"], "a100 b100 b400 a400, b100 a100 a400 b400"),
+        ([], "split100 split400 inline100 inline400, inline100 inline400 split100 split400"),
+        (["--together"], "split100 inline100 inline400 split400, inline100 split100 split400 inline400"),
     ],
 )
 def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
@@ -236,11 +236,31 @@ def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
     monkeypatch.setattr(in_turns, "_running", lambda each, _place: nullcontext(each))
     monkeypatch.setattr(in_turns, "_Alike", lambda _place: SimpleNamespace(compare=lambda *_: None))
     options = parser("").parse_args(["--peers", "split,inline", "--rates", "100,400", "--passes", "2", *how])
-    options.peers = ["a", "b"]
     points = bench.Bench(None, Seen(), options).rates()
     passes = [[f"{each.peer}{each.rate:g}" for each in points if each.number == number] for number in (0, 1)]
     assert [each.number for each in points] == [0] * 4 + [1] * 4
     assert ", ".join(map(" ".join, passes)) == order
+
+
+def test_two_doors_are_of_one_deployment(monkeypatch):
+    """Where all run: two of the same settings differ by more than their doors."""
+    started = []
+
+    def running(each, _place):
+        started.append(each.name)
+        return nullcontext(Running(f"http://host:{len(started)}", len(started), grpc_door="host:1").at_door(each.peer))
+
+    monkeypatch.setattr(in_turns, "_running", running)
+    monkeypatch.setattr(in_turns, "_Alike", lambda _place: SimpleNamespace(compare=lambda *_: None))
+    variants = [in_turns.Variant(name, name) for name in ("split", "inline", "split_grpc", "split_prompt")]
+    peers = {name: peer for _, name, peer in in_turns.together(None, variants, 1)}
+    assert started == ["split", "inline", "split_prompt"]
+    assert {name: (peer.pid, peer.grpc) for name, peer in peers.items()} == {
+        "split": (1, ""),
+        "inline": (2, ""),
+        "split_grpc": (1, "host:1"),
+        "split_prompt": (3, ""),
+    }
 
 
 def test_slates_that_differ_are_refused():
