@@ -25,9 +25,9 @@ FEW, MANY = 1.0, 3.0
 """Requests that come within the longest wait: up to FEW nobody waits for them, from MANY on it is waited. Between them
 the wait grows with their number."""
 
-ENOUGH = 10
+ENOUGH = 8
 """Queries that wait for no more of them. A batch takes .5 ms of CPU whatever is in it and 1.4 a query (two cores with
-VNNI, 100,000 items): of what ten take, that is a thirtieth."""
+VNNI, 100,000 items): of what eight take, that is a twenty-fourth."""
 
 PAIR = 2
 """Requests that wait for nobody, however many come or busy it is, where no more were here at once of late. Two cores
