@@ -27,7 +27,7 @@ the wait grows with their number."""
 
 ENOUGH = 8
 """Queries that wait for no more of them. A batch takes .5 ms of CPU whatever is in it and 1.4 a query (two cores with
-VNNI, 100,000 items): of what eight take, that is a twenty-fourth."""
+VNNI, 100,000 items): of what eight take, that is a twenty-third."""
 
 PAIR = 2
 """Requests that wait for nobody, however many come or busy it is, where no more were here at once of late. Two cores
