@@ -4,8 +4,7 @@ A hop costs the same for one query as for ten. While few come that is nobody's l
 where several come within milliseconds, or near the end of what the cores can do, it is worth waits. Nothing is told,
 all is measured: how many requests came in the last second, in which share of it a batch was under way, and how many
 were here at once of late. Nobody waits for company that can't come: where clients ask again once they are answered,
-those who are here are all there are, and two of them have a core each. A request for several
-users counts as one.
+those who are here are all there are, and two of them have a core each. A request for several users counts as one.
 """
 
 from __future__ import annotations

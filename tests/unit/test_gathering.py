@@ -19,6 +19,18 @@ class Crowded(Pace):
         return 100
 
 
+class Hears(Pace):
+    """Nobody waits; it is told at each look who waits and who is here."""
+
+    def __init__(self, told):
+        super().__init__(0.0)
+        self._told = told
+
+    def seconds(self, now, waiting, here):
+        self._told.append((waiting, here))
+        return 0.0
+
+
 def often(most):
     """A pace of an idle process that many came to, just now."""
     pace, now = Crowded(most), asyncio.get_running_loop().time()
@@ -82,7 +94,7 @@ def test_the_slates_of_one_request_are_no_crowd():
     """However many: who asks next, and nobody else does, waits for nobody, busy as they made it."""
     heres = []
 
-    class Hears(Pace):
+    class Notes(Pace):
         def seconds(self, now, waiting, here):
             heres.append(here)
             return super().seconds(now, waiting, here)
@@ -92,7 +104,7 @@ def test_the_slates_of_one_request_are_no_crowd():
         land_all(batch, land)
 
     async def scene():
-        pace = Hears(10.0)
+        pace = Notes(10.0)
         pace.mark(asyncio.get_running_loop().time() - 10, True)
         coalescer = Coalescer(run, None, 4, 2, pace)
         await coalescer.submit(range(20), later())
@@ -106,11 +118,6 @@ def test_who_is_here_is_counted_until_it_is_answered():
     """Whether it was alone or not, and whatever became of it."""
     told = []
 
-    class Hears(Pace):
-        def seconds(self, now, waiting, here):
-            told.append((waiting, here))
-            return 0.0
-
     async def run(batch, land):
         await asyncio.sleep(0.01)
         land(batch[0], None)
@@ -120,7 +127,7 @@ def test_who_is_here_is_counted_until_it_is_answered():
         land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, lambda _: None, 8, 1, Hears(0.0))
+        coalescer = Coalescer(run, lambda _: None, 8, 1, Hears(told))
         names = ("alone", "one", "other", "cancelled", "broken")
         tasks = [asyncio.create_task(coalescer.submit([name], later())) for name in names]
         await asyncio.sleep(0)
@@ -153,17 +160,12 @@ def test_who_was_answered_is_here_no_more_when_the_next_leave():
     """Alone or not: it would count as company that is here already."""
     told = []
 
-    class Hears(Pace):
-        def seconds(self, now, waiting, here):
-            told.append((waiting, here))
-            return 0.0
-
     async def run(batch, land):
         await asyncio.sleep(0.01)
         land_all(batch, land)
 
     async def scene():
-        coalescer = Coalescer(run, None, 2, 1, Hears(0.0))
+        coalescer = Coalescer(run, None, 2, 1, Hears(told))
         await asyncio.gather(*(coalescer.submit([n], later()) for n in range(4)))
 
     asyncio.run(scene())
