@@ -4,8 +4,9 @@
 response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
 anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
 stopped before the next, or with `--together` all run all the time and are loaded at one rate in turns, seconds apart;
-each load has a seed of its own, and the ratio of two peers is of one pass. CPU is what the server's processes used, all
-of them, without the store and the generator.
+a pass has seeds of its own, one for each rate, so that all peers are asked for the same users at the same moments, and
+the ratio of two peers is of one pass. CPU is what all of the server's processes used, without the store and the
+generator.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Bench:
         for turn, name, peer in self.turns(len(rounds)):
             number, at = divmod(turn, len(rounds))
             for rate in rounds[at]:
-                self._load(peer, name, number, self._steady(rate))
+                seed = 1 + number * len(rates) + rates.index(rate)
+                self._load(peer, name, number, self._steady(rate), seed=seed)
         return self.points
 
     def knees(self) -> dict[str, list[float]]:
@@ -83,8 +85,10 @@ class Bench:
 
         return knee(holds, self._options.start)
 
-    def _load(self, peer: Running, name: str, number: int, shape: Shape, give_up: float = 10.0) -> Point:
-        self.points.append(self._loader.load(peer, name, shape, number, give_up))
+    def _load(
+        self, peer: Running, name: str, number: int, shape: Shape, give_up: float = 10.0, seed: int | None = None
+    ) -> Point:
+        self.points.append(self._loader.load(peer, name, shape, number, give_up, seed))
         return self.points[-1]
 
     def _steady(self, rate: float) -> Shape:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from struct import Struct
-from typing import Any
+from typing import Generic, TypeVar
 
 import grpc
 
@@ -17,7 +17,7 @@ from service import metrics
 from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.rpc import frames, limits, verdict
-from service.rpc.heads import Head
+from service.rpc.heads import Head, seconds
 from service.rpc.stream import Stream
 from service.rpc.verdict import Refused
 from service.schema.verdict import error_body, too_large
@@ -33,23 +33,28 @@ _PREFIX = Struct(">BI")  # of a message: whether it is packed, and its size
 class Call:
     """What was asked, apart from its message."""
 
+    _seconds = 0.0
+    ends: float | None = None
+    """When its client waits no longer, by the monotonic clock; None where that is never."""
+    expired = False
+    """Whether its deadline was what ended it."""
+
     def __init__(self, head: Head) -> None:
         """QueryError where its deadline is none."""
         self.head = head
-        self._seconds = head.seconds()
-        self._ends = None if self._seconds is None else time.monotonic() + self._seconds
-        self.expired = False
-        """Whether its deadline was what ended it."""
+        if head.timeout is not None:
+            self._seconds = seconds(head.timeout)
+            self.ends = time.monotonic() + self._seconds
 
     def time_remaining(self) -> float | None:
         """Seconds that its client waits still; None where that is for ever."""
-        return None if self._ends is None else self._ends - time.monotonic()
+        return None if self.ends is None else self.ends - time.monotonic()
 
     @property
     def why_cancelled(self) -> grpc.StatusCode:
         """The status of one whose task was; a client's clock began before ours did, and it lets go at its deadline."""
         left = self.time_remaining()
-        early = left is not None and left < min(_EARLY_SECONDS, _EARLY * (self._seconds or 0.0))
+        early = left is not None and left < min(_EARLY_SECONDS, _EARLY * self._seconds)
         return grpc.StatusCode.DEADLINE_EXCEEDED if self.expired or early else grpc.StatusCode.CANCELLED
 
 
@@ -60,23 +65,25 @@ RpcStream = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
 """Answers messages as they come, for as long as it likes."""
 
 
-class Answering:
+M = TypeVar("M")
+
+
+class Answering(Generic[M]):
     """Takes the messages of a stream and has them answered."""
 
     streaming = False
     """Whether it may take as long as its client likes."""
+    _over = False  # whether its end is said, though it may have to wait for a window
+    _task: asyncio.Task[None] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, stream: Stream, call: Call, context: Context, largest: int) -> None:
+    def __init__(self, stream: Stream, call: Call, context: Context, method: M, largest: int) -> None:
         """largest: bytes of a message."""
-        self._largest = largest
-        self._over = False  # whether its end is said, though it may have to wait for a window
-        self._stream = stream
-        self._call = call
-        self._context = context
+        self._stream, self._call, self._context = stream, call, context
+        self._method, self._largest = method, largest
         self._received = bytearray()
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        if (left := call.time_remaining()) is not None:
+        if call.ends is not None:
+            left = call.ends - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._expire)
 
     def take(self, data: bytes, ended: bool) -> None:
@@ -124,13 +131,8 @@ class Answering:
         """The last part is here."""
         raise NotImplementedError
 
-    def _begin(self, answer: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, answer: Coroutine[None, None, None]) -> None:
         self._task = asyncio.get_running_loop().create_task(answer, context=self._context)
-
-    def _send(self, told: bytes, head: bytes, trailers: bytes = b"") -> None:
-        if trailers:
-            self._stop_timer()
-        self._stream.send(head, _PREFIX.pack(0, len(told)) + told, trailers)
 
     def _end(self, why: Refused, begun: bool = False) -> None:
         self._stop_timer()
@@ -168,19 +170,16 @@ class Answering:
             self._timer.cancel()
 
 
-class Once(Answering):
+class Once(Answering[RpcCall]):
     """One message, one answer."""
 
-    def __init__(self, stream: Stream, call: Call, context: Context, method: RpcCall, largest: int) -> None:
-        super().__init__(stream, call, context, largest)
-        self._method = method
-        self._message: bytes | None = None
+    _message: bytes | None = None
 
     def take(self, data: bytes, ended: bool) -> None:
         """As any; most calls come in one part, which needs no buffer."""
         size = len(data) - _PREFIX.size
-        first = ended and not (self._over or self._stream.parts)
-        if first and 0 <= size <= self._largest and _PREFIX.unpack_from(data) == (0, size):
+        whole = ended and not (self._over or self._stream.parts)
+        if whole and 0 <= size <= self._largest and _PREFIX.unpack_from(data) == (0, size):
             self._begin(self._answer(data[_PREFIX.size :]))
         else:
             super().take(data, ended)
@@ -207,20 +206,22 @@ class Once(Answering):
         except Exception as error:
             self._end(_refused(error))
         else:
-            self._send(told, verdict.HEAD, verdict.DONE)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._stream.send(verdict.HEAD, _framed(told), verdict.DONE)
             self._stream.answered()
 
 
-class Streaming(Answering):
+class Streaming(Answering[RpcStream]):
     """Messages and answers, for as long as its client likes."""
 
     streaming = True
 
     def __init__(self, stream: Stream, call: Call, context: Context, method: RpcStream) -> None:
-        super().__init__(stream, call, context, limits.SMALL_MESSAGE)
+        super().__init__(stream, call, context, method, limits.SMALL_MESSAGE)
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._head = verdict.HEAD
-        self._begin(self._answer(method))
+        self._begin(self._answer())
 
     def _came(self, message: bytes) -> None:
         self._messages.put_nowait(message)
@@ -236,12 +237,12 @@ class Streaming(Answering):
         while (message := await self._messages.get()) is not None:
             yield message
 
-    async def _answer(self, method: RpcStream) -> None:
+    async def _answer(self) -> None:
         try:
-            async for told in method(self._asked(), self._call):
+            async for told in self._method(self._asked(), self._call):
                 if len(self._stream.unsent) > limits.UNSENT:
                     raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "The answers are not read.")
-                self._send(told, self._head)
+                self._stream.send(self._head, _framed(told))
                 self._head = b""
         except Exception as error:
             self._end(_refused(error))
@@ -264,6 +265,10 @@ _WORDS = {
     ),
     refusals.SMALL_PARTS.reason: QueryError("The message comes in too many small parts.", code="too_large"),
 }
+
+
+def _framed(message: bytes) -> bytes:
+    return _PREFIX.pack(0, len(message)) + message
 
 
 def _refused(error: Exception) -> Refused:

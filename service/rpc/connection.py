@@ -20,6 +20,12 @@ from service.rpc.stream import Stream
 Open = Callable[[Stream, Head], None]
 """Gives a stream its call, or answers at once."""
 
+_BEGINS, _ENDS = bytes([frames.HEADERS, frames.END_HEADERS]), bytes([frames.DATA, frames.END_STREAM])
+"""Kind and flags of the two frames that most calls are."""
+
+_LOW = frames.WINDOW - limits.GRANT
+"""Of a connection's window: above it none is widened for what is held by nobody."""
+
 
 class Connection(SendingConnection):
     """Of one client; `connections` are all of a process."""
@@ -36,6 +42,7 @@ class Connection(SendingConnection):
         """newcomers, turns: of those that are new, and of those of which more is read. scratch: what is read into."""
         super().__init__(connections, sweep)
         self._scratch = memoryview(scratch)
+        self._first_read = self._scratch[: bounds.FIRST_READ]
         self._newcomers, self._turns = newcomers, turns
         self._open = open_call
         self._buffer = b""
@@ -47,7 +54,7 @@ class Connection(SendingConnection):
 
     def get_buffer(self, _: int) -> memoryview:
         """The loop's one, for as many bytes as may be read of it now."""
-        return self._scratch[: limits.READ if self._came else bounds.FIRST_READ]
+        return self._scratch if self._came else self._first_read
 
     def buffer_updated(self, size: int) -> None:
         """So many were."""
@@ -106,31 +113,30 @@ class Connection(SendingConnection):
 
         But that one refused at its head needs no reset: its message is here. What it saves is in docs/decisions.md.
         """
-        if len(data) < 2 * HEAD.size:
+        if data[3:5] != _BEGINS or len(data) < 2 * HEAD.size:
             return False
-        high, low, kind, flags, number = HEAD.unpack_from(data)
-        body = HEAD.size + (high << 8 | low)
-        if kind != frames.HEADERS or flags != frames.END_HEADERS or len(data) < body + HEAD.size:
+        body = HEAD.size + (data[1] << 8 | data[2])
+        told = body + HEAD.size
+        size = len(data) - told
+        head = self._heads.known.get(data[HEAD.size : body])
+        if head is None or data[0] or size < 0 or size > self.window_in or size > frames.LARGEST_FRAME:
             return False
-        high, low, kind, flags, of = HEAD.unpack_from(data, body)
-        size, ends = high << 8 | low, (frames.DATA, frames.END_STREAM, number)
-        if (kind, flags, of) != ends or len(data) != body + HEAD.size + size:
+        if data[body:told] != size.to_bytes(3, "big") + _ENDS + data[5:9] or len(self.streams) >= limits.STREAMS:
             return False
-        if size > min(frames.LARGEST_FRAME, self.window_in) or len(self.streams) >= limits.STREAMS:
-            return False
-        head = self._heads.known(data[HEAD.size : body])
-        if head is None or head.malformed or not number & 1:
-            return False
-        if not self.last < number <= min(self.served, frames.LAST_STREAM):
+        number = int.from_bytes(data[5:9], "big")
+        if not (number & 1 and self.last < number <= self.served):
             return False
         self.last = number
         self.window_in -= size
         stream = self.streams[number] = Stream(self, number, self.stream_window_out)
-        stream.window_in -= size
-        stream.ended = True
-        self._open_call(stream, head)
-        stream.take(data[body + HEAD.size :], True)
-        self.let_send()
+        stream.ended, stream.window_in = True, stream.window_in - size
+        self._open(stream, head)
+        if stream.asked is not None:
+            stream.asked.take(data[told:], True)
+        elif stream.futile:
+            self._count_in_vain()
+        if self.window_in <= _LOW:
+            self.let_send()
         return True
 
     def _go_on(self) -> None:
@@ -254,15 +260,16 @@ class Connection(SendingConnection):
         if len(self.streams) >= limits.STREAMS:
             self.write(frames.reset(number, Code.REFUSED_STREAM))
             return
-        stream = self.streams[number] = Stream(self, number, self.stream_window_out)
-        self._open_call(stream, head)
+        stream = self.streams[number] = Stream(self, number, self.stream_window_out, self.now())
+        self._open(stream, head)
+        if stream.futile:
+            self._count_in_vain()
         if ended and not stream.closed:
             stream.take(b"", True)
 
-    def _open_call(self, stream: Stream, head: Head) -> None:
-        self._open(stream, head)
-        if stream.futile:
-            self.count_futile(limits.FUTILE_OF_STRANGER if self.stranger else limits.FUTILE_REFUSAL)
+    def _count_in_vain(self) -> None:
+        """A call asks for what its client may not have, or nobody has."""
+        self.count_futile(limits.FUTILE_OF_STRANGER if self.stranger else limits.FUTILE_REFUSAL)
 
     def _continue(self, number: int, flags: int, payload: bytes) -> None:
         if self._block is None or self._block[0] != number:

@@ -43,6 +43,7 @@ ROUNDING = 0.01
 LOOK_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 1.0
 """How often health asks whether there is a generation to serve, and whether there still is."""
 
+_OK = grpc.StatusCode.OK.name  # to ask an enumeration for a name is a call of Python's
 _DEADLINE = deadline.HEADER.encode()
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
 
@@ -136,15 +137,16 @@ class RpcDoor:
         """Time and count a verb, and turn what it raises into a status."""
         method = SERVICE.methods_by_name[verb.rpc]
         gives = GetMessageClass(method.output_type)
+        timed = verb in verbs.TIMED
         read: Callable[[bytes], BaseModel] = partial(convert.request, GetMessageClass(method.input_type), verb.takes)
         if verb is verbs.RECOMMEND:
             read = Wishes().read
 
         async def call(data: bytes, asked: Call) -> bytes:
-            start, status = time.monotonic(), grpc.StatusCode.OK
+            start, status = time.monotonic(), _OK
             try:
                 try:
-                    due = self._due(asked, verb in verbs.TIMED)
+                    due = self._due(asked, timed)
                     answered = await answer(read(data), due)
                     if isinstance(answered, bytes):
                         return answered
@@ -155,13 +157,13 @@ class RpcDoor:
                 except Exception:
                     logger.exception("%s failed", verb.name)
                     body = INTERNAL
-                status = status_of(body)
+                status = status_of(body).name
                 raise refused(body)
             except asyncio.CancelledError:
-                status = asked.why_cancelled
+                status = asked.why_cancelled.name
                 raise
             finally:
-                LATER.count(metrics.timed(verb.name, status.name), time.monotonic() - start)
+                LATER.count(metrics.timed(verb.name, status), time.monotonic() - start)
 
         return self._wrap(f"{SERVICE.full_name}/{verb.rpc}", call)
 
@@ -170,8 +172,9 @@ class RpcDoor:
 
         timed: whether the caller may ask for less in the metadata, as in HTTP's headers.
         """
-        told = [value.decode("latin-1") for value in asked.head.values(_DEADLINE)] if timed else []
-        seconds, left = deadline.asked_seconds(told), asked.time_remaining()
+        told = asked.head.values(_DEADLINE) if timed else ()
+        seconds = deadline.asked_seconds([value.decode("latin-1") for value in told]) if told else None
+        left = asked.time_remaining()
         if left is not None:
             left -= WAY_BACK_SECONDS + ROUNDING * left
             if left < RESERVE:  # it could only be late

@@ -32,31 +32,31 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 class Head:
     """What a call's head says; nobody changes it, for it may be of many calls."""
 
-    __slots__ = ("_timeout", "asks_grpc", "headers", "malformed", "path", "size")
+    __slots__ = ("_told", "asks_grpc", "headers", "malformed", "path", "size", "timeout")
 
     def __init__(self, headers: Headers) -> None:
-        told = dict(headers)
+        self._told = told = dict(headers)
         self.headers = headers
         self.path = told.get(b":path", b"").decode("latin-1")
         kind = _KIND.match(told.get(b"content-type", b""))
         self.asks_grpc = kind is not None and told.get(b":method") == b"POST"
         self.size = sum(len(name) + len(value) + limits.EACH_HEADER for name, value in headers)
-        self._timeout = told.get(b"grpc-timeout")
+        self.timeout = told.get(b"grpc-timeout")
+        """What it says of how long its client waits; None where that is for ever."""
         self.malformed = _is_malformed(headers)
         """Whether no request may bear these headers."""
 
     def values(self, name: bytes) -> list[bytes]:
         """What is said under a name."""
-        return [value for key, value in self.headers if key == name]
+        return [value for key, value in self.headers if key == name] if name in self._told else []
 
-    def seconds(self) -> float | None:
-        """How long its client waits; None for ever. QueryError where that is no time."""
-        if self._timeout is None:
-            return None
-        found = _TIMEOUT.fullmatch(self._timeout)
-        if found is None:
-            raise QueryError("Send a number of at most eight digits and one of H, M, S, m, u, n.", "grpc-timeout")
-        return int(found[1]) * _UNITS[found[2]]
+
+def seconds(timeout: bytes) -> float:
+    """A timeout as gRPC's clients tell it; QueryError where that is no time."""
+    found = _TIMEOUT.fullmatch(timeout)
+    if found is None:
+        raise QueryError("Send a number of at most eight digits and one of H, M, S, m, u, n.", "grpc-timeout")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def _is_malformed(headers: Headers) -> bool:
@@ -99,23 +99,20 @@ class Heads:
     def __init__(self) -> None:
         self._decoder = Decoder(max_header_list_size=limits.WORST_HEADERS)
         self._decoder.header_table = self._table = _Table()
-        self._known: dict[bytes, Head] = {}
-
-    def known(self, block: bytes) -> Head | None:
-        """The head in a block that was read before."""
-        return self._known.get(block)
+        self.known: dict[bytes, Head] = {}
+        """Heads by the blocks that say them, as long as they say that; none that is malformed."""
 
     def read(self, block: bytes) -> Head:
         """The head in a block; Broken where none is: none after it could be read."""
-        known = self._known.get(block)
+        known = self.known.get(block)
         if known is not None:
             return known
         before = self._table.state
         head = Head(self._decoded(block))
-        if self._table.state != before or len(self._known) >= limits.KNOWN_HEADS:
-            self._known.clear()  # what is known was said of another table
-        elif len(block) <= limits.KNOWN_BLOCK and len(head.headers) <= limits.KNOWN_BLOCK:
-            self._known[block] = head
+        if self._table.state != before or len(self.known) >= limits.KNOWN_HEADS:
+            self.known.clear()  # what is known was said of another table
+        elif not head.malformed and len(block) <= limits.KNOWN_BLOCK and len(head.headers) <= limits.KNOWN_BLOCK:
+            self.known[block] = head
         return head
 
     def _decoded(self, block: bytes) -> Headers:

@@ -151,7 +151,8 @@ class SendingConnection(asyncio.BufferedProtocol):
     def _done(self, stream: Stream) -> None:
         if not stream.ended:  # it need not send the rest
             self.write(frames.reset(stream.number, Code.NO_ERROR))
-        self._allow(limits.CONTROLS_A_CALL)
+        if self.controls:
+            self._allow(limits.CONTROLS_A_CALL)
         self.forget(stream)
 
     def count_futile(self, weight: int = 1) -> None:
@@ -172,11 +173,12 @@ class SendingConnection(asyncio.BufferedProtocol):
         if stream.closed:
             return
         stream.closed = True
-        self.hold(stream, 0)
+        if stream.buffered or stream.granted:
+            self.hold(stream, 0)
         self._waiting.pop(stream.number, None)
         del self.streams[stream.number]
         if not self.streams:
-            self.since = self.now()
+            self.since = self._loop.time()
             if self._leaving:
                 self._finish()
 

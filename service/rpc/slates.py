@@ -30,6 +30,8 @@ def _tag(field: FieldDescriptor, wire: int) -> int:
 _ITEM = pb.ScoredItem.DESCRIPTOR.fields_by_name
 _SCORE, _TOWER = _tag(_ITEM["score"], _DOUBLE), _tag(_ITEM["tower_score"], _DOUBLE)
 _ITEM_TAG = bytes([_tag(pb.Slate.DESCRIPTOR.fields_by_name["items"], _SIZED)])
+_USER_TAG = bytes([_tag(pb.Slate.DESCRIPTOR.fields_by_name["user_id"], _SIZED)])
+_TEXT_TAG = bytes([_tag(pb.Id.DESCRIPTOR.fields_by_name["text"], _SIZED)])
 _SLATE_TAG = bytes([_tag(pb.RecommendResponse.DESCRIPTOR.fields_by_name["slates"], _SIZED)])
 _SCORES = Struct("<BdBd")
 _ONE_SCORE = Struct("<Bd").size
@@ -46,12 +48,19 @@ def encoded(queries: Sequence[Query]) -> bytes:
 
 def _slate(query: Query) -> bytes:
     user_id, pack = query.user_id, _SCORES.pack
-    user = pb.Slate(user_id={"text": user_id} if isinstance(user_id, str) else {"number": user_id})
-    parts = [user.SerializeToString(), _made(query.generation.id, query.made_by, *query.degraded)]
+    parts = [_user(user_id), _made(query.generation.id, query.made_by, *query.degraded)]
     parts += [_history(len(query.history[0])), *[_removed(*each) for each in query.removed.items()]]
     told = zip(*_LINES.of(query), strict=True)
     parts += [line + pack(_SCORE, score, _TOWER, tower)[:length] for (line, length), score, tower in told]
     return b"".join(parts)
+
+
+def _user(user_id: Id) -> bytes:
+    if isinstance(user_id, str):
+        text = user_id.encode()
+        return _sized(_USER_TAG, _sized(_TEXT_TAG, text))
+    told: bytes = pb.Slate(user_id={"number": user_id}).SerializeToString()
+    return told
 
 
 @lru_cache(64)

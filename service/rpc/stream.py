@@ -34,34 +34,18 @@ class Asked(Protocol):
 class Stream:
     """One call on the wire."""
 
-    __slots__ = (
-        "_connection",
-        "asked",
-        "buffered",
-        "closed",
-        "ended",
-        "futile",
-        "granted",
-        "number",
-        "parts",
-        "since",
-        "trailers",
-        "unsent",
-        "window_in",
-        "window_out",
-    )
+    asked: Asked | None = None
+    ended = closed = False  # its client's side; both
+    futile = False  # whether it asks for what its client may not have, or nobody has
+    window_in = frames.WINDOW
+    buffered = granted = parts = 0
+    trailers = b""
 
-    def __init__(self, connection: SendingConnection, number: int, window_out: int) -> None:
+    def __init__(self, connection: SendingConnection, number: int, window_out: int, since: float = 0.0) -> None:
+        """since: when it began, of one whose client has more to say."""
         self._connection = connection
-        self.number = number
-        self.asked: Asked | None = None
-        self.since = connection.now()
-        self.ended = self.closed = False  # its client's side; both
-        self.futile = False  # whether it asks for what its client may not have, or nobody has
-        self.window_in = frames.WINDOW
-        self.window_out = window_out
-        self.buffered = self.granted = self.parts = 0
-        self.unsent, self.trailers = bytearray(), b""
+        self.number, self.window_out, self.since = number, window_out, since
+        self.unsent = bytearray()
 
     def take(self, data: bytes, ended: bool) -> None:
         """A part of its body, and whether that was the last."""

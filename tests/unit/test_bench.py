@@ -227,10 +227,15 @@ def test_every_mode_has_a_report(tmp_path):
     ],
 )
 def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
-    """Where all run, two loads of one rate are seconds apart, whatever the rates, and neither is always the first."""
+    """Where all run, two loads of one rate are seconds apart, whatever the rates, and neither is always the first.
+
+    Those of one pass and rate are of the same users at the same moments, and no others are.
+    """
+    seeds = {}
 
     class Seen:
-        def load(self, _peer, name, shape, number, _give_up):
+        def load(self, _peer, name, shape, number, _give_up, seed):
+            seeds.setdefault((number, shape.pieces[0][1]), set()).add(seed)
             return point(name, shape.pieces[0][1], number)
 
     monkeypatch.setattr(in_turns, "_running", lambda each, _place: nullcontext(each))
@@ -240,6 +245,8 @@ def test_who_runs_beside_another_is_loaded_beside_it(how, order, monkeypatch):
     passes = [[f"{each.peer}{each.rate:g}" for each in points if each.number == number] for number in (0, 1)]
     assert [each.number for each in points] == [0] * 4 + [1] * 4
     assert ", ".join(map(" ".join, passes)) == order
+    assert len(set().union(*seeds.values())) == len(seeds) == 4
+    assert {len(each) for each in seeds.values()} == {1}
 
 
 def test_two_doors_are_of_one_deployment(monkeypatch):
