@@ -4,9 +4,9 @@
 response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
 anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
 stopped before the next, or with `--together` all run all the time and are loaded at one rate in turns, seconds apart;
-a pass has seeds of its own, one for each rate, so that all peers are asked for the same users at the same moments, and
-the ratio of two peers is of one pass. CPU is what all of the server's processes used, without the store and the
-generator.
+at given rates a pass has seeds of its own, one for each rate, so that all peers are asked for the same users at the
+same moments, and the ratio of two peers is of one pass. CPU is what all of the server's processes used, without the
+store and the generator.
 """
 
 from __future__ import annotations
@@ -46,13 +46,12 @@ class Bench:
 
     def rates(self) -> list[Point]:
         """Every peer at every rate; where all of them run, all at one rate before any at the next."""
-        rates: list[float] = self._options.rates
-        rounds = [[rate] for rate in rates] if self._options.together else [rates]
+        rates: list[tuple[int, float]] = list(enumerate(self._options.rates, 1))
+        rounds = [[each] for each in rates] if self._options.together else [rates]
         for turn, name, peer in self.turns(len(rounds)):
             number, at = divmod(turn, len(rounds))
-            for rate in rounds[at]:
-                seed = 1 + number * len(rates) + rates.index(rate)
-                self._load(peer, name, number, self._steady(rate), seed=seed)
+            for place, rate in rounds[at]:
+                self._load(peer, name, number, self._steady(rate), seed=number * len(rates) + place)
         return self.points
 
     def knees(self) -> dict[str, list[float]]:

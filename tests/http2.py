@@ -65,6 +65,9 @@ CALL, TOLD = head(1) + body(1, b"you"), b"\0\0\0\0\3you"
 MUCH = b"\0" * frames.LARGEST_FRAME
 
 
+SCRATCH = bytearray(limits.READ)
+
+
 class Echo:
     """Answers a body with itself, when it is whole, or when it is told to."""
 
@@ -115,7 +118,7 @@ class Wire:
         self.at_once, self.size = at_once, size
         loop = asyncio.get_running_loop()
         turns = Turns(loop, limits.CONNECTIONS_A_TURN)
-        self.connection = Connection(self.all, Sweep(self.all, loop), turns, turns, bytearray(0), opens or self._open)
+        self.connection = Connection(self.all, Sweep(self.all, loop), turns, turns, SCRATCH, opens or self._open)
         self.connection.connection_made(self)  # type: ignore[arg-type]  # what it is asked for
         self._decoder = Decoder()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -17,7 +17,7 @@ from service import metrics
 from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.rpc import frames, limits, verdict
-from service.rpc.heads import Head, seconds
+from service.rpc.heads import Head, seconds_of
 from service.rpc.stream import Stream
 from service.rpc.verdict import Refused
 from service.schema.verdict import error_body, too_large
@@ -43,7 +43,7 @@ class Call:
         """QueryError where its deadline is none."""
         self.head = head
         if head.timeout is not None:
-            self._seconds = seconds(head.timeout)
+            self._seconds = seconds_of(head.timeout)
             self.ends = time.monotonic() + self._seconds
 
     def time_remaining(self) -> float | None:
@@ -78,13 +78,13 @@ class Answering(Generic[M]):
     _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, stream: Stream, call: Call, context: Context, method: M, largest: int) -> None:
-        """largest: bytes of a message."""
+        """method: what answers. largest: bytes of a message."""
         self._stream, self._call, self._context = stream, call, context
         self._method, self._largest = method, largest
         self._received = bytearray()
         if call.ends is not None:
-            left = call.ends - time.monotonic()
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._expire)
+            left = max(0.0, call.ends - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(left, self._expire)
 
     def take(self, data: bytes, ended: bool) -> None:
         """A part of the body, and whether that was the last."""
@@ -131,7 +131,7 @@ class Answering(Generic[M]):
         """The last part is here."""
         raise NotImplementedError
 
-    def _begin(self, answer: Coroutine[None, None, None]) -> None:
+    def _begin(self, answer: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.get_running_loop().create_task(answer, context=self._context)
 
     def _end(self, why: Refused, begun: bool = False) -> None:
@@ -206,8 +206,7 @@ class Once(Answering[RpcCall]):
         except Exception as error:
             self._end(_refused(error))
         else:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             self._stream.send(verdict.HEAD, _framed(told), verdict.DONE)
             self._stream.answered()
 

@@ -6,6 +6,7 @@ uvicorn's HTTP/1.1 160 to 220 (docs/decisions.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from service.edge import bounds, refusals
@@ -23,9 +24,6 @@ Open = Callable[[Stream, Head], None]
 _BEGINS, _ENDS = bytes([frames.HEADERS, frames.END_HEADERS]), bytes([frames.DATA, frames.END_STREAM])
 """Kind and flags of the two frames that most calls are."""
 
-_LOW = frames.WINDOW - limits.GRANT
-"""Of a connection's window: above it none is widened for what is held by nobody."""
-
 
 class Connection(SendingConnection):
     """Of one client; `connections` are all of a process."""
@@ -39,7 +37,9 @@ class Connection(SendingConnection):
         scratch: bytearray,
         open_call: Open,
     ) -> None:
-        """newcomers, turns: of those that are new, and of those of which more is read. scratch: what is read into."""
+        """newcomers, turns: of those that are new, and of those of which more is read. scratch: what is read into, as
+        much at once as it has room for.
+        """
         super().__init__(connections, sweep)
         self._scratch = memoryview(scratch)
         self._first_read = self._scratch[: bounds.FIRST_READ]
@@ -113,7 +113,7 @@ class Connection(SendingConnection):
 
         But that one refused at its head needs no reset: its message is here. What it saves is in docs/decisions.md.
         """
-        if data[3:5] != _BEGINS or len(data) < 2 * HEAD.size:
+        if data[3:5] != _BEGINS:
             return False
         body = HEAD.size + (data[1] << 8 | data[2])
         told = body + HEAD.size
@@ -121,22 +121,21 @@ class Connection(SendingConnection):
         head = self._heads.known.get(data[HEAD.size : body])
         if head is None or data[0] or size < 0 or size > self.window_in or size > frames.LARGEST_FRAME:
             return False
-        if data[body:told] != size.to_bytes(3, "big") + _ENDS + data[5:9] or len(self.streams) >= limits.STREAMS:
+        if data[body:told] != size.to_bytes(3, "big") + _ENDS + data[5:9]:
             return False
         number = int.from_bytes(data[5:9], "big")
-        if not (number & 1 and self.last < number <= self.served):
+        if not (number & 1 and self.last < number <= self.served) or len(self.streams) >= limits.STREAMS:
             return False
         self.last = number
         self.window_in -= size
-        stream = self.streams[number] = Stream(self, number, self.stream_window_out)
+        stream = self.streams[number] = Stream(self, number, self.stream_window_out, math.inf)
         stream.ended, stream.window_in = True, stream.window_in - size
         self._open(stream, head)
         if stream.asked is not None:
             stream.asked.take(data[told:], True)
         elif stream.futile:
             self._count_in_vain()
-        if self.window_in <= _LOW:
-            self.let_send()
+        self.let_send()
         return True
 
     def _go_on(self) -> None:

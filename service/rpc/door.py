@@ -44,7 +44,6 @@ LOOK_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 1.0
 """How often health asks whether there is a generation to serve, and whether there still is."""
 
 _OK = grpc.StatusCode.OK.name  # to ask an enumeration for a name is a call of Python's
-_DEADLINE = deadline.HEADER.encode()
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
 
 Answer = Callable[[Any, float], Awaitable[BaseModel | bytes]]
@@ -172,8 +171,7 @@ class RpcDoor:
 
         timed: whether the caller may ask for less in the metadata, as in HTTP's headers.
         """
-        told = asked.head.values(_DEADLINE) if timed else ()
-        seconds = deadline.asked_seconds([value.decode("latin-1") for value in told]) if told else None
+        seconds = deadline.asked_seconds(asked.head.deadlines if timed else ())
         left = asked.time_remaining()
         if left is not None:
             left -= WAY_BACK_SECONDS + ROUNDING * left

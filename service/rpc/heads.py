@@ -12,6 +12,7 @@ from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from recsys.errors import QueryError
+from service import deadline
 from service.rpc import limits
 from service.rpc.frames import Broken, Code
 
@@ -24,6 +25,7 @@ _PSEUDO = frozenset((b":method", b":scheme", b":path", b":authority"))
 _OF_HTTP_1 = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 """They speak of a connection, and a proxy that made HTTP/1 of them would split one request in two."""
 
+_DEADLINE = deadline.HEADER.encode()
 _KIND = re.compile(rb"application/grpc([+;]|$)")
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -32,26 +34,24 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 class Head:
     """What a call's head says; nobody changes it, for it may be of many calls."""
 
-    __slots__ = ("_told", "asks_grpc", "headers", "malformed", "path", "size", "timeout")
+    __slots__ = ("asks_grpc", "deadlines", "headers", "malformed", "path", "size", "timeout")
 
     def __init__(self, headers: Headers) -> None:
-        self._told = told = dict(headers)
+        told = dict(headers)
         self.headers = headers
         self.path = told.get(b":path", b"").decode("latin-1")
         kind = _KIND.match(told.get(b"content-type", b""))
         self.asks_grpc = kind is not None and told.get(b":method") == b"POST"
         self.size = sum(len(name) + len(value) + limits.EACH_HEADER for name, value in headers)
         self.timeout = told.get(b"grpc-timeout")
-        """What it says of how long its client waits; None where that is for ever."""
+        """What it says of how long its client waits (gRPC's own word); None where that is for ever."""
+        self.deadlines = [value.decode("latin-1") for name, value in headers if name == _DEADLINE]
+        """What it says of that as HTTP's requests do."""
         self.malformed = _is_malformed(headers)
         """Whether no request may bear these headers."""
 
-    def values(self, name: bytes) -> list[bytes]:
-        """What is said under a name."""
-        return [value for key, value in self.headers if key == name] if name in self._told else []
 
-
-def seconds(timeout: bytes) -> float:
+def seconds_of(timeout: bytes) -> float:
     """A timeout as gRPC's clients tell it; QueryError where that is no time."""
     found = _TIMEOUT.fullmatch(timeout)
     if found is None:

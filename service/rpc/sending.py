@@ -151,8 +151,7 @@ class SendingConnection(asyncio.BufferedProtocol):
     def _done(self, stream: Stream) -> None:
         if not stream.ended:  # it need not send the rest
             self.write(frames.reset(stream.number, Code.NO_ERROR))
-        if self.controls:
-            self._allow(limits.CONTROLS_A_CALL)
+        self._allow(limits.CONTROLS_A_CALL)
         self.forget(stream)
 
     def count_futile(self, weight: int = 1) -> None:
@@ -172,13 +171,13 @@ class SendingConnection(asyncio.BufferedProtocol):
         """It is over."""
         if stream.closed:
             return
-        stream.closed = True
-        if stream.buffered or stream.granted:
+        stream.closed, stream.asked = True, None  # they hold each other, and would wait for the collector
+        if stream.buffered:
             self.hold(stream, 0)
         self._waiting.pop(stream.number, None)
         del self.streams[stream.number]
         if not self.streams:
-            self.since = self._loop.time()
+            self.since = self.now()
             if self._leaving:
                 self._finish()
 

@@ -1,8 +1,8 @@
 """Slates as the bytes of their message, of which what is said of one item again and again is made once.
 
 Protocol Buffers reads parts of a message that stand one behind the other as one (Encoding, "Last One Wins"). So the id
-and the title of an item, and its sources, are encoded by the library and kept, and only scores and sizes are written
-here. `tests/unit/test_answers.py` compares what is read with what the model has.
+and the title of an item, and its sources, are encoded by the library and kept, and only scores, sizes and a user's id
+are written here. `tests/unit/test_answers.py` compares what is read with what the model has.
 """
 
 from __future__ import annotations

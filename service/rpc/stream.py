@@ -34,6 +34,7 @@ class Asked(Protocol):
 class Stream:
     """One call on the wire."""
 
+    # What most never change is their class's, and not slots: it takes a call no time to be told.
     asked: Asked | None = None
     ended = closed = False  # its client's side; both
     futile = False  # whether it asks for what its client may not have, or nobody has
@@ -41,8 +42,8 @@ class Stream:
     buffered = granted = parts = 0
     trailers = b""
 
-    def __init__(self, connection: SendingConnection, number: int, window_out: int, since: float = 0.0) -> None:
-        """since: when it began, of one whose client has more to say."""
+    def __init__(self, connection: SendingConnection, number: int, window_out: int, since: float) -> None:
+        """since: from when its client is waited for to say the rest; endless where it has said all."""
         self._connection = connection
         self.number, self.window_out, self.since = number, window_out, since
         self.unsent = bytearray()
@@ -78,6 +79,7 @@ class Stream:
 
     def drop(self) -> None:
         """Its client wants nothing any more."""
+        asked = self.asked
         self._connection.forget(self)
-        if self.asked is not None:
-            self.asked.cancel()
+        if asked is not None:
+            asked.cancel()

@@ -96,7 +96,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_head_that_none_may_be_ends_its_stream_alone(name):
-    """The next call is answered, and one with the same head, which is known by then, is refused again."""
+    """The next call is answered, and one with the same head is refused again."""
 
     def play(wire):
         wire.tell(HELLO)

@@ -113,6 +113,7 @@ def test_a_body_that_is_late_is_refused_and_a_silent_connection_closed():
         now = wire.connection.now()
         assert not wire.connection.look(now + bounds.HANDSHAKE_SECONDS - 1)
         wire.tell(HELLO + head(1))
+        assert not wire.connection.look(now + bounds.BODY_SECONDS - 1)
         assert wire.connection.look(now + bounds.BODY_SECONDS + 1)
         assert [call.refused for call in wire.calls] == ["late_body"]
         wire.connection.look(now + 2 * limits.IDLE_SECONDS)
@@ -126,6 +127,17 @@ def test_a_body_that_is_late_is_refused_and_a_silent_connection_closed():
         assert wire.closed
 
     scene(silent)
+
+
+def test_of_a_new_connection_little_is_read_at_once():
+    """Until it has said something."""
+
+    def play(wire):
+        assert len(wire.connection.get_buffer(-1)) == bounds.FIRST_READ
+        wire.tell(HELLO)
+        assert len(wire.connection.get_buffer(-1)) == limits.READ
+
+    scene(play)
 
 
 def test_more_calls_at_once_than_may_be_are_sent_elsewhere():

@@ -1,5 +1,7 @@
 """A call that came whole is taken in one go, and as frame by frame."""
 
+import asyncio
+
 import pytest
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from service.rpc import frames, limits
 from service.rpc.connection import Connection
 from service.rpc.frames import Code, frame
-from tests.http2 import ASKED, HELLO, MUCH, body, scene
+from tests.http2 import ASKED, HELLO, MUCH, Wire, body, parsed, scene
 
 ENCODER = Encoder()
 FIRST, AGAIN = ENCODER.encode(ASKED), ENCODER.encode(ASKED)
@@ -52,6 +54,7 @@ def test_a_head_that_is_known_is_taken_with_its_message(monkeypatch):
             b"9",
         ]
         assert not wire.connection.streams
+        assert not any(each.stream.asked for each in wire.calls)  # they hold each other no more
 
     scene(play)
 
@@ -85,31 +88,86 @@ packets = st.tuples(
 )
 
 
+def taken(monkeypatch, way, parts, at_once=True, size=0):
+    """What is said and left of a connection that comes to `_is_call` in this way, and has seen the head twice."""
+    left = []
+
+    def play(wire):
+        wire.tell(HELLO).tell(call(1, block=FIRST)).tell(call(3))
+        for part in parts:
+            wire.tell(part)
+        connection = wire.connection
+        kept = {number: (each.window_in, each.window_out, each.ended) for number, each in connection.streams.items()}
+        windows = connection.window_in, connection.window_out, connection.last, connection.controls
+        calls = [(each.got, each.whole, each.gone) for each in wire.calls]
+        half = connection.half_since is None
+        left.append((wire.said, wire.closed, wire.eof, kept, windows, calls, connection._buffer, half))
+
+    monkeypatch.setattr(Connection, "_is_call", way)
+    scene(play, at_once, size)
+    return left[0]
+
+
+WHOLE = Connection._is_call
+
+
 @settings(max_examples=400, deadline=None)
-@given(st.lists(packets, min_size=2, max_size=14), st.booleans(), st.integers(1, 9))
-def test_whatever_comes_is_taken_as_frame_by_frame(sent, at_once, most):
+@given(st.lists(packets, min_size=2, max_size=14), st.booleans(), st.sampled_from([0, 0, 9005]), st.integers(1, 9))
+def test_whatever_comes_is_taken_as_frame_by_frame(sent, at_once, size, most):
     """The same is said, the same streams and windows are left, whatever a packet holds.
 
     (Where a call is refused at its head that is told without a reset, for its message is here.)
     """
-    left = []
-    for way in (Connection._is_call, lambda *_: False):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Connection, "_is_call", way)
-            patch.setattr(limits, "STREAMS", most)
+    parts = [say(abs(5 + 4 * at + off), data) for at, (say, data, off) in enumerate(sent)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "STREAMS", most)
+        assert taken(patch, WHOLE, parts, at_once, size) == taken(patch, lambda *_: False, parts, at_once, size)
 
-            def play(wire):
-                wire.tell(HELLO).tell(call(1, block=FIRST)).tell(call(3))
-                for at, (say, data, off) in enumerate(sent):
-                    wire.tell(say(abs(5 + 4 * at + off), data))
-                connection = wire.connection
-                kept = {
-                    number: (each.window_in, each.window_out, each.ended) for number, each in connection.streams.items()
-                }
-                windows = connection.window_in, connection.window_out, connection.last, connection.controls
-                calls = [(each.got, each.whole, each.gone) for each in wire.calls]
-                half = connection.half_since is None
-                left.append((wire.said, wire.closed, wire.eof, kept, windows, calls, connection._buffer, half))
 
-            scene(play, at_once)
-    assert left[0] == left[1]
+LARGE = b"\1" + begun(7)[1:]
+"""A head whose length says 65,536 bytes more than there are."""
+
+HALVES = [begun(5), frame(frames.DATA, 0, 5, MUCH) * 2, begun(7), frame(frames.DATA, 0, 7, MUCH)]
+"""Bodies that leave a connection a window of 16,383 bytes."""
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ([begun(7) + frame(frames.DATA, frames.END_STREAM, 7, MUCH + b"\0")], Code.FRAME_SIZE_ERROR),
+        ([LARGE + body(7, b"you")], Code.FRAME_SIZE_ERROR),
+        ([*HALVES, begun(9) + frame(frames.DATA, frames.END_STREAM, 9, MUCH)], Code.FLOW_CONTROL_ERROR),
+    ],
+)
+def test_what_is_too_large_is_no_call(parts, code, monkeypatch):
+    """However it is taken."""
+    told = taken(monkeypatch, WHOLE, parts)
+    assert told == taken(monkeypatch, lambda *_: False, parts)
+    last = list(parsed(told[0]))[-1]
+    assert (last.kind, last.payload[4:8]) == (frames.GOAWAY, code.to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("size", range(3))
+def test_a_window_is_widened_when_it_would_be_frame_by_frame(size, monkeypatch):
+    """At the very byte: the first two calls took eight each, and a message has five before it."""
+    parts = [call(5, MUCH[: limits.GRANT - 2 * 8 - 2 * 5 - 1]), call(7, MUCH[:size])]
+    told = taken(monkeypatch, WHOLE, parts)
+    assert told == taken(monkeypatch, lambda *_: False, parts)
+    assert any(each.kind == frames.WINDOW_UPDATE for each in parsed(told[0])) == (size > 0)
+
+
+def test_a_call_behind_the_last_word_is_not_begun(monkeypatch):
+    """Though it came whole, with a head that is known."""
+    monkeypatch.setattr(limits, "GOODBYE_SECONDS", 0.01)
+
+    async def run():
+        wire = Wire(at_once=False)
+        wire.tell(HELLO).tell(call(1, block=FIRST)).tell(call(3))
+        wire.connection.begin_to_leave()
+        wire.tell(call(5))
+        assert len(wire.calls) == 3
+        await asyncio.sleep(0.05)
+        wire.tell(call(7))
+        assert len(wire.calls) == 3
+
+    asyncio.run(run())

@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.edge import bounds
 from service.rpc import frames, limits
+from service.rpc.connection import Connection
 from service.rpc.frames import frame
 from service.rpc.health import Health, reflected
 from service.rpc.server import Methods, Server
@@ -70,6 +72,43 @@ def test_who_asks_for_what_there_is_not_may_do_so_a_few_times(known, allowed):
         assert wire.connection.lingers
 
     played(play)
+
+
+def test_a_call_that_came_whole_is_refused_as_often():
+    """Its head is known from the second time on, and so is that there is no such method."""
+    encoder, blocks = Encoder(), []
+    for _ in range(3):
+        blocks.append(encoder.encode([*ASKED[:2], (b":path", b"/nobody/Knows"), *ASKED[3:]]))
+    taken, way = [], Connection._is_call
+
+    async def play(wire):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Connection, "_is_call", lambda self, data: taken.append(data) or way(self, data))
+            for number, block in enumerate(blocks):
+                stream = 2 * number + 1
+                assert not wire.connection.lingers
+                wire.tell(frame(frames.HEADERS, frames.END_HEADERS, stream, block) + body(stream, b"you"))
+                told = wire.heard
+                assert any(each.stream == stream for each in told)
+        assert told[-1].kind == frames.GOAWAY
+        assert len(taken) == 3
+
+    played(play)
+
+
+def test_an_answer_that_waits_for_its_client_is_not_late():
+    """It was there in time; the client takes it when it likes."""
+
+    async def play(wire):
+        wire.tell(head(1, headers=[*ASKED, (b"grpc-timeout", b"40m")]) + body(1, b"you"))
+        await asyncio.sleep(0.1)
+        wire.tell(frames.settings([(frames.INITIAL_WINDOW, 100)]))
+        *_, data, end = wire.heard
+        assert (data.kind, data.payload[5:]) == (frames.DATA, b"you")
+        assert b"grpc-status" in end.payload
+        assert wire.headers(end) == {b"grpc-status": b"0"}
+
+    played(play, window=0)
 
 
 @pytest.mark.parametrize("window", [0, frames.WINDOW])
