@@ -28,6 +28,11 @@ ENOUGH = 8
 """Queries that wait for no more of them. A batch takes .5 ms of CPU whatever is in it and 1.4 a query (two cores with
 VNNI, 100,000 items): of what eight take, that is a twenty-third."""
 
+PLENTY = 12
+"""Queries that wait for no more of them however busy it is. They come within the longest wait from 1,000 a second on,
+where more of them save hardly any CPU: at 1,480 a second 1.01 times that with waits, p50 22 ms for 29
+(docs/decisions.md)."""
+
 PAIR = 2
 """Requests that wait for nobody, however many come or busy it is, where no more were here at once of late. Two cores
 work at them side by side, and one of a pair that leaves together is done after the other: two callers who ask again
@@ -89,7 +94,7 @@ class Pace:
     def seconds(self, now: float, waiting: int, here: int) -> float:
         """The least time from one dispatch to the next, where so many queries wait and so many requests are here."""
         peak = self._peak(now)
-        if peak <= PAIR:
+        if peak <= PAIR or waiting >= PLENTY:
             return self._least
         by_share = (max(0.0, self.share(now) - IDLE) / (1 - IDLE)) ** STEEP
         by_rate = 0.0

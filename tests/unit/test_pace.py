@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.pace import CROWD_SECONDS, ENOUGH, MEMORY_SECONDS, PAIR, Pace
+from service.pace import CROWD_SECONDS, ENOUGH, MEMORY_SECONDS, PAIR, PLENTY, Pace
 
 CROWD = 30
 
@@ -52,14 +52,15 @@ class TestPace:
         assert evenly(rate).seconds(5.0, 1, 1) == pytest.approx(wanted, abs=2e-4)
 
     def test_enough_wait_for_no_more(self):
-        """Unless it is busy, which asks for the same however many wait."""
+        """Unless it is busy, which asks for the same until many do."""
         pace = evenly(1_000)
         assert pace.seconds(5.0, ENOUGH - 1, ENOUGH - 1) == 0.012
         assert pace.seconds(5.0, ENOUGH, ENOUGH) == 0
         pace.mark(5.0, True)
         pace.count(7.0, CROWD)
-        for waiting in (ENOUGH, CROWD - 1):
+        for waiting in (ENOUGH, PLENTY - 1):
             assert pace.seconds(7.0, waiting, waiting) == pytest.approx(0.0056, abs=2e-4)
+        assert pace.seconds(7.0, PLENTY, PLENTY) == 0
 
     def test_who_is_here_already_is_not_waited_for(self):
         """As many are here as ever were of late: who asks again once answered is among them."""
