@@ -12,7 +12,6 @@ import random
 import socket
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -189,10 +188,8 @@ def judge(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     verdict = Slo.read().judge(tally)
     print(verdict.table())
-    for word, count in islice(sorted(tally.words.items(), key=lambda each: -each[1]), 5):
-        print(f"{count:,} failed: {word}")
-    if tally.failed_clicks:
-        print(f"{tally.failed_clicks} clicks failed")
+    for complaint in tally.complaints:
+        print(complaint)
     late, lag = tally.generator_late, tally.lag.percentile(0.99)
     if late:
         print(f"The generator itself was late, by {lag:.0f} ms for 1 % of the requests: nothing was measured.")

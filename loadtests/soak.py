@@ -121,6 +121,8 @@ def main() -> int:
         return 130
     verdict = judge(tally, options.requests, samples, swaps.missed)
     print(verdict.table("what may grow and what may fail"))
+    for complaint in tally.complaints:
+        print(complaint)
     spacing = shape.seconds / (options.swaps + 1)
     byline = f"{shape.seconds:.0f} s at {options.rate:g} requests a second, {options.items:,} items"
     byline += f", a swap every {spacing:.1f} s"

@@ -69,6 +69,13 @@ class Tally:
         """Whether so many were sent too late that nothing was measured."""
         return self.count() > 0 and self.lag.percentile(0.99) > MOST_LAG_MS
 
+    @property
+    def complaints(self) -> list[str]:
+        """What failed, in words: the five most frequent, and the clicks."""
+        often = sorted(self.words.items(), key=lambda each: -each[1])[:5]
+        clicks = [f"{self.failed_clicks:,} clicks failed"] * bool(self.failed_clicks)
+        return [f"{count:,} failed: {word}" for word, count in often] + clicks
+
     def to_json(self) -> dict[str, Any]:
         """For a file."""
         told = [

@@ -43,6 +43,15 @@ def broken(verdict):
     return [line.name for line in verdict.lines if not line.held]
 
 
+def test_what_failed_is_told():
+    """In words, the most frequent first, and clicks behind them."""
+    told = tally(failed=2)
+    told.add(1.0, 9.0, Outcome.FAILED, "no answer")
+    told.failed_clicks = 3
+    assert told.complaints == ["2 failed: status 503", "1 failed: no answer", "3 clicks failed"]
+    assert tally().complaints == []
+
+
 def test_what_grows_while_it_warms_up_is_no_leak():
     """The first half may grow as it likes, noise and a peak at a swap are none either."""
     chance = random.Random(1)
