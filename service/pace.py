@@ -29,9 +29,9 @@ ENOUGH = 8
 VNNI, 100,000 items): of what eight take, that is a twenty-third."""
 
 PLENTY = 12
-"""Queries that wait for no more of them however busy it is. They come within the longest wait from 1,000 a second on,
-where more of them save hardly any CPU: at 1,480 a second 1.01 times that with waits, p50 22 ms for 29
-(docs/decisions.md)."""
+"""Queries that wait for no more of them however busy it is. On average they come within the longest wait from 1,000 a
+second on, where more of them save hardly any CPU: at 1,480 it is 1.01 times what it is with longer waits, and p50 22 ms
+for 29 (docs/decisions.md)."""
 
 PAIR = 2
 """Requests that wait for nobody, however many come or busy it is, where no more were here at once of late. Two cores
