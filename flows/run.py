@@ -68,6 +68,7 @@ def run(
             stop_unless(force, findings.checks, dataset.name, live)
 
             trained = retrain(log, taught, evaluation, config, curves, checkpoints)
+            evaluation = findings.evaluation = trained.evaluation  # which may say more
             findings.checks += judge_trained(log, trained)
             stop_unless(force, findings.checks, dataset.name, live)
 

@@ -102,7 +102,7 @@ class Grower:
 
 
 class GrownIndex:
-    """The main index and the segment, both exact, merged by score."""
+    """The main index and the segment, which is searched exactly, merged by score."""
 
     def __init__(self, index: ExactIndex, tables: GrownTables) -> None:
         segment = tables.segment

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys.clusters import PREFIX, Clusters
 from recsys.errors import GenerationError
 from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
@@ -180,6 +181,10 @@ class GenerationFolder:
         if tables.embeddings.shape != expected:
             raise GenerationError(f"The item embeddings are {tables.embeddings.shape}, the manifest says {expected}.")
         return tables
+
+    def clusters(self) -> Clusters | None:
+        """The clusters of the items, mapped; None where all items are looked through."""
+        return Clusters.load(self.path) if any(name.startswith(PREFIX) for name in self.manifest.parts) else None
 
     def users(self) -> tuple[StringTable, StringTable]:
         """Ids and packed records of the users the generation was trained on."""

@@ -72,7 +72,7 @@ class ExactIndex:
         may, shown_now = self._may(hidden, shown)
         if allowed is None and 0 < k <= shown_now and len(users):
             users = plain(users)
-            self._search(users, self._norms(users), may, found, best)
+            self._unfiltered(users, self._norms(users), may, found, best)
             return found, best
         found.fill(PAD)
         best.fill(-np.inf)
@@ -89,10 +89,16 @@ class ExactIndex:
             if of is not None and of.rows is not None:
                 for query in range(len(some)):
                     self._among(of.rows, some, query, items, scores)
+            elif of is not None:
+                self._search(some, norms[at], of.mask, items, scores)
             else:
-                self._search(some, norms[at], may if of is None else of.mask, items, scores)
+                self._unfiltered(some, norms[at], may, items, scores)
             found[at, :count], best[at, :count] = items, scores
         return found, best
+
+    def _unfiltered(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
+        """As `_search`, where no filter is asked for."""
+        self._search(users, norms, may, found, best)
 
     def _search(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
         """Fill found and best [B, k] with the best of the rows that may be shown, which are k at least."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from recsys.allowed import Allowed, AllowedItems, masks, only
 from recsys.candidates import drop, first, joined, ordered, reciprocal
+from recsys.clusters import Clusters
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
@@ -16,6 +17,7 @@ from recsys.items import Latest, PutItems
 from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
+from recsys.near import NearIndex
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
@@ -43,12 +45,21 @@ class Retriever:
     """The towers, the index and the other sources of one generation."""
 
     def __init__(
-        self, encoder: UserEncoder, tables: ItemTables, exclude_seen: bool, grower: Grower | None = None
+        self,
+        encoder: UserEncoder,
+        tables: ItemTables,
+        exclude_seen: bool,
+        grower: Grower | None = None,
+        clusters: Clusters | None = None,
     ) -> None:
-        """grower: needed by `with_items` alone."""
+        """grower: needed by `with_items` alone. clusters: of the items, where not all are to be looked through."""
         self._encoder = encoder
         self._tables = tables
-        self._index: ExactIndex | GrownIndex = ExactIndex(tables.embeddings, tables.available, tables.rounded)
+        self._index: ExactIndex | GrownIndex
+        if clusters is None:
+            self._index = ExactIndex(tables.embeddings, tables.available, tables.rounded)
+        else:
+            self._index = NearIndex(tables.embeddings, tables.available, tables.rounded, clusters)
         self._exclude_seen = exclude_seen
         self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
         self._fresh = FreshItems(tables)
@@ -66,7 +77,7 @@ class Retriever:
         tables = folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
         encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
-        return cls(encoder, tables, folder.manifest.settings["exclude_seen"], grower)
+        return cls(encoder, tables, folder.manifest.settings["exclude_seen"], grower, folder.clusters())
 
     def with_items(self, puts: PutItems) -> Retriever:
         """The retriever of the generation and of the items put since; itself where none was."""

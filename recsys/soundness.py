@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from recsys import features
+from recsys.clusters import Clusters
 from recsys.errors import GenerationError
 from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.lift import ContextLift
@@ -68,6 +69,8 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
         else:
             yield from _array(field.name, table, *_expected(field.name, manifest))
     yield from _ranges(tables, spec)
+    if (clusters := folder.clusters()) is not None:
+        yield from _clusters(clusters, items, manifest.dims["embedding"])
     yield from _towers(folder, manifest, spec)
     yield from _ranker(folder)
 
@@ -128,6 +131,26 @@ def _lift(name: str, lift: ContextLift, items: int) -> Iterator[str]:
         yield f"{name}.starts does not begin 2 to {CLOCK + CONTEXTS} groups of columns in their order"
         return
     yield from _array(f"{name}.table", lift.table, np.float32, (items, int(lift.starts[-1])))
+
+
+def _clusters(clusters: Clusters, items: int, dim: int) -> Iterator[str]:
+    """A kernel goes through them without a look at where it is."""
+    count, starts = len(clusters), clusters.starts
+    faults = [
+        *_array("clusters.centres", clusters.centres, np.float32, (count, dim)),
+        *_array("clusters.rows", clusters.rows, np.int32, (items,)),
+        *_array("clusters.starts", starts, np.int64, (count + 1,)),
+    ]
+    if faults:
+        yield from faults
+    elif _misshapen(np.linalg.norm(clusters.centres, axis=1)):
+        yield "some centres of clusters are not of length 1"
+    elif not _is_order(clusters.rows):
+        yield "clusters.rows does not name every item once"
+    elif starts[0] != 0 or starts[-1] != items or (np.diff(starts) < 0).any():
+        yield "clusters.starts does not part the items"
+    elif not 1 <= clusters.probes <= count:
+        yield f"{clusters.probes} of {count} clusters are to be looked through"
 
 
 def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from recsys.clusters import Clusters
 from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
 from recsys.tables import ItemTables
@@ -26,12 +27,20 @@ class FirstStage:
     exclude_seen: bool
     encoder: UserEncoder
     retriever: Retriever
+    clusters: Clusters | None = None
 
     @classmethod
     def over(cls, towers: Towers, tables: ItemTables, exclude_seen: bool) -> FirstStage:
         """Join towers and the tables that were built with them."""
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen))
+
+    def near(self, clusters: Clusters | None) -> FirstStage:
+        """The same with a retriever that looks through clusters; itself where there are none."""
+        if clusters is None:
+            return self
+        retriever = Retriever(self.encoder, self.tables, self.exclude_seen, clusters=clusters)
+        return replace(self, retriever=retriever, clusters=clusters)
 
     def ranker(self, net: RankerNet) -> Ranker:
         """A net's ranker over these tables; the net may have learned on those of another moment."""

@@ -17,10 +17,13 @@ ENTRIES = {
     "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value", "context"},
     "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
     "users": {"file", "user_id", "categorical"},
-    "settings": {"exclude_seen", "horizon"},
+    "settings": {"exclude_seen", "horizon", "search"},
     "evaluation": {"test_from", "labels_from"},
 }
 """What each section may hold; beside them stand `name` and `folder`."""
+
+SEARCHES = ("exact", "near")
+"""How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
 
 HORIZONS = {"next": "rolling", "all": "horizon"}
 """What a slate is to find, and the protocol that teaches and measures it: a user's next item, or all later ones."""
@@ -47,6 +50,7 @@ class Mapping:
     exclude_seen: bool
     moments: Moments = field(default_factory=Moments)
     protocol: str = HORIZONS["next"]
+    near: bool = False
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -78,6 +82,12 @@ class Mapping:
                 f'{path}: horizon in [settings] is "next" (a slate is to find what a user takes next) or "all" (all '
                 f"that the user takes later), not {horizon!r}."
             )
+        search = raw.get("settings", {}).get("search", "exact")
+        if search not in SEARCHES:
+            raise DatasetError(
+                f'{path}: search in [settings] is "exact" (all items are looked through) or "near" (those of the '
+                f"clusters nearest to a user, if that is measured to find nearly all of the best), not {search!r}."
+            )
         interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
         _check_context(path, interactions)
         return cls(
@@ -90,6 +100,7 @@ class Mapping:
             exclude_seen=exclude_seen,
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
+            near=search == "near",
         )
 
 

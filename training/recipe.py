@@ -18,6 +18,8 @@ import numpy as np
 import torch
 
 from recsys.ranker import RankerNet
+from recsys.types import F32
+from training import near
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.evaluate import evaluate as measure
@@ -135,7 +137,19 @@ def finish(
     use_threads(config)
     with watch("towers on everything") as progress:
         stage = fit_first_stage(log, taught.tuned(config), progress, None, checkpoints).stage
+    if log.near:
+        with watch("clusters of the items") as progress:
+            choice = near.choose(stage.tables, _some(log, stage, config.seed), config.seed, progress)
+        stage = stage.near(choice.clusters)
+        evaluation = replace(evaluation, warnings=[*evaluation.warnings, choice.sentence])
     return Trained(stage, taught.net, evaluation)
+
+
+def _some(log: Log, stage: FirstStage, seed: int) -> F32:
+    """Embeddings of some users, after all that they did."""
+    count = len(log.user_ids)
+    some = np.random.default_rng(seed).choice(count, min(near.USERS, count), replace=False)
+    return stage.encoder.encode(log.final_histories(np.sort(some)))
 
 
 def use_threads(config: TrainingConfig) -> None:

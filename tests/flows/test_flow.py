@@ -1,6 +1,7 @@
 """The flows against a real embedded store, through the real command line."""
 
 import asyncio
+import html
 import json
 import os
 import signal
@@ -40,6 +41,8 @@ def published(tmp_path_factory):
     (home / "user").mkdir()
     (home / "tandem" / "prefect").mkdir(parents=True)  # there, but empty: here Prefect makes its own database
     data = write(home / "data", ring(users=150, strings=True))
+    with (data / "dataset.toml").open("a", encoding="utf-8") as mapping:
+        mapping.write('[settings]\nsearch = "near"\n')
     return home, data, call(home, "run", "--data", data, "--json")
 
 
@@ -109,7 +112,11 @@ def test_the_gate_is_shown_and_the_report_named(published):
     told = json.loads(run.stdout)
     assert {check["verdict"] for check in told["gate"]} <= {"passed", "not judged"}
     assert told["forced"] == []
-    assert told["generation"] in Path(told["report"]).read_text()
+    page = Path(told["report"]).read_text()
+    assert told["generation"] in page
+    chosen = told["evaluation"]["warnings"][-1]  # of so few items no clusters pay
+    assert chosen.startswith("Searched exactly: ")
+    assert chosen in html.unescape(page)
     assert json.loads(call(home, "status", "--json").stdout)["report"] == told["report"]
 
 

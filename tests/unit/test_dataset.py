@@ -234,6 +234,8 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
         ('[settings]\nexclude_seen = "false"\n', "exclude_seen"),
         ('[settings]\nhorizon = "month"\n', "horizon"),
         ('[settings]\nhorizon = ["all"]\n', "horizon"),
+        ('[settings]\nsearch = "fast"\n', "search"),
+        ("[settings]\nsearch = true\n", "search"),
         ("[settings]\nexclude_sen = false\n", "exclude_sen"),
         ('[items]\nfile = "x"\nitem_id = "y"\ncatgories = "z"\n', "catgories"),
         ("[setings]\n", "setings"),
