@@ -8,7 +8,6 @@ generation has any (`training.near`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +34,10 @@ class Clusters:
     def __len__(self) -> int:
         return len(self.centres)
 
-    def room(self, probes: int) -> int:
-        """Items that so many clusters have at most."""
-        return int(self._most[min(probes, len(self)) - 1])
-
-    @cached_property
-    def _most(self) -> I64:
-        """Items that one, two, three, ... clusters have at most."""
-        return np.cumsum(np.sort(np.diff(self.starts))[::-1])
+    def of(self, some: I32) -> I32:
+        """The items of some clusters, ascending."""
+        parts = [self.rows[self.starts[cluster] : self.starts[cluster + 1]] for cluster in some]
+        return np.sort(np.concatenate(parts))
 
     def save(self, folder: Path) -> None:
         """Write an npy file for each."""

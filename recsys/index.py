@@ -46,9 +46,9 @@ class ExactIndex:
             told = f"{list(table.shape)} {table.dtype}, the embeddings are {list(embeddings.shape)}"
             raise ValueError(f"The table of bytes is {told}.")
         off, long = error(embeddings, table)
-        items = Items(self._items, table, step(embeddings), off, long)
+        self._scanned = Items(self._items, table, step(embeddings), off, long)
         self._longest = long + off
-        self._scan = scan(items)
+        self._scan = scan(self._scanned)
 
     def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of what there is."""

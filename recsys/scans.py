@@ -20,7 +20,7 @@ from recsys.kernels.compiled import plain
 from recsys.kernels.products import LANES
 from recsys.kernels.words import ROWS, Wide, fast_here, side_by_side
 from recsys.rounded import TINY
-from recsys.types import F32, F64, I8, I32, I64, Bool
+from recsys.types import F32, F64, I8, I16, I32, I64, Bool
 
 logger = logging.getLogger(__name__)
 
@@ -100,15 +100,20 @@ class Bytes:
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
         """As of a scan."""
-        table, count, blocks = self._items.table, len(users), len(self._words)
+        queries, margins, wide = self.asked(users, norms)
+        rows, scores, counts = lists(len(users), k, np.int32)
+        search.scan(self._items.table, self._end, queries, wide, margins, shown, k, LEAST, rows, scores, counts)
+        return rows, counts
+
+    def asked(self, users: F32, norms: F64) -> tuple[I16, I64, Wide]:
+        """Users [B, d] as kernels ask for them: in numbers of two bytes, and how far below a score is as good."""
+        count, width, blocks = len(users), self._items.table.shape[1], len(self._words)
         queries, margins = np.zeros((count, self._chunks, LANES), np.int16), np.empty(count, np.int64)
-        halves = np.empty((count if blocks else 0, 2, table.shape[1]), np.int8)
+        halves = np.empty((count if blocks else 0, 2, width), np.int8)
         wide = Wide(self._words, halves.view(np.int32), np.empty(len(halves), np.int32))
         asked = queries.reshape(count, self._chunks * LANES), margins, halves, wide.less
         search.ask(users, norms, self._of, self._most, TINY, FARTHEST, *asked)
-        rows, scores, counts = _lists(count, k, np.int32)
-        search.scan(table, self._end, queries, wide, margins, shown, k, LEAST, rows, scores, counts)
-        return rows, counts
+        return queries, margins, wide
 
 
 class Words(Bytes):
@@ -139,7 +144,7 @@ class Floats:
         # Twice for two sums of one product, and once more for the bound, which is rounded to float32.
         off, least = self._items.product_off
         margins = 5 * (norms * off + least)
-        rows, scores, counts = _lists(len(users), k, np.float32)
+        rows, scores, counts = lists(len(users), k, np.float32)
         bounds, limits = np.full(len(users), -np.inf, np.float32), np.full(len(users), 2 * k, np.int64)
         size, asked = max(CELLS // len(users), search.TILE), torch.from_numpy(users)
         for start in range(0, len(shown), size):
@@ -176,7 +181,7 @@ def _took(scan: Scan, users: F32, k: int, shown: Bool) -> float:
     return least
 
 
-def _lists(queries: int, k: int, kind: type) -> tuple[I32, np.ndarray, I64]:
+def lists(queries: int, k: int, kind: type) -> tuple[I32, np.ndarray, I64]:
     """Rows, scores and counts for a scan to fill."""
     shape = (queries, max(ROOM, 16 * k) + 2 * search.TILE)
     return np.empty(shape, np.int32), np.empty(shape, kind), np.zeros(queries, np.int64)

@@ -1,27 +1,46 @@
-"""Which rows stand in the clusters nearest to a user."""
+"""What may be among the best of the clusters nearest to a user, by scores that are nearly right."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from recsys.kernels.compiled import compiled
+from recsys.kernels.products import ROWS, products
+from recsys.kernels.search import LISTED, narrow
+from recsys.kernels.words import lowest
 
 
-@compiled
-def gather(nearest, rows, starts, shown, listed, counts):
-    """List the rows of clusters nearest [B, P] that are shown, into listed [B, room]; how many, into counts [B].
+@compiled(makes_arrays=True)
+def look_among(table, rows, starts, nearest, queries, margins, shown, k, bounds, listed, scores, counts):
+    """List what may be among the k best of clusters nearest [B, P] to each query, as `search.scan` does of all rows.
 
-    nearest: int32, -1 for none. rows, starts: as of `recsys.clusters`. shown: [n] bool. room: what the largest P
-    clusters have.
+    table: [n + ROWS, W] int8, the items' bytes as they stand in the clusters, and ROWS more of anything, which may be
+    read. rows, starts: as of `recsys.clusters`. nearest: int32, -1 for none. shown: [n] bool. bounds: [B], below all
+    scores. Fewer than k where no more stand there and are shown.
     """
-    for query in range(len(nearest)):
-        count = np.int64(0)
+    of = np.empty(ROWS, np.int32)
+    for query in range(len(queries)):
+        count, limit = np.int64(0), LISTED * k
         for at in range(nearest.shape[1]):
             cluster = nearest[query, at]
-            if cluster < 0:
+            if cluster < 0 or count < 0:
                 continue
-            for place in range(starts[cluster], starts[cluster + 1]):
-                # Written whether it stays or not: a jump that nobody can foresee takes longer.
-                listed[query, count] = rows[place]
-                count += np.int64(shown[rows[place]])
+            past = starts[cluster + 1]
+            for first in range(starts[cluster], past, ROWS):
+                bits = products(table, first, queries, query, bounds[query], of)
+                while bits:
+                    place = lowest(bits)
+                    bits &= bits - np.uint32(1)
+                    if first + place < past and shown[rows[first + place]]:
+                        listed[query, count], scores[query, count] = rows[first + place], of[place]
+                        count += 1
+                if count > limit:
+                    counts[query] = count
+                    narrow(query, margins, k, bounds, listed, scores, counts)
+                    count = counts[query]
+                    limit = max(LISTED * count, limit)
+                    if count < 0:
+                        break
         counts[query] = count
+        if count > k:
+            narrow(query, margins, k, bounds, listed, scores, counts)

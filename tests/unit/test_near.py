@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import near as module
+from recsys import scans
 from recsys.clusters import Clusters
 from recsys.grown import table
 from recsys.index import ExactIndex
@@ -63,6 +64,7 @@ def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count):
     clusters = parted(items, count, rng, int(rng.integers(1, count + 1)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TOGETHER", 2)
+        patch.setattr(scans, "ROOM", 0)
         rows, scores = NearIndex(items, shown, None, clusters).scored(users, k)
     nearest = ExactIndex(clusters.centres, np.ones(count, bool)).search(users, count)
     everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
@@ -90,7 +92,7 @@ def test_a_batch_brings_kernels_the_same_kinds_of_arrays(tmp_path):
     items = rng.normal(size=(5_000, 16)).astype(np.float32)
     parted(items, 50, rng, 9).save(tmp_path)
     near = NearIndex(items, np.ones(len(items), bool), None, Clusters.load(tmp_path))
-    kernels = kernel.gather, search.rescore, search.pick
+    kernels = kernel.look_among, search.rescore, search.pick
     before = [list(each.signatures) for each in kernels]
     near.scored(items[:3], 100)
     assert [list(each.signatures) for each in kernels] == before
@@ -106,5 +108,6 @@ def test_clusters_are_read_as_they_were_written(tmp_path):
     for name in ("centres", "rows", "starts"):
         np.testing.assert_array_equal(getattr(again, name), getattr(clusters, name))
     assert again.probes == 3
-    sizes = sorted(np.diff(clusters.starts).tolist(), reverse=True)
-    assert [again.room(probes) for probes in (1, 3, 20, 99)] == [sizes[0], sum(sizes[:3]), 500, 500]
+    assert again.of(np.array([4, 2], np.int32)).tolist() == sorted(
+        row for cluster in (2, 4) for row in clusters.rows[clusters.starts[cluster] : clusters.starts[cluster + 1]]
+    )
