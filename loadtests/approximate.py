@@ -79,7 +79,7 @@ def settings(items: F32, kinds: list[str]) -> Iterator[tuple[str, str, float, Se
         if kind == OURS:
             near = NearIndex(items, np.ones(n, bool), None, Clusters(*clustered(items, lists, 0), probes=1))
             built = time.perf_counter() - start
-            for probes in (2**power for power in range((lists // 4).bit_length())):
+            for probes in (2**power for power in range((lists // 2).bit_length())):
                 yield f"{lists} {OURS}", f"probes {probes}", built, partial(near.through(probes).search, k=TOP)
             continue
         index = faiss.index_factory(d, kind, faiss.METRIC_INNER_PRODUCT)
