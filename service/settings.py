@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         default_factory=_deadline, ge=1, le=999_999, description="Time a request has; default from slo.toml."
     )
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
-    max_in_flight: int = Field(2, ge=1, le=64, description="Merged calls under way at once in a gateway process.")
+    max_in_flight: int = Field(
+        2, ge=1, le=64, description="Merged calls under way at once in a gateway process; one more while many wait."
+    )
     merge_ms: float = Field(
         12.0,
         ge=0,
