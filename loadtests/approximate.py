@@ -33,7 +33,7 @@ from training.clustering import clustered
 from training.config import TowerConfig
 from training.fit import fit_towers, item_embeddings
 from training.log import encode
-from training.near import RECALL, TOP, USERS, recall
+from training.near import RECALL, SOME, TOP, least_probes, recall
 
 faiss = extra("faiss")
 threadpool_limits = extra("threadpoolctl").threadpool_limits
@@ -46,7 +46,7 @@ def learned(data: Path, epochs: int, seed: int = 0) -> tuple[F32, F32]:
     log = encode(dataset.read(data))
     towers = fit_towers(log, TowerConfig(epochs=epochs), seed).towers
     items = item_embeddings(towers, log.catalogue.content)
-    some = np.random.default_rng(seed).choice(len(log.user_ids), min(USERS, len(log.user_ids)), replace=False)
+    some = np.random.default_rng(seed).choice(len(log.user_ids), min(SOME, len(log.user_ids)), replace=False)
     return items, UserEncoder(towers.user, items).encode(log.final_histories(np.sort(some)))
 
 
@@ -79,8 +79,10 @@ def settings(items: F32, kinds: list[str]) -> Iterator[tuple[str, str, float, Se
         if kind == OURS:
             near = NearIndex(items, np.ones(n, bool), None, Clusters(*clustered(items, lists, 0), probes=1))
             built = time.perf_counter() - start
-            for probes in (2**power for power in range((lists // 2).bit_length())):
+            probes = least_probes(lists, n)
+            while probes <= lists // 2:
                 yield f"{lists} {OURS}", f"probes {probes}", built, partial(near.through(probes).search, k=TOP)
+                probes *= 2
             continue
         index = faiss.index_factory(d, kind, faiss.METRIC_INNER_PRODUCT)
         index.train(items[:: max(1, n // (40 * lists))])

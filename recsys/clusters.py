@@ -15,7 +15,7 @@ import numpy as np
 from recsys.types import F32, I32, I64
 
 PREFIX = "clusters."
-"""Of the parts of a generation that has them."""
+"""Of the parts of a generation that has some."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Clusters:
     def __len__(self) -> int:
         return len(self.centres)
 
-    def of(self, some: I32) -> I32:
-        """The items of some clusters, ascending."""
-        parts = [self.rows[self.starts[cluster] : self.starts[cluster + 1]] for cluster in some]
-        return np.sort(np.concatenate(parts))
+    @staticmethod
+    def is_part(name: str) -> bool:
+        """Whether a part of a generation is one of its clusters'."""
+        return name.startswith(PREFIX)
 
     def save(self, folder: Path) -> None:
         """Write an npy file for each."""

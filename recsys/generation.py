@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys.clusters import PREFIX, Clusters
+from recsys.clusters import Clusters
 from recsys.errors import GenerationError
 from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
@@ -184,7 +184,7 @@ class GenerationFolder:
 
     def clusters(self) -> Clusters | None:
         """The clusters of the items, mapped; None where all items are looked through."""
-        return Clusters.load(self.path) if any(name.startswith(PREFIX) for name in self.manifest.parts) else None
+        return Clusters.load(self.path) if any(map(Clusters.is_part, self.manifest.parts)) else None
 
     def users(self) -> tuple[StringTable, StringTable]:
         """Ids and packed records of the users the generation was trained on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,29 +12,33 @@ from recsys.clusters import Clusters
 from recsys.index import TOGETHER, ExactIndex
 from recsys.kernels import clusters as kernel
 from recsys.kernels.compiled import plain
-from recsys.kernels.products import ROWS
-from recsys.scans import LEAST, Bytes, lists
+from recsys.scans import LEAST, Bytes, Items, Scan, fastest, lists
 from recsys.types import F32, F64, I8, I32, Bool
 
 
 class NearIndex(ExactIndex):
     """Top-k by float32 inner product over the items of the clusters nearest to a user.
 
-    Where those have fewer than k that may be shown, twice as many clusters are looked through, and so on. Exact among
-    what a filter leaves. Scores, ties and places (`count_above`) are those of exact search.
+    For whom those have fewer than k that may be shown all items are looked through, and so is what a filter leaves.
+    Scores, ties and places (`count_above`) are those of exact search.
     """
 
-    def __init__(self, embeddings: F32, available: Bool, table: I8 | None, clusters: Clusters) -> None:
-        """As of `ExactIndex`."""
-        super().__init__(embeddings, available, table)
-        self.clusters, bytes_of = clusters, self._scanned.table
-        self._bytes = Bytes(self._scanned)
-        self._table = np.zeros((len(bytes_of) + ROWS, bytes_of.shape[1]), np.int8)
-        np.take(bytes_of, clusters.rows, axis=0, out=self._table[: len(bytes_of)])
+    def __init__(
+        self,
+        embeddings: F32,
+        available: Bool,
+        table: I8 | None,
+        clusters: Clusters,
+        scan: Callable[[Items], Scan] = fastest,
+    ) -> None:
+        """As of `ExactIndex`; holds the table once more, in the order of the clusters."""
+        super().__init__(embeddings, available, table, scan)
+        self.clusters = replace(clusters, rows=plain(clusters.rows), starts=plain(clusters.starts))
+        self._bytes, of = Bytes(self._scanned), self._scanned.table
+        self._table = np.zeros((len(of) + kernel.BEYOND, of.shape[1]), np.int8)
+        np.take(of, self.clusters.rows, axis=0, out=self._table[: len(of)], mode="clip")  # else it is made twice
         centres = plain(clusters.centres)
-        self._centres = ExactIndex(centres, np.ones(len(centres), bool))
-        if self._count:
-            self.search(centres[:1], 1)  # so that no request waits until the kernel is compiled
+        self._centres = ExactIndex(centres, np.ones(len(centres), bool), scan=Bytes)
 
     def through(self, probes: int) -> NearIndex:
         """The same, looking through so many clusters."""
@@ -44,28 +49,30 @@ class NearIndex(ExactIndex):
     def _unfiltered(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
         """As of `ExactIndex`, among the near."""
         for start in range(0, len(users), TOGETHER):
-            wait, probes = np.arange(start, min(start + TOGETHER, len(users))), self.clusters.probes
-            while len(wait):
-                some, items, scores = plain(users[wait]), found[wait], best[wait]
-                enough = self._among_near(some, norms[wait], probes, may, items, scores)
-                found[wait[enough]], best[wait[enough]] = items[enough], scores[enough]
-                wait, probes = wait[~enough], 2 * probes
+            some = slice(start, start + TOGETHER)
+            enough = self._among_near(users[some], norms[some], may, found[some], best[some])
+            for query in start + np.flatnonzero(~enough):
+                one = slice(query, query + 1)
+                self._search(users[one], norms[one], may, found[one], best[one])
 
-    def _among_near(self, users: F32, norms: F64, probes: int, may: Bool, found: I32, best: F32) -> Bool:
-        """Fill found and best [B, k] for whom so many clusters hold k items that may be shown; who that is, [B]."""
+    def _among_near(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> Bool:
+        """Fill found and best [B, k] for whom k of the near may be shown; who that is, [B]."""
         of, k = self.clusters, found.shape[1]
-        nearest = self._centres.search(users, min(probes, len(of)))
+        nearest = self._centres.search(users, of.probes)
         queries, margins, _ = self._bytes.asked(users, norms)
         listed, scores, counts = lists(len(users), k, np.int32)
         bounds = np.full(len(users), LEAST, np.int32)
         kernel.look_among(
             self._table, of.rows, of.starts, nearest, queries, margins, may, k, bounds, listed, scores, counts
         )
-        told, enough = counts.tolist(), (counts < 0) | (counts >= k)
-        counts[~enough | (counts < 0)] = 0
+        enough: Bool = counts >= k
+        counts[~enough] = 0
         self._rescore(users, listed, counts, counts.tolist(), found, best)
-        for query, count in enumerate(told):
-            if count < 0:
-                rows = of.of(nearest[query])
-                self._among(rows[may[rows]], users, query, found, best)
-        return np.asarray(enough)
+        return enough
+
+
+def compile_kernels() -> None:
+    """Where a generation without clusters is served, one with some may come later: no request is to wait for that."""
+    one, first = np.ones((1, 4), np.float32), np.zeros(1, np.int32)
+    clusters = Clusters(one, first, np.array([0, 1]), probes=1)
+    NearIndex(one, np.ones(1, bool), None, clusters, scan=Bytes).search(one, 1)

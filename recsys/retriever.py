@@ -17,7 +17,7 @@ from recsys.items import Latest, PutItems
 from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
-from recsys.near import NearIndex
+from recsys.near import NearIndex, compile_kernels
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
@@ -56,6 +56,7 @@ class Retriever:
         self._encoder = encoder
         self._tables = tables
         self._index: ExactIndex | GrownIndex
+        compile_kernels()
         if clusters is None:
             self._index = ExactIndex(tables.embeddings, tables.available, tables.rounded)
         else:

@@ -147,7 +147,7 @@ def _clusters(clusters: Clusters, items: int, dim: int) -> Iterator[str]:
         yield "some centres of clusters are not of length 1"
     elif not _is_order(clusters.rows):
         yield "clusters.rows does not name every item once"
-    elif starts[0] != 0 or starts[-1] != items or (np.diff(starts) < 0).any():
+    elif starts[0] != 0 or starts[-1] != items or (starts[1:] < starts[:-1]).any():
         yield "clusters.starts does not part the items"
     elif not 1 <= clusters.probes <= count:
         yield f"{clusters.probes} of {count} clusters are to be looked through"

@@ -17,6 +17,9 @@ ROUNDS, SAMPLE = 10, 64
 """How often centres move, and of how many items each they are learned; faiss has 25 and 256, which takes ten times as
 long."""
 
+LAST = 4
+"""Rounds that the last step takes as long as, of all items."""
+
 CELLS = 1 << 23
 """Inner products at once: 32 MiB."""
 
@@ -33,13 +36,13 @@ def clustered(items: F32, count: int, seed: int, progress: Progress = no_progres
     some = torch.from_numpy(items[np.sort(drawn)])
     centres = normalize(some[torch.from_numpy(rng.choice(len(some), count, replace=False))])
     for turn in range(ROUNDS):
-        progress(turn / (ROUNDS + 1), f"{count:,} clusters, round {turn + 1} of {ROUNDS}")
+        progress(turn / (ROUNDS + LAST), f"{count:,} clusters, round {turn + 1} of {ROUNDS}")
         of = _nearest(some, centres)
         sums = torch.zeros_like(centres).index_add_(0, of, some)
         alone = torch.bincount(of, minlength=count) == 0
         sums[alone] = some[torch.from_numpy(rng.choice(len(some), int(alone.sum())))]
         centres = normalize(sums)
-    progress(ROUNDS / (ROUNDS + 1), f"{len(items):,} items")
+    progress(ROUNDS / (ROUNDS + LAST), f"{len(items):,} items")
     all_of = _nearest(torch.from_numpy(np.ascontiguousarray(items)), centres).numpy()
     rows = np.argsort(all_of, kind="stable").astype(np.int32)
     starts = np.concatenate([[0], np.cumsum(np.bincount(all_of, minlength=count))])

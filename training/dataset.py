@@ -37,8 +37,8 @@ class Dataset:
     interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each
     of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
     and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
-    time begins, where the mapping says so. protocol: how models of it are taught and measured. near: whether clusters
-    of its items are tried.
+    time begins, where the mapping says so. protocol: how models of it are taught and measured. by_clusters:
+    whether clusters of its items are tried.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Dataset:
     moments: Moments = field(default_factory=Moments)
     context_columns: tuple[str, ...] = ()
     protocol: str = "rolling"
-    near: bool = False
+    by_clusters: bool = False
 
     @property
     def bad_rows(self) -> int:
@@ -79,7 +79,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         mapping.moments,
         tuple(mapping.interactions.get("context", ())),
         mapping.protocol,
-        mapping.near,
+        mapping.by_clusters,
     )
 
 

@@ -35,7 +35,7 @@ class FirstStage:
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen))
 
-    def near(self, clusters: Clusters | None) -> FirstStage:
+    def over_clusters(self, clusters: Clusters | None) -> FirstStage:
         """The same with a retriever that looks through clusters; itself where there are none."""
         if clusters is None:
             return self

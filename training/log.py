@@ -39,8 +39,8 @@ class Log:
 
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
     types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of its C context columns, 0 where
-    unknown. exclude_seen: whether what a user has seen is left out. near: whether clusters of the items are
-    tried.
+    unknown. exclude_seen: whether what a user has seen is left out. by_clusters: whether clusters of the items
+    are tried.
     """
 
     users: I32
@@ -51,7 +51,7 @@ class Log:
     user_ids: npt.NDArray[np.object_]
     catalogue: Catalogue
     exclude_seen: bool = True
-    near: bool = False
+    by_clusters: bool = False
 
     def __len__(self) -> int:
         return len(self.users)
@@ -169,7 +169,7 @@ def encode(dataset: Dataset) -> Log:
         user_ids=np.asarray(user_ids, object),
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
-        near=dataset.near,
+        by_clusters=dataset.by_clusters,
     )
 
 

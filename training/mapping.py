@@ -50,7 +50,7 @@ class Mapping:
     exclude_seen: bool
     moments: Moments = field(default_factory=Moments)
     protocol: str = HORIZONS["next"]
-    near: bool = False
+    by_clusters: bool = False
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -100,7 +100,7 @@ class Mapping:
             exclude_seen=exclude_seen,
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
-            near=search == "near",
+            by_clusters=search == "near",
         )
 
 

@@ -6,6 +6,7 @@ them finds nearly all of the best and is several times as fast; else the generat
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +20,23 @@ from recsys.clusters import Clusters
 from recsys.index import ExactIndex
 from recsys.near import NearIndex
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, F32, I32
+from recsys.types import CANDIDATES, F32, I32, Histories
 from training.clustering import clustered
+from training.first_stage import FirstStage
+from training.log import Log
 from training.watch import Progress, no_progress
 
 TOP, RECALL = 200, 0.98
-"""Of the best so many of a user, the share that has to be found."""
+"""Of the best so many, the share that has to be found."""
 
 TIMES = 5.0
 """How many times as fast it has to be, for a user alone and for BATCH at once: less is not worth what is not found."""
 
-USERS, BATCH, TURNS = 512, 32, 5
-"""Users that are asked for; how many of them at once; how often each way is timed, beside the other."""
+SOME, BATCH, TURNS = 512, 32, 5
+"""Users and items that are asked for; how many users at once; how often each way is timed, beside the other."""
+
+CLUSTERING = 0.75
+"""Of the time that it all takes, nearly, with a million items."""
 
 Search = Callable[[F32], I32]
 
@@ -43,38 +49,67 @@ class Choice:
     sentence: str
 
 
-def choose(tables: ItemTables, users: F32, seed: int, progress: Progress = no_progress) -> Choice:
-    """Clusters that find enough of the best for users [B, d] fast enough, or none."""
-    count = int(4 * len(tables) ** 0.5)
-    least = 1 << int(CANDIDATES * count / len(tables)).bit_length()  # which hold as many items as are asked for
-    clusters = Clusters(*clustered(tables.embeddings, count, seed, progress), probes=min(least, count))
+@dataclass(frozen=True)
+class Asked:
+    """Who is looked for what is near to: some users [B, d], one who is new [1, d], some items [B, d]."""
+
+    users: F32
+    new: F32
+    items: F32
+
+    @classmethod
+    def of(cls, log: Log, stage: FirstStage, seed: int) -> Asked:
+        """The log's users after all that they did, and items that may be shown; drawn by lot."""
+        rng = np.random.default_rng(seed)
+
+        def some(of: np.ndarray) -> np.ndarray:
+            return np.sort(rng.choice(of, min(SOME, len(of)), replace=False))
+
+        users = some(np.arange(len(log.user_ids)))
+        return cls(
+            stage.encoder.encode(log.final_histories(users)),
+            stage.encoder.encode(Histories.empty(np.array([log.end]))),
+            stage.tables.embeddings[some(np.flatnonzero(stage.tables.available))],
+        )
+
+
+def choose(tables: ItemTables, asked: Asked, seed: int, progress: Progress = no_progress) -> Choice:
+    """Clusters that find enough of the best fast enough, or none."""
+    shown = int(tables.available.sum())
+    count = min(int(4 * len(tables) ** 0.5), len(tables))
+    least = least_probes(count, shown)
+    if 2 * least > count:
+        return Choice(None, f"Searched exactly: {shown:,} items are too few for clusters.")
+    parts = clustered(tables.embeddings, count, seed, lambda share, word: progress(CLUSTERING * share, word))
+    progress(CLUSTERING, "what they find")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as who serves has it
     try:
         exact = ExactIndex(tables.embeddings, tables.available, tables.rounded)
-        near = NearIndex(tables.embeddings, tables.available, tables.rounded, clusters)
-        return _judged(exact, near, users)
+        near = NearIndex(tables.embeddings, tables.available, tables.rounded, Clusters(*parts, probes=least))
+        return _judged(exact, near, asked)
     finally:
         torch.set_num_threads(threads)
 
 
-def _judged(exact: ExactIndex, near: NearIndex, users: F32) -> Choice:
-    """The least clusters that find enough, if they are fast enough."""
-    search, found = partial(exact.search, k=CANDIDATES), 0.0
-    best = search(users)
+def _judged(exact: ExactIndex, near: NearIndex, asked: Asked) -> Choice:
+    """Of those that are tried, the least clusters that find enough, if they are fast enough."""
+    everybody = {"users": asked.users, "somebody new": asked.new, "items": asked.items}
+    best = {who: exact.search(vectors, TOP) for who, vectors in everybody.items()}
     for one in _wider(near):
-        found = recall(one.search(users, CANDIDATES), best)
-        if found >= RECALL:
+        found = {who: recall(one.search(vectors, TOP), best[who]) for who, vectors in everybody.items()}
+        if enough := min(found.values()) >= RECALL:
             break
-    else:
-        told = f"no half of the clusters finds {RECALL:.0%} of the best {TOP}: {found:.1%} at most"
-        return Choice(None, f"Searched exactly: {told}.")
-    ratio = min(times(search, partial(one.search, k=CANDIDATES), users, batch) for batch in (1, BATCH))
-    of = one.clusters
-    told = f"{of.probes} of {len(of):,} clusters find {found:.1%} of the best {TOP}, {ratio:.1f} times as fast"
+    shares = ", ".join(f"{_percent(share)} of those for {who}" for who, share in found.items())
+    told = f"{one.clusters.probes:,} of {len(one.clusters):,} clusters find {shares}"
+    if not enough:
+        return Choice(None, f"Searched exactly: of the best {TOP} items {told}, and {_percent(RECALL)} are asked for.")
+    all_items, near_items = (partial(index.search, k=CANDIDATES) for index in (exact, one))
+    ratio = min(times(all_items, near_items, asked.users, batch) for batch in (1, BATCH))
+    told = f"of the best {TOP} items {told}, {math.floor(10 * ratio) / 10:g} times as fast as all items"
     if ratio < TIMES:
         return Choice(None, f"Searched exactly: {told}, and {TIMES:g} times are asked for.")
-    return Choice(of, f"Searched by clusters: {told} as all items.")
+    return Choice(one.clusters, f"Searched by clusters: {told}.")
 
 
 def _wider(near: NearIndex) -> Iterator[NearIndex]:
@@ -86,17 +121,26 @@ def _wider(near: NearIndex) -> Iterator[NearIndex]:
         near = near.through(2 * near.clusters.probes)
 
 
+def least_probes(clusters: int, items: int) -> int:
+    """So many of the clusters of so many items as hold CANDIDATES, on average: a power of two."""
+    return 1 << (CANDIDATES * clusters // max(items, 1)).bit_length()
+
+
+def _percent(share: float) -> str:
+    """Never more than it is: what falls short of a limit is not told to be there."""
+    return f"{math.floor(1000 * share + 1e-9) / 10:g}%"
+
+
 def recall(found: I32, best: I32) -> float:
-    """Share of the TOP best [B, K] that is among as many found."""
-    each = [np.isin(of[:TOP], mine[:TOP]).mean() for of, mine in zip(best, found, strict=True)]
-    return float(np.mean(each))
+    """Share of the best [B, K] that was found [B, K]."""
+    return float(np.mean([np.isin(of, mine).mean() for of, mine in zip(best, found, strict=True)]))
 
 
 def times(one: Search, other: Search, users: F32, batch: int) -> float:
     """How many times the other's CPU one search takes for so many users at once, in turns; the median."""
     ratios = []
     for turn in range(TURNS):
-        some = np.roll(users, -turn * BATCH, axis=0)[:BATCH]
+        some = users[np.arange(turn * BATCH, (turn + 1) * BATCH) % len(users)]
         mine, theirs = (_seconds(search, some, batch) for search in (one, other))
         ratios.append(mine / max(theirs, 1e-9))
     return statistics.median(ratios)

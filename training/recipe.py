@@ -18,8 +18,6 @@ import numpy as np
 import torch
 
 from recsys.ranker import RankerNet
-from recsys.types import F32
-from training import near
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.evaluate import evaluate as measure
@@ -30,6 +28,7 @@ from training.inspection import look
 from training.judge import tower_judge
 from training.log import Log
 from training.mapping import Moments
+from training.near import Asked, choose
 from training.rows import baselines, stages
 from training.split import Split, split
 from training.watch import Watch, unwatched
@@ -137,19 +136,12 @@ def finish(
     use_threads(config)
     with watch("towers on everything") as progress:
         stage = fit_first_stage(log, taught.tuned(config), progress, None, checkpoints).stage
-    if log.near:
+    if log.by_clusters:
         with watch("clusters of the items") as progress:
-            choice = near.choose(stage.tables, _some(log, stage, config.seed), config.seed, progress)
-        stage = stage.near(choice.clusters)
+            choice = choose(stage.tables, Asked.of(log, stage, config.seed), config.seed, progress)
+        stage = stage.over_clusters(choice.clusters)
         evaluation = replace(evaluation, warnings=[*evaluation.warnings, choice.sentence])
     return Trained(stage, taught.net, evaluation)
-
-
-def _some(log: Log, stage: FirstStage, seed: int) -> F32:
-    """Embeddings of some users, after all that they did."""
-    count = len(log.user_ids)
-    some = np.random.default_rng(seed).choice(count, min(near.USERS, count), replace=False)
-    return stage.encoder.encode(log.final_histories(np.sort(some)))
 
 
 def use_threads(config: TrainingConfig) -> None:

@@ -6,25 +6,26 @@ import numpy as np
 
 from recsys.kernels.compiled import compiled
 from recsys.kernels.products import ROWS, products
-from recsys.kernels.search import LISTED, narrow
+from recsys.kernels.search import LISTED, SPARE, narrow
 from recsys.kernels.words import lowest
+
+BEYOND = ROWS + SPARE
+"""Rows behind a table that may be read: ROWS are looked at together, in pieces that are wider than a narrow row."""
 
 
 @compiled(makes_arrays=True)
 def look_among(table, rows, starts, nearest, queries, margins, shown, k, bounds, listed, scores, counts):
     """List what may be among the k best of clusters nearest [B, P] to each query, as `search.scan` does of all rows.
 
-    table: [n + ROWS, W] int8, the items' bytes as they stand in the clusters, and ROWS more of anything, which may be
-    read. rows, starts: as of `recsys.clusters`. nearest: int32, -1 for none. shown: [n] bool. bounds: [B], below all
-    scores. Fewer than k where no more stand there and are shown.
+    table: [n + BEYOND, W] int8, the items' bytes as they stand in the clusters, and what is read and does not count.
+    rows, starts: as of `recsys.clusters`. shown: [n] bool. bounds: [B], below all scores. Fewer than k where no more
+    stand there and are shown; -1 as of `search.scan`.
     """
     of = np.empty(ROWS, np.int32)
     for query in range(len(queries)):
         count, limit = np.int64(0), LISTED * k
         for at in range(nearest.shape[1]):
             cluster = nearest[query, at]
-            if cluster < 0 or count < 0:
-                continue
             past = starts[cluster + 1]
             for first in range(starts[cluster], past, ROWS):
                 bits = products(table, first, queries, query, bounds[query], of)
@@ -41,6 +42,8 @@ def look_among(table, rows, starts, nearest, queries, margins, shown, k, bounds,
                     limit = max(LISTED * count, limit)
                     if count < 0:
                         break
+            if count < 0:
+                break
         counts[query] = count
         if count > k:
             narrow(query, margins, k, bounds, listed, scores, counts)

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import typeof
 
 from recsys import near as module
-from recsys import scans
+from recsys import retriever, scans
 from recsys.clusters import Clusters
 from recsys.grown import table
 from recsys.index import ExactIndex
-from recsys.kernels import clusters as kernel
-from recsys.kernels import search
 from recsys.kernels.sources import score
 from recsys.near import NearIndex
 from recsys.types import PAD
 from tests.unit.test_allowed import of_mask
+from tests.unit.test_features import tables_of
 from tests.unit.test_index import KINDS, awkward
 
 
@@ -54,31 +54,35 @@ def test_all_clusters_are_all_items(kind, seed, n, d, k, count, hidden, shares):
 
 
 @given(
-    st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.integers(1, 2_000), st.integers(1, 300), st.integers(1, 40)
+    st.sampled_from(KINDS),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 2_000),
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
-def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count):
-    """Of the clusters whose centres score best, by every score; of twice as many where those have fewer than k."""
+def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count, put):
+    """Of the clusters whose centres score best, by every score; of all items where those have fewer than k."""
     rng = np.random.default_rng(seed)
     items, users, shown = awkward(kind, rng, n, 24), awkward(kind, rng, 5, 24), rng.random(n) > 0.2
     clusters = parted(items, count, rng, int(rng.integers(1, count + 1)))
+    away, back = (np.flatnonzero(of & (rng.random(n) < 0.3)).astype(np.int32) for of in (shown, ~shown))
+    told = {"hidden": away, "shown": back} if put else {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TOGETHER", 2)
-        patch.setattr(scans, "ROOM", 0)
-        rows, scores = NearIndex(items, shown, None, clusters).scored(users, k)
-    nearest = ExactIndex(clusters.centres, np.ones(count, bool)).search(users, count)
+        rows, scores = NearIndex(items, shown, None, clusters).scored(users, k, **told)
+    if put:
+        shown[away], shown[back] = False, True
+    nearest = ExactIndex(clusters.centres, np.ones(count, bool)).search(users, clusters.probes)
     everything = np.broadcast_to(np.arange(n, dtype=np.int32), (len(users), n)).copy()
     every = np.empty((len(users), n), np.float32)
     score(users, table(items), everything, every)
     for query, of in enumerate(nearest):
-        probes, may = clusters.probes, np.zeros(n, bool)
-        while True:
-            for cluster in of[:probes]:
-                may[clusters.rows[clusters.starts[cluster] : clusters.starts[cluster + 1]]] = True
-            may &= shown
-            if may.sum() >= min(k, shown.sum()):
-                break
-            probes *= 2
+        may = np.zeros(n, bool)
+        for cluster in of:
+            may[clusters.rows[clusters.starts[cluster] : clusters.starts[cluster + 1]]] = True
+        may = shown if (may & shown).sum() < min(k, shown.sum()) else may & shown
         best = np.lexsort((everything[query], -every[query]))
         best = best[may[best]][:k]
         assert rows[query, : len(best)].tolist() == best.tolist()
@@ -86,16 +90,56 @@ def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count):
         assert (rows[query, len(best) :] == PAD).all()
 
 
-def test_a_batch_brings_kernels_the_same_kinds_of_arrays(tmp_path):
-    """As the trial at the start does, of clusters that are mapped, too: else requests would wait for a compiler."""
+@pytest.mark.parametrize("kind", ["constant", "near ties"])
+def test_more_of_nearly_one_score_than_a_list_has_room_for(kind, monkeypatch):
+    """All items are looked through."""
+    monkeypatch.setattr(scans, "ROOM", 0)
     rng = np.random.default_rng(0)
-    items = rng.normal(size=(5_000, 16)).astype(np.float32)
+    items, shown = awkward(kind, rng, 2_000, 24), np.ones(2_000, bool)
+    users = awkward("plain", rng, 3, 24)
+    near = NearIndex(items, shown, None, parted(items, 4, rng, 1))
+    for ours, theirs in zip(near.scored(users, 5), ExactIndex(items, shown).scored(users, 5), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_a_filter_leaves_is_searched_exactly():
+    """However few clusters are looked through; who asks for nothing beside it gets what is near."""
+    rng = np.random.default_rng(0)
+    items, users = awkward("plain", rng, 2_000, 24), awkward("plain", rng, 4, 24)
+    shown = np.ones(len(items), bool)
+    exact, near = ExactIndex(items, shown), NearIndex(items, shown, None, parted(items, 40, rng, 2))
+    asked = [of_mask(rng.random(len(items)) < share) for share in (0.01, 0.5)] + [None, None]
+    found = near.search(users, 20, asked)
+    np.testing.assert_array_equal(found[:2], exact.search(users, 20, asked)[:2])
+    np.testing.assert_array_equal(found[2:], near.search(users[2:], 20))
+    assert (found[2:] != exact.search(users[2:], 20)).any()
+
+
+def test_what_an_exact_generation_loads_serves_one_with_clusters(tmp_path, monkeypatch):
+    """The same kinds of arrays reach the kernel, of clusters that are mapped, too: no request waits for a compiler."""
+    kinds, kernel = [], module.kernel.look_among
+    monkeypatch.setattr(
+        module.kernel, "look_among", lambda *given: kinds.append(list(map(typeof, given))) or kernel(*given)
+    )
+    module.compile_kernels()
+    rng = np.random.default_rng(0)
+    items = awkward("plain", rng, 5_000, 16)
     parted(items, 50, rng, 9).save(tmp_path)
-    near = NearIndex(items, np.ones(len(items), bool), None, Clusters.load(tmp_path))
-    kernels = kernel.look_among, search.rescore, search.pick
-    before = [list(each.signatures) for each in kernels]
+    np.save(tmp_path / "items.npy", items)
+    mapped = np.load(tmp_path / "items.npy", mmap_mode="r")
+    near = NearIndex(mapped, np.ones(len(items), bool), None, Clusters.load(tmp_path))
     near.scored(items[:3], 100)
-    assert [list(each.signatures) for each in kernels] == before
+    near.scored(items[:1], 100, hidden=np.array([3], np.int32))
+    assert kinds[1:] == kinds[:1] * 2
+
+
+def test_a_retriever_without_clusters_compiles_their_kernel(monkeypatch):
+    """Since the next generation may have some."""
+    asked = []
+    monkeypatch.setattr(retriever, "compile_kernels", lambda: asked.append(1))
+    rng = np.random.default_rng(0)
+    retriever.Retriever(None, tables_of(50, rng), True)
+    assert asked
 
 
 def test_clusters_are_read_as_they_were_written(tmp_path):
@@ -108,6 +152,3 @@ def test_clusters_are_read_as_they_were_written(tmp_path):
     for name in ("centres", "rows", "starts"):
         np.testing.assert_array_equal(getattr(again, name), getattr(clusters, name))
     assert again.probes == 3
-    assert again.of(np.array([4, 2], np.int32)).tolist() == sorted(
-        row for cluster in (2, 4) for row in clusters.rows[clusters.starts[cluster] : clusters.starts[cluster + 1]]
-    )

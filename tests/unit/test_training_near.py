@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from recsys import soundness
+from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
 from recsys.index import ExactIndex
 from recsys.near import NearIndex
 from recsys.retriever import Retriever
 from recsys.rounded import rounded
+from recsys.store.memory import MemoryStore
 from recsys.trial import try_out
 from recsys.types import CANDIDATES, PAD
 from tests import tiny
@@ -59,47 +61,112 @@ def test_items_that_are_all_alike_have_clusters_too():
     assert len(rows) == starts[-1] == 100
 
 
-def world(items, rng):
-    """Tables with these embeddings, and users near them."""
+def world(items, rng, available=None):
+    """Tables with these embeddings, and who is asked for: users near them, and some of them."""
     tables = tables_of(len(items), rng, dim=items.shape[1])
+    if available is not None:
+        tables = replace(tables, available=available)
     users = bunches(64, rng, items.shape[1])
     users[:32] = items[:32]
-    return replace(tables, embeddings=items, rounded=rounded(items)), users
+    return replace(tables, embeddings=items, rounded=rounded(items)), near.Asked(users, users[-1:], items[-50:])
 
 
 def test_clusters_are_taken_where_they_find_nearly_all_and_pay(monkeypatch):
-    """The least that find enough, and what is said is what was measured."""
+    """The least that find enough for each of whom it is asked, and what is said is what was measured."""
     monkeypatch.setattr(near, "TIMES", 0.0)
     rng = np.random.default_rng(0)
-    tables, users = world(bunches(20_000, rng, wide=0.5), rng)
-    choice = near.choose(tables, users, 0)
+    tables, asked = world(bunches(20_000, rng, wide=0.5), rng)
+    choice = near.choose(tables, asked, 0)
     assert choice.clusters is not None
     index = NearIndex(tables.embeddings, tables.available, tables.rounded, choice.clusters)
-    best = ExactIndex(tables.embeddings, tables.available, tables.rounded).search(users, CANDIDATES)
-    found = near.recall(index.search(users, CANDIDATES), best)
+    exact = ExactIndex(tables.embeddings, tables.available, tables.rounded)
+
+    def found(index):
+        return [
+            near.recall(index.search(some, near.TOP), exact.search(some, near.TOP))
+            for some in (asked.users, asked.new, asked.items)
+        ]
+
     fewer = index.through(index.clusters.probes // 2)
-    assert near.recall(fewer.search(users, CANDIDATES), best) < near.RECALL <= found
-    told = (
-        f"Searched by clusters: {index.clusters.probes} of {len(index.clusters)} clusters find {found:.1%} of the best"
-    )
+    assert min(found(fewer)) < near.RECALL <= min(found(index))
+    probes, count = index.clusters.probes, len(index.clusters)
+    users, new, items = map(near._percent, found(index))
+    told = f"Searched by clusters: of the best 200 items {probes} of {count} clusters find {users} of those for users, "
+    told += f"{new} of those for somebody new, {items} of those for items, "
     assert choice.sentence.startswith(told)
+
+
+@pytest.mark.parametrize("who", ["users", "new", "items"])
+def test_each_of_whom_it_is_asked_has_to_find_enough(who, monkeypatch):
+    """Items may be like each other where users are like none of them."""
+    monkeypatch.setattr(near, "TIMES", 0.0)
+    rng = np.random.default_rng(0)
+    tables, asked = world(bunches(20_000, rng), rng)
+    few = len(getattr(asked, who))
+    monkeypatch.setattr(near, "recall", lambda _, best: 0.9799 if len(best) == few else 1.0)
+    choice = near.choose(tables, asked, 0)
+    assert choice.clusters is None
+    assert "find 97.9% of those" in choice.sentence.replace("100% of those for users, ", "").replace(
+        "100% of those for somebody new, ", ""
+    )
 
 
 @pytest.mark.parametrize(
     ("items", "times", "told"),
     [
-        (lambda rng: bunches(3_000, rng, 64, 3_000), 0.0, "no half of the clusters finds 98% of the best 200"),
+        (lambda rng: bunches(3_000, rng, 64, 3_000), 0.0, "and 98% are asked for"),
         (lambda rng: bunches(3_000, rng), 1e9, "and 1e+09 times are asked for"),
+        (lambda rng: bunches(900, rng), 0.0, "900 items are too few"),
+        (lambda rng: bunches(1, rng), 0.0, "1 items are too few"),
     ],
 )
 def test_exact_search_stays_where_they_do_not(items, times, told, monkeypatch):
-    """And it is said why."""
+    """And it is said why; torch has its threads again."""
     monkeypatch.setattr(near, "TIMES", times)
+    monkeypatch.setattr(near, "ExactIndex", single_threaded(ExactIndex))
     rng = np.random.default_rng(1)
-    choice = near.choose(*world(items(rng), rng), 0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        choice = near.choose(*world(items(rng), rng), 0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     assert choice.clusters is None
     assert choice.sentence.startswith("Searched exactly: ")
     assert told in choice.sentence
+
+
+def single_threaded(kind):
+    """As `kind`, and sees to it that torch is told to use one thread, as who serves does."""
+
+    def made(*given):
+        assert torch.get_num_threads() == 1
+        return kind(*given)
+
+    return made
+
+
+def test_items_that_may_not_be_shown_do_not_count():
+    """Of 20,000 a thousand are left, which are too few; of nothing as well."""
+    rng = np.random.default_rng(0)
+    items = bunches(20_000, rng)
+    for left in (1_000, 0):
+        choice = near.choose(*world(items, rng, np.arange(len(items)) < left), 0)
+        assert choice == near.Choice(None, f"Searched exactly: {left:,} items are too few for clusters.")
+
+
+@pytest.mark.parametrize("items", [*range(1, 16), 500, 5_000, 50_000])
+def test_so_many_clusters_hold_as_many_items_as_are_asked_for(items):
+    """And half as many hold no more."""
+    clusters = min(int(4 * items**0.5), items)
+    least = near.least_probes(clusters, items)
+    assert least * items / clusters >= CANDIDATES >= least * items / clusters / 2
+
+
+def test_what_falls_short_is_not_told_to_be_there():
+    """Shares are cut, not rounded."""
+    assert [near._percent(share) for share in (0.97999, 0.98, 1.0, 0.985)] == ["97.9%", "98%", "100%", "98.5%"]
 
 
 @pytest.mark.parametrize("batch", [1, 32])
@@ -120,12 +187,19 @@ def test_times_are_how_many_times_as_long_the_first_takes(batch, monkeypatch):
     assert set(asked) == {batch}
 
 
-def test_recall_is_of_the_best_alone():
-    """Whatever else is found."""
-    best = np.arange(2 * near.TOP)[None]
-    found = np.concatenate([np.arange(near.TOP // 2), np.arange(1000, 2000)])[None]
-    assert near.recall(found, best) == 0.5
-    assert near.recall(best[:, ::-1], best) == 0.0
+@pytest.mark.parametrize("users", [1, 33])
+def test_few_users_are_asked_for_again(users):
+    """So that 32 at once are 32."""
+    asked = []
+    near.times(lambda some: asked.append(len(some)), lambda some: asked.append(len(some)), np.zeros((users, 4)), 32)
+    assert set(asked) == {32}
+
+
+def test_recall_is_the_share_of_the_best():
+    """In any order, whatever else is found."""
+    best = np.arange(200)[None]
+    assert near.recall(np.concatenate([np.arange(100), np.arange(1000, 1100)])[None], best) == 0.5
+    assert near.recall(best[:, ::-1], best) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +210,7 @@ def searched_by_clusters(tmp_path_factory):
         patch.setattr(near, "TIMES", 0.0)
         patch.setattr(near, "RECALL", 0.0)
         patch.setattr(near, "CANDIDATES", 3)
+        patch.setattr(near, "TOP", 3)
         torch.manual_seed(0)
         data = tiny.write(folder / "data")
         mapping = data / "dataset.toml"
@@ -150,12 +225,33 @@ def test_a_dataset_that_asks_for_it_is_searched_by_clusters(searched_by_clusters
     generation, log, trained = searched_by_clusters
     try_out(generation)
     served = Retriever.load(generation)
-    assert generation.manifest.metrics["warnings"][-1].startswith("Searched by clusters: 2 of ")
+    told = generation.manifest.metrics["warnings"][-1]
+    assert told.startswith("Searched by clusters: of the best 3 items 2 of 34 clusters find ")
     users = trained.stage.encoder.encode(log.final_histories(np.arange(60)))
     found = served._index.search(users, 5)
+    assert served._index.clusters.probes == 2
     np.testing.assert_array_equal(found, trained.stage.retriever._index.search(users, 5))
     tables = trained.stage.tables
     assert (found != ExactIndex(tables.embeddings, tables.available).search(users, 5)).any()
+
+
+def test_clusters_go_through_the_store(searched_by_clusters, tmp_path):
+    """All parts of them, from one home to another."""
+    generation, log, _ = searched_by_clusters
+    store = MemoryStore()
+    there = GenerationCache(tmp_path, store).fetch(tiny.publish(generation, store))
+    users = Retriever.load(generation)._encoder.encode(log.final_histories(np.arange(9)))
+    ours, theirs = (Retriever.load(folder)._index for folder in (there, generation))
+    assert isinstance(ours, NearIndex)
+    np.testing.assert_array_equal(ours.search(users, 5), theirs.search(users, 5))
+
+
+def test_a_dataset_that_does_not_ask_has_none(tiny_world):
+    """Nothing is measured and nothing told."""
+    generation, _ = tiny_world
+    assert generation.clusters() is None
+    assert isinstance(Retriever.load(generation)._index, ExactIndex)
+    assert not any("Searched" in warning for warning in generation.manifest.metrics["warnings"])
 
 
 def test_what_is_put_since_is_found_beside_the_near(searched_by_clusters):
@@ -183,6 +279,7 @@ def test_what_is_put_since_is_found_beside_the_near(searched_by_clusters):
         ("starts", lambda of: of[:-1], "clusters.starts is int64"),
         ("starts", lambda of: of + 1, "clusters.starts does not part"),
         ("starts", lambda of: np.concatenate([of[:1], [10**6], of[2:]]), "clusters.starts does not part"),
+        ("starts", lambda of: np.concatenate([of[:1], [2**62, 2**63 - 1, -(2**63)], of[4:]]), "starts does not"),
         ("probes", lambda _: np.array(0), "0 of "),
         ("probes", lambda _: np.array(10**6), "1000000 of "),
         ("probes", lambda _: np.array([1, 2]), "can't be read"),
