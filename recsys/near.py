@@ -31,7 +31,7 @@ class NearIndex(ExactIndex):
         clusters: Clusters,
         scan: Callable[[Items], Scan] = fastest,
     ) -> None:
-        """As of `ExactIndex`; holds the table once more, in the order of the clusters."""
+        """As of `ExactIndex`; holds the table of bytes once more, in the order of the clusters."""
         super().__init__(embeddings, available, table, scan)
         self.clusters = replace(clusters, rows=plain(clusters.rows), starts=plain(clusters.starts))
         self._bytes, of = Bytes(self._scanned), self._scanned.table
@@ -51,9 +51,10 @@ class NearIndex(ExactIndex):
         for start in range(0, len(users), TOGETHER):
             some = slice(start, start + TOGETHER)
             enough = self._among_near(users[some], norms[some], may, found[some], best[some])
-            for query in start + np.flatnonzero(~enough):
-                one = slice(query, query + 1)
-                self._search(users[one], norms[one], may, found[one], best[one])
+            if len(few := start + np.flatnonzero(~enough)):
+                items, scores = found[few], best[few]
+                self._search(users[few], norms[few], may, items, scores)
+                found[few], best[few] = items, scores
 
     def _among_near(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> Bool:
         """Fill found and best [B, k] for whom k of the near may be shown; who that is, [B]."""
@@ -72,7 +73,7 @@ class NearIndex(ExactIndex):
 
 
 def compile_kernels() -> None:
-    """Where a generation without clusters is served, one with some may come later: no request is to wait for that."""
+    """Compile what a search by clusters calls: a later generation may have some, and no request is to wait for it."""
     one, first = np.ones((1, 4), np.float32), np.zeros(1, np.int32)
     clusters = Clusters(one, first, np.array([0, 1]), probes=1)
     NearIndex(one, np.ones(1, bool), None, clusters, scan=Bytes).search(one, 1)

@@ -25,9 +25,10 @@ AT_ONCE_SECONDS = 0.0005
 (medians, with 10,000 items as with 300,000); the rest is for the door, which was not measured apart."""
 
 BACKLOG = 16
-"""Queries that wait and let one batch more be under way. A batch goes through three processes, one after the other: of
-two that are under way one of the three has none, and what a burst left waits while cores are idle. At 1,300 and 1,600 a
-second p99 is half of what it is without (docs/decisions.md)."""
+"""Queries of as many requests that wait, and may leave together, for which one batch more may be under way. Where
+stages are processes of their own a batch goes through three, one after the other: of two that are under way one of the
+three has none, and what a burst left waits while cores are idle. At 1,300 and 1,600 a second p99 is half of what it is
+without (docs/decisions.md)."""
 
 RETIMED_SECONDS = 0.001
 """What batches must leave sooner by for a timer to be set anew: while nothing is under way the pace shrinks with every
@@ -48,13 +49,20 @@ class Coalescer(Generic[T]):
     """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
 
     def __init__(
-        self, run: Run[T], at_once: Callable[[T], None], max_batch: int, max_in_flight: int, pace: Pace
+        self,
+        run: Run[T],
+        at_once: Callable[[T], None],
+        max_batch: int,
+        max_in_flight: int,
+        pace: Pace,
+        spare: int = 0,
     ) -> None:
-        """at_once: does what can be done without waiting."""
+        """at_once: does what can be done without waiting. spare: batches more than max_in_flight for a BACKLOG."""
         self._run = run
         self._at_once = at_once
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
+        self._spare = spare
         self._waiting: deque[tuple[T, asyncio.Future[None]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop alone would hold them weakly
         self._under_way = 0
@@ -136,7 +144,8 @@ class Coalescer(Generic[T]):
 
     def _may_leave(self) -> bool:
         """Whether one batch more may be under way."""
-        return self._under_way < self._max_in_flight + (len(self._waiting) >= BACKLOG)
+        spare = self._spare if min(len(self._waiting), self._requests, self._max_batch) >= BACKLOG else 0
+        return self._under_way < self._max_in_flight + spare
 
     def _wake(self, earliest: float) -> None:
         """Look again then, or when it was asked for before; it is sooner once enough wait."""

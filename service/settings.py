@@ -82,7 +82,10 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
     max_in_flight: int = Field(
-        2, ge=1, le=64, description="Merged calls under way at once in a gateway process; one more while many wait."
+        2,
+        ge=1,
+        le=64,
+        description="Merged calls under way at once in a gateway process; split: one more while many wait.",
     )
     merge_ms: float = Field(
         12.0,

@@ -18,7 +18,7 @@ ROUNDS, SAMPLE = 10, 64
 long."""
 
 LAST = 4
-"""Rounds that the last step takes as long as, of all items."""
+"""The last step, over all items, takes as long as so many rounds."""
 
 CELLS = 1 << 23
 """Inner products at once: 32 MiB."""

@@ -36,7 +36,10 @@ SOME, BATCH, TURNS = 512, 32, 5
 """Users and items that are asked for; how many users at once; how often each way is timed, beside the other."""
 
 CLUSTERING = 0.75
-"""Of the time that it all takes, nearly, with a million items."""
+"""The share of the whole time that clustering takes, with a million items."""
+
+ROUNDING = 1e-9
+"""By which a mean of shares may seem to fall short."""
 
 Search = Callable[[F32], I32]
 
@@ -79,7 +82,7 @@ def choose(tables: ItemTables, asked: Asked, seed: int, progress: Progress = no_
     count = min(int(4 * len(tables) ** 0.5), len(tables))
     least = least_probes(count, shown)
     if 2 * least > count:
-        return Choice(None, f"Searched exactly: {shown:,} items are too few for clusters.")
+        return Choice(None, f"Searched exactly: clusters of so few items ({shown:,}) can't pay.")
     parts = clustered(tables.embeddings, count, seed, lambda share, word: progress(CLUSTERING * share, word))
     progress(CLUSTERING, "what they find")
     threads = torch.get_num_threads()
@@ -98,7 +101,7 @@ def _judged(exact: ExactIndex, near: NearIndex, asked: Asked) -> Choice:
     best = {who: exact.search(vectors, TOP) for who, vectors in everybody.items()}
     for one in _wider(near):
         found = {who: recall(one.search(vectors, TOP), best[who]) for who, vectors in everybody.items()}
-        if enough := min(found.values()) >= RECALL:
+        if enough := min(found.values()) >= RECALL - ROUNDING:
             break
     shares = ", ".join(f"{_percent(share)} of those for {who}" for who, share in found.items())
     told = f"{one.clusters.probes:,} of {len(one.clusters):,} clusters find {shares}"
@@ -128,7 +131,7 @@ def least_probes(clusters: int, items: int) -> int:
 
 def _percent(share: float) -> str:
     """Never more than it is: what falls short of a limit is not told to be there."""
-    return f"{math.floor(1000 * share + 1e-9) / 10:g}%"
+    return f"{math.floor(1000 * (share + ROUNDING)) / 10:g}%"
 
 
 def recall(found: I32, best: I32) -> float:

@@ -14,8 +14,8 @@ from service.coalescer import AT_ONCE_SECONDS, BACKLOG, Coalescer
 from service.pace import Pace
 
 
-def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0):
-    return Coalescer(run, at_once, *sizes, Pace(pace))
+def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0, spare=0):
+    return Coalescer(run, at_once, *sizes, Pace(pace), spare)
 
 
 def later():
@@ -44,9 +44,9 @@ def test_a_lone_request_starts_at_once():
     assert batches == [["a"]]
 
 
-def test_one_batch_more_may_be_under_way_where_many_wait():
-    """And no second one, however many wait behind it; where they are fewer it is as many as were allowed."""
-    sizes, gate = [], asyncio.Event()
+def under_way_as_they_come(coalescer_of_run, requests):
+    """How large the batches under way are after each of `requests`, which come in turns: (how many, of how many)."""
+    sizes, gate, told = [], asyncio.Event(), []
 
     async def run(batch, land):
         sizes.append(len(batch))
@@ -54,23 +54,36 @@ def test_one_batch_more_may_be_under_way_where_many_wait():
         land_all(batch, land)
 
     async def scene():
-        coalescer = coalescer_of(run, 2 * BACKLOG, 2)
-        tasks = []
-
-        async def come(count):
-            tasks.extend(asyncio.create_task(coalescer.submit([object()], later())) for _ in range(count))
+        coalescer, tasks = coalescer_of_run(run), []
+        for count, queries in requests:
+            for _ in range(count):
+                asked = [object() for _ in range(queries)]
+                tasks.append(asyncio.create_task(coalescer.submit(asked, later())))
             await asyncio.sleep(0.01)
-            return sizes[:]
-
-        assert await come(2) == [1, 1]
-        assert await come(BACKLOG - 1) == [1, 1]
-        assert await come(1) == [1, 1, BACKLOG]
-        assert await come(BACKLOG) == [1, 1, BACKLOG]
+            told.append(sizes[:])
         gate.set()
-        await asyncio.gather(*tasks)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
     asyncio.run(scene())
-    assert sizes == [1, 1, BACKLOG, BACKLOG]
+    return told
+
+
+def test_one_batch_more_may_be_under_way_where_many_wait():
+    """And no second one, however many wait behind it; where they are fewer it is as many as were allowed."""
+    told = under_way_as_they_come(
+        lambda run: coalescer_of(run, 2 * BACKLOG, 2, spare=1), [(2, 1), (BACKLOG - 1, 1), (1, 1), (BACKLOG, 1)]
+    )
+    assert told == [[1, 1], [1, 1], [1, 1, BACKLOG], [1, 1, BACKLOG]]
+
+
+@pytest.mark.parametrize(
+    ("max_batch", "spare", "requests"),
+    [(2 * BACKLOG, 0, [(3 * BACKLOG, 1)]), (BACKLOG - 1, 1, [(3 * BACKLOG, 1)]), (2 * BACKLOG, 1, [(1, 3 * BACKLOG)])],
+)
+def test_no_batch_more_is_under_way(max_batch, spare, requests):
+    """Where all computes in this process, where they can't leave together, and for the users of one request."""
+    [sizes] = under_way_as_they_come(lambda run: coalescer_of(run, max_batch, 2, spare=spare), requests)
+    assert len(sizes) == 2
 
 
 def test_requests_that_wait_leave_together():
@@ -203,15 +216,11 @@ def test_a_burst_that_can_wait_no_longer_is_answered_by_and_by():
             await coalescer.submit([n], latest)
             replied.append(time.monotonic())
 
-        asked = [asyncio.create_task(ask(n)) for n in range(300)]
-        done, left = await asyncio.wait(asked, timeout=1.5)
-        for task in (hanging, *left):
-            task.cancel()
-        await asyncio.gather(*done)
-        return len(left)
+        await asyncio.wait_for(asyncio.gather(*map(ask, range(300))), 5)
+        hanging.cancel()
 
-    assert asyncio.run(scene()) == 1  # which left: where so many wait, one batch more may
-    assert len(replied) == 299
+    asyncio.run(scene())
+    assert len(replied) == 300
     assert replied[0] < begun[-1]
 
 

@@ -115,8 +115,8 @@ def test_what_a_filter_leaves_is_searched_exactly():
     assert (found[2:] != exact.search(users[2:], 20)).any()
 
 
-def test_what_an_exact_generation_loads_serves_one_with_clusters(tmp_path, monkeypatch):
-    """The same kinds of arrays reach the kernel, of clusters that are mapped, too: no request waits for a compiler."""
+def test_clusters_bring_their_kernel_the_kinds_that_are_compiled_at_every_start(tmp_path, monkeypatch):
+    """Of clusters and items that are mapped, too: no request waits for a compiler."""
     kinds, kernel = [], module.kernel.look_among
     monkeypatch.setattr(
         module.kernel, "look_among", lambda *given: kinds.append(list(map(typeof, given))) or kernel(*given)

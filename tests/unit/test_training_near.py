@@ -1,5 +1,6 @@
 """Clusters of a generation's items, and whether they are taken."""
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -87,6 +88,7 @@ def test_clusters_are_taken_where_they_find_nearly_all_and_pay(monkeypatch):
             for some in (asked.users, asked.new, asked.items)
         ]
 
+    assert index.clusters.probes > near.least_probes(len(index.clusters), len(tables))
     fewer = index.through(index.clusters.probes // 2)
     assert min(found(fewer)) < near.RECALL <= min(found(index))
     probes, count = index.clusters.probes, len(index.clusters)
@@ -116,8 +118,8 @@ def test_each_of_whom_it_is_asked_has_to_find_enough(who, monkeypatch):
     [
         (lambda rng: bunches(3_000, rng, 64, 3_000), 0.0, "and 98% are asked for"),
         (lambda rng: bunches(3_000, rng), 1e9, "and 1e+09 times are asked for"),
-        (lambda rng: bunches(900, rng), 0.0, "900 items are too few"),
-        (lambda rng: bunches(1, rng), 0.0, "1 items are too few"),
+        (lambda rng: bunches(900, rng), 0.0, "so few items (900)"),
+        (lambda rng: bunches(1, rng), 0.0, "so few items (1)"),
     ],
 )
 def test_exact_search_stays_where_they_do_not(items, times, told, monkeypatch):
@@ -153,7 +155,7 @@ def test_items_that_may_not_be_shown_do_not_count():
     items = bunches(20_000, rng)
     for left in (1_000, 0):
         choice = near.choose(*world(items, rng, np.arange(len(items)) < left), 0)
-        assert choice == near.Choice(None, f"Searched exactly: {left:,} items are too few for clusters.")
+        assert choice == near.Choice(None, f"Searched exactly: clusters of so few items ({left:,}) can't pay.")
 
 
 @pytest.mark.parametrize("items", [*range(1, 16), 500, 5_000, 50_000])
@@ -167,6 +169,30 @@ def test_so_many_clusters_hold_as_many_items_as_are_asked_for(items):
 def test_what_falls_short_is_not_told_to_be_there():
     """Shares are cut, not rounded."""
     assert [near._percent(share) for share in (0.97999, 0.98, 1.0, 0.985)] == ["97.9%", "98%", "100%", "98.5%"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({1: 6.0, 32: 4.97}, "Searched exactly: of the best 200 items .*, 4.9 times as fast .*, and 5 times are asked"),
+        ({1: 4.97, 32: 6.0}, "Searched exactly: of the best 200 items .*, 4.9 times as fast .*, and 5 times are asked"),
+        ({1: 5.0, 32: 7.5}, "Searched by clusters: of the best 200 items .*, 5 times as fast as all items.$"),
+    ],
+)
+def test_one_user_and_many_have_to_be_five_times_as_fast(measured, told, monkeypatch):
+    """All items beside the near, as many as candidates are asked for; the lesser is told."""
+    asked_for = []
+
+    def times(one, other, users, batch):
+        asked_for.append((type(one.func.__self__), type(other.func.__self__), one.keywords, other.keywords))
+        return measured[batch]
+
+    monkeypatch.setattr(near, "times", times)
+    rng = np.random.default_rng(0)
+    choice = near.choose(*world(bunches(20_000, rng), rng), 0)
+    assert (choice.clusters is None) == ("exactly" in told)
+    assert re.match(told, choice.sentence)
+    assert asked_for == [(ExactIndex, NearIndex, {"k": CANDIDATES}, {"k": CANDIDATES})] * 2
 
 
 @pytest.mark.parametrize("batch", [1, 32])
