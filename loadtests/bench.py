@@ -3,23 +3,25 @@
 `python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
 response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
 anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
-stopped before the next, or with `--together` all run all the time and are loaded at one rate in turns, seconds apart;
-at given rates a pass has seeds of its own, one for each rate, so that all peers are asked for the same users at the
-same moments, and the ratio of two peers is of one pass. CPU is what all of the server's processes used, without the
-store and the generator.
+stopped before the next, or with `--together` all run all the time and are loaded in turns, seconds apart, at one rate
+or, of a knee, with one probe; at given rates a pass has seeds of its own, one for each rate, so that all peers are
+asked for the same users at the same moments, and the ratio of two peers is of one pass. CPU is what all of the
+server's processes used, without the store and the generator.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
 from loadtests.bench_options import parser
 from loadtests.ending import sentences, tell
-from loadtests.knee import knee
+from loadtests.knee import knee, knees
 from loadtests.overload import GIVE_UP, Overload, overload
 from loadtests.peers.servers import PeerError, Running
 from loadtests.point import Loader, Point, loading
@@ -55,10 +57,14 @@ class Bench:
         return self.points
 
     def knees(self) -> dict[str, list[float]]:
-        """Of every pass, by peer."""
+        """Of every pass, by peer; where all of them run, a probe of one after a probe of another."""
         found: dict[str, list[float]] = {}
-        for number, name, peer in self.turns():
-            found.setdefault(name, []).append(self._knee(peer, name, number))
+        at_once = len(self._options.peers) if self._options.together else 1
+        running = self.turns()
+        while some := list(islice(running, at_once)):  # and no further: whoever runs is stopped then
+            holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
+            for name, rate in knees(holds, self._options.start).items():
+                found.setdefault(name, []).append(rate)
         return found
 
     def overloads(self) -> tuple[list[Overload], list[Point]]:
@@ -79,10 +85,10 @@ class Bench:
         return found, surges
 
     def _knee(self, peer: Running, name: str, number: int) -> float:
-        def holds(rate: float) -> bool:
-            return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)
+        return knee(partial(self._holds, peer, name, number), self._options.start)
 
-        return knee(holds, self._options.start)
+    def _holds(self, peer: Running, name: str, number: int, rate: float) -> bool:
+        return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)
 
     def _load(
         self, peer: Running, name: str, number: int, shape: Shape, give_up: float = 10.0, seed: int | None = None

@@ -1,7 +1,7 @@
 """Merges the requests that wait in this process into one batch, so that a hop is paid once for all of them.
 
 A lone request starts at once. While as many batches as allowed are under way, or the last one left less than the pace
-ago (`service.pace`), newcomers wait and leave together; where many wait, one batch more than that may be under way.
+ago (`service.pace`), newcomers wait and leave together; where many wait, more batches than that may be under way.
 Each is answered as soon as it is done, and whoever's time runs out while it waits is answered with what is here.
 """
 
@@ -25,7 +25,7 @@ AT_ONCE_SECONDS = 0.0005
 (medians, with 10,000 items as with 300,000); the rest is for the door, which was not measured apart."""
 
 BACKLOG = 16
-"""Queries of as many requests that wait, and may leave together, for which one batch more may be under way. Where
+"""Queries of as many requests that wait, and may leave together, for which more batches may be under way. Where
 stages are processes of their own a batch goes through three, one after the other: of two that are under way one of the
 three has none, and what a burst left waits while cores are idle. At 1,300 and 1,600 a second p99 is half of what it is
 without (docs/decisions.md)."""

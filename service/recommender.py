@@ -63,7 +63,7 @@ class Recommender:
             settings.max_batch,
             settings.max_in_flight,
             Pace.of(settings),
-            spare=1 if settings.topology == "split" else 0,
+            spare=2 if settings.topology == "split" else 0,
         )
         self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
 

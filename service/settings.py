@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         2,
         ge=1,
         le=64,
-        description="Merged calls under way at once in a gateway process; split: one more while many wait.",
+        description="Merged calls under way at once in a gateway process; split: two more while many wait.",
     )
     merge_ms: float = Field(
         12.0,

@@ -3,6 +3,7 @@
 import argparse
 import random
 from contextlib import nullcontext
+from functools import partial
 from math import inf
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from loadtests.alike import K, compare
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, rows
 from loadtests.bench_options import parser
-from loadtests.knee import STEP, knee
+from loadtests.knee import STEP, knee, knees
 from loadtests.overload import BASE, BEFORE, TIMES, overload, recovery, rejection
 from loadtests.peers.servers import PEERS, PeerError, Running
 from loadtests.point import Point
@@ -69,6 +70,20 @@ def test_a_noisy_server_has_a_knee_near_its_capacity():
     for _ in range(20):
         found.append(knee(lambda rate: (rate <= 800) != (chance.random() < 0.1), 400))
     assert sum(720 <= each <= 880 for each in found) >= 14
+
+
+def test_knees_are_looked_for_side_by_side():
+    """A probe of one after a probe of another, until the last is found; each is what it is alone."""
+    capacities, probed = {"quick": 1_300, "slow": 640, "broken": 0}, []
+
+    def holds(name, rate):
+        probed.append(name)
+        return rate <= capacities[name]
+
+    found = knees({name: partial(holds, name) for name in capacities}, 900)
+    assert probed[:9] == ["quick", "slow", "broken"] * 3
+    assert found == {name: knee(partial(holds, name), 900) for name in capacities}
+    assert found["broken"] == 0
 
 
 def test_a_server_that_holds_nothing_has_no_knee():
