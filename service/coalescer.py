@@ -144,8 +144,10 @@ class Coalescer(Generic[T]):
 
     def _may_leave(self) -> bool:
         """Whether one batch more may be under way."""
-        spare = self._spare if min(len(self._waiting), self._requests, self._max_batch) >= BACKLOG else 0
-        return self._under_way < self._max_in_flight + spare
+        if self._under_way < self._max_in_flight:
+            return True
+        backlog = min(len(self._waiting), self._requests, self._max_batch)
+        return backlog >= BACKLOG and self._under_way < self._max_in_flight + self._spare
 
     def _wake(self, earliest: float) -> None:
         """Look again then, or when it was asked for before; it is sooner once enough wait."""

@@ -12,6 +12,8 @@ from recsys.errors import StageError
 from service.callees import Callees
 from service.coalescer import AT_ONCE_SECONDS, BACKLOG, Coalescer
 from service.pace import Pace
+from service.recommender import Recommender
+from service.settings import Settings
 
 
 def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0, spare=0):
@@ -68,19 +70,29 @@ def under_way_as_they_come(coalescer_of_run, requests):
     return told
 
 
-def test_one_batch_more_may_be_under_way_where_many_wait():
-    """And no second one, however many wait behind it; where they are fewer it is as many as were allowed."""
+@pytest.mark.parametrize("spare", [1, 2])
+def test_more_batches_may_be_under_way_where_many_wait(spare):
+    """As many as there are to spare, however many wait behind them; for fewer it is as many as were allowed."""
     told = under_way_as_they_come(
-        lambda run: coalescer_of(run, 2 * BACKLOG, 2, spare=1), [(2, 1), (BACKLOG - 1, 1), (1, 1), (BACKLOG, 1)]
+        lambda run: coalescer_of(run, 2 * BACKLOG, 2, spare=spare),
+        [(2, 1), (BACKLOG - 1, 1), (1, 1), (BACKLOG, 1), (BACKLOG, 1)],
     )
-    assert told == [[1, 1], [1, 1], [1, 1, BACKLOG], [1, 1, BACKLOG]]
+    first, second = [1, 1, BACKLOG], [1, 1, BACKLOG, BACKLOG]
+    assert told == [[1, 1], [1, 1], first, *([first, first] if spare == 1 else [second, second])]
+
+
+@pytest.mark.parametrize(("topology", "spare"), [("split", 2), ("inline", 0)])
+def test_stages_that_are_processes_of_their_own_have_some_to_spare(topology, spare):
+    """Inline, a batch more would only share the cores with the others."""
+    desks = SimpleNamespace(pipeline=SimpleNamespace(run=None, at_once=None))
+    assert Recommender(desks, None, Settings(topology=topology))._coalescer._spare == spare
 
 
 @pytest.mark.parametrize(
     ("max_batch", "spare", "requests"),
     [(2 * BACKLOG, 0, [(3 * BACKLOG, 1)]), (BACKLOG - 1, 1, [(3 * BACKLOG, 1)]), (2 * BACKLOG, 1, [(1, 3 * BACKLOG)])],
 )
-def test_no_batch_more_is_under_way(max_batch, spare, requests):
+def test_no_more_batches_are_under_way(max_batch, spare, requests):
     """Where all computes in this process, where they can't leave together, and for the users of one request."""
     [sizes] = under_way_as_they_come(lambda run: coalescer_of(run, max_batch, 2, spare=spare), requests)
     assert len(sizes) == 2
