@@ -120,12 +120,12 @@ class GrownIndex:
         return len(self._rows)
 
     @torch.inference_mode()
-    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None, exactly: bool = False) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
-        allowed: as of `ExactIndex.scored`.
+        allowed, exactly: as of `ExactIndex.scored`.
         """
-        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
+        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed, exactly)
         if not len(self._rows):
             return rows
         fresh, of_fresh = self._scored(users, allowed)

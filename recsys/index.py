@@ -50,9 +50,9 @@ class ExactIndex:
         self._longest = long + off
         self._scan = scan(self._scanned)
 
-    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None, exactly: bool = False) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of what there is."""
-        return self.scored(users, k, allowed=allowed)[0]
+        return self.scored(users, k, allowed=allowed, exactly=exactly)[0]
 
     def scored(
         self,
@@ -61,18 +61,20 @@ class ExactIndex:
         hidden: I32 = NO_ROWS,
         shown: I32 = NO_ROWS,
         allowed: Sequence[Allowed | None] | None = None,
+        exactly: bool = False,
     ) -> tuple[I32, F32]:
         """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
 
         hidden, shown: rows that may not, and may, be shown against what was said when the index was made. allowed: for
         each user, where only some rows are wanted, which of those that may be shown. What others of the batch want
-        changes nothing.
+        changes nothing. exactly: whether an index that looks through what is near (`recsys.near`) is not to.
         """
+        look = self._search if exactly else self._unfiltered
         found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
         may, shown_now = self._may(hidden, shown)
         if allowed is None and 0 < k <= shown_now and len(users):
             users = plain(users)
-            self._unfiltered(users, self._norms(users), may, found, best)
+            look(users, self._norms(users), may, found, best)
             return found, best
         found.fill(PAD)
         best.fill(-np.inf)
@@ -92,7 +94,7 @@ class ExactIndex:
             elif of is not None:
                 self._search(some, norms[at], of.mask, items, scores)
             else:
-                self._unfiltered(some, norms[at], may, items, scores)
+                look(some, norms[at], may, items, scores)
             found[at, :count], best[at, :count] = items, scores
         return found, best
 

@@ -19,8 +19,9 @@ from recsys.types import F32, F64, I8, I32, Bool
 class NearIndex(ExactIndex):
     """Top-k by float32 inner product over the items of the clusters nearest to a user.
 
-    For whom those have fewer than k that may be shown all items are looked through, and so is what a filter leaves.
-    Scores, ties and places (`count_above`) are those of exact search.
+    For whom those have fewer than k that may be shown all items are looked through, and so is what a filter leaves, and
+    for whom `exactly` is asked: clusters that hold what users like need not hold what an item is like. Scores, ties and
+    places (`count_above`) are those of exact search.
     """
 
     def __init__(

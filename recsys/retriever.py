@@ -152,7 +152,7 @@ class Retriever:
         asked, tables = np.array([[item]], np.int32), self._tables
         vector = np.asarray(tables.embeddings[asked[0]])
         allowed = None if filters is None else self._allowed.of(filters)
-        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed)}
+        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed, exactly=True)}
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
                 lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))

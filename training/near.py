@@ -1,4 +1,4 @@
-"""Whether a generation's items are searched by clusters: measured on its own users and items before it has any.
+"""Whether a generation's items are searched by clusters: measured on its own users before it has any.
 
 Exact search is the default. Where the dataset asks for `search = "near"`, clusters are taken if looking through some of
 them finds nearly all of the best and is several times as fast; else the generation is searched exactly, and says why.
@@ -33,7 +33,7 @@ TIMES = 5.0
 """How many times as fast it has to be, for a user alone and for BATCH at once: less is not worth what is not found."""
 
 SOME, BATCH, TURNS = 512, 32, 5
-"""Users and items that are asked for; how many users at once; how often each way is timed, beside the other."""
+"""Users that are asked for; how many of them at once; how often each way is timed, beside the other."""
 
 CLUSTERING = 0.75
 """The share of the whole time that clustering takes, with a million items."""
@@ -54,26 +54,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who is looked for what is near to: some users [B, d], one who is new [1, d], some items [B, d]."""
+    """Whose best are looked for: some users [B, d], and one who is new [1, d]."""
 
     users: F32
     new: F32
-    items: F32
 
     @classmethod
     def of(cls, log: Log, stage: FirstStage, seed: int) -> Asked:
-        """The log's users after all that they did, and items that may be shown; drawn by lot."""
-        rng = np.random.default_rng(seed)
-
-        def some(of: np.ndarray) -> np.ndarray:
-            return np.sort(rng.choice(of, min(SOME, len(of)), replace=False))
-
-        users = some(np.arange(len(log.user_ids)))
-        return cls(
-            stage.encoder.encode(log.final_histories(users)),
-            stage.encoder.encode(Histories.empty(np.array([log.end]))),
-            stage.tables.embeddings[some(np.flatnonzero(stage.tables.available))],
-        )
+        """Some of the log's users after all that they did, drawn by lot."""
+        count = len(log.user_ids)
+        users = np.sort(np.random.default_rng(seed).choice(count, min(SOME, count), replace=False))
+        histories = log.final_histories(users), Histories.empty(np.array([log.end]))
+        return cls(*map(stage.encoder.encode, histories))
 
 
 def choose(tables: ItemTables, asked: Asked, seed: int, progress: Progress = no_progress) -> Choice:
@@ -97,7 +89,7 @@ def choose(tables: ItemTables, asked: Asked, seed: int, progress: Progress = no_
 
 def _judged(exact: ExactIndex, near: NearIndex, asked: Asked) -> Choice:
     """Of those that are tried, the least clusters that find enough, if they are fast enough."""
-    everybody = {"users": asked.users, "somebody new": asked.new, "items": asked.items}
+    everybody = {"users": asked.users, "somebody new": asked.new}
     best = {who: exact.search(vectors, TOP) for who, vectors in everybody.items()}
     for one in _wider(near):
         found = {who: recall(one.search(vectors, TOP), best[who]) for who, vectors in everybody.items()}
