@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys import soundness
+from recsys import retriever, soundness
 from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
@@ -277,8 +277,10 @@ def test_a_dataset_that_does_not_ask_has_none(tiny_world):
     assert not any("Searched" in warning for warning in generation.manifest.metrics["warnings"])
 
 
-def test_what_an_item_is_like_is_looked_for_among_all(searched_by_clusters):
+def test_what_an_item_is_like_is_looked_for_among_all(searched_by_clusters, monkeypatch):
     """Clusters are measured for users: of items they may hold less, also when others were put since."""
+    monkeypatch.setattr(retriever, "CANDIDATES", 5)
+    monkeypatch.setattr(retriever, "NEIGHBOURS", 2)  # so that three are looked for, and the near are enough
     served = Retriever.load(searched_by_clusters[0])
     exact = Retriever(served._encoder, served._tables, True)
     grown = served.with_items(putting(item("new", 2, "drama", year=2000)))
