@@ -23,7 +23,7 @@ class Clusters:
     """Every item is in one.
 
     centres: [C, d] float32. rows: [n] int32, all items, those of a cluster together. starts: [C + 1] int64, where each
-    cluster begins among the rows. probes: how many clusters are looked through for a user, at least.
+    cluster begins among the rows. probes: how many clusters are looked through for a user.
     """
 
     centres: F32
