@@ -101,7 +101,6 @@ class OpenLoop:
         for shape, counted in ((warmup, False), (_shape(options), True)):
             seed = options.seed if counted else f"warm-up {options.seed}"
             self._send(shape, seed, counted, door, group)
-        group.join(timeout=GIVE_UP_SECONDS)
         if self.environment.runner:
             self.environment.runner.quit()
 
@@ -119,6 +118,7 @@ class OpenLoop:
                 tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
             group.spawn(self._one, door, visitors.one(), start, at, counted)
         gevent.sleep(max(0.0, start + shape.seconds - time.perf_counter()))
+        group.join(timeout=GIVE_UP_SECONDS)
         tally.cpu_seconds = cpu_seconds(options.pid) - cpu
 
     def _one(self, door: HttpDoor | GrpcDoor, user: int | str, start: float, at: float, counted: bool) -> None:

@@ -60,11 +60,14 @@ class Volley:
             await asyncio.sleep(min(wait, 0.1))
             self._impatient()
 
-    async def end(self) -> None:
+    async def settle(self) -> None:
         """Wait for the last answers, or give them up."""
         while any(not request.over for request in self._under_way):
             self._impatient()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Every connection."""
         for connection in [*self._all]:
             connection.close()
 
@@ -140,17 +143,19 @@ class Volley:
 
 
 async def volley(options: argparse.Namespace, tally: Tally) -> None:
-    """The warm-up, and what is counted."""
+    """The warm-up, and what is counted: the CPU of what was asked for in it, all of it and nothing else."""
     names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
     population = Population(names=names, cold_share=options.cold_share)
     sender = Volley(options.host, options.k, options.deadline_ms, options.give_up, tally)
     shape: Shape = options.pieces
     warmup = Shape("warm-up", ((options.warmup, shape.pieces[0][1]),))
     await sender.follow(warmup, f"warm-up {options.seed}", Visitors(population, f"warm-up {options.seed}"), False)
+    await sender.settle()
     cpu = cpu_seconds(options.pid)
     await sender.follow(shape, options.seed, Visitors(population, options.seed), True)
+    await sender.settle()
     tally.cpu_seconds = cpu_seconds(options.pid) - cpu
-    await sender.end()
+    sender.close()
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
 """The generator that costs little: every request is told of, whatever the server does."""
 
+import argparse
 import asyncio
 import itertools
 import json
+import subprocess
+import sys
 
 import pytest
 import uvloop
@@ -10,7 +13,7 @@ import uvloop
 from loadtests.arrivals import Shape
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
-from loadtests.volley import Volley
+from loadtests.volley import Volley, volley
 
 SHAPE = Shape("steady", ((0.2, 200),))
 SENT = len(list(SHAPE.arrivals(1)))
@@ -43,7 +46,8 @@ def fired(handler, give_up=5.0):
         port = server.sockets[0].getsockname()[1]
         volley = Volley(f"http://127.0.0.1:{port}", 5, 0, give_up, tally)
         await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
-        await volley.end()
+        await volley.settle()
+        volley.close()
         server.close()
 
     uvloop.run(run())
@@ -128,7 +132,44 @@ def test_nobody_there_is_told():
     async def run():
         volley = Volley("http://127.0.0.1:9", 5, 0, 5.0, tally)
         await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
-        await volley.end()
+        await volley.settle()
+        volley.close()
 
     uvloop.run(run())
     assert tally.words == {"no answer": SENT}
+
+
+BUSY = """
+import asyncio, sys, time
+
+async def serve(reader, writer):
+    while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\\r\\n")[0]))
+        end = time.process_time() + 0.01
+        while time.process_time() < end:
+            pass
+        writer.write(ANSWER)
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1_000)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def test_cpu_is_of_what_was_counted_and_of_all_of_it():
+    """From a server that is behind: with what it answers once the sending is over, without what the warm-up left."""
+    code = BUSY.replace("ANSWER", repr(answer(200, SLATE)))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            host, tally = f"http://127.0.0.1:{int(server.stdout.readline())}", Tally()
+            asked = {"host": host, "k": 5, "deadline_ms": 0, "give_up": 30.0, "pid": server.pid, "user_file": None}
+            asked |= {"pieces": SHAPE, "warmup": 0.4, "seed": 1, "cold_share": 0.0}
+            uvloop.run(volley(argparse.Namespace(**asked), tally))
+        finally:
+            server.terminate()
+    assert tally.count(Outcome.WHOLE) == SENT
+    assert 0.95 <= tally.cpu_seconds / (0.01 * SENT) < 1.5  # twice that is counted with the warm-up
