@@ -19,7 +19,7 @@ from typing import Any
 
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
-from loadtests.bench_options import parser
+from loadtests.bench_options import START, of_peer, parser
 from loadtests.ending import sentences, tell
 from loadtests.knee import knee, knees
 from loadtests.overload import GIVE_UP, Overload, overload
@@ -63,7 +63,8 @@ class Bench:
         running = self.turns()
         while some := list(islice(running, at_once)):  # and no further: whoever runs is stopped then
             holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
-            for name, rate in knees(holds, self._options.start).items():
+            starts = {name: of_peer(self._options.start, name) or START for name in holds}
+            for name, rate in knees(holds, starts).items():
                 found.setdefault(name, []).append(rate)
         return found
 
@@ -72,7 +73,7 @@ class Bench:
         found, surges = [], []
         options, deadline_ms = self._options, Slo.read().deadline_ms
         for number, name, peer in self.turns():
-            at = options.at.get(name) or options.at.get("") or self._knee(peer, name, number)
+            at = of_peer(options.at, name) or self._knee(peer, name, number)
             if not at:
                 raise PeerError(f"{name} has no knee: not even a few requests a second hold.")
 
@@ -85,7 +86,7 @@ class Bench:
         return found, surges
 
     def _knee(self, peer: Running, name: str, number: int) -> float:
-        return knee(partial(self._holds, peer, name, number), self._options.start)
+        return knee(partial(self._holds, peer, name, number), of_peer(self._options.start, name) or START)
 
     def _holds(self, peer: Running, name: str, number: int, rate: float) -> bool:
         return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from contextlib import suppress
 
+from loadtests.knee import LEAST, MOST
 from loadtests.options import items, number, rates
 from loadtests.peers.servers import PEERS
+
+START = 400.0
+"""Requests a second: the first probe of a knee."""
 
 
 def parser(told: str | None) -> argparse.ArgumentParser:
@@ -22,8 +27,9 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     mode = made.add_mutually_exclusive_group()
     mode.add_argument("--knee", action="store_true", help="look for the highest rate that holds, instead")
     mode.add_argument("--overload", action="store_true", help="go to twice and five times the knee, instead")
-    made.add_argument("--start", type=number(float, 5, 20_000), default=400, help="requests a second: the first probe")
-    made.add_argument("--at", type=_at, default={}, help="knees that are known: 600, or split=900,litserve=80")
+    first = f"requests a second, the first probe: {START:g}, or split=900,litserve=80"
+    made.add_argument("--start", type=_by_peer, default={}, help=first)
+    made.add_argument("--at", type=_by_peer, default={}, help="knees that are known: 600, or split=900,litserve=80")
     return made
 
 
@@ -41,10 +47,17 @@ def peers(text: str) -> list[str]:
     return names
 
 
-def _at(text: str) -> dict[str, float]:
+def of_peer(rates: Mapping[str, float], name: str) -> float | None:
+    """What was said of a peer, or else of all."""
+    return rates.get(name) or rates.get("")
+
+
+def _by_peer(text: str) -> dict[str, float]:
     with suppress(ValueError):
         parts = [each.rpartition("=") for each in text.split(",")]
-        knees = {name: float(rate) for name, _, rate in parts}
-        if all(0 < rate < 2e4 for rate in knees.values()) and not {*knees} - {"", *PEERS}:
-            return knees
-    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor PEER=RATE,PEER=RATE of {', '.join(PEERS)}")
+        rates = {name: float(rate) for name, _, rate in parts}
+        if all(LEAST <= rate <= MOST for rate in rates.values()) and not {*rates} - {"", *PEERS}:
+            return rates
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither a number nor PEER=RATE,PEER=RATE, from {LEAST:g} to {MOST:g}, of {', '.join(PEERS)}"
+    )

@@ -19,12 +19,12 @@ Holds = Callable[[float], bool]
 
 def knee(holds: Holds, start: float, step: float = STEP) -> float:
     """The highest rate that held, within a step of one that did not; 0 where none did."""
-    return knees({"": holds}, start, step)[""]
+    return knees({"": holds}, {"": start}, step)[""]
 
 
-def knees(holds: Mapping[str, Holds], start: float, step: float = STEP) -> dict[str, float]:
-    """Of each, a probe of one after a probe of another, so that all have the same minutes."""
-    searches = {name: _search(start, step) for name in holds}
+def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float = STEP) -> dict[str, float]:
+    """Of each, a probe of one after a probe of another, so that all have the same minutes. starts: first probes."""
+    searches = {name: _search(starts[name], step) for name in holds}
     asked = {name: next(search) for name, search in searches.items()}
     found: dict[str, float] = {}
     while asked:

@@ -14,7 +14,7 @@ from loadtests import turns as in_turns
 from loadtests.alike import K, compare
 from loadtests.arrivals import Shape
 from loadtests.bench_figures import cpu_ratio_medians, knee_ratio_medians, rows
-from loadtests.bench_options import parser
+from loadtests.bench_options import of_peer, parser
 from loadtests.knee import STEP, knee, knees
 from loadtests.overload import BASE, BEFORE, TIMES, overload, recovery, rejection
 from loadtests.peers.servers import PEERS, PeerError, Running
@@ -80,9 +80,10 @@ def test_knees_are_looked_for_side_by_side():
         probed.append(name)
         return rate <= capacities[name]
 
-    found = knees({name: partial(holds, name) for name in capacities}, 900)
+    starts = {"quick": 900, "slow": 600, "broken": 900}
+    found = knees({name: partial(holds, name) for name in capacities}, starts)
     assert probed[:9] == ["quick", "slow", "broken"] * 3
-    assert found == {name: knee(partial(holds, name), 900) for name in capacities}
+    assert found == {name: knee(partial(holds, name), starts[name]) for name in capacities}
     assert found["broken"] == 0
 
 
@@ -306,6 +307,7 @@ def test_slates_that_differ_are_refused():
         ("--passes=1.5", "is not a whole number"),
         ("--seconds=nan", "is not a number from 1 to 3600"),
         ("--at=litserv=80", "is neither a number nor PEER=RATE"),
+        ("--start=split=4", "is neither a number nor PEER=RATE,PEER=RATE, from 5 to 20000"),
         ("--items=many", "is not a number of items"),
     ],
 )
@@ -322,6 +324,8 @@ def test_options_are_read():
     assert parser("").parse_args(["--at=600"]).at == {"": 600.0}
     told = parser("").parse_args(["--overload", "--at=split=900,litserve=80", "--items=10k"])
     assert told.at == {"split": 900.0, "litserve": 80.0}
+    starts = parser("").parse_args(["--start=250,split=900"]).start
+    assert [of_peer(starts, name) for name in ("split", "litserve")] == [900.0, 250.0]
     assert told.items == 10_000
     assert {*parser("").parse_args([]).peers} <= {*PEERS}
 
