@@ -71,10 +71,12 @@ class Tally:
 
     @property
     def complaints(self) -> list[str]:
-        """What failed, in words: the five most frequent, and the clicks."""
+        """What failed, in words: the five most frequent, the clicks, and what was refused."""
+        refused = self.count(Outcome.REJECTED)
         often = sorted(self.words.items(), key=lambda each: -each[1])[:5]
         clicks = [f"{self.failed_clicks:,} clicks failed"] * bool(self.failed_clicks)
-        return [f"{count:,} failed: {word}" for word, count in often] + clicks
+        rejected = [f"{refused:,} of {self.count():,} were told to come back later (429)"] * bool(refused)
+        return [f"{count:,} failed: {word}" for word, count in often] + clicks + rejected
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""

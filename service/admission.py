@@ -17,9 +17,16 @@ LEAST = 32
 """Slates that are always let in: one whole batch, whatever is slow for another reason than load."""
 
 MOST_OF_ONE = LEAST // 2
-"""Places that one request for many users takes, at most: a single caller shuts nobody out."""
+"""Places that one request for many users takes, at most."""
+
+MOST_OF_MANY = 0.5
+"""Share of the limit from which on no request for many users is let in: they shut out nobody who asks alone."""
 
 START = 128
+FORGET_SECONDS = 10.0
+"""Time constant with which a limit below START comes back to it while slates are quick and few: what a squeeze taught
+is not true of the hour after it, in which nobody may come near the limit, and so nobody would teach it better."""
+
 DECREASE = 0.8
 TARGET_SHARE = 0.4
 """Of a deadline. Above it there are too many; the rest is for what varies."""
@@ -34,11 +41,12 @@ class Admission:
         self._most = most
         self._least = min(LEAST, most)
         self._clock = clock
-        self._limit = float(min(START, most))
+        self._limit = self._start = float(min(START, most))
         self.limit = int(self._limit)
         """How many may be under way."""
         self._under_way = 0
-        self._decreased = clock()
+        self._of_many = 0  # of those, for requests for many users
+        self._decreased = self._told = clock()
         metrics.slates_limit.set(self.limit)
 
     @property
@@ -49,30 +57,38 @@ class Admission:
     def slates(self, count: int) -> _Places:
         """Places for the slates of one request while they are made; QueryError `overloaded` where it is full.
 
-        A request is let in whole: its last slates may stand above the limit. What a hundred slates take together says
-        nothing of how long one takes: only from single ones is learned.
+        Of many users it is full sooner, so that there is room for who asks alone.
+        A request is let in whole: its last slates may stand above the limit. That a hundred slates take long together
+        says nothing of how long one takes: nothing is learned from it.
         """
         return _Places(self, count)
 
-    def _enter(self, places: int) -> float:
-        if self.full:
+    def _enter(self, places: int, many: bool) -> float:
+        if self.full or (many and self._of_many >= MOST_OF_MANY * self.limit):
             raise overloaded()
         self._under_way += places
+        self._of_many += places * many
         return self._clock()
 
-    def _leave(self, places: int, since: float | None) -> None:
+    def _leave(self, places: int, many: bool, since: float | None) -> None:
         """since: when they were taken, where that is to be learned from."""
         try:
             if since is not None:
-                self._learn(self._clock() - since)
+                seconds = self._clock() - since
+                if seconds <= self._target or not many:
+                    self._learn(seconds)
         finally:
             self._under_way -= places
+            self._of_many -= places * many
 
     def _learn(self, seconds: float) -> None:
-        now = self._clock()
+        now, since = self._clock(), self._told
+        self._told = now
         if seconds <= self._target:
             if 2 * self._under_way > self._limit:  # a limit that nobody reaches teaches nothing
                 self._limit = min(self._limit + 1 / self._limit, self._most)
+            elif self._limit < self._start:
+                self._limit += (self._start - self._limit) * min(1.0, (now - since) / FORGET_SECONDS)
         elif now - self._decreased > self._target:  # those under way now were let in by the limit before
             self._limit = max(DECREASE * self._limit, self._least)
             self._decreased = now
@@ -84,16 +100,16 @@ class Admission:
 class _Places:
     """Of one request."""
 
-    __slots__ = ("_admission", "_learns", "_places", "_since")
+    __slots__ = ("_admission", "_many", "_places", "_since")
 
     def __init__(self, admission: Admission, count: int) -> None:
-        self._admission, self._places, self._learns = admission, min(count, MOST_OF_ONE), count == 1
+        self._admission, self._places, self._many = admission, min(count, MOST_OF_ONE), count > 1
 
     def __enter__(self) -> None:
-        self._since = self._admission._enter(self._places)
+        self._since = self._admission._enter(self._places, self._many)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._admission._leave(self._places, self._since if self._learns and kind is None else None)
+        self._admission._leave(self._places, self._many, None if kind else self._since)
 
 
 def overloaded() -> QueryError:

@@ -28,10 +28,11 @@ FEWEST = 50
 
 @dataclass(frozen=True)
 class FittedRanker:
-    """The net, and the simple order that it is if no examples could teach it better."""
+    """The net, the simple order that it is if no examples could teach it better, and how many of them there were."""
 
     net: RankerNet
     order: str | None = None
+    examples: int = 0
 
 
 @uncompiled()
@@ -51,8 +52,9 @@ def fit_ranker(
         if len(examples) < config.minimum or share >= _found_untaught(
             examples, lambda part: _taught(part, config, rng)
         ):
-            return FittedRanker(order_by(weights), order)
-    return FittedRanker(_taught(examples, config, rng, lambda share, word: progress(0.5 + share / 2, word)))
+            return FittedRanker(order_by(weights), order, len(examples))
+    net = _taught(examples, config, rng, lambda share, word: progress(0.5 + share / 2, word))
+    return FittedRanker(net, None, len(examples))
 
 
 def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:

@@ -69,7 +69,7 @@ class Mapping:
             raise DatasetError(f"{path} is not valid TOML: {error}.") from error
         unknown = _unknown(raw)
         if unknown:
-            raise DatasetError(f"{path} has an unknown entry '{unknown}'; docs/data.md lists what it may hold.")
+            raise DatasetError(f"{path} has an unknown entry {unknown}.")
         folder = (path.parent / raw.get("folder", ".")).resolve()
         if not folder.is_dir():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
@@ -144,13 +144,18 @@ def _check_context(path: Path, interactions: dict[str, Any]) -> None:
 
 
 def _unknown(raw: dict[str, Any]) -> str | None:
-    """The first entry that means nothing here: a misspelt one must not be ignored."""
+    """The first entry that means nothing where it stands, and what would: a misspelt one must not be ignored."""
     for section, entries in raw.items():
         if section in {"name", "folder"}:
             continue
         if section not in ENTRIES or not isinstance(entries, dict):
-            return section
+            return f"'{section}'; {_belongs(section)}"
         for entry in entries:
             if entry not in ENTRIES[section]:
-                return f"{entry}' in '[{section}]"
+                return f"'{entry}' in '[{section}]'; {_belongs(entry)}"
     return None
+
+
+def _belongs(entry: str) -> str:
+    sections = [f"[{section}]" for section, entries in ENTRIES.items() if entry in entries]
+    return f"it belongs in {' or '.join(sections)}" if sections else "docs/data.md lists what it may hold"

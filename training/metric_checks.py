@@ -57,7 +57,7 @@ def _against_baselines(
         bound = figure(model) + config.lead * _error(evaluation.served, rows[model], prefix, metric)
         told = (
             f"{name}: {ours:.4f}, and {called} has {figure(model):.4f}; more than {bound:.4f} would pass, "
-            f"{config.lead:g} standard error above."
+            f"{config.lead:g} standard error of the difference above."
         )
         return check(f"{name}, {which}", ours > bound, told, ours, bound)
 
@@ -78,7 +78,7 @@ def _against_baselines(
     why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why
     told = (
         f"{name}: {ours:.4f}, and the best baseline, {best}, has {figure(best):.4f}; {bound:.4f} would pass, "
-        f"{config.errors:g} standard errors below{why}."
+        f"{config.errors:g} standard errors of the difference below{why}."
     )
     yield check(f"{name}, best baseline", ours >= bound, told, ours, bound)
 

@@ -87,9 +87,9 @@ def teach_ranker(
     if fitted.order is None:
         return Taught(fitted.net, first.epochs)
     told = (
-        f"The {len(parts.label_queries()):,} queries of the label window do not teach a ranker that beats a simple "
-        f"order: candidates are ordered by {fitted.order}, and the ranker is untrained. "
-        f"{config.ranker.doubtful:,} queries with an answer among their candidates are enough, most often."
+        f"Of the {len(parts.label_queries()):,} queries of the label window {fitted.examples:,} have an answer among "
+        f"their candidates; they do not teach a ranker that beats a simple order: candidates are ordered by "
+        f"{fitted.order}, and the ranker is untrained. {config.ranker.doubtful:,} of them are enough, most often."
     )
     return Taught(fitted.net, first.epochs, (told,), fitted.order)
 

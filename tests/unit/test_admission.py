@@ -1,11 +1,11 @@
 """How many slates are let in."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from recsys.errors import QueryError
-from service.admission import LEAST, START, TARGET_SHARE, Admission
+from service.admission import FORGET_SECONDS, LEAST, MOST_OF_ONE, START, TARGET_SHARE, Admission
 
 
 class World:
@@ -59,11 +59,17 @@ def test_what_is_let_in_is_answered_within_its_deadline(slates_per_second, facto
 
 def test_a_limit_that_nobody_reaches_stays():
     """A quiet night teaches nothing about a busy day."""
-    world = World(100)
-    for _ in range(10_000):
-        assert world.come()
-        world.serve()
-    assert world.admission.limit == START
+    world = World(1_000)
+    for learned in (START, 180):
+        while world.admission.limit < learned:
+            world.overload(1, 2)
+        while world.held:
+            world.serve()
+        limit = world.admission.limit
+        for _ in range(10_000):
+            assert world.come()
+            world.serve()
+        assert world.admission.limit == limit
 
 
 def test_a_whole_batch_is_always_let_in():
@@ -80,6 +86,24 @@ def test_the_limit_comes_back_after_a_slow_minute():
     world.pace = 1 / 1_000
     world.overload(20, 2)
     assert world.admission.limit > 3 * LEAST
+
+
+@pytest.mark.parametrize("users", [1, 20])
+def test_a_squeeze_is_forgotten_in_a_quiet_hour(users):
+    """However few ask, alone or for many: to where it began and no further, and not at once."""
+    world = World(10)
+    world.overload(60, 3)
+    while world.held:
+        world.serve()
+    admission, limits = world.admission, []
+    for _ in range(int(10 * FORGET_SECONDS)):
+        world.now += 0.5
+        with admission.slates(users):
+            world.now += 0.01
+        limits.append(admission.limit)
+    assert limits[0] < 2 * LEAST
+    assert limits == sorted(limits)
+    assert START - 1 <= limits[-1] <= START
 
 
 def test_never_more_than_the_setting_says():
@@ -120,3 +144,22 @@ def test_one_that_asks_for_many_shuts_nobody_out():
             assert not admission.full
             now[0] += 0.4
     assert admission.limit == START
+
+
+@pytest.mark.parametrize("users", [2, 30, 100])
+@pytest.mark.parametrize("most", [4, LEAST, START])
+def test_those_who_ask_for_many_leave_room_for_who_asks_alone(users, most):
+    """However many of them come, and however low the limit: half of it, and what the last of them stands above."""
+    admission, let_in = Admission(0.5, most), 0
+    with ExitStack() as under_way:
+        with suppress(QueryError):
+            while let_in < START:
+                under_way.enter_context(admission.slates(users))
+                let_in += 1
+        assert 0 < let_in < START
+        room = most // 2 - (min(users, MOST_OF_ONE) - 1)
+        for _ in range(room):
+            under_way.enter_context(admission.slates(1))
+    with ExitStack() as again:
+        for _ in range(let_in):  # their places were given back
+            again.enter_context(admission.slates(users))

@@ -238,7 +238,9 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
         ("[settings]\nsearch = true\n", "search"),
         ("[settings]\nexclude_sen = false\n", "exclude_sen"),
         ('[items]\nfile = "x"\nitem_id = "y"\ncatgories = "z"\n', "catgories"),
-        ("[setings]\n", "setings"),
+        ('search = "near"\n', r"'search' in '\[interactions\]'; it belongs in \[settings\]"),
+        ('["search"]\n', r"'search'; it belongs in \[settings\]"),
+        ("[setings]\n", r"'setings'; docs/data.md lists what it may hold\."),
     ],
 )
 def test_a_misspelt_entry_is_named(shop, more, word):

@@ -44,11 +44,14 @@ def broken(verdict):
 
 
 def test_what_failed_is_told():
-    """In words, the most frequent first, and clicks behind them."""
+    """In words, the most frequent first, clicks behind them, and what was refused."""
     told = tally(failed=2)
     told.add(1.0, 9.0, Outcome.FAILED, "no answer")
     told.failed_clicks = 3
-    assert told.complaints == ["2 failed: status 503", "1 failed: no answer", "3 clicks failed"]
+    failed = ["2 failed: status 503", "1 failed: no answer", "3 clicks failed"]
+    assert told.complaints == failed
+    told.add(1.0, 9.0, Outcome.REJECTED)
+    assert told.complaints == [*failed, "1 of 1,002 were told to come back later (429)"]
     assert tally().complaints == []
 
 

@@ -74,7 +74,7 @@ def test_the_best_baseline_has_to_be_beaten_by_more_than_chance(metric):
         told = lines(checks, *([f"{metric}, all queries, best baseline"] if fails else []))
     assert told == [
         f"{metric}, all queries: 0.1640, and the best baseline, ease_decay, has 0.1500; more than 0.1641 would pass, "
-        "1 standard error above."
+        "1 standard error of the difference above."
     ]
 
 
