@@ -83,7 +83,7 @@ class Adopter:
         board: Board,
         holders: Sequence[GenerationHolder[Any]],
         spare: Callable[[], Sequence[str]] = tuple,
-        poll_seconds: float = 2.0,
+        poll_seconds: float = 5.0,
     ) -> None:
         """holders: all have to load a generation before it is held."""
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"

@@ -16,9 +16,9 @@ from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS, CALM_SECONDS = 0.5, 1.0
+LOOK_SECONDS, CALM_SECONDS = 0.5, 5.0
 """How often a process looks for what was put where it can't hear of it, half of what hiding an item may take; and where
-it can: a message may get lost."""
+it can: only what a link that died in silence should have brought is that late."""
 
 REST_SECONDS = 0.1
 """Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -10,7 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+
+import redis
 
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
@@ -63,6 +67,11 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
     with _reached(environment, waits, say) as store:
         live = _to_serve(store, environment, waits, say)
         stop = _StopSignals()
+        if compiles_each_time():
+            say(
+                "PYTHONDONTWRITEBYTECODE is set and the libraries are not compiled: each process compiles what it "
+                "imports, which more than doubles a start. Unset it, or run python -m compileall once."
+            )
         say(f"starting {_told(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
         try:
@@ -132,6 +141,11 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
+
+
+def compiles_each_time() -> bool:
+    """Whether Python keeps nothing of what it compiles, and nobody compiled a library, as pip does, before."""
+    return sys.dont_write_bytecode and not Path(importlib.util.cache_from_source(str(redis.__file__))).exists()
 
 
 class _StopSignals:

@@ -123,7 +123,10 @@ class Settings(BaseSettings):
         description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
     )
     poll_seconds: float = Field(
-        2.0, gt=0, le=3600, description="How often the gateway looks for a newly promoted generation."
+        5.0,
+        gt=0,
+        le=3600,
+        description="How often processes look for a newly promoted generation, beside being told of it.",
     )
 
     @field_validator("*", mode="before")

@@ -22,6 +22,8 @@ from loadtests.world import World
 from recsys.lifeline import preexec
 
 READY_SECONDS = 180.0
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
+"""What no peer is told: with it each start of each process compiles all that it imports (docs/decisions.md)."""
 _OURS = [sys.executable, "-m", "service", "serve"]
 _FASTAPI = [
     *(sys.executable, "-m", "uvicorn", "loadtests.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
@@ -128,7 +130,7 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
         process = subprocess.Popen(
             [part.format(port=port) for part in peer.command],
             cwd=ROOT,
-            env=os.environ | variables,
+            env={name: value for name, value in os.environ.items() if name != UNCOMPILED} | variables,
             stdout=file,
             stderr=subprocess.STDOUT,
             preexec_fn=preexec(signal.SIGTERM),
