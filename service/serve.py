@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
@@ -70,7 +71,8 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
         if compiles_each_time():
             say(
                 "PYTHONDONTWRITEBYTECODE is set and the libraries are not compiled: each process compiles what it "
-                "imports, which more than doubles a start. Unset it, or run python -m compileall once."
+                "imports, which more than doubles a start. Unset it, or run once: "
+                f"python -m compileall -q {sysconfig.get_path('purelib')}"
             )
         say(f"starting {_told(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
