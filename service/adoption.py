@@ -83,7 +83,7 @@ class Adopter:
         board: Board,
         holders: Sequence[GenerationHolder[Any]],
         spare: Callable[[], Sequence[str]] = tuple,
-        poll_seconds: float = 5.0,
+        poll_seconds: float = 2.0,
     ) -> None:
         """holders: all have to load a generation before it is held."""
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"
@@ -221,12 +221,16 @@ class Adopter:
             live, previous = self._generations.aliases()
         except StoreError as error:
             return Outlook(True, fault=str(error))
-        processes: list[Holding] = []
-        with suppress(StoreError):  # an ACL may forbid the board and nothing else
+        processes, fault = list[Holding](), None
+        try:
             everyone = {told.name: told for told in self._board.processes()}
             self._said = everyone.pop(self.name, None)  # a store may lose what it had, or have it as it was
             processes = list(everyone.values())
-        outlook = Outlook(True, live, previous, None, tuple(processes))
+        except StoreUnavailable as error:  # nobody is there to be waited for, it would seem
+            fault = str(error)
+        except StoreError:
+            pass  # an ACL may forbid the board and nothing else
+        outlook = Outlook(True, live, previous, fault, tuple(processes))
         named = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in named}
         return outlook

@@ -16,9 +16,9 @@ from service.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS, CALM_SECONDS = 0.5, 5.0
+LOOK_SECONDS, CALM_SECONDS = 0.5, 1.0
 """How often a process looks for what was put where it can't hear of it, half of what hiding an item may take; and where
-it can: only what a link that died in silence should have brought is that late."""
+it can: a message may get lost."""
 
 REST_SECONDS = 0.1
 """Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""
@@ -61,7 +61,7 @@ class ItemFollower:
 
     def _follow(self) -> None:
         while True:
-            announced = self._reader.wait(LOOK_SECONDS, CALM_SECONDS)
+            announced = self._reader.wait(LOOK_SECONDS, LOOK_SECONDS if self._fault else CALM_SECONDS)
             try:
                 self.look()
             except Exception:

@@ -72,7 +72,7 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
             say(
                 "PYTHONDONTWRITEBYTECODE is set and the libraries are not compiled: each process compiles what it "
                 "imports, which more than doubles a start. Unset it, or run once: "
-                f"python -m compileall -q {sysconfig.get_path('purelib')}"
+                f"{sys.executable} -m compileall -q {sysconfig.get_path('purelib')}"
             )
         say(f"starting {_told(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
@@ -147,7 +147,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
 
 def compiles_each_time() -> bool:
     """Whether Python keeps nothing of what it compiles, and nobody compiled a library, as pip does, before."""
-    return sys.dont_write_bytecode and not Path(importlib.util.cache_from_source(str(redis.__file__))).exists()
+    forbidden = os.environ.get("PYTHONDONTWRITEBYTECODE")  # -B is not passed on to the processes of a deployment
+    return bool(forbidden) and not Path(importlib.util.cache_from_source(str(redis.__file__))).exists()
 
 
 class _StopSignals:

@@ -123,10 +123,11 @@ class Settings(BaseSettings):
         description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
     )
     poll_seconds: float = Field(
-        5.0,
+        2.0,
         gt=0,
-        le=3600,
-        description="How often processes look for a newly promoted generation, beside being told of it.",
+        le=5,
+        description="How often processes look for a newly promoted generation, beside being told of it; one that looks "
+        "less often than each 5 seconds would count as gone.",
     )
 
     @field_validator("*", mode="before")

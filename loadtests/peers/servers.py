@@ -22,8 +22,6 @@ from loadtests.world import World
 from recsys.lifeline import preexec
 
 READY_SECONDS = 180.0
-UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
-"""What no peer is told: with it each start of each process compiles all that it imports (docs/decisions.md)."""
 _OURS = [sys.executable, "-m", "service", "serve"]
 _FASTAPI = [
     *(sys.executable, "-m", "uvicorn", "loadtests.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
@@ -120,6 +118,7 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
         "BENTOML_HOME": str(home / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
         "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each start compiles all that it imports (docs/decisions.md)
         STORE: world.url,
         GENERATION: str(world.generation.path.resolve()),
         **peer.variables,
@@ -130,7 +129,7 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
         process = subprocess.Popen(
             [part.format(port=port) for part in peer.command],
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if name != UNCOMPILED} | variables,
+            env=os.environ | variables,
             stdout=file,
             stderr=subprocess.STDOUT,
             preexec_fn=preexec(signal.SIGTERM),

@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from recsys.store.connection import address, sentences, watched
 from recsys.store.life import Life
@@ -96,6 +98,7 @@ class RedisBoard:
             socket_timeout=_COMMAND_SECONDS,
             decode_responses=True,
             **watched(url),
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),  # a cut subscription is made anew, and rings
         )
         self._bell: Any = None
         self._closed = threading.Event()

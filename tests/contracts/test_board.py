@@ -88,6 +88,22 @@ def test_the_bell_ends_a_wait(board):
 
 
 @pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
+def test_who_was_cut_off_looks_at_once(request, url):
+    """A subscription that is made anew heard nothing meanwhile: that it is there again rings."""
+    url = request.getfixturevalue(url)
+    board = RedisBoard(url)
+    with redis.Redis.from_url(url) as client:
+        board.wait(10)  # that it subscribed
+        start = time.monotonic()
+        board.wait(0.2)
+        assert time.monotonic() - start >= 0.2
+        client.client_kill_filter(_type="pubsub")
+        board.wait(30)
+        assert time.monotonic() - start < 10
+    board.close()
+
+
+@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
 def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
     """An announcement expires, and its name goes with the next look."""
     url = request.getfixturevalue(url)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from recsys.cache import GenerationCache
+from recsys.errors import StoreError, StoreUnavailable
 from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import ANNOUNCED_SECONDS, Holding
@@ -32,6 +33,24 @@ def test_what_is_live_is_held_and_announced(world):
     ranking.look()
     assert set(ranking.held) == {"a", "b"}
     assert [told.held for told in board.processes()] == [("a", "b")]
+
+
+AWAY = "No Redis answers."
+
+
+@pytest.mark.parametrize(("error", "fault"), [(StoreUnavailable(AWAY), AWAY), (StoreError("Not allowed."), None)])
+def test_a_board_that_can_not_be_read_is_not_an_empty_one(world, monkeypatch, error, fault):
+    """Nobody to wait for would let a gateway move on; but an ACL that forbids the board is no fault of the store."""
+    _, board, _, adopter = world
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr(board, "processes", fail)
+    gateway = adopter("gateway")
+    gateway.look()
+    assert gateway.outlook.fault == fault
+    assert gateway.held == ("a",)
 
 
 def test_what_can_not_be_served_is_refused_once_and_told(world):

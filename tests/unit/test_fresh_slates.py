@@ -19,7 +19,7 @@ from recsys.store.memory_items import MemoryItems
 from recsys.types import Event
 from service import schema
 from service.callees import Callees
-from service.items import ItemDesk, ItemFollower
+from service.items import CALM_SECONDS, LOOK_SECONDS, ItemDesk, ItemFollower
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import Query
@@ -135,6 +135,29 @@ def test_a_full_store_makes_room_of_what_the_generation_learned(path, monkeypatc
     assert {item.text for item in follower.current.items} == {"x", "comedy-2"}
     with pytest.raises(QueryError, match="python -m flows run"):
         put("comedy-3")
+
+
+def test_a_follower_whose_look_failed_looks_again_soon():
+    """What was announced is told once: the next look would be a calm one."""
+    waits, failing = [], [False, True, True, False]
+
+    class Reader(MemoryItems):
+        def changes(self, known):
+            if failing.pop(0):
+                raise StoreUnavailable("No Redis answers.")
+            return known
+
+        def wait(self, seconds, calm):
+            waits.append(calm)
+            if not failing:
+                raise SystemExit
+            return False
+
+    follower = ItemFollower(Reader())
+    follower.look()
+    with pytest.raises(SystemExit):
+        follower._follow()
+    assert waits == [CALM_SECONDS, LOOK_SECONDS, LOOK_SECONDS, CALM_SECONDS]
 
 
 def test_a_follower_keeps_what_it_has(caplog):
