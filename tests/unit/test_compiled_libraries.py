@@ -48,6 +48,7 @@ def test_serve_tells_whoever_waits(monkeypatch, each_time):
         "check": lambda *_: None,
         "_reached": lambda *_: nullcontext(store),
         "_to_serve": lambda *_: "generation g1",
+        "_StopSignals": lambda: None,  # the tests' own Ctrl-C stays what it is
         "_start": lambda *_: said.append("started"),
         "_supervise": lambda *_: 0,
         "_end": lambda *_: None,

@@ -60,6 +60,7 @@ def test_a_wrong_value_stops_with_a_sentence(name, value):
         ({"REDIS_URL": "hunter2"}, "REDIS_URL can't be read."),
         ({"TANDEM_REDIS_BUDGET": "9" * 400}, "TANDEM_REDIS_BUDGET is '9999"),
         ({"TANDEM_TOPOLOGY": "a" * 3000}, "TANDEM_TOPOLOGY='aaaa"),
+        ({"TANDEM_POLL_SECONDS": "6"}, "TANDEM_POLL_SECONDS='6' is not a valid setting: "),
         ({"TANDEM_POLL_SECONDS": "inf"}, "TANDEM_POLL_SECONDS='inf' is not a valid setting: "),
         ({"TANDEM_MAX_UNDER_WAY": "9" * 23}, "TANDEM_MAX_UNDER_WAY='9999"),
     ],
