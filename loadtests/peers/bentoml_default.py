@@ -1,10 +1,12 @@
 """Three BentoML services as its documentation shows them: pydantic in and out, a call a request, `depends()` between.
 
-But for the one setting without which calls in flight are cut (docs/decisions.md). The engine is `plain`.
+But for the one setting without which calls in flight are cut (docs/decisions.md). The engine is `plain`. BentoML logs
+each call of each service as it comes; `PEER_ACCESS_LOG=no` turns that off.
 """
 
 from __future__ import annotations
 
+import os
 import time
 
 import bentoml
@@ -18,7 +20,8 @@ from recsys.record import UserRecord
 from recsys.types import Histories
 
 LASTING = {"max_requests": 10**9, "max_age": 1e9}
-SERVICE = {"workers": 1, "runner_connection": LASTING, "logging": {"access": {"enabled": False}}}
+QUIET = {"logging": {"access": {"enabled": False}}} if os.environ.get(engine.ACCESS_LOG) == "no" else {}
+SERVICE = {"workers": 1, "runner_connection": LASTING, **QUIET}
 
 
 class Past(BaseModel):

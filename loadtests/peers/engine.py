@@ -24,6 +24,9 @@ from recsys.types import F32, I32, U8, Histories
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
 """Environment variables of a peer: where the generation lies, the store's URL, and "plain" or "kernels"."""
 
+ACCESS_LOG = "PEER_ACCESS_LOG"
+"""The one of BentoML's peer that turns off what it logs of each call, where it is "no"."""
+
 Ranked = list[tuple[int, float]]
 """Item rows and their scores, best first."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from loadtests.peers.engine import ENGINE, GENERATION, STORE
+from loadtests.peers.engine import ACCESS_LOG, ENGINE, GENERATION, STORE
 from loadtests.ports import free_ports
 from loadtests.slo import ROOT
 from loadtests.world import World
@@ -26,6 +26,10 @@ _OURS = [sys.executable, "-m", "service", "serve"]
 _FASTAPI = [
     *(sys.executable, "-m", "uvicorn", "loadtests.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
     *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+]
+_BENTOML = [
+    *(sys.executable, "-m", "bentoml", "serve", "loadtests.peers.bentoml_default:PeerGateway"),
+    *("--port", "{port}"),
 ]
 
 
@@ -52,13 +56,8 @@ PEERS = {
     "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
-    "bentoml_default": Peer(
-        [
-            *(sys.executable, "-m", "bentoml", "serve", "loadtests.peers.bentoml_default:PeerGateway"),
-            *("--port", "{port}"),
-        ],
-        {ENGINE: "plain"},
-    ),
+    "bentoml_default": Peer(_BENTOML, {ENGINE: "plain"}),
+    "bentoml_quiet": Peer(_BENTOML, {ENGINE: "plain", ACCESS_LOG: "no"}),
     "litserve": Peer([sys.executable, "-m", "loadtests.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
 }
 """By name. Two processes that compute for each: two workers, or retrieval and ranking."""
