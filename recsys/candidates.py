@@ -6,26 +6,27 @@ from functools import cache
 
 import numpy as np
 
+from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
+from recsys.kernels.keys import U64
 from recsys.types import F32, I32, I64, PAD, U8, Bool, Candidates, Source, padded
 
 
-def ordered(items: I32, scores: F32, sources: U8, real: Bool, order: np.ndarray) -> Candidates:
-    """The candidates at these places of each row, those that are not real padded."""
-    found = Candidates(
-        np.full(order.shape, PAD, np.int32), np.zeros(order.shape, np.float32), np.zeros(order.shape, np.uint8)
-    )
-    columns = plain(items), plain(scores), plain(sources)
-    kernel.order(*columns, plain(real), plain(order), found.items, found.tower, found.sources)
+def ordered(items: I32, scores: F32, sources: U8, real: Bool, of: U64, k: int) -> Candidates:
+    """The first k candidates of each row by keys [B, any], or by places, sorted; those that are not real padded."""
+    shape = len(of), min(k, of.shape[1])
+    found = Candidates(np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.uint8))
+    kernel.order(items, scores, sources, real, of, found.items, found.tower, found.sources)
     return found
 
 
-def first(order: np.ndarray, kept: Bool, k: int) -> np.ndarray:
-    """The first k places of each order, and those that are kept in any case in place of its last ones."""
+def first(of: U64, kept: Bool, k: int) -> U64:
+    """The first k places of each row's sorted keys, and those that are kept in any case in place of its last ones."""
+    order = keys.places(of)
     ranked = np.take_along_axis(kept, order, axis=1)
     chosen = np.argsort(~ranked, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(order, np.sort(chosen, axis=1), axis=1)
+    return np.take_along_axis(order, np.sort(chosen, axis=1), axis=1).view(np.uint64)
 
 
 def reciprocal(items: I32, ranked: I32) -> F32:
@@ -70,13 +71,21 @@ def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
     lists: [B, any] int32 each, best first, PAD for none; of each the first shares[source] that are not in past [B, H]
     are taken. All [B, W], padded on the right, in the order in which the lists name them.
     """
-    wide = np.concatenate(list(lists.values()), axis=1)
-    starts, taken, flags = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
-    items, sources = padded(*wide.shape), np.zeros(wide.shape, np.uint8)
-    kept = np.zeros(wide.shape, bool)
-    had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
-    kernel.join(plain(wide), starts, taken, flags, had, past is not None, items, sources, kept)
+    asked = beside(lists, shares, past)
+    shape = asked[0].shape
+    items, sources, kept = padded(*shape), np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    kernel.join(*asked, items, sources, kept)
     return items, sources, kept
+
+
+def beside(
+    lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
+) -> tuple[I32, I64, I64, U8, I32, bool]:
+    """What `join` of the kernels is told of lists, shares and past as of `joined`."""
+    wide = np.concatenate(list(lists.values()), axis=1)
+    plan = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
+    had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
+    return plain(wide), *plan, had, past is not None
 
 
 @cache

@@ -14,10 +14,12 @@ import numpy as np
 
 from recsys import moments
 from recsys.grown import base
-from recsys.kernels import columns as kernels
+from recsys.kernels import features as kernels
+from recsys.kernels.columns import Rows
 from recsys.kernels.compiled import plain
-from recsys.tables import ItemTables
-from recsys.types import F32, HISTORY_LENGTH, Candidates, Histories, Source
+from recsys.neighbours import powers
+from recsys.tables import POPULARITY_WINDOWS, ItemTables
+from recsys.types import CLOCK, F32, HISTORY_LENGTH, Candidates, Histories, Source
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -71,28 +73,37 @@ FEATURES = (
 
 
 PLACE = {name: index for index, name in enumerate(FEATURES)}
-ROWS = kernels.Rows(
-    tower=PLACE["tower"],
-    tower_gap=PLACE["tower_gap"],
-    covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
-    slowest=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
-    covisit_share=PLACE["covisit_share"],
-    follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
-    ease=PLACE[f"ease_{EASE_DECAYS[-2]}"],
-    popularity=PLACE["popularity_all"],
-    decayed=PLACE["popularity_decayed"],
-    momentum=PLACE["momentum"],
-    age=PLACE["age"],
-    told=PLACE["history_length"],
-    flags=PLACE[f"from_{FLAGS[0].names()[0]}"],
+ROWS = np.array(
+    Rows(
+        tower=PLACE["tower"],
+        tower_gap=PLACE["tower_gap"],
+        covisit=PLACE[f"covisit_{COVISIT_DECAYS[0]}"],
+        slowest=PLACE[f"covisit_{COVISIT_DECAYS[-1]}"],
+        covisit_share=PLACE["covisit_share"],
+        follow=PLACE[f"follow_{FOLLOW_DECAYS[0]}"],
+        ease=PLACE[f"ease_{EASE_DECAYS[0]}"],
+        slow=PLACE[f"ease_{EASE_DECAYS[-2]}"],
+        likeness=PLACE["like_1"],
+        popularity=PLACE["popularity_all"],
+        decayed=PLACE["popularity_decayed"],
+        momentum=PLACE["momentum"],
+        age=PLACE["age"],
+        affinity=PLACE["content_affinity"],
+        repeats=PLACE["repeat_count"],
+        told=PLACE["history_length"],
+        lifts=PLACE["lift_daypart"],
+        flags=PLACE[f"from_{FLAGS[0].names()[0]}"],
+    )
 )
 FLAG_BITS = np.array(FLAGS, np.uint8)
 RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
-LOGGED = (
-    slice(ROWS.covisit, ROWS.slowest + 1),
-    slice(ROWS.follow, ROWS.follow + len(FOLLOW_DECAYS)),
-    slice(ROWS.popularity, ROWS.decayed + 1),
-    slice(ROWS.age, ROWS.age + 1),
+LOGGED = np.array(
+    [
+        *(PLACE[f"covisit_{decay}"] for decay in COVISIT_DECAYS),
+        *(PLACE[f"follow_{decay}"] for decay in FOLLOW_DECAYS),
+        *(PLACE[f"popularity_{window}"] for window in POPULARITY_WINDOWS),
+        PLACE["age"],
+    ]
 )
 """Rows of which log(1 + x) is taken."""
 
@@ -105,26 +116,32 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
 def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """The same with a row a feature, as it is made and as the net reads it: [B, F, K] float32."""
     items, past = plain(candidates.items), plain(histories.items)
-    counts, told = np.empty(len(items), np.int64), np.empty((len(items), 3), np.float32)
-    when = plain(histories.times), plain(histories.now)
-    kernels.tell(items, past, *when, moments.STEPS, LOG_PLACES, counts, told)
-    x = np.zeros((len(items), len(FEATURES), items.shape[1]), np.float32)
-    tables.covisit.votes(past, items, counts, COVISIT_DECAYS, x, ROWS.covisit)
-    tables.follow.votes(past, items, counts, FOLLOW_DECAYS, x, ROWS.follow)
-    tables.ease.votes(past, items, counts, EASE_DECAYS, x, PLACE[f"ease_{EASE_DECAYS[0]}"])
-    order = np.empty((len(items), len(RANKS), items.shape[1]), np.uint64)
-    kernels.derive(
-        *(x, ROWS, items, counts, plain(candidates.tower), plain(candidates.sources), FLAG_BITS),
+    batch, room = items.shape
+    x, counts = np.zeros((batch, len(FEATURES), room), np.float32), np.empty(batch, np.int64)
+    order, to_log = np.empty((batch, len(RANKS), room), np.uint64), np.empty((batch, len(LOGGED), room), np.float32)
+    kernels.begin(
+        *(
+            items,
+            past,
+            plain(histories.times),
+            plain(histories.now),
+            plain(candidates.tower),
+            plain(candidates.sources),
+        ),
+        *(tables.covisit.rows, tables.covisit.weights, tables.follow.rows, tables.follow.weights),
         # What was put since is taken by nobody yet, and new: 0 of both, as behind a table's end.
-        *(base(tables.popularity), base(tables.age), told, VOTE_SCALE, order),
+        *(tables.ease.rows, tables.ease.weights, base(tables.popularity), base(tables.age)),
+        *(powers(COVISIT_DECAYS), powers(EASE_DECAYS), VOTE_SCALE, FLAG_BITS, moments.STEPS, LOG_PLACES),
+        *(ROWS, LOGGED, x, counts, order, to_log),
     )
-    for logged in LOGGED:
-        np.log1p(x[:, logged], out=x[:, logged])
+    np.log1p(to_log, out=to_log)
     order.sort(axis=2)
-    kernels.settle(x, ROWS, counts, order, RANKS, LOG_PLACES)
-
-    kernels.likeness(tables.embedding_table, past, ALIKE_WITHIN, items, ALIKE, counts, x, PLACE["like_1"])
-    kernels.affinity(tables.content_table, tables.vocabulary, past, items, counts, x, PLACE["content_affinity"])
-    kernels.repeats(past, REPEAT_POWERS[: past.shape[1]], items, counts, x, PLACE["repeat_count"])
-    tables.context_lift.of(histories.context, items, counts, x, PLACE["lift_daypart"])
+    embeddings, content, lift = tables.embedding_table, tables.content_table, tables.context_lift
+    kernels.finish(
+        *(items, past, plain(histories.context)),
+        *(embeddings.base, content.base, content.late, embeddings.tail, content.tail, tables.vocabulary),
+        *(lift.table, lift.starts, ALIKE_WITHIN, ALIKE, REPEAT_POWERS),
+        *(moments.HOURS_OF_A_PART, moments.SATURDAY, CLOCK, LOG_PLACES, RANKS),
+        *(ROWS, LOGGED, x, counts, order, to_log),
+    )
     return x

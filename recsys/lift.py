@@ -13,7 +13,7 @@ import numpy as np
 from recsys import moments
 from recsys.kernels import columns
 from recsys.kernels.compiled import plain
-from recsys.types import CLOCK, F32, I32, I64, U8
+from recsys.types import F32, I32, I64, U8
 
 VALUES = 16
 """Values of a context column with a place of their own, the most frequent ones; the others share one more."""
@@ -37,13 +37,6 @@ class ContextLift:
         """Write two npy files."""
         np.save(folder / f"{name}.table.npy", self.table)
         np.save(folder / f"{name}.starts.npy", self.starts)
-
-    def of(self, contexts: U8, items: I32, counts: I64, x: F32, first: int) -> None:
-        """Lifts of candidates [B, K] in each query's context: day part, weekend and the mean of the known columns.
-
-        counts: [B], the first so many items of each row are real. They go into CLOCK + 1 rows of x [B, F, K].
-        """
-        columns.lifts(self.table, places(contexts, self.starts), CLOCK, plain(items), counts, x, first)
 
 
 def starts_of(sizes: list[int]) -> I32:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.kernels import columns, keys, sources
+from recsys.kernels import keys, sources
 from recsys.kernels.compiled import plain
-from recsys.types import F32, I32, I64, PAD, Bool, padded
+from recsys.types import F32, I32, PAD, Bool, padded
 
 RECENT = 48
 """History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
@@ -52,10 +52,10 @@ class Neighbours:
         may: for each history, where only some items are wanted, which [n].
         """
         found = padded(len(histories), k)
-        voters, powers = _voters(histories, (decay,))
+        voters = plain(histories[:, : -RECENT - 1 : -1])
         of = np.empty((len(voters), voters.shape[1] * self.width), np.uint64)
         counts, vote = np.empty(len(voters), np.int64), np.empty(1, np.float32)
-        sources.tally(self.rows, self.weights, voters, powers[0], vote, vote.view(np.uint32), of, counts)
+        sources.tally(self.rows, self.weights, voters, powers((decay,))[0], vote, vote.view(np.uint32), of, counts)
         for query, count in enumerate(counts.tolist()):
             given = of[query, :count]
             if may is not None and (mask := may[query]) is not None:
@@ -64,24 +64,8 @@ class Neighbours:
             found[query, : len(rows)] = rows
         return found
 
-    def votes(self, histories: I32, items: I32, counts: I64, decays: tuple[float, ...], x: F32, first: int) -> None:
-        """What the newest of each history [B, H] give each of K distinct items, by decay.
-
-        items: [B, K] int32, the first counts [B] of each row real. It goes into a row of x [B, F, K] for each decay, 0
-        before; without neighbours they stay so.
-        """
-        if not self.width:
-            return
-        voters, powers = _voters(histories, decays)
-        columns.votes(self.rows, self.weights, voters, powers, plain(items), counts, x, first)
-
-
-def _voters(histories: I32, decays: tuple[float, ...]) -> tuple[I32, F32]:
-    """Who votes, newest first [B, R], and the weight of each step back for every decay [D, R]."""
-    voters = plain(histories[:, : -RECENT - 1 : -1])
-    return voters, _powers(decays, voters.shape[1])
-
 
 @cache
-def _powers(decays: tuple[float, ...], steps: int) -> F32:
-    return np.array([[decay**step for step in range(steps)] for decay in decays], np.float32)
+def powers(decays: tuple[float, ...]) -> F32:
+    """The weight of each step back for every decay: [D, RECENT]."""
+    return np.array([[decay**step for step in range(RECENT)] for decay in decays], np.float32)

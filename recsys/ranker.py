@@ -89,7 +89,7 @@ class FeatureMajorNet:
     def scores(self, x: F32) -> F32:
         """Scores [B, K] of features [B, F, K]."""
         found = np.empty((len(x), x.shape[2]), np.float32)
-        kernel.scores(plain(x), self._weights, np.float32(BOUND), found)
+        kernel.scores(plain(x), *self._weights, np.float32(BOUND), found)
         return found
 
 

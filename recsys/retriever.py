@@ -8,20 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.allowed import Allowed, AllowedItems, masks, only
-from recsys.candidates import drop, first, joined, ordered, reciprocal
+from recsys.candidates import beside, drop, first, joined, ordered, reciprocal
 from recsys.clusters import Clusters
 from recsys.fresh import Grower, GrownIndex, GrownTables
 from recsys.generation import TOWERS, GenerationFolder
 from recsys.index import ExactIndex
 from recsys.items import Latest, PutItems
-from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
+from recsys.kernels.keys import U64
 from recsys.near import NearIndex, compile_kernels
 from recsys.sources import FreshItems, most_popular, repeats
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, I64, PAD, U8, Bool, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Bool, Candidates, Histories, Source
 
 SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
 """How many candidates each source may bring; the tower brings the rest of CANDIDATES, and the share of those that a
@@ -54,7 +54,7 @@ class Retriever:
     ) -> None:
         """grower: needed by `with_items` alone. clusters: of the items, where not all are to be looked through."""
         self._encoder = encoder
-        self._tables = tables
+        self._tables, self._weighed_by = tables, _weighed_by(tables)
         self._index: ExactIndex | GrownIndex
         compile_kernels()
         if clusters is None:
@@ -88,7 +88,7 @@ class Retriever:
         """The same retriever over grown tables; what it made of the others is shared."""
         other = copy.copy(self)
         assert isinstance(self._index, ExactIndex)
-        other._tables, other._grown = tables, None
+        other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
         other._index = GrownIndex(self._index, tables)
         other._encoder = self._encoder.over(tables.embeddings)
         other._popular = self._popular[tables.available[self._popular]]
@@ -116,20 +116,25 @@ class Retriever:
         if extra is not None:
             lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
-        items, sources, kept = joined(lists, shares, past if self._exclude_seen else None)
-        scores, real, order = self._weighed(users, items)
+        asked = beside(lists, shares, past if self._exclude_seen else None)
+        items, scores, sources, real, of, kept = _room(asked[0].shape)
+        written = items, sources, kept, scores, scores.view(np.uint32), real, of
+        kernel.bring(*asked, users, *self._weighed_by, *written)
+        of.sort(axis=1)
         if extra is not None and kept.any():
-            order = first(order, kept, CANDIDATES)
-        return ordered(items, scores, sources, real, order[:, :CANDIDATES])
+            of = first(of, kept, CANDIDATES)
+        return ordered(items, scores, sources, real, of, CANDIDATES)
 
     def complete(self, histories: Histories, items: I32, sources: U8) -> Candidates:
         """Items [B, K] that were chosen before, with the tower's scores as of now, best first.
 
         Those that are no item here, or may not be shown, are left out.
         """
-        users = self._encoder.encode(self._known(histories))
-        scores, real, order = self._weighed(users, items)
-        return ordered(items, scores, sources, real, order)
+        users, items = self._encoder.encode(self._known(histories)), plain(items)
+        _, scores, _, real, of, _ = _room(items.shape)
+        kernel.weigh(users, *self._weighed_by, items, scores, scores.view(np.uint32), real, of)
+        of.sort(axis=1)
+        return ordered(items, scores, plain(sources), real, of, items.shape[1])
 
     def place(self, histories: Histories, items: I32) -> tuple[F32, I32]:
         """The tower's score of one item for each user, and how many of the items that may be shown score higher.
@@ -162,7 +167,8 @@ class Retriever:
         fused = sum((reciprocal(items, drop(rows, asked, rows.shape[1])) for rows in lists.values()), np.float32(0))
         order = np.argsort(-np.where(real, fused, -np.inf), axis=1, kind="stable")[:, :CANDIDATES]
         likeness = self.tower_scores(vector, items)
-        return ordered(items, likeness, sources, real, order), np.take_along_axis(fused, order, axis=1)
+        found = ordered(items, likeness, sources, real, plain(order).view(np.uint64), CANDIDATES)
+        return found, np.take_along_axis(fused, order, axis=1)
 
     def _known(self, histories: Histories) -> Histories:
         """The histories without rows that are no item here."""
@@ -230,14 +236,18 @@ class Retriever:
         kernel.score(plain(users), self._tables.embedding_table, plain(items), scores)
         return scores
 
-    def _weighed(self, users: F32, items: I32) -> tuple[F32, Bool, I64]:
-        """The scores of items [B, K], which of them may be shown, and their order: those first, best first."""
-        items = plain(items)
-        scores, real = self.tower_scores(users, items), np.empty(items.shape, bool)
-        of = np.empty(items.shape, np.uint64)
-        kernel.order_by(scores, scores.view(np.uint32), self._tables.available_table, items, real, of)
-        of.sort(axis=1)
-        return scores, real, keys.places(of)
+
+def _weighed_by(tables: ItemTables) -> tuple[np.ndarray, ...]:
+    """What kernels weigh items by: the parts of the tables of embeddings and of what may be shown."""
+    embeddings, available = tables.embedding_table, tables.available_table
+    return embeddings.base, embeddings.late, embeddings.tail, available.base, available.tail
+
+
+def _room(shape: tuple[int, ...]) -> tuple[I32, F32, U8, Bool, U64, Bool]:
+    """Items, scores, sources, which are real, their keys and which are kept, to be written."""
+    kinds = np.int32, np.float32, np.uint8, bool, np.uint64, bool
+    items, scores, sources, real, of, kept = (np.empty(shape, kind) for kind in kinds)
+    return items, scores, sources, real, of, kept
 
 
 def _plan(shares: dict[Source, int]) -> dict[Source, int]:

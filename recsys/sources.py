@@ -63,7 +63,7 @@ class FreshItems:
     def best(self, histories: I32) -> I32:
         """New items of each user's favourite tokens: [B, LIKED_TOKENS * FRESH_PER_TOKEN] int32, some twice, padded."""
         found = padded(len(histories), LIKED_TOKENS * FRESH_PER_TOKEN)
-        asked = self._tokens, len(self._offsets) - 1, plain(histories[:, -RECENT:])
+        asked = *self._tokens, len(self._offsets) - 1, plain(histories[:, -RECENT:])
         sources.favourites(*asked, LIKED_TOKENS, self._items, self._offsets, FRESH_PER_TOKEN, found)
         return found
 

@@ -255,8 +255,8 @@ class UserEncoder:
         past = plain(histories.items), plain(histories.times), plain(histories.now)
         asked = plain(histories.types), plain(histories.context), CLOCK
         users = np.empty((len(histories), len(self._layers.second_bias)), np.float32)
-        told = self._weights, self._layers, _powers(past[0].shape[1]), users
-        unknown = kernel.encode(self._embeddings, *past, *asked, *told)
+        told = *self._weights, *self._layers, _powers(past[0].shape[1]), users
+        unknown = kernel.encode(*self._embeddings, *past, *asked, *told)
         if unknown >= 0:  # a kernel would read on
             query, column = divmod(unknown, len(self._weights.sizes))
             row, rows = histories.context[query, CLOCK + column], self._weights.sizes[column]

@@ -21,7 +21,10 @@ from recsys.kernels.turn import turn
 
 
 class Rows(NamedTuple):
-    """Which rows of x hold what; of several that stand together, the first. Covisit and follow have as many each."""
+    """Which rows of x hold what; of several that stand together, the first. Covisit and follow have as many each.
+
+    slowest, slow: which of the votes, by covisit and by ease, candidates are ordered by.
+    """
 
     tower: int
     tower_gap: int
@@ -30,11 +33,16 @@ class Rows(NamedTuple):
     covisit_share: int
     follow: int
     ease: int
+    slow: int
+    likeness: int
     popularity: int
     decayed: int
     momentum: int
     age: int
+    affinity: int
+    repeats: int
     told: int
+    lifts: int
     flags: int
 
 
@@ -282,7 +290,7 @@ def derive(x, rows, items, counts, tower, sources, flags, popularity, age, told,
             for at in range(count):
                 of[rows.flags + index, at] = (sources[query, at] & flags[index]) != 0
         bits = of.view(np.uint32)
-        for index, row in enumerate((rows.tower, rows.slowest, rows.ease, rows.decayed)):
+        for index, row in enumerate((rows.tower, rows.slowest, rows.slow, rows.decayed)):
             for at in range(count):
                 order[query, index, at] = key(bits[row, at] if of[row, at] != 0 else np.uint32(0), at)  # -0 becomes 0
             order[query, index, count:] = np.uint64(2**64 - 1)

@@ -27,13 +27,13 @@ class Weights(NamedTuple):
 
 
 @compiled(makes_arrays=True)
-def scores(x, weights, bound, found):
+def scores(x, mean, scale, first, crosses, deep, out, bound, found):
     """The scores of candidates with features x [B, F, K] float32 into found [B, K] float32.
 
-    bound: of a standardised feature. What stands between two layers are rows of LANES one behind the other: a loop over
-    them all asks once whether it may write while others are read, a loop over a row as often as there are rows.
+    mean to out: of `Weights`. bound: of a standardised feature. What stands between two layers are rows of LANES one
+    behind the other: a loop over them all asks once whether it may write while others are read, a loop over a row as
+    often as there are rows.
     """
-    mean, scale, first, crosses, deep, out = weights
     features, hidden = len(mean), deep.shape[1] - 1
     x0, met = np.zeros(features * LANES, np.float32), np.empty(hidden * LANES, np.float32)
     sums = np.empty(len(first) * UNITS * LANES, np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 
 from recsys.kernels.ballot import add, ballot, clear, place_of
 from recsys.kernels.compiled import compiled
-from recsys.kernels.keys import key
-from recsys.kernels.tables import ahead, locate, soon
+from recsys.kernels.keys import LOW, key
+from recsys.kernels.tables import Table, ahead, locate, soon
 
 
 @compiled(makes_arrays=True)
@@ -59,13 +59,12 @@ def tally(rows, weights, voters, powers, votes, bits, keys, counts):
 
 
 @compiled(makes_arrays=True)
-def favourites(content, vocabulary, past, liked, items, offsets, room, out):
+def favourites(base, late, tail, vocabulary, past, liked, items, offsets, room, out):
     """The items of each history's most frequent tokens.
 
-    content: a `Table` [n, C] of tokens, 0 for none. past: [B, H] int32. liked: how many tokens. items, offsets: those
-    of each token. room: places of each token in out [B, liked * room] int32, PAD all over.
+    base, late, tail: of a `Table` [n, C] of tokens, 0 for none. past: [B, H] int32. liked: how many tokens. items,
+    offsets: those of each token. room: places of each token in out [B, liked * room] int32, PAD all over.
     """
-    base, late, tail = content
     n, columns = base.shape
     times, met = np.zeros(vocabulary, np.int32), np.empty(past.shape[1] * columns, np.int32)
     for query in range(len(past)):
@@ -200,12 +199,53 @@ def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
 
 
 @compiled
-def order(items, scores, sources, real, places, of_items, of_scores, of_sources):
-    """What is real at places [B, K] int64 of items, scores and sources [B, W], into `of_items` and so on [B, K]."""
-    for query in range(len(places)):
-        for at in range(places.shape[1]):
-            place = places[query, at]
-            if real[query, place]:
-                of_items[query, at] = items[query, place]
-                of_scores[query, at] = scores[query, place]
-                of_sources[query, at] = sources[query, place]
+def weigh(users, embeddings, late, new_embeddings, available, new_available, items, scores, bits, real, keys):
+    """`score` and `order_by` in one: users [B, d], items [B, K]; a table's parts each by itself, which is less to read.
+
+    embeddings, available: of the catalogue, behind which the rows `late` stand with new_embeddings and new_available.
+    """
+    score(users, Table(embeddings, late, new_embeddings), items, scores)
+    order_by(scores, bits, Table(available, late, new_available), items, real, keys)
+
+
+@compiled(makes_arrays=True)
+def bring(
+    lists,
+    starts,
+    shares,
+    flags,
+    past,
+    drop_past,
+    users,
+    embeddings,
+    late,
+    new_embeddings,
+    available,
+    new_available,
+    items,
+    sources,
+    kept,
+    scores,
+    bits,
+    real,
+    keys,
+):
+    """`join` and `weigh` in one; of all that is written, nothing need be there before."""
+    items[:], sources[:], kept[:] = -1, 0, False
+    join(lists, starts, shares, flags, past, drop_past, items, sources, kept)
+    weigh(users, embeddings, late, new_embeddings, available, new_available, items, scores, bits, real, keys)
+
+
+@compiled
+def order(items, scores, sources, real, keys, of_items, of_scores, of_sources):
+    """What is real of items, scores and sources [B, W], as keys order it, into `of_items` and so on [B, K]; else none.
+
+    keys: [B, at least K] uint64, as of `recsys.kernels.keys`, or places alone.
+    """
+    for query in range(len(of_items)):
+        for at in range(of_items.shape[1]):
+            place = np.int64(keys[query, at] & LOW)
+            shown = real[query, place]
+            of_items[query, at] = items[query, place] if shown else np.int32(-1)
+            of_scores[query, at] = scores[query, place] if shown else np.float32(0)
+            of_sources[query, at] = sources[query, place] if shown else np.uint8(0)

@@ -10,7 +10,7 @@ import numpy as np
 from recsys.kernels.compiled import compiled
 from recsys.kernels.fetch import fetch
 from recsys.kernels.spans import gap, wait
-from recsys.kernels.tables import locate
+from recsys.kernels.tables import Table, locate
 
 _TINY = np.float32(1e-9)
 _LEAST_NORM = np.float32(1e-12)
@@ -48,14 +48,37 @@ TOGETHER = 8
 
 
 @compiled(makes_arrays=True)
-def encode(embeddings, items, times, now, types, contexts, clock, weights, layers, decays, users):
+def encode(
+    embeddings,
+    late,
+    tail,
+    items,
+    times,
+    now,
+    types,
+    contexts,
+    clock,
+    of_types,
+    of_gaps,
+    of_waits,
+    of_contexts,
+    sizes,
+    nobody,
+    first,
+    first_bias,
+    second,
+    second_bias,
+    decays,
+    users,
+):
     """The users of histories into users [B, D]; what `remember` returns, and where that is not -1 nothing else.
 
-    One call for all: where no cache has it, each is 10 us.
+    embeddings, late, tail: of a `Table`. of_types to nobody: of `Weights`. first to second_bias: of `Layers`. One call
+    for all, and no tuple: where no cache has it, each is 10 us.
     """
-    first, first_bias, second, second_bias = layers
+    table, weights = Table(embeddings, late, tail), Weights(of_types, of_gaps, of_waits, of_contexts, sizes, nobody)
     wide = np.empty((len(items), first.shape[0]), np.float32)
-    unknown = remember(embeddings, items, times, now, types, contexts, clock, weights, decays, wide)
+    unknown = remember(table, items, times, now, types, contexts, clock, weights, decays, wide)
     if unknown >= 0:
         return unknown
     product = np.empty((len(items), first.shape[1]), np.float32)

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from recsys import features
 from recsys.candidates import among
-from recsys.neighbours import RECENT, Neighbours
+from recsys.kernels import columns
+from recsys.kernels.compiled import plain
+from recsys.neighbours import RECENT, Neighbours, powers
 from recsys.record import UserRecord
 from recsys.retriever import SHARES, Retriever
 from recsys.strings import StringTable
@@ -46,8 +48,8 @@ def test_every_source_is_named(scene):
 
 
 def votes(table, history, items, decays):
-    x = np.zeros((1, len(decays), len(items)), np.float32)
-    table.votes(history[None], items[None], np.array([len(items)]), decays, x, 0)
+    x, voters = np.zeros((1, len(decays), len(items)), np.float32), plain(history[None, : -RECENT - 1 : -1])
+    columns.votes(table.rows, table.weights, voters, powers(decays), items[None], np.array([len(items)]), x, 0)
     return x[0]
 
 
