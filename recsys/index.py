@@ -15,9 +15,10 @@ from recsys.grown import NO_ROWS
 from recsys.grown import table as table_of
 from recsys.kernels import keys, search
 from recsys.kernels.compiled import plain
+from recsys.kernels.keys import U64
 from recsys.kernels.sources import score
 from recsys.rounded import error, rounded, step, width
-from recsys.scans import Items, Scan, fastest
+from recsys.scans import Items, Scan, fastest, rescored
 from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
 
 LARGEST = float(np.finfo(np.float32).max) / 2
@@ -106,9 +107,9 @@ class ExactIndex:
         """Fill found and best [B, k] with the best of the rows that may be shown, which are k at least."""
         for start in range(0, len(users), TOGETHER):
             some = slice(start, start + TOGETHER)
-            listed, counts = self._scan(users[some], norms[some], found.shape[1], may)
+            of, counts = self._scan(users[some], norms[some], found.shape[1], may)
             told = counts.tolist()
-            self._rescore(users[some], listed, counts, [max(count, 0) for count in told], found[some], best[some])
+            _pick(of, max(told), found[some], best[some])
             for query, count in enumerate(told, start):
                 if count < 0:
                     self._among(np.flatnonzero(may).astype(np.int32), users, query, found, best)
@@ -116,7 +117,7 @@ class ExactIndex:
     def _among(self, rows: I32, users: F32, query: int, found: I32, best: F32) -> None:
         """Fill the query's row of found and best [B, k] with the best of ascending rows, all of which are scored."""
         one = slice(query, query + 1)
-        self._rescore(users[one], rows[None], np.array([len(rows)]), [len(rows)], found[one], best[one])
+        self._rescore(users[one], rows[None], np.array([len(rows)]), found[one], best[one])
 
     def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
         """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
@@ -137,20 +138,12 @@ class ExactIndex:
         may[hidden], may[shown] = False, True
         return may, int(may.sum())
 
-    def _rescore(self, users: F32, listed: I32, counts: I64, told: list[int], found: I32, best: F32) -> None:
+    def _rescore(self, users: F32, listed: I32, counts: I64, found: I32, best: F32) -> None:
         """Fill found and best [B, k] with the best of the first so many [B] of what is listed [B, n].
 
-        told: the same numbers as `counts`; what is none is left as it is.
+        What is none is left as it is.
         """
-        if not all(told):
-            for query, count in enumerate(told):
-                one = slice(query, query + 1)
-                if count:
-                    self._rescore(users[one], listed[one], counts[one], [count], found[one], best[one])
-            return
-        of, product = np.empty((len(users), max(told)), np.uint64), np.empty(1, np.float32)
-        search.rescore(users, self._items, listed, counts, product, product.view(np.uint32), of)
-        search.pick(plain(keys.least(of, found.shape[1])), found, best.view(np.uint32))
+        _pick(rescored(users, self._items, listed, counts), max(counts.tolist()), found, best)
 
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""
@@ -158,6 +151,12 @@ class ExactIndex:
         if (query := search.norms(users, self._longest, LARGEST, norms)) >= 0:
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
+
+
+def _pick(of: U64, most: int, found: I32, best: F32) -> None:
+    """Fill found and best [B, k] with the least of the first `most` of keys [B, room]."""
+    if most > 0:
+        search.pick(plain(keys.least(of[:, :most], found.shape[1])), found, best.view(np.uint32))
 
 
 def _by_filter(allowed: Sequence[Allowed | None]) -> Iterator[tuple[Allowed | None, list[int]]]:

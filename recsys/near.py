@@ -69,7 +69,7 @@ class NearIndex(ExactIndex):
         )
         enough: Bool = counts >= k
         counts[~enough] = 0
-        self._rescore(users, listed, counts, counts.tolist(), found, best)
+        self._rescore(users, listed, counts, found, best)
         return enough
 
 

@@ -17,6 +17,7 @@ import torch
 
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
+from recsys.kernels.keys import U64
 from recsys.kernels.products import LANES
 from recsys.kernels.words import ROWS, Wide, fast_here, side_by_side
 from recsys.rounded import TINY
@@ -76,10 +77,11 @@ class Scan(Protocol):
 
     name: str
 
-    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
-        """Rows [B, room], of which the first so many [B] of each user [B, d] hold the k best by float32.
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
+        """Keys [B, room], of which the first so many [B] of each user [B, d] hold the k best by float32, unsorted.
 
-        -1 for how many where all may. norms: [B] of users. shown: [n], k of them at least; only those are listed.
+        Keys are those of `kernels.search.rescore`. -1 for how many where all rows may be among the best. norms: [B] of
+        users. shown: [n], k of them at least; only those are listed.
         """
         ...
 
@@ -98,12 +100,12 @@ class Bytes:
         self._of = (items.off, items.long, items.step, *items.product_off)
         self._words = np.zeros((0, 1, ROWS), np.int32)  # here none, of the same kind: the kernel is compiled once
 
-    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
         """As of a scan."""
-        queries, margins, wide = self.asked(users, norms)
-        rows, scores, counts = lists(len(users), k, np.int32)
-        search.scan(self._items.table, self._end, queries, wide, margins, shown, k, LEAST, rows, scores, counts)
-        return rows, counts
+        of, counts = np.empty((len(users), room(k)), np.uint64), np.empty(len(users), np.int64)
+        tables = self._items.embeddings, self._items.table, self._end, self._words
+        search.find(users, norms, *tables, *self._of, self._most, TINY, FARTHEST, LEAST, shown, k, of, counts)
+        return of, counts
 
     def asked(self, users: F32, norms: F64) -> tuple[I16, I64, Wide]:
         """Users [B, d] as kernels ask for them: in numbers of two bytes, and how far below a score is as good."""
@@ -139,7 +141,7 @@ class Floats:
         self._embeddings = _tensor(items.embeddings)
 
     @torch.inference_mode()
-    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[I32, I64]:
+    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
         """As of a scan."""
         # Twice for two sums of one product, and once more for the bound, which is rounded to float32.
         off, least = self._items.product_off
@@ -150,7 +152,7 @@ class Floats:
         for start in range(0, len(shown), size):
             tile = (asked @ self._embeddings[start : start + size].T).numpy()
             search.gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts)
-        return rows, counts
+        return rescored(users, self._items.embeddings, rows, counts), counts
 
 
 def fastest(items: Items) -> Scan:
@@ -183,8 +185,20 @@ def _took(scan: Scan, users: F32, k: int, shown: Bool) -> float:
 
 def lists(queries: int, k: int, kind: type) -> tuple[I32, np.ndarray, I64]:
     """Rows, scores and counts for a scan to fill."""
-    shape = (queries, max(ROOM, 16 * k) + 2 * search.TILE)
+    shape = queries, room(k)
     return np.empty(shape, np.int32), np.empty(shape, kind), np.zeros(queries, np.int64)
+
+
+def room(k: int) -> int:
+    """Rows that may be listed for a query that wants k."""
+    return max(ROOM, 16 * k) + 2 * search.TILE
+
+
+def rescored(users: F32, embeddings: F32, listed: I32, counts: I64) -> U64:
+    """Keys [B, most] of the first so many [B] of what is listed [B, n]: the inner products with users [B, d]."""
+    of, product = np.empty((len(users), max(counts.max(), 0)), np.uint64), np.empty(1, np.float32)
+    search.rescore(users, embeddings, listed, counts, product, product.view(np.uint32), of)
+    return of
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.kernels.compiled import compiled
 from recsys.kernels.keys import LOW, key, score_of
-from recsys.kernels.products import ROWS, products
+from recsys.kernels.products import LANES, ROWS, products
 from recsys.kernels.sources import inner
 from recsys.kernels.tables import ahead
 from recsys.kernels.words import ROWS as WIDE
@@ -301,17 +301,63 @@ def reached(scores, k):
 def rescore(users, items, rows, counts, score, bits, keys):
     """Keys to sort rows [B, room] of items by that are listed: inner products with users [B, d].
 
-    score: [1] float32 to compute in, bits: the same memory as uint32. keys: [B, most] uint64, as of
-    `recsys.kernels.keys`: they ascend as scores descend, and of equal ones as rows do; behind a query's last one stand
-    the largest.
+    score: [1] float32 to compute in, bits: the same memory as uint32. keys: [B, room] uint64, as of
+    `recsys.kernels.keys`: they ascend as scores descend, and of equal ones as rows do; behind a query's last one, up to
+    where others have some, stand the largest.
     """
+    most = np.int64(0)
     for query in range(len(users)):
-        for at in range(counts[query]):
-            ahead(items, rows, query, at, counts[query])
+        most = max(most, counts[query])
+    for query in range(len(users)):
+        count = max(counts[query], 0)
+        for at in range(count):
+            ahead(items, rows, query, at, count)
             row = rows[query, at]
             score[0] = inner(users[query], items[row]) + np.float32(0)  # -0 becomes 0
             keys[query, at] = key(bits[0], row)
-        keys[query, counts[query] :] = NO_KEY
+        for at in range(count, most):
+            keys[query, at] = NO_KEY
+
+
+@compiled(makes_arrays=True)
+def find(
+    users,
+    norms,
+    items,
+    table,
+    end,
+    words,
+    off,
+    long,
+    step,
+    product_off,
+    product_least,
+    most,
+    least,
+    farthest,
+    below,
+    shown,
+    k,
+    keys,
+    counts,
+):
+    """`ask`, `scan` and `rescore` in one: after a scan has driven all else from the cache, Python would be slow.
+
+    off to product_least: of what `margins_of` is told of a table. most, least, farthest: as of `ask`. below: all
+    scores. words: as of `Wide`, or none. keys: [B, room] uint64, of which those before counts [B] are written; counts
+    are -1 where those of `scan` are.
+    """
+    batch, room, width = len(users), keys.shape[1], table.shape[1]
+    queries, margins = np.zeros((batch, end.shape[1]), np.int16), np.empty(batch, np.int64)
+    halves = np.empty((batch if len(words) else 0, 2, width), np.int8)
+    wide = Wide(words, halves.view(np.int32), np.empty(len(halves), np.int32))
+    of = off, long, step, product_off, product_least
+    ask(users, norms, of, most, least, farthest, queries, margins, halves, wide.less)
+    rows, scores = np.empty((batch, room), np.int32), np.empty((batch, room), np.int32)
+    asked = queries.reshape(batch, end.shape[1] // LANES, LANES)
+    scan(table, end, asked, wide, margins, shown, k, below, rows, scores, counts)
+    product = np.empty(1, np.float32)
+    rescore(users, items, rows, counts, product, product.view(np.uint32), keys)
 
 
 @compiled

@@ -10,6 +10,7 @@ import torch
 
 from recsys import features, moments
 from recsys.errors import DatasetError
+from recsys.kernels import columns
 from recsys.lift import VALUES, ContextLift, places, starts_of
 from recsys.spec import FeatureSpec
 from recsys.towers import Towers
@@ -180,7 +181,8 @@ def test_towers_with_contexts_read_back(tmp_path):
 
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
-    table.of(context[None], items.astype(np.int32)[None], np.array([len(items)]), x, 0)
+    of, asked = places(context[None], table.starts), items.astype(np.int32)[None]
+    columns.lifts(table.table, of, CLOCK, asked, np.array([len(items)]), x, 0)
     return x[0]
 
 

@@ -121,7 +121,7 @@ def test_a_batch_brings_kernels_the_same_kinds_of_arrays():
     items = np.random.default_rng(4).normal(size=(20_000, 16)).astype(np.float32)
     index = ExactIndex(items, np.ones(len(items), bool), scan=Bytes)
     index.scored(items[:1], 100)
-    kernels = search.ask, search.scan, search.rescore, search.pick
+    kernels = search.find, search.pick
     before = [list(each.signatures) for each in kernels]
     index.scored(items[:3], 100)
     assert [list(each.signatures) for each in kernels] == before
