@@ -22,6 +22,10 @@ CONTENT_TOKENS = 12
 NO_TOKEN = 0
 """Padding of a content row; an unknown value encodes to nothing."""
 
+NOTHING_TOLD: U8 = np.zeros(CONTEXTS, np.uint8)
+"""The context of a query that tells none, or of one that knows no better."""
+NOTHING_TOLD.flags.writeable = False
+
 
 @dataclass(frozen=True)
 class FeatureSpec:
@@ -89,6 +93,8 @@ class FeatureSpec:
 
     def encode_context(self, told: Mapping[str, str]) -> U8:
         """Rows of a context given as column → value: [CONTEXTS] uint8, 0 for a value that is unknown or not told."""
+        if not told:
+            return NOTHING_TOLD
         context = np.zeros(CONTEXTS, np.uint8)
         for place, (column, values) in enumerate(self.contexts):
             if told.get(column) in values:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from operator import mod
 
 from pydantic_core import to_json
 
 from recsys.types import Id
 from service.lines import Lines
-from service.query import Query
+from service.query import Degraded, Query
+from service.schema import Mode
 
 _json = partial(to_json, inf_nan_mode="null")
 
@@ -23,15 +24,16 @@ def slate(query: Query) -> bytes:
     lines, scores, tower = _LINES.of(query)
     numbers = _numbers(scores + tower)
     told = zip(numbers[: len(lines)], numbers[len(lines) :], strict=True) if lines else ()
-    rest = {
-        "generation": query.generation.id,
-        "mode": query.made_by,
-        "history": len(query.history[0]),
-        "removed": query.removed,
-        "degraded": query.degraded,
-    }
-    items = b",".join(map(mod, lines, told))
-    return b'{"user_id":%b,"items":[%b],%b' % (_json(query.user_id), items, _json(rest)[1:])
+    items, made = b",".join(map(mod, lines, told)), _made(query.generation.id, query.made_by, *query.degraded)
+    removed = _json(query.removed) if query.removed else b"{}"
+    return b'{"user_id":%b,"items":[%b],' % (_json(query.user_id), items) + made % (len(query.history[0]), removed)
+
+
+@lru_cache(64)
+def _made(generation: str, mode: Mode, *degraded: Degraded) -> bytes:
+    """With two places: how long the history is, and what was removed."""
+    begun, left_out = _json({"generation": generation, "mode": mode})[1:-1], _json(degraded)
+    return begun.replace(b"%", b"%%") + b',"history":%d,"removed":%b,"degraded":' + left_out + b"}"
 
 
 def several(queries: Sequence[Query]) -> bytes:

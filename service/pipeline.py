@@ -230,9 +230,9 @@ def _show(stage: Stage, breaker: Breaker, was_closed: bool) -> None:
 
 
 def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query], unusable: Complaint) -> None:
-    still = set(map(id, waiting))
+    still = set(map(id, waiting)) if len(waiting) < len(asked) else None
     for query, of_query in zip(asked, found, strict=True):
-        if id(query) in still:
+        if still is None or id(query) in still:
             try:
                 stage.put(query, of_query)
             except Exception as error:

@@ -13,7 +13,8 @@ import numpy as np
 from recsys.history import NO_HISTORY, History
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
-from recsys.types import CONTEXTS, F32, I32, I64, U8, Bool, Event, Id
+from recsys.spec import NOTHING_TOLD
+from recsys.types import F32, I32, I64, U8, Bool, Event, Id
 from recsys.user_list import UserList
 from service.schema import Mode
 from service.served import ServedGeneration
@@ -46,8 +47,7 @@ def _nothing(kind: type) -> np.ndarray:
 
 
 _NO_ROWS, _NO_SCORES = _nothing(np.int32), _nothing(np.float32)
-_NO_RECORD, _NO_CONTEXT = UserRecord.empty(), np.zeros(CONTEXTS, np.uint8)
-_NO_CONTEXT.flags.writeable = False
+_NO_RECORD = UserRecord.empty()
 
 NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint8), _NO_SCORES)
 
@@ -72,7 +72,7 @@ class Query:
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
     now: float = field(default_factory=time.time)
-    context: U8 = field(default_factory=lambda: _NO_CONTEXT)
+    context: U8 = field(default_factory=lambda: NOTHING_TOLD)
     mode: Mode = Mode.REALTIME
     filter: Mapping[str, list[str]] = field(default_factory=dict)
     told_context: Mapping[str, str] = field(default_factory=dict)
