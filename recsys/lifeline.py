@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.5
+_LOOK_SECONDS, _SETTLE_SECONDS = 30, 0.01
+"""Between two looks where the kernel tells who ended, and until whoever it was has left its children to another."""
 _GENERATIONS = 4
 """Ancestors looked at for a make: recursive makes, each with a shell between, are seldom deeper than two."""
 
@@ -73,9 +77,26 @@ def watch_ancestor(callback: Callable[[], None]) -> None:
 
 
 def _watch(chain: dict[int, int], callback: Callable[[], None]) -> None:
-    while all(_parent(pid) == parent for pid, parent in chain.items()):
-        time.sleep(_POLL_SECONDS)
+    with ExitStack() as opened:
+        ends = _ends_of(set(chain.values()), opened)
+        while all(_parent(pid) == parent for pid, parent in chain.items()):
+            if ends is not None:
+                ends.poll(_LOOK_SECONDS * 1000)  # no look before one ends costs nothing
+            time.sleep(_POLL_SECONDS if ends is None else _SETTLE_SECONDS)
     callback()
+
+
+def _ends_of(pids: set[int], opened: ExitStack) -> select.poll | None:
+    """What can be waited for until one of several processes ends; None where that can't be asked of the kernel."""
+    ends = select.poll()
+    try:
+        for pid in pids:
+            descriptor = os.pidfd_open(pid)
+            opened.callback(os.close, descriptor)
+            ends.register(descriptor, select.POLLIN)
+    except (OSError, AttributeError):  # one is gone, is not of this container, or the kernel or Python is an old one
+        return None
+    return ends
 
 
 def _chain() -> dict[int, int]:

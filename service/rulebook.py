@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 
 from recsys.rules import CompiledRules, Rules, RulesFile, compiled, unknown_items
@@ -27,11 +28,18 @@ class Rulebook:
         self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
 
     async def follow(self) -> None:
-        """Look for ever."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
+        """Look for ever, on a thread: a disk may let one wait, and a way there and back for each look costs more."""
+        ended = threading.Event()
+        threading.Thread(target=self._look, args=(ended,), name="rules", daemon=True).start()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.set()
+
+    def _look(self, ended: threading.Event) -> None:
+        while not ended.wait(LOOK_SECONDS):
             try:
-                await asyncio.to_thread(self._file.look)
+                self._file.look()
             except Exception:
                 logger.exception("The file of rules can't be looked at.")
 

@@ -64,7 +64,7 @@ REPLAYED = 64
 LOOK_SECONDS = 0.1
 """Between two looks at what may come into force."""
 
-CALM_SECONDS = 0.5
+CALM_SECONDS = 1.0
 """The same once something is and all stages answer: then the adopter tells of what is new."""
 
 SETTLE_SECONDS = 15.0

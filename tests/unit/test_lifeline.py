@@ -30,9 +30,11 @@ print(child.pid, flush=True)
 child.wait()
 """
 WATCHING = """
-import os, time
+import os, sys, time
 from pathlib import Path
 from recsys.lifeline import watch_ancestor
+if sys.argv[1:]:
+    del os.pidfd_open
 watch_ancestor(lambda: os._exit(Path("called").write_text("x") and 0))
 Path("pid").write_text(str(os.getpid()))
 time.sleep(30)
@@ -90,9 +92,10 @@ def test_killed_shell_is_noticed(folder: Path, target: str) -> None:
     assert (folder / "called").exists()
 
 
-def test_killed_shell_is_noticed_without_make(folder: Path) -> None:
-    """Without a make it is the parent's parent that is watched."""
-    shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py; true'")
+@pytest.mark.parametrize("kernel", ["", "old"])
+def test_killed_shell_is_noticed_without_make(folder: Path, kernel: str) -> None:
+    """Without a make it is the parent's parent that is watched, also where the kernel does not tell who ended."""
+    shell = start(folder, f"/bin/sh -c '{sys.executable} watching.py {kernel}; true'")
     shell.kill()
     shell.wait()
     assert gone(folder, 5)

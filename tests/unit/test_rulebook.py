@@ -1,9 +1,14 @@
 """The rules in force in a gateway, and what is told of them."""
 
+import asyncio
+import threading
+import time
+
 import pytest
 
 from recsys.items import PutItem, PutItems
 from recsys.rules import Rules, RulesFile
+from service import rulebook
 from service.rulebook import Rulebook
 from service.served import ServedGeneration
 
@@ -42,3 +47,35 @@ def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
     file.look()
     assert file.current == Rules()
     assert file.fault is None
+
+
+def test_the_file_is_followed_for_as_long_as_somebody_follows(tmp_path, monkeypatch):
+    """By one thread, which a look that breaks does not end, and which goes when whoever follows does."""
+    path = tmp_path / "rules.toml"
+    path.write_text("")
+    rules = Rulebook(path, tmp_path / "last")
+    monkeypatch.setattr(rulebook, "LOOK_SECONDS", 0.01)
+    looks, look = [], rules._file.look
+
+    def breaks_once():
+        looks.append(threading.current_thread())
+        if len(looks) == 1:
+            raise OSError("no such disk")
+        look()
+
+    monkeypatch.setattr(rules._file, "look", breaks_once)
+
+    async def follow_an_edit():
+        following = asyncio.create_task(rules.follow())
+        await asyncio.sleep(0.1)
+        path.write_text("[diversity]\nweight = 0.5\n")
+        end = time.monotonic() + 10
+        while rules._file.current == Rules() and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        following.cancel()
+
+    asyncio.run(follow_an_edit())
+    assert rules._file.current != Rules()
+    (thread,) = set(looks)
+    thread.join(10)
+    assert not thread.is_alive()
