@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import math
 import os
 import socket
 import threading
@@ -100,6 +101,7 @@ class Adopter:
         self._unheard = False
         self._said: Holding | None = None  # as the board has it
         self._said_at = 0.0
+        self._read_at = -math.inf  # the board
         self._speaking = threading.Lock()
         self.told: Callable[[], object] = lambda: None
         """Called from any thread when what is known or held may have changed."""
@@ -216,11 +218,23 @@ class Adopter:
             return True
         return bool(outlook.in_force - {outlook.live} or outlook.lacking(outlook.live))
 
+    @property
+    def _settled(self) -> bool:
+        """Whether all that answer do so from what is live, and this process is one of them if it is a gateway."""
+        answering = self.outlook.in_force | ({self.in_force} if self.in_force else set())
+        return (
+            answering == {self.outlook.live} and not self._busy() and (bool(self.in_force) or self._role != "gateway")
+        )
+
     def _read(self) -> Outlook:
         try:
             live, previous = self._generations.aliases()
         except StoreError as error:
             return Outlook(True, fault=str(error))
+        now, still = time.monotonic(), (live, previous) == (self.outlook.live, self.outlook.previous)
+        if still and self._settled and now - self._read_at < ANNOUNCED_SECONDS / 4:
+            return self.outlook  # who comes or goes meanwhile changes nothing that is served
+        self._read_at = now
         processes, fault = list[Holding](), None
         try:
             everyone = {told.name: told for told in self._board.processes()}
@@ -231,8 +245,8 @@ class Adopter:
         except StoreError:
             pass  # an ACL may forbid the board and nothing else
         outlook = Outlook(True, live, previous, fault, tuple(processes))
-        named = {live, previous, *self._spare(), *outlook.in_force}
-        self._refused = {each: told for each, told in self._refused.items() if each in named}
+        known = {live, previous, *self._spare(), *outlook.in_force}
+        self._refused = {each: told for each, told in self._refused.items() if each in known}
         return outlook
 
     def _serves(self, generation: str) -> bool:

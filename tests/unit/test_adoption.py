@@ -53,6 +53,39 @@ def test_a_board_that_can_not_be_read_is_not_an_empty_one(world, monkeypatch, er
     assert gateway.held == ("a",)
 
 
+@pytest.mark.parametrize("role", ["gateway", "ranking"])
+def test_the_board_is_read_at_each_look_until_all_is_settled(world, monkeypatch, role):
+    """Settled is: all that answer do so from what is live. Then it is read before announcements are forgotten."""
+    store, board, _, adopter = world
+    reads, processes = [], board.processes
+    monkeypatch.setattr(board, "processes", lambda: reads.append(1) or processes())
+
+    def looks():
+        reads.clear()
+        for _ in range(3):
+            one.look()
+        return len(reads)
+
+    one = adopter(role)
+    assert looks() == 3  # nobody answers yet
+    other = Holding("gateway x 1", "gateway", ("a",), in_force="a")
+    board.announce(other)
+    if role == "gateway":
+        assert looks() == 3  # it does not answer itself
+        one.in_force = "a"
+    assert looks() == (1 if role == "ranking" else 0)
+    assert looks() == 0
+    one._read_at -= ANNOUNCED_SECONDS / 4
+    assert looks() == 1
+    one._read_at -= ANNOUNCED_SECONDS / 4
+    board.announce(replace(other, in_force="old"))
+    assert looks() == 3
+    board.announce(other)
+    assert looks() == 1
+    store.named[LIVE] = "b"
+    assert looks() == 3
+
+
 def test_what_can_not_be_served_is_refused_once_and_told(world):
     """It is not fetched again at every look, and the reason stands on the board."""
     store, board, cache, adopter = world
