@@ -8,6 +8,7 @@ import bentoml
 
 from service import compose, pinned, workers
 from service.drain import Drain
+from service.edge.calm import UNREAD_SECONDS, calm
 from service.edge.connection import guard
 from service.holder import GenerationHolder
 from service.settings import environment, settings
@@ -28,6 +29,7 @@ class Shell:
         workers.prepare(environment(), settings(), pinned.folder())
 
     def _follow(self, role: str, holder: GenerationHolder[Any]) -> None:
+        calm(UNREAD_SECONDS)
         self._role = role
         self._adopter = compose.adopter(role, environment(), settings(), [holder])
         self._adopter.start()

@@ -13,16 +13,17 @@ from typing import Any
 
 import uvicorn
 
-SECONDS = 1.0
-"""Between two looks: what uvicorn's date is good for."""
+SECONDS, UNREAD_SECONDS = 1.0, 5.0
+"""Between two looks: what uvicorn's date is good for; and where nobody reads it, as of what gateways ask."""
 
 TICKS = 10
 """Of uvicorn's go into one of ours; it makes a date at every tenth."""
 
 
-def calm() -> None:
-    """Have the servers of this process that start from now on look once a second, and when they are told to end."""
+def calm(seconds: float = SECONDS) -> None:
+    """Have the servers of this process look that seldom, and when they are told to end; said once before they start."""
     server: Any = uvicorn.Server
+    server.tandem_seconds = seconds
     server.main_loop = _main_loop
     server.should_exit = property(_is_told, _tell)
 
@@ -34,7 +35,7 @@ async def _main_loop(server: Any) -> None:
     server.tandem_woken = loop, woken
     while not await server.on_tick(ticks):
         ticks += TICKS
-        timer = loop.call_later(SECONDS, woken.set)
+        timer = loop.call_later(server.tandem_seconds, woken.set)
         await woken.wait()
         timer.cancel()
         woken.clear()

@@ -9,7 +9,6 @@ import httpx
 import pytest
 import uvicorn
 
-from service.edge import calm as module
 from service.edge.calm import calm
 
 
@@ -31,8 +30,8 @@ def looks(monkeypatch):
         return await on_tick(server, counter)
 
     monkeypatch.setattr(uvicorn.Server, "on_tick", noted)
-    monkeypatch.setattr(module, "SECONDS", 3600)
-    calm()
+    monkeypatch.setattr(uvicorn.Server, "tandem_seconds", None, raising=False)
+    calm(3600)
     return told
 
 
@@ -76,9 +75,9 @@ def test_it_ends_by_a_signal(looks, monkeypatch):
     assert looks == [0, 10]
 
 
-def test_it_looks_again_for_the_date(looks, monkeypatch):
+def test_it_looks_again_for_the_date(looks):
     """Each look is one at which uvicorn makes a date."""
-    monkeypatch.setattr(module, "SECONDS", 0.01)
+    calm(0.01)
 
     async def run():
         server, task, _ = await serving()
@@ -89,3 +88,18 @@ def test_it_looks_again_for_the_date(looks, monkeypatch):
 
     asyncio.run(run())
     assert looks[:4] == [0, 10, 20, 30]
+
+
+def test_how_seldom_may_be_said_again(looks):
+    """By a process that learns only later that nobody reads its dates."""
+
+    async def run():
+        server, task, _ = await serving()
+        calm(0.01)
+        server.tandem_woken[1].set()
+        while len(looks) < 5:
+            await asyncio.sleep(0.01)
+        server.should_exit = True
+        await task
+
+    asyncio.run(asyncio.wait_for(run(), 20))
