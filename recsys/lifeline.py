@@ -80,8 +80,8 @@ def _watch(chain: dict[int, int], callback: Callable[[], None]) -> None:
     with ExitStack() as opened:
         ends = _ends_of(set(chain.values()), opened)
         while all(_parent(pid) == parent for pid, parent in chain.items()):
-            if ends is not None:
-                ends.poll(_LOOK_SECONDS * 1000)  # no look before one ends costs nothing
+            if ends is not None and any(event & select.POLLNVAL for _, event in ends.poll(_LOOK_SECONDS * 1000)):
+                ends = None  # somebody closed what is not theirs
             time.sleep(_POLL_SECONDS if ends is None else _SETTLE_SECONDS)
     callback()
 
@@ -121,7 +121,7 @@ def _ancestors() -> Iterator[int]:
 def _parent(pid: int) -> int | None:
     """Who a process belongs to now; None if it is gone."""
     if pid == os.getpid():
-        return os.getppid()  # no file to read twice a second
+        return os.getppid()  # no file to read at each look
     stat = _stat(pid)
     # the name stands in brackets and may hold brackets and spaces itself: what follows the last one is safe
     return int(stat.rpartition(")")[2].split()[1]) if stat else None

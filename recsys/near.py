@@ -61,7 +61,7 @@ class NearIndex(ExactIndex):
         """Fill found and best [B, k] for whom k of the near may be shown; who that is, [B]."""
         of, k = self.clusters, found.shape[1]
         nearest = self._centres.search(users, of.probes)
-        queries, margins, _ = self._bytes.asked(users, norms)
+        queries, margins = self._bytes.asked(users, norms)
         listed, scores, counts = lists(len(users), k, np.int32)
         bounds = np.full(len(users), LEAST, np.int32)
         kernel.look_among(

@@ -19,7 +19,7 @@ from recsys.kernels import search
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.kernels.products import LANES
-from recsys.kernels.words import ROWS, Wide, fast_here, side_by_side
+from recsys.kernels.words import ROWS, fast_here, side_by_side
 from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I16, I32, I64, Bool
 
@@ -95,8 +95,7 @@ class Bytes:
         self._items = items
         width = items.table.shape[1]
         self._most = min(MOST, (2**31 - 1) // (128 * width))  # of a sum in four bytes
-        self._chunks = -(-width // LANES)
-        self._end = search.last(items.table, LANES * self._chunks)
+        self._end = search.last(items.table, -(-width // LANES) * LANES)
         self._of = (items.off, items.long, items.step, *items.product_off)
         self._words = np.zeros((0, 1, ROWS), np.int32)  # here none, of the same kind: the kernel is compiled once
 
@@ -107,15 +106,12 @@ class Bytes:
         search.find(users, norms, *tables, *self._of, self._most, TINY, FARTHEST, LEAST, shown, k, of, counts)
         return of, counts
 
-    def asked(self, users: F32, norms: F64) -> tuple[I16, I64, Wide]:
-        """Users [B, d] as kernels ask for them: in numbers of two bytes, and how far below a score is as good."""
-        count, width, blocks = len(users), self._items.table.shape[1], len(self._words)
-        queries, margins = np.zeros((count, self._chunks, LANES), np.int16), np.empty(count, np.int64)
-        halves = np.empty((count if blocks else 0, 2, width), np.int8)
-        wide = Wide(self._words, halves.view(np.int32), np.empty(len(halves), np.int32))
-        asked = queries.reshape(count, self._chunks * LANES), margins, halves, wide.less
-        search.ask(users, norms, self._of, self._most, TINY, FARTHEST, *asked)
-        return queries, margins, wide
+    def asked(self, users: F32, norms: F64) -> tuple[I16, I64]:
+        """Users [B, d] in numbers of two bytes, [B, chunks, LANES], and how far below a score is as good, in steps."""
+        queries, margins = np.zeros((len(users), self._end.shape[1]), np.int16), np.empty(len(users), np.int64)
+        whole = np.empty((0, 2, self._items.table.shape[1]), np.int8), np.empty(0, np.int32)  # nothing in halves
+        search.ask(users, norms, self._of, self._most, TINY, FARTHEST, queries, margins, *whole)
+        return queries.reshape(len(users), queries.shape[1] // LANES, LANES), margins
 
 
 class Words(Bytes):

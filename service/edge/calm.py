@@ -1,8 +1,8 @@
 """uvicorn's server without its clock.
 
 It looks ten times a second whether it is to end, and a process that slept pays .2 ms of CPU for each
-(docs/decisions.md). Here it is woken when it is told to end; once a second it makes the date that answers bear, and
-keeps uvicorn's other promises.
+(docs/decisions.md). Here it is woken when it is told to end; once a second, or more seldom, it makes the date that
+answers bear, and keeps uvicorn's other promises.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import Any
 import uvicorn
 
 SECONDS, UNREAD_SECONDS = 1.0, 5.0
-"""Between two looks: what uvicorn's date is good for; and where nobody reads it, as of what gateways ask."""
+"""Between two looks: what uvicorn's date is good for; and where nobody reads it, as of what gateways ask.
+
+In BentoML's development mode all services are one process, whose dates are made as seldom.
+"""
 
 TICKS = 10
 """Of uvicorn's go into one of ours; it makes a date at every tenth."""
 
 
 def calm(seconds: float = SECONDS) -> None:
-    """Have the servers of this process look that seldom, and when they are told to end; said once before they start."""
+    """Have this process's servers look so seldom, and when they are told to end; said before they start, and again."""
     server: Any = uvicorn.Server
     server.tandem_seconds = seconds
     server.main_loop = _main_loop

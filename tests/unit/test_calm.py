@@ -9,7 +9,9 @@ import httpx
 import pytest
 import uvicorn
 
-from service.edge.calm import calm
+from service import compose
+from service.edge.calm import UNREAD_SECONDS, calm
+from service.shell import Shell
 
 
 async def app(scope, _receive, send):
@@ -103,3 +105,10 @@ def test_how_seldom_may_be_said_again(looks):
         await task
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_callee_makes_its_date_seldom(looks, monkeypatch):
+    """Who asks it does not read it."""
+    monkeypatch.setattr(compose, "adopter", lambda *_: type("Adopter", (), {"start": lambda _: None})())
+    Shell()._follow("ranking", None)
+    assert uvicorn.Server.tandem_seconds == UNREAD_SECONDS
