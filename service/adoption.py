@@ -221,10 +221,8 @@ class Adopter:
     @property
     def _settled(self) -> bool:
         """Whether all that answer do so from what is live, and this process is one of them if it is a gateway."""
-        answering = self.outlook.in_force | ({self.in_force} if self.in_force else set())
-        return (
-            answering == {self.outlook.live} and not self._busy() and (bool(self.in_force) or self._role != "gateway")
-        )
+        here = self.in_force == self.outlook.live if self._role == "gateway" else bool(self.outlook.in_force)
+        return here and not self._busy()
 
     def _read(self) -> Outlook:
         try:
