@@ -13,7 +13,7 @@ import numpy as np
 from recsys.allowed import Allowed
 from recsys.grown import NO_ROWS
 from recsys.grown import table as table_of
-from recsys.kernels import keys, search
+from recsys.kernels import asking, keys, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.kernels.sources import score
@@ -148,7 +148,7 @@ class ExactIndex:
     def _norms(self, users: F32) -> F64:
         """Those of users [B, d]: [B]. ValueError of users whose inner products may not be finite."""
         norms = np.empty(len(users))
-        if (query := search.norms(users, self._longest, LARGEST, norms)) >= 0:
+        if (query := asking.norms(users, self._longest, LARGEST, norms)) >= 0:
             raise ValueError(f"User {query} of a batch has an embedding that is not finite, or too large to multiply.")
         return norms
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from recsys.kernels import search
+from recsys.kernels import asking, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.kernels.products import LANES
@@ -110,7 +110,7 @@ class Bytes:
         """Users [B, d] in numbers of two bytes, [B, chunks, LANES], and how far below a score is as good, in steps."""
         queries, margins = np.zeros((len(users), self._end.shape[1]), np.int16), np.empty(len(users), np.int64)
         whole = np.empty((0, 2, self._items.table.shape[1]), np.int8), np.empty(0, np.int32)  # nothing in halves
-        search.ask(users, norms, self._of, self._most, TINY, FARTHEST, queries, margins, *whole)
+        asking.ask(users, norms, self._of, self._most, TINY, FARTHEST, queries, margins, *whole)
         return queries.reshape(len(users), queries.shape[1] // LANES, LANES), margins
 
 

@@ -124,8 +124,8 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
     code = (
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
-        "from recsys.kernels import search\n"
-        "norms = np.empty(1); search.norms(np.float32([[3, 4]]), 1.0, 9.0, norms); assert norms.tolist() == [5]"
+        "from recsys.kernels import asking\n"
+        "norms = np.empty(1); asking.norms(np.float32([[3, 4]]), 1.0, 9.0, norms); assert norms.tolist() == [5]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

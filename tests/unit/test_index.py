@@ -13,7 +13,7 @@ from recsys import index as module
 from recsys import scans
 from recsys.grown import table
 from recsys.index import ExactIndex
-from recsys.kernels import search
+from recsys.kernels import asking, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import least
 from recsys.kernels.products import LANES
@@ -147,7 +147,7 @@ def wide_of(kind, table, queries):
     halves = np.empty((len(queries) if len(words) else 0, 2, queries.shape[1]), np.int8)
     less = np.empty(len(halves), np.int32)
     if len(words):
-        search.halve(queries, halves, less)
+        asking.halve(queries, halves, less)
     return Wide(words, halves.view(np.int32), less)
 
 

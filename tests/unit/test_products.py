@@ -3,7 +3,7 @@
 import numpy as np
 
 from recsys import scans
-from recsys.kernels import search
+from recsys.kernels import asking
 from recsys.kernels.products import products
 from recsys.kernels.words import dots, side_by_side
 
@@ -52,7 +52,7 @@ def test_words_without_the_instruction_are_the_same(monkeypatch):
     queries = rng.integers(-scans.MOST, scans.MOST + 1, (1, 112)).astype(np.int16)
     queries[0, :4] = scans.MOST, -scans.MOST, 128, -129
     halves, less = np.empty((1, 2, 100), np.int8), np.empty(1, np.int32)
-    search.halve(queries, halves, less)
+    asking.halve(queries, halves, less)
     words = side_by_side(rows)
     assert words.shape == (2, 25, 32)  # zero rows behind the last
     assert words.ctypes.data % 64 == 0
