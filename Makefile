@@ -11,16 +11,17 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Dependencies alone are installed, not the project: what runs is what stands in this folder.
+# Of the project its dependencies alone are installed, and a link to the client: what runs is what stands in this folder.
 REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	print("\n".join(p["dependencies"] + [r for e in sys.argv[1:] for r in p["optional-dependencies"][e]]))
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tandem: Python 3.11 or newer is needed; name one with PYTHON=...")'
 	@echo "tandem: installing into .venv (about two minutes, 1.9 GB) ..."
 	@$(PYTHON) -m venv .venv
 	@$(PY) -c '$(REQUIREMENTS)' > .venv/requirements.txt
 	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --no-deps -e clients/python
 	@touch $@
 
 .venv/installed-dev: .venv/installed

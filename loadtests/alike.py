@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 
 from loadtests.peers.servers import PeerError, Running
-from service.client import Client
+from tandem_client import Client
 
 K = 20
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import grpc
 import httpx
 
-from service.client import Client
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.rpc.tandem.v1 import recommender_pb2_grpc as rpc
+from tandem_client import Client
 
 PAUSE = 0.05
 """Seconds between two requests of one caller."""

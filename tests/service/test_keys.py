@@ -12,13 +12,13 @@ import httpx
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from service.client import Client, NotAllowed, Overloaded, calls
 from service.edge import editing, key
 from service.edge.gate import SCOPES
 from service.edge.keyring import Scope, Told
 from service.rpc import convert
 from service.rpc.convert import SERVICE
 from service.schema import verbs
+from tandem_client import Client, NotAllowed, Overloaded, calls
 from tests.deployment import IN_A_ROW, Deployment, descendants, free_port
 
 OWN, OTHERS = "shop-1:ann", "shop-2:bob"

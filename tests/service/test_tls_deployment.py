@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from recsys.store import RedisGenerationStore
-from service.client import Client
+from tandem_client import Client
 from tests import tiny
 from tests.certificates import Authority
 from tests.deployment import READY_SECONDS, Deployment

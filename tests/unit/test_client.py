@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+import tandem_client as package
 from recsys.errors import QueryError, StoreUnavailable
-from service import client as package
-from service.client import (
+from service.schema import ErrorBody
+from tandem_client import (
     AsyncClient,
     Broken,
     Client,
@@ -26,9 +27,8 @@ from service.client import (
     SessionEvent,
     Unavailable,
 )
-from service.client.errors import unanswered
-from service.client.retry import Tries
-from service.schema import ErrorBody
+from tandem_client.errors import unanswered
+from tandem_client.retry import Tries
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender, RpcServer, slate
 
@@ -316,9 +316,9 @@ def test_every_exported_error_is_drawn():
 )
 def test_the_client_is_light(url, absent):
     """An application that calls a deployment needs neither its model nor its store; over HTTP not even gRPC."""
-    code = f"import sys; from service.client import Client; Client({url!r}); print(*sys.modules)"
+    code = f"import sys; from tandem_client import Client; Client({url!r}); print(*sys.modules)"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
-    assert "service.client.client" in loaded
+    assert "tandem_client.client" in loaded
     assert not loaded & {"bentoml", "torch", "redis", "numpy", "starlette", "prometheus_client", *absent}

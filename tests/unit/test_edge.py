@@ -16,7 +16,6 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from service import metrics
-from service.client import Client, NotAllowed, Overloaded
 from service.edge import editing, key
 from service.edge.calls import GatedCalls
 from service.edge.described import openapi_with_keys
@@ -31,6 +30,7 @@ from service.openapi import openapi
 from service.rpc import convert
 from service.rpc.convert import SERVICE
 from service.schema import verbs
+from tandem_client import Client, NotAllowed, Overloaded
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.keys import Keys
 

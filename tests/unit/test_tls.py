@@ -11,13 +11,13 @@ import uvicorn
 from cryptography.hazmat.primitives import serialization
 
 from recsys.errors import SettingsError
-from service.client import Client, RequestRefused, Unavailable
 from service.edge import bounds
 from service.edge import tls as tls_module
 from service.edge.admin import AdminPort
 from service.edge.connection import GuardedConnection
 from service.edge.tls import Tls, TlsServer
 from service.settings import Settings
+from tandem_client import Client, RequestRefused, Unavailable
 from tests.certificates import Authority
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender, RpcServer

@@ -10,10 +10,10 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from service import schema
-from service.client.errors import RequestRefused
 from service.schema import verbs
 from service.schema.verbs import Verb
 from service.schema.verdict import error_body, query_error
+from tandem_client.errors import RequestRefused
 
 A = TypeVar("A", bound=BaseModel)
 

@@ -12,8 +12,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ValidationError
 
-from service.client.calls import Call
-from service.client.errors import (
+from service.rpc import convert
+from service.rpc.convert import SERVICE
+from service.rpc.verdict import ERROR_KEY, PUSHBACK_KEY
+from service.schema import ErrorBody, verbs
+from tandem_client.calls import Call
+from tandem_client.errors import (
     Broken,
     ClientError,
     NotAllowed,
@@ -23,11 +27,7 @@ from service.client.errors import (
     told,
     too_late,
 )
-from service.client.trust import Trust
-from service.rpc import convert
-from service.rpc.convert import SERVICE
-from service.rpc.verdict import ERROR_KEY, PUSHBACK_KEY
-from service.schema import ErrorBody, verbs
+from tandem_client.trust import Trust
 
 A = TypeVar("A", bound=BaseModel)
 

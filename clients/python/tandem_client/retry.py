@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from numbers import Real
 
-from service.client.errors import ClientError, Overloaded, RequestRefused, Unavailable, too_late
 from service.schema import ErrorBody
+from tandem_client.errors import ClientError, Overloaded, RequestRefused, Unavailable, too_late
 
 FIRST_SECONDS = 0.05
 MOST_SECONDS = 1.0

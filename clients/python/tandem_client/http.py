@@ -11,8 +11,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.client.calls import Call
-from service.client.errors import (
+from service.deadline import HEADER, MOST_MS
+from service.schema import ErrorBody, ErrorResponse
+from tandem_client.calls import Call
+from tandem_client.errors import (
     Broken,
     ClientError,
     NotAllowed,
@@ -23,9 +25,7 @@ from service.client.errors import (
     too_late,
     unanswered,
 )
-from service.client.trust import Trust
-from service.deadline import HEADER, MOST_MS
-from service.schema import ErrorBody, ErrorResponse
+from tandem_client.trust import Trust
 
 A = TypeVar("A", bound=BaseModel)
 

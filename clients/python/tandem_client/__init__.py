@@ -3,12 +3,12 @@
     with Client("grpc://127.0.0.1:3001") as client:
         for item in client.recommend("you", k=5).items: ...
 
-Knows the schema and neither BentoML nor torch nor Redis: an application may use or copy it with `service/schema`,
-`service/rpc` and `recsys/errors.py` alone.
+Needs neither BentoML nor torch nor Redis.
 """
 
-from service.client.client import AsyncClient, Client
-from service.client.errors import (
+from service.schema import Event, Item, Mode, SessionEvent
+from tandem_client.client import AsyncClient, Client
+from tandem_client.errors import (
     Broken,
     ClientError,
     DeadlineExceeded,
@@ -18,7 +18,6 @@ from service.client.errors import (
     RequestRefused,
     Unavailable,
 )
-from service.schema import Event, Item, Mode, SessionEvent
 
 __all__ = [
     "AsyncClient",

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from service.client import calls
-from service.client.calls import Call
-from service.client.errors import ClientError
-from service.client.http import AsyncHttpTransport, HttpTransport
-from service.client.retry import Tries
-from service.client.trust import Trust
+from tandem_client import calls
+from tandem_client.calls import Call
+from tandem_client.errors import ClientError
+from tandem_client.http import AsyncHttpTransport, HttpTransport
+from tandem_client.retry import Tries
+from tandem_client.trust import Trust
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=BaseModel)
@@ -84,7 +84,7 @@ class Client(_Verbs):
         self._deadline = deadline
         trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
-            from service.client.rpc import RpcTransport
+            from tandem_client.rpc import RpcTransport
 
             self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers, trust)
         else:
@@ -128,7 +128,7 @@ class AsyncClient(_Verbs):
         self._deadline = deadline
         trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
-            from service.client.rpc import AsyncRpcTransport
+            from tandem_client.rpc import AsyncRpcTransport
 
             self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers, trust)
         else:
