@@ -77,9 +77,10 @@ lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes 
 proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v1/recommender.proto
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. service/rpc/tandem/v1/*.proto
 
-load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s): slo.toml held? exit code, page, picture
+load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): slo.toml held? exit code, page
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
-		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10
+		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10 \
+		$(if $(USERS),--user-file '$(USERS)') $(if $(CLICKS),--clicks)
 
 bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)
 	@exec $(PY) -m loadtests.bench $(BENCH)

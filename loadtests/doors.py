@@ -83,7 +83,7 @@ class HttpDoor:
 
     def recommend(self, user: Id, k: int) -> Reply:
         """One slate."""
-        body = json.dumps({"user_id": user, "k": k})
+        body = json.dumps({"user_id": user, "k": k, "log_impression": False})
         with self._session.post("/recommend", data=body, headers=self._headers, catch_response=True) as answer:
             reply = judged_http(answer.status_code, answer.content, k)
             if reply.outcome == Outcome.FAILED:
@@ -117,7 +117,7 @@ class GrpcDoor:
 
     def recommend(self, user: Id, k: int) -> Reply:
         """One slate."""
-        request = self._messages.RecommendRequest(user_id=self._id(user), k=k)
+        request = self._messages.RecommendRequest(user_id=self._id(user), k=k, log_impression=False)
         try:
             return judged_message(self._stub.Recommend(request, **self._more), k)
         except self._error as error:

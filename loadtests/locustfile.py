@@ -3,6 +3,10 @@
 `make load` is the gate: the exit code says whether slo.toml held. By hand, with Locust's page or without:
 `locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
 A closed loop slows down together with what it measures; here every time counts from the moment a request was due.
+
+A run leaves nothing in the store: requests are reads of users of the live generation, and no slate is logged as an
+impression. `--clicks` sends clicks too, by users whose ids have the mark `recsys.types.LOAD_TEST_USERS`.
+One Locust user sends the whole load: the rate comes from the shape, whatever `--users` is.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -28,9 +33,10 @@ from loadtests.doors import GrpcDoor, HttpDoor
 from loadtests.options import number, process, share, user_file, user_pattern
 from loadtests.report import write
 from loadtests.report.of_load import of_load
-from loadtests.slo import RESULTS, Slo
+from loadtests.slo import RESULTS, ROOT, Slo
 from loadtests.tally import Tally
 from loadtests.visitors import Population, Visitors
+from recsys.types import LOAD_TEST_USERS
 
 BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes: the deployment broke its promises; the generator did, so that nothing was measured."""
@@ -69,14 +75,24 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
     )
     parser.add_argument(
-        "--known-users", type=number(int, 1, 1e7), default=Population.users, help="users that Zipf's law draws from"
+        "--user-file",
+        type=user_file,
+        help="ids of users, one a line, the most frequent first; default: users of the live generation, which "
+        "`python -m flows users` reads from the store of REDIS_URL or TANDEM_HOME",
     )
     parser.add_argument(
-        "--user-pattern", type=user_pattern, default=Population.pattern, help="how they are called; {} is a number"
+        "--known-users", type=number(int, 1, 1e7), default=0, help="so many users, named by --user-pattern, instead"
     )
-    parser.add_argument("--user-file", type=user_file, help="their ids instead, one a line, who asks most first")
+    parser.add_argument(
+        "--user-pattern", type=user_pattern, default=Population.pattern, help="their ids; {} is a number from 1"
+    )
     parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
-    parser.add_argument("--click-share", type=share, default=0.05, help="of slates that an item is clicked in")
+    parser.add_argument(
+        "--clicks", action="store_true", help="send clicks, by load-test users; their history expires after an hour"
+    )
+    parser.add_argument(
+        "--click-share", type=share, default=0.05, help="of requests that a load-test user sends, with --clicks"
+    )
     parser.add_argument("--pid", type=process, default=0, help="of the deployment: its CPU time is measured, too")
     parser.add_argument(
         "--result", default=str(RESULTS / "load.json"), help="where the figures go; the report beside them"
@@ -88,6 +104,7 @@ class OpenLoop:
     """Sends what a shape asks for, each request in a greenlet of its own."""
 
     environment: Environment
+    population: Population
 
     def door(self) -> HttpDoor | GrpcDoor:
         """What to knock on."""
@@ -106,9 +123,7 @@ class OpenLoop:
 
     def _send(self, shape: Shape, seed: int | str, counted: bool, door: HttpDoor | GrpcDoor, group: Group) -> None:
         options = self.environment.parsed_options
-        names = Path(options.user_file).read_text(encoding="utf-8").splitlines() if options.user_file else ()
-        population = Population(options.known_users, options.user_pattern, options.cold_share, names=tuple(names))
-        visitors, cpu = Visitors(population, seed), cpu_seconds(options.pid)
+        visitors, cpu = Visitors(self.population, seed), cpu_seconds(options.pid)
         start = time.perf_counter()
         for at in shape.arrivals(seed):
             wait = start + at - time.perf_counter()
@@ -123,10 +138,13 @@ class OpenLoop:
 
     def _one(self, door: HttpDoor | GrpcDoor, user: int | str, start: float, at: float, counted: bool) -> None:
         options = self.environment.parsed_options
+        clicks = options.clicks and random.random() < options.click_share
+        if clicks:
+            user = f"{LOAD_TEST_USERS}{user}"
         reply = door.recommend(user, options.k)
         if counted:
             tally.add(at, 1000 * (time.perf_counter() - start - at), reply.outcome, reply.word)
-        if reply.items and random.random() < options.click_share:
+        if clicks and reply.items:
             tally.failed_clicks += not door.click(user, random.choice(reply.items))
 
 
@@ -167,9 +185,11 @@ def choose_the_door(environment: Environment, **_: Any) -> None:
     """One of the two, and once: the shape says how many requests there are."""
     if environment.parsed_options:
         chosen = HttpVisitors if environment.parsed_options.door == "http" else GrpcVisitors
+        chosen.fixed_count = 1  # whatever --users is: a second user would send the whole load once more
         environment.user_classes = [chosen]
         if environment.parsed_options.headless:
             _reach(str(environment.parsed_options.host))
+        OpenLoop.population = _population(environment.parsed_options)
 
 
 def _reach(host: str) -> None:
@@ -180,6 +200,22 @@ def _reach(host: str) -> None:
         socket.create_connection((place.hostname or "", port), GIVE_UP_SECONDS).close()
     except (OSError, ValueError) as error:  # ValueError of a port that is none
         sys.exit(f"tandem: nobody answers at {host} ({error}); `make serve` starts a deployment.")
+
+
+def _population(options: Any) -> Population:
+    """The users of the options, by default those of the live generation; the process ends where they can't be read."""
+    if options.known_users:
+        return Population(options.known_users, options.user_pattern, options.cold_share)
+    if options.user_file:
+        text = Path(options.user_file).read_text(encoding="utf-8")
+    else:
+        command = [sys.executable, "-m", "flows", "users"]
+        read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if read.returncode or not read.stdout.strip():
+            why = read.stderr.strip() or "The live generation has no users."
+            sys.exit(f"tandem: no users to send requests for. {why} Or name users: USERS=FILE, --user-file FILE.")
+        text = read.stdout
+    return Population(cold_share=options.cold_share, names=tuple(text.splitlines()))
 
 
 @events.quitting.add_listener

@@ -91,7 +91,7 @@ def _load(peer: Running, shape: Shape, warmup: float, folder: Path) -> Iterator[
     result = folder / "load.json"
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
     command += ["--users", "1", "--host", peer.url, "--pieces", str(shape), "--warmup", str(warmup), "--figures-only"]
-    command += ["--user-file", str(folder / "users"), "--result", str(result), "--loglevel", "ERROR"]
+    command += ["--clicks", "--user-file", str(folder / "users"), "--result", str(result), "--loglevel", "ERROR"]
     with (folder / "locust.log").open("wb") as log:
         generator = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, preexec_fn=preexec())
     try:

@@ -13,6 +13,16 @@ import numpy.typing as npt
 Id = str | int
 """A user's or an item's id, kept as it came."""
 
+LOAD_TEST_USERS = "load-test:"
+"""Ids of the users of a load test begin so. Their events form their own history and nothing else: the log of all
+users, trending, lists and impressions do not contain these users."""
+
+
+def is_load_test(user_id: Id) -> bool:
+    """Whether a user belongs to a load test."""
+    return isinstance(user_id, str) and user_id.startswith(LOAD_TEST_USERS)
+
+
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int8]

@@ -16,7 +16,7 @@ from recsys.candidates import places
 from recsys.errors import StageError
 from recsys.impression import Impression
 from recsys.store.base import UserStore
-from recsys.types import Id
+from recsys.types import Id, is_load_test
 from service import metrics, wire
 from service.callees import Call
 from service.query import Degraded, Query
@@ -53,8 +53,8 @@ class ImpressionLog:
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
-        """Keep a slate to be logged, if there is room; only one that the ranker made."""
-        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0:
+        """Keep a slate to be logged, if there is room; only one that the ranker made, and for no load-test user."""
+        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0 or is_load_test(query.user_id):
             return
         if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
             return

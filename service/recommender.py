@@ -99,7 +99,7 @@ class Recommender:
         with self._admission.slates(len(queries)):
             await self._coalescer.submit(queries, due - RESERVE)
         for query in queries:
-            self._note(query)
+            self._note(query, request.log_impression)
         return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
@@ -216,7 +216,8 @@ class Recommender:
             self._desks.trending.rows(generation, now),
         )
 
-    def _note(self, query: Query) -> None:
+    def _note(self, query: Query, log_impression: bool) -> None:
         """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""
         self._desks.succession.note(query)
-        self._desks.impressions.note(query)
+        if log_impression:
+            self._desks.impressions.note(query)

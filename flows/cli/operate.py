@@ -37,7 +37,10 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     pin.set_defaults(verb=pin_one)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
-    return [publish, promote, rollback, generations, delete, pin, status]
+    users = verbs.add_parser("users", help="ids of users of the live generation, one a line")
+    users.add_argument("--count", type=int, default=16_000, help="at most so many")
+    users.set_defaults(verb=show_users)
+    return [publish, promote, rollback, generations, delete, pin, status, users]
 
 
 def publish_one(options: argparse.Namespace) -> None:
@@ -139,3 +142,15 @@ def show_status(options: argparse.Namespace) -> None:
         emit(status.to_json())
     else:
         Console().print(status.to_table())
+
+
+def show_users(options: argparse.Namespace) -> None:
+    """Print users of the live generation."""
+    from flows.live_users import live_users
+
+    with open_store(Environment.read()) as store:
+        users = live_users(store.generations(), store.flows(), options.count)
+    if options.json:
+        emit({"users": users})
+    else:
+        print("\n".join(user for user in users if user.splitlines() == [user]))

@@ -36,6 +36,9 @@ IMPRESSION = "impression"
 NAMES_KEPT, NAMES_EXPIRE = 1_000, 86_400
 """Newest event ids of a user by which an event that comes again is known, and seconds for which they are kept."""
 
+LOAD_TEST_EXPIRE = 3_600
+"""Seconds after the last event of a load-test user when that user's keys expire."""
+
 LOGGED = 100_000
 """Newest events of all users that are kept together, for the flows that follow them; some 15 MB."""
 
@@ -264,7 +267,8 @@ class UserStore(Protocol):
     async def add_events(self, events: Sequence[Event]) -> int:
         """Add events to the log of all, and to their users' by time, in one round trip; how many were new.
 
-        An event with an id that the user's last NAMES_KEPT events had is no new one.
+        An event with an id that the user's last NAMES_KEPT events had is no new one. Events of a load-test user
+        (`recsys.types.is_load_test`) enter that user's history alone, for LOAD_TEST_EXPIRE seconds.
         """
 
     async def read_trending(self) -> Trending | None:

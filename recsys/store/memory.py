@@ -29,7 +29,7 @@ from recsys.store.base import (
 )
 from recsys.store.keys import chunks_of
 from recsys.store.owner import Owner
-from recsys.types import Event, Id
+from recsys.types import Event, Id, is_load_test
 
 
 class MemoryStore:
@@ -224,7 +224,8 @@ class MemoryStore:
                 del names[:-NAMES_KEPT]
             new += 1
             told = event._replace(event_id="")
-            self._log.append(LoggedEvent(self._entry(), told, time.time()))
+            if not is_load_test(event.user_id):
+                self._log.append(LoggedEvent(self._entry(), told, time.time()))
             if event.event_type != IMPRESSION:
                 kept = self._events[str(event.user_id)]
                 kept.append(told)

@@ -21,6 +21,7 @@ from recsys.store.base import (
     EVENTS_KEPT,
     IMPRESSION,
     IMPRESSIONS_KEPT,
+    LOAD_TEST_EXPIRE,
     LOGGED,
     NAMES_EXPIRE,
     NAMES_KEPT,
@@ -33,7 +34,7 @@ from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, list
 from recsys.store.redis_forget import StreamForgetter
 from recsys.store.round_trip import Command, RoundTrips
 from recsys.store.scripts import EVENTS, FORGET_FIELD
-from recsys.types import Event, Id
+from recsys.types import Event, Id, is_load_test
 
 _NUMBER = re.compile(r"-?[0-9]+")
 
@@ -88,12 +89,14 @@ class RedisUserStore:
             by_user[text_of(event.user_id)].append(event)
         expire, oldest = int(min(self._events_age, EVENTS_EXPIRE)), now / 1000 - self._events_age
         limits = EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, LOGGED, now, oldest
+        unlogged = EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), NAMES_KEPT, LOAD_TEST_EXPIRE, 0, now, oldest
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for told in by_user.values():
                     keys = events_key(told[0].user_id), names_key(told[0].user_id), EVENT_LOG
                     values = [value for event in told for value in _values(event, oldest)]
-                    pipe.eval(EVENTS, len(keys), *keys, *limits, *values)
+                    limits_of = unlogged if is_load_test(told[0].user_id) else limits
+                    pipe.eval(EVENTS, len(keys), *keys, *limits_of, *values)
                 return sum(await pipe.execute())
 
     async def read_trending(self) -> Trending | None:

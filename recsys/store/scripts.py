@@ -167,8 +167,9 @@ return {'done'}
 )
 
 EVENTS = """
--- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged, now in milliseconds, the
--- oldest timestamp kept, then for each event: its id or nothing, whether it is the user's history, the event as JSON
+-- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged (0: not at all), now in
+-- milliseconds, the oldest timestamp kept, then for each event: its id or nothing, whether it is the user's history,
+-- the event as JSON
 local function moment(text)  -- of an event; nothing where it can't be read
   local read, event = pcall(cjson.decode, text)
   local at = read and type(event) == 'table' and tonumber(event[3])
@@ -201,7 +202,9 @@ for at = 8, #ARGV, 3 do
       late = late or told < newest
       newest = told
     end
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
+    if ARGV[5] ~= '0' then
+      redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
+    end
     if id ~= '' then  -- last: an id that is known without its event would keep it out for good
       redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
       ids = true

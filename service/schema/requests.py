@@ -75,6 +75,11 @@ class RecommendRequest(_Wish):
     user_ids: list[Id] | None = Field(
         None, min_length=1, max_length=USERS_AT_ONCE, description="Whom slates are for, in place of user_id."
     )
+    log_impression: StrictBool = Field(
+        True,
+        description="false: the slate is not logged as an impression. For previews, tests and load tests, whose slates "
+        "no user sees.",
+    )
 
     @model_validator(mode="after")
     def _names_somebody(self) -> RecommendRequest:

@@ -10,8 +10,9 @@ import pytest
 
 from recsys.errors import StoreError
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
-from recsys.store.base import LISTS_EXPIRE, Trending
+from recsys.store.base import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
 from recsys.store.redis_users import parse_events
+from recsys.types import LOAD_TEST_USERS
 from tests.contracts.stores import Store, click, user_of
 
 FORGOTTEN = "somebody who was forgotten"
@@ -67,6 +68,18 @@ class TestHistory:
         assert store.add(click("a"), click("b", kind="impression")) == 2
         assert items(store) == ["a"]
         assert [logged.event.event_type for logged in store.flows.read_log()] == ["click", "impression"]
+
+    def test_events_of_a_load_test_user_are_that_users_history_and_in_no_log(self, store: Store) -> None:
+        """Trending, refresh and forgetting read the log; an event sent twice counts once all the same."""
+        user = f"{LOAD_TEST_USERS}7"
+        assert store.add(click("a", user=user, name="e1"), click("b", user=user, kind="impression"), click("c")) == 3
+        assert store.add(click("a", user=user, name="e1")) == 0
+        assert items(store, user) == ["a"]
+        assert [logged.event.item_id for logged in store.flows.read_log()] == ["c"]
+        if store.client:
+            keys = store.client.keys(f"user:{user}:*")
+            assert len(keys) == 2
+            assert all(0 < store.client.ttl(key) <= LOAD_TEST_EXPIRE for key in keys)
 
     @pytest.mark.parametrize("kind", ["memory", "valkey"])
     def test_old_events_are_no_history(self, request: pytest.FixtureRequest, kind: str) -> None:

@@ -6,23 +6,41 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
+import redis
 
 from loadtests.slo import Slo
 from loadtests.tally import ANSWERED, Tally
+from recsys.store import RedisFlowStore, RedisGenerationStore
+from recsys.store.base import Trending
+from recsys.types import LOAD_TEST_USERS
+from service.impressions import PATIENCE
+from tests import tiny
 from tests.deployment import ROOT, Deployment
+from tests.server import Server
 
 LATE = 3
 """Exit code where the generator itself was late and nothing was measured."""
 
 
-def locust(url, result, *options):
+def locust(url, result, *options, store="", users="1"):
+    """A run against `url`, by users of what is live in the store, or by 16,000 with a number where there is none."""
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
-    command += ["--host", url, "--users", "1", "--rate", "20", "--seconds", "6", "--warmup", "2", *options]
-    command += ["--result", str(result), "--stop-timeout", "10"]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120, check=False)
+    command += ["--host", url, "--users", users, "--rate", "20", "--seconds", "6", "--warmup", "2", *options]
+    command += ["--result", str(result), "--stop-timeout", "10", *([] if store else ["--known-users", "16000"])]
+    env = os.environ | ({"REDIS_URL": store} if store else {})
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def what_users_have(url):
+    """Every key of the store with its value, byte for byte, without those that say which processes serve."""
+    with redis.Redis.from_url(url) as client:
+        keys = sorted(key for key in client.scan_iter() if not key.startswith(b"process:"))
+        return {key: client.dump(key) for key in keys}
 
 
 @pytest.mark.parametrize("door", ["http", "grpc"])
@@ -41,6 +59,49 @@ def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
     assert "slo.toml held" in (tmp_path / "load.html").read_text()
     assert (tmp_path / "load.png").exists()
     assert Tally.from_json(told).count(*ANSWERED) == told["requests"] > 60
+
+
+@pytest.fixture
+def shop(tiny_world, tmp_path):
+    """A deployment with a store of its own, and in it what users did, a list, what is trending and an impression."""
+    server = Server(tmp_path / "store").start()
+    generation = tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
+    buckets = tiny_world[0].manifest.user_buckets
+    with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=server.url) as running:
+        events = [{"user_id": 4, "item_id": "drama-1"}, {"user_id": "new", "item_id": "drama-2"}]
+        httpx.post(f"{running.url}/events", json={"events": events}).raise_for_status()
+        httpx.post(f"{running.url}/recommend", json={"user_id": 4}).raise_for_status()
+        flows = RedisFlowStore(server.url)
+        flows.write_trending(Trending(time.time(), (("drama-1", 1.0),)))
+        flows.write_lists(generation, buckets, {"4": b"a list"})
+        end = time.monotonic() + 20
+        while not flows.read_impressions() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert flows.read_impressions()
+        flows.close()
+        yield running, server.url
+    server.stop()
+
+
+def test_a_load_test_leaves_no_trace(shop, tmp_path):
+    """Through both doors, with clicks and without, by two Locust users: the store holds what it held, byte for byte.
+
+    Clicks make histories of load-test users, which expire, and nothing else.
+    """
+    deployment, store = shop
+    before = what_users_have(store)
+    for door, url in (("http", deployment.url), ("grpc", f"127.0.0.1:{deployment.grpc_port}")):
+        more = ["--clicks", "--click-share", "0.3"] if door == "grpc" else []
+        result = locust(url, tmp_path / "load.json", "--door", door, *more, store=store, users="2")
+        assert result.returncode in {0, 1, LATE}, result.stdout + result.stderr
+        told = json.loads((tmp_path / "load.json").read_text())
+        assert 60 < told["requests"] < 180, "a second user sends nothing"
+        assert Tally.from_json(told).count(*ANSWERED) > 60
+        time.sleep(3 * PATIENCE)  # a slate waits, is asked for its features and is written, each for so long at most
+        after = what_users_have(store)
+        marked = {key for key in after if key.startswith(f"user:{LOAD_TEST_USERS}".encode())}
+        assert bool(marked) == bool(more)
+        assert {key: value for key, value in after.items() if key not in marked} == before
 
 
 @pytest.fixture

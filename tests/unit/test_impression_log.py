@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+from recsys.types import LOAD_TEST_USERS
 from service.impressions import ImpressionLog
 from service.schema import Mode
 
@@ -29,3 +30,11 @@ def test_it_is_woken_by_each_slate_and_sleeps_where_there_is_none(monkeypatch):
 
     asyncio.run(run())
     assert flushed == [1, 1, 1]
+
+
+def test_a_slate_of_a_load_test_user_is_not_logged():
+    """What it was shown would enter the training rows that `drain` writes."""
+    log = ImpressionLog(None, None, 100.0)
+    for user in (f"{LOAD_TEST_USERS}u", "u"):
+        log.note(SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id=user))
+    assert [query.user_id for query, _ in log._waiting] == ["u"]

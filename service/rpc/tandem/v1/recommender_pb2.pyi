@@ -40,7 +40,7 @@ class SessionEvent(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode")
+    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class RecommendRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    LOG_IMPRESSION_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     user_ids: _containers.RepeatedCompositeFieldContainer[Id]
     k: int
@@ -71,7 +72,8 @@ class RecommendRequest(_message.Message):
     context: _containers.ScalarMap[str, str]
     filter: _containers.MessageMap[str, Texts]
     mode: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ...) -> None: ...
+    log_impression: bool
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("slates",)
