@@ -52,7 +52,7 @@ status: .venv/installed ## what is live
 # Threads of numpy and of torch, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
 SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,lifecycle input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
+	$(patsubst %,tests/service/test_%.py,client_package lifecycle input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
 	tests/unit tests/contracts
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
@@ -74,8 +74,9 @@ lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes 
 	@.venv/bin/buf lint
 	@.venv/bin/buf breaking --against tests/released
 
-proto: .venv/installed-dev ## write the gRPC code anew from service/rpc/tandem/v1/recommender.proto
-	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. service/rpc/tandem/v1/*.proto
+proto: .venv/installed-dev ## write the gRPC code of the service and of the client from service/rpc/tandem/v1/recommender.proto
+	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --include_imports \
+		--descriptor_set_out=clients/python/tandem_client/recommender.binpb service/rpc/tandem/v1/recommender.proto
 
 load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): slo.toml held? exit code, page
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \

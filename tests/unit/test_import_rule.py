@@ -15,6 +15,8 @@ LINT = Path(sys.executable).with_name("lint-imports")
 def house(tmp_path):
     for name in ("recsys", "service", "training", "flows"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    client = ROOT / "clients" / "python" / "tandem_client"
+    shutil.copytree(client, tmp_path / client.name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -39,6 +41,7 @@ def test_the_import_rule_holds(house):
         ("flows/run.py", "import service"),
         ("recsys/tables.py", "import bentoml"),
         ("training/fit.py", "import prefect"),
+        ("tandem_client/calls.py", "import service"),
     ],
 )
 def test_the_import_rule_fails_when_broken(house, module, line):

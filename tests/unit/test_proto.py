@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = Path("service/rpc/tandem/v1/recommender.proto")
 MADE = ("recommender_pb2.py", "recommender_pb2.pyi", "recommender_pb2_grpc.py")
+DESCRIPTORS = Path("clients/python/tandem_client/recommender.binpb")
 BUF = Path(sys.executable).with_name("buf")
 
 
@@ -30,11 +31,13 @@ def test_the_generated_code_is_what_the_proto_makes(copy):
     """`make proto` has nothing to do."""
     pytest.importorskip("grpc_tools")
     outs = [f"--{out}=." for out in ("python_out", "pyi_out", "grpc_python_out")]
+    outs += ["--include_imports", "--descriptor_set_out=recommender.binpb"]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", ".", *outs, str(PROTO)]
     subprocess.run(command, cwd=copy, check=True)
     for name in MADE:
         made = (copy / PROTO).with_name(name)
         assert made.read_text() == (ROOT / PROTO).with_name(name).read_text(), f"{name} is old: make proto"
+    assert (copy / "recommender.binpb").read_bytes() == (ROOT / DESCRIPTORS).read_bytes(), f"{DESCRIPTORS}: make proto"
 
 
 def test_the_proto_keeps_the_rules_and_breaks_nothing_released(copy):

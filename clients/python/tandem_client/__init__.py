@@ -6,7 +6,6 @@
 Needs neither BentoML nor torch nor Redis.
 """
 
-from service.schema import Event, Item, Mode, SessionEvent
 from tandem_client.client import AsyncClient, Client
 from tandem_client.errors import (
     Broken,
@@ -18,6 +17,7 @@ from tandem_client.errors import (
     RequestRefused,
     Unavailable,
 )
+from tandem_client.requests import Event, Item, Mode, SessionEvent
 
 __all__ = [
     "AsyncClient",

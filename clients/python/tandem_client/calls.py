@@ -1,35 +1,57 @@
-"""What a client can ask, each verb once; how it is sent is the transports' business."""
+"""The verbs: one function for each. `client` sends what they return, over a transport."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from service import schema
-from service.schema import verbs
-from service.schema.verbs import Verb
-from service.schema.verdict import error_body, query_error
+from tandem_client import answers
+from tandem_client.answers import ErrorBody
 from tandem_client.errors import RequestRefused
+from tandem_client.requests import Event, Item, SessionEvent
 
 A = TypeVar("A", bound=BaseModel)
 
 Id = int | str
-Told = Mapping[str, object]
+Values = Mapping[str, object]
 """An event or an item as a dictionary."""
 
 
 @dataclass(frozen=True)
-class Call(Generic[A]):
-    """One question. values: the request as JSON has it. deadline: seconds for all tries, None for the client's own.
+class Verb(Generic[A]):
+    """rpc: the method of tandem.v1.Recommender. method, path: of the HTTP request. gives: the model of the answer."""
 
-    Every verb may be sent again after a failure and counts once, events because each has an id.
+    rpc: str
+    method: str
+    path: str
+    gives: type[A]
+
+
+RECOMMEND = Verb("Recommend", "POST", "/recommend", answers.RecommendResponse)
+RECOMMEND_MANY = Verb("Recommend", "POST", "/recommend", answers.SlatesResponse)
+SIMILAR = Verb("Similar", "POST", "/similar", answers.SimilarResponse)
+EXPLAIN = Verb("Explain", "POST", "/explain", answers.ExplainResponse)
+EVENTS = Verb("AddEvents", "POST", "/events", answers.EventsResponse)
+ITEMS = Verb("PutItems", "PUT", "/items", answers.ItemsResponse)
+USER = Verb("GetUser", "GET", "/users/{user_id}", answers.UserResponse)
+FORGET = Verb("ForgetUser", "DELETE", "/users/{user_id}", answers.ForgottenResponse)
+STATUS = Verb("Status", "GET", "/status", answers.StatusResponse)
+
+
+@dataclass(frozen=True)
+class Call(Generic[A]):
+    """One request. values: what JSON can carry. deadline: seconds for all tries, None for the client's own.
+
+    Every call may be sent again after a failure. An event that is sent twice counts once, because it has an id.
     """
 
-    verb: Verb[Any, A]
+    verb: Verb[A]
     values: dict[str, Any]
     deadline: float | None
 
@@ -38,16 +60,16 @@ def recommend(
     user_id: Id,
     *,
     k: int | None = None,
-    session: Sequence[schema.SessionEvent | Told] | None = None,
+    session: Sequence[SessionEvent | Values] | None = None,
     exclude: Sequence[Id] | None = None,
     context: Mapping[str, str] | None = None,
     filter: Mapping[str, Sequence[str]] | None = None,
     mode: str | None = None,
     deadline: float | None = None,
-) -> Call[schema.RecommendResponse]:
+) -> Call[answers.RecommendResponse]:
     """A slate for one user."""
     wish = {"k": k, "session": session, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
-    return _call(verbs.RECOMMEND, deadline, user_id=user_id, **wish)
+    return _call(RECOMMEND, deadline, user_id=user_id, **wish)
 
 
 def recommend_many(
@@ -59,10 +81,10 @@ def recommend_many(
     filter: Mapping[str, Sequence[str]] | None = None,
     mode: str | None = None,
     deadline: float | None = None,
-) -> Call[schema.SlatesResponse]:
+) -> Call[answers.SlatesResponse]:
     """A slate for each of several users, in their order."""
     wish = {"k": k, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
-    return _call(verbs.RECOMMEND_MANY, deadline, user_ids=user_ids, **wish)
+    return _call(RECOMMEND_MANY, deadline, user_ids=user_ids, **wish)
 
 
 def similar(
@@ -73,9 +95,9 @@ def similar(
     exclude: Sequence[Id] | None = None,
     filter: Mapping[str, Sequence[str]] | None = None,
     deadline: float | None = None,
-) -> Call[schema.SimilarResponse]:
+) -> Call[answers.SimilarResponse]:
     """The items most like one."""
-    return _call(verbs.SIMILAR, deadline, item_id=item_id, user_id=user_id, k=k, exclude=exclude, filter=filter)
+    return _call(SIMILAR, deadline, item_id=item_id, user_id=user_id, k=k, exclude=exclude, filter=filter)
 
 
 def explain(
@@ -83,56 +105,82 @@ def explain(
     item_id: Id,
     *,
     k: int | None = None,
-    session: Sequence[schema.SessionEvent | Told] | None = None,
+    session: Sequence[SessionEvent | Values] | None = None,
     exclude: Sequence[Id] | None = None,
     context: Mapping[str, str] | None = None,
     filter: Mapping[str, Sequence[str]] | None = None,
     mode: str | None = None,
     deadline: float | None = None,
-) -> Call[schema.ExplainResponse]:
+) -> Call[answers.ExplainResponse]:
     """Why an item stands where it does in the slate that `recommend` gives for the same wish, or why it does not."""
     wish = {"k": k, "session": session, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
-    return _call(verbs.EXPLAIN, deadline, user_id=user_id, item_id=item_id, **wish)
+    return _call(EXPLAIN, deadline, user_id=user_id, item_id=item_id, **wish)
 
 
-def add_events(events: Iterable[schema.Event | Told], *, deadline: float | None = None) -> Call[schema.EventsResponse]:
+def add_events(events: Iterable[Event | Values], *, deadline: float | None = None) -> Call[answers.EventsResponse]:
     """Store what users did; `stored` counts what this try stored, where an earlier one got through unseen."""
-    return _call(verbs.EVENTS, deadline, events=[_named(event) for event in events])
+    return _call(EVENTS, deadline, events=[_with_id(event) for event in events])
 
 
-def put_items(items: Iterable[schema.Item | Told], *, deadline: float | None = None) -> Call[schema.ItemsResponse]:
+def put_items(items: Iterable[Item | Values], *, deadline: float | None = None) -> Call[answers.ItemsResponse]:
     """Put items that can be recommended, or hidden, at once."""
-    return _call(verbs.ITEMS, deadline, items=list(items))
+    return _call(ITEMS, deadline, items=items)
 
 
-def user(user_id: Id, *, deadline: float | None = None) -> Call[schema.UserResponse]:
+def user(user_id: Id, *, deadline: float | None = None) -> Call[answers.UserResponse]:
     """What is stored of a user."""
-    return _call(verbs.USER, deadline, user_id=user_id)
+    return _call(USER, deadline, user_id=user_id)
 
 
-def forget(user_id: Id, *, deadline: float | None = None) -> Call[schema.ForgottenResponse]:
+def forget(user_id: Id, *, deadline: float | None = None) -> Call[answers.ForgottenResponse]:
     """Delete all that is stored of a user."""
-    return _call(verbs.FORGET, deadline, user_id=user_id)
+    return _call(FORGET, deadline, user_id=user_id)
 
 
-def status(*, deadline: float | None = None) -> Call[schema.StatusResponse]:
+def status(*, deadline: float | None = None) -> Call[answers.StatusResponse]:
     """What is live, and how the process that answers is."""
-    return _call(verbs.STATUS, deadline)
+    return _call(STATUS, deadline)
 
 
-def _call(verb: Verb[Any, A], deadline: float | None, **told: object) -> Call[A]:
-    """The call, validated as the service would: what is wrong is known without a round trip, in the same words."""
-    given = {name: value for name, value in told.items() if value is not None}
-    try:
-        request = verb.takes.model_validate(given)
-    except ValidationError as error:
-        raise RequestRefused(error_body(query_error(error))) from error
-    return Call(verb, request.model_dump(mode="json", exclude_unset=True), deadline)
+def _call(verb: Verb[A], deadline: float | None, **given: object) -> Call[A]:
+    return Call(verb, {name: _plain(value, name) for name, value in given.items() if value is not None}, deadline)
 
 
-def _named(event: schema.Event | Told) -> object:
+def _with_id(event: object) -> object:
     """The event with an id, so that it counts once however often it is sent."""
-    told = event.model_dump(exclude_unset=True) if isinstance(event, schema.Event) else event
-    if not isinstance(told, Mapping):
-        return told  # what it is instead, validation says
-    return {**told, "event_id": uuid4().hex if told.get("event_id") is None else told["event_id"]}
+    values = event.model_dump(exclude_unset=True) if isinstance(event, Event) else event
+    if not isinstance(values, Mapping) or values.get("event_id") is not None:
+        return values
+    return {**values, "event_id": uuid4().hex}
+
+
+def _plain(value: object, place: str) -> Any:
+    """The value as JSON has it, numbers of numpy and pandas too; RequestRefused for what JSON does not have.
+
+    Nothing else is checked here: the deployment validates, and its error names the field. place: where the value is.
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {_plain(name, place): _plain(part, f"{place}.{name}") for name, part in value.items()}
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _is_text(value):
+        return str(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(part, f"{place}.{index}") for index, part in enumerate(value)]
+    message = f"A value of type {type(value).__name__} can't be sent; send text, a finite number, a list or an object."
+    raise RequestRefused(ErrorBody(code="invalid", message=message, field=place))
+
+
+def _is_text(value: str) -> bool:
+    """Whether UTF-8 has all of it: it does not have half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -12,11 +12,10 @@ ClientError                 str(error) is a sentence; code for programs, field w
 
 from __future__ import annotations
 
-from recsys.errors import TandemError
-from service.schema import ErrorBody
+from tandem_client.answers import ErrorBody
 
 
-class ClientError(TandemError):
+class ClientError(Exception):
     """Root of the tree; retry_after: seconds until another try may help, where the service says so."""
 
     def __init__(self, body: ErrorBody, retry_after: float | None = None) -> None:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.deadline import HEADER, MOST_MS
-from service.schema import ErrorBody, ErrorResponse
+from tandem_client.answers import ErrorBody, ErrorResponse
 from tandem_client.calls import Call
 from tandem_client.errors import (
     Broken,
@@ -28,6 +27,10 @@ from tandem_client.errors import (
 from tandem_client.trust import Trust
 
 A = TypeVar("A", bound=BaseModel)
+
+HEADER = "x-deadline-ms"
+MOST_MS = 999_999
+"""The longest deadline that the header takes."""
 
 RESERVE_SECONDS = 0.005
 """Of a deadline, kept for the way back: the service is told of less than the client waits."""
@@ -74,8 +77,7 @@ def _request(call: Call[Any], left: float) -> dict[str, Any]:
     verb, values = call.verb, dict(call.values)
     path = verb.path
     if "{user_id}" in path:
-        # Dots too: "/users/.." is another path to whoever reads it on the way.
-        path = path.format(user_id=quote(str(values.pop("user_id")), safe="").replace(".", "%2E"))
+        path = path.format(user_id=_segment(values.pop("user_id"), "user_id"))
     return {
         "method": verb.method,
         "url": path,
@@ -83,6 +85,17 @@ def _request(call: Call[Any], left: float) -> dict[str, Any]:
         "headers": {HEADER: str(min(MOST_MS, max(1, int(1000 * (left - RESERVE_SECONDS)))))},
         "timeout": left,
     }
+
+
+def _segment(value: object, field: str) -> str:
+    """An id as part of a path. Dots are escaped too: a proxy may resolve "/users/..".
+
+    The type is checked here: as part of a path, every value is text.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        message = "Send a string of 1 to 256 characters or an integer of 64 bits."
+        raise RequestRefused(ErrorBody(code="invalid", message=message, field=field))
+    return quote(str(value), safe="").replace(".", "%2E")
 
 
 def _answer(call: Call[A], response: httpx.Response) -> A:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from numbers import Real
 
-from service.schema import ErrorBody
+from tandem_client.answers import ErrorBody
 from tandem_client.errors import ClientError, Overloaded, RequestRefused, Unavailable, too_late
 
 FIRST_SECONDS = 0.05

@@ -12,10 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel, ValidationError
 
-from service.rpc import convert
-from service.rpc.convert import SERVICE
-from service.rpc.verdict import ERROR_KEY, PUSHBACK_KEY
-from service.schema import ErrorBody, verbs
+from tandem_client.answers import ErrorBody, RecommendResponse
 from tandem_client.calls import Call
 from tandem_client.errors import (
     Broken,
@@ -27,9 +24,13 @@ from tandem_client.errors import (
     told,
     too_late,
 )
+from tandem_client.messages import SERVICE, request_of, values_of
 from tandem_client.trust import Trust
 
 A = TypeVar("A", bound=BaseModel)
+
+ERROR_KEY = "tandem-error-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 OPTIONS = [
     ("grpc.enable_retries", 0),  # `retry` does that, with the same rules over HTTP
@@ -53,7 +54,9 @@ class RpcTransport:
     def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
+            message = self._method(call.verb.rpc)(
+                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._told
+            )
         return _answer(call, message)
 
     def close(self) -> None:
@@ -76,7 +79,9 @@ class AsyncRpcTransport:
     async def send(self, call: Call[A], left: float) -> A:
         """One try; left: seconds."""
         with _failures():
-            message = await self._method(call.verb.rpc)(_request(call), timeout=left, metadata=self._told)
+            message = await self._method(call.verb.rpc)(
+                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._told
+            )
         return _answer(call, message)
 
     async def close(self) -> None:
@@ -94,15 +99,13 @@ def _method(channel: Any, rpc: str) -> Any:
 
 
 def _request(call: Call[Any]) -> Message:
-    takes = GetMessageClass(SERVICE.methods_by_name[call.verb.rpc].input_type)
-    message: Message = convert.message_of(takes, call.values)
-    return message
+    return request_of(call.verb.rpc, call.values)
 
 
 def _answer(call: Call[A], message: Message) -> A:
-    values: Any = convert.answered(message)
+    values: Any = values_of(message)
     try:
-        if call.verb == verbs.RECOMMEND:
+        if call.verb.gives is RecommendResponse:
             [values] = values["slates"]
         return call.verb.gives.model_validate(values)
     except (ValidationError, ValueError) as error:

@@ -1,0 +1,185 @@
+"""The answers of a deployment.
+
+Each model has the fields of the deployment's answer of the same name; `GET /openapi.json` describes them. A field that
+this client does not have is ignored, so that a newer deployment can be called. A field that a later release adds here
+has a default, so that an older deployment can be called.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator
+
+
+def _id(value: object) -> object:
+    """The id itself; over gRPC it comes as {"text": ...} or {"number": ...}."""
+    if isinstance(value, dict):
+        return int(value["number"]) if "number" in value else value.get("text")
+    return value
+
+
+Id = Annotated[int | str, BeforeValidator(_id)]
+
+
+class ScoredItem(BaseModel):
+    """One place of a slate. tower_score is None where retrieval did not score the item."""
+
+    item_id: Id
+    title: str
+    score: float
+    tower_score: float | None = None
+    sources: list[str]
+    rules: list[str]
+
+
+class RecommendResponse(BaseModel):
+    """A slate. degraded: the stages that the answer was made without; empty in normal operation."""
+
+    user_id: Id
+    items: list[ScoredItem]
+    generation: str
+    mode: str
+    history: int
+    removed: dict[str, int]
+    degraded: list[str]
+
+
+class SlatesResponse(BaseModel):
+    """A slate for each of several users, in the order of the request."""
+
+    slates: list[RecommendResponse]
+
+
+class SimilarItem(BaseModel):
+    """One of the items most like another. likeness: inner product of the two embeddings."""
+
+    item_id: Id
+    title: str
+    score: float
+    likeness: float | None = None
+    sources: list[str]
+
+
+class SimilarResponse(BaseModel):
+    """The items most like one, the most similar first."""
+
+    item_id: Id
+    items: list[SimilarItem]
+    generation: str
+    removed: dict[str, int]
+    degraded: list[str]
+
+
+class Feature(BaseModel):
+    """One feature of the ranker. contribution: what the score loses when this feature is set to its mean."""
+
+    name: str
+    value: float
+    contribution: float
+
+
+class ExplainResponse(BaseModel):
+    """Why an item has its place in a slate, or why it is not in the slate (dropped_by, reason)."""
+
+    user_id: Id
+    item_id: Id
+    title: str
+    generation: str
+    mode: str
+    place: int | None = None
+    dropped_by: str | None = None
+    reason: str
+    sources: list[str]
+    tower_score: float | None = None
+    tower_place: int | None = None
+    score: float | None = None
+    ranked_place: int | None = None
+    features: list[Feature]
+    rules: list[str]
+    history: int
+    degraded: list[str]
+
+
+class StoredEvent(BaseModel):
+    """A stored event. title is None for an item that the generation does not have."""
+
+    item_id: Id
+    title: str | None = None
+    event_type: str
+    timestamp: float
+
+
+class UserResponse(BaseModel):
+    """What is stored of a user."""
+
+    user_id: Id
+    generation: str
+    known: bool
+    history: list[StoredEvent]
+    events: list[StoredEvent]
+    seen: int
+    listed: int
+    listed_at: float | None = None
+
+
+class ForgottenResponse(BaseModel):
+    """The result of a deletion of a user."""
+
+    user_id: Id
+    forgotten: bool
+
+
+class EventsResponse(BaseModel):
+    """The result of storing events. stored: events that were not stored before."""
+
+    stored: int
+    unknown_items: list[Id]
+
+
+class ItemsResponse(BaseModel):
+    """The result of putting items."""
+
+    stored: int
+    new: int
+    known: int
+    unplaced: list[Id]
+
+
+class Process(BaseModel):
+    """A process that serves, and the generations that it holds."""
+
+    name: str
+    held: list[str]
+
+
+class StatusResponse(BaseModel):
+    """What is live, and the state of the process that answers."""
+
+    ready: bool
+    generation: str | None = None
+    live: str | None = None
+    topology: str
+    store: str
+    away: list[str]
+    rules: list[str]
+    refused: dict[str, str]
+    processes: list[Process]
+    fresh_items: int
+    hidden_items: int
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class ErrorBody(BaseModel):
+    """An error: a code for programs, a sentence, and the field of the request where one is wrong."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+class ErrorResponse(BaseModel):
+    """The body of every HTTP answer that is not 2xx."""
+
+    error: ErrorBody

@@ -1,0 +1,100 @@
+"""Requests as protobuf messages and answers as plain values, by the descriptors of tandem.v1.
+
+`recommender.binpb` holds the descriptors; `make proto` writes the file. They are in a pool of their own: a program that
+has its own generated code of tandem.v1 can import this package too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from tandem_client.answers import ErrorBody
+from tandem_client.errors import RequestRefused
+
+
+def _service() -> Any:
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(files("tandem_client").joinpath("recommender.binpb").read_bytes()).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindServiceByName("tandem.v1.Recommender")
+
+
+SERVICE = _service()
+
+
+def request_of(rpc: str, values: Mapping[str, Any]) -> Message:
+    """The request with these values; RequestRefused, with the field, where the proto can't carry one."""
+    message: Message = GetMessageClass(SERVICE.methods_by_name[rpc].input_type)()
+    _fill(message, values, "")
+    return message
+
+
+def values_of(answer: Message) -> dict[str, Any]:
+    """An answer as `answers` reads it."""
+    values: dict[str, Any] = MessageToDict(
+        answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return values
+
+
+def _fill(message: Message, value: Any, place: str) -> None:
+    """Set a message to a plain value. place: where the value is in the request."""
+    descriptor = message.DESCRIPTOR
+    if "kind" in descriptor.oneofs_by_name:  # an id, or the value of a column
+        value = {"text" if isinstance(value, str) else "number": value}
+    elif descriptor.name == "Texts":
+        value = {"values": value}
+    if not isinstance(value, Mapping):
+        raise _refused(place, "Send an object.")
+    for name, part in value.items():
+        field = descriptor.fields_by_name.get(name)
+        where = place if descriptor.name in {"Id", "Value", "Texts"} else f"{place}.{name}".lstrip(".")
+        if field is None:
+            raise _refused(where, "Extra inputs are not permitted.")
+        if part is not None:
+            _put(message, field, part, where)
+
+
+def _put(message: Message, field: FieldDescriptor, value: Any, place: str) -> None:
+    held = getattr(message, field.name)
+    try:
+        if field.message_type and field.message_type.GetOptions().map_entry:
+            of_messages = field.message_type.fields_by_name["value"].message_type
+            for key, part in value.items():
+                if of_messages:
+                    _fill(held[key], part, f"{place}.{key}")
+                else:
+                    held[key] = part
+        elif field.is_repeated and field.message_type:
+            for index, part in enumerate(_list(value)):
+                _fill(held.add(), part, f"{place}.{index}")
+        elif field.is_repeated:
+            held.extend(_list(value))
+        elif field.message_type:
+            held.SetInParent()
+            _fill(held, value, place)
+        else:
+            if isinstance(value, bool) != (field.type == FieldDescriptor.TYPE_BOOL):
+                raise TypeError  # protobuf takes True for 1
+            setattr(message, field.name, value)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _refused(place, f"A value of type {type(value).__name__} does not fit here.") from error
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError  # text and objects can be iterated over, too
+    return value
+
+
+def _refused(place: str, message: str) -> RequestRefused:
+    return RequestRefused(ErrorBody(code="invalid", message=message, field=place or None))

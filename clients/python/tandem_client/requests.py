@@ -1,0 +1,58 @@
+"""What a program may send in place of dictionaries. The deployment checks the limits of the values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from numbers import Integral
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+
+
+def _id(value: object) -> object:
+    """An integer of numpy or pandas as Python's."""
+    return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+Id = Annotated[StrictInt | StrictStr, BeforeValidator(_id)]
+
+
+class Mode(StrEnum):
+    """How a slate is made: from a stored list, from that list ranked again, or with everything computed now."""
+
+    AUTO = "auto"
+    BATCH = "batch"
+    HYBRID = "hybrid"
+    REALTIME = "realtime"
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SessionEvent(_Sent):
+    """An event of this session that was not sent with `add_events`. timestamp: unix seconds, now if left out."""
+
+    item_id: Id
+    event_type: str = "click"
+    timestamp: float | None = None
+
+
+class Event(_Sent):
+    """An event. event_id: an event of a user that is sent twice under one id counts once; `add_events` sets one."""
+
+    user_id: Id
+    item_id: Id
+    event_type: str = "click"
+    timestamp: float | None = None
+    event_id: str | None = None
+
+
+class Item(_Sent):
+    """An item to add or to change; what is left out stays as it was. available=False hides the item."""
+
+    item_id: Id
+    title: str | None = None
+    categories: list[str] | None = None
+    available: bool | None = None
+    columns: dict[str, str | int | float] = Field(default_factory=dict)
