@@ -66,7 +66,7 @@ class ListExport:
         """Add a user's best, by the rules."""
         tables, manifest = self._maker.tables, self._maker.manifest
         catalogue = TablesCatalogue(
-            tables, lambda rows: ~self._maker.gone(past, rows), (self._now - manifest.data_end) / DAY
+            tables, lambda rows: ~self._maker.gone(past, rows, self._now), (self._now - manifest.data_end) / DAY
         )
         slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))

@@ -80,7 +80,7 @@ def _histories(place: World) -> list[History]:
             states = await store.read_users(manifest.id, manifest.user_buckets, users)
         finally:
             await store.close()
-        types = place.generation.spec().event_type_rows()
-        return [assemble(UserRecord.unpack(of.record), of.events, tables.ids.rows_of, types) for of in states]
+        type_row = place.generation.spec().type_row
+        return [assemble(UserRecord.unpack(of.record), of.events, tables.ids.rows_of, type_row) for of in states]
 
     return asyncio.run(read())

@@ -19,11 +19,12 @@ import numpy as np
 
 from recsys.clusters import Clusters
 from recsys.errors import GenerationError
+from recsys.events import SeenRule
 from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 
-FORMAT = 5
+FORMAT = 6
 """Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
 older ones."""
 
@@ -81,6 +82,11 @@ class Manifest:
     def data_end(self) -> float:
         """When the newest event of the data happened, unix seconds; 0 where it is not told."""
         return float(self.data.get("last", 0))
+
+    @property
+    def seen_rule(self) -> SeenRule:
+        """Which of a user's past items the dataset leaves out of slates."""
+        return SeenRule.from_json(self.settings["exclude_seen"])
 
     def to_json(self) -> str:
         """As it stands in the folder and in the store."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from recsys.generation import Manifest
-from recsys.history import assemble, stack
+from recsys.history import assemble, hidden_rows, stack, still_standing
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
@@ -69,21 +69,21 @@ class ListMaker:
         """An item's title, as it was put last."""
         return (self.fresh.titles.get(row) if self.fresh else None) or self.tables.titles[row]
 
-    def gone(self, user: Past, rows: I32) -> Bool:
-        """Which rows the user may not be shown: had, where that is excluded, or not available."""
+    def gone(self, user: Past, rows: I32, now: float) -> Bool:
+        """Which rows the user may not be shown: seen, where that is excluded, or not available."""
         gone: Bool = rows == PAD
         if self.rules.hide_unavailable:
             real = rows.clip(min=0)
             gone |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
-        if self.rules.excludes_seen(self.manifest.settings["exclude_seen"]):
-            record, events = user
-            since = [row for row in self.rows_of([event.item_id for event in events]) if row is not None]
-            gone |= np.isin(rows, np.concatenate([record.seen, np.array(since, np.int32)]))
+        rule = self.rules.seen_rule(self.manifest.seen_rule)
+        if rule.excludes:
+            past = assemble(*user, self.rows_of, self.spec.type_row)
+            gone |= np.isin(rows, hidden_rows(user[0], past, rule, self.spec, now))
         return gone
 
     def _make(self, users: Sequence[Past], now: float) -> list[UserList]:
-        types = self.spec.event_type_rows()
-        past = stack([assemble(record, events, self.rows_of, types) for record, events in users], [now] * len(users))
+        pasts = [assemble(record, events, self.rows_of, self.spec.type_row) for record, events in users]
+        past = stack([still_standing(each, self.spec.negative_types) for each in pasts], [now] * len(users))
         extra = np.full((len(users), EXTRA), PAD, np.int32)
         extra[:, : len(self.trending)] = self.trending
         candidates = self.retriever.retrieve(past, extra if self.trending else None)
@@ -93,7 +93,7 @@ class ListMaker:
     def _list(self, user: Past, candidates: Candidates, scores: np.ndarray, row: int, now: float) -> UserList:
         items, sources = candidates.items[row], candidates.sources[row].copy()
         sources[np.isin(items, self.trending)] |= np.uint8(Source.TRENDING)
-        scores = np.where(self.gone(user, items), -np.inf, scores)
+        scores = np.where(self.gone(user, items, now), -np.inf, scores)
         best = np.argsort(-scores, kind="stable")[:LIST_LENGTH]
         best = best[np.isfinite(scores[best])]
         return UserList(now, digest(user[1]), items[best], sources[best], scores[best].astype(np.float32))

@@ -78,7 +78,7 @@ class Retriever:
         tables = folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
         encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
-        return cls(encoder, tables, folder.manifest.settings["exclude_seen"], grower, folder.clusters())
+        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, folder.clusters())
 
     def with_items(self, puts: PutItems) -> Retriever:
         """The retriever of the generation and of the items put since; itself where none was."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from recsys.types import CONTEXTS, I32, U8
+from recsys.events import UNDECLARED, EventRules
+from recsys.types import CONTEXTS, I32, U8, Bool
 
 CONTENT_TOKENS = 12
 """Content tokens kept for an item, at most; MovieTweetings' films have 7 at the most, MovieLens' 7."""
@@ -32,9 +33,10 @@ class FeatureSpec:
     """Vocabularies and bucket edges of one dataset.
 
     tokens: "column=value" strings; token 0 is padding. edges: for each numeric column, ascending bucket edges.
-    event_types: names; an event's type is its row here, 0 for a type that training never saw. contexts: columns that
+    event_types: names; an event's type is its row here. contexts: columns that
     say in what context an event happened, each with its values, the most frequent first; the first is row 1.
-    columns: the item columns that are content, in the order in which they are encoded.
+    columns: the item columns that are content, in the order in which they are encoded. events: what the event types
+    mean.
     """
 
     tokens: tuple[str, ...]
@@ -42,6 +44,7 @@ class FeatureSpec:
     event_types: tuple[str, ...]
     contexts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     columns: tuple[str, ...] = ()
+    events: EventRules = field(default_factory=EventRules)
 
     def token_rows(self) -> dict[str, int]:
         """From token to row."""
@@ -87,9 +90,23 @@ class FeatureSpec:
         """An item's content columns in the order of training: that of tokens decides which of too many are kept."""
         return {column: item[column] for column in self.content_columns if column in item}
 
-    def event_type_rows(self) -> dict[str, int]:
-        """From event type to row."""
+    def type_row(self, event_type: str) -> int | None:
+        """The row of an event type; None for one that is not part of a history: ignored, or unknown to training."""
+        if self.events.ignores(event_type):
+            return None
+        if self.event_types in ((), (UNDECLARED,)):
+            return 0
+        return self._type_rows.get(event_type)
+
+    @cached_property
+    def _type_rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.event_types)}
+
+    @cached_property
+    def negative_types(self) -> Bool | None:
+        """Which event types are negative, by row: [T] bool; None where none is."""
+        negative = np.array([name in self.events.negative for name in self.event_types], bool)
+        return negative if negative.any() else None
 
     def encode_context(self, told: Mapping[str, str]) -> U8:
         """Rows of a context given as column → value: [CONTEXTS] uint8, 0 for a value that is unknown or not told."""
@@ -103,7 +120,7 @@ class FeatureSpec:
 
     def to_json(self) -> str:
         """As it stands in a generation."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return json.dumps(asdict(self) | {"events": self.events.to_json()}, ensure_ascii=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FeatureSpec:
@@ -115,4 +132,5 @@ class FeatureSpec:
             tuple(raw["event_types"]),
             tuple((column, tuple(values)) for column, values in raw["contexts"]),
             tuple(raw.get("columns", ())),
+            EventRules.from_json(raw["events"]) if "events" in raw else EventRules(),
         )

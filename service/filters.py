@@ -28,8 +28,6 @@ class SeenItemsFilter:
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
-        if not query.rules.rules.excludes_seen(query.generation.manifest.settings["exclude_seen"]):
-            return None
         seen = query.seen
         return among(rows, seen) if len(seen) else None
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.history import NO_HISTORY, History
+from recsys.history import NO_HISTORY, History, hidden_rows
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
 from recsys.spec import NOTHING_TOLD
@@ -59,8 +59,8 @@ class Query:
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
-    kept. excluded: rows of `exclude`. history: item rows, times and event types,
-    oldest first; told: as it goes over hops, once that was asked. items, tower, scores, sources: the candidates,
+    kept. excluded: rows of `exclude`. past: item rows, times and event types, oldest first; history: the events of it
+    that still stand; told: as it goes over hops, once that was asked. items, tower, scores, sources: the candidates,
     aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
     reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
     """
@@ -84,6 +84,7 @@ class Query:
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
     excluded: I32 = field(init=False)
+    past: History = NO_HISTORY
     history: History = NO_HISTORY
     told: bytes | None = None
     made_by: Mode = Mode.REALTIME
@@ -104,8 +105,9 @@ class Query:
 
     @property
     def seen(self) -> I32:
-        """Rows of all that the user had."""
-        return np.concatenate([self.record.seen, self.history[0]])
+        """Rows of the user's past items that are left out of slates."""
+        rule = self.rules.rules.seen_rule(self.generation.manifest.seen_rule)
+        return hidden_rows(self.record, self.past, rule, self.generation.spec, self.now)
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""

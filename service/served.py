@@ -38,7 +38,7 @@ class ServedGeneration:
         """Load from a sound folder; GenerationError where it can't be read."""
         with soundness.readable(folder.manifest.id):
             generation = cls(folder.manifest, folder.tables(), folder.spec())
-            generation.popular, generation.tables.ids.rows, generation.event_types  # noqa: B018 - now, not by a request
+            generation.popular, generation.tables.ids.rows  # noqa: B018 - now, not by a request
         return generation
 
     @cached_property
@@ -50,11 +50,6 @@ class ServedGeneration:
     def popular(self) -> I32:
         """The available item rows that are recently most popular, best first: as many as a query has candidates."""
         return most_popular(self.tables, CANDIDATES)
-
-    @cached_property
-    def event_types(self) -> dict[str, int]:
-        """Rows of the event types."""
-        return self.spec.event_type_rows()
 
     def with_items(self, puts: PutItems) -> ServedGeneration:
         """The generation and what was put since; itself where nothing was."""

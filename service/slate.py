@@ -57,12 +57,10 @@ def _picked(query: Query) -> bool:
         shown = generation.knows(query.items)
     elif generation.fresh is not None:
         shown = generation.shows(query.items)
-    drop = rules.excludes_seen(generation.manifest.settings["exclude_seen"])
-    seen, since = (query.record.seen, query.history[0]) if drop else (_NO_ROWS, _NO_ROWS)
     items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
     sources, removed = np.empty(query.k, np.uint8), np.zeros(len(_PICKED), np.int64)
     columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
-    gone = plain(seen), plain(since), plain(query.excluded)
+    gone = plain(query.seen), _NO_ROWS, plain(query.excluded)
     if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:
         return False
     query.items, query.sources, (query.scores, query.tower) = items, sources, scores

@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.allowed import packed
 from recsys.errors import StageError
-from recsys.history import assemble
+from recsys.history import assemble, still_standing
 from recsys.record import UserRecord
 from recsys.store.base import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
@@ -100,7 +100,8 @@ class UserHydrator:
     def _ready(self, query: Query) -> None:
         generation = query.generation
         since = (*query.events, *query.session)
-        query.history = assemble(query.record, since, generation.rows_of, generation.event_types)
+        query.past = assemble(query.record, since, generation.rows_of, generation.spec.type_row)
+        query.history = still_standing(query.past, generation.spec.negative_types)
         query.made_by = choose(query, self._settings)
         if query.made_by == Mode.BATCH:
             take_list(query)

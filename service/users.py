@@ -112,7 +112,7 @@ def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> 
 
 
 def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.StoredEvent]:
-    names = {row: name for name, row in generation.event_types.items()}
+    names = dict(enumerate(generation.spec.event_types))
     return [
         schema.StoredEvent(
             item_id=generation.item_id(row),

@@ -6,6 +6,7 @@ Each knows users by their histories alone, so all answer for users whom they nev
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -22,13 +23,13 @@ DECAY = 0.9
 
 
 def popularity(log: Log) -> F32:
-    """Interactions of each item."""
-    return np.bincount(log.items, minlength=len(log.catalogue)).astype(np.float32)
+    """Weighted interactions of each item."""
+    return np.bincount(log.items, log.weights, minlength=len(log.catalogue)).astype(np.float32)
 
 
 def recency_popularity(log: Log, half_life: float = HALF_LIFE) -> F32:
-    """Interactions of each item, each weighing half for every `half_life` seconds before the log's end."""
-    weight = 0.5 ** ((log.end - log.times) / half_life)
+    """Weighted interactions of each item, each half for every `half_life` seconds before the log's end."""
+    weight = log.weights * 0.5 ** ((log.end - log.times) / half_life)
     return np.bincount(log.items, weight, minlength=len(log.catalogue)).astype(np.float32)
 
 
@@ -48,11 +49,40 @@ def votes(histories: Histories, n_items: int, decay: float = DECAY) -> sparse.cs
     return sparse.csr_matrix((weight, (users, histories.items[users, positions])), shape=(len(histories), n_items))
 
 
+def newest_items(histories: Histories, n_items: int, fill: F32) -> F32:
+    """The user's own distinct items, the newest first, and behind them `fill` [n]: [B, n] float32."""
+    return _own(
+        histories, n_items, fill, lambda scores, users, items, back: np.maximum.at(scores, (users, items), -back)
+    )
+
+
+def frequent_items(histories: Histories, n_items: int, fill: F32, decay: float = 1.0) -> F32:
+    """The user's own items by how often they occur, each occurrence weighing `decay` a step back: [B, n] float32.
+
+    The newer of two that occur as often is first; `fill` [n] orders what is behind them.
+    """
+
+    def count(scores: F32, users: I64, items: I64, back: I64) -> None:
+        np.maximum.at(scores, (users, items), 0)
+        np.add.at(scores, (users, items), decay**back + 1e-4 / (1 + back))
+
+    return _own(histories, n_items, fill, count)
+
+
+def _own(histories: Histories, n_items: int, fill: F32, order: Callable[[F32, I64, I64, I64], None]) -> F32:
+    """Scores that `order` gives to the items of each history, above all that `fill` gives to the others."""
+    users, positions = np.nonzero(histories.items != PAD)
+    own = np.full((len(histories), n_items), -np.inf, np.float32)
+    order(own, users, histories.items[users, positions].astype(np.int64), histories.items.shape[1] - 1 - positions)
+    behind = (fill / max(float(fill.max()), 1e-9) - HISTORY_LENGTH - 2).astype(np.float32)
+    return np.where(np.isfinite(own), own, behind)
+
+
 class Ease:
     """EASE (Steck, WWW 2019) over items with enough interactions, with a history's votes decaying by position."""
 
     def __init__(self, log: Log, regularization: float, minimum: int = 2, limit: int = 10_000) -> None:
-        counts = popularity(log)
+        counts = np.bincount(log.items, minlength=len(log.catalogue))
         kept = np.flatnonzero(counts >= minimum)
         self.kept = kept[np.argsort(-counts[kept], kind="stable")][:limit]
         self._n_items = len(log.catalogue)

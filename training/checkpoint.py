@@ -59,7 +59,7 @@ class Checkpoints:
     def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
         """That of training towers on `log`; purpose: what else decides, such as the judge."""
         digest = hashlib.sha256()
-        for array in (log.users, log.items, log.times, log.types, log.contexts, log.catalogue.content):
+        for array in (log.users, log.items, log.times, log.types, log.contexts, log.weights, log.catalogue.content):
             digest.update(array.tobytes())
         facts = [asdict(config), seed, purpose, torch.get_num_threads(), torch.__version__, len(log.catalogue), code()]
         digest.update(json.dumps(facts).encode())

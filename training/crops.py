@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recsys import moments
-from recsys.types import PAD, U8, Bool, Histories
+from recsys.types import F32, PAD, U8, Bool, Histories
 from training.config import TowerConfig
 from training.log import Log
 
@@ -18,11 +18,12 @@ from training.log import Log
 class Crop(NamedTuple):
     """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event.
 
-    context: [B, L + 1, CLOCK + CONTEXTS] uint8, that of each event.
+    context: [B, L + 1, CLOCK + CONTEXTS] uint8, that of each event. grades: [B, L + 1] float32, `Log.grades` of each.
     """
 
     histories: Histories
     context: U8
+    grades: F32
     whole: Bool
 
 
@@ -47,13 +48,16 @@ class Crops:
         for batch in rng.permutation(self.batches):
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
             span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
-            context = self._log.context_of(self._log.run(*span)[0])
-            yield Crop(self._log.windows(*span), context, skipped[chosen] == 0)
+            events, real = self._log.run(*span)
+            grades = np.where(real, self._log.grades[events], np.float32(0))
+            if grades[:, 1:].any():
+                yield Crop(self._log.windows(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
 
 
 class Batch(NamedTuple):
     """Crops made ready: item rows [B, L + 1], what is real, the steps of time, event types, what is to be predicted.
 
+    weights: [P] float32, how much each of the predicted counts.
     context: [B, L + 1, CLOCK + CONTEXTS], that of each event, some of it hidden. negatives: [N] item rows. wanted: [W]
     distinct item rows of all these; where: the place among them of each row, then of each negative. known: [W], False
     where the id is hidden.
@@ -65,6 +69,7 @@ class Batch(NamedTuple):
     types: Tensor
     context: Tensor
     predicted: Tensor
+    weights: Tensor
     negatives: Tensor
     wanted: Tensor
     where: Tensor
@@ -75,7 +80,8 @@ class Batch(NamedTuple):
         """Draw negatives, half from the batch's own targets and half from `taken`, and the ids and contexts to hide."""
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
-        predicted = real[:, 1:] & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
+        grades = torch.from_numpy(crop.grades)[:, 1:]
+        predicted = (grades > 0) & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
         targets_P = rows[:, 1:][predicted]
         in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
         negatives_N = torch.cat([in_batch, taken[torch.randint(len(taken), (config.negatives,))]])
@@ -87,6 +93,7 @@ class Batch(NamedTuple):
             torch.from_numpy(crop.histories.types).long(),
             _partly_hidden(torch.from_numpy(crop.context), config.context_dropout),
             predicted,
+            grades[predicted],
             negatives_N,
             wanted,
             where,
@@ -97,6 +104,7 @@ class Batch(NamedTuple):
         """Every `step`-th crop from `first` on, and the negatives of all."""
         mine = slice(first, None, step)
         where = self.where[: self.rows.numel()].view_as(self.rows)[mine]
+        weights = torch.zeros(self.predicted.shape).masked_scatter_(self.predicted, self.weights)
         return self._replace(
             rows=self.rows[mine],
             real=self.real[mine],
@@ -104,6 +112,7 @@ class Batch(NamedTuple):
             types=self.types[mine],
             context=self.context[mine],
             predicted=self.predicted[mine],
+            weights=weights[mine][self.predicted[mine]],
             where=torch.cat([where.flatten(), self.where[self.rows.numel() :]]),
         )
 

@@ -18,13 +18,14 @@ import pandas as pd
 import pandera.pandas as pa
 
 from recsys.errors import DatasetError
+from recsys.events import UNDECLARED, EventRules, SeenRule
+from training.event_section import check_types
 from training.mapping import Mapping, Moments
 
 MOSTLY_BAD = 0.5
 """Share of bad rows past which a table is refused: the mapping is wrong then, not the rows."""
 
 DAY = 86_400
-DEFAULT_EVENT = "interaction"
 IDS = ("user_id", "item_id")
 CONTEXT = "context."
 """Before a context column's name, so that it can't be one of Tandem's."""
@@ -38,14 +39,15 @@ class Dataset:
     of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
     and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
     time begins, where the mapping says so. protocol: how models of it are taught and measured. by_clusters:
-    whether clusters of its items are tried.
+    whether clusters of its items are tried. events: what its event types mean. weighed_by_value: types whose events
+    weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open.
     """
 
     name: str
     interactions: pd.DataFrame
     items: pd.DataFrame
     users: pd.DataFrame
-    exclude_seen: bool
+    exclude_seen: SeenRule
     content_columns: tuple[str, ...] = ()
     numeric_columns: tuple[str, ...] = ()
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -53,6 +55,9 @@ class Dataset:
     context_columns: tuple[str, ...] = ()
     protocol: str = "rolling"
     by_clusters: bool = False
+    events: EventRules = field(default_factory=EventRules)
+    weighed_by_value: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def bad_rows(self) -> int:
@@ -64,7 +69,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     """Read and validate the dataset at `data`; bad rows go to CSV files in `quarantine`, if given."""
     mapping = Mapping.read(data)
     ward = Quarantine(quarantine)
-    interactions = _read_interactions(mapping, ward)
+    interactions, assumptions = _read_interactions(mapping, ward)
     items, content, numeric = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
     return Dataset(
@@ -80,6 +85,9 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         tuple(mapping.interactions.get("context", ())),
         mapping.protocol,
         mapping.by_clusters,
+        mapping.events or EventRules(),
+        mapping.weighed_by_value,
+        tuple(assumptions),
     )
 
 
@@ -171,7 +179,8 @@ def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd
     return frame
 
 
-def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
+def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, list[str]]:
+    """The good rows in order of time, and what was assumed about their event types."""
     optional = [c for c in ("event_type", "value") if c in mapping.interactions]
     columns = {c: mapping.interactions[c] for c in (*IDS, "timestamp", *optional)}
     columns |= {f"{CONTEXT}{column}": column for column in mapping.interactions.get("context", ())}
@@ -179,10 +188,10 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     frame["timestamp_given"] = frame["timestamp"]  # for the quarantine file: what stood there
     frame["timestamp"] = _seconds(frame["timestamp"])
     if "event_type" in frame:
-        types = frame["event_type"].replace("", None).fillna(DEFAULT_EVENT)
+        types = frame["event_type"].replace("", None).fillna(UNDECLARED)
         frame["event_type"] = types.astype("str").astype("category")
     else:
-        frame["event_type"] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), pd.Index([DEFAULT_EVENT]))
+        frame["event_type"] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), pd.Index([UNDECLARED]))
     for column in columns:
         if column.startswith(CONTEXT):
             frame[column] = _each(frame[column], _word).astype("category")
@@ -205,7 +214,10 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]))
     good = good.drop(columns="timestamp_given")
     good = good.assign(user_id=_ids(good["user_id"]), item_id=_ids(good["item_id"]))
-    return good.sort_values("timestamp", kind="stable", ignore_index=True)
+    assumptions = check_types(
+        mapping.path, mapping.interactions.get("event_type"), good["event_type"], mapping.events, mapping.exclude_seen
+    )
+    return good.sort_values("timestamp", kind="stable", ignore_index=True), assumptions
 
 
 def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:

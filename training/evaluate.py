@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from recsys.types import F32, F64, I64, Bool, Histories
-from training.evaluation import COVERAGE, NDCG_AT, RECALL_AT, SEGMENTS, K, Row, prefix_of
+from training.evaluation import COVERAGE, NDCG_AT, OF_TYPE, OVERALL, RECALL_AT, K, Row, prefix_of
 from training.split import Split
 from training.watch import Progress, no_progress
 
@@ -47,7 +47,7 @@ def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progr
     """The rows of an Evaluation: every scorer asked every query of the test."""
     ranked = rank_targets(parts, scorers, progress)
     users = parts.log.users[parts.test]
-    events = {"all": np.ones_like(parts.warm), "warm": parts.warm, "cold": ~parts.warm, "new": parts.new}
+    events = _segments(parts)
     shown = max(int(parts.ranked.sum()), 1)
     rows = {
         name: measure(each.places, parts.query, users, events) | {COVERAGE: round(int(each.shown.sum()) / shown, 6)}
@@ -57,6 +57,19 @@ def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progr
         if isinstance(scorer, Reach):
             rows[name].update({key: None for key in rows[name] if "ndcg" in key or key == COVERAGE})
     return rows
+
+
+def _segments(parts: Split) -> dict[str, Bool]:
+    """The test events of each segment: those of target types, by user and by item, and all of them by event type."""
+    spec, log = parts.log.catalogue.spec, parts.log
+    wanted = log.targets[parts.test]
+    found = {"all": wanted, "warm": wanted & parts.warm, "cold": wanted & ~parts.warm, "new": wanted & parts.new}
+    if len(spec.event_types) > 1:
+        found[OVERALL] = np.ones_like(wanted)
+        for row, name in enumerate(spec.event_types):
+            if spec.events.weight(name) > 0:
+                found[f"{OF_TYPE}{name}"] = log.types[parts.test] == row
+    return found
 
 
 def rank_targets(
@@ -78,7 +91,7 @@ def rank_targets(
         targets = by_query[starts[first] : ends[asked][-1]]
         histories, seen = parts.past(parts.test[by_query[starts[asked]]])
         hidden = np.tile(~available, (len(histories), 1))
-        if parts.log.exclude_seen:
+        if parts.log.exclude_seen.excludes:
             hidden[seen] = True
         wanted, owner = parts.log.items[parts.test[targets]], parts.query[targets] - first
         for name, scorer in scorers.items():
@@ -117,8 +130,8 @@ def slates(scores: F32) -> I64:
 def measure(ranks: I64, query: I64, users: np.ndarray, segments: Mapping[str, Bool]) -> Row:
     """One row of the table from the place of each target: [T], as the query, the user and each segment's mask."""
     row: Row = {}
-    for segment in SEGMENTS:
-        chosen, prefix = segments[segment], prefix_of(segment)
+    for segment, chosen in segments.items():
+        prefix = prefix_of(segment)
         _, first, group = np.unique(query[chosen], return_index=True, return_inverse=True)
         asking = users[chosen][first]
         row[f"{prefix}queries"] = len(first)

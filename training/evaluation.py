@@ -13,12 +13,18 @@ from rich.table import Table
 from training.glimpse import Glimpse
 
 K = 10
-BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials")
+PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")
+"""Rows that order the user's own items alone; there are none where every seen item is left out."""
+
+BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", *PERSONAL)
 """Rows that have to be beaten; one that could not be made is left out."""
 
 SERVED = "two_stage"
 SEGMENTS = ("all", "warm", "cold", "new")
-"""Queries of everyone, of users whom the models knew, of those they did not; and targets they had no event of."""
+"""Target events: all, of users whom the models knew, of those they did not; and of items they had no event of."""
+
+OVERALL, OF_TYPE = "overall", "type:"
+"""Segments of a log of several event types: events of all types, and of one, whether they are targets or not."""
 
 RECALL_AT, NDCG_AT = (K, 20, 100, 200), (K, 20)
 METRICS = (f"recall@{K}", f"ndcg@{K}")
@@ -41,7 +47,8 @@ class Evaluation:
     items: those that are ranked. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, of METRICS and FURTHER and each of SEGMENTS; a
     segment without queries has counts of 0 and metrics of None. order: the simple order of candidates where no
-    ranker could be taught. glimpse: the spread of scores and some users' slates.
+    ranker could be taught. glimpse: the spread of scores and some users' slates. targets: the event types that the
+    figures without OVERALL and OF_TYPE are of; every positive type where it is empty.
     """
 
     protocol: str
@@ -53,6 +60,7 @@ class Evaluation:
     warnings: list[str] = field(default_factory=list)
     order: str | None = None
     glimpse: Glimpse | None = None
+    targets: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """As programs read it."""
@@ -90,14 +98,26 @@ class Evaluation:
         recall = METRICS[0]
         error = f" One standard error of our {recall}: {self.served[f'se_{recall}'] or 0:.4f}."
         caption = LEGEND + error
-        return Group(
+        tables = [
             self._table(self._title(), _segments(self.served), METRICS, caption),
             self._table("all queries, further down the list", ["all"], (*FURTHER, COVERAGE)),
-        )
+        ]
+        if by_type := self.by_type:
+            tables.insert(1, self._table("by event type of the item that was wanted", by_type, METRICS))
+        return Group(*tables)
+
+    @property
+    def by_type(self) -> list[str]:
+        """The segments of event types that have queries; none in a log of one type."""
+        found = [key.removesuffix("_queries") for key in self.served if key.endswith("_queries")]
+        found = [segment for segment in found if segment == OVERALL or segment.startswith(OF_TYPE)]
+        return [segment for segment in found if self.served[f"{prefix_of(segment)}queries"]]
 
     def to_markdown(self) -> str:
         """For an artifact or a document."""
         first = self._markdown(_segments(self.served), METRICS)
+        if by_type := self.by_type:
+            first += f"\n\nBy event type:\n\n{self._markdown(by_type, METRICS)}"
         further = self._markdown(["all"], (*FURTHER, COVERAGE))
         return f"**{self._title()}**\n\n{first}\n\n{LEGEND} ± one standard error, clustered by user.\n\n{further}"
 
@@ -118,7 +138,9 @@ class Evaluation:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     def _title(self) -> str:
-        return f"{self.protocol}: {self.queries:,} queries, {self.users:,} users, {self.items:,} items"
+        of = f" of {', '.join(self.targets)}" if self.targets else ""
+        queries = self.served.get("queries") or self.queries
+        return f"{self.protocol}: {queries:,.0f} queries{of}, {self.users:,} users, {self.items:,} items"
 
 
 def _segments(row: Mapping[str, float | None]) -> list[str]:

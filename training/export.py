@@ -31,7 +31,7 @@ from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.smoke import SmokeQueries
 from recsys.strings import StringTable
-from recsys.types import HISTORY_LENGTH, I32, I64, PAD
+from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD
 from training.config import TrainingConfig
 from training.evaluation import SERVED, Evaluation
 from training.first_stage import FirstStage
@@ -101,7 +101,7 @@ def export(
                 "filled": dict(profile.filled) if profile else {},
             },
             settings={
-                "exclude_seen": stage.exclude_seen,
+                "exclude_seen": stage.exclude_seen.to_json(),
                 "item_id_type": id_type(log.catalogue.ids),
                 "user_id_type": id_type(log.user_ids),
             },
@@ -125,12 +125,14 @@ def records(
         for user, candidates in zip(users, best, strict=True):
             events = order[offsets[user] : offsets[user + 1]]
             newest = events[-HISTORY_LENGTH:]
+            seen, until = _seen_until(log, events)
             yield UserRecord(
                 items=log.items[newest],
                 times=log.times[newest],
                 types=log.types[newest],
-                seen=np.unique(log.items[events]),
+                seen=seen,
                 candidates=candidates[candidates != PAD],
+                until=until,
             ).pack()
         progress((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
 
@@ -140,21 +142,28 @@ def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) 
     histories = log.final_histories(users)
     candidates = stage.retriever.retrieve(histories)
     scores = ranker.score(histories, candidates)
-    if stage.exclude_seen:
-        scores[_seen(log, users, candidates.items)] = -np.inf
+    if stage.exclude_seen.excludes:
+        scores[_hidden(log, users, candidates.items)] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(candidates.items, order, axis=1)
     return np.where(np.isfinite(np.take_along_axis(scores, order, axis=1)), best, PAD).astype(np.int32)
 
 
-def _seen(log: Log, users: I64, items: I32) -> np.ndarray:
-    """Whether each of `items` [B, K] is among all that its user ever did, however long ago."""
-    order, offsets = log.by_user
+def _seen_until(log: Log, events: I64) -> tuple[I32, F64]:
+    """The items of one user's events, ascending, and until when each is hidden; no times where the rule needs none."""
+    seen, place = np.unique(log.items[events], return_inverse=True)
+    if log.exclude_seen.everything or not log.exclude_seen.excludes:
+        return seen, np.zeros(0, np.float64)
+    until = np.zeros(len(seen), np.float64)
+    np.maximum.at(until, place, log.hidden_until[events])
+    return seen, until
+
+
+def _hidden(log: Log, users: I64, items: I32) -> np.ndarray:
+    """Whether `exclude_seen` keeps each of `items` [B, K] from its user at the log's end."""
+    row, seen = log.seen_by(users)
     width = len(log.catalogue) + 1
-    done = [
-        log.items[order[offsets[user] : offsets[user + 1]]] + np.int64(row * width) for row, user in enumerate(users)
-    ]
-    return np.isin(items + np.arange(len(users), dtype=np.int64)[:, None] * width, np.concatenate(done))
+    return np.isin(items + np.arange(len(users), dtype=np.int64)[:, None] * width, seen + row * width)
 
 
 def save_strings(folder: Path, name: str, strings: StringTable) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from recsys.clusters import Clusters
+from recsys.events import SeenRule
 from recsys.ranker import Ranker, RankerNet
 from recsys.retriever import Retriever
 from recsys.tables import ItemTables
@@ -24,22 +25,22 @@ class FirstStage:
 
     towers: Towers
     tables: ItemTables
-    exclude_seen: bool
+    exclude_seen: SeenRule
     encoder: UserEncoder
     retriever: Retriever
     clusters: Clusters | None = None
 
     @classmethod
-    def over(cls, towers: Towers, tables: ItemTables, exclude_seen: bool) -> FirstStage:
+    def over(cls, towers: Towers, tables: ItemTables, exclude_seen: SeenRule) -> FirstStage:
         """Join towers and the tables that were built with them."""
         encoder = UserEncoder(towers.user, tables.embeddings)
-        return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen))
+        return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything))
 
     def over_clusters(self, clusters: Clusters | None) -> FirstStage:
         """The same with a retriever that looks through clusters; itself where there are none."""
         if clusters is None:
             return self
-        retriever = Retriever(self.encoder, self.tables, self.exclude_seen, clusters=clusters)
+        retriever = Retriever(self.encoder, self.tables, self.exclude_seen.everything, clusters=clusters)
         return replace(self, retriever=retriever, clusters=clusters)
 
     def ranker(self, net: RankerNet) -> Ranker:
@@ -62,7 +63,8 @@ def fit_first_stage(
     judge: TowerJudge | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> FittedStage:
-    """Train on every event of `log`; a judge chooses the epochs."""
+    """Train on every event of `log` that stands; a judge chooses the epochs."""
+    log = log.standing()
     purpose = judge.key if judge else "all epochs"
     checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
     fitted = fit_towers(log, config.tower, config.seed, progress, judge, checkpoint)

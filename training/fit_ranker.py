@@ -98,12 +98,13 @@ def _taught(
 
 
 def _loss(net: RankerNet, examples: Examples, rows: I64) -> Tensor:
-    """Mean cross entropy of the answers, those of one query sharing its weight, against all its candidates."""
+    """Weighted mean cross entropy of the answers, those of one query sharing its weight, against all its candidates."""
     answer = torch.from_numpy(examples.answer[rows])
     real = torch.from_numpy(examples.real[rows])
     scores = net(torch.from_numpy(examples.x[rows])).masked_fill(~real, -torch.inf)
     told = torch.log_softmax(scores, dim=1).masked_fill(~answer, 0.0)
-    return -(told.sum(1) / answer.sum(1)).mean()
+    weight = torch.from_numpy(examples.weight[rows])
+    return -(told.sum(1) / answer.sum(1) * weight).sum() / weight.sum()
 
 
 def gather(
@@ -122,6 +123,7 @@ def gather(
         np.concatenate([_wide(part.x, width) for part in gathered]),
         np.concatenate([_wide(part.answer, width) for part in gathered]),
         np.concatenate([_wide(part.real, width) for part in gathered]),
+        np.concatenate([part.weight for part in gathered]),
     )
 
 
@@ -134,11 +136,12 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
     wanted = owner * n + parts.before_test.items[np.concatenate(queries)]
     keys = np.arange(len(queries))[:, None] * n + candidates.items
     real = candidates.items != PAD
-    if parts.log.exclude_seen:
+    if parts.log.exclude_seen.excludes:
         # Filters take them out of the slate, so whatever their scores, they are no wrong answers to learn from.
         real &= ~np.isin(keys, seen[0] * n + seen[1])
     answer = np.isin(keys, wanted) & real
     some = answer.any(axis=1)
+    weight = np.array([parts.before_test.grades[parts.before_test.first_touch[events]].max() for events in queries])
     histories, candidates, answer, real = histories.take(some), candidates.take(some), answer[some], real[some]
     # Answers first, then candidates by chance, padding last; kept in the order they had.
     lot = rng.random(answer.shape, np.float32) - answer + 2 * ~real
@@ -148,12 +151,16 @@ def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: 
         np.take_along_axis(x, kept[..., None], axis=1),
         np.take_along_axis(answer, kept, axis=1),
         np.take_along_axis(real, kept, axis=1),
+        weight[some],
     )
 
 
 def _nothing() -> Examples:
     return Examples(
-        np.zeros((0, 1, len(features.FEATURES)), np.float32), np.zeros((0, 1), bool), np.zeros((0, 1), bool)
+        np.zeros((0, 1, len(features.FEATURES)), np.float32),
+        np.zeros((0, 1), bool),
+        np.zeros((0, 1), bool),
+        np.zeros(0, np.float32),
     )
 
 

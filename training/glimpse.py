@@ -37,7 +37,8 @@ class Scores:
 class Slate:
     """One test query as a person reads it: the newest titles of the history, newest last, and the ten shown.
 
-    events: in all of the history. targets: what the user took next. hits: places on the slate, from 0, that hold one.
+    events: in the history that the models see. targets: what the user took next. hits: places on the slate, from 0,
+    that hold one.
     """
 
     user: str

@@ -36,7 +36,7 @@ class Gradients:
         self._towers = towers
         self._weights = [*towers.user.parameters(), towers.log_temperature]
         self._content = torch.from_numpy(log.catalogue.content).long()
-        counts = np.bincount(log.items, minlength=len(log.catalogue))
+        counts = np.bincount(log.items[log.grades > 0], minlength=len(log.catalogue))
         drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
         self._expected = torch.from_numpy(negatives * drawn).float()
         self._threads = ThreadPoolExecutor(min(SHARES, torch.get_num_threads()), "tandem-gradients", one_thread_each)
@@ -46,15 +46,14 @@ class Gradients:
         embeddings = self._towers.item(batch.wanted, self._content[batch.wanted], batch.known)
         leaf = embeddings.detach().requires_grad_()
         expected_N = self._expected[batch.negatives]
-        total = int(batch.predicted.sum())
-        shares = SHARES if total >= ENOUGH else 1
+        total = float(batch.weights.sum())
+        shares = SHARES if len(batch.weights) >= ENOUGH else 1
 
         def share(first: int) -> tuple[float, tuple[Tensor | None, ...]] | None:
             mine = batch.share(first, shares)
-            predicted = int(mine.predicted.sum())
-            if not predicted:
+            if not len(mine.weights):
                 return None
-            loss = _loss(self._towers, mine, leaf, expected_N) * (predicted / total)
+            loss = _loss(self._towers, mine, leaf, expected_N) * (float(mine.weights.sum()) / total)
             return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
 
         told = [each for each in self._threads.map(share, range(shares)) if each is not None]
@@ -80,7 +79,7 @@ def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
 
 
 def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) -> Tensor:
-    """Mean loss of crops whose wanted items have these embeddings [W, d]."""
+    """Weighted mean loss of crops whose wanted items have these embeddings [W, d]."""
     rows, real, gaps = batch.rows, batch.real, batch.gaps
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
     x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
@@ -93,4 +92,5 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
         expected_N,
         x_BLD[:, 1:][batch.predicted],
         towers.temperature,
+        batch.weights,
     )

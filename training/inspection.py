@@ -38,10 +38,12 @@ def look(parts: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Glim
         scores = two_stage(histories, stage.retriever, ranker, len(stage.tables))
         counts += count(scores)
         scores[:, ~parts.ranked] = -np.inf
-        if parts.log.exclude_seen:
+        if parts.log.exclude_seen.excludes:
             scores[seen] = -np.inf
         slates += [
-            read_slate(parts, events[start + row], histories.items[row], int((seen[0] == row).sum()), scores[row])
+            read_slate(
+                parts, events[start + row], histories.items[row], int((histories.items[row] != PAD).sum()), scores[row]
+            )
             for row in np.flatnonzero(shown[chunk])
         ]
     *spread, even, broken = (int(n) for n in counts)

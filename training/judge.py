@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.towers import Towers, UserEncoder
-from recsys.types import I32, Bool, Histories
+from recsys.types import F32, I32, Bool, Histories
 from training.evaluate import CELLS, places
 from training.fit import item_embeddings
 from training.split import Split
@@ -23,13 +23,14 @@ class TowerJudge:
     """NDCG@100 of some queries, full ranking.
 
     histories: what is known to each. wanted: [Q] int32, the item that each is about. content: that of the catalogue.
-    hidden: [n] bool, items that are not ranked.
+    hidden: [n] bool, items that are not ranked. weights: [Q] float32, how much each query counts.
     """
 
     histories: Histories
     wanted: I32
     content: I32
     hidden: Bool
+    weights: F32
 
     def __call__(self, towers: Towers) -> float:
         """The mean gain of what the queries want."""
@@ -42,14 +43,23 @@ class TowerJudge:
             scores = users[chunk] @ embeddings.T
             scores[:, self.hidden] = -np.inf
             place = places(scores, np.arange(len(scores)), self.wanted[chunk])
-            gain += float((1 / np.log2(place[place < CUT_OFF] + 2)).sum())
-        return gain / len(users)
+            gain += float((self.weights[chunk] * (place < CUT_OFF) / np.log2(place + 2)).sum())
+        return gain / float(self.weights.sum())
 
     @property
     def key(self) -> str:
         """Names what it asks: judges of one key give the same towers the same figure."""
         past, digest = self.histories, hashlib.sha256()
-        for array in (past.items, past.times, past.types, past.now, past.context, self.wanted, self.hidden):
+        for array in (
+            past.items,
+            past.times,
+            past.types,
+            past.now,
+            past.context,
+            self.wanted,
+            self.hidden,
+            self.weights,
+        ):
             digest.update(array.tobytes())
         return digest.hexdigest()
 
@@ -63,4 +73,5 @@ def tower_judge(parts: Split, seed: int) -> TowerJudge | None:
     chosen = np.sort(rng.choice(len(queries), min(len(queries), QUERIES), replace=False))
     events = np.array([queries[at][0] for at in chosen])
     wanted = parts.before_test.items[events]
-    return TowerJudge(parts.label_past(events)[0], wanted, parts.log.catalogue.content, ~parts.ranked)
+    weights = parts.before_test.grades[parts.before_test.first_touch[events]]
+    return TowerJudge(parts.label_past(events)[0], wanted, parts.log.catalogue.content, ~parts.ranked, weights)

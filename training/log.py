@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,13 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys import moments
+from recsys.events import SeenRule, standing, weights_of
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.strings import StringTable
-from recsys.types import CLOCK, CONTEXTS, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
+from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
 from training.dataset import CONTEXT, Dataset
 
 NUMERIC_BUCKETS = 16
 DAY = 86_400.0
+
+SESSION_GAP = 1_800.0
+"""Seconds without an event that end a session: the half hour that web analytics use."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Log:
 
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
     types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of its C context columns, 0 where
-    unknown. exclude_seen: whether what a user has seen is left out. by_clusters: whether clusters of the items
-    are tried.
+    unknown. weights: [E] float32, how much each event counts, 0 for one of a negative type; 1 on average. exclude_seen:
+    which of a user's past items are left out. by_clusters: whether clusters of the items are tried.
     """
 
     users: I32
@@ -48,9 +52,10 @@ class Log:
     times: F64
     types: U8
     contexts: U8
+    weights: F32
     user_ids: npt.NDArray[np.object_]
     catalogue: Catalogue
-    exclude_seen: bool = True
+    exclude_seen: SeenRule = field(default_factory=SeenRule)
     by_clusters: bool = False
 
     def __len__(self) -> int:
@@ -74,7 +79,61 @@ class Log:
             times=self.times[events],
             types=self.types[events],
             contexts=self.contexts[events],
+            weights=self.weights[events],
         )
+
+    @cached_property
+    def stands(self) -> Bool:
+        """Which events are positive and not revoked by a later negative event of their user and item: [E] bool."""
+        negative = self.catalogue.spec.negative_types
+        if negative is None:
+            return np.ones(len(self), bool)
+        revoking = np.flatnonzero(negative[self.types])
+        pairs = self.users.astype(np.int64) * len(self.catalogue) + self.items
+        revoked, last = np.unique(pairs[revoking][::-1], return_index=True)
+        newest = np.append(revoking[::-1][last], -1)
+        at = np.searchsorted(revoked, pairs).clip(max=max(len(revoked) - 1, 0))
+        hit = revoked[at] == pairs if len(revoked) else np.zeros(len(self), bool)
+        stands: Bool = ~(hit & (np.arange(len(self)) <= newest[at]))
+        return stands
+
+    def standing(self) -> Log:
+        """The log without negative events and without what they revoke."""
+        return self if self.stands.all() else self[self.stands]
+
+    @cached_property
+    def first_touch(self) -> I64:
+        """For each event the first event of its user's session with the same item: [E] positions.
+
+        A purchase that follows a view of the same item is no news to a model that knows the view. So a query is asked
+        before the session's first event with the item. In a log of one event type each event is its own first touch.
+        """
+        if len(self.catalogue.spec.event_types) < 2 or not len(self):
+            return np.arange(len(self))
+        order, _ = self.by_user
+        starts = np.diff(self.users[order], prepend=-1) != 0
+        starts |= np.diff(self.times[order], prepend=-np.inf) > SESSION_GAP
+        visit = np.cumsum(starts) * np.int64(len(self.catalogue)) + self.items[order]
+        _, first, group = np.unique(visit, return_index=True, return_inverse=True)
+        touch = np.empty(len(self), np.int64)
+        touch[order] = order[first[group]]
+        return touch
+
+    @cached_property
+    def grades(self) -> F32:
+        """What a model is to learn of each event: the largest weight of a session's events with an item, [E] float32.
+
+        It stands at the first touch of the item; the other events have 0.
+        """
+        grades = np.zeros(len(self), np.float32)
+        np.maximum.at(grades, self.first_touch, self.weights)
+        return grades
+
+    @property
+    def targets(self) -> Bool:
+        """Which events are of a type that slates should lead to: [E] bool."""
+        spec = self.catalogue.spec
+        return np.array([spec.events.is_target(name) for name in spec.event_types] or [True])[self.types]
 
     @cached_property
     def by_user(self) -> tuple[I64, I64]:
@@ -95,7 +154,11 @@ class Log:
         """What the user of each event had done before that event, asked about in its context."""
         _, offsets = self.by_user
         past = self.windows(self._place[events], offsets[self.users[events]], length, self.times[events])
-        return replace(past, context=self.context_of(events))
+        return self._still_standing(replace(past, context=self.context_of(events)))
+
+    def _still_standing(self, past: Histories) -> Histories:
+        negative = self.catalogue.spec.negative_types
+        return past if negative is None else past.only(standing(past.items, past.types, negative))
 
     def context_of(self, events: I64) -> U8:
         """The context in which events happened, as `Histories` has it: [..., CLOCK + CONTEXTS] uint8."""
@@ -105,27 +168,36 @@ class Log:
         return context
 
     def seen_before(self, events: I64) -> tuple[I64, I64]:
-        """All that the user of each event had done before it: (places in `events`, item rows), both [S]."""
+        """What `exclude_seen` hides from the user of each event at that moment: (places in `events`, item rows)."""
         _, offsets = self.by_user
-        return self._spans(offsets[self.users[events]], self._place[events])
+        return self._spans(offsets[self.users[events]], self._place[events], self.times[events])
 
     def seen_by(self, users: I64) -> tuple[I64, I64]:
-        """All that each of `users` did: (places in `users`, item rows), both [S]."""
+        """What `exclude_seen` keeps from each of `users` at the log's end: (places in `users`, item rows), [S]."""
         _, offsets = self.by_user
-        return self._spans(offsets[users], offsets[users + 1])
+        return self._spans(offsets[users], offsets[users + 1], np.full(len(users), self.end))
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
         """All that each of `users` did, asked about at the log's end, and for any context."""
         _, offsets = self.by_user
-        return self.windows(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
+        past = self.windows(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
+        return self._still_standing(past)
 
-    def _spans(self, starts: I64, ends: I64) -> tuple[I64, I64]:
-        """Items between places of `by_user`'s order, with the span of each."""
+    @cached_property
+    def hidden_until(self) -> F64:
+        """Until when each event keeps its item from its user, unix seconds: [E]."""
+        spec = self.catalogue.spec
+        return self.exclude_seen.until(self.types, self.times, self.exclude_seen.mask(spec.event_types, spec.events))
+
+    def _spans(self, starts: I64, ends: I64, moments: F64) -> tuple[I64, I64]:
+        """Items between places of `by_user`'s order that are hidden at the span's moment, with the span of each."""
         order, _ = self.by_user
         count = ends - starts
         owner = np.repeat(np.arange(len(starts)), count)
         step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-        return owner, self.items[order[starts[owner] + step]].astype(np.int64)
+        events = order[starts[owner] + step]
+        hidden = self.hidden_until[events] > moments[owner]
+        return owner[hidden], self.items[events[hidden]].astype(np.int64)
 
     def windows(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
         """The last `length` events between places of `by_user`'s order; `now` is the newest's time if left out."""
@@ -154,6 +226,10 @@ class Log:
 def encode(dataset: Dataset) -> Log:
     """Turn a dataset into a log and its catalogue."""
     frame = dataset.interactions
+    ignored = [name for name in frame["event_type"].unique() if dataset.events.ignores(str(name))]
+    if ignored:
+        frame = frame[~frame["event_type"].isin(ignored)].reset_index(drop=True)
+        dataset = replace(dataset, interactions=frame)
     users, user_ids = pd.factorize(frame["user_id"])
     acted, acted_ids = pd.factorize(frame["item_id"])
     known, named = _same_type(dataset.items["item_id"], pd.Series(acted_ids))
@@ -166,11 +242,27 @@ def encode(dataset: Dataset) -> Log:
         times=frame["timestamp"].to_numpy(np.float64),
         types=types,
         contexts=contexts,
+        weights=_weights(frame, types, event_types, dataset),
         user_ids=np.asarray(user_ids, object),
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
         by_clusters=dataset.by_clusters,
     )
+
+
+def _weights(frame: pd.DataFrame, types: U8, event_types: tuple[str, ...], dataset: Dataset) -> F32:
+    """How much each event counts: the weight of its type, times its value's share of the type's mean; 1 on average.
+
+    A value's share lies between 0.1 and 10, so that one large order does not decide. An event without a value has 1.
+    """
+    weights = weights_of(event_types, dataset.events)[types]
+    for name in dataset.weighed_by_value:
+        if name in event_types:
+            mine = types == event_types.index(name)
+            values = pd.to_numeric(frame["value"], errors="coerce").to_numpy(np.float64)[mine]
+            mean = np.nanmean(values[values > 0]) if (values > 0).any() else 1.0
+            weights[mine] *= np.nan_to_num(values / mean, nan=1.0).clip(0.1, 10.0)
+    return (weights / max(float(weights[weights > 0].mean()) if (weights > 0).any() else 1.0, 1e-9)).astype(np.float32)
 
 
 def _by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str, ...]]:
@@ -222,7 +314,7 @@ def _catalogue(
         titles=StringTable.pack(titles + [""] * (len(ids) - len(titles))),
         content=np.pad(content, ((0, len(ids) - len(content)), (0, 0)), constant_values=NO_TOKEN),
         available=available,
-        spec=FeatureSpec(("", *tokens), edges, event_types, contexts, dataset.content_columns),
+        spec=FeatureSpec(("", *tokens), edges, event_types, contexts, dataset.content_columns, dataset.events),
     )
 
 

@@ -29,9 +29,11 @@ def corrected_softmax(
     expected_N: Tensor,
     positives_PD: Tensor,
     temperature: Tensor,
+    weights_P: Tensor,
 ) -> Tensor:
-    """Mean cross entropy of each user's target against shared negatives; a negative that is the target is masked."""
-    arguments = (users_PD, positives_PD, items_ND, 1 / temperature, -expected_N.log(), targets_P, negatives_N)
+    """Weighted mean cross entropy of each user's target against shared negatives; one that is the target is masked."""
+    shares_P = weights_P / weights_P.sum().clamp(min=1e-12)
+    arguments = (users_PD, positives_PD, items_ND, 1 / temperature, -expected_N.log(), targets_P, negatives_N, shares_P)
     loss: Tensor = _Softmax.apply(*arguments)
     return loss
 
@@ -47,8 +49,9 @@ class _Softmax(torch.autograd.Function):
         offset_N: Tensor,
         targets_P: Tensor,
         negatives_N: Tensor,
+        shares_P: Tensor,
     ) -> Tensor:
-        """The mean loss; keeps the gradients of users, positives, items and scale."""
+        """The weighted mean loss; keeps the gradients of users, positives, items and scale."""
         count = len(users_PD)
         for_users, for_positives = torch.empty_like(users_PD), torch.empty_like(positives_PD)
         for_items, for_scale, loss = torch.zeros_like(items_ND), torch.zeros_like(scale), torch.zeros_like(scale)
@@ -62,17 +65,18 @@ class _Softmax(torch.autograd.Function):
             highest = torch.maximum(logits.max(1).values, target)
             share, own_share = logits.sub_(highest[:, None]).exp_(), (target - highest).exp()
             total = share.sum(1) + own_share
-            loss += (total.log() + highest - target).sum()
-            share.div_(total[:, None] * count)
-            own_share = (own_share / total - 1) / count
+            weight = shares_P[rows]
+            loss += ((total.log() + highest - target) * weight).sum()
+            share.mul_((weight / total)[:, None])
+            own_share = (own_share / total - 1) * weight
             for_scale += (share * likeness).sum() + (own_share * own).sum()
             for_users[rows] = (share @ items_ND + own_share[:, None] * positives) * scale
             for_positives[rows] = own_share[:, None] * users * scale
             for_items.addmm_(share.T, users)
         ctx.save_for_backward(for_users, for_positives, for_items * scale, for_scale)
-        return loss / max(count, 1)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         """The kept gradients times the outer one."""
-        return (*(kept * outer[0] for kept in ctx.saved_tensors), None, None, None)
+        return (*(kept * outer[0] for kept in ctx.saved_tensors), None, None, None, None)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import DatasetError
+from recsys.events import EventRules, SeenRule
 from recsys.types import CONTEXTS
+from training import event_section
 
 MAPPING = "dataset.toml"
 
@@ -19,6 +21,7 @@ ENTRIES = {
     "users": {"file", "user_id", "categorical"},
     "settings": {"exclude_seen", "horizon", "search"},
     "evaluation": {"test_from", "labels_from"},
+    "events": event_section.ENTRIES,
 }
 """What each section may hold; beside them stand `name` and `folder`."""
 
@@ -39,7 +42,10 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A `dataset.toml`: where the tables are and which of their columns mean what."""
+    """A `dataset.toml`: where the tables are and which of their columns mean what.
+
+    events: what event types mean; None without a section [events]. weighed_by_value: types that weigh by `value`.
+    """
 
     path: Path
     name: str
@@ -47,10 +53,12 @@ class Mapping:
     interactions: dict[str, Any]
     items: dict[str, Any]
     users: dict[str, Any]
-    exclude_seen: bool
+    exclude_seen: SeenRule
     moments: Moments = field(default_factory=Moments)
     protocol: str = HORIZONS["next"]
     by_clusters: bool = False
+    events: EventRules | None = None
+    weighed_by_value: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -73,9 +81,6 @@ class Mapping:
         folder = (path.parent / raw.get("folder", ".")).resolve()
         if not folder.is_dir():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
-        exclude_seen = raw.get("settings", {}).get("exclude_seen", True)
-        if not isinstance(exclude_seen, bool):
-            raise DatasetError(f"{path}: exclude_seen in [settings] is true or false, without quotes.")
         horizon = raw.get("settings", {}).get("horizon", "next")
         if not isinstance(horizon, str) or horizon not in HORIZONS:
             raise DatasetError(
@@ -90,6 +95,12 @@ class Mapping:
             )
         interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
         _check_context(path, interactions)
+        events, weighed = event_section.read_events(path, raw.get("events"), "event_type" in interactions)
+        if weighed and "value" not in interactions:
+            raise DatasetError(
+                f"{path}: weigh_by_value in [events] needs a column of values; add a line such as "
+                'value = "revenue" to [interactions].'
+            )
         return cls(
             path=path,
             name=raw.get("name", folder.name),
@@ -97,10 +108,12 @@ class Mapping:
             interactions=interactions,
             items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
-            exclude_seen=exclude_seen,
+            exclude_seen=event_section.read_seen(path, raw.get("settings", {}).get("exclude_seen", True)),
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
             by_clusters=search == "near",
+            events=events if "events" in raw else None,
+            weighed_by_value=weighed,
         )
 
 

@@ -62,10 +62,14 @@ def ease_table(log: Log) -> Neighbours:
 
 
 def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -> Neighbours:
-    """For each item those that follow it most within `span` steps of a user's sequence, by share of both's counts."""
-    n = len(log.catalogue)
+    """For each item those that follow it most within `span` steps of a user's sequence, by share of both's counts.
+
+    A step leads from one first touch of an item in a session to the next, and weighs what the session made of the item.
+    """
+    n, touches = len(log.catalogue), log.grades > 0
+    log, grades = log[touches], log.grades[touches]
     order, _ = log.by_user
-    users, items = log.users[order], log.items[order].astype(np.int64)
+    users, items, grades = log.users[order], log.items[order].astype(np.int64), grades[order]
     popularity = np.bincount(log.items, minlength=n)
     scale = (1 / (popularity + 10) ** SHRINK).astype(np.float32)
     neighbours = min(neighbours, max(1, CELLS // n))
@@ -77,7 +81,9 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
         # As many items as bring PAIRS pairs; one item alone may bring more.
         end = int(np.searchsorted(offsets, offsets[start] + PAIRS // span, side="right")) - 1
         end = min(max(end, start + 1), n)
-        block = _pairs(users, items, by_item[offsets[start] : offsets[end]], span, decay, start, (end - start, n))
+        block = _pairs(
+            users, items, grades[order], by_item[offsets[start] : offsets[end]], span, decay, start, (end - start, n)
+        )
         block = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
         rows[start:end], best[start:end] = _prune(block.tocoo(), start, neighbours)
         start = end
@@ -85,16 +91,16 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
 
 
 def _pairs(
-    users: I32, items: I64, at: I64, span: int, decay: float, first: int, shape: tuple[int, int]
+    users: I32, items: I64, grades: F32, at: I64, span: int, decay: float, first: int, shape: tuple[int, int]
 ) -> sparse.csr_matrix:
-    """Decayed counts of what follows the events at these places: rows from item `first` on."""
+    """Decayed, graded counts of what follows the events at these places: rows from item `first` on."""
     source, target, weight = [], [], []
     for step in range(1, span + 1):
         near = at[at + step < len(items)]
         near = near[users[near + step] == users[near]]
         source.append(items[near] - first)
         target.append(items[near + step])
-        weight.append(np.full(len(near), decay ** (step - 1), np.float32))
+        weight.append(grades[near + step] * np.float32(decay ** (step - 1)))
     pairs = (np.concatenate(source), np.concatenate(target))
     return sparse.csr_matrix((np.concatenate(weight), pairs), shape=shape)
 

@@ -54,28 +54,30 @@ class Examples:
     """Queries with the answers among their candidates.
 
     x: [Q, K, F] float32. answer: [Q, K] bool, what the user went on to. real: [Q, K] bool, padding and what the user
-    has had apart.
+    has had apart. weight: [Q] float32, how much each query counts.
     """
 
     x: F32
     answer: Bool
     real: Bool
+    weight: F32
 
     def __len__(self) -> int:
         return len(self.x)
 
     def at(self, rows: np.ndarray) -> Examples:
         """Some of the queries."""
-        return Examples(self.x[rows], self.answer[rows], self.real[rows])
+        return Examples(self.x[rows], self.answer[rows], self.real[rows], self.weight[rows])
 
 
 def found(examples: Examples, scores: F32) -> float:
-    """Mean share of the answers among each query's first TOP, of the TOP or fewer that there could be."""
+    """Weighted mean share of the answers among each query's first TOP, of the TOP or fewer that there could be."""
     if not len(examples):
         return 0.0
     first = np.argsort(-np.where(examples.real, scores, -np.inf), axis=1, kind="stable")[:, :TOP]
     hits = np.take_along_axis(examples.answer, first, axis=1).sum(axis=1)
-    return float((hits / np.minimum(examples.answer.sum(axis=1), TOP)).mean())
+    shares = hits / np.minimum(examples.answer.sum(axis=1), TOP)
+    return float(np.average(shares, weights=examples.weight))
 
 
 def best_order(examples: Examples) -> tuple[str, float]:
@@ -93,12 +95,13 @@ def fit_order(examples: Examples) -> dict[str, float]:
     x = torch.from_numpy((rows - mean) / deviation)
     hidden, answer = torch.from_numpy(~examples.real), torch.from_numpy(examples.answer)
     weights = torch.zeros(len(columns), requires_grad=True)
+    weight = torch.from_numpy(examples.weight / examples.weight.mean())
     course = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         course.zero_grad()
         told = torch.log_softmax((x @ weights).masked_fill(hidden, -torch.inf), dim=1).masked_fill(~answer, 0.0)
-        value = -(told.sum(1) / answer.sum(1)).mean() + PENALTY * (weights**2).sum()
+        value = -(told.sum(1) / answer.sum(1) * weight).mean() + PENALTY * (weights**2).sum()
         value.backward()
         return value
 

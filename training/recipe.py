@@ -119,6 +119,7 @@ def evaluate(
         seconds=round(time.monotonic() - start, 1),
         rows=rows,
         order=taught.order,
+        targets=parts.log.catalogue.spec.events.targets,
         glimpse=look(parts, stage, ranker, config.seed),
     )
     return replace(evaluation, warnings=[*taught.warnings, *left_out, *evaluation.shortfalls()])

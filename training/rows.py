@@ -9,7 +9,16 @@ import numpy as np
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.types import F32, PAD, Candidates, Histories
-from training.baselines import Ease, Ials, ItemKnn, popularity, recency_popularity
+from training.baselines import (
+    DECAY,
+    Ease,
+    Ials,
+    ItemKnn,
+    frequent_items,
+    newest_items,
+    popularity,
+    recency_popularity,
+)
 from training.evaluate import Reach, Score
 from training.evaluation import SERVED
 from training.first_stage import FirstStage
@@ -27,7 +36,8 @@ DEPTH = 200
 def baselines(
     known: Log, threads: int, seed: int, progress: Progress = no_progress
 ) -> tuple[dict[str, Score], list[str]]:
-    """The models to beat, fitted on `known`, and a sentence for each that is left out."""
+    """The models to beat, fitted on what stands of `known`, and a sentence for each that is left out."""
+    known = known.standing()
     fits: dict[str, Callable[[], Score]] = {
         "popularity": lambda: same_for_all(popularity(known)),
         "recency_popularity": lambda: same_for_all(recency_popularity(known)),
@@ -35,6 +45,13 @@ def baselines(
         "ease_decay": lambda: Ease(known, EASE_REGULARIZATION).score,
         "ials": lambda: Ials(known, threads, seed).score,
     }
+    if not known.exclude_seen.everything:
+        n, recent = len(known.catalogue), recency_popularity(known)
+        fits |= {
+            "newest_items": lambda: lambda histories: newest_items(histories, n, recent),
+            "frequent_items": lambda: lambda histories: frequent_items(histories, n, recent),
+            "frequent_decayed": lambda: lambda histories: frequent_items(histories, n, recent, DECAY),
+        }
     left_out = []
     if not Ials.installed():
         del fits["ials"]

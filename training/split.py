@@ -31,7 +31,7 @@ MINIMUM_EVENTS = 50
 """Below this the newest tenth holds fewer than five events, and no figure of it means anything."""
 
 QUERIES_PER_USER = 10
-"""Rolling test events of one user, at most, so that a few busy users do not decide the figures."""
+"""Rolling test events of one user and event type, at most, so that a few busy users do not decide the figures."""
 
 LABELS_PER_USER = 3
 """Leave one out: events before a user's last that label the ranker."""
@@ -121,7 +121,8 @@ class Split:
         if self.protocol == "horizon":
             users = self.before_test.users[events].astype(np.int64)
             return self.before_labels.final_histories(users), self.before_labels.seen_by(users)
-        return self.before_test.histories(events), self.before_test.seen_before(events)
+        asked = self.before_test.first_touch[events]
+        return self.before_test.histories(asked), self.before_test.seen_before(asked)
 
     def past(self, events: I64) -> tuple[Histories, tuple[I64, I64]]:
         """What is known to a query, one test event of each given: histories, and all seen as (query, item) pairs.
@@ -133,7 +134,8 @@ class Split:
             users = self.log.users[events].astype(np.int64)
             histories, seen = self.before_test.final_histories(users), self.before_test.seen_by(users)
         else:
-            histories, seen = self.log.histories(events), self.log.seen_before(events)
+            asked = self.log.first_touch[events]
+            histories, seen = self.log.histories(asked), self.log.seen_before(asked)
         return histories.newest(self.history), seen
 
     def _refuse_known(self, known: Bool, events: I64, name: str) -> None:
@@ -170,13 +172,27 @@ def split(
             "so that the newest tenth can test what the rest taught."
         )
     if protocol == "loo":
+        log = log.standing()
         taught, known, labels, test = _leave_one_out(log, config.test_queries)
+        # What a session did with a held-out item gives the item away.
+        known &= ~np.isin(log.first_touch, log.first_touch[test])
+        taught &= known & ~np.isin(log.first_touch, log.first_touch[labels])
+        labels = labels[known[labels] & (log.first_touch[labels] == labels)]
     else:
         taught, known = _cut(log, config, moments or Moments())
-        labels, test = np.flatnonzero(known & ~taught), np.flatnonzero(~known)
+        stands = known.copy()
+        stands[known] = log[known].stands  # what the test revokes is not known to the labels
+        labels, test = np.flatnonzero(stands & ~taught), np.flatnonzero(~known & log.stands)
         if protocol == "horizon":
             labels, test = _wanted(log, labels, taught), _wanted(log, test, known)
+        else:
+            labels, test = labels[log.first_touch[labels] == labels], _touched_in(log, test, known)
         test = _drawn(protocol, log, test, config.test_queries)
+    if not log.targets[test].any():
+        raise DatasetError(
+            f"The test window holds no event of a target type ({', '.join(log.catalogue.spec.events.targets)}). Name "
+            "a type that happens more often as target in [events], or begin the test earlier (test_from)."
+        )
     told = _told(log, new_items)
     known = known & told
     labels = np.searchsorted(np.flatnonzero(known), labels[told[labels]])
@@ -261,7 +277,7 @@ def _said(moment: float) -> str:
 
 
 def _drawn(protocol: str, log: Log, events: I64, limit: int) -> I64:
-    """Of the test's events those that are asked: QUERIES_PER_USER of each user, or all of `limit` users in horizon.
+    """Of the test's events those that are asked: QUERIES_PER_USER of each user and type, or all of `limit` users.
 
     The ten are drawn over a user's whole time: the first ten of a new user are what one first visit holds.
     """
@@ -273,6 +289,7 @@ def _drawn(protocol: str, log: Log, events: I64, limit: int) -> I64:
                 "here. Use --protocol rolling."
             )
         return events[np.isin(users, _sample(np.unique(users), limit))]
+    users = users.astype(np.int64) * max(len(log.catalogue.spec.event_types), 1) + log.types[events]
     order = np.lexsort((np.random.default_rng(QUERY_SEED).random(len(events)), users))
     place = np.empty(len(users), np.int64)
     place[order] = np.arange(len(users)) - np.searchsorted(users[order], users[order])
@@ -282,13 +299,25 @@ def _drawn(protocol: str, log: Log, events: I64, limit: int) -> I64:
 def _wanted(log: Log, events: I64, known: Bool) -> I64:
     """Of `events` those of users in `known`: the first of each item, and none they had where those are left out."""
     pairs = log.users.astype(np.int64) * len(log.catalogue) + log.items
-    _, first = np.unique(pairs[events], return_index=True)
+    targets_first = np.argsort(~log.targets[events], kind="stable")
+    _, first = np.unique(pairs[events[targets_first]], return_index=True)
     kept = np.zeros(len(events), bool)
-    kept[first] = True
+    kept[targets_first[first]] = True
     kept &= np.isin(log.users[events], log.users[known])
-    if log.exclude_seen:
-        kept &= ~np.isin(pairs[events], pairs[known])
+    if log.exclude_seen.excludes:
+        moment = float(log.times[known].max()) if known.any() else 0.0
+        kept &= ~np.isin(pairs[events], pairs[known & (log.hidden_until > moment)])
     return events[kept]
+
+
+def _touched_in(log: Log, events: I64, known: Bool) -> I64:
+    """Of `events` the first of each type with each first touch, where the models do not know that touch."""
+    touch = log.first_touch[events]
+    kinds = touch * max(len(log.catalogue.spec.event_types), 1) + log.types[events]
+    _, first = np.unique(kinds, return_index=True)
+    first = np.sort(first)
+    asked: I64 = events[first[~known[touch[first]]]]
+    return asked
 
 
 def _sample(rows: I64, limit: int) -> I64:

@@ -37,7 +37,7 @@ class Engine(ABC):
     def __init__(self, folder: GenerationFolder) -> None:
         self.manifest, self.tables = folder.manifest, folder.tables()
         self.exclude_seen = self.manifest.settings["exclude_seen"]
-        self._types = folder.spec().event_type_rows()
+        self._type_row = folder.spec().type_row
 
     @abstractmethod
     def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
@@ -57,7 +57,7 @@ class Engine(ABC):
 
     def history(self, record: UserRecord, state: UserState) -> History:
         """What a user did, oldest first."""
-        return assemble(record, state.events, self.tables.ids.rows_of, self._types)
+        return assemble(record, state.events, self.tables.ids.rows_of, self._type_row)
 
     def best(self, items: I32, scores: F32, record: UserRecord, history: History, k: int) -> Ranked:
         """The k best that the user has not had, where that is excluded."""

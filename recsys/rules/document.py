@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic import model_validator as validates
 
 from recsys.errors import RulesError
+from recsys.events import SeenRule
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name
@@ -98,9 +99,9 @@ class Rules(_Table):
     quota: list[Quota] = Field(default_factory=list, max_length=4)
     diversity: Diversity | None = None
 
-    def excludes_seen(self, of_dataset: bool) -> bool:
-        """Whether what a user has had is kept from them, in a dataset that says so or not."""
-        return of_dataset if self.exclude_seen == "dataset" else self.exclude_seen
+    def seen_rule(self, of_dataset: SeenRule) -> SeenRule:
+        """Which of a user's past items are left out of slates, given the dataset's own rule."""
+        return of_dataset if self.exclude_seen == "dataset" else SeenRule(self.exclude_seen)
 
     @property
     def plain(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from recsys.events import IMPRESSION as IMPRESSION
 from recsys.generation import Manifest
 from recsys.types import Event, Id
 
@@ -29,9 +30,6 @@ EVENTS_KEPT = 200
 
 EVENTS_EXPIRE = 90 * 86_400
 """Seconds after a user's last event when what is kept of them here goes, and the age at which an event does."""
-
-IMPRESSION = "impression"
-"""The type of an event that says an item was shown: it is logged, and no part of what the user did."""
 
 NAMES_KEPT, NAMES_EXPIRE = 1_000, 86_400
 """Newest event ids of a user by which an event that comes again is known, and seconds for which they are kept."""

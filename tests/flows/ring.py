@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recsys.events import SeenRule
 from recsys.types import Id
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.dataset import Dataset
@@ -39,7 +40,7 @@ def dataset(frame: pd.DataFrame, exclude_seen: bool = True) -> Dataset:
     """The frame as a dataset without an items table."""
     nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True).assign(event_type="click")
-    return Dataset("ring", frame, nothing, nothing.rename(columns={"item_id": "user_id"}), exclude_seen)
+    return Dataset("ring", frame, nothing, nothing.rename(columns={"item_id": "user_id"}), SeenRule(exclude_seen))
 
 
 def log_of(frame: pd.DataFrame, exclude_seen: bool = True) -> Log:

@@ -72,7 +72,7 @@ def test_a_thousand_requests_replayed(world, tiny_world):
             UserRecord.unpack(record),
             since,
             lambda items: tables.ids.rows_of([*map(str, items)]),
-            spec.event_type_rows(),
+            spec.type_row,
         )
         for record, since in zip(records, events, strict=True)
     ]

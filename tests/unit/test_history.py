@@ -22,7 +22,7 @@ def query(served, *events, session=(), record=None):
 
 def assemble(told):
     served, record, since = told
-    return join(record, since, served.rows_of, served.event_types)
+    return join(record, since, served.rows_of, served.spec.type_row)
 
 
 def record(served, *items):

@@ -95,7 +95,7 @@ def test_what_was_had_is_on_no_list(scene):
     assert not had & set(made.items.tolist())
     assert len(made.items) <= LIST_LENGTH
     everything = np.array(sorted(had), np.int32)
-    assert not replace(scene.maker, rules=Rules(exclude_seen=False)).gone(past, everything).any()
+    assert not replace(scene.maker, rules=Rules(exclude_seen=False)).gone(past, everything, time.time()).any()
 
 
 def test_what_a_put_hides_is_on_no_list(scene):

@@ -58,11 +58,13 @@ def test_the_loss_and_its_gradient_are_the_plain_softmax():
     temperature = torch.tensor(0.3)
     targets, negatives, expected = torch.randint(60, (1300,)), torch.randint(60, (40,)), torch.rand(40) + 0.1
     leaves = [tensor.requires_grad_() for tensor in (users, positives, items, temperature)]
-    ours = corrected_softmax(users, targets, items, negatives, expected, positives, temperature)
+    weights = torch.rand(1300)
+    ours = corrected_softmax(users, targets, items, negatives, expected, positives, temperature, weights)
     negative = users @ items.T / temperature - expected.log()
     negative = negative.masked_fill(targets[:, None] == negatives, -torch.inf)
     logits = torch.cat([(users * positives).sum(1, keepdim=True) / temperature, negative], dim=1)
-    plain = torch.nn.functional.cross_entropy(logits, torch.zeros(1300, dtype=torch.long))
+    losses = torch.nn.functional.cross_entropy(logits, torch.zeros(1300, dtype=torch.long), reduction="none")
+    plain = (losses * weights).sum() / weights.sum()
     torch.testing.assert_close(ours, plain)
     for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
@@ -73,7 +75,9 @@ def test_a_negative_that_is_the_target_is_masked():
     torch.manual_seed(0)
     users, positives, items = torch.randn(4, 8), torch.randn(4, 8), torch.randn(6, 8)
     targets, negatives = torch.tensor([1, 1, 1, 1]), torch.arange(10, 16)
-    plain = corrected_softmax(users, targets, items, negatives, torch.ones(6), positives, torch.tensor(0.1))
+    plain = corrected_softmax(
+        users, targets, items, negatives, torch.ones(6), positives, torch.tensor(0.1), torch.ones(4)
+    )
     hit = corrected_softmax(
         users,
         targets,
@@ -82,6 +86,7 @@ def test_a_negative_that_is_the_target_is_masked():
         torch.ones(7),
         positives,
         torch.tensor(0.1),
+        torch.ones(4),
     )
     torch.testing.assert_close(plain, hit)
 
@@ -92,7 +97,14 @@ def test_a_negative_expected_more_often_weighs_less():
     losses = [
         float(
             corrected_softmax(
-                users, torch.tensor([0]), items, torch.tensor([5]), torch.tensor([n]), positives, torch.tensor(1.0)
+                users,
+                torch.tensor([0]),
+                items,
+                torch.tensor([5]),
+                torch.tensor([n]),
+                positives,
+                torch.tensor(1.0),
+                torch.ones(1),
             )
         )
         for n in (1.0, 3.0)
@@ -190,7 +202,7 @@ def test_too_few_examples_are_enough_to_choose_an_order(strongest):
     x[np.arange(30), label, features.FEATURES.index(strongest)] = 20
     answer = np.zeros((30, 40), bool)
     answer[np.arange(30), label] = True
-    assert best_order(Examples(x, answer, np.ones((30, 40), bool))) == (strongest, 1.0)
+    assert best_order(Examples(x, answer, np.ones((30, 40), bool), np.ones(30, np.float32))) == (strongest, 1.0)
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -199,7 +211,7 @@ def test_an_order_is_the_ranker_that_stands_in_for_it(name):
     rng = np.random.default_rng(0)
     x = rng.random((20, 40, len(features.FEATURES))).astype(np.float32)
     answer = rng.random((20, 40)) < 0.2
-    examples = Examples(x, answer, np.ones((20, 40), bool))
+    examples = Examples(x, answer, np.ones((20, 40), bool), np.ones(20, np.float32))
     expected = sum(weight * x[..., features.FEATURES.index(feature)] for feature, weight in ORDERS[name].items())
     with torch.no_grad():
         scores = order_by(ORDERS[name])(torch.from_numpy(x)).numpy()
@@ -212,7 +224,7 @@ def test_fitted_weights_find_what_no_stated_order_does():
     x = rng.random((200, 40, len(features.FEATURES))).astype(np.float32)
     truth = sum(x[..., features.FEATURES.index(name)] for name in ("age", "like_mean", "content_affinity"))
     answer = truth >= np.sort(truth, axis=1)[:, -5:-4]
-    examples = Examples(x, answer, np.ones_like(answer))
+    examples = Examples(x, answer, np.ones_like(answer), np.ones(len(answer), np.float32))
     half = np.arange(200) < 100
     weights = fit_order(examples.at(half))
     assert tuple(weights) == WEIGHED
@@ -224,4 +236,7 @@ def test_fitted_weights_find_what_no_stated_order_does():
 def test_without_an_example_popularity_orders():
     """Nothing found is no reason to trust a tower."""
     none = np.zeros((0, 1, len(features.FEATURES)), np.float32)
-    assert best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool)))[0] == "popularity_decayed"
+    assert (
+        best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool), np.zeros(0, np.float32)))[0]
+        == "popularity_decayed"
+    )

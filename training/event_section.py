@@ -1,0 +1,153 @@
+"""The `[events]` section of a `dataset.toml`, and `exclude_seen`: read, checked, and held against the log's types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from recsys.errors import DatasetError
+from recsys.events import EventRules, SeenRule
+
+ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknown"}
+
+UNKNOWN = ("accept", "refuse")
+"""What `/events` does with an event of a type that training never saw: store and name it, or refuse it."""
+
+TAKES_BACK = {
+    *("refund", "refunded", "return", "returned", "chargeback", "cancel", "canceled", "cancelled", "cancellation"),
+    *("dislike", "disliked", "downvote", "thumbs_down", "hide", "block", "report", "unlike", "unfollow", "unsubscribe"),
+    *("remove", "removed", "remove_from_cart", "delete"),
+}
+"""Names of types that most often take an event back: without `[events]` they would count as a liking."""
+
+
+def read_events(path: Path, raw: Mapping[str, Any] | None, has_types: bool) -> tuple[EventRules, tuple[str, ...]]:
+    """The rules of the section, and the types whose events weigh by their value; DatasetError names the wrong entry."""
+    if raw is None:
+        return EventRules(), ()
+    if not has_types:
+        raise DatasetError(
+            f"{path} has a section [events], and [interactions] names no column of event types. Add a line such as "
+            'event_type = "event" to [interactions].'
+        )
+    lists = {entry: _names(path, entry, raw.get(entry, [])) for entry in ENTRIES - {"weights", "unknown"}}
+    weights = raw.get("weights", {})
+    if not isinstance(weights, dict) or not all(_is_weight(weight) for weight in weights.values()):
+        raise DatasetError(
+            f"{path}: weights in [events] gives event types numbers above 0, such as weights = "
+            "{view = 1, purchase = 10}. A type that counts against an item belongs in negative, one that means nothing "
+            "in ignored."
+        )
+    unknown = raw.get("unknown", UNKNOWN[0])
+    if unknown not in UNKNOWN:
+        raise DatasetError(f'{path}: unknown in [events] is "accept" or "refuse", not {unknown!r}.')
+    _one_meaning(path, {**lists, "weights": tuple(weights)})
+    rules = EventRules(
+        {name: float(weight) for name, weight in weights.items()},
+        lists["target"],
+        lists["negative"],
+        lists["ignored"],
+        unknown == "refuse",
+    )
+    return rules, lists["weigh_by_value"]
+
+
+def read_seen(path: Path, raw: object) -> SeenRule:
+    """The rule that `exclude_seen` states: true, false, or a table of types and days."""
+    if isinstance(raw, bool):
+        return SeenRule(raw)
+    if not isinstance(raw, dict) or not raw or set(raw) - {"types", "days"}:
+        raise DatasetError(
+            f"{path}: exclude_seen in [settings] is true, false or a table such as "
+            '{types = ["purchase"], days = 30}, without quotes around it.'
+        )
+    days = raw.get("days")
+    if days is not None and not _is_weight(days):
+        raise DatasetError(f"{path}: days of exclude_seen in [settings] is a number above 0, not {days!r}.")
+    return SeenRule(True, _names(path, "types of exclude_seen", raw.get("types", [])), days)
+
+
+def check_types(
+    path: Path, column: str | None, types: pd.Series, rules: EventRules | None, seen: SeenRule
+) -> list[str]:
+    """Hold the log's event types against the dataset's rules: what was assumed, a sentence each.
+
+    rules: None where there is no section [events]. DatasetError where a type would be read wrong.
+    """
+    counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
+    listed = ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
+    _all_there(path, column, listed, seen.types, counts, "types of exclude_seen in [settings]")
+    if rules is None:
+        return _assume(path, column, types, counts, listed)
+    _all_there(path, column, listed, rules.targets, counts, "target in [events]")
+    named = {*rules.weights, *rules.targets, *rules.negative}
+    unnamed = [name for name in counts if name not in named and not rules.ignores(name)]
+    if unnamed:
+        raise DatasetError(
+            f"Column '{column}' holds '{unnamed[0]}' ({_rows(types, unnamed[0])}), which [events] of {path} does not "
+            f"name. Its types: {listed}. Add '{unnamed[0]}' to weights, negative or ignored."
+        )
+    if not any(rules.weight(name) for name in counts):
+        raise DatasetError(f"[events] of {path} leaves no event to learn from: its types are {listed}.")
+    return []
+
+
+def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[str, int], listed: str) -> list[str]:
+    """What a log of several types means where nothing says so; DatasetError where one of them looks negative."""
+    for name in counts:
+        if name.strip().lower().replace(" ", "_").replace("-", "_") in TAKES_BACK:
+            raise DatasetError(
+                f"Column '{column}' holds '{name}' ({_rows(types, name)}), which would count as much as any other "
+                f'event of its item. Say what it means in {path}: add [events] with negative = ["{name}"], '
+                f'ignored = ["{name}"] or weights = {{{_key(name)} = 1}}.'
+            )
+    if len(counts) < 2:
+        return []
+    return [
+        f"Every event type counts the same and is a target: {listed}. To say otherwise, add [events] to {path}, such "
+        f'as target = ["{min(counts, key=lambda name: counts[name])}"].'
+    ]
+
+
+def _all_there(
+    path: Path, column: str | None, listed: str, names: Sequence[str], counts: Mapping[str, int], entry: str
+) -> None:
+    missing = [name for name in names if name not in counts]
+    if missing:
+        raise DatasetError(
+            f"{path}: {entry} names '{missing[0]}', and no row of column '{column}' has it. The column has {listed}."
+        )
+
+
+def _rows(types: pd.Series, name: str) -> str:
+    """Up to two rows that hold a type, as they are numbered in the file."""
+    rows = types.index[types == name][:2]
+    return f"row{'s' if len(rows) > 1 else ''} {' and '.join(f'{row:,}' for row in rows)}"
+
+
+def _names(path: Path, entry: str, names: object) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DatasetError(f'{path}: {entry} is a list of event types such as ["purchase"], not {names!r}.')
+    return tuple(dict.fromkeys(names))
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _one_meaning(path: Path, entries: Mapping[str, Sequence[str]]) -> None:
+    """DatasetError where a type is negative or ignored and something else, too."""
+    for entry in ("negative", "ignored"):
+        for name in entries[entry]:
+            other = next((each for each in entries if each != entry and name in entries[each]), None)
+            if other:
+                raise DatasetError(
+                    f"{path}: [events] names '{name}' in both {entry} and {other}; a type has one meaning."
+                )
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else f'"{name}"'
