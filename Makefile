@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 PY := .venv/bin/python
 DATA ?= data/movietweetings
+STATE = $(abspath $(or $(TANDEM_HOME),.tandem))
 export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -104,12 +105,17 @@ network: .venv/installed-dev ## four hosts in network namespaces, cut off one af
 manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose
 	@exec $(PY) -m pytest -q tests/unit/test_manifests.py
 
+# From a copy of the code and the pin: a bento holds what lies below one folder, BentoML refuses a hidden one such as .tandem, and the
+# checkout stays as it is.
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
-	@$(PY) -m flows pin
-	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec .venv/bin/bentoml build
+	@PYTHONDONTWRITEBYTECODE=1 $(PY) -m flows pin
+	@from=$$(mktemp -d) && trap 'rm -rf "$$from"' EXIT && mkdir "$$from/deploy" && cp -r deploy/image "$$from/deploy" && \
+		cp -r bentofile.yaml slo.toml service recsys "$$from" && export BENTOML_HOME='$(STATE)/bentoml' && \
+		if [ -f "$$BENTOML_HOME/pinned.json" ]; then cp "$$BENTOML_HOME/pinned.json" "$$from"; fi && \
+		cd "$$from" && '$(CURDIR)/.venv/bin/bentoml' build
 
 image: build ## that bento as an image, by docker, podman or buildah (IMAGE, IMAGE_BASE, IMAGE_ARGS; docs/deploy.md)
-	@BENTOML_HOME=$${TANDEM_HOME:-.tandem}/bentoml exec $(PY) -m deploy.image.build
+	@BENTOML_HOME='$(STATE)/bentoml' exec $(PY) -m deploy.image.build
 
 image-test: .venv/installed-dev ## build the image from nothing, run it confined, ask it, stop it under load; minutes, as root
 	@exec $(PY) -m tests.image

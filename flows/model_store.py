@@ -21,7 +21,8 @@ from recsys.generation import MANIFEST, GenerationFolder, Manifest
 
 NAME = "tandem"
 MODEL = "model.yaml"
-PIN = Path(__file__).resolve().parent.parent / "pinned.json"
+PIN = "pinned.json"
+"""Beside the store: names the model that the next bento pins. `make build` copies this file into the bento."""
 
 
 class ModelStore:
@@ -30,6 +31,7 @@ class ModelStore:
     def __init__(self, environment: Environment) -> None:
         self._home = environment.folder("bentoml")
         self._models = self._home / "models" / NAME
+        self._pin = self._home / PIN
         self._generations = environment.folder("generations")
 
     def save(self, folder: GenerationFolder) -> str:
@@ -51,13 +53,17 @@ class ModelStore:
             )
         folder.verify()
         tag = self.save(folder)
-        PIN.write_text(json.dumps({"model": tag}) + "\n", encoding="utf-8")
+        self._pin.write_text(json.dumps({"model": tag}) + "\n", encoding="utf-8")
         return tag
+
+    def unpin(self) -> None:
+        """Let the next bento hold no generation."""
+        self._pin.unlink(missing_ok=True)
 
     def prune(self, kept: set[str]) -> None:
         """Drop the versions of generations that are neither `kept` nor pinned."""
         with suppress(FileNotFoundError, ValueError, KeyError):
-            kept = kept | {json.loads(PIN.read_text(encoding="utf-8"))["model"].partition(":")[2]}
+            kept = kept | {json.loads(self._pin.read_text(encoding="utf-8"))["model"].partition(":")[2]}
         with self._alone("Old generations can't be removed from") as store:
             for version in self._versions():
                 if version.name not in kept:
@@ -122,11 +128,6 @@ class ModelStore:
                 f"{failed} the model store {self._home}: BentoML says {str(error)!r}. What is live is untouched; "
                 f"move away what is broken in {models}, and run again."
             ) from error
-
-
-def unpin() -> None:
-    """Let the next bento hold no generation."""
-    PIN.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

@@ -56,7 +56,7 @@ class Gateway:
             if settings().grpc_port:  # which the workers share, and would share with a stranger too
                 require_free(settings().host, settings().grpc_port, "GRPC_PORT")
             setup.prepare(settings(), environment())
-            workers.prepare(environment(), settings(), pinned.folder())
+            workers.prepare(environment(), settings())
         except TandemError as error:
             sys.exit(f"tandem: {error}")
 

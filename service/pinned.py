@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 from bentoml.models import BentoModel
 
-logger = logging.getLogger("tandem")
-
 PIN = Path(__file__).resolve().parent.parent / "pinned.json"
-"""Beside service/, in a bento as in a checkout; `python -m flows pin` writes it."""
+"""Beside service/ in a bento that `make build` made; a checkout has none."""
 
 
 def model() -> BentoModel | None:
-    """The pinned model, None where nothing is pinned."""
-    try:
-        return BentoModel(str(json.loads(PIN.read_text(encoding="utf-8"))["model"]))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.error("%s can't be read, so no generation is pinned: %s", PIN, error)
-        return None
+    """The pinned model; None where nothing is pinned or the model is not in BentoML's store. Nothing is fetched."""
+    found, _ = _read()
+    return found
 
 
 def folder() -> Path | None:
-    """Where the pinned model lies, None where nothing is pinned or it is not here; nothing is fetched."""
-    pinned = model()
-    stored = pinned.stored if pinned else None
+    """Where the pinned model lies; None where there is none."""
+    stored = found.stored if (found := model()) else None
     return Path(stored.path) if stored else None
+
+
+def fault() -> str | None:
+    """Why a pin that is there is of no use; None where all is well."""
+    _, why = _read()
+    return why
+
+
+def _read() -> tuple[BentoModel | None, str | None]:
+    """The pinned model, and what is wrong with the pin."""
+    try:
+        found = BentoModel(str(json.loads(PIN.read_text(encoding="utf-8"))["model"]))
+    except FileNotFoundError:
+        return None, None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return None, f"{PIN} can't be read, so no generation is pinned: {error}"
+    if found.stored is None:
+        return None, (
+            f"{PIN} pins the model {found.tag}, which is not in BentoML's model store, so no generation is pinned. "
+            "The store, or what this host served before, has to have a generation; `make build` makes the bento anew."
+        )
+    return found, None

@@ -6,7 +6,7 @@ from typing import Any
 
 import bentoml
 
-from service import compose, pinned, workers
+from service import compose, workers
 from service.drain import Drain
 from service.edge.calm import UNREAD_SECONDS, calm
 from service.edge.connection import guard
@@ -26,7 +26,7 @@ class Shell:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers; of the gateway's too, where this host has one."""
-        workers.prepare(environment(), settings(), pinned.folder())
+        workers.prepare(environment(), settings())
 
     def _follow(self, role: str, holder: GenerationHolder[Any]) -> None:
         calm(UNREAD_SECONDS)

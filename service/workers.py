@@ -6,12 +6,11 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 
 from recsys.environment import Environment
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import arbiter, batching, exporters
+from service import arbiter, batching, exporters, pinned
 from service.edge.tls import Tls
 from service.forking import LEAN_MALLOC, ONE_THREAD
 from service.settings import STARTER, Settings
@@ -23,7 +22,7 @@ ARBITER = "TANDEM_ARBITER"
 """Names the process that starts the workers, so that one whose starter died while it loaded knows."""
 
 
-def prepare(environment: Environment, settings: Settings, pinned: Path | None) -> None:
+def prepare(environment: Environment, settings: Settings) -> None:
     """Called in the parent of all workers, by each service: tell them who it is, where the store is, what is pinned.
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
@@ -38,8 +37,10 @@ def prepare(environment: Environment, settings: Settings, pinned: Path | None) -
         os.environ.setdefault(name, value)
     if starter := os.environ.get(STARTER):
         watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
-    if pinned is not None:
-        os.environ[PINNED] = str(pinned)
+    if fault := pinned.fault():
+        logger.warning(fault)
+    if folder := pinned.folder():
+        os.environ[PINNED] = str(folder)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
     arbiter.attend(settings.forkserver, settings.drain_seconds)

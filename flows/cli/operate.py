@@ -115,16 +115,17 @@ def delete_one(options: argparse.Namespace) -> None:
 
 def pin_one(options: argparse.Namespace) -> None:
     """Save a generation in the model store and name it for the next build."""
-    from flows.model_store import ModelStore, unpin
+    from flows.model_store import ModelStore
 
     environment = Environment.read()
     generation = options.generation
     if generation is None:
         with open_store(environment) as store:
             generation = store.generations().alias(LIVE)
-    model = ModelStore(environment).pin(generation) if generation else None
+    models = ModelStore(environment)
+    model = models.pin(generation) if generation else None
     if model is None:
-        unpin()
+        models.unpin()
     if options.json:
         emit({"model": model})
     else:

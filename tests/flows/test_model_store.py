@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 
-from flows import model_store
 from flows.model_store import ModelStore
 from loadtests.generations import synthesise
 from recsys.environment import Environment
@@ -32,9 +31,8 @@ def other(tmp_path):
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    """The model store of a home of its own, and no bento of the checkout's."""
-    monkeypatch.setattr(model_store, "PIN", tmp_path / "pinned.json")
+def store(tmp_path):
+    """The model store of a home of its own."""
     return ModelStore(Environment(tmp_path, None))
 
 

@@ -1,17 +1,24 @@
 """The package: built offline, holding serving alone, and serving from an empty folder."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from recsys.generation import GenerationFolder
+from recsys.store import RedisGenerationStore
+from recsys.store.embedded import EmbeddedStore
+from tests import tiny
 from tests.chaos.workers import forkservers, workers
 from tests.deployment import ROOT, Deployment
 
@@ -72,6 +79,73 @@ def test_the_bento_asks_for_what_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     listed = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["python"]["packages"]
     assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
+
+
+@pytest.fixture
+def checkout(tiny_world, tmp_path):
+    """A copy of the checkout as git has it, with the environment linked and the tiny world live in its `.tandem`."""
+    copy = tmp_path / "checkout"
+    run = partial(subprocess.run, cwd=copy, check=True, capture_output=True, text=True)
+    for name in run(["git", "ls-files"], cwd=ROOT).stdout.splitlines():
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(Path(sys.prefix))
+    run(["git", "init", "-q"])
+    run(["git", "add", "-A"])
+    folder = tiny_world[0]
+    shutil.copytree(folder.path, copy / ".tandem" / "generations" / folder.manifest.id)
+    store = EmbeddedStore(copy / ".tandem" / "store")
+    live = RedisGenerationStore(store.ensure())
+    tiny.publish(GenerationFolder(copy / ".tandem" / "generations" / folder.manifest.id), live)
+    live.close()
+    store.stop()
+    return copy
+
+
+def state_of(checkout):
+    """What git says of the checkout, what it ignores included."""
+    command = ["git", "status", "--porcelain", "--ignored"]
+    return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def built(checkout):
+    """The bento that `make build` made there, and what git said before."""
+    before = state_of(checkout)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("TANDEM_", "REDIS_", "BENTOML_"))}
+    command = ["make", "-o", ".venv/installed", "build"]  # -o: the environment is there
+    done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [folder] = [path for path in (checkout / ".tandem/bentoml/bentos/tandem").iterdir() if path.is_dir()]
+    return folder, before
+
+
+def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, checkout, tiny_world):
+    """The pin lies in TANDEM_HOME and in the bento, which lists the model."""
+    bento, before = built
+    tag = f"tandem:{tiny_world[0].manifest.id}"
+    assert state_of(checkout) == before
+    assert json.loads((bento / "src" / "pinned.json").read_text()) == {"model": tag}
+    assert f"tag: {tag}" in (bento / "bento.yaml").read_text()
+
+
+def test_a_pin_whose_model_is_absent_is_one_warning(built, published, embedded_url, tmp_path):
+    """The bento's code, run as an image runs it and away from its model, serves what is live in Redis."""
+    with Deployment(tmp_path / "state", tmp_path / "log", cwd=built[0] / "src", REDIS_URL=embedded_url) as running:
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
+        assert answer["generation"] == published
+        warnings = [line for line in running.log.read_text().splitlines() if "pins the model" in line]
+        assert len(warnings) == 1
+
+
+def test_after_clean_the_checkout_serves_what_is_live(built, checkout, published, embedded_url, tmp_path):
+    """As `make demo` does after `make build` and `make clean`; no pin is left to ask for a model that has gone."""
+    shutil.rmtree(checkout / ".tandem")
+    with Deployment(tmp_path / "other", tmp_path / "log", cwd=checkout, REDIS_URL=embedded_url) as running:
+        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
+        assert answer["generation"] == published
+        assert "pin" not in running.log.read_text()
 
 
 def test_the_bento_serves_from_an_empty_folder_against_a_redis(bento, published, embedded_url, tmp_path):
