@@ -7,7 +7,7 @@ export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests build image image-test lock sbom audit clean
+.PHONY: help demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests browser build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ status: .venv/installed ## what is live
 SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
 	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
 	$(patsubst %,tests/service/test_%.py,client_package lifecycle input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
-	tests/unit tests/contracts
+	tests/unit tests/contracts tests/browser
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
 	@$(PY) -m training.rehearsal
@@ -104,6 +104,14 @@ network: .venv/installed-dev ## four hosts in network namespaces, cut off one af
 
 manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose
 	@exec $(PY) -m pytest -q tests/unit/test_manifests.py
+
+.venv/installed-browser: .venv/installed-dev
+	@$(PY) -c '$(REQUIREMENTS)' browser > .venv/requirements-browser.txt
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-browser.txt
+	@touch $@
+
+browser: .venv/installed-browser ## the page in Chromium: at 390 pixels, by the keyboard, with the dataset's event types (apt-get install chromium)
+	@exec $(PY) -m pytest -q tests/browser
 
 # From a copy of the code and the pin: a bento holds what lies below one folder, BentoML refuses a hidden one such as .tandem, and the
 # checkout stays as it is.

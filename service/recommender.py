@@ -165,6 +165,7 @@ class Recommender:
             ],
             fresh_items=len(fresh.items) if fresh else 0,
             hidden_items=fresh.hidden_count if fresh else 0,
+            event_types=list(served.spec.event_types) if served else [],
             data=served.manifest.data if served else {},
             metrics=served.manifest.metrics if served else {},
         )

@@ -149,6 +149,7 @@ class FakeRecommender:
             processes=[schema.Process(name="gateway@here", held=["g1"])],
             fresh_items=0,
             hidden_items=1,
+            event_types=["view", "purchase"],
             data={"name": "tiny", "rows": 480, "columns": ["device"], "nested": {"share": 0.5, "none": None}},
             metrics={},
         )

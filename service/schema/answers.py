@@ -165,6 +165,9 @@ class StatusResponse(BaseModel):
     processes: list[Process] = Field(description="Every process that serves and announced itself.")
     fresh_items: int = Field(description="Items put since that the generation does not know.")
     hidden_items: int = Field(description="Items hidden by a put.")
+    event_types: list[str] = Field(
+        description="Types of events that the generation in force was trained on, the most frequent first."
+    )
     data: dict[str, Any]
     metrics: dict[str, Any]
 

@@ -167,6 +167,7 @@ class StatusResponse(BaseModel):
     processes: list[Process]
     fresh_items: int
     hidden_items: int
+    event_types: list[str] = []
     data: dict[str, Any]
     metrics: dict[str, Any]
 

@@ -384,7 +384,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules", "away")
+    __slots__ = ("ready", "generation", "live", "topology", "store", "refused", "processes", "fresh_items", "hidden_items", "data", "metrics", "rules", "away", "event_types")
     class RefusedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -405,6 +405,7 @@ class StatusResponse(_message.Message):
     METRICS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     AWAY_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPES_FIELD_NUMBER: _ClassVar[int]
     ready: bool
     generation: str
     live: str
@@ -418,7 +419,8 @@ class StatusResponse(_message.Message):
     metrics: _struct_pb2.Struct
     rules: _containers.RepeatedScalarFieldContainer[str]
     away: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., away: _Optional[_Iterable[str]] = ...) -> None: ...
+    event_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ready: bool = ..., generation: _Optional[str] = ..., live: _Optional[str] = ..., topology: _Optional[str] = ..., store: _Optional[str] = ..., refused: _Optional[_Mapping[str, str]] = ..., processes: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., fresh_items: _Optional[int] = ..., hidden_items: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., rules: _Optional[_Iterable[str]] = ..., away: _Optional[_Iterable[str]] = ..., event_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("name", "held")

@@ -1,0 +1,172 @@
+"""The page in a browser: Debian's Chromium, driven by playwright; the tests skip where either is absent.
+
+`make browser` installs playwright and runs them. Chromium is a package of the system: `apt-get install chromium`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from recsys.store import RedisGenerationStore
+from tests import tiny
+from tests.deployment import Deployment
+from tests.server import Server
+from training import dataset
+from training.export import export
+from training.log import encode
+from training.recipe import train
+
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+TARGET_PIXELS = 44
+TYPES = ["view", "cart", "purchase"]
+DRAWN = "#slate[aria-busy=false]"
+PRESSES = 40
+"""More than there are stops for the Tab key."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on PATH: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def shop(browser, tmp_path_factory):
+    """A deployment whose log has views, carts and purchases; after `browser`, which may skip."""
+    home = tmp_path_factory.mktemp("shop")
+    folder = tiny.write(home / "data")
+    log = pd.read_csv(folder / "interactions.csv")
+    log["what"] = [TYPES[0 if row % 2 else 1 if row % 6 else 2] for row in range(len(log))]
+    log.to_csv(folder / "interactions.csv", index=False)
+    toml = folder / "dataset.toml"
+    toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
+    encoded = encode(dataset.read(folder))
+    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, "shop")
+    server = Server(home / "store").start()
+    tiny.publish(made, RedisGenerationStore(server.url))
+    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+        yield running
+    server.stop()
+
+
+@pytest.fixture
+def visit(browser, shop):
+    """Open the page in a window of a size; errors of the page and of its policy fail the test."""
+    opened, faults = [], []
+
+    def visit(size, status=200):
+        page = browser.new_page(viewport=size)
+        opened.append(page)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Security Policy" in line.text else None)
+        if status != 200:
+            page.route("**/status", lambda route: route.fulfill(status=status, json={"error": {"message": "No."}}))
+        page.goto(shop.url)
+        page.wait_for_selector("#slate button")
+        page.wait_for_selector(f"#type option:nth-child({3 if status == 200 else 1})", state="attached")
+        return page
+
+    yield visit
+    for page in opened:
+        page.close()
+    assert not faults
+
+
+def stored(shop, user):
+    """The events that are stored of a user: type and item."""
+    events = httpx.get(f"{shop.url}/users/{user}").json()["events"]
+    return [(event["event_type"], event["item_id"]) for event in events]
+
+
+def press_until(page, selector):
+    """Press Tab until an element that the selector matches has the focus."""
+    for _ in range(PRESSES):
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"The Tab key does not reach {selector}.")
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["390", "1280"])
+def test_nothing_scrolls_sideways_and_every_target_is_large_enough(visit, shop, size):
+    """On a phone and on a desk; a picture of each stays where TANDEM_PICTURES names a folder."""
+    page = visit(size)
+    page.locator("#type").select_option("cart")
+    with page.expect_response("**/recommend"):
+        page.locator("#slate button").nth(2).click()
+    page.wait_for_selector(DRAWN)
+    if folder := os.environ.get("TANDEM_PICTURES"):
+        page.screenshot(path=Path(folder) / f"page-{size['width']}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    boxes = [target.bounding_box() for target in page.locator("button:visible, input:visible, select:visible").all()]
+    assert len(boxes) == 3 + 15
+    assert all(box["height"] >= TARGET_PIXELS and box["width"] >= TARGET_PIXELS for box in boxes)
+
+
+def test_a_key_and_long_words_fit_a_phone_too(visit):
+    """The form for a key, a user with a long id, and an error."""
+    page = visit(NARROW)
+    page.evaluate("document.querySelector('#enter').hidden = false")
+    page.locator("#user").fill("x" * 300)
+    page.locator("#user").press("Enter")
+    page.wait_for_selector("#state.bad")
+    assert "user_id" in page.locator("#state").text_content()
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    assert page.locator("#enter button").bounding_box()["height"] >= TARGET_PIXELS
+
+
+def test_the_keyboard_alone_stores_a_purchase(visit, shop):
+    """Tab, arrows, Enter and Space: a user, an event type, two items; the focus is visible and stays at its place."""
+    page = visit(WIDE)
+    press_until(page, "#user")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("keyboard")
+    press_until(page, "#type")
+    page.keyboard.type("purchase")
+    assert page.locator("#type").input_value() == "purchase"
+    press_until(page, "#ask button")
+    with page.expect_response("**/recommend"):
+        page.keyboard.press("Enter")
+    page.wait_for_selector(DRAWN)
+    for key, place in (("Enter", 1), ("Space", 2)):
+        press_until(page, f"#slate li:nth-child({place}) button")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        with page.expect_response("**/recommend"):
+            page.keyboard.press(key)
+        page.wait_for_selector(DRAWN)
+        assert page.evaluate(
+            f"document.activeElement.closest('li') === document.querySelector('li:nth-child({place})')"
+        )
+    events = stored(shop, "keyboard")
+    assert [kind for kind, _ in events] == ["purchase", "purchase"]
+    assert len(set(events)) == 2
+
+
+def test_the_types_are_the_datasets_and_the_state_is_announced(visit, shop):
+    """The types of /status, the most frequent first; a new slate is announced."""
+    page = visit(WIDE)
+    shown = page.locator("#type option").all_text_contents()
+    assert shown == httpx.get(f"{shop.url}/status").json()["event_types"] == TYPES
+    assert page.locator("#state").get_attribute("role") == "status"
+    assert page.locator("#state").text_content().startswith("15 items in ")
+    assert page.locator("#slate button").first.get_attribute("aria-label").startswith("1. The ")
+
+
+def test_without_the_types_events_have_the_default_type(visit, shop):
+    """Behind keys, /status needs the scope admin; a key without it can still send events."""
+    page = visit(WIDE, status=403)
+    page.locator("#user").fill("plain")
+    with page.expect_response("**/recommend"):
+        page.locator("#slate button").first.click()
+    assert [kind for kind, _ in stored(shop, "plain")] == ["click"]
