@@ -101,7 +101,7 @@ def answer_of(coroutine):
 
 ASKED = [
     ("recommend", ("you",), {"k": 3, "session": [SessionEvent(item_id=1)], "context": {"device": "mobile"}}),
-    ("recommend_many", (["you", 7],), {"filter": {"genre": ["drama"]}, "mode": "batch"}),
+    ("recommend_many", (["you", 7],), {"filter": {"genre": ["drama"]}, "mode": "batch", "log_impression": False}),
     ("similar", ("drama-1",), {"user_id": 4, "exclude": ["a", 2]}),
     ("explain", ("you", "drama-1"), {"k": 5}),
     ("add_events", ([{"user_id": "you", "item_id": 1, "event_id": "e1"}],), {}),
@@ -112,7 +112,11 @@ ASKED = [
 ]
 OVER_HTTP = [
     ("POST", "/recommend", {"user_id": "you", "k": 3, "session": [{"item_id": 1}], "context": {"device": "mobile"}}),
-    ("POST", "/recommend", {"user_ids": ["you", 7], "filter": {"genre": ["drama"]}, "mode": "batch"}),
+    (
+        "POST",
+        "/recommend",
+        {"user_ids": ["you", 7], "filter": {"genre": ["drama"]}, "mode": "batch", "log_impression": False},
+    ),
     ("POST", "/similar", {"item_id": "drama-1", "user_id": 4, "exclude": ["a", 2]}),
     ("POST", "/explain", {"user_id": "you", "item_id": "drama-1", "k": 5}),
     ("POST", "/events", {"events": [{"user_id": "you", "item_id": 1, "event_id": "e1"}]}),

@@ -65,10 +65,19 @@ def recommend(
     context: Mapping[str, str] | None = None,
     filter: Mapping[str, Sequence[str]] | None = None,
     mode: str | None = None,
+    log_impression: bool | None = None,
     deadline: float | None = None,
 ) -> Call[answers.RecommendResponse]:
     """A slate for one user."""
-    wish = {"k": k, "session": session, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
+    wish = {
+        "k": k,
+        "session": session,
+        "exclude": exclude,
+        "context": context,
+        "filter": filter,
+        "mode": mode,
+        "log_impression": log_impression,
+    }
     return _call(RECOMMEND, deadline, user_id=user_id, **wish)
 
 
@@ -80,10 +89,18 @@ def recommend_many(
     context: Mapping[str, str] | None = None,
     filter: Mapping[str, Sequence[str]] | None = None,
     mode: str | None = None,
+    log_impression: bool | None = None,
     deadline: float | None = None,
 ) -> Call[answers.SlatesResponse]:
     """A slate for each of several users, in their order."""
-    wish = {"k": k, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
+    wish = {
+        "k": k,
+        "exclude": exclude,
+        "context": context,
+        "filter": filter,
+        "mode": mode,
+        "log_impression": log_impression,
+    }
     return _call(RECOMMEND_MANY, deadline, user_ids=user_ids, **wish)
 
 
