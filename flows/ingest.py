@@ -25,9 +25,14 @@ def ingest(data: str, environment: Environment, watch: Watch) -> Dataset:
 
 def empty_quarantine(environment: Environment, name: str) -> Path:
     """The dataset's quarantine, without what an earlier run left."""
-    folder = environment.folder("quarantine") / file_name(name)
+    folder = quarantine_of(environment, name)
     shutil.rmtree(folder, ignore_errors=True)
     return folder
+
+
+def quarantine_of(environment: Environment, name: str) -> Path:
+    """Where the bad rows of a dataset go."""
+    return environment.folder("quarantine") / file_name(name)
 
 
 def file_name(name: str) -> str:

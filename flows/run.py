@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefect import flow
 
 from flows.gate import judge_data, judge_model, judge_trained, look_at_live, stop_unless
-from flows.ingest import ingest
+from flows.ingest import ingest, quarantine_of
 from flows.model_store import ModelStore
 from flows.publish import forget, promote, publish
 from flows.report import leave_report, reporting
@@ -23,6 +23,7 @@ from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
 from training.evaluation import Evaluation
 from training.log import encode
+from training.notes import notes
 from training.report import Curves, Findings
 from training.split import split
 from training.watch import Watch
@@ -30,12 +31,13 @@ from training.watch import Watch
 
 @dataclass(frozen=True)
 class Published:
-    """What a run left behind."""
+    """What a run left behind. notes: what a person should know of the dataset, a line each."""
 
     manifest: Manifest
     evaluation: Evaluation
     checks: list[Check]
     report: Path | None
+    notes: list[str] = field(default_factory=list)
 
 
 @flow(name="run", validate_parameters=False)
@@ -55,6 +57,7 @@ def run(
         curves, checkpoints = Curves(watch), Checkpoints(environment.folder("checkpoints"))
 
         dataset = ingest(data, environment, curves)
+        said = notes(dataset, str(quarantine_of(environment, dataset.name)))
         log = encode(dataset)
         with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
             live = findings.live = look_at_live(generations)
@@ -83,4 +86,4 @@ def run(
         models.prune({path.name for path in folder.iterdir()})
         checkpoints.clear()
         report = leave_report(findings, environment)
-    return Published(manifest, evaluation, findings.checks, report)
+    return Published(manifest, evaluation, findings.checks, report, said)

@@ -48,8 +48,8 @@ class Manifest:
     """What a generation is made of and where it came from.
 
     parts: every file by name. metrics: the evaluation table's served row and the best baseline's. data: name, rows,
-    users, items, first and last timestamp, filled values of the item columns. settings: what serving needs of the
-    dataset's settings. forced: what the gate had refused, where it was promoted all the same.
+    users, items, first and last timestamp, and the `DataProfile` that the next run is compared with. settings: what
+    serving needs of the dataset's settings. forced: what the gate had refused, where it was promoted all the same.
     """
 
     id: str

@@ -25,6 +25,7 @@ with packages(), importing():
     from training.generate import SHAPES, generate
     from training.log import encode
     from training.mapping import Mapping, moment
+    from training.notes import notes
     from training.report import Curves, Findings, write
     from training.split import IN_TIME, PROTOCOLS, check_protocol, split
     from training.watch import watching
@@ -120,6 +121,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())
+    for line in notes(table):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for warning in evaluation.warnings:
         console.print(f"Note: {warning}")
     if target is not None:

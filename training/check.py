@@ -25,6 +25,20 @@ class GateConfig:
     least, most: rows, users and items as shares of the live one's. Half a log is a broken export and no quiet day;
     three times as many is a log that was joined twice, or another source. A day adds some percent.
     filled: share of the live one's filled values below which a column of the items has fallen out.
+    restocked: share of the live one's unavailable items below which too many came back at once: a column of stock that
+    is read wrongly makes all of them available.
+    described: share of a first log's events whose item has to be in the items table. Of a shop's 90 days some items
+    were discontinued; half a catalogue describes about half of the events.
+    span: days from the oldest to the newest event, as a share of the live one's and of what passed since. Dates with
+    day and month exchanged spread 90 days over 325.
+    gap: days without an event that are always allowed: a long weekend. Else three times the live one's longest gap, or
+    half of a first log's span.
+    ahead: share of events that may be ahead of the clock by less than a day. There are none but for clocks that differ.
+    future: share of rows that may lie further ahead.
+    aside: share of times, or of a column's values, that may be unreadable.
+    hours: share of the events that may move to other hours of the day, besides noise.
+    appeared: share that a new event type may have at once.
+    items_kept, users_kept: share of the live one's items and users that has to be in the log. Users come and go.
     even: share of queries whose candidates may all score the same. An order by co-visitation is even for users without
     a past; a ranker that died is even for all.
     index: population stability index of the ranker's sureness; above .25 a distribution is commonly held to be another.
@@ -40,6 +54,17 @@ class GateConfig:
     least: float = 0.5
     most: float = 3.0
     filled: float = 0.8
+    restocked: float = 0.5
+    described: float = 0.8
+    span: float = 1.5
+    gap: float = 3.0
+    ahead: float = 1e-5
+    future: float = 1e-3
+    aside: float = 0.05
+    hours: float = 0.05
+    appeared: float = 0.01
+    items_kept: float = 0.5
+    users_kept: float = 0.2
     even: float = 0.9
     index: float = 0.25
 

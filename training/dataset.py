@@ -1,7 +1,7 @@
 """The data contract: a folder of tables and a `dataset.toml` that maps their columns to Tandem's.
 
 Knows files and pandas; knows no model. Bad rows leave for a quarantine file with their reason and are counted; a
-table that is empty, mostly bad or lacks a column stops with a sentence that names the column and the fix.
+table that is empty, mostly bad, ambiguous or lacks a column stops with a sentence that names the column and the fix.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ import pandera.pandas as pa
 
 from recsys.errors import DatasetError
 from recsys.events import UNDECLARED, EventRules, SeenRule
+from recsys.truth import truth
 from training.event_section import check_types
+from training.examples import examples
 from training.mapping import Mapping, Moments
-
-MOSTLY_BAD = 0.5
-"""Share of bad rows past which a table is refused: the mapping is wrong then, not the rows."""
+from training.matching import check_ids
+from training.numbers import read_numbers
+from training.quarantine import GIVEN, Quarantine, named
+from training.times import read_times
 
 DAY = 86_400
+CLOCKS_DIFFER = 600
+"""Seconds by which a shop's clock may be ahead of this one; a time zone read wrongly is at least half an hour."""
+
+TO_COME = "to come"
 IDS = ("user_id", "item_id")
 CONTEXT = "context."
 """Before a context column's name, so that it can't be one of Tandem's."""
@@ -40,7 +47,10 @@ class Dataset:
     and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
     time begins, where the mapping says so. protocol: how models of it are taught and measured. by_clusters:
     whether clusters of its items are tried. events: what its event types mean. weighed_by_value: types whose events
-    weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open.
+    weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open. bad_values: {table:
+    {reason: values}}, of rows that stayed. duplicates: rows of the log that repeat another in every mapped column.
+    ahead: kept rows whose time is ahead of the clock. examples: two rows of the files for what the gate may refuse, as
+    its sentences name them.
     """
 
     name: str
@@ -58,6 +68,10 @@ class Dataset:
     events: EventRules = field(default_factory=EventRules)
     weighed_by_value: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
+    bad_values: dict[str, dict[str, int]] = field(default_factory=dict)
+    duplicates: int = 0
+    ahead: int = 0
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def bad_rows(self) -> int:
@@ -70,13 +84,20 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     mapping = Mapping.read(data)
     ward = Quarantine(quarantine)
     interactions, assumptions = _read_interactions(mapping, ward)
+    duplicates = pd.Series(False, interactions.index) if mapping.keep_duplicates else _repeats(interactions)
     items, content, numeric = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
+    for table, column in ((items, "item_id"), (users, "user_id")):
+        section = column.removesuffix("_id") + "s"
+        check_ids(interactions[column], table[column], *(mapping.place(s, column) for s in ("interactions", section)))
+    ahead = interactions["timestamp"] > time.time() + CLOCKS_DIFFER
+    shown = examples(mapping, interactions, items, duplicates, ahead)
+    interactions = interactions[~duplicates].drop(columns="timestamp" + GIVEN)
     return Dataset(
         mapping.name,
-        interactions,
-        items,
-        users,
+        interactions.reset_index(drop=True),
+        items.reset_index(drop=True),
+        users.reset_index(drop=True),
         mapping.exclude_seen,
         content,
         numeric,
@@ -88,50 +109,11 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         mapping.events or EventRules(),
         mapping.weighed_by_value,
         tuple(assumptions),
+        ward.values,
+        int(duplicates.sum()),
+        int(ahead[~duplicates].sum()),
+        shown,
     )
-
-
-class Quarantine:
-    """Takes bad rows out of a table, with the reason beside each."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self.counts: dict[str, dict[str, int]] = {}
-
-    def sift(self, table: str, frame: pd.DataFrame, schema: pa.DataFrameSchema, source: str) -> pd.DataFrame:
-        """The rows of `frame` that `schema` accepts; DatasetError if most are bad."""
-        try:
-            good: pd.DataFrame = schema.validate(frame, lazy=True)
-            return good
-        except pa.errors.SchemaErrors as errors:
-            cases = errors.failure_cases.dropna(subset=["index"]).drop_duplicates("index")
-        bad = frame.loc[cases["index"]].assign(
-            reason=[f"{c}: {k}" for c, k in zip(cases["column"], cases["check"], strict=True)]
-        )
-        counts = bad["reason"].value_counts()
-        self._count(table, {str(reason): int(n) for reason, n in counts.items()})
-        self._write(table, bad)
-        if len(bad) > MOSTLY_BAD * len(frame):
-            raise DatasetError(
-                f"{len(bad):,} of {len(frame):,} rows of {source} are bad, most for '{counts.index[0]}'. "
-                "Check that the mapping names the right column and that its values are what docs/data.md says."
-            )
-        kept: pd.DataFrame = frame.drop(index=bad.index)
-        return kept
-
-    def skip(self, table: str, lines: list[int]) -> None:
-        """Note lines of a file that are no rows at all."""
-        if lines:
-            self._count(table, {"too many fields": len(lines)})
-            self._write(f"{table}-lines", pd.DataFrame({"line": lines, "reason": "too many fields"}))
-
-    def _count(self, table: str, reasons: dict[str, int]) -> None:
-        self.counts.setdefault(table, {}).update(reasons)
-
-    def _write(self, name: str, rows: pd.DataFrame) -> None:
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(self._folder / f"{name}.csv", index_label="row")
 
 
 def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Quarantine) -> pd.DataFrame:
@@ -180,13 +162,16 @@ def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd
 
 
 def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, list[str]]:
-    """The good rows in order of time, and what was assumed about their event types."""
+    """The good rows in order of time, each under its number in the file, and what was assumed of their event types."""
     optional = [c for c in ("event_type", "value") if c in mapping.interactions]
     columns = {c: mapping.interactions[c] for c in (*IDS, "timestamp", *optional)}
     columns |= {f"{CONTEXT}{column}": column for column in mapping.interactions.get("context", ())}
     frame = _read_table(mapping, "interactions", columns, ward)[list(columns)]
-    frame["timestamp_given"] = frame["timestamp"]  # for the quarantine file: what stood there
-    frame["timestamp"] = _seconds(frame["timestamp"])
+    frame["timestamp" + GIVEN] = frame["timestamp"]
+    frame["timestamp"] = read_times(frame["timestamp"], mapping.times, mapping.place("interactions", "timestamp"))
+    if "value" in frame:
+        values = frame["value"].rename(mapping.interactions["value"])
+        frame["value"] = read_numbers(values, mapping.decimals["interactions"], "interactions", "value", ward)
     if "event_type" in frame:
         types = frame["event_type"].replace("", None).fillna(UNDECLARED)
         frame["event_type"] = types.astype("str").astype("category")
@@ -202,33 +187,41 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame
             # One time in the far future would move the log's end, and with it every window, to itself.
             "timestamp": pa.Column(
                 float,
-                pa.Check(
-                    lambda t: np.isfinite(t) & (t >= 0) & (t < time.time() + DAY),
-                    error="no time, or to come",
-                    ignore_na=False,
-                ),
+                [
+                    pa.Check(lambda t: np.isfinite(t) & (t >= 0), error="no time", ignore_na=False),
+                    pa.Check(lambda t: ~(t >= time.time() + DAY) | np.isinf(t), error=TO_COME, ignore_na=False),
+                ],
                 nullable=True,  # the check says it better
             ),
         }
     )
-    good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]))
-    good = good.drop(columns="timestamp_given")
+    good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]), columns)
     good = good.assign(user_id=_ids(good["user_id"]), item_id=_ids(good["item_id"]))
     assumptions = check_types(
         mapping.path, mapping.interactions.get("event_type"), good["event_type"], mapping.events, mapping.exclude_seen
     )
-    return good.sort_values("timestamp", kind="stable", ignore_index=True), assumptions
+    return good.sort_values("timestamp", kind="stable"), assumptions
+
+
+def _repeats(log: pd.DataFrame) -> pd.Series:
+    """Which rows of a log in order of time repeat an earlier one in every column."""
+    times = log["timestamp"].to_numpy()
+    with_next = np.append(times[1:] == times[:-1], False)
+    shared = with_next | np.roll(with_next, 1)  # a row of a time of its own repeats nothing
+    repeats = np.zeros(len(log), bool)
+    repeats[shared] = log.loc[shared, log.columns != "timestamp" + GIVEN].duplicated()
+    return pd.Series(repeats, log.index)
 
 
 def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
     if not mapping.items:
         return pd.DataFrame({"item_id": pd.Series(dtype="str")}), (), ()
     spec = mapping.items
-    columns = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
+    columns: dict[str, str] = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
     extra = [*spec.get("categorical", []), *spec.get("numeric", [])]
     frame = _read_table(mapping, "items", columns | {c: c for c in extra}, ward)
     schema = _described_once("item_id")
-    good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"])).reset_index(drop=True)
+    good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"]), columns)
     good = good.assign(item_id=_ids(good["item_id"]))
     if "categories" in good:
         separator = spec.get("separator", "|")
@@ -236,21 +229,48 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
     for column in spec.get("categorical", []):
         good[column] = _each(good[column], lambda value: None if _missing(value) else str(value))
     for column in spec.get("numeric", []):
-        good[column] = pd.to_numeric(good[column], errors="coerce")
+        good[column] = read_numbers(good[column], mapping.decimals["items"], "items", "numeric", ward)
     if "available" in good:
-        good["available"] = ~good["available"].astype("str").str.lower().isin({"false", "0", "no", "0.0"})
+        good["available"] = _available(good["available"], mapping)
     content = tuple(c for c in ("categories", *extra) if c in good)
     kept = [c for c in ("item_id", "title", "available", *content) if c in good]
     return good[kept], content, tuple(spec.get("numeric", []))
+
+
+def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
+    """Whether each item can be had; an empty cell hides nothing. DatasetError for a word of unknown meaning."""
+    more = mapping.items.get("available_values", {})
+    meant = {"": True} | more
+    found = _each(column, lambda value: truth("" if _missing(value) else value, meant))
+    unknown = column[found.isna()]
+    where = mapping.place("items", "available")
+    if len(unknown):
+        words = unknown.drop_duplicates()
+        rows = words if len(words) > 1 else unknown
+        more_words = f", {len(words):,} such values in {len(unknown):,} rows" if len(unknown) > 1 else ""
+        line = ", ".join(f'"{word}" = {meaning}' for word, meaning in zip(words, ("true", "false"), strict=False))
+        quantity = pd.to_numeric(words, errors="coerce").notna().all()
+        raise DatasetError(
+            f"{where} holds values that are neither yes nor no: {named(rows)}{more_words}. Say what each means in "
+            f"[items] of {mapping.path}, such as available_values = {{ {line} }}."
+            + (" A number of pieces has to become yes or no in the file." if quantity else "")
+        )
+    if "" not in more and column.map(_missing).all():
+        raise DatasetError(
+            f"{where} is empty in every row, {named(column)}: no item could be sold out. Take available out of "
+            f"[items] of {mapping.path}, or name the column that holds it."
+        )
+    return found.astype("bool")
 
 
 def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     if not mapping.users:
         return pd.DataFrame({"user_id": pd.Series(dtype="str")})
     extra = mapping.users.get("categorical", [])
-    frame = _read_table(mapping, "users", {"user_id": mapping.users["user_id"]} | {c: c for c in extra}, ward)
+    columns = {"user_id": mapping.users["user_id"]} | {c: c for c in extra}
+    frame = _read_table(mapping, "users", columns, ward)
     schema = _described_once("user_id")
-    good = ward.sift("users", frame, schema, str(mapping.folder / mapping.users["file"])).reset_index(drop=True)
+    good = ward.sift("users", frame, schema, str(mapping.folder / mapping.users["file"]), columns)
     return good.assign(user_id=_ids(good["user_id"]))[["user_id", *extra]]
 
 
@@ -302,29 +322,6 @@ def _filled() -> pa.Check:
         return ids.notna() & (ids.astype("str").str.strip() != "")
 
     return pa.Check(filled, error="empty", ignore_na=False)
-
-
-def _seconds(column: pd.Series) -> pd.Series:
-    """Unix seconds from numbers (seconds, milliseconds or microseconds) or dates, whichever most are; NaN else."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return _since_1970(column)
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    if numbers.notna().all():
-        return _scaled(numbers)
-    dates = _since_1970(column.where(numbers.isna()))
-    return _scaled(numbers) if numbers.notna().sum() >= dates.notna().sum() else dates
-
-
-def _scaled(numbers: pd.Series) -> pd.Series:
-    """Seconds, where most of the numbers are so large that they must be milliseconds or microseconds."""
-    typical = float(numbers.quantile(0.5))
-    return numbers / (1e6 if typical > 1e14 else 1e3 if typical > 1e11 else 1.0)
-
-
-def _since_1970(column: pd.Series) -> pd.Series:
-    moments = pd.to_datetime(column, errors="coerce", utc=True, format="mixed")
-    seconds: pd.Series = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
-    return seconds.astype("float64")
 
 
 def _ids(column: pd.Series) -> pd.Series:

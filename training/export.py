@@ -97,8 +97,7 @@ def export(
                 "first": float(log.times[0]),
                 "last": log.end,
                 "bad_rows": bad_rows,
-                "described": profile.described if profile else 0,
-                "filled": dict(profile.filled) if profile else {},
+                **(profile.to_json() if profile else {}),
             },
             settings={
                 "exclude_seen": stage.exclude_seen.to_json(),

@@ -12,18 +12,29 @@ from recsys.errors import DatasetError
 from recsys.events import EventRules, SeenRule
 from recsys.types import CONTEXTS
 from training import event_section
+from training.numbers import decimal_of
+from training.times import TimeFormat
 
 MAPPING = "dataset.toml"
 
 ENTRIES = {
-    "interactions": {"file", "user_id", "item_id", "timestamp", "event_type", "value", "context"},
-    "items": {"file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"},
+    "interactions": {
+        *("file", "user_id", "item_id", "timestamp", "event_type", "value", "context"),
+        *("timestamp_format", "timezone", "decimal", "duplicates"),
+    },
+    "items": {
+        *("file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"),
+        *("available_values", "decimal"),
+    },
     "users": {"file", "user_id", "categorical"},
     "settings": {"exclude_seen", "horizon", "search"},
     "evaluation": {"test_from", "labels_from"},
     "events": event_section.ENTRIES,
 }
 """What each section may hold; beside them stand `name` and `folder`."""
+
+COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value")
+"""Entries of [interactions] that name a column."""
 
 SEARCHES = ("exact", "near")
 """How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
@@ -59,6 +70,14 @@ class Mapping:
     by_clusters: bool = False
     events: EventRules | None = None
     weighed_by_value: tuple[str, ...] = ()
+    times: TimeFormat = field(default_factory=TimeFormat)
+    decimals: dict[str, str] = field(default_factory=dict)
+    keep_duplicates: bool = False
+
+    def place(self, section: str, entry: str) -> str:
+        """The column of an entry and its file, as a sentence names them."""
+        spec = getattr(self, section)
+        return f"The column '{spec[entry]}' of {self.folder / spec['file']}" if spec else ""
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
@@ -101,12 +120,17 @@ class Mapping:
                 f"{path}: weigh_by_value in [events] needs a column of values; add a line such as "
                 'value = "revenue" to [interactions].'
             )
+        items = _section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {}
+        _check_available_values(path, items)
+        duplicates = interactions.get("duplicates", "drop")
+        if duplicates not in {"drop", "keep"}:
+            raise DatasetError(f'{path}: duplicates in [interactions] is "drop" or "keep", not {duplicates!r}.')
         return cls(
             path=path,
             name=raw.get("name", folder.name),
             folder=folder,
             interactions=interactions,
-            items=_section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {},
+            items=items,
             users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
             exclude_seen=event_section.read_seen(path, raw.get("settings", {}).get("exclude_seen", True)),
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
@@ -114,6 +138,12 @@ class Mapping:
             by_clusters=search == "near",
             events=events if "events" in raw else None,
             weighed_by_value=weighed,
+            times=TimeFormat.of(path, interactions),
+            decimals={
+                "interactions": decimal_of(path, "interactions", interactions),
+                "items": decimal_of(path, "items", items),
+            },
+            keep_duplicates=duplicates == "keep",
         )
 
 
@@ -138,6 +168,16 @@ def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> 
     return section
 
 
+def _check_available_values(path: Path, items: dict[str, Any]) -> None:
+    """DatasetError unless `available_values` gives words a truth."""
+    words = items.get("available_values", {})
+    if not isinstance(words, dict) or not all(isinstance(meaning, bool) for meaning in words.values()):
+        raise DatasetError(
+            f"{path}: available_values in [items] gives each word true or false, such as "
+            'available_values = { "preorder" = true, "discontinued" = false }.'
+        )
+
+
 def _check_context(path: Path, interactions: dict[str, Any]) -> None:
     """DatasetError unless `context` names a few columns of their own."""
     named = interactions.get("context", [])
@@ -146,7 +186,7 @@ def _check_context(path: Path, interactions: dict[str, Any]) -> None:
             f"{path}: context in [interactions] is a list of at most {CONTEXTS} columns of the interactions table, "
             'such as ["device", "country"].'
         )
-    meanings = {value: entry for entry, value in interactions.items() if entry != "context"}
+    meanings = {interactions[entry]: entry for entry in COLUMNS if entry in interactions}
     for place, column in enumerate(named):
         other = "context" if column in named[:place] else meanings.get(column)
         if other:

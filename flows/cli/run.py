@@ -16,7 +16,6 @@ from rich.table import Table
 from flows.cli.prefect import started
 from flows.cli.telling import emit
 from flows.rehearsing import rehearsing
-from recsys.environment import Environment
 from training.check import Check
 from training.config import CONFIGS
 from training.watch import Progress, watching
@@ -41,7 +40,6 @@ def run_all(options: argparse.Namespace) -> None:
         watch = shown.enter_context(watching())
         opening.enter_context(watch("starting Prefect"))
         with started(shown.close):
-            from flows.ingest import file_name
             from flows.run import run
 
         def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
@@ -58,6 +56,8 @@ def run_all(options: argparse.Namespace) -> None:
                 "generation": manifest.id,
                 "bytes": manifest.size,
                 "bad_rows": bad_rows,
+                "duplicates": manifest.data["duplicates"],
+                "notes": published.notes,
                 "evaluation": evaluation,
                 "gate": [asdict(check) for check in published.checks],
                 "forced": manifest.forced,
@@ -70,11 +70,8 @@ def run_all(options: argparse.Namespace) -> None:
     console.print(gate_table(published.checks))
     for warning in published.evaluation.warnings:
         console.print(f"Note: {warning}", highlight=False)
-    if bad_rows := published.manifest.data["bad_rows"]:
-        place = Environment.read().home / "quarantine" / file_name(published.manifest.data["name"])
-        console.print(
-            f"Set aside: {bad_rows:,} bad rows, with their reasons in {place}", highlight=False, soft_wrap=True
-        )
+    for line in published.notes:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in published.manifest.forced:
         console.print(f"Forced past the gate: {line}", style="bold red", highlight=False, markup=False)
     if published.report:

@@ -141,6 +141,122 @@ def test_times_are_dates_seconds_or_milliseconds(shop, times):
     assert table["timestamp"].tolist() == [1714979289.0, 1714979290.0]
 
 
+NOON = 1_714_989_600.0  # 2024-05-06 10:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings"),
+    [
+        ("1714989600000000", ""),
+        ("1.7149896e9", ""),
+        ("2024-05-06T12:00:00.000+02:00", 'timezone = "America/New_York"'),
+        ("2024-05-06 12:00", 'timezone = "Europe/Berlin"'),
+        ("2024-05-06 12:00", 'timezone = "Europe/Berlin"\ntimestamp_format = "iso8601"'),
+        ("06.05.24 12:00", 'timezone = "Europe/Berlin"\ntimestamp_format = "%d.%m.%y %H:%M"'),
+        ("05/06/2024 06:00 AM -0400", 'timestamp_format = "%m/%d/%Y %I:%M %p %z"'),
+        ("6 May 2024 10:00:00 GMT", 'timestamp_format = "%d %b %Y %H:%M:%S %Z"'),
+    ],
+)
+def test_a_time_is_read_by_its_format_and_zone(shop, cell, settings):
+    """One moment in the notations that are known or stated; an offset in the cell goes before the stated zone."""
+    folder = shop(f"who,what,when\n1,2,{cell}\n1,3,{cell}\n", more=settings)
+    assert read(folder).interactions["timestamp"].tolist() == [NOON, NOON]
+
+
+@pytest.mark.parametrize(
+    ("cell", "utc"),
+    [("2024-10-27 02:30", "2024-10-27T00:30Z"), ("2024-03-31 02:30", "2024-03-31T01:00Z")],
+)
+def test_hours_that_a_clock_repeats_or_skips(shop, cell, utc):
+    """The first of two; and the end of the gap."""
+    read_as = read(shop(f"who,what,when\n1,2,{cell}\n", more='timezone = "Europe/Berlin"')).interactions["timestamp"]
+    assert read_as.tolist() == [pd.Timestamp(utc).timestamp()]
+
+
+def test_times_of_parquet_have_no_format(shop):
+    """A column of times without a zone is of the stated one, else UTC; one with a zone keeps it."""
+    times = pd.Series(pd.to_datetime(["2024-05-06 12:00"] * 20))
+    here = 'timezone = "Europe/Berlin"'
+    assert read(shop(rows(when=times), "log.parquet", here)).interactions["timestamp"][0] == NOON
+    assert read(shop(rows(when=times), "log.parquet")).interactions["timestamp"][0] == NOON + 7_200
+    aware = times.dt.tz_localize("Asia/Tokyo")
+    assert read(shop(rows(when=aware), "log.parquet", here)).interactions["timestamp"][0] == NOON - 25_200
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings", "words"),
+    [
+        (["20240506", "20240507"], "", ["'when'", "row 0 '20240506'", "row 1 '20240507'", '"%Y%m%d"']),
+        (["6 Jun 2024", "7 Jun 2024"], "", ["'when'", "row 0 '6 Jun 2024'", "row 1", '"%d %b %Y"']),
+        (["06.05.24 9:00", "07.05.24 9:00"], "", ["'when'", "row 0", "row 1", '"%d.%m.%y %H:%M"']),
+        (["13/05/2024", "05/13/2024"], "", ["'when'", "'13/05/2024'", "'05/13/2024'", "No format"]),
+        (["2024-05-06T09:00", "2024-05-06T09:00Z"], "", ["'when'", "row 1", "row 0", "timezone"]),
+        (["now", "today"], "", ["'when'", "row 0 'now'", "row 1 'today'", "timestamp_format"]),
+        (["2024-05-06", "2024-05-07"], 'timestamp_format = "unix"', ["'when'", "row 0", "row 1", "timestamp_format"]),
+        (["1714989600", "1714989601"], 'timestamp_format = "unix_ms"', ["'when'", "row 0", "row 1"]),
+        (["1714989600"], 'timestamp_format = "day first"', ["timestamp_format", "'day first'"]),
+        (["1714989600"], 'timestamp_format = "%H:%M"', ["timestamp_format", "'%H:%M'"]),
+        (["1714989600"], 'timezone = "Berlin"', ["timezone", "'Berlin'"]),
+        (["1714989600"], 'duplicates = "no"', ["duplicates", "'no'"]),
+        (["1714989600"], 'decimal = ";"', ["decimal", "';'"]),
+    ],
+)
+def test_a_time_that_has_to_be_stated_is_refused(shop, cells, settings, words):
+    """The sentence names the column, two rows and the setting; a setting that means nothing is named."""
+    folder = shop("who,what,when\n" + "".join(f"1,{row},{cell}\n" for row, cell in enumerate(cells)), more=settings)
+    with pytest.raises(DatasetError) as error:
+        read(folder)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
+    """An event counts although its value is odd; the value is counted and written down."""
+    frame = rows(worth=["1.5"] * 20)
+    frame.loc[3, "worth"], frame.loc[4, "worth"] = "12,50", ""
+    dataset = read(shop(frame, more='value = "worth"'), tmp_path / "quarantine")
+    assert dataset.bad_values == {"interactions": {"worth: no number": 1}}
+    assert dataset.interactions["value"].isna().tolist() == [row in (3, 4) for row in range(20)]
+    (aside,) = pd.read_csv(tmp_path / "quarantine" / "interactions-values-worth.csv").to_dict("records")
+    assert aside == {"row": 3, "worth": "12,50", "reason": "no number"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "more", "found"),
+    [
+        (["TRUE", "False", "", "1"], "", [True, False, True, True]),
+        (["in_stock", "Out of Stock", "sold-out", "unavailable"], "", [True, False, False, False]),
+        (
+            ["yes", "preorder", "no", ""],
+            'available_values = { preorder = true, "" = false }',
+            [True, True, False, False],
+        ),
+    ],
+)
+def test_words_for_stock(shop, tmp_path, cells, more, found):
+    """Known words in any case; the mapping adds others; an empty cell hides nothing unless the mapping says so."""
+    table = pd.DataFrame({"what": [100, 101, 102, 103], "stock": cells})
+    table.to_csv(tmp_path / "items.csv", index=False)
+    section = f'[items]\nfile = "items.csv"\nitem_id = "what"\navailable = "stock"\n{more}\n'
+    assert read(shop(rows(), more=section)).items["available"].tolist() == found
+
+
+@pytest.mark.parametrize(
+    ("cells", "more", "words"),
+    [
+        (["3", "0", "17", "1"], "", ["'stock'", "row 0 '3'", "row 2 '17'", "available_values", "pieces"]),
+        (["", "", "", ""], "", ["'stock'", "row 0 ''", "empty"]),
+        (["yes"] * 4, "available_values = { yes = 1 }", ["available_values"]),
+    ],
+)
+def test_stock_that_is_neither_yes_nor_no_is_refused(shop, tmp_path, cells, more, words):
+    """By column, value and row."""
+    pd.DataFrame({"what": [100, 101, 102, 103], "stock": cells}).to_csv(tmp_path / "items.csv", index=False)
+    section = f'[items]\nfile = "items.csv"\nitem_id = "what"\navailable = "stock"\n{more}\n'
+    with pytest.raises(DatasetError) as error:
+        read(shop(rows(), more=section))
+    assert all(word in str(error.value) for word in words), error.value
+
+
 def test_item_ids_meet_across_tables(shop):
     """An item whose id is a number in the log and text in the items table is one item, with its title."""
     folder = shop(rows(3, what=[7, 8, 9]), more='[items]\nfile = "items.csv"\nitem_id = "id"\ntitle = "name"\n')
@@ -154,9 +270,9 @@ def test_item_ids_meet_across_tables(shop):
 def test_a_time_to_come_or_without_end_is_set_aside(shop):
     """One of them would move the log's end, and every popularity window with it."""
     frame = rows().astype({"when": "object"})
-    frame.loc[3, "when"], frame.loc[5, "when"] = 1_700_000_000_000, "inf"
+    frame.loc[3, "when"], frame.loc[5, "when"] = 90_000_000_000, "inf"
     dataset = read(shop(frame))
-    assert dataset.quarantined == {"interactions": {"timestamp: no time, or to come": 2}}
+    assert dataset.quarantined == {"interactions": {"timestamp: to come": 1, "timestamp: no time": 1}}
 
 
 def test_a_line_with_too_many_fields_is_counted(shop, tmp_path):
@@ -187,7 +303,7 @@ def test_integer_ids_beside_a_missing_one_stay_integers(shop):
 
 def test_a_parquet_file_of_joined_frames_is_read(shop):
     """Its index repeats, and a bad row in it takes no good one along."""
-    frame = pd.concat([rows(10), rows(10)])
+    frame = pd.concat([rows(10), rows(10, what=range(200, 210))])
     frame.iloc[3, 2] = -1
     assert len(read(shop(frame, "log.parquet")).interactions) == 19
 

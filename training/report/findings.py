@@ -19,8 +19,9 @@ from training.report.curves import Curve
 class Findings:
     """A run, from what is known at its start to what came of it.
 
-    window: times of the first and the last event. quarantined: {table: {reason: rows}}. curves: see `Curves`, filled
-    while the run goes on. generation: its id, None where nothing was published. refused: whether the gate stopped it.
+    window: times of the first and the last event. quarantined: {table: {reason: rows}}. bad_values:
+    {table: {reason: values}}. curves: see `Curves`, filled while the run goes on. generation: its id, None where
+    nothing was published. refused: whether the gate stopped it.
     """
 
     data: DataProfile
@@ -28,6 +29,7 @@ class Findings:
     quarantined: Mapping[str, Mapping[str, int]]
     config: TrainingConfig
     curves: Mapping[str, Curve]
+    bad_values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     live: Live | None = None
     started: float = field(default_factory=time.time)
     evaluation: Evaluation | None = None
@@ -39,4 +41,5 @@ class Findings:
     def of(cls, dataset: Dataset, log: Log, config: TrainingConfig, curves: Mapping[str, Curve]) -> Findings:
         """The start of a run over a log."""
         window = (float(log.times[0]), log.end)
-        return cls(DataProfile.of(dataset, log), window, dataset.quarantined, config, curves)
+        profile = DataProfile.of(dataset, log)
+        return cls(profile, window, dataset.quarantined, config, curves, dataset.bad_values)

@@ -138,6 +138,12 @@ def _data(findings: Findings) -> Markup:
             for table, reasons in findings.quarantined.items()
             for reason, count in reasons.items()
         ),
+        *(
+            (f"values of {table} left empty", f"{count:,}: {reason}")
+            for table, reasons in findings.bad_values.items()
+            for reason, count in reasons.items()
+        ),
+        *([("duplicate rows dropped", f"{data.duplicates:,}")] if data.duplicates else []),
     ]
     if not any(findings.quarantined.values()):
         rows.append(("set aside", "no rows"))

@@ -1,0 +1,290 @@
+"""A shop as it is brought, and its broken variants: each ends in a sentence with the column, two rows and the fix."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsys.errors import DatasetError
+from training.check import failed
+from training.dataset import read
+from training.gate import check_data
+from training.log import encode
+from training.notes import notes
+from training.profile import DataProfile, Live
+
+SHOP = Path("data/shop")
+LOG, ITEMS = "clicks.csv.gz", "products.csv"
+DAY_FIRST = "%d/%m/%Y %H:%M:%S"
+
+
+class Copy:
+    """A copy of the shop whose tables a test may change, all cells being text."""
+
+    def __init__(self, folder):
+        self.folder = Path(shutil.copytree(SHOP, folder))
+
+    def change(self, file, column, meaning, rows=slice(None)):
+        table = self.table(file)
+        table.loc[table.index[rows], column] = table[column].iloc[rows].map(meaning)
+        return self.write(file, table)
+
+    def table(self, file):
+        return pd.read_csv(self.folder / file, dtype=str, keep_default_na=False)
+
+    def write(self, file, table):
+        table.to_csv(self.folder / file, index=False)
+        return self
+
+    def state(self, section, line):
+        path = self.folder / "dataset.toml"
+        path.write_text(path.read_text().replace(f"[{section}]\n", f"[{section}]\n{line}\n"))
+        return self
+
+    def read(self):
+        return read(self.folder)
+
+    def refusal(self):
+        with pytest.raises(DatasetError) as caught:
+            self.read()
+        return str(caught.value)
+
+    def judged(self, live=None):
+        """The sentences by which the gate refuses the shop's data."""
+        return failed(check_data(profile(self.read()), live))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A copy of the shop to break."""
+    return Copy(tmp_path / "shop")
+
+
+@pytest.fixture(scope="module")
+def good():
+    """The shop as it is."""
+    return read(SHOP)
+
+
+@pytest.fixture(scope="module")
+def live(good):
+    """A generation that was made from the good shop."""
+    return Live("g1", profile(good))
+
+
+def profile(dataset):
+    return DataProfile.of(dataset, encode(dataset))
+
+
+def has(sentence, *words):
+    """Whether a sentence has all the words, in order."""
+    at = 0
+    for word in words:
+        assert word in sentence[at:], f"{word!r} is not in {sentence[at:]!r}"
+        at = sentence.index(word, at) + len(word)
+
+
+def when(form, unit=1):
+    """A time of the good shop in another format; what is no time stays."""
+
+    def change(cell):
+        moment = pd.to_datetime(cell, errors="coerce", utc=True)
+        if moment is pd.NaT:
+            return cell
+        return moment.strftime(form) if form else str(int(moment.timestamp()) * unit)
+
+    return change
+
+
+def later(hours):
+    """The times of the good shop so many hours later."""
+    return lambda cell: cell if cell[:2] != "20" else f"{pd.Timestamp(cell) + pd.Timedelta(hours=hours):%FT%TZ}"
+
+
+def same(left, right):
+    pd.testing.assert_frame_equal(left.interactions, right.interactions)
+    pd.testing.assert_frame_equal(left.items, right.items)
+
+
+def test_the_shop_as_it_is_passes(good, live):
+    """BOM, CRLF, commas, gaps and a few bad rows: all is read, counted and accepted, first and later."""
+    assert good.quarantined == {
+        "interactions": {"timestamp: no time": 4, "timestamp: to come": 2, "user_id: empty": 2},
+        "items": {"item_id: empty": 1, "item_id: seen before": 1},
+    }
+    assert (good.bad_values, good.duplicates) == ({"items": {"price: no number": 1}}, 20)
+    assert len(good.items) == 300
+    assert failed(check_data(live.data, None)) == failed(check_data(live.data, live)) == []
+
+
+def test_day_first_dates(shop, good):
+    """Read when their format is stated; refused otherwise, with a row that has two meanings and one that has not."""
+    told = shop.change(LOG, "when", when(DAY_FIRST)).refusal()
+    has(
+        told,
+        "column 'when' of",
+        LOG,
+        "row ",
+        "'04/03/2025 ",
+        "row ",
+        "'13/03/2025 ",
+        f'timestamp_format = "{DAY_FIRST}"',
+    )
+    has(told, "2025-03-04", "2025-04-03", 'fits "%d/%m/%Y', "alone")
+    same(shop.state("interactions", f'timestamp_format = "{DAY_FIRST}"').read(), good)
+
+
+def test_day_first_dates_that_read_both_ways(shop):
+    """A log of few days gives no hint: both formats are named, neither is taken."""
+    table = shop.table(LOG)
+    told = shop.write(LOG, table[table["when"] < "2025-03-12"]).change(LOG, "when", when(DAY_FIRST)).refusal()
+    has(told, "'when'", "'04/03/2025 ", "and so is row ", f'timestamp_format = "{DAY_FIRST}"', '"%m/%d/%Y')
+
+
+def test_two_formats(shop):
+    """A column of which half is written otherwise is refused, with two rows of each format."""
+    told = shop.change(LOG, "when", when(DAY_FIRST), slice(4_000, None)).refusal()
+    has(
+        told,
+        "'when'",
+        "2 formats",
+        "ISO 8601",
+        "row 0 '2025-03-03T",
+        "another format",
+        "row 4000 '",
+        "timestamp_format",
+    )
+
+
+def test_seconds_and_milliseconds(shop, good):
+    """Refused together with two rows of each; either alone is read."""
+    shop.change(LOG, "when", when(None))
+    same(shop.read(), good)
+    told = shop.change(LOG, "when", lambda cell: cell + "000" * cell.isdigit(), slice(4_000, None)).refusal()
+    has(told, "'when'", "seconds since 1970", "row 0 '174", "row 1 '174", "milliseconds", "row 4000 '", 'at = "unix')
+    same(shop.change(LOG, "when", lambda cell: cell + "000" * cell.isdigit(), slice(4_000)).read(), good)
+
+
+@pytest.mark.parametrize("hours", [2, -5])
+def test_another_time_zone(shop, live, hours):
+    """Times some hours off are refused beside a live generation, to whichever side, by the hours of the day."""
+    (told,) = shop.change(LOG, "when", later(hours)).judged(live)
+    has(told, "hours of the day (UTC)", f"if all times were {-hours:+d} hours", "timezone in [interactions]")
+    has(told, "'when' of", "row ", " and row ")
+
+
+def test_another_time_zone_on_a_first_run(shop):
+    """Events of the hours to come are refused where nothing is live; the zone, when stated, puts them right."""
+    table = shop.table(LOG)
+    newest = pd.to_datetime(table["when"], errors="coerce", utc=True, format="ISO8601")
+    moved = time.time() - newest[newest.dt.year == 2025].max().timestamp() + 7_100
+    shop.change(LOG, "when", lambda cell: later(moved / 3_600)(cell).removesuffix("Z")).write(
+        LOG, (table := shop.table(LOG))[~table["when"].str.startswith("21")]
+    )
+    (told,) = shop.judged()
+    has(told, "events ahead of this machine's clock", "timezone in [interactions]", "'when' of", "row ", " and row ")
+    assert shop.state("interactions", 'timezone = "Etc/GMT-2"').judged() == []
+
+
+def test_words_for_stock(shop, good):
+    """Known words are understood, unknown ones are refused by name, and the mapping may say what they mean."""
+    shop.change(ITEMS, "in_stock", {"yes": "In Stock", "no": "out_of_stock"}.get)
+    same(shop.read(), good)
+    told = shop.change(ITEMS, "in_stock", {"In Stock": "lieferbar", "out_of_stock": "ausverkauft"}.get).refusal()
+    has(told, "column 'in_stock' of", ITEMS, "row 0 'lieferbar' and row 5 'ausverkauft'", "available_values = {")
+    same(shop.state("items", "available_values = { Lieferbar = true, ausverkauft = false }").read(), good)
+
+
+def test_stock_that_came_back_at_once(shop, live):
+    """A column of stock that says yes everywhere is refused beside a live generation."""
+    (told,) = shop.change(ITEMS, "in_stock", lambda _: "yes").judged(live)
+    has(told, "items that are available: 100.0% of 300", "would pass", "column 'in_stock' of", "row 0", "row 1")
+
+
+def test_decimal_commas(shop, good):
+    """Refused with the setting; with it they are numbers."""
+    given = shop.table(ITEMS)["price"]
+    told = shop.change(ITEMS, "price", lambda cell: cell.replace(".", ",")).refusal()
+    has(told, "column 'price'", "row 1 '", ",", "row 2 '", 'decimal = "," in [items]')
+    dataset = shop.state("items", 'decimal = ","').read()
+    assert dataset.items["price"].drop(index=7).equals(good.items["price"].drop(index=7))
+    assert (given[7], dataset.items["price"][7], dataset.bad_values) == ("12,50", 12.5, {})
+
+
+def test_every_row_twice(shop, good):
+    """Dropped, counted and said; kept where the mapping says so."""
+    table = shop.table(LOG)
+    dataset = shop.write(LOG, pd.concat([table, table])).read()
+    same(dataset, good)
+    (told,) = (line for line in notes(dataset) if line.startswith("Duplicate"))
+    has(told, "8,216 of 16,392 rows", 'duplicates = "keep"', "row ", " and row ")
+    assert len(shop.state("interactions", 'duplicates = "keep"').read().interactions) == 16_392
+
+
+@pytest.mark.parametrize("name", ["order_completed", "Purchase"])
+def test_one_type_renamed(shop, live, name):
+    """Refused beside a live generation: one type is gone and another came."""
+    new, gone = sorted(
+        shop.change(LOG, "event", lambda cell: name if cell == "purchase" else cell).judged(live),
+        key=lambda line: "type purchase" in line,
+    )
+    has(
+        new,
+        f"events of type {name}:",
+        "live g1 has 0.00%",
+        "event_type in [interactions]",
+        "'event' of",
+        "row ",
+        "row ",
+    )
+    has(gone, "events of type purchase: 0.00%", "event_type in [interactions]", "'event' of", "row ", "row ")
+
+
+def test_refunds_beside_a_live_generation(shop, live):
+    """A type that was not there before is refused beside a live generation."""
+    (told,) = shop.change(LOG, "event", lambda cell: "refund" if cell == "purchase" else cell, slice(4_000)).judged(
+        live
+    )
+    has(
+        told,
+        "events of type refund:",
+        "live g1 has 0.00%",
+        "event_type in [interactions]",
+        "'event' of",
+        "row ",
+        "row ",
+    )
+
+
+def test_prices_as_text(shop):
+    """Refused with two rows and what to write."""
+    told = shop.change(ITEMS, "price", lambda cell: cell and f"{cell} EUR").refusal()
+    has(told, "column 'price' (numeric in [items])", "row 1 '", "EUR", "row 2 '", "12.50", "categorical")
+
+
+def test_ids_that_lost_their_zeros(shop, live):
+    """Refused where one table lost them; where both did, beside a live generation."""
+
+    def bare(cell):
+        return cell[-5:].lstrip("0")
+
+    told = shop.change(ITEMS, "sku", lambda cell: cell and cell[-5:]).change(LOG, "sku", bare).refusal()
+    has(told, "column 'sku' of", LOG, "'sku' of", ITEMS, "row ", " and row ", "'00", "zeros", "as text")
+    told = " ".join(shop.change(ITEMS, "sku", bare).judged(live))
+    has(told, "items of live g1 that are in this data: 0%", "'sku' of", "row ", " and row ")
+
+
+def test_ids_of_another_kind(shop):
+    """A table in which no event finds its item is refused."""
+    told = shop.change(ITEMS, "sku", lambda cell: cell and f"P{cell}").refusal()
+    has(told, "column 'sku' of", LOG, "0.0% of the events", "row ", "column 'sku' of", ITEMS, "row 0 'PSKU-")
+
+
+def test_half_a_catalogue(shop, live):
+    """Refused first, by the share of the events that it describes, and later."""
+    table = shop.table(ITEMS)
+    (told,) = shop.write(ITEMS, table[::2]).judged()
+    has(told, "events whose item is in the items table ([items]):", "80.0% would pass", "'sku' of", "row ", " and row ")
+    assert any("live g1 has 100.0%" in line and "events whose item" in line for line in shop.judged(live))
