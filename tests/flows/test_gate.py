@@ -103,12 +103,14 @@ def test_an_empty_item_column_is_refused(world, tmp_path, column):
     assert f"column {name}: 0.0% of 75, and live {world[1].manifest.id} has 100.0%" in told
 
 
-def test_items_whose_ids_no_longer_match_are_refused(world, tmp_path):
-    """Where the log writes its items otherwise than the items table, they have lost every column, and that is said."""
+def test_half_a_catalogue_is_refused(world, tmp_path):
+    """Where the items table lost rows, fewer events find their item, and the refusal shows two of those that do not."""
     data = tiny.write(tmp_path / "data")
-    log = pd.read_csv(data / "interactions.csv")
-    log.assign(item_id="0" + log["item_id"]).to_csv(data / "interactions.csv", index=False)
-    assert "column title: 50.0% of 150, and live" in line(refused(world, data), "column title")
+    items = pd.read_csv(data / "items.csv")
+    items[::2].to_csv(data / "items.csv", index=False)
+    sentence = line(refused(world, data), "events described")
+    assert "events whose item is in the items table ([items]): 5" in sentence
+    assert re.search(r"The column 'item_id' of .*interactions.csv: row \d+ '[a-z]+-\d+' and row \d+ '", sentence)
 
 
 def test_a_worse_model_is_refused(world, tmp_path):
