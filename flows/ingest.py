@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from recsys.environment import Environment
@@ -20,7 +20,10 @@ def ingest(data: str, environment: Environment, watch: Watch) -> Dataset:
     """The validated dataset at `data`; bad rows go to TANDEM_HOME/quarantine/NAME."""
     name = Mapping.read(data).name
     with watch("reading the dataset"):
-        return read(data, empty_quarantine(environment, name))
+        dataset = read(data, empty_quarantine(environment, name))
+    for assumption in dataset.assumptions:
+        get_run_logger().warning(assumption)
+    return dataset
 
 
 def empty_quarantine(environment: Environment, name: str) -> Path:

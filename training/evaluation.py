@@ -72,6 +72,16 @@ class Evaluation:
         return self.rows[SERVED]
 
     @property
+    def judged(self) -> int:
+        """Queries of target types: what the gate judges."""
+        return int(self.served.get("queries") or self.queries)
+
+    @property
+    def of_targets(self) -> str:
+        """The target types as the end of a sentence, after "of"; empty where every positive type is one."""
+        return f" of {', '.join(self.targets)}" if self.targets else ""
+
+    @property
     def baselines(self) -> list[str]:
         """The baselines that have a row."""
         return [name for name in BASELINES if name in self.rows]
@@ -100,7 +110,7 @@ class Evaluation:
         caption = LEGEND + error
         tables = [
             self._table(self._title(), _segments(self.served), METRICS, caption),
-            self._table("all queries, further down the list", ["all"], (*FURTHER, COVERAGE)),
+            self._table(f"all queries{self.of_targets}, further down the list", ["all"], (*FURTHER, COVERAGE)),
         ]
         if by_type := self.by_type:
             tables.insert(1, self._table("by event type of the item that was wanted", by_type, METRICS))
@@ -138,9 +148,7 @@ class Evaluation:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
     def _title(self) -> str:
-        of = f" of {', '.join(self.targets)}" if self.targets else ""
-        queries = self.served.get("queries") or self.queries
-        return f"{self.protocol}: {queries:,.0f} queries{of}, {self.users:,} users, {self.items:,} items"
+        return f"{self.protocol}: {self.judged:,} queries{self.of_targets}, {self.users:,} users, {self.items:,} items"
 
 
 def _segments(row: Mapping[str, float | None]) -> list[str]:

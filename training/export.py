@@ -194,6 +194,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
     best, glimpse = evaluation.best_baseline, evaluation.glimpse
     return {
         "protocol": evaluation.protocol,
+        "targets": list(evaluation.targets),
         SERVED: evaluation.served,
         "best_baseline": {"name": best, **evaluation.rows[best]},
         "warnings": list(evaluation.warnings),

@@ -44,7 +44,8 @@ class Log:
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
     types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of its C context columns, 0 where
     unknown. weights: [E] float32, how much each event counts, 0 for one of a negative type; 1 on average. exclude_seen:
-    which of a user's past items are left out. by_clusters: whether clusters of the items are tried.
+    which of a user's past items are left out. by_clusters: whether clusters of the items are tried. assumptions: a
+    sentence for each thing that the dataset leaves open.
     """
 
     users: I32
@@ -57,6 +58,7 @@ class Log:
     catalogue: Catalogue
     exclude_seen: SeenRule = field(default_factory=SeenRule)
     by_clusters: bool = False
+    assumptions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.users)
@@ -247,6 +249,7 @@ def encode(dataset: Dataset) -> Log:
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
         by_clusters=dataset.by_clusters,
+        assumptions=dataset.assumptions,
     )
 
 

@@ -29,7 +29,7 @@ def metric_checks(evaluation: Evaluation, live: Live | None, config: GateConfig)
 def _of_metric(
     evaluation: Evaluation, live: Live | None, prefix: str, metric: str, config: GateConfig
 ) -> Iterator[Check]:
-    name, ours = f"{metric}, {SEGMENTS[prefix]}", evaluation.served.get(prefix + metric)
+    name, ours = f"{metric}, {SEGMENTS[prefix]}{evaluation.of_targets}", evaluation.served.get(prefix + metric)
     if prefix and not _enough(evaluation.served, prefix, config):
         queries = evaluation.served.get(f"{prefix}queries") or 0
         yield Check(name, "not judged", f"{name}: {queries:.0f} queries, and {config.queries} would judge them.", ours)
@@ -62,7 +62,7 @@ def _against_baselines(
         return check(f"{name}, {which}", ours > bound, told, ours, bound)
 
     best, impersonal = max(rows, key=figure), max((m for m in IMPERSONAL if m in rows), key=figure, default=None)
-    strict, few = not prefix and not evaluation.order, evaluation.queries < config.telling
+    strict, few = not prefix and not evaluation.order, evaluation.judged < config.telling
     if strict and few and impersonal and impersonal != best:
         yield beaten(impersonal, impersonal, impersonal)
         strict = False
@@ -74,7 +74,7 @@ def _against_baselines(
         yield Check(f"{name}, best baseline", "not judged", told, ours)
         return
     bound = max(figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric), 0.0)
-    why = "" if prefix else f", as {evaluation.queries:,} queries tell no more"
+    why = "" if prefix else f", as {evaluation.judged:,} queries tell no more"
     why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why
     told = (
         f"{name}: {ours:.4f}, and the best baseline, {best}, has {figure(best):.4f}; {bound:.4f} would pass, "
@@ -87,7 +87,8 @@ def _against_live(
     name: str, ours: float, evaluation: Evaluation, live: Live, prefix: str, metric: str, config: GateConfig
 ) -> Check:
     theirs = live.served.get(prefix + metric)
-    judged = live.protocol == evaluation.protocol and (not prefix or _enough(live.served, prefix, config))
+    same = (live.protocol, live.targets) == (evaluation.protocol, evaluation.targets)
+    judged = same and (not prefix or _enough(live.served, prefix, config))
     if theirs is None or not judged:
         told = f"{name}: {ours:.4f}, and live {live.id} has no figure to compare it with."
         return Check(f"{name}, live", "not judged", told, ours)

@@ -82,7 +82,7 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
         end = int(np.searchsorted(offsets, offsets[start] + PAIRS // span, side="right")) - 1
         end = min(max(end, start + 1), n)
         block = _pairs(
-            users, items, grades[order], by_item[offsets[start] : offsets[end]], span, decay, start, (end - start, n)
+            users, items, grades, by_item[offsets[start] : offsets[end]], span, decay, start, (end - start, n)
         )
         block = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
         rows[start:end], best[start:end] = _prune(block.tocoo(), start, neighbours)

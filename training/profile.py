@@ -159,6 +159,7 @@ class Live:
     served: Row = field(default_factory=dict)
     scores: Scores | None = None
     format: int = FORMAT
+    targets: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, manifest: Manifest) -> Live:
@@ -167,4 +168,7 @@ class Live:
         scores = metrics.get("scores")
         spread = Scores.from_json(scores) if scores else None
         served = metrics.get(SERVED, {})
-        return cls(manifest.id, DataProfile.noted(data), metrics.get("protocol", ""), served, spread, manifest.format)
+        targets = tuple(metrics.get("targets", ()))
+        return cls(
+            manifest.id, DataProfile.noted(data), metrics.get("protocol", ""), served, spread, manifest.format, targets
+        )

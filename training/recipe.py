@@ -122,7 +122,7 @@ def evaluate(
         targets=parts.log.catalogue.spec.events.targets,
         glimpse=look(parts, stage, ranker, config.seed),
     )
-    return replace(evaluation, warnings=[*taught.warnings, *left_out, *evaluation.shortfalls()])
+    return replace(evaluation, warnings=[*parts.log.assumptions, *taught.warnings, *left_out, *evaluation.shortfalls()])
 
 
 def finish(

@@ -81,7 +81,7 @@ def _headline(findings: Findings) -> Markup:
                     if theirs is not None
                     else ""
                 )
-                figures.append((f"{metric}, what is served", f"{ours:.4f}", told))
+                figures.append((f"{metric}{evaluation.of_targets}, what is served", f"{ours:.4f}", told))
     data = findings.data
     figures.append(("interactions", f"{data.rows:,}", f"{data.users:,} users, {data.items:,} items"))
     if findings.checks:

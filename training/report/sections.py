@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from training.evaluation import BASELINES, METRICS, SERVED, Row
+from collections.abc import Mapping
+
+from training.evaluation import BASELINES, METRICS, OF_TYPE, OVERALL, SERVED, Evaluation, Row, prefix_of
 from training.glimpse import Slate
 from training.report.charts import Dot, dots, histogram, learning_curve
 from training.report.findings import Findings
@@ -17,7 +19,7 @@ def metrics(findings: Findings) -> Markup | None:
     if (evaluation := findings.evaluation) is None:
         return None
     rows = evaluation.rows
-    segments = [prefix for prefix in SEGMENTS if rows[SERVED].get(f"{prefix}queries" if prefix else "queries")]
+    segments = _segments(evaluation)
     figures = [_figure(rows, metric, segments) for metric in METRICS]
     told = (
         f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}: every one of "
@@ -34,19 +36,28 @@ def metrics(findings: Findings) -> Markup | None:
     )
 
 
-def _figure(rows: dict[str, Row], metric: str, segments: list[str]) -> Markup:
+def _segments(evaluation: Evaluation) -> dict[str, str]:
+    """The segments that have queries: the prefix of their figures, and what they are called."""
+    found = {prefix: name for prefix, name in SEGMENTS.items() if evaluation.served.get(f"{prefix}queries")}
+    found |= {"": SEGMENTS[""] + evaluation.of_targets}
+    for segment in evaluation.by_type:
+        found[prefix_of(segment)] = "all event types" if segment == OVERALL else segment.removeprefix(OF_TYPE)
+    return found
+
+
+def _figure(rows: dict[str, Row], metric: str, segments: Mapping[str, str]) -> Markup:
     keys = [prefix + metric for prefix in segments]
     most = max((row.get(key) or 0.0) for row in rows.values() for key in keys)
     panels = []
-    for prefix, key in zip(segments, keys, strict=True):
+    for (prefix, name), key in zip(segments.items(), keys, strict=True):
         figures = [
-            Dot(name, value, row.get(f"{prefix}se_{metric}") or 0.0, kind(name))
-            for name, row in rows.items()
+            Dot(model, value, row.get(f"{prefix}se_{metric}") or 0.0, kind(model))
+            for model, row in rows.items()
             if (value := row.get(key)) is not None
         ]
         queries = rows[SERVED].get(f"{prefix}queries") or 0
-        head = element("h3", SEGMENTS[prefix], element("span", f" · {queries:,.0f} queries", class_="soft"))
-        panels.append(element("div", head, dots(figures, f"{metric}, {SEGMENTS[prefix]}", most), class_="panel"))
+        head = element("h3", name, element("span", f" · {queries:,.0f} queries", class_="soft"))
+        panels.append(element("div", head, dots(figures, f"{metric}, {name}", most), class_="panel"))
     caption = element(
         "figcaption",
         element("b", metric.replace("recall", "Recall").replace("ndcg", "NDCG")),
@@ -64,10 +75,10 @@ def kind(model: str) -> str:
     return "served" if model == SERVED else "baseline" if model in BASELINES else "stage"
 
 
-def _table(rows: dict[str, Row], segments: list[str]) -> Markup:
+def _table(rows: dict[str, Row], segments: Mapping[str, str]) -> Markup:
     heads = [
-        element("th", element("small", SEGMENTS[prefix]), metric, class_="number")
-        for prefix in segments
+        element("th", element("small", called), metric, class_="number")
+        for called in segments.values()
         for metric in METRICS
     ]
     caption = element("caption", element("b", "Metrics"), " ± one standard error, clustered by user.")
