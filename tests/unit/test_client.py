@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -357,3 +358,13 @@ def test_every_exported_error_is_drawn():
     errors = [kind for _, kind in inspect.getmembers(package, inspect.isclass) if issubclass(kind, ClientError)]
     assert all(f"{kind.__name__} " in drawn for kind in errors)
     assert len(errors) == 8
+
+
+def test_without_grpcio_the_extra_is_named(monkeypatch):
+    """For a grpc:// address; http:// needs none."""
+    for name in ("tandem_client.rpc", "tandem_client.messages"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(ImportError, match=r"pip install 'tandem-client\[grpc\]'"):
+        Client("grpc://127.0.0.1:1")
+    Client("http://127.0.0.1:1").close()

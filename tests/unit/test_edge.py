@@ -372,5 +372,5 @@ def test_the_client_has_a_key_and_tells_it_nobody(keys, rpc):
         client.recommend("a")
     assert caught.value.code == "unauthenticated"
     for wrong in ("", "a b", "a\n", "ü"):
-        with pytest.raises(ValueError, match="as it was printed"):
+        with pytest.raises(ValueError, match="as `service keys add` printed it"):
             Client("http://127.0.0.1:1", key=wrong)

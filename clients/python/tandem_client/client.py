@@ -1,10 +1,11 @@
-"""The two clients: what they can say stands in `calls`, once; only waiting is told apart here."""
+"""The blocking and the asyncio client. Both have the methods of `calls`; here is what differs: how they wait."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +25,11 @@ P = ParamSpec("P")
 A = TypeVar("A", bound=BaseModel)
 
 DEADLINE_SECONDS = 10.0
-"""Of a client that names none: nothing waits for ever."""
+"""The deadline of a client that is given none, so that no call waits for ever."""
 
 
 class _Verb(Generic[P, A]):
-    """A method of both clients: it takes what `build` takes, and gives the answer, or what to await for it."""
+    """A method of both clients: it takes the parameters of `build` and returns the answer, or an awaitable of it."""
 
     def __init__(self, build: Callable[P, Call[A]]) -> None:
         self._build = build
@@ -66,10 +67,10 @@ class _Verbs:
 class Client(_Verbs):
     """A client for blocking programs; threads may share it.
 
-    url: http://host:3000 or grpc://host:3001, or https:// and grpcs:// with TLS. deadline: seconds that a call has, its
-    tries and pauses together; the service is told, and answers with what is ready by then. ca: file of the CA that the
-    service's certificate is of, the system's where there is none. cert: files of a client's certificate and its key.
-    key: sent with each call, where the deployment wants one. Methods raise what `errors` draws, and nothing else.
+    url: http://host:3000 or grpc://host:3001, or https:// and grpcs:// with TLS. deadline: seconds for a call, with all
+    its tries and pauses; it is sent along, and the service answers with what is ready by then. ca: file of the CA that
+    signed the service's certificate; by default the CAs of the system. cert: files of a client certificate and its key.
+    key: an API key, sent with each call. Methods raise the errors of `errors` and no others.
     """
 
     def __init__(
@@ -84,14 +85,14 @@ class Client(_Verbs):
         self._deadline = deadline
         trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
-            from tandem_client.rpc import RpcTransport
-
+            with _needs_grpc():
+                from tandem_client.rpc import RpcTransport
             self._transport: HttpTransport | RpcTransport = RpcTransport(place, headers, trust)
         else:
             self._transport = HttpTransport(url, headers, trust)
 
     def send(self, call: Call[A]) -> A:
-        """The answer to a call."""
+        """Send a call, again after a failure that may pass, and return the answer."""
         tries = Tries(self._deadline if call.deadline is None else call.deadline)
         while True:
             try:
@@ -101,7 +102,7 @@ class Client(_Verbs):
             time.sleep(pause)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._transport.close()
 
     def __enter__(self) -> Client:
@@ -114,7 +115,7 @@ class Client(_Verbs):
 
 
 class AsyncClient(_Verbs):
-    """A client for asyncio programs; otherwise as `Client`. To be made where the event loop runs."""
+    """A client for asyncio programs, with the parameters of `Client`. Create it while the event loop runs."""
 
     def __init__(
         self,
@@ -128,14 +129,14 @@ class AsyncClient(_Verbs):
         self._deadline = deadline
         trust, headers = Trust.of(url, ca, cert), _headers(key)
         if place := _rpc_place(url):
-            from tandem_client.rpc import AsyncRpcTransport
-
+            with _needs_grpc():
+                from tandem_client.rpc import AsyncRpcTransport
             self._transport: AsyncHttpTransport | AsyncRpcTransport = AsyncRpcTransport(place, headers, trust)
         else:
             self._transport = AsyncHttpTransport(url, headers, trust)
 
     async def send(self, call: Call[A]) -> A:
-        """The answer to a call."""
+        """Send a call, again after a failure that may pass, and return the answer."""
         tries = Tries(self._deadline if call.deadline is None else call.deadline)
         while True:
             try:
@@ -145,7 +146,7 @@ class AsyncClient(_Verbs):
             await asyncio.sleep(pause)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -157,17 +158,26 @@ class AsyncClient(_Verbs):
         await self.close()
 
 
+@contextmanager
+def _needs_grpc() -> Iterator[None]:
+    """Name the extra where grpcio or protobuf is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError("grpc:// addresses need grpcio: pip install 'tandem-client[grpc]'") from error
+
+
 def _headers(key: str | None) -> dict[str, str]:
-    """What tells who asks; ValueError, which does not repeat it, for what is no key."""
+    """The headers that carry the key; ValueError, which does not repeat the key, for text that can't be one."""
     if key is None:
         return {}
     if not key.isascii() or not key.isprintable() or not key or " " in key:
-        raise ValueError("The key has signs that no key has; give it as it was printed.")
+        raise ValueError("The key has characters that no key has; pass the key as `service keys add` printed it.")
     return {"authorization": f"Bearer {key}"}
 
 
 def _rpc_place(url: str) -> str | None:
-    """host:port of a grpc:// or grpcs:// address, None of an HTTP one; ValueError for any other."""
+    """host:port of a grpc:// or grpcs:// address, None for an HTTP address; ValueError for any other."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and parts.netloc:
         return None

@@ -1,13 +1,13 @@
-"""What a call of a client may raise.
+"""The errors that a call of a client raises.
 
-ClientError                 str(error) is a sentence; code for programs, field where one is wrong
-├── RequestRefused          the request is wrong: mend it
-│   ├── NotFound            what it is about is not there
-│   └── NotAllowed          the key is none, or not for this
-├── Overloaded              too many wait, or this key asks too often      (tried again within the deadline)
-├── Unavailable             nobody answers, or nothing can be served now   (tried again within the deadline)
-├── DeadlineExceeded        no answer in time
-└── Broken                  an answer that should not be
+ClientError                 str(error) is a sentence; code is for programs; field names a wrong field
+├── RequestRefused          the request is wrong
+│   ├── NotFound            the user or the item of the request does not exist
+│   └── NotAllowed          the key is missing, not valid, or lacks the scope
+├── Overloaded              too many requests, of all or of this key          (tried again within the deadline)
+├── Unavailable             no connection, or the service can't answer now    (tried again within the deadline)
+├── DeadlineExceeded        no answer before the deadline
+└── Broken                  the service failed, or the answer is not Tandem's
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tandem_client.answers import ErrorBody
 
 
 class ClientError(Exception):
-    """Root of the tree; retry_after: seconds until another try may help, where the service says so."""
+    """Root of the tree. retry_after: seconds until another try may help, where the service sent them."""
 
     def __init__(self, body: ErrorBody, retry_after: float | None = None) -> None:
         super().__init__(body.message)
@@ -27,31 +27,31 @@ class ClientError(Exception):
 
 
 class RequestRefused(ClientError):
-    """The request is wrong; `field` names what to mend."""
+    """The request is wrong; `field` names the wrong field."""
 
 
 class NotFound(RequestRefused):
-    """What the request is about is not there."""
+    """The user or the item of the request does not exist."""
 
 
 class NotAllowed(RequestRefused):
-    """The key is not in force, or not for this; there may be none."""
+    """The key is missing, not valid, or lacks the scope."""
 
 
 class Overloaded(ClientError):
-    """Too many requests wait, or this key asks too often."""
+    """Too many requests wait, or this key sends too many."""
 
 
 class Unavailable(ClientError):
-    """Nobody answers, or nothing can be served now."""
+    """There is no connection, or the service can't answer now."""
 
 
 class DeadlineExceeded(ClientError):
-    """No answer came in time."""
+    """No answer came before the deadline."""
 
 
 class Broken(ClientError):
-    """The service broke, or whoever answered is no deployment of Tandem."""
+    """The service failed, or the answer is not one of Tandem's."""
 
 
 _BY_CODE: dict[str, type[ClientError]] = {
@@ -69,15 +69,15 @@ _BY_CODE: dict[str, type[ClientError]] = {
 
 
 def told(body: ErrorBody, else_kind: type[ClientError], retry_after: float | None = None) -> ClientError:
-    """The error that a service told of; else_kind: what its status means, for a code that has no kind of its own."""
+    """The error of an answer. else_kind: the class that the status means, for a code that has no class of its own."""
     return _BY_CODE.get(body.code, else_kind)(body, retry_after)
 
 
 def unanswered(why: str) -> Unavailable:
-    """The error of a call that reached nobody."""
+    """The error of a call without a connection."""
     return Unavailable(ErrorBody(code="unavailable", message=f"The service can't be reached: {why.rstrip('.')}."))
 
 
 def too_late() -> DeadlineExceeded:
-    """The error of a call whose time is up."""
+    """The error of a call whose deadline has passed."""
     return DeadlineExceeded(ErrorBody(code="deadline", message="No answer came before the deadline."))

@@ -33,11 +33,11 @@ MOST_MS = 999_999
 """The longest deadline that the header takes."""
 
 RESERVE_SECONDS = 0.005
-"""Of a deadline, kept for the way back: the service is told of less than the client waits."""
+"""The service gets this much less than the client waits, for the way back."""
 
 
 class HttpTransport:
-    """For blocking programs. Waiting to connect and waiting for the answer each have what is left of the deadline."""
+    """For blocking programs. The connection and the answer may each take what is left of the deadline."""
 
     def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""
@@ -50,7 +50,7 @@ class HttpTransport:
         return _answer(call, response)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
 
@@ -69,7 +69,7 @@ class AsyncHttpTransport:
         return _answer(call, response)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._client.aclose()
 
 
@@ -119,12 +119,12 @@ def _kind(status: int) -> type[ClientError]:
 
 def _retry_after(response: httpx.Response) -> float | None:
     seconds = response.headers.get("retry-after", "")
-    return float(seconds) if seconds.isascii() and seconds.isdigit() else None  # it may be a date: then never mind
+    return float(seconds) if seconds.isascii() and seconds.isdigit() else None  # a date is ignored
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn what httpx raises into errors of the tree."""
+    """Raise the errors of httpx as those of `errors`."""
     try:
         yield
     except (httpx.TimeoutException, TimeoutError) as error:

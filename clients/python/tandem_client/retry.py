@@ -1,4 +1,4 @@
-"""When to try again: only after what passes by itself, and never past the deadline."""
+"""When to try again: only after an error that may pass, and never past the deadline."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FIRST_SECONDS = 0.05
 MOST_SECONDS = 1.0
 
 DAY_SECONDS = 86_400
-"""The longest deadline: sockets take 24 days, and neither infinity nor what is no number."""
+"""The longest deadline. Sockets refuse infinity and more than 24 days."""
 
 
 class Tries:
-    """The tries of one call. seconds: what they have together; clock: seconds; chance: 0 to 1."""
+    """The tries of one call. seconds: for all of them; clock: returns seconds; chance: returns 0 to 1."""
 
     def __init__(
         self,
@@ -32,16 +32,16 @@ class Tries:
         self._failed = 0
 
     def left(self) -> float:
-        """Seconds for the next try; DeadlineExceeded where there are none."""
+        """Seconds for the next try; DeadlineExceeded where none are left."""
         left = self._end - self._clock()
         if left <= 0:
             raise too_late()
         return left
 
     def pause_after(self, error: ClientError) -> float:
-        """Seconds to wait before the next try; raises the error where waiting helps nobody.
+        """Seconds to wait before the next try; raises the error where another try can't help.
 
-        At random below a bound that doubles, so that those who failed together do not come back together.
+        Random, below a bound that doubles, so that clients that failed together do not try again together.
         """
         if not isinstance(error, Overloaded | Unavailable):
             raise error

@@ -1,4 +1,4 @@
-"""Calls over gRPC; imported where a client has a grpc:// address, so that others need no grpcio."""
+"""Calls over gRPC. Imported for a grpc:// address alone, so that HTTP needs no grpcio."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 OPTIONS = [
-    ("grpc.enable_retries", 0),  # `retry` does that, with the same rules over HTTP
+    ("grpc.enable_retries", 0),  # `retry` does that, by the same rules as over HTTP
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),  # up to two minutes else, in which every try fails at once
+    ("grpc.max_reconnect_backoff_ms", 1000),  # 120 s by default, during which every try fails at once
     ("grpc.max_receive_message_length", -1),  # a hundred users' slates may pass 4 MB
 ]
 
@@ -60,7 +60,7 @@ class RpcTransport:
         return _answer(call, message)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._channel.close()
 
 
@@ -85,7 +85,7 @@ class AsyncRpcTransport:
         return _answer(call, message)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._channel.close()
 
 
@@ -114,7 +114,7 @@ def _answer(call: Call[A], message: Message) -> A:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Turn what gRPC raises into errors of the tree."""
+    """Raise the errors of gRPC as those of `errors`."""
     try:
         yield
     except grpc.RpcError as error:

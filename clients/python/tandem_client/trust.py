@@ -1,4 +1,4 @@
-"""Whom a client believes, and what it shows of itself, where it speaks TLS."""
+"""The certificates of a client that uses TLS."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """ca: file of a CA, the system's where it is None. cert: files of a certificate and its key."""
+    """ca: file of a CA; None for the CAs of the system. cert: files of a client certificate and its key."""
 
     ca: Path | None
     cert: tuple[Path, Path] | None
 
     @classmethod
     def of(cls, url: str, ca: Path | str | None, cert: tuple[Path | str, Path | str] | None) -> Trust | None:
-        """For an address, None where it is without TLS; ValueError where that would leave the rest unused."""
+        """For an address; None without TLS. ValueError where ca or cert is given without TLS."""
         if urlsplit(url).scheme in {"https", "grpcs"}:
             return cls(Path(ca) if ca else None, (Path(cert[0]), Path(cert[1])) if cert else None)
         if ca or cert:
-            raise ValueError(f"{url!r} is spoken to without TLS; ca and cert take https:// or grpcs://.")
+            raise ValueError(f"{url!r} is an address without TLS; ca and cert need https:// or grpcs://.")
         return None
 
     def context(self) -> ssl.SSLContext:
-        """For HTTP; OSError or ssl.SSLError where a file is none."""
+        """For HTTP; OSError or ssl.SSLError for a file that can't be used."""
         made = ssl.create_default_context(cafile=self.ca)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert:
@@ -34,7 +34,7 @@ class Trust:
         return made
 
     def credentials(self) -> Any:
-        """For gRPC; OSError where a file is none."""
+        """For gRPC; OSError for a file that can't be read."""
         import grpc
 
         chain, key = (path.read_bytes() for path in self.cert) if self.cert else (None, None)
