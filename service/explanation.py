@@ -75,6 +75,7 @@ class Explainer:
             rules=list(query.words.get(row, ())),
             history=len(query.history[0]),
             degraded=list(query.degraded),
+            unknown_items=query.unknown_items,
         )
 
     async def _tower(self, query: Query, row: int) -> tuple[float | None, int | None]:

@@ -53,8 +53,14 @@ class ImpressionLog:
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
-        """Keep a slate to be logged, if there is room; only one that the ranker made, and for no load-test user."""
-        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0 or is_load_test(query.user_id):
+        """Keep a slate to be logged, if there is room; only one that the ranker made for a user with an id.
+
+        No event could label the slate of a visitor without an id, and no forgetting would reach it. What load-test users
+        are shown would enter the training rows.
+        """
+        if query.user_id is None or is_load_test(query.user_id):
+            return
+        if query.made_by == Mode.BATCH or not len(query.items) or self._per_second == 0:
             return
         if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
             return
@@ -115,7 +121,7 @@ class ImpressionLog:
             for (query, moment), of_query, row in zip(batch, stood, found, strict=True)
             if (impression := _impression(query, moment, of_query, row)) is not None
         ]
-        rows = [(query.user_id, slate.pack()) for query, slate in told if str(query.user_id) not in self._gone]
+        rows = [(slate.user_id, slate.pack()) for slate in told if str(slate.user_id) not in self._gone]
         async with asyncio.timeout(PATIENCE):
             await self._users.add_impressions(rows)
         metrics.impressions_total.labels("logged").inc(len(rows))
@@ -131,15 +137,16 @@ class ImpressionLog:
         return True
 
 
-def _impression(query: Query, moment: float, places: np.ndarray, found: np.ndarray) -> tuple[Query, Impression] | None:
+def _impression(query: Query, moment: float, places: np.ndarray, found: np.ndarray) -> Impression | None:
     """What was shown; None where ranking, asked again, does not score as it did: an item was put in between."""
     scores = found["scores"][: len(places)]
     used = query.candidates.scores[places]
+    assert query.user_id is not None
     if found["failed"] or not len(places) or not np.allclose(scores, used, rtol=ROUNDING, atol=ROUNDING):
         return None
     items = query.candidates.items[places]
     shown = {row: place for place, row in enumerate(query.items.tolist())}
-    return query, Impression(
+    return Impression(
         generation=query.generation.id,
         user_id=query.user_id,
         time=moment,

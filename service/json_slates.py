@@ -26,14 +26,17 @@ def slate(query: Query) -> bytes:
     told = zip(numbers[: len(lines)], numbers[len(lines) :], strict=True) if lines else ()
     items, made = b",".join(map(mod, lines, told)), _made(query.generation.id, query.made_by, *query.degraded)
     removed = _json(query.removed) if query.removed else b"{}"
-    return b'{"user_id":%b,"items":[%b],' % (_json(query.user_id), items) + made % (len(query.history[0]), removed)
+    unknown = _json(query.unknown_items) if query.session else b"[]"
+    begun = b'{"user_id":%b,"items":[%b],' % (_json(query.user_id), items)
+    return begun + made % (len(query.history[0]), removed, unknown)
 
 
 @lru_cache(64)
 def _made(generation: str, mode: Mode, *degraded: Degraded) -> bytes:
-    """With two places: how long the history is, and what was removed."""
+    """With three places: the length of the history, what was removed, and the unknown items."""
     begun, left_out = _json({"generation": generation, "mode": mode})[1:-1], _json(degraded)
-    return begun.replace(b"%", b"%%") + b',"history":%d,"removed":%b,"degraded":' + left_out + b"}"
+    counted = b',"history":%d,"removed":%b,"degraded":' + left_out + b',"unknown_items":%b}'
+    return begun.replace(b"%", b"%%") + counted
 
 
 def several(queries: Sequence[Query]) -> bytes:

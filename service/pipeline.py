@@ -98,6 +98,7 @@ class Pipeline:
         scored whole lists.
         """
         LATER.count(metrics.batch_queries.observe, len(queries))
+        self._prepare_visitors(queries)
         await self._from(0, list(queries), land)
 
     async def hydrate(self, query: Query) -> None:
@@ -110,10 +111,18 @@ class Pipeline:
 
     def at_once(self, query: Query) -> None:
         """A slate from what is here, for a query that can't wait for anything."""
+        self._prepare_visitors([query])
         for stage, _ in self._guarded:
             if stage.wants(query):
                 _leave_out(stage, query)
         self._finish(query)
+
+    def _prepare_visitors(self, queries: Sequence[Query]) -> None:
+        """Set history and mode of the queries without a user, which the first stage does not want."""
+        hydrator, _ = self._guarded[0]
+        for query in queries:
+            if query.user_id is None:
+                hydrator.fall_back(query)
 
     async def _from(self, at: int, queries: list[Query], land: Land) -> None:
         """Everything from stage `at` on."""

@@ -56,6 +56,7 @@ NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint8), _NO_SCORES)
 class Query:
     """One request and what the stages found for it.
 
+    user_id: None for a visitor without an id, of whom only the session is known.
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
@@ -66,7 +67,7 @@ class Query:
     """
 
     generation: ServedGeneration
-    user_id: Id
+    user_id: Id | None
     k: int
     due: float
     session: list[Event] = field(default_factory=list)
@@ -102,6 +103,15 @@ class Query:
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
         self.items, self.tower, self.sources, self.scores = NOTHING_RANKED
+
+    @property
+    def unknown_items(self) -> list[Id]:
+        """Items of the session that have no row in the generation, each once."""
+        if not self.session:
+            return []
+        items = [event.item_id for event in self.session]
+        rows = self.generation.rows_of(items)
+        return list(dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None))
 
     @property
     def seen(self) -> I32:

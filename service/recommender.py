@@ -95,7 +95,7 @@ class Recommender:
         """The answered query of one user, or of each of several in their order; each from one generation."""
         generation, now = self.live, time.time()
         users = [request.user_id] if request.user_ids is None else request.user_ids
-        queries = [self._query(request, user, generation, due, now) for user in users if user is not None]
+        queries = [self._query(request, user, generation, due, now) for user in users]
         with self._admission.slates(len(queries)):
             await self._coalescer.submit(queries, due - RESERVE)
         for query in queries:
@@ -108,7 +108,7 @@ class Recommender:
         row = known_row(request.item_id, generation)
         query = self.query_kind(
             generation,
-            "" if request.user_id is None else request.user_id,
+            request.user_id,
             request.k,
             due,
             exclude=list(request.exclude),
@@ -195,7 +195,7 @@ class Recommender:
     def _query(
         self,
         request: schema.RecommendRequest | schema.ExplainRequest,
-        user_id: Id,
+        user_id: Id | None,
         generation: ServedGeneration,
         due: float,
         now: float,
@@ -206,7 +206,7 @@ class Recommender:
             user_id,
             request.k,
             due,
-            [event(user_id, told, now) for told in request.session],
+            [event("" if user_id is None else user_id, told, now) for told in request.session],
             list(request.exclude),
             now,
             generation.spec.encode_context(checked_context(request.context, generation)),

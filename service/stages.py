@@ -59,9 +59,9 @@ class UserHydrator:
         self._store = store
         self._settings = settings
 
-    def wants(self, _: Query) -> bool:
-        """Every query has a user."""
-        return True
+    def wants(self, query: Query) -> bool:
+        """A visitor without an id has nothing in the store."""
+        return query.user_id is not None
 
     async def run(self, queries: Sequence[Query]) -> Sequence[UserState]:
         """The state of each user."""
@@ -75,7 +75,7 @@ class UserHydrator:
         return [found[id(query)] for query in queries]
 
     async def _read(self, generation: ServedGeneration, queries: Sequence[Query]) -> Sequence[UserState]:
-        users = [query.user_id for query in queries]
+        users = [query.user_id for query in queries if query.user_id is not None]
         return await self._store.read_users(generation.id, generation.manifest.user_buckets, users)
 
     def put(self, query: Query, found: UserState) -> None:

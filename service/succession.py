@@ -76,7 +76,7 @@ ready said so for the other, which answered 503."""
 class Asked(NamedTuple):
     """What of a query is asked again: all of it would keep its generation, and what was read of the user, in memory."""
 
-    user_id: Id
+    user_id: Id | None
     k: int
     session: list[Event]
     exclude: list[Id]

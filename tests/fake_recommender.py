@@ -25,7 +25,14 @@ SCORED = schema.ScoredItem(
 def slate(user_id):
     """What `answered` says."""
     return schema.RecommendResponse(
-        user_id=user_id, items=[SCORED], generation="g1", mode="realtime", history=0, removed={"seen": 2}, degraded=[]
+        user_id=user_id,
+        items=[SCORED],
+        generation="g1",
+        mode="realtime",
+        history=0,
+        removed={"seen": 2},
+        degraded=[],
+        unknown_items=[],
     ).model_dump()
 
 
@@ -116,6 +123,7 @@ class FakeRecommender:
             rules=[],
             history=0,
             degraded=["ranking"],
+            unknown_items=["opera-1", 7],
         )
 
     async def add_events(self, events):

@@ -25,13 +25,16 @@ class ScoredItem(BaseModel):
 class RecommendResponse(BaseModel):
     """A slate."""
 
-    user_id: int | str
+    user_id: int | str | None = Field(description="Null where the request names no user.")
     items: list[ScoredItem]
     generation: str = Field(description="The one generation that every part of this answer came from.")
     mode: str = Field(description="How the slate was made: batch, hybrid or realtime.")
     history: int = Field(description="Interactions of the user that this answer knew of.")
     removed: dict[str, int] = Field(description="Candidates that filters removed, by reason.")
     degraded: list[str] = Field(description="Stages that this answer had to do without; empty when all is well.")
+    unknown_items: list[int | str] = Field(
+        description="Items of the session that neither the generation nor a put describes; they had no effect."
+    )
 
 
 class SlatesResponse(BaseModel):
@@ -73,7 +76,7 @@ class Feature(BaseModel):
 class ExplainResponse(BaseModel):
     """Why an item stands where it does, or why it does not."""
 
-    user_id: int | str
+    user_id: int | str | None = Field(description="Null where the request names no user.")
     item_id: int | str
     title: str
     generation: str
@@ -92,6 +95,9 @@ class ExplainResponse(BaseModel):
     rules: list[str]
     history: int
     degraded: list[str]
+    unknown_items: list[int | str] = Field(
+        description="Items of the session that neither the generation nor a put describes; they had no effect."
+    )
 
 
 class StoredEvent(BaseModel):

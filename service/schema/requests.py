@@ -54,24 +54,25 @@ class _Wish(_Body):
 
 
 _WHOM: list[JsonValue] = [
-    {
-        "required": ["user_id"],
-        "properties": {"user_id": {"not": {"type": "null"}}, "user_ids": {"type": "null"}},
-    },
+    {"properties": {"user_ids": {"type": "null"}}},
     {
         "required": ["user_ids"],
         "properties": {"user_ids": {"type": "array"}, "user_id": {"type": "null"}, "session": {"maxItems": 0}},
     },
 ]
-"""What `_names_somebody` asks, as a JSON schema says it."""
+"""The rules of `_is_for_one_or_several` as a JSON schema."""
 
 
 class RecommendRequest(_Wish):
-    """A request for a slate, or for one for each of several users."""
+    """A request for a slate: for a user, for a visitor without an id, or one for each of several users."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _WHOM})
 
-    user_id: Id | None = Field(None, description="Whom it is for; or name several in user_ids.")
+    user_id: Id | None = Field(
+        None,
+        description="The user; or name several in user_ids. Without either the slate is for a visitor without an id: "
+        "the session is all that is known.",
+    )
     user_ids: list[Id] | None = Field(
         None, min_length=1, max_length=USERS_AT_ONCE, description="Whom slates are for, in place of user_id."
     )
@@ -82,8 +83,8 @@ class RecommendRequest(_Wish):
     )
 
     @model_validator(mode="after")
-    def _names_somebody(self) -> RecommendRequest:
-        if (self.user_id is None) == (self.user_ids is None):
+    def _is_for_one_or_several(self) -> RecommendRequest:
+        if self.user_id is not None and self.user_ids is not None:
             raise PydanticCustomError("whom", "Name one user in user_id or several in user_ids, not both")
         if self.user_ids is not None and self.session:
             raise PydanticCustomError("whose_session", "A session is one user's; name that one in user_id")
@@ -93,7 +94,7 @@ class RecommendRequest(_Wish):
 class ExplainRequest(_Wish):
     """A question: why an item stands where it does in a user's slate, or why it does not."""
 
-    user_id: Id
+    user_id: Id | None = Field(None, description="The user; a visitor without an id if left out.")
     item_id: Id
 
 

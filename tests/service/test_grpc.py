@@ -124,7 +124,6 @@ def test_health_says_serving_when_the_gateway_is_ready(channel):
 
 
 WRONG = [
-    ("Recommend", "POST", "/recommend", {}),
     ("Recommend", "POST", "/recommend", {"user_id": ""}),
     ("Recommend", "POST", "/recommend", {"user_id": "x" * 257}),
     ("Recommend", "POST", "/recommend", {"user_id": "you", "user_ids": ["me"]}),
@@ -183,6 +182,14 @@ def test_a_right_request_gets_the_same_answer_at_both_doors(deployment):
             told, other = web.recommend(user, k=12), rpc.recommend(user, k=12)
             assert [item.item_id for item in told.items] == [item.item_id for item in other.items]
             assert told.generation == other.generation
+        session = [{"item_id": "drama-1"}, {"item_id": "opera-1"}]
+        told, other = web.recommend(session=session), rpc.recommend(session=session)
+        assert (told.user_id, told.history, told.unknown_items) == (None, 1, ["opera-1"])
+        assert other.model_copy(update={"items": told.items}) == told
+        assert [item.item_id for item in told.items] == [item.item_id for item in other.items]
+        for client in (web, rpc):
+            why = client.explain(None, told.items[0].item_id, session=session)
+            assert (why.user_id, why.place, why.unknown_items) == (None, 1, ["opera-1"])
         assert web.similar("drama-1").items == rpc.similar("drama-1").items
 
 

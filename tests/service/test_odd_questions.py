@@ -40,7 +40,7 @@ def test_likes(client, user, k):
         assert items
 
 
-@pytest.mark.parametrize("user", [KNOWN, STRANGER])
+@pytest.mark.parametrize("user", [None, KNOWN, STRANGER])
 @pytest.mark.parametrize("mode", ["auto", "batch", "hybrid", "realtime"])
 @pytest.mark.parametrize("k", [1, 100])
 def test_reasons(client, user, mode, k):

@@ -227,6 +227,37 @@ class TestUsers:
         assert ask(client, "/recommend", user_id=user)["history"] == 0  # last: it is an impression of this user again
 
 
+class TestVisitor:
+    """Requests without user_id."""
+
+    SESSION = ({"item_id": "drama-1"}, {"item_id": "drama-2"})
+
+    @pytest.mark.parametrize("mode", ["auto", "realtime", "hybrid", "batch"])
+    @pytest.mark.parametrize("session", [[], SESSION])
+    def test_a_visitor_gets_what_a_user_without_a_past_gets(self, quiet, session, mode):
+        """The session counts alike, and mode batch gives what is popular."""
+        wish = {"session": list(session), "k": 20, "mode": mode}
+        visitor = ask(quiet, "/recommend", **wish)
+        stranger = ask(quiet, "/recommend", user_id="without a past", **wish)
+        assert visitor == stranger | {"user_id": None}
+        assert (visitor["history"], len(visitor["items"])) == (len(session), 20)
+        assert not {"drama-1", "drama-2"} & set(ids(visitor)) or not session
+
+    def test_null_is_no_user(self, client):
+        """A shop sends null before a login; a user called null is another."""
+        assert ask(client, "/recommend", user_id=None, user_ids=None)["user_id"] is None
+        assert ask(client, "/recommend", user_id="null")["user_id"] == "null"
+
+    def test_unknown_items_of_the_session_are_named(self, client):
+        """Each once, in the order of the session, in a slate and in its explanation; they are no history."""
+        session = [{"item_id": item} for item in ("opera-1", "drama-1", 7, "opera-1")]
+        answer = ask(client, "/recommend", session=session)
+        assert (answer["unknown_items"], answer["history"]) == (["opera-1", 7], 1)
+        told = ask(client, "/explain", item_id=ids(answer)[0], session=session)
+        assert (told["place"], told["user_id"], told["unknown_items"]) == (1, None, ["opera-1", 7])
+        assert ask(client, "/recommend", user_id=USER)["unknown_items"] == []
+
+
 class TestDeadline:
     def test_too_short_a_time_gets_what_is_here(self, client):
         """Five milliseconds: a whole slate all the same, and what was left out is named."""

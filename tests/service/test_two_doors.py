@@ -93,7 +93,9 @@ PLACES_OF_NUMBERS = {
 }
 
 LISTS = {
-    "nothing to recommend for": (verbs.RECOMMEND, {}),
+    "a visitor": (verbs.RECOMMEND, {}),
+    "a visitor's session": (verbs.RECOMMEND, {"session": [ITEM], "mode": "batch"}),
+    "a visitor's slate explained": (verbs.EXPLAIN, ITEM | {"session": [ITEM]}),
     "nothing to explain": (verbs.EXPLAIN, {}),
     "nothing like": (verbs.SIMILAR, {}),
     "no items": (verbs.ITEMS, {}),

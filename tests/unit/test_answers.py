@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
-from recsys.types import Source, names_of
+from recsys.types import Event, Source, names_of
 from service import json_slates, lines, schema
 from service.query import Degraded, Query
 from service.rpc import convert, slates
@@ -35,6 +35,7 @@ def query(served):
     found.scores = np.array([2.0, 1 / 3, -7.00004], np.float32)
     found.words, found.removed = {0: ("pin",)}, {"seen": 2}
     found.made_by, found.degraded = Mode.HYBRID, [Degraded.STORE, Degraded.RANKING]
+    found.session = [Event("u", item, 1.0) for item in ("drama-1", "opera-1", 7, "opera-1", "7%")]
     return found
 
 
@@ -60,6 +61,7 @@ def expected(query):
         history=len(query.history[0]),
         removed=query.removed,
         degraded=[stage.value for stage in query.degraded],
+        unknown_items=query.unknown_items,
     )
 
 
@@ -79,14 +81,15 @@ def test_a_slate_is_as_its_model_says(query):
     assert [item.sources for item in told.items] == [["tower", "ease"], [], ["trending"]]
     assert [item.rules for item in told.items] == [[], ["pin"], []]
     assert told.degraded == ["store", "ranking"]
+    assert told.unknown_items == ["opera-1", 7, "7%"]
 
 
 def test_several_are_told_in_order(query, served):
-    """An empty one, too."""
-    empty = Query(served, 7, 3, 0.0)
-    told = [expected(query), expected(empty)]
-    assert json_slates.several([query, empty]).decode() == schema.SlatesResponse(slates=told).model_dump_json()
-    assert from_messages(slates.encoded([query, empty])) == [each.model_dump() for each in told]
+    """An empty one and a visitor's, too."""
+    queries = [query, Query(served, 7, 3, 0.0), Query(served, None, 3, 0.0)]
+    told = [expected(each) for each in queries]
+    assert json_slates.several(queries).decode() == schema.SlatesResponse(slates=told).model_dump_json()
+    assert from_messages(slates.encoded(queries)) == [each.model_dump() for each in told]
 
 
 class Wild:

@@ -68,8 +68,11 @@ def ranked(monkeypatch):
     monkeypatch.setattr(impressions, "rank_table", lambda *_: np.zeros(1, [("due", "f8"), ("places", "i4", 3)]))
     monkeypatch.setattr(impressions.wire, "failed", lambda found: np.zeros(1, bool))
     monkeypatch.setattr(impressions, "places", lambda *_: np.arange(3))
-    packed = SimpleNamespace(pack=lambda: b"shown")
-    monkeypatch.setattr(impressions, "_impression", lambda query, *_: (query, packed))
+
+    def shown(query, *_):
+        return SimpleNamespace(user_id=query.user_id, pack=lambda: b"shown")
+
+    monkeypatch.setattr(impressions, "_impression", shown)
 
 
 @pytest.fixture

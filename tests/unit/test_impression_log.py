@@ -32,9 +32,9 @@ def test_it_is_woken_by_each_slate_and_sleeps_where_there_is_none(monkeypatch):
     assert flushed == [1, 1, 1]
 
 
-def test_a_slate_of_a_load_test_user_is_not_logged():
-    """What it was shown would enter the training rows that `drain` writes."""
+def test_a_slate_of_a_visitor_or_a_load_test_user_is_not_logged():
+    """No event could label the visitor's; what a load-test user is shown would enter the training rows."""
     log = ImpressionLog(None, None, 100.0)
-    for user in (f"{LOAD_TEST_USERS}u", "u"):
+    for user in (f"{LOAD_TEST_USERS}u", None, "u"):
         log.note(SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id=user))
     assert [query.user_id for query, _ in log._waiting] == ["u"]

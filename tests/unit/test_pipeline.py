@@ -84,6 +84,21 @@ def test_without_the_store_the_session_still_counts(world):
     assert sum(item.startswith("action") for item in ids(query)) >= 5
 
 
+def test_a_visitor_needs_no_store(world):
+    """Without a user nothing is read, so nothing is missed when the store is away."""
+
+    class Away(MemoryStore):
+        async def read_users(self, *_):
+            raise StoreUnavailable("No Redis answers.")
+
+    session = [Event("", f"action-{i}", float(i)) for i in range(3)]
+    visitor, user = world.query(user=None, session=session), world.query(user=4)
+    world.run(visitor, user, store=Away())
+    assert Degraded.STORE in user.degraded
+    assert Degraded.STORE not in visitor.degraded
+    assert len(visitor.history[0]) == 3
+
+
 def test_an_unreadable_record_is_one_user_s_misfortune(world):
     """The others of the batch keep theirs."""
 

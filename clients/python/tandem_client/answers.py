@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, Field
 
 
 def _id(value: object) -> object:
@@ -34,15 +34,20 @@ class ScoredItem(BaseModel):
 
 
 class RecommendResponse(BaseModel):
-    """A slate. degraded: the stages that the answer was made without; empty in normal operation."""
+    """A slate. user_id: None where the request named no user.
 
-    user_id: Id
+    degraded: the stages that the answer was made without; empty in normal operation. unknown_items: items of the
+    session that the deployment does not know; they had no effect.
+    """
+
+    user_id: Id | None = None
     items: list[ScoredItem]
     generation: str
     mode: str
     history: int
     removed: dict[str, int]
     degraded: list[str]
+    unknown_items: list[Id] = Field(default_factory=list)
 
 
 class SlatesResponse(BaseModel):
@@ -82,7 +87,7 @@ class Feature(BaseModel):
 class ExplainResponse(BaseModel):
     """Why an item has its place in a slate, or why it is not in the slate (dropped_by, reason)."""
 
-    user_id: Id
+    user_id: Id | None = None
     item_id: Id
     title: str
     generation: str
@@ -99,6 +104,7 @@ class ExplainResponse(BaseModel):
     rules: list[str]
     history: int
     degraded: list[str]
+    unknown_items: list[Id] = Field(default_factory=list)
 
 
 class StoredEvent(BaseModel):

@@ -57,7 +57,7 @@ class Call(Generic[A]):
 
 
 def recommend(
-    user_id: Id,
+    user_id: Id | None = None,
     *,
     k: int | None = None,
     session: Sequence[SessionEvent | Values] | None = None,
@@ -68,7 +68,7 @@ def recommend(
     log_impression: bool | None = None,
     deadline: float | None = None,
 ) -> Call[answers.RecommendResponse]:
-    """A slate for one user."""
+    """A slate for one user, or for a visitor without an id."""
     wish = {
         "k": k,
         "session": session,
@@ -118,7 +118,7 @@ def similar(
 
 
 def explain(
-    user_id: Id,
+    user_id: Id | None,
     item_id: Id,
     *,
     k: int | None = None,
