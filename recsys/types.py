@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntFlag
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -81,13 +83,14 @@ def names_of(flags: int) -> tuple[str, ...]:
 
 
 class Event(NamedTuple):
-    """Something a user did: an interaction as it arrives."""
+    """Something a user did: an interaction as it arrives; context: a value for some of the context columns."""
 
     user_id: Id
     item_id: Id
     timestamp: float
     event_type: str = "click"
     event_id: str = ""
+    context: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

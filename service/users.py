@@ -16,6 +16,7 @@ from recsys.user_list import UserList
 from service import schema
 from service.impressions import PATIENCE
 from service.served import ServedGeneration
+from service.vocabulary import checked_context
 
 logger = logging.getLogger("tandem")
 
@@ -40,6 +41,9 @@ class UserDesk:
         """Store events; generation: the one in force, where there is one."""
         now = time.time()
         refuse_future("events", events, now)
+        if generation is not None:
+            for index, told in enumerate(events):
+                checked_context(told.context, generation, f"events.{index}.context")
         stored = await self._users.add_events([event(told.user_id, told, now) for told in events])
         items = [told.item_id for told in events]
         rows = generation.rows_of(items) if generation else items
@@ -102,13 +106,15 @@ def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent]
     """QueryError names the first event in this field that has yet to happen: so read milliseconds, too."""
     for index, each in enumerate(told):
         if each.timestamp is not None and each.timestamp > now + AHEAD_SECONDS:
-            raise QueryError("The timestamp lies in the future; send unix seconds.", f"{field}.{index}.timestamp")
+            raise QueryError("The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset.", f"{field}.{index}.timestamp")
 
 
 def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:
     """An event as it came; now: for one that names no time."""
-    name = told.event_id if isinstance(told, schema.Event) else None
-    return Event(user_id, told.item_id, now if told.timestamp is None else told.timestamp, told.event_type, name or "")
+    moment = now if told.timestamp is None else told.timestamp
+    if not isinstance(told, schema.Event):
+        return Event(user_id, told.item_id, moment, told.event_type)
+    return Event(user_id, told.item_id, moment, told.event_type, told.event_id or "", told.context)
 
 
 def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.StoredEvent]:
@@ -119,6 +125,7 @@ def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.St
             title=generation.title(row),
             event_type=names.get(kind, "unknown"),
             timestamp=moment,
+            context={},
         )
         for row, moment, kind in zip(record.items.tolist(), record.times.tolist(), record.types.tolist(), strict=True)
     ]
@@ -127,4 +134,10 @@ def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.St
 def _stored(told: Event, generation: ServedGeneration) -> schema.StoredEvent:
     row = generation.row_of(told.item_id)
     title = None if row is None else generation.title(row)
-    return schema.StoredEvent(item_id=told.item_id, title=title, event_type=told.event_type, timestamp=told.timestamp)
+    return schema.StoredEvent(
+        item_id=told.item_id,
+        title=title,
+        event_type=told.event_type,
+        timestamp=told.timestamp,
+        context=dict(told.context),
+    )

@@ -22,15 +22,17 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
     return row
 
 
-def checked_context(told: Mapping[str, str], generation: ServedGeneration) -> Mapping[str, str]:
-    """QueryError names a column that the generation does not have."""
+def checked_context(
+    told: Mapping[str, str], generation: ServedGeneration, field: str = "context"
+) -> Mapping[str, str]:
+    """QueryError names a column that the generation does not have; field: where the context stands in the request."""
     if not told:
         return told
     columns = [column for column, _ in generation.spec.contexts]
     for column in told:
         if column not in columns:
             there = f"it has {', '.join(columns)}" if columns else "it has none"
-            raise QueryError(f"The live generation has no context column of this name; {there}.", f"context.{column}")
+            raise QueryError(f"The live generation has no context column of this name; {there}.", f"{field}.{column}")
     return told
 
 

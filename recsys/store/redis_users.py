@@ -38,6 +38,9 @@ from recsys.types import Event, Id, is_load_test
 
 _NUMBER = re.compile(r"-?[0-9]+")
 
+_WITHOUT_CONTEXT = 4
+"""Parts of a stored event that has no context: user, item, time and type."""
+
 _SCANNED_AT_ONCE = 1_000
 _HASHES_AT_ONCE = 500
 """Hashes of users that one round trip forgets somebody in."""
@@ -191,9 +194,18 @@ def _event(raw: Any) -> Event | None:
     try:
         user, item, timestamp, event_type = raw[:4]
         readable = isinstance(user, Id) and isinstance(item, Id) and isinstance(event_type, str)
-        return Event(user, item, float(timestamp), event_type) if readable and math.isfinite(timestamp) else None
+        if not readable or not math.isfinite(timestamp):
+            return None
+        if len(raw) == _WITHOUT_CONTEXT:
+            return Event(user, item, float(timestamp), event_type)
+        return Event(user, item, float(timestamp), event_type, context=_context(raw[4]))
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _context(raw: Any) -> dict[str, str]:
+    """An event's context; empty for what is none."""
+    return raw if isinstance(raw, dict) and all(isinstance(value, str) for value in raw.values()) else {}
 
 
 def parse_trending(text: bytes) -> Trending | None:
@@ -211,7 +223,13 @@ def _values(event: Event, oldest: float) -> tuple[bytes, str, str]:
     """What the script is given of an event; its id is kept once, apart from it."""
     history = event.event_type != IMPRESSION and event.timestamp >= oldest
     name = event.event_id.encode("utf-8", "surrogatepass")
-    return name, str(int(history)), json.dumps(event[:4], separators=(",", ":"))
+    return name, str(int(history)), _text(event)
+
+
+def _text(event: Event) -> str:
+    """An event as it is stored: its context is there only where it has one."""
+    told = [*event[:_WITHOUT_CONTEXT], dict(event.context)] if event.context else event[:_WITHOUT_CONTEXT]
+    return json.dumps(told, separators=(",", ":"))
 
 
 def parse_event(text: bytes | None) -> Event | None:

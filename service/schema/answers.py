@@ -107,6 +107,7 @@ class StoredEvent(BaseModel):
     title: str | None = Field(description="Null for an item that the generation in force does not know.")
     event_type: str
     timestamp: float
+    context: dict[str, str] = Field(description="As it was sent with the event; empty in the generation's history.")
 
 
 class UserResponse(BaseModel):

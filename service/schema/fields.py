@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from datetime import datetime
 from operator import index
 from typing import Annotated, Any, SupportsIndex
 
@@ -68,7 +71,32 @@ ColumnValue = Annotated[
         {"anyOf": [{"type": "string", "maxLength": 256}, {"type": "number", "minimum": -(2**63), "maximum": 2**63}]}
     ),
 ]
-Timestamp = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+def _seconds(value: object) -> object:
+    """Unix seconds of an ISO 8601 time; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    found = _ISO_TIME.fullmatch(value)
+    if found and not found[3]:
+        # The server can't know the shop's time zone, and a wrong guess shifts every event by hours.
+        raise PydanticCustomError("no_offset", "Add the offset from UTC to the time, as in 2026-11-30T09:15:00+01:00")
+    with suppress(ValueError):
+        if found:
+            return datetime.fromisoformat(value.upper()).timestamp()
+    raise PydanticCustomError(
+        "iso_time", "Send unix seconds or an ISO 8601 time with its offset, as in 2026-11-30T08:15:00Z"
+    )
+
+
+Timestamp = Annotated[
+    float,
+    Field(strict=True, ge=0, allow_inf_nan=False),
+    BeforeValidator(_seconds),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
+]
+"""Unix seconds; JSON may hold an ISO 8601 time instead."""
 FilterValue = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Filter = Annotated[
     dict[ColumnName, Annotated[list[FilterValue], Field(min_length=1, max_length=64)]],

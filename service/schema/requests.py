@@ -26,7 +26,9 @@ class SessionEvent(_Body):
 
     item_id: Id
     event_type: EventType = "click"
-    timestamp: Timestamp | None = Field(None, description="Unix seconds; now if left out.")
+    timestamp: Timestamp | None = Field(
+        None, description="Unix seconds, or an ISO 8601 time with its offset; now if left out."
+    )
 
 
 class Mode(StrEnum):
@@ -116,11 +118,16 @@ class Event(_Body):
     event_type: EventType = "click"
     timestamp: Timestamp | None = Field(
         None,
-        description="Unix seconds; now if left out. An event older than 90 days is counted as stored, and may be gone "
+        description="Unix seconds, or an ISO 8601 time with its offset; now if left out. An event older than 90 days is counted as stored, and may be gone "
         "at once: what is so old belongs in the log that a training reads.",
     )
     event_id: EventId | None = Field(
         None, description="Any name of your own; an event of a user that is sent twice under one counts once."
+    )
+    context: Context = Field(
+        default_factory=dict,
+        description="The event's value in any of the dataset's context columns, as in /recommend. It is stored with the "
+        "event and shown by GET /users/{user_id}. No model reads it there: training reads contexts from the log.",
     )
 
 

@@ -114,6 +114,17 @@ class TestHistory:
         assert [event.item_id for event in parse_events(real.client.lrange("user:7:events", 0, -1))] == ["new", "now"]
         assert [logged.event.item_id for logged in real.flows.read_log()][-2:] == ["now", "late"]
 
+    def test_an_event_keeps_its_context(self, store: Store) -> None:
+        """For serving, for the flows and in the log; an event without one has an empty one."""
+        told = {"device": "mobile", "country": "\ud800\u00fc"}
+        store.add(click("a")._replace(context=told), click("b"))
+        read = [
+            store.read("g1", "7")[0].events,
+            store.flows.read_events(["7"])[0],
+            [logged.event for logged in store.flows.read_log()],
+        ]
+        assert [[dict(event.context) for event in events] for events in read] == [[told, {}]] * 3
+
     def test_flows_read_what_serving_reads(self, store: Store) -> None:
         """The events of several users at once, in the order of the users."""
         store.add(click("a"), click("b", user="8"), click("c"), click("d", kind="impression"))

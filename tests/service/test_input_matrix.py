@@ -128,6 +128,52 @@ def test_a_time_that_is_none(client, value):
     verdict(send(client, "/recommend", f'{{"user_id": "u", "session": {session}}}'), 400, 422)
 
 
+ISO_TIMES = {
+    "2026-11-24T15:36:00Z": 1_795_534_560.0,
+    "2026-11-24T15:36:00+00:00": 1_795_534_560.0,
+    "2026-11-24t16:36:00.250+01:00": 1_795_534_560.25,
+    "2026-11-24 10:36-05:00": 1_795_534_560.0,
+}
+
+
+@pytest.mark.parametrize("text", ISO_TIMES)
+def test_an_iso_time_is_its_moment(client, text):
+    """Of an event, whatever its offset, and of one in a session; it is stored in unix seconds."""
+    path = "/users/" + quote(text, safe="")
+    event = {"user_id": text, "item_id": "drama-1", "timestamp": text}
+    assert send(client, "/events", json.dumps(event)).json()["stored"] == 1
+    assert [told["timestamp"] for told in client.get(path).json()["events"]] == [ISO_TIMES[text]]
+    session = {"session": [{"item_id": "drama-1", "timestamp": text}]}
+    assert send(client, "/recommend", json.dumps(session)).json()["history"] == 1
+    client.delete(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2026-11-24T15:36:00", "offset"),
+        ("2026-11-24", "ISO 8601"),
+        ("24/11/2026 15:36", "ISO 8601"),
+        ("2026-02-30T00:00:00Z", "ISO 8601"),
+        ("1795534560", "ISO 8601"),
+        ("", "ISO 8601"),
+        ("1960-01-01T00:00:00Z", "greater than or equal to 0"),
+        ("9999-12-31T23:59:59Z", "future"),
+    ],
+)
+def test_a_text_that_is_no_time_is_told(client, text, words):
+    """A local time too: its zone is not ours to guess. The field is named."""
+    event = {"item_id": "drama-1", "timestamp": text}
+    for path, place, body in (
+        ("/events", "events.0", {"events": [event | {"user_id": "u"}]}),
+        ("/recommend", "session.0", {"user_id": "u", "session": [event]}),
+        ("/explain", "session.0", {"item_id": "drama-1", "session": [event]}),
+    ):
+        told = verdict(send(client, path, json.dumps(body)), 422)
+        assert told["field"] == f"{place}.timestamp"
+        assert words in told["message"]
+
+
 @pytest.mark.parametrize(
     "value", [*(v for v in NUMBERS if v not in ("null", '"10"')), "[1]", "{}", '"' + "x" * 257 + '"']
 )
@@ -163,6 +209,8 @@ def test_a_column_value_that_is_none(client, value):
         ("/events", {"user_id": "u"}, "item_id"),
         ("/events", {"user_id": "u", "item_id": "a", "event_id": ""}, "event_id"),
         ("/events", {"user_id": "u", "item_id": "a", "event_type": ""}, "event_type"),
+        ("/events", {"user_id": "u", "item_id": "a", "context": {"colour": "red"}}, "events.0.context.colour"),
+        ("/events", {"user_id": "u", "item_id": "a", "context": {"device": 1}}, "context.device"),
         ("/items", {"items": []}, "items"),
         ("/items", {"items": [{"item_id": "i", "available": 1}]}, "items.0.available"),
     ],

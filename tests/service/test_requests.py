@@ -198,6 +198,14 @@ class TestUsers:
         assert not told["known"]
         assert [event["item_id"] for event in told["events"]] == ["drama-1"]
 
+    def test_an_event_keeps_its_context(self, client):
+        """As it was sent; of an event without one it is empty."""
+        events = [{"user_id": "in context", "item_id": f"drama-{n}"} for n in (1, 2)]
+        ask(client, "/events", events=[events[0] | {"context": {"device": "mobile"}}, events[1]])
+        told = client.get("/users/in%20context").json()["events"]
+        assert [event["context"] for event in told] == [{"device": "mobile"}, {}]
+        assert ask(client, "/recommend", user_id="in context")["history"] == 2
+
     def test_an_event_with_an_id_counts_once(self, client):
         """Sent again, it is no new one."""
         event = {"user_id": "once", "item_id": "drama-1", "event_id": "e-1"}

@@ -62,6 +62,8 @@ PLACES_OF_TEXT = {
     "event item": lambda text: event(item_id=text),
     "event type": lambda text: event(event_type=text),
     "event id": lambda text: event(event_id=text),
+    "event context": lambda text: event(context={"device": text}),
+    "event context's name": lambda text: event(context={text: "mobile"}),
     "item": lambda text: item(item_id=text),
     "item title": lambda text: item(title=text),
     "item category": lambda text: item(categories=[text]),
@@ -118,6 +120,7 @@ LISTS = {
     "no value": explain(filter={"categories": []}),
     "1,000 events": (verbs.EVENTS, {"events": [USER | ITEM | {"event_id": "one"}] * 1_000}),
     "1,001 events": (verbs.EVENTS, {"events": [USER | ITEM] * 1_001}),
+    "an event in 9 contexts": event(context={str(number): "" for number in range(9)}),
     "the last event is wrong": (verbs.EVENTS, {"events": [USER | ITEM, USER]}),
     "1,001 items": (verbs.ITEMS, {"items": [ITEM] * 1_001}),
     "33 categories": item(categories=["x"] * 33),
@@ -178,7 +181,7 @@ def test_numbers(doors, place, number):
 def test_a_time_to_come(doors, place, moment):
     """Milliseconds among them: the sentence says what to send."""
     told = alike(doors.verdicts(*PLACES_OF_NUMBERS[place](moment)))
-    assert told["message"] == "The timestamp lies in the future; send unix seconds."
+    assert told["message"] == "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset."
     assert told["field"] == ("events" if place == "event" else "session") + ".0.timestamp"
 
 

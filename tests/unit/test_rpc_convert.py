@@ -34,7 +34,9 @@ context = st.dictionaries(text, text, max_size=1)
 filters = st.dictionaries(text, st.lists(text, max_size=2), max_size=1)
 session_event = st.fixed_dictionaries({}, optional={"item_id": ids, "event_type": text, "timestamp": number})
 event = st.fixed_dictionaries(
-    {}, optional={"user_id": ids, "item_id": ids, "event_type": text, "timestamp": number, "event_id": text}
+    {},
+    optional={"user_id": ids, "item_id": ids, "event_type": text, "timestamp": number, "event_id": text}
+    | {"context": context},
 )
 item = st.fixed_dictionaries(
     {},

@@ -108,12 +108,13 @@ class ExplainResponse(BaseModel):
 
 
 class StoredEvent(BaseModel):
-    """A stored event. title is None for an item that the generation does not have."""
+    """A stored event. title is None for an item that the generation does not have. context: as it was sent."""
 
     item_id: Id
     title: str | None = None
     event_type: str
     timestamp: float
+    context: dict[str, str] = Field(default_factory=dict)
 
 
 class UserResponse(BaseModel):

@@ -7,6 +7,7 @@ has its own generated code of tandem.v1 can import this package too.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -83,11 +84,21 @@ def _put(message: Message, field: FieldDescriptor, value: Any, place: str) -> No
             held.SetInParent()
             _fill(held, value, place)
         else:
+            if field.name == "timestamp" and isinstance(value, str):
+                value = _seconds(value)
             if isinstance(value, bool) != (field.type == FieldDescriptor.TYPE_BOOL):
                 raise TypeError  # protobuf takes True for 1
             setattr(message, field.name, value)
     except (TypeError, ValueError, AttributeError) as error:
         raise _refused(place, f"A value of type {type(value).__name__} does not fit here.") from error
+
+
+def _seconds(text: str) -> float:
+    """Unix seconds, the form of the proto, of an ISO 8601 time; ValueError where it is none or has no offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.timestamp()
 
 
 def _list(value: Any) -> list[Any]:

@@ -31,21 +31,28 @@ class _Sent(BaseModel):
 
 
 class SessionEvent(_Sent):
-    """An event of this session that was not sent with `add_events`. timestamp: unix seconds, now if left out."""
+    """An event of this session that was not sent with `add_events`.
+
+    timestamp: unix seconds, or an ISO 8601 time with its offset; now if left out.
+    """
 
     item_id: Id
     event_type: str = "click"
-    timestamp: float | None = None
+    timestamp: float | str | None = None
 
 
 class Event(_Sent):
-    """An event. event_id: an event of a user that is sent twice under one id counts once; `add_events` sets one."""
+    """An event. event_id: an event of a user that is sent twice under one id counts once; `add_events` sets one.
+
+    timestamp: as in `SessionEvent`. context: a value for any of the dataset's context columns.
+    """
 
     user_id: Id
     item_id: Id
     event_type: str = "click"
-    timestamp: float | None = None
+    timestamp: float | str | None = None
     event_id: str | None = None
+    context: dict[str, str] = Field(default_factory=dict)
 
 
 class Item(_Sent):

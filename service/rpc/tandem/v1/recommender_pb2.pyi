@@ -265,18 +265,27 @@ class Feature(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("user_id", "item_id", "event_type", "timestamp", "event_id")
+    __slots__ = ("user_id", "item_id", "event_type", "timestamp", "event_id", "context")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     event_type: str
     timestamp: float
     event_id: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ..., event_id: _Optional[str] = ...) -> None: ...
+    context: _containers.ScalarMap[str, str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ..., event_id: _Optional[str] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AddEventsRequest(_message.Message):
     __slots__ = ("events",)
@@ -358,16 +367,25 @@ class GetUserResponse(_message.Message):
     def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., generation: _Optional[str] = ..., known: bool = ..., history: _Optional[_Iterable[_Union[StoredEvent, _Mapping]]] = ..., events: _Optional[_Iterable[_Union[StoredEvent, _Mapping]]] = ..., seen: _Optional[int] = ..., listed: _Optional[int] = ..., listed_at: _Optional[float] = ...) -> None: ...
 
 class StoredEvent(_message.Message):
-    __slots__ = ("item_id", "title", "event_type", "timestamp")
+    __slots__ = ("item_id", "title", "event_type", "timestamp", "context")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     title: str
     event_type: str
     timestamp: float
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ...) -> None: ...
+    context: _containers.ScalarMap[str, str]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ForgetUserRequest(_message.Message):
     __slots__ = ("user_id",)
