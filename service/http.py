@@ -23,7 +23,7 @@ from service.counting import LATER
 from service.edge import headers
 from service.openapi import openapi
 from service.recommender import Recommender
-from service.schema.verdict import AGAIN, INTERNAL, error_body
+from service.schema.verdict import AGAIN, INTERNAL, checked, error_body
 
 logger = logging.getLogger("tandem")
 
@@ -63,6 +63,7 @@ class Door:
                 Route("/explain", self._verb("explain", self._explain), methods=["POST"]),
                 Route("/events", events, methods=["POST"]),
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
+                Route("/users/{user_id:path}/merge", self._verb("merge", self._merge), methods=["POST"]),
                 Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
                 Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
@@ -108,6 +109,12 @@ class Door:
 
     async def _forget(self, request: Request) -> BaseModel:
         return await self._ready().forget(paths.user_id(request))
+
+    async def _merge(self, request: Request) -> BaseModel:
+        user_id = paths.user_id(request)
+        told = await bodies.body(request, schema.MergeBody)
+        merge = checked(schema.MergeRequest, {"user_id": user_id, "into": told.into})
+        return await self._ready().merge(merge.user_id, merge.into)
 
     async def _status(self, _: Request) -> BaseModel:
         return self._ready().status()

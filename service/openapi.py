@@ -68,6 +68,11 @@ VERBS: dict[str, dict[str, Operation]] = {
             "Forget a user: nothing that is stored names them any more", (schema.ForgottenResponse,), refuses=(422,)
         ),
     },
+    "/users/{user_id}/merge": {
+        "post": Operation(
+            "Merge a user into another, who gets the events of the first", (schema.MergedResponse,), (schema.MergeBody,)
+        )
+    },
     "/status": {"get": Operation("Status of what is live", (schema.StatusResponse,))},
 }
 """By path and method."""

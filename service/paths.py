@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-from pydantic import ValidationError
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 
 from recsys.errors import QueryError
 from recsys.types import Id
 from service import schema
-from service.schema.verdict import query_error
+from service.schema.verdict import checked
 
 
 class WholePathConvertor(PathConvertor):
@@ -32,7 +31,4 @@ def user_id(request: Request) -> Id:
         unquote_to_bytes(request.scope["raw_path"]).decode()
     except UnicodeDecodeError as error:  # the server puts one sign for all such bytes, and with it one user for many
         raise QueryError("Send the id percent-encoded as UTF-8.", "user_id") from error
-    try:
-        return schema.UserRequest.model_validate(request.path_params).user_id
-    except ValidationError as error:
-        raise query_error(error) from error
+    return checked(schema.UserRequest, request.path_params).user_id

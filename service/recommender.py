@@ -142,6 +142,13 @@ class Recommender:
         self._desks.succession.forget(user_id)
         return await self._desks.users.forget(user_id)
 
+    async def merge(self, user_id: Id, into: Id) -> schema.MergedResponse:
+        """Give what a user did to another user, and forget the first; the next `recommend` of the other knows it."""
+        live = self.live
+        self._desks.impressions.forget(user_id)
+        self._desks.succession.forget(user_id)
+        return await self._desks.users.merge(user_id, into, live)
+
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
         """Store items; within a second or so every process knows them, and hides what is not available any more."""
         return await self._desks.items.put(items, self.live)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from recsys.errors import QueryError, StoreError
 from recsys.record import UserRecord
@@ -19,6 +19,8 @@ from service.served import ServedGeneration
 from service.vocabulary import checked_context
 
 logger = logging.getLogger("tandem")
+
+T = TypeVar("T")
 
 LOGGED_WITHIN = 3 * PATIENCE + 1.0
 """Seconds after which a slate is logged in any process, or never: it waits, has its features asked for and is written
@@ -33,7 +35,7 @@ class UserDesk:
 
     def __init__(self, users: UserStore) -> None:
         self._users = users
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._forgetting: set[asyncio.Task[Any]] = set()
 
     async def add_events(
         self, events: Sequence[schema.Event], generation: ServedGeneration | None
@@ -61,7 +63,7 @@ class UserDesk:
             user_id=user_id,
             generation=generation.id,
             known=state.record is not None,
-            history=_history(record, generation),
+            history=[_stored(told, generation) for told in _events(user_id, record, generation)],
             events=[_stored(told, generation) for told in state.events],
             seen=len(record.seen),
             listed=len(listed.items) if listed else 0,
@@ -76,12 +78,17 @@ class UserDesk:
         await asyncio.shield(self._keep(self._forget(user_id)))
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
 
+    async def merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> schema.MergedResponse:
+        """Give a user's events and trained history to another user, and forget the first, as `forget` does."""
+        kept = await asyncio.shield(self._keep(self._merge(user_id, into, generation)))
+        return schema.MergedResponse(user_id=user_id, into=into, events=kept)
+
     async def close(self) -> None:
         """Wait until all whose forgetting began are forgotten, and what another process had yet to log is removed."""
         while self._forgetting:  # one that ends leaves a second look
             await asyncio.gather(*self._forgetting, return_exceptions=True)
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that no call's end ends: the loop alone would hold it weakly."""
         task = asyncio.create_task(work)
         self._forgetting.add(task)
@@ -92,6 +99,18 @@ class UserDesk:
         try:
             await self._users.forget_user(user_id)
         finally:  # a full store refuses once all is marked that can be
+            self._keep(self._forget_impressions(user_id))
+
+    async def _merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> int:
+        (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])
+        try:
+            trained = _events(user_id, UserRecord.unpack(state.record), generation)
+        except ValueError as error:
+            logger.warning("The trained history of a user who is merged can't be read, and is lost: %s", error)
+            trained = []
+        try:
+            return await self._users.merge_user(user_id, into, trained)
+        finally:
             self._keep(self._forget_impressions(user_id))
 
     async def _forget_impressions(self, user_id: Id) -> None:
@@ -106,7 +125,10 @@ def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent]
     """QueryError names the first event in this field that has yet to happen: so read milliseconds, too."""
     for index, each in enumerate(told):
         if each.timestamp is not None and each.timestamp > now + AHEAD_SECONDS:
-            raise QueryError("The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset.", f"{field}.{index}.timestamp")
+            raise QueryError(
+                "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset.",
+                f"{field}.{index}.timestamp",
+            )
 
 
 def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:
@@ -117,16 +139,11 @@ def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> 
     return Event(user_id, told.item_id, moment, told.event_type, told.event_id or "", told.context)
 
 
-def _history(record: UserRecord, generation: ServedGeneration) -> list[schema.StoredEvent]:
+def _events(user_id: Id, record: UserRecord, generation: ServedGeneration) -> list[Event]:
+    """The history of a record as events."""
     names = dict(enumerate(generation.spec.event_types))
     return [
-        schema.StoredEvent(
-            item_id=generation.item_id(row),
-            title=generation.title(row),
-            event_type=names.get(kind, "unknown"),
-            timestamp=moment,
-            context={},
-        )
+        Event(user_id, generation.item_id(row), moment, names.get(kind, "unknown"))
         for row, moment, kind in zip(record.items.tolist(), record.times.tolist(), record.types.tolist(), strict=True)
     ]
 

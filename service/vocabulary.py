@@ -22,9 +22,7 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
     return row
 
 
-def checked_context(
-    told: Mapping[str, str], generation: ServedGeneration, field: str = "context"
-) -> Mapping[str, str]:
+def checked_context(told: Mapping[str, str], generation: ServedGeneration, field: str = "context") -> Mapping[str, str]:
     """QueryError names a column that the generation does not have; field: where the context stands in the request."""
     if not told:
         return told

@@ -51,8 +51,9 @@ class Doors:
         """The verdict on this body, or on the user that the values name where the path does."""
         path, body = verb.path, {"content": data, "headers": [("content-type", "application/json"), *headers]}
         if "{user_id}" in path:
-            path = path.format(user_id=quote(values["user_id"], safe="").replace(".", "%2E"))
-            body = {"headers": list(headers)}
+            path = path.format(user_id=quote(str(values["user_id"]), safe="").replace(".", "%2E"))
+            others = {name: value for name, value in values.items() if name != "user_id"}
+            body = body | {"content": json.dumps(others).encode()} if others else {"headers": list(headers)}
         answer = self._http.request(verb.method, path, **body)
         assert answer.headers["content-type"] == "application/json", answer.text
         assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text

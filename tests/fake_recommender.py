@@ -136,13 +136,18 @@ class FakeRecommender:
         return schema.ItemsResponse(stored=len(items), new=0, known=len(items), unplaced=["x", 3])
 
     async def user(self, user_id):
-        event = schema.StoredEvent(item_id="drama-1", title=None, event_type="click", timestamp=1.5, context={"device": "tv"})
+        event = schema.StoredEvent(
+            item_id="drama-1", title=None, event_type="click", timestamp=1.5, context={"device": "tv"}
+        )
         return schema.UserResponse(
             user_id=user_id, generation="g1", known=False, history=[], events=[event], seen=0, listed=0, listed_at=None
         )
 
     async def forget(self, user_id):
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
+
+    async def merge(self, user_id, into):
+        return schema.MergedResponse(user_id=user_id, into=into, events=2)
 
     def status(self):
         return schema.StatusResponse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -253,6 +254,22 @@ class MemoryStore:
         self._log = [logged for logged in self._log if str(logged.event.user_id) != text]
         await self.forget_impressions(user)
 
+    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
+        kept, oldest = self._events[str(into)], time.time() - self._events_age
+        there = {_what(event) for event in kept}
+        for event in (*more, *self._events[str(user)]):
+            if _what(event) not in there:
+                there.add(_what(event))
+                kept.append(event._replace(user_id=into, event_id=""))
+                if event not in more and not is_load_test(into):
+                    self._log.append(LoggedEvent(self._entry(), kept[-1], time.time()))
+        kept.sort(key=lambda event: event.timestamp)
+        kept[:] = [event for event in kept if event.timestamp >= oldest][-EVENTS_KEPT:]
+        names = self._names[str(into)]
+        names[:] = [*(name for name in self._names[str(user)] if name not in names), *names][-NAMES_KEPT:]
+        await self.forget_user(user)
+        return len(kept)
+
     async def forget_impressions(self, user: Id) -> None:
         self._impressions = [told for told in self._impressions if told[0] != str(user)]
 
@@ -291,6 +308,11 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _what(event: Event) -> str:
+    """All of an event but whose it is, as text: 7 and "7" differ, as in Redis."""
+    return json.dumps([*event[1:4], dict(event.context)], sort_keys=True)
 
 
 def _trace(user: Id) -> int:

@@ -11,7 +11,7 @@
 | gen:{id}:part:{name}:{n} | string | the n-th CHUNK bytes of a part |
 | gen:{id}:users:{bucket} | hash | users' packed records, by id as text; under "" how many were forgotten |
 | gen:{id}:lists:{bucket} | hash | users' packed lists that a flow made, likewise; expires |
-| user:{user_id}:events | list | events since, oldest first, as JSON [user_id, item_id, timestamp, event_type], and the context where there is one |
+| user:{user_id}:events | list | events since, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | ids of the newest of them, by when they came; expires |
 | events | stream | the newest events of all users: e the event, t when it came, milliseconds; flows follow it |
 | trending | string | what a flow found to be trending, as JSON; expires |

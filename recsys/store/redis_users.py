@@ -33,10 +33,13 @@ from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
 from recsys.store.redis_forget import StreamForgetter
 from recsys.store.round_trip import Command, RoundTrips
-from recsys.store.scripts import EVENTS, FORGET_FIELD
+from recsys.store.scripts import EVENTS, FORGET_FIELD, MERGE
 from recsys.types import Event, Id, is_load_test
 
 _NUMBER = re.compile(r"-?[0-9]+")
+
+_NOBODY = '["",'
+"""What the JSON of an event begins with whose user is left out."""
 
 _WITHOUT_CONTEXT = 4
 """Parts of a stored event that has no context: user, item, time and type."""
@@ -86,21 +89,25 @@ class RedisUserStore:
     async def add_events(self, events: Sequence[Event]) -> int:
         if not events:
             return 0
-        now = int(1000 * time.time())
+        now = time.time()
         by_user: dict[bytes, list[Event]] = defaultdict(list)
         for event in events:
             by_user[text_of(event.user_id)].append(event)
-        expire, oldest = int(min(self._events_age, EVENTS_EXPIRE)), now / 1000 - self._events_age
-        limits = EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, LOGGED, now, oldest
-        unlogged = EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), NAMES_KEPT, LOAD_TEST_EXPIRE, 0, now, oldest
+        oldest = now - self._events_age
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for told in by_user.values():
                     keys = events_key(told[0].user_id), names_key(told[0].user_id), EVENT_LOG
                     values = [value for event in told for value in _values(event, oldest)]
-                    limits_of = unlogged if is_load_test(told[0].user_id) else limits
-                    pipe.eval(EVENTS, len(keys), *keys, *limits_of, *values)
+                    pipe.eval(EVENTS, len(keys), *keys, *self._limits(told[0].user_id, now), *values)
                 return sum(await pipe.execute())
+
+    def _limits(self, user: Id, now: float) -> tuple[int | float, ...]:
+        """What the scripts take that write events of a user; now: unix seconds."""
+        expire, moment = int(min(self._events_age, EVENTS_EXPIRE)), (int(1000 * now), now - self._events_age)
+        if is_load_test(user):
+            return EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), NAMES_KEPT, LOAD_TEST_EXPIRE, 0, *moment
+        return EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, LOGGED, *moment
 
     async def read_trending(self) -> Trending | None:
         with sentences(self.address):
@@ -117,10 +124,28 @@ class RedisUserStore:
                     pipe.xadd(IMPRESSIONS, fields, maxlen=IMPRESSIONS_KEPT, approximate=True)
                 await pipe.execute()
 
+    async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
+        now = time.time()
+        oldest, begin = now - self._events_age, f"[{json.dumps(into)},"
+        keys = events_key(user), names_key(user), events_key(into), names_key(into), EVENT_LOG
+        added = [_text(event._replace(user_id="")).removeprefix(_NOBODY) for event in more if event.timestamp >= oldest]
+        beginnings = [*_beginnings(user), *_beginnings(into)]
+        with sentences(self.address):
+            kept: int = await self._redis.eval(
+                MERGE, len(keys), *keys, *self._limits(into, now), begin, len(beginnings), *beginnings, *added
+            )
+        await self._forget(user, ())  # what was sent to the user since the move is kept, for the next merge to move
+        return kept
+
     async def forget_user(self, user: Id) -> None:
         keys = events_key(user), names_key(user)
         with sentences(self.address):
             await self._redis.unlink(*keys)
+        await self._forget(user, keys)
+
+    async def _forget(self, user: Id, keys: Sequence[bytes]) -> None:
+        """Remove a user from what is of all users; keys: of the user's own, removed with the last entry of the log."""
+        with sentences(self.address):
             # By name and not by manifest: a generation that was begun and never finished holds records too.
             names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
             records = {tuple(name) for name in names if name[-2] == b"users"}

@@ -27,6 +27,7 @@ SCOPES: dict[Verb[Any, Any], Scope] = {
     verbs.ITEMS: Scope.ADMIN,
     verbs.USER: Scope.ADMIN,
     verbs.FORGET: Scope.ADMIN,
+    verbs.MERGE: Scope.WRITE,
     verbs.STATUS: Scope.ADMIN,
 }
 """What a key must be for; what is not named here is the operator's."""

@@ -10,11 +10,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.edge import keyring
 from service.edge.gate import SCOPES, UNAUTHENTICATED, Gate, Refusal, sent, unauthenticated
 from service.http import error_response, nothing_at
+from service.schema.verbs import MERGE
 
 PUBLIC: Mapping[str, keyring.Scope] = {
     verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN
 }
 """What a product asks, by path. All else is on the admin port, and nothing here."""
+
+_MERGE_BEGINS, _MERGE_ENDS = MERGE.path.split("{user_id}")
 
 
 def response_of(refusal: Refusal) -> Response:
@@ -28,6 +31,13 @@ def response_of(refusal: Refusal) -> Response:
 
 
 _UNAUTHENTICATED = response_of(unauthenticated())
+
+
+def _public(method: str, path: str) -> keyring.Scope | None:
+    """What a key must be for to ask this on the public port; None for what is not asked there."""
+    if method == MERGE.method and path.startswith(_MERGE_BEGINS) and path.endswith(_MERGE_ENDS):
+        return SCOPES[MERGE]
+    return PUBLIC.get(path)
 
 
 class Guard:
@@ -53,7 +63,7 @@ class Guard:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, path: str, scope: Scope) -> Response | None:
-        wanted = PUBLIC.get(path, keyring.Scope.ADMIN if self._admin else None)
+        wanted = _public(scope["method"], path) or (keyring.Scope.ADMIN if self._admin else None)
         try:
             self._gate.admit(sent(scope["headers"]), wanted)
         except Refusal as refusal:

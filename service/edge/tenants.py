@@ -65,6 +65,12 @@ class TenantRecommender:
         _check(caller.get(), "user_id", user_id)
         return self._recommender.forget(user_id)
 
+    def merge(self, user_id: Id, into: Id) -> Awaitable[schema.MergedResponse]:
+        """As the recommender's; both users have to be the caller's."""
+        _check(caller.get(), "user_id", user_id)
+        _check(caller.get(), "into", into)
+        return self._recommender.merge(user_id, into)
+
 
 def _check(entry: Entry, field: str, user_id: Id | None) -> None:
     if user_id is not None and not entry.speaks_for(user_id):

@@ -125,6 +125,7 @@ class RpcDoor:
             verbs.ITEMS: lambda request, _: recommender.put_items(request.items),
             verbs.USER: lambda request, _: recommender.user(request.user_id),
             verbs.FORGET: lambda request, _: recommender.forget(request.user_id),
+            verbs.MERGE: lambda request, _: recommender.merge(request.user_id, request.into),
             verbs.STATUS: status,
         }
 

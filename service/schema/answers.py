@@ -130,6 +130,14 @@ class ForgottenResponse(BaseModel):
     forgotten: bool
 
 
+class MergedResponse(BaseModel):
+    """That two users are one."""
+
+    user_id: int | str = Field(description="The user that is forgotten.")
+    into: int | str
+    events: int = Field(description="Events that are now stored of `into`, as GET /users/{user_id} shows them.")
+
+
 class EventsResponse(BaseModel):
     """What was stored."""
 

@@ -118,16 +118,16 @@ class Event(_Body):
     event_type: EventType = "click"
     timestamp: Timestamp | None = Field(
         None,
-        description="Unix seconds, or an ISO 8601 time with its offset; now if left out. An event older than 90 days is counted as stored, and may be gone "
-        "at once: what is so old belongs in the log that a training reads.",
+        description="Unix seconds, or an ISO 8601 time with its offset; now if left out. An event older than 90 days "
+        "is counted as stored, and may be gone at once: what is so old belongs in the log that a training reads.",
     )
     event_id: EventId | None = Field(
         None, description="Any name of your own; an event of a user that is sent twice under one counts once."
     )
     context: Context = Field(
         default_factory=dict,
-        description="The event's value in any of the dataset's context columns, as in /recommend. It is stored with the "
-        "event and shown by GET /users/{user_id}. No model reads it there: training reads contexts from the log.",
+        description="The event's value in any of the dataset's context columns, as in /recommend. It is stored with "
+        "the event and shown by GET /users/{user_id}. No model reads it there: training reads contexts from the log.",
     )
 
 
@@ -161,6 +161,25 @@ class UserRequest(_Body):
     """Whom a verb is about that takes nothing else."""
 
     user_id: Id
+
+
+class MergeBody(_Body):
+    """The user that another is merged into, whom the path names."""
+
+    into: Id = Field(description="The user who gets the events, such as a login.")
+
+
+class MergeRequest(_Body):
+    """Two ids of one person: the first is forgotten, the other gets its events."""
+
+    user_id: Id
+    into: Id
+
+    @model_validator(mode="after")
+    def _are_two(self) -> MergeRequest:
+        if str(self.user_id) == str(self.into):
+            raise PydanticCustomError("same_user", "Name another user than the one to merge")
+        return self
 
 
 class StatusRequest(_Body):

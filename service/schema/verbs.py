@@ -33,6 +33,7 @@ EVENTS = Verb("events", "AddEvents", "POST", "/events", schema.EventsRequest, sc
 ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, schema.ItemsResponse)
 USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest, schema.UserResponse)
 FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest, schema.ForgottenResponse)
+MERGE = Verb("merge", "MergeUser", "POST", "/users/{user_id}/merge", schema.MergeRequest, schema.MergedResponse)
 STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest, schema.StatusResponse)
 
 TIMED = (RECOMMEND, RECOMMEND_MANY, SIMILAR, EXPLAIN)

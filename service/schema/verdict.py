@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
 from service.schema.answers import ErrorBody
 
+B = TypeVar("B", bound=BaseModel)
+
 _ID_KINDS = {"constrained-int", "constrained-str"}
 """How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
 
-_MEANT = {"whom": "user_id", "whose_session": "session"}
+_MEANT = {"whom": "user_id", "whose_session": "session", "same_user": "into"}
 """The field that is meant where more than one is looked at."""
 
 NAME_CHARACTERS = 64
@@ -32,6 +37,14 @@ def query_error(error: ValidationError) -> QueryError:
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
     return QueryError(first["msg"].rstrip(".") + ".", _MEANT.get(first["type"]) or ".".join(place))
+
+
+def checked(model: type[B], values: Mapping[str, object]) -> B:
+    """The request that these values make; QueryError names the first wrong field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise query_error(error) from error
 
 
 def too_large(most: int = MAX_BODY) -> QueryError:

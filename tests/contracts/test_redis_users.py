@@ -86,7 +86,7 @@ def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> Non
 
 
 def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str]) -> None:
-    """All that the hot path, `/events`, `PUT /items`, impressions and `DELETE /users/ID` ask of Redis."""
+    """All that the hot path, `/events`, `PUT /items`, impressions and `DELETE /users/ID` ask of Redis; merging, too."""
     real.publish("g1")
     real.generations.promote("g1")
     real.flows.write_lists("g1", 2, {"7": b"list"})
@@ -97,6 +97,7 @@ def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str
     assert (state.record, state.listed) == (b"record", b"list")
     assert store.users(lambda users: users.read_trending()) is None
     store.users(lambda users: users.add_impressions([("7", b"shown"), ("8", b"shown")]))
+    assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 3
     store.users(lambda users: users.forget_user("7"))
     (state,) = real.read("g1", "7")
     assert (state.record, state.events, state.listed) == (None, [], None)

@@ -67,7 +67,7 @@ class Keyed:
 
     def http(self, verb, name, user=OWN, admin=False):
         """The status, the code of the error and its field."""
-        values = values_of(verb, user)
+        values = {part: value for part, value in values_of(verb, user).items() if f"{{{part}}}" not in verb.path}
         body = {"json": values} if verb.method in {"POST", "PUT"} else {}
         base = self.admin if admin else self.deployment.url
         answer = ask(verb.method, base + verb.path.format(user_id=user), headers=self.told(name), **body)
@@ -111,6 +111,7 @@ def values_of(verb, user):
         verbs.ITEMS: {"items": [item]},
         verbs.USER: {"user_id": user},
         verbs.FORGET: {"user_id": user},
+        verbs.MERGE: {"user_id": user, "into": f"{user}-login"},
         verbs.STATUS: {},
     }[verb]
 

@@ -13,10 +13,13 @@ import torch
 
 from recsys import features, moments
 from recsys.allowed import packed
-from recsys.generation import RANKER
+from recsys.generation import RANKER, Manifest
 from recsys.ranker import Ranker, RankerNet
+from recsys.record import UserRecord
 from recsys.retriever import Retriever
+from recsys.store.base import user_bucket
 from recsys.types import PAD
+from tandem_client import Client
 
 USER = 4
 
@@ -235,6 +238,97 @@ class TestUsers:
         assert ask(client, "/recommend", user_id=user)["history"] == 0  # last: it is an impression of this user again
 
 
+class TestMerge:
+    def test_a_login_takes_over_what_was_done_before_it(self, client, embedded_url):
+        """The next slate knows it, the answer to the same request is the same, and no key names the visitor."""
+        visitor, login = "visitor-before-the-login-0123456789abcdef", "after the login"
+        sent = [{"user_id": visitor, "item_id": f"drama-{n}", "event_id": f"e{n}"} for n in (1, 2)]
+        ask(client, "/events", events=[*sent, {"user_id": login, "item_id": "comedy-1"}])
+        merged = {"user_id": visitor, "into": login, "events": 3}
+        path = f"/users/{visitor}/merge"
+        assert ask(client, path, into=login) == merged
+        answer = ask(client, "/recommend", user_id=login)
+        assert answer["history"] == 3
+        assert not {"drama-1", "drama-2", "comedy-1"} & set(ids(answer))
+        assert left_of(embedded_url, visitor) == []
+        assert ask(client, path, into=login) == merged
+        assert ask(client, "/events", events=[each | {"user_id": login} for each in sent])["stored"] == 0
+        assert ask(client, "/recommend", user_id=login)["history"] == 3
+
+    def test_what_the_generation_was_trained_on_goes_along(self, client, published, embedded_url):
+        """Of the last 90 days: a user of whom the generation alone knows becomes a login with that history."""
+        user = "trained"
+        now = time.time()
+        record = UserRecord.empty()
+        kept = replace(
+            record,
+            items=np.array([3, 4, 5], np.int32),
+            times=np.array([now - 100 * 86_400, now - 9, now - 8]),
+            types=np.zeros(3, np.uint8),
+        )
+        with redis.Redis.from_url(embedded_url) as store:
+            buckets = Manifest.from_json(store.get(f"gen:{published}:manifest")).user_buckets
+            store.hset(f"gen:{published}:users:{user_bucket(user, buckets)}", user, kept.pack())
+        past = client.get(f"/users/{user}").json()["history"]
+        assert len(past) == 3
+        assert ask(client, f"/users/{user}/merge", into="login of trained")["events"] == 2
+        told = client.get("/users/login%20of%20trained").json()
+        assert [event["item_id"] for event in told["events"]] == [event["item_id"] for event in past[1:]]
+        assert not client.get(f"/users/{user}").json()["known"]
+
+    @pytest.mark.parametrize("visitor", ["a/b", "ann\n", "../x", "x/merge", "💜", "7 ?#%"])
+    def test_whom_an_odd_path_names(self, client, visitor):
+        """To the last character."""
+        ask(client, "/events", user_id=visitor, item_id="drama-1")
+        path = "/users/" + quote(visitor, safe="").replace(".", "%2E") + "/merge"
+        assert ask(client, path, into="odd")["user_id"] == visitor
+        assert client.get(path.removesuffix("/merge")).json()["events"] == []
+
+    @pytest.mark.parametrize(
+        ("path", "body", "field"),
+        [
+            ("/users/7/merge", {"into": 7}, "into"),
+            ("/users/7/merge", {"into": "7"}, "into"),
+            ("/users/7/merge", {}, "into"),
+            ("/users/7/merge", {"into": None}, "into"),
+            ("/users/7/merge", {"into": ""}, "into"),
+            ("/users/7/merge", {"into": "8", "user_id": "9"}, "user_id"),
+            ("/users//merge", {"into": "8"}, "user_id"),
+            ("/users/%ff/merge", {"into": "8"}, "user_id"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, client, path, body, field):
+        """422 with the field."""
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["field"] == field
+
+    def test_both_doors_merge_alike(self, deployment):
+        """Over HTTP and over gRPC, by the client."""
+        with Client(deployment.url) as web, Client(f"grpc://{deployment.grpc}") as rpc:
+            for client, other in ((web, rpc), (rpc, web)):
+                client.add_events([{"user_id": "anyone", "item_id": "drama-1", "timestamp": 1e9 + time.time() % 1e9}])
+                assert client.merge("anyone", "somebody").events == other.merge("anyone", "somebody").events
+
+
+def left_of(url, text):
+    """Keys that name somebody, in the name or in a value."""
+    readers = {
+        b"string": lambda store, key: [store.get(key)],
+        b"hash": lambda store, key: store.hkeys(key),
+        b"list": lambda store, key: store.lrange(key, 0, -1),
+        b"zset": lambda store, key: store.zrange(key, 0, -1),
+        b"set": lambda store, key: store.smembers(key),
+        b"stream": lambda store, key: [repr(entry).encode() for entry in store.xrange(key)],
+    }
+    with redis.Redis.from_url(url) as store:
+        return [
+            key
+            for key in store.scan_iter()
+            if any(text.encode() in value for value in [key, *readers[store.type(key)](store, key)])
+        ]
+
+
 class TestVisitor:
     """Requests without user_id."""
 
@@ -294,3 +388,21 @@ def test_a_click_is_there_for_the_next_request(deployment):
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(once, range(1_000))) == 1_000
+
+
+def test_a_merge_is_there_for_the_next_request(deployment, embedded_url):
+    """A thousand times: what a visitor did is the login's once the merge is answered, and no key has the visitor."""
+
+    def once(n):
+        visitor, login = f"merge-visitor-{n}", f"merge-login-{n}"
+        with httpx.Client(base_url=deployment.url, timeout=60) as one, httpx.Client(base_url=deployment.url) as other:
+            events = [{"user_id": visitor, "item_id": f"drama-{n % 25}"}, {"user_id": login, "item_id": "comedy-1"}]
+            one.post("/events", json={"events": events}).raise_for_status()
+            merged = one.post(f"/users/{visitor}/merge", json={"into": login}).raise_for_status().json()
+            answer = other.post("/recommend", json={"user_id": login}, timeout=60).json()
+            left = other.get(f"/users/{visitor}", timeout=60).json()["events"]
+        return (merged["events"], answer["history"], left) == (2, 2, []) and f"drama-{n % 25}" not in ids(answer)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(once, range(1_000))) == 1_000
+    assert left_of(embedded_url, "merge-visitor-") == []

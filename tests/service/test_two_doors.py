@@ -71,6 +71,8 @@ PLACES_OF_TEXT = {
     "item column's name": lambda text: item(columns={text: 1}),
     "user": lambda text: (verbs.USER, {"user_id": text}),
     "forget": lambda text: (verbs.FORGET, {"user_id": text}),
+    "merge": lambda text: (verbs.MERGE, {"user_id": text, "into": "two-doors"}),
+    "merge into": lambda text: (verbs.MERGE, {"user_id": "two-doors", "into": text}),
 }
 
 PLACES_OF_WHOLE = {
@@ -85,6 +87,7 @@ PLACES_OF_WHOLE = {
     "explain user": lambda whole: explain(user_id=whole),
     "event": lambda whole: event(user_id=whole, item_id=whole),
     "item": lambda whole: item(item_id=whole),
+    "merge into": lambda whole: (verbs.MERGE, {"user_id": "two-doors", "into": whole}),
 }
 
 PLACES_OF_NUMBERS = {
@@ -122,6 +125,7 @@ LISTS = {
     "1,001 events": (verbs.EVENTS, {"events": [USER | ITEM] * 1_001}),
     "an event in 9 contexts": event(context={str(number): "" for number in range(9)}),
     "the last event is wrong": (verbs.EVENTS, {"events": [USER | ITEM, USER]}),
+    "merged into itself": (verbs.MERGE, {"user_id": "7", "into": 7}),
     "1,001 items": (verbs.ITEMS, {"items": [ITEM] * 1_001}),
     "33 categories": item(categories=["x"] * 33),
     "no categories": item(categories=[]),
@@ -181,7 +185,9 @@ def test_numbers(doors, place, number):
 def test_a_time_to_come(doors, place, moment):
     """Milliseconds among them: the sentence says what to send."""
     told = alike(doors.verdicts(*PLACES_OF_NUMBERS[place](moment)))
-    assert told["message"] == "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset."
+    assert (
+        told["message"] == "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset."
+    )
     assert told["field"] == ("events" if place == "event" else "session") + ".0.timestamp"
 
 

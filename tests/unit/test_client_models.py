@@ -75,6 +75,7 @@ VERBS = {
     "put_items": (calls.ITEMS, verbs.ITEMS, set()),
     "user": (calls.USER, verbs.USER, set()),
     "forget": (calls.FORGET, verbs.FORGET, set()),
+    "merge": (calls.MERGE, verbs.MERGE, set()),
     "status": (calls.STATUS, verbs.STATUS, set()),
 }
 

@@ -94,6 +94,7 @@ BODIES = {
     verbs.ITEMS: {"items": [{"item_id": "a"}]},
     verbs.USER: SLATE,
     verbs.FORGET: SLATE,
+    verbs.MERGE: SLATE | {"into": "shop-1:8"},
     verbs.STATUS: {},
 }
 
@@ -101,7 +102,8 @@ BODIES = {
 def http(client, verb, told=(), values=None):
     """The status and the error of a verb over HTTP."""
     values = BODIES[verb] if values is None else values
-    body = {"json": values} if verb.method in {"POST", "PUT"} else {}
+    told_in_body = {name: value for name, value in values.items() if f"{{{name}}}" not in verb.path}
+    body = {"json": told_in_body} if verb.method in {"POST", "PUT"} else {}
     answer = client.request(verb.method, verb.path.format(**values), headers=list(told), **body)
     return answer.status_code, answer.json().get("error")
 
@@ -180,6 +182,8 @@ OTHERS = {
     "events.1.user_id": (verbs.EVENTS, {"events": [SLATE | {"item_id": "a"}, {"user_id": 7, "item_id": "a"}]}),
     "user": (verbs.USER, {"user_id": "shop-2:7"}),
     "forget": (verbs.FORGET, {"user_id": "Shop-1:7"}),
+    "user_id of merge": (verbs.MERGE, {"user_id": "shop-2:7", "into": "shop-1:7"}),
+    "into": (verbs.MERGE, {"user_id": "shop-1:7", "into": "shop-2:7"}),
 }
 
 
@@ -187,7 +191,7 @@ OTHERS = {
 def test_a_tenants_key_names_no_other_tenants_user(case, keys, public, admin, rpc, recommender):
     """Wherever a request may name one; the error says in which field. Nothing of it is done."""
     verb, values = OTHERS[case]
-    field = case if case.startswith(("user_id", "events")) else "user_id"
+    field = case if case.startswith(("user_ids", "events", "into")) else "user_id"
     doors = [admin] if SCOPES[verb] == "admin" else [admin, public]
     for client in doors:
         status, error = http(client, verb, bearer(keys.texts["tenant"]), values)

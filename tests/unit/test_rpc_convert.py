@@ -22,6 +22,7 @@ VERBS = (
     verbs.ITEMS,
     verbs.USER,
     verbs.FORGET,
+    verbs.MERGE,
     verbs.STATUS,
 )
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
@@ -73,6 +74,7 @@ requests = st.one_of(
     ),
     st.tuples(st.just(verbs.EVENTS), st.fixed_dictionaries({"events": st.lists(event, max_size=2)})),
     st.tuples(st.just(verbs.ITEMS), st.fixed_dictionaries({"items": st.lists(item, max_size=2)})),
+    st.tuples(st.just(verbs.MERGE), st.fixed_dictionaries({}, optional={"user_id": ids, "into": ids})),
     st.tuples(st.just(verbs.USER), st.fixed_dictionaries({}, optional={"user_id": ids})),
 )
 

@@ -137,6 +137,14 @@ class ForgottenResponse(BaseModel):
     forgotten: bool
 
 
+class MergedResponse(BaseModel):
+    """The result of a merge. user_id: the user that is forgotten. events: events now stored of `into`."""
+
+    user_id: Id
+    into: Id
+    events: int
+
+
 class EventsResponse(BaseModel):
     """The result of storing events. stored: events that were not stored before."""
 

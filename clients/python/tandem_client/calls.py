@@ -41,6 +41,7 @@ EVENTS = Verb("AddEvents", "POST", "/events", answers.EventsResponse)
 ITEMS = Verb("PutItems", "PUT", "/items", answers.ItemsResponse)
 USER = Verb("GetUser", "GET", "/users/{user_id}", answers.UserResponse)
 FORGET = Verb("ForgetUser", "DELETE", "/users/{user_id}", answers.ForgottenResponse)
+MERGE = Verb("MergeUser", "POST", "/users/{user_id}/merge", answers.MergedResponse)
 STATUS = Verb("Status", "GET", "/status", answers.StatusResponse)
 
 
@@ -152,6 +153,11 @@ def user(user_id: Id, *, deadline: float | None = None) -> Call[answers.UserResp
 def forget(user_id: Id, *, deadline: float | None = None) -> Call[answers.ForgottenResponse]:
     """Delete all that is stored of a user."""
     return _call(FORGET, deadline, user_id=user_id)
+
+
+def merge(user_id: Id, into: Id, *, deadline: float | None = None) -> Call[answers.MergedResponse]:
+    """Give the events of a user to another user, such as a login, and forget the first."""
+    return _call(MERGE, deadline, user_id=user_id, into=into)
 
 
 def status(*, deadline: float | None = None) -> Call[answers.StatusResponse]:

@@ -61,6 +61,7 @@ class _Verbs:
     put_items = _Verb(calls.put_items)
     user = _Verb(calls.user)
     forget = _Verb(calls.forget)
+    merge = _Verb(calls.merge)
     status = _Verb(calls.status)
 
 

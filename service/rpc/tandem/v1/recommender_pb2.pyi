@@ -401,6 +401,24 @@ class ForgetUserResponse(_message.Message):
     forgotten: bool
     def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., forgotten: bool = ...) -> None: ...
 
+class MergeUserRequest(_message.Message):
+    __slots__ = ("user_id", "into")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    into: Id
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., into: _Optional[_Union[Id, _Mapping]] = ...) -> None: ...
+
+class MergeUserResponse(_message.Message):
+    __slots__ = ("user_id", "into", "events")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    INTO_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    into: Id
+    events: int
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., into: _Optional[_Union[Id, _Mapping]] = ..., events: _Optional[int] = ...) -> None: ...
+
 class StatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

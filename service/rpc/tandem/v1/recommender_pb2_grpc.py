@@ -70,6 +70,11 @@ class RecommenderStub(object):
                 request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserRequest.SerializeToString,
                 response_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserResponse.FromString,
                 _registered_method=True)
+        self.MergeUser = channel.unary_unary(
+                '/tandem.v1.Recommender/MergeUser',
+                request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserRequest.SerializeToString,
+                response_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/tandem.v1.Recommender/Status',
                 request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.StatusRequest.SerializeToString,
@@ -130,6 +135,13 @@ class RecommenderServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeUser(self, request, context):
+        """Give a user's events to another user, such as a login, and delete all else that is stored of the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
         """What is live, and how this process is.
         """
@@ -174,6 +186,11 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.ForgetUser,
                     request_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserRequest.FromString,
                     response_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserResponse.SerializeToString,
+            ),
+            'MergeUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeUser,
+                    request_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserRequest.FromString,
+                    response_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -371,6 +388,33 @@ class Recommender(object):
             '/tandem.v1.Recommender/ForgetUser',
             service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserRequest.SerializeToString,
             service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.v1.Recommender/MergeUser',
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserRequest.SerializeToString,
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.MergeUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,161 @@
+"""A user who is merged into another: events move in one step, and the first is gone from every key."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from recsys.errors import StoreError
+from recsys.store.base import EVENTS_KEPT
+from recsys.types import Event
+from tests.contracts.stores import Store, click
+from tests.contracts.test_forget_user import everything
+
+ANON, LOGIN = "0123456789abcdef-before-the-login", "login"
+
+
+def merge(store: Store, *more: Event, user: str | int = ANON, into: str | int = LOGIN) -> int:
+    kept: int = store.users(lambda users: users.merge_user(user, into, more))
+    return kept
+
+
+def told(store: Store, user: str | int = LOGIN) -> list[tuple[Any, ...]]:
+    return [(event.item_id, event.timestamp, event.event_type) for event in store.read("g1", user)[0].events]
+
+
+def test_events_move_in_the_order_of_time(store: Store) -> None:
+    """Those of both and the ones given, each once, with type and context; the user then has no events."""
+    store.publish("g1")
+    store.add(click("a", 2.0, user=ANON), click("b", 4.0, user=ANON, kind="purchase"))
+    store.add(click("c", 6.5, user=ANON)._replace(context={"device": "mobile"}))
+    store.add(click("x", 1.0, user=LOGIN), click("y", 3.0, user=LOGIN))
+    assert merge(store, click("old", 0.5, user=ANON), click("c2", 5.0, user=ANON)) == 7
+    expected = [("old", 0.5), ("x", 1.0), ("a", 2.0), ("y", 3.0), ("b", 4.0), ("c2", 5.0), ("c", 6.5)]
+    assert [each[:2] for each in told(store)] == expected
+    assert [kind for _, _, kind in told(store)] == ["click"] * 4 + ["purchase"] + ["click"] * 2
+    events = store.read("g1", LOGIN)[0].events
+    assert [dict(event.context) for event in events] == [{}] * 6 + [{"device": "mobile"}]
+    assert {str(event.user_id) for event in events} == {LOGIN}
+    assert told(store, ANON) == []
+
+
+def test_twice_gives_the_same(store: Store) -> None:
+    """Also with the same trained history: an answer that was lost is asked for again."""
+    store.add(click("a", 2.0, user=ANON), click("x", 1.0, user=LOGIN))
+    trained = [click("old", 0.5, user=ANON), click("a", 2.0, user=ANON)]
+    first, then = merge(store, *trained), told(store)
+    assert (first, len(then)) == (3, 3)
+    assert merge(store, *trained) == 3
+    assert merge(store) == 3
+    assert told(store) == then
+
+
+def test_equal_events_are_one(store: Store) -> None:
+    """The same item at the same time with the same type, of both users; one that differs in any of them stays."""
+    for user in (ANON, LOGIN):
+        store.add(click("a", 1.0, user=user), click("a", 1.0, user=user, kind="view"))
+    store.add(click("a", 1.5, user=ANON))
+    assert merge(store) == 3
+    assert told(store) == [("a", 1.0, "click"), ("a", 1.0, "view"), ("a", 1.5, "click")]
+
+
+def test_an_event_sent_again_after_the_merge_counts_once(store: Store) -> None:
+    """The ids of the events move with them."""
+    store.add(click("a", 1.0, "e1", ANON), click("x", 1.0, "e1", LOGIN), click("b", 2.0, "e2", ANON))
+    merge(store)
+    assert store.add(click("b", 9.0, "e2", LOGIN), click("a", 9.0, "e1", LOGIN), click("c", 9.0, "e3", LOGIN)) == 1
+    assert [item for item, _, _ in told(store)] == ["x", "a", "b", "c"]
+
+
+def test_the_newest_stay(store: Store) -> None:
+    """As many as any user keeps; older ones go, whoever they were of."""
+    store.add(*(click(f"a{n}", 2.0 * n, user=ANON) for n in range(EVENTS_KEPT)))
+    store.add(*(click(f"x{n}", 2.0 * n + 1, user=LOGIN) for n in range(EVENTS_KEPT)))
+    assert merge(store) == EVENTS_KEPT
+    moments = [moment for _, moment, _ in told(store)]
+    assert moments == [float(n) for n in range(EVENTS_KEPT, 2 * EVENTS_KEPT)]
+
+
+def test_nothing_is_left(store: Store) -> None:
+    """No record, list, event, log entry or impression of the user; the log has what moved under the other."""
+    store.publish("g1", {ANON: b"record", LOGIN: b"record of login"})
+    store.publish("g2", {ANON: b"record"})
+    store.flows.write_lists("g1", 2, {ANON: b"list", LOGIN: b"list of login"})
+    store.add(click("a", user=ANON, name="e1"), click("b", user=ANON, kind="impression"), click("x", user=LOGIN))
+    store.users(lambda users: users.add_impressions([(ANON, b"shown"), (LOGIN, b"shown to login")]))
+    merge(store, click("old", 0.5, user=ANON))
+    for generation in ("g1", "g2"):
+        (state,) = store.read(generation, ANON)
+        assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)
+    (other,) = store.read("g1", LOGIN)
+    assert (other.record, other.listed) == (b"record of login", b"list of login")
+    logged = [(str(each.event.user_id), each.event.item_id) for each in store.flows.read_log()]
+    assert logged == [(LOGIN, "x"), (LOGIN, "a")]
+    assert [each.data for each in store.flows.read_impressions()] == [b"shown to login"]
+    assert store.client is None or [text for text in everything(store) if ANON.encode() in text] == []
+
+
+def test_users_who_are_not_there(store: Store) -> None:
+    """Merging a stranger changes nothing; a login without a past becomes what the visitor was."""
+    store.add(click("x", 1.0, user=LOGIN))
+    assert merge(store, user="nobody") == 1
+    assert merge(store, user=LOGIN, into="new") == 1
+    assert (told(store), told(store, "new")) == ([], [("x", 1.0, "click")])
+
+
+@pytest.mark.parametrize("ids", [(7, "login"), ("7", 8), ('"7",', "[7"), ("7,8", "é\n\\"), ("🙂", "7\ud800")])
+def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None:
+    """Numbers and text, quotes, commas and surrogates: only these two users are touched."""
+    user, into = ids
+    others = ["70", "7 ", "log", '"', "\\"]
+    store.add(*(click(item, 1.0, user=each) for each in (user, *others) for item in ("a", "b")))
+    big = [2**63 - 1, -(2**63), "7", 7, "\x00\ud800"]
+    store.add(*(Event(user, item, 1e9 + 0.123456, "buy") for item in big))
+    assert merge(store, user=user, into=into) == 2 + len(big)
+    assert [event.item_id for event in store.read("g1", into)[0].events] == ["a", "b", *big]
+    assert {event.timestamp for event in store.read("g1", into)[0].events[2:]} == {1e9 + 0.123456}
+    assert all(len(told(store, each)) == 2 for each in others)
+    assert merge(store, user=str(user), into=str(into)) == 2 + len(big)
+
+
+def test_a_key_that_is_not_ours(real: Store) -> None:
+    """A value of another type under either user's name: a sentence, and nothing has moved."""
+    for user in (ANON, LOGIN):
+        real.add(click("a", 1.0, "e1", ANON), click("x", 2.0, "e1", LOGIN))
+        real.client.set(f"user:{user}:events", "not ours")
+        before = everything(real)
+        with pytest.raises(StoreError, match="WRONGTYPE"):
+            merge(real)
+        assert sorted(everything(real)) == sorted(before)
+        real.client.flushall()
+
+
+def test_memory_and_redis_agree_on_random_merges(store: Store) -> None:
+    """Whatever was sent to either: the events by time, each once, as computed here."""
+    chance = random.Random(38)
+    for turn in range(20):
+        users = f"{turn}-a", f"{turn}-b"
+        sent = {
+            user: [click(f"i{chance.randrange(6)}", float(chance.randrange(5)), user=user) for _ in range(9)]
+            for user in users
+        }
+        for events in sent.values():
+            store.add(*events)
+        merge(store, user=users[0], into=users[1])
+        mine = [(event.item_id, event.timestamp) for event in sorted(sent[users[1]], key=lambda event: event.timestamp)]
+        new = dict.fromkeys((event.item_id, event.timestamp) for event in sent[users[0]])
+        expected = sorted([*mine, *(each for each in new if each not in mine)], key=lambda each: each[1])
+        got = [each[:2] for each in told(store, users[1])]
+        assert sorted(got) == sorted(expected)
+        assert [moment for _, moment in got] == [moment for _, moment in expected]
+
+
+def test_an_event_that_can_not_be_read_does_not_move(real: Store) -> None:
+    """What is no event of either user goes with the key."""
+    real.add(click("a", 1.0, user=ANON))
+    real.client.rpush(f"user:{ANON}:events", b"{", json.dumps(["somebody else", "b", 1.0, "click"]))
+    assert merge(real) == 1
+    assert told(real) == [("a", 1.0, "click")]
