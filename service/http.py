@@ -63,6 +63,8 @@ class Door:
                 Route("/explain", self._verb("explain", self._explain), methods=["POST"]),
                 Route("/events", events, methods=["POST"]),
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
+                Route("/items/{item_id:path}", self._verb("item", self._item), methods=["GET"]),
+                Route("/items/{item_id:path}", self._verb("forget_item", self._forget_item), methods=["DELETE"]),
                 Route("/users/{user_id:path}/merge", self._verb("merge", self._merge), methods=["POST"]),
                 Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
                 Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
@@ -103,6 +105,12 @@ class Door:
     async def _items(self, request: Request) -> BaseModel:
         body = await bodies.body(request, schema.ItemsRequest)
         return await self._ready().put_items(body.items)
+
+    async def _item(self, request: Request) -> BaseModel:
+        return await self._ready().item(paths.item_id(request))
+
+    async def _forget_item(self, request: Request) -> BaseModel:
+        return await self._ready().forget_item(paths.item_id(request))
 
     async def _user(self, request: Request) -> BaseModel:
         return await self._ready().user(paths.user_id(request))

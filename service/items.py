@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from recsys.errors import QueryError, TandemError
-from recsys.items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItems
+from recsys.items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
+from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
 from recsys.store.items import ItemReader, ItemWriter, said
+from recsys.types import Id
 from service import metrics, schema
 from service.served import ServedGeneration
+from service.vocabulary import known_row
 
 logger = logging.getLogger("tandem")
 
@@ -100,6 +107,31 @@ class ItemDesk:
             stored=len(ids), new=len(new), known=len(ids) - len(new), unplaced=_unplaced(puts, set(new), live)
         )
 
+    async def show(self, item_id: Id, live: ServedGeneration) -> schema.ItemResponse:
+        """What is known of an item, with the newest put, of which this process may not know yet."""
+        put = await self._writer.read(item_id)
+        known = _with(put, live)
+        row = known_row(item_id, known)
+        content: Mapping[str, Any] = put.content if put and row >= len(live.tables) else live.content_of(row)
+        return schema.ItemResponse(
+            item_id=known.item_id(row),
+            generation=live.id,
+            title=known.title(row),
+            categories=[str(category) for category in content.get(CATEGORIES, ())],
+            columns={column: value for column, value in content.items() if column != CATEGORIES},
+            available=bool(known.shows(np.array([row], np.int32))[0]),
+            known=row < len(live.tables),
+            put_at=put.put_at if put else None,
+        )
+
+    async def forget(self, item_id: Id, live: ServedGeneration) -> schema.ForgottenItemResponse:
+        """Drop what was put of an item; QueryError where neither a put nor the generation has it."""
+        forgotten = await self._writer.remove(item_id)
+        if not forgotten:
+            known_row(item_id, _with(None, live))
+        known = str(item_id) in live.tables.ids.rows
+        return schema.ForgottenItemResponse(item_id=item_id, forgotten=forgotten, known=known)
+
     async def _put_after_forgetting(self, puts: Sequence[Put], live: ServedGeneration) -> bool:
         """Put again, in place of what the live generation was trained with."""
         learned = [item for item in self.current.items if live.has_learned(item)]
@@ -111,6 +143,14 @@ class ItemDesk:
     async def close(self) -> None:
         """Let go of connections."""
         await self._writer.close()
+
+
+def _with(put: PutItem | None, live: ServedGeneration) -> ServedGeneration:
+    """The generation with this one put, or without any."""
+    if put is None:
+        return replace(live, fresh=None)
+    tables, puts = live.tables, PutItems(items=(put,))
+    return replace(live, fresh=FreshSegment.of(puts, tables.ids.rows_of, tables.available, live.manifest.data_end))
 
 
 def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -61,6 +62,14 @@ VERBS: dict[str, dict[str, Operation]] = {
         "put": Operation(
             "Put items that can be recommended at once", (schema.ItemsResponse,), (schema.ItemsRequest,), (409,)
         )
+    },
+    "/items/{item_id}": {
+        "get": Operation("Show what is known of an item", (schema.ItemResponse,), refuses=(404, 422)),
+        "delete": Operation(
+            "Forget what was put of an item; its generation's tables hold again",
+            (schema.ForgottenItemResponse,),
+            refuses=(404, 422),
+        ),
     },
     "/users/{user_id}": {
         "get": Operation("Show what is stored of a user", (schema.UserResponse,), refuses=(422,)),
@@ -141,10 +150,9 @@ def _parameters(path: str) -> list[dict[str, Any]]:
         about = "Milliseconds the answer may take; what is not there by then is left out, and `degraded` names it."
         number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
         return [{"name": HEADER, "in": "header", "required": False, "description": about, "schema": number}]
-    if "{user_id}" in path:
-        text = {"type": "string", "minLength": 1, "maxLength": 256}
-        return [{"name": "user_id", "in": "path", "required": True, "schema": text}]
-    return []
+    text = {"type": "string", "minLength": 1, "maxLength": 256}
+    named = re.findall(r"{(\w+)}", path)
+    return [{"name": name, "in": "path", "required": True, "schema": text} for name in named]
 
 
 def _content(*models: type[BaseModel]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a path says: which user it names, exactly as it was sent."""
+"""What a path says: which user or item it names, exactly as it was sent."""
 
 from __future__ import annotations
 
@@ -27,8 +27,18 @@ register_url_convertor("path", WholePathConvertor())  # in its place: BentoML's 
 
 def user_id(request: Request) -> Id:
     """The user that a path names, text always; QueryError for what is no id."""
+    _require_utf8(request, "user_id")
+    return checked(schema.UserRequest, request.path_params).user_id
+
+
+def item_id(request: Request) -> Id:
+    """The item that a path names, likewise."""
+    _require_utf8(request, "item_id")
+    return checked(schema.ItemRequest, request.path_params).item_id
+
+
+def _require_utf8(request: Request, field: str) -> None:
     try:
         unquote_to_bytes(request.scope["raw_path"]).decode()
-    except UnicodeDecodeError as error:  # the server puts one sign for all such bytes, and with it one user for many
-        raise QueryError("Send the id percent-encoded as UTF-8.", "user_id") from error
-    return checked(schema.UserRequest, request.path_params).user_id
+    except UnicodeDecodeError as error:  # the server puts one sign for all such bytes, and with it one id for many
+        raise QueryError("Send the id percent-encoded as UTF-8.", field) from error

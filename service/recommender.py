@@ -153,6 +153,14 @@ class Recommender:
         """Store items; within a second or so every process knows them, and hides what is not available any more."""
         return await self._desks.items.put(items, self.live)
 
+    async def item(self, item_id: Id) -> schema.ItemResponse:
+        """What is known of an item."""
+        return await self._desks.items.show(item_id, self.live)
+
+    async def forget_item(self, item_id: Id) -> schema.ForgottenItemResponse:
+        """Drop what was put of an item; within a second or so every process has it as the generation's tables do."""
+        return await self._desks.items.forget(item_id, self.live)
+
     def status(self) -> schema.StatusResponse:
         """What is in force, and which process holds what."""
         succession = self._desks.succession

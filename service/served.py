@@ -13,7 +13,7 @@ import numpy as np
 from recsys import soundness
 from recsys.generation import GenerationFolder, Manifest
 from recsys.grown import Grown
-from recsys.items import Latest, PutItem, PutItems
+from recsys.items import CATEGORIES, Latest, PutItem, PutItems
 from recsys.segment import FreshSegment, Kept
 from recsys.sources import most_popular
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
@@ -133,6 +133,19 @@ class ServedGeneration:
         """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
         known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
+
+    def content_of(self, row: int) -> dict[str, list[str] | str]:
+        """The categorical columns of one of the generation's own items, as far as tokens hold them."""
+        content: dict[str, list[str] | str] = {}
+        for token in self.tables.content[row].tolist():
+            column, is_value, value = self.spec.tokens[token].partition("=")
+            if token == NO_TOKEN or not is_value:
+                continue
+            if column == CATEGORIES:
+                content[column] = [*content.get(column, ()), value]
+            else:
+                content[column] = value
+        return content
 
     def item_id(self, row: int) -> Id:
         """The id as it came."""

@@ -48,11 +48,11 @@ class Doors:
     def http(
         self, verb: Verb[Any, Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
     ) -> Verdict:
-        """The verdict on this body, or on the user that the values name where the path does."""
+        """The verdict on this body, or on the user or item that the values name where the path does."""
         path, body = verb.path, {"content": data, "headers": [("content-type", "application/json"), *headers]}
-        if "{user_id}" in path:
-            path = path.format(user_id=quote(str(values["user_id"]), safe="").replace(".", "%2E"))
-            others = {name: value for name, value in values.items() if name != "user_id"}
+        if "{" in path:
+            others = {name: value for name, value in values.items() if f"{{{name}}}" not in path}
+            path = path.format(**{name: quote(str(each), safe="").replace(".", "%2E") for name, each in values.items()})
             body = body | {"content": json.dumps(others).encode()} if others else {"headers": list(headers)}
         answer = self._http.request(verb.method, path, **body)
         assert answer.headers["content-type"] == "application/json", answer.text

@@ -135,6 +135,21 @@ class FakeRecommender:
         self.asked.append(items)
         return schema.ItemsResponse(stored=len(items), new=0, known=len(items), unplaced=["x", 3])
 
+    async def item(self, item_id):
+        return schema.ItemResponse(
+            item_id=item_id,
+            generation="g1",
+            title="",
+            categories=["drama"],
+            columns={"year": 1999.0, "brand": "x"},
+            available=False,
+            known=True,
+            put_at=None,
+        )
+
+    async def forget_item(self, item_id):
+        return schema.ForgottenItemResponse(item_id=item_id, forgotten=False, known=True)
+
     async def user(self, user_id):
         event = schema.StoredEvent(
             item_id="drama-1", title=None, event_type="click", timestamp=1.5, context={"device": "tv"}

@@ -32,6 +32,8 @@ from redis.retry import Retry
 from recsys.errors import StoreError
 from recsys.items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
 from recsys.store.connection import address, sentences, watched
+from recsys.store.keys import text_of
+from recsys.types import Id
 
 ITEMS_CHANNEL = "items"
 """Where a put is announced by its version. Messages can get lost: look as well."""
@@ -106,16 +108,17 @@ return v
 
 
 _FORGET = """
-local version, changed, hidden = KEYS[1], KEYS[2], KEYS[3]
+-- version, changed, hidden, items; of each item its id and the version it has to have, or nothing for any
+local version, changed, hidden, gone = KEYS[1], KEYS[2], KEYS[3], 0
 for i = 4, #KEYS do
-  if redis.call('HGET', KEYS[i], 'version') == ARGV[2 * i - 6] then
-    redis.call('UNLINK', KEYS[i])
+  if ARGV[2 * i - 6] == '' or redis.call('HGET', KEYS[i], 'version') == ARGV[2 * i - 6] then
+    gone = gone + redis.call('UNLINK', KEYS[i])
     redis.call('ZREM', changed, ARGV[2 * i - 7])
     redis.call('SREM', hidden, ARGV[2 * i - 7])
   end
 end
-redis.call('INCR', version)
-return 1
+if gone > 0 then redis.call('INCR', version) end
+return gone
 """
 
 
@@ -143,6 +146,12 @@ class ItemWriter(Protocol):
 
     async def forget(self, items: Sequence[PutItem]) -> None:
         """Make room: drop items that were not put again since."""
+
+    async def read(self, item_id: Id) -> PutItem | None:
+        """What was put of an item; None where nothing was."""
+
+    async def remove(self, item_id: Id) -> bool:
+        """Drop what was put of an item; whether there was anything."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -249,6 +258,14 @@ class RedisItemWriter:
             texts = [item.text.encode("utf-8", "surrogatepass") for item in some]
             told = [part for text, item in zip(texts, some, strict=True) for part in (text, item.version)]
             await self._run(_FORGET, [_VERSION, _CHANGED, _HIDDEN, *map(_key, texts)], told)
+
+    async def read(self, item_id: Id) -> PutItem | None:
+        with sentences(self.address):
+            return _item(await self._redis.hgetall(_key(text_of(item_id))))  # type: ignore[misc]  # redis-py's hint
+
+    async def remove(self, item_id: Id) -> bool:
+        text = text_of(item_id)
+        return bool(await self._run(_FORGET, [_VERSION, _CHANGED, _HIDDEN, _key(text)], [text, ""]))
 
     async def close(self) -> None:
         await self._redis.aclose()

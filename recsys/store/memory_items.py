@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from recsys.items import CAPACITY, HIDING_CAPACITY, ITEMS_EXPIRE, Put, PutItem, PutItems
+from recsys.types import Id
 
 
 class MemoryItems:
@@ -62,6 +63,16 @@ class MemoryItems:
                 del self._items[item.text]
                 self._hidden.discard(item.text)
         self._version += bool(items)
+
+    async def read(self, item_id: Id) -> PutItem | None:
+        item = self._items.get(str(item_id))
+        return item if item and item.put_at > self._clock() - ITEMS_EXPIRE else None
+
+    async def remove(self, item_id: Id) -> bool:
+        there = self._items.pop(str(item_id), None) is not None
+        self._hidden.discard(str(item_id))
+        self._version += there
+        return there
 
     def _put(self, put: Put, now: float) -> None:
         before = self._items.get(str(put.item_id))

@@ -25,6 +25,8 @@ SCOPES: dict[Verb[Any, Any], Scope] = {
     verbs.EXPLAIN: Scope.READ,
     verbs.EVENTS: Scope.WRITE,
     verbs.ITEMS: Scope.ADMIN,
+    verbs.ITEM: Scope.ADMIN,
+    verbs.FORGET_ITEM: Scope.ADMIN,
     verbs.USER: Scope.ADMIN,
     verbs.FORGET: Scope.ADMIN,
     verbs.MERGE: Scope.WRITE,

@@ -123,6 +123,8 @@ class RpcDoor:
             verbs.EXPLAIN: lambda request, due: recommender.explain(request, due),
             verbs.EVENTS: lambda request, _: recommender.add_events(request.events),
             verbs.ITEMS: lambda request, _: recommender.put_items(request.items),
+            verbs.ITEM: lambda request, _: recommender.item(request.item_id),
+            verbs.FORGET_ITEM: lambda request, _: recommender.forget_item(request.item_id),
             verbs.USER: lambda request, _: recommender.user(request.user_id),
             verbs.FORGET: lambda request, _: recommender.forget(request.user_id),
             verbs.MERGE: lambda request, _: recommender.merge(request.user_id, request.into),

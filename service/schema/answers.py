@@ -159,6 +159,30 @@ class ItemsResponse(BaseModel):
     )
 
 
+class ItemResponse(BaseModel):
+    """What answers are made from of one item: the live generation's tables, and what was put since."""
+
+    item_id: int | str
+    generation: str
+    title: str
+    categories: list[str]
+    columns: dict[str, float | str] = Field(
+        description="Further columns that describe the item. Of an item that the generation knows without the numeric "
+        "ones, which it holds as ranges alone."
+    )
+    available: bool = Field(description="Whether the item may be shown.")
+    known: bool = Field(description="Whether the live generation knows the item.")
+    put_at: float | None = Field(description="When the item was last put, unix seconds; null where it was not since.")
+
+
+class ForgottenItemResponse(BaseModel):
+    """That nothing put of an item is in force any more."""
+
+    item_id: int | str
+    forgotten: bool = Field(description="Whether anything had been put.")
+    known: bool = Field(description="Whether the live generation knows the item, and shows it as its tables have it.")
+
+
 class Process(BaseModel):
     """A process that serves, and what it holds."""
 

@@ -157,6 +157,12 @@ class ItemsRequest(_Body):
     items: list[Item] = Field(min_length=1, max_length=1000)
 
 
+class ItemRequest(_Body):
+    """The item that a verb is about which takes nothing else."""
+
+    item_id: Id
+
+
 class UserRequest(_Body):
     """Whom a verb is about that takes nothing else."""
 

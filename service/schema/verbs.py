@@ -31,6 +31,10 @@ SIMILAR = Verb("similar", "Similar", "POST", "/similar", schema.SimilarRequest, 
 EXPLAIN = Verb("explain", "Explain", "POST", "/explain", schema.ExplainRequest, schema.ExplainResponse)
 EVENTS = Verb("events", "AddEvents", "POST", "/events", schema.EventsRequest, schema.EventsResponse)
 ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, schema.ItemsResponse)
+ITEM = Verb("item", "GetItem", "GET", "/items/{item_id}", schema.ItemRequest, schema.ItemResponse)
+FORGET_ITEM = Verb(
+    "forget_item", "ForgetItem", "DELETE", "/items/{item_id}", schema.ItemRequest, schema.ForgottenItemResponse
+)
 USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest, schema.UserResponse)
 FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest, schema.ForgottenResponse)
 MERGE = Verb("merge", "MergeUser", "POST", "/users/{user_id}/merge", schema.MergeRequest, schema.MergedResponse)

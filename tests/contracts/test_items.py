@@ -32,6 +32,15 @@ class Shelf:
         """Put from a loop of its own."""
         return self.write(lambda writer: writer.put(puts))
 
+    def read(self, item_id: str | int) -> PutItem | None:
+        """Read from a loop of its own."""
+        found: PutItem | None = self.write(lambda writer: writer.read(item_id))
+        return found
+
+    def remove(self, item_id: str | int) -> bool:
+        """Remove from a loop of its own."""
+        return bool(self.write(lambda writer: writer.remove(item_id)))
+
     def forget(self, *items: PutItem) -> None:
         """Forget from a loop of its own."""
         self.write(lambda writer: writer.forget(items))
@@ -209,6 +218,46 @@ def test_what_is_forgotten_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyP
     assert shelf.all(known).keys() == shelf.all().keys() == {"b", "c"}
     assert shelf.put(Put("d"))
     assert shelf.all(known).keys() == {"b", "c", "d"}
+
+
+def test_one_item_is_read(shelf: Shelf) -> None:
+    """As all its puts left it, at once; a number and its text are one item, and one that was not put is none."""
+    shelf.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}))
+    shelf.put(Put("a b", "A B"))
+    everything = shelf.all()
+    assert shelf.read("7") == shelf.read(7) == everything["7"]
+    assert shelf.read("a b") == everything["a b"]
+    assert shelf.read("b") is None
+
+
+def test_one_item_is_removed(shelf: Shelf) -> None:
+    """Whatever its version, for all who follow; the others stay, and put again it is another item than before."""
+    shelf.put(Put("a", "old"), Put(7), Put("hidden", available=False))
+    known = shelf.reader.changes(NOTHING_PUT)
+    assert [shelf.remove(item) for item in ("a", "7", "hidden", "a", "never")] == [True, True, True, False, False]
+    assert len(shelf.reader.changes(known)) == 0
+    shelf.put(Put("a"))
+    (again,) = shelf.reader.changes(known).items
+    assert (again.text, again.title) == ("a", None)
+    assert again.seq not in {item.seq for item in known.items}
+
+
+def test_nothing_is_removed_from_an_empty_store(real: Shelf) -> None:
+    """And nothing is left of the attempt."""
+    assert not real.remove("a")
+    assert real.client.keys("*") == []
+
+
+def test_what_is_hidden_and_removed_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of either kind."""
+    small(monkeypatch, 1, 2)
+    assert shelf.put(Put("a", "A"), Put("b", available=False))
+    assert not shelf.put(Put("c", "C"))
+    assert shelf.remove("a")
+    assert shelf.put(Put("c", "C"))
+    assert not shelf.put(Put("d", available=False))
+    assert shelf.remove("b")
+    assert shelf.put(Put("d", available=False))
 
 
 def test_what_expired_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:

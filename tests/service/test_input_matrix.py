@@ -325,7 +325,7 @@ def test_another_kind_of_body(client, path, kind):
     verdict(answer, 415)
 
 
-@pytest.mark.parametrize("path", [*BODIES, "/users/u", "/status"])
+@pytest.mark.parametrize("path", [*BODIES, "/users/u", "/users/u/merge", "/items/i", "/status"])
 @pytest.mark.parametrize("method", ["PATCH", "TRACE", "OPTIONS"])
 def test_another_method(client, path, method):
     """405 with those that are allowed."""

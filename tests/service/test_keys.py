@@ -69,8 +69,11 @@ class Keyed:
         """The status, the code of the error and its field."""
         values = {part: value for part, value in values_of(verb, user).items() if f"{{{part}}}" not in verb.path}
         body = {"json": values} if verb.method in {"POST", "PUT"} else {}
+        path = verb.path.format(user_id=user, item_id="drama-1")
         base = self.admin if admin else self.deployment.url
-        answer = ask(verb.method, base + verb.path.format(user_id=user), headers=self.told(name), **body)
+        answer = ask(
+            verb.method, base + verb.path.format(user_id=user, item_id="drama-1"), headers=self.told(name), **body
+        )
         error = answer.json().get("error", {})
         return answer.status_code, error.get("code"), error.get("field")
 
@@ -109,6 +112,8 @@ def values_of(verb, user):
         verbs.EXPLAIN: item | {"user_id": user},
         verbs.EVENTS: {"events": [item | {"user_id": user}]},
         verbs.ITEMS: {"items": [item]},
+        verbs.ITEM: item,
+        verbs.FORGET_ITEM: item,
         verbs.USER: {"user_id": user},
         verbs.FORGET: {"user_id": user},
         verbs.MERGE: {"user_id": user, "into": f"{user}-login"},
@@ -158,7 +163,7 @@ def test_the_matrix(keyed, verb, name):
         right, field = True, None
         if name in {"reader", "writer", "operator"}:
             right = scope == {"reader": "read", "writer": "write", "operator": "admin"}[name]
-        elif name == "other tenant's user" and verb not in (verbs.ITEMS, verbs.STATUS):
+        elif name == "other tenant's user" and verb not in (verbs.ITEMS, verbs.ITEM, verbs.FORGET_ITEM, verbs.STATUS):
             right, field = False, "events.0.user_id" if verb is verbs.EVENTS else "user_id"
         name, user = ("tenant", OTHERS) if name == "other tenant's user" else (name, OWN)
         admin = (200, None, None) if right else (403, "forbidden", field)

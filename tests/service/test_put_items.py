@@ -12,6 +12,7 @@ import pytest
 
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import RedisGenerationStore
+from tandem_client import Client, NotFound
 from tests import tiny
 from tests.deployment import Deployment, descendants
 from tests.service.putting import FAN, comedy, poll, put, recommend
@@ -192,6 +193,79 @@ def test_ids_of_any_kind_come_back_as_they_were_put(client):
     ids = [7, -3, 2**63 - 1, " ", "a b", "{x}:y", "é\n\u0000", "🙂" * 60, "*", "items:version", "0007"]
     put(client, *(comedy(item_id, title="") for item_id in ids))
     poll("weird ids", lambda: {*ids} <= recommend(client)[0].keys())
+
+
+def test_an_item_is_shown(client):
+    """A put is there for the next GET, whichever process answers; an item of the generation has its tables' content."""
+    for n in range(20):
+        put(client, comedy(f"shown-{n}", available=False))
+        told = client.get(f"/items/shown-{n}").json()
+        assert told.pop("put_at") > 1.7e9
+        assert told == {
+            "item_id": f"shown-{n}",
+            "generation": told["generation"],
+            "title": f"A new shown-{n}",
+            "categories": ["comedy"],
+            "columns": {"year": 2005.0},
+            "available": False,
+            "known": False,
+        }
+    told = client.get("/items/drama-7").json()
+    assert (told["title"], told["categories"], told["available"]) == ("The drama 7", ["drama"], True)
+    assert (told["known"], told["put_at"], told["columns"]) == (True, None, {})
+    put(client, {"item_id": "drama-7", "title": "Renamed", "available": False, "categories": ["comedy"]})
+    told = client.get("/items/drama-7").json()
+    assert (told["title"], told["categories"], told["available"]) == ("Renamed", ["drama"], False)
+    assert client.delete("/items/drama-7").json()["forgotten"]
+
+
+def test_what_was_put_is_forgotten(client):
+    """An item of the generation is as its tables have it, one that a put alone made known is gone, in every process."""
+    put(client, comedy("mistake"), {"item_id": "comedy-5", "title": "Renamed", "available": False})
+    poll("put", lambda: "mistake" in recommend(client)[0] and "comedy-5" not in recommend(client, "stranger")[0])
+    told = client.delete("/items/mistake").json()
+    assert told == {"item_id": "mistake", "forgotten": True, "known": False}
+    for _ in range(2):  # of a known item it may be sent again
+        assert client.delete("/items/comedy-5").json()["known"]
+    assert client.get("/items/comedy-5").json()["title"] == "The comedy 5"
+    assert client.get("/items/mistake").status_code == 404
+    shown = lambda: recommend(client, "stranger")[0].get("comedy-5", {"title": ""})["title"]  # noqa: E731
+    poll("as before", lambda: "mistake" not in recommend(client)[0] and shown() == "The comedy 5", 30)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("path", ["/items/no%20such%20item", "/items/a/b", "/items/drama-1%0A", "/items/../x"])
+def test_an_item_that_is_none(client, method, path):
+    """404 with the field, to the last character of the path."""
+    answer = client.request(method, path.replace("..", "%2E%2E"))
+    assert answer.status_code == 404
+    assert answer.json()["error"]["field"] == "item_id"
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("path", ["/items/", "/items/%ff", "/items/" + "x" * 257])
+def test_a_path_that_names_no_item(client, method, path):
+    """422 with the field."""
+    answer = client.request(method, path)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "item_id"
+
+
+def test_both_doors_show_and_forget_alike(client, running):
+    """The same answers over HTTP and gRPC, numbers and odd ids included."""
+    ids = ["a/b", "x\ny", 7, "💜 ?#%"]
+    put(client, *(comedy(item_id) for item_id in ids))
+    with Client(running.url) as web, Client(f"grpc://{running.grpc}") as rpc:
+        for item_id in [*ids, "drama-3"]:
+            assert web.item(item_id) == rpc.item(item_id)
+            assert web.item(item_id).item_id == item_id
+        assert [web.forget_item(item_id).forgotten for item_id in ids[:2]] == [True, True]
+        assert [rpc.forget_item(item_id).forgotten for item_id in ids[2:]] == [True, True]
+        for client_ in (web, rpc):
+            with pytest.raises(NotFound) as refused:
+                client_.item("a/b")
+            assert (refused.value.field, refused.value.code) == ("item_id", "not_found")
+            assert client_.forget_item("drama-3").known
 
 
 def test_an_item_of_nothing_known_is_named(client):

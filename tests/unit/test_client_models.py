@@ -73,6 +73,8 @@ VERBS = {
     "explain": (calls.EXPLAIN, verbs.EXPLAIN, set()),
     "add_events": (calls.EVENTS, verbs.EVENTS, set()),
     "put_items": (calls.ITEMS, verbs.ITEMS, set()),
+    "item": (calls.ITEM, verbs.ITEM, set()),
+    "forget_item": (calls.FORGET_ITEM, verbs.FORGET_ITEM, set()),
     "user": (calls.USER, verbs.USER, set()),
     "forget": (calls.FORGET, verbs.FORGET, set()),
     "merge": (calls.MERGE, verbs.MERGE, set()),

@@ -92,6 +92,8 @@ BODIES = {
     verbs.EXPLAIN: SLATE | {"item_id": "a"},
     verbs.EVENTS: {"events": [SLATE | {"item_id": "a"}]},
     verbs.ITEMS: {"items": [{"item_id": "a"}]},
+    verbs.ITEM: {"item_id": "a"},
+    verbs.FORGET_ITEM: {"item_id": "a"},
     verbs.USER: SLATE,
     verbs.FORGET: SLATE,
     verbs.MERGE: SLATE | {"into": "shop-1:8"},

@@ -20,6 +20,8 @@ VERBS = (
     verbs.EXPLAIN,
     verbs.EVENTS,
     verbs.ITEMS,
+    verbs.ITEM,
+    verbs.FORGET_ITEM,
     verbs.USER,
     verbs.FORGET,
     verbs.MERGE,
@@ -75,6 +77,7 @@ requests = st.one_of(
     st.tuples(st.just(verbs.EVENTS), st.fixed_dictionaries({"events": st.lists(event, max_size=2)})),
     st.tuples(st.just(verbs.ITEMS), st.fixed_dictionaries({"items": st.lists(item, max_size=2)})),
     st.tuples(st.just(verbs.MERGE), st.fixed_dictionaries({}, optional={"user_id": ids, "into": ids})),
+    st.tuples(st.just(verbs.ITEM), st.fixed_dictionaries({}, optional={"item_id": ids})),
     st.tuples(st.just(verbs.USER), st.fixed_dictionaries({}, optional={"user_id": ids})),
 )
 

@@ -19,7 +19,13 @@ def _id(value: object) -> object:
     return value
 
 
+def _column_value(value: object) -> object:
+    """The value itself, likewise."""
+    return value.get("number", value.get("text")) if isinstance(value, dict) else value
+
+
 Id = Annotated[int | str, BeforeValidator(_id)]
+ColumnValue = Annotated[float | str, BeforeValidator(_column_value)]
 
 
 class ScoredItem(BaseModel):
@@ -159,6 +165,27 @@ class ItemsResponse(BaseModel):
     new: int
     known: int
     unplaced: list[Id]
+
+
+class ItemResponse(BaseModel):
+    """One item, with what was put. known: whether the live generation has the item. put_at: unix seconds."""
+
+    item_id: Id
+    generation: str
+    title: str
+    categories: list[str]
+    columns: dict[str, ColumnValue]
+    available: bool
+    known: bool
+    put_at: float | None = None
+
+
+class ForgottenItemResponse(BaseModel):
+    """The result of dropping what was put of an item. forgotten: whether anything had been put."""
+
+    item_id: Id
+    forgotten: bool
+    known: bool
 
 
 class Process(BaseModel):

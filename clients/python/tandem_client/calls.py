@@ -39,6 +39,8 @@ SIMILAR = Verb("Similar", "POST", "/similar", answers.SimilarResponse)
 EXPLAIN = Verb("Explain", "POST", "/explain", answers.ExplainResponse)
 EVENTS = Verb("AddEvents", "POST", "/events", answers.EventsResponse)
 ITEMS = Verb("PutItems", "PUT", "/items", answers.ItemsResponse)
+ITEM = Verb("GetItem", "GET", "/items/{item_id}", answers.ItemResponse)
+FORGET_ITEM = Verb("ForgetItem", "DELETE", "/items/{item_id}", answers.ForgottenItemResponse)
 USER = Verb("GetUser", "GET", "/users/{user_id}", answers.UserResponse)
 FORGET = Verb("ForgetUser", "DELETE", "/users/{user_id}", answers.ForgottenResponse)
 MERGE = Verb("MergeUser", "POST", "/users/{user_id}/merge", answers.MergedResponse)
@@ -143,6 +145,19 @@ def add_events(events: Iterable[Event | Values], *, deadline: float | None = Non
 def put_items(items: Iterable[Item | Values], *, deadline: float | None = None) -> Call[answers.ItemsResponse]:
     """Put items that can be recommended, or hidden, at once."""
     return _call(ITEMS, deadline, items=items)
+
+
+def item(item_id: Id, *, deadline: float | None = None) -> Call[answers.ItemResponse]:
+    """What is known of an item; NotFound for an item that neither the live generation nor a put describes."""
+    return _call(ITEM, deadline, item_id=item_id)
+
+
+def forget_item(item_id: Id, *, deadline: float | None = None) -> Call[answers.ForgottenItemResponse]:
+    """Drop what was put of an item; NotFound where nothing was put and the live generation does not have the item.
+
+    The second try of a call can raise NotFound too, where the first one deleted the item and its answer was lost.
+    """
+    return _call(FORGET_ITEM, deadline, item_id=item_id)
 
 
 def user(user_id: Id, *, deadline: float | None = None) -> Call[answers.UserResponse]:

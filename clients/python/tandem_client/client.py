@@ -59,6 +59,8 @@ class _Verbs:
     explain = _Verb(calls.explain)
     add_events = _Verb(calls.add_events)
     put_items = _Verb(calls.put_items)
+    item = _Verb(calls.item)
+    forget_item = _Verb(calls.forget_item)
     user = _Verb(calls.user)
     forget = _Verb(calls.forget)
     merge = _Verb(calls.merge)

@@ -76,8 +76,9 @@ class AsyncHttpTransport:
 def _request(call: Call[Any], left: float) -> dict[str, Any]:
     verb, values = call.verb, dict(call.values)
     path = verb.path
-    if "{user_id}" in path:
-        path = path.format(user_id=_segment(values.pop("user_id"), "user_id"))
+    for name in ("user_id", "item_id"):
+        if f"{{{name}}}" in path:
+            path = path.format(**{name: _segment(values.pop(name), name)})
     return {
         "method": verb.method,
         "url": path,

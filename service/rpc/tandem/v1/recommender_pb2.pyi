@@ -340,6 +340,55 @@ class PutItemsResponse(_message.Message):
     unplaced: _containers.RepeatedCompositeFieldContainer[Id]
     def __init__(self, stored: _Optional[int] = ..., new: _Optional[int] = ..., known: _Optional[int] = ..., unplaced: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
+class GetItemRequest(_message.Message):
+    __slots__ = ("item_id",)
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ...) -> None: ...
+
+class GetItemResponse(_message.Message):
+    __slots__ = ("item_id", "generation", "title", "categories", "columns", "available", "known", "put_at")
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    PUT_AT_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    generation: str
+    title: str
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    columns: _containers.MessageMap[str, Value]
+    available: bool
+    known: bool
+    put_at: float
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., generation: _Optional[str] = ..., title: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., columns: _Optional[_Mapping[str, Value]] = ..., available: bool = ..., known: bool = ..., put_at: _Optional[float] = ...) -> None: ...
+
+class ForgetItemRequest(_message.Message):
+    __slots__ = ("item_id",)
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ...) -> None: ...
+
+class ForgetItemResponse(_message.Message):
+    __slots__ = ("item_id", "forgotten", "known")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    forgotten: bool
+    known: bool
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., forgotten: bool = ..., known: bool = ...) -> None: ...
+
 class GetUserRequest(_message.Message):
     __slots__ = ("user_id",)
     USER_ID_FIELD_NUMBER: _ClassVar[int]

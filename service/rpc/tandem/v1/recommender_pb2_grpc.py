@@ -60,6 +60,16 @@ class RecommenderStub(object):
                 request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsRequest.SerializeToString,
                 response_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsResponse.FromString,
                 _registered_method=True)
+        self.GetItem = channel.unary_unary(
+                '/tandem.v1.Recommender/GetItem',
+                request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemRequest.SerializeToString,
+                response_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemResponse.FromString,
+                _registered_method=True)
+        self.ForgetItem = channel.unary_unary(
+                '/tandem.v1.Recommender/ForgetItem',
+                request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemRequest.SerializeToString,
+                response_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemResponse.FromString,
+                _registered_method=True)
         self.GetUser = channel.unary_unary(
                 '/tandem.v1.Recommender/GetUser',
                 request_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetUserRequest.SerializeToString,
@@ -121,6 +131,20 @@ class RecommenderServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetItem(self, request, context):
+        """What is known of an item: by the live generation, and by what was put since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetItem(self, request, context):
+        """Forget what was put of an item: it is as the live generation has it, or is gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUser(self, request, context):
         """What is stored of a user.
         """
@@ -176,6 +200,16 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.PutItems,
                     request_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsRequest.FromString,
                     response_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsResponse.SerializeToString,
+            ),
+            'GetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetItem,
+                    request_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemRequest.FromString,
+                    response_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemResponse.SerializeToString,
+            ),
+            'ForgetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetItem,
+                    request_deserializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemRequest.FromString,
+                    response_serializer=service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemResponse.SerializeToString,
             ),
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
@@ -334,6 +368,60 @@ class Recommender(object):
             '/tandem.v1.Recommender/PutItems',
             service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsRequest.SerializeToString,
             service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.PutItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.v1.Recommender/GetItem',
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemRequest.SerializeToString,
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.GetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tandem.v1.Recommender/ForgetItem',
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemRequest.SerializeToString,
+            service_dot_rpc_dot_tandem_dot_v1_dot_recommender__pb2.ForgetItemResponse.FromString,
             options,
             channel_credentials,
             insecure,
