@@ -55,8 +55,8 @@ class ImpressionLog:
     def note(self, query: Query) -> None:
         """Keep a slate to be logged, if there is room; only one that the ranker made for a user with an id.
 
-        No event could label the slate of a visitor without an id, and no forgetting would reach it. What load-test users
-        are shown would enter the training rows.
+        No event could label the slate of a visitor without an id, and no forgetting would reach it. What load-test
+        users are shown would enter the training rows.
         """
         if query.user_id is None or is_load_test(query.user_id):
             return

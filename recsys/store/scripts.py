@@ -241,7 +241,8 @@ MERGE = (
     + """
 -- events and event ids of the user that goes, the same of the other user, the log of all; kept, expire, ids kept, ids
 -- expire, logged (0: not at all), now in milliseconds, the oldest timestamp kept, what the JSON of the other user's
--- events begins with, how many beginnings of either's events follow, these, then of each event to add as well: its JSON behind the user
+-- events begins with, how many beginnings of either's events follow, these, then of each event to add as well: its
+-- JSON behind the user
 local begin, last = ARGV[8], 9 + ARGV[9]
 local function rest(text)  -- the JSON of an event behind its user; nothing where the event is neither's
   for at = 10, last do
@@ -268,7 +269,9 @@ if #ids > 0 then
 end
 for at, text in ipairs(moved) do
   redis.call('RPUSH', KEYS[3], text)
-  if at > added and ARGV[5] ~= '0' then redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', 'e', text, 't', ARGV[6]) end
+  if at > added and ARGV[5] ~= '0' then
+    redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', 'e', text, 't', ARGV[6])
+  end
 end
 if #moved > 0 then sort(KEYS[3]) end
 trim(KEYS[3], ARGV[1], ARGV[2], ARGV[7])

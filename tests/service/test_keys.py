@@ -71,9 +71,7 @@ class Keyed:
         body = {"json": values} if verb.method in {"POST", "PUT"} else {}
         path = verb.path.format(user_id=user, item_id="drama-1")
         base = self.admin if admin else self.deployment.url
-        answer = ask(
-            verb.method, base + verb.path.format(user_id=user, item_id="drama-1"), headers=self.told(name), **body
-        )
+        answer = ask(verb.method, base + path, headers=self.told(name), **body)
         error = answer.json().get("error", {})
         return answer.status_code, error.get("code"), error.get("field")
 
