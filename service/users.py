@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from recsys.errors import QueryError, StoreError
@@ -26,6 +27,10 @@ LOGGED_WITHIN = 3 * PATIENCE + 1.0
 """Seconds after which a slate is logged in any process, or never: it waits, has its features asked for and is written
 within PATIENCE each, and an answer that is under way has a second."""
 
+SWEEP_SECONDS = 30.0
+"""Between the first of some merges and the pass over the streams that removes their visitors. A pass over full streams
+takes the store 0.9 s of CPU (docs/decisions.md): too much for each login."""
+
 AHEAD_SECONDS = 60
 """How far in the future a timestamp may lie: clocks differ."""
 
@@ -36,6 +41,8 @@ class UserDesk:
     def __init__(self, users: UserStore) -> None:
         self._users = users
         self._forgetting: set[asyncio.Task[Any]] = set()
+        self._swept_next: list[Id] = []
+        self._closing = asyncio.Event()
 
     async def add_events(
         self, events: Sequence[schema.Event], generation: ServedGeneration | None
@@ -79,12 +86,13 @@ class UserDesk:
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
 
     async def merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> schema.MergedResponse:
-        """Give a user's events and trained history to another user, and forget the first, as `forget` does."""
+        """Give a user's events and trained history to another user, and forget the first: in streams a little later."""
         kept = await asyncio.shield(self._keep(self._merge(user_id, into, generation)))
         return schema.MergedResponse(user_id=user_id, into=into, events=kept)
 
     async def close(self) -> None:
         """Wait until all whose forgetting began are forgotten, and what another process had yet to log is removed."""
+        self._closing.set()
         while self._forgetting:  # one that ends leaves a second look
             await asyncio.gather(*self._forgetting, return_exceptions=True)
 
@@ -111,7 +119,25 @@ class UserDesk:
         try:
             return await self._users.merge_user(user_id, into, trained)
         finally:
-            self._keep(self._forget_impressions(user_id))
+            self._sweep_later([user_id])
+
+    def _sweep_later(self, users: Sequence[Id]) -> None:
+        """Remove users from the streams with the next sweep."""
+        self._swept_next += users
+        if len(self._swept_next) == len(users):
+            self._keep(self._sweep())
+
+    async def _sweep(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), SWEEP_SECONDS)
+        users, self._swept_next = self._swept_next, []
+        await asyncio.sleep(LOGGED_WITHIN)  # until no process has anything of these users to log
+        try:
+            await self._users.forget_streams(users)
+        except StoreError as error:
+            logger.warning("Users who were merged may be left in the log of events and in impressions: %s", error)
+            if not self._closing.is_set():
+                self._sweep_later(users)
 
     async def _forget_impressions(self, user_id: Id) -> None:
         await asyncio.sleep(LOGGED_WITHIN)

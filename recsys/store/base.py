@@ -279,11 +279,14 @@ class UserStore(Protocol):
         """Remove a user from every key there is."""
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
-        """Move a user's events to another user by time, with `more` events, and remove the first from every key.
+        """Move a user's events to another user by time, with `more` events, and remove the first but from streams.
 
         How many events the other user has now. The events and their ids move in one step, equal events become one, and
         the newest EVENTS_KEPT stay. What was moved is in the log under the other user; `more` is not.
         """
+
+    async def forget_streams(self, users: Sequence[Id]) -> None:
+        """Remove users from the log and from the impressions, in one pass for all of them."""
 
     async def forget_impressions(self, user: Id) -> None:
         """Remove a user's impressions alone."""

@@ -242,7 +242,10 @@ class MemoryStore:
         self._impressions += [(str(user), LoggedImpression(self._entry(), data, now)) for user, data in impressions]
 
     async def forget_user(self, user: Id) -> None:
-        text = str(user)
+        self._forget_state(str(user))
+        await self.forget_streams([user])
+
+    def _forget_state(self, text: str) -> None:
         for generation, each in self._records:
             if each == text:
                 self._forgotten[generation].add(_trace(text))
@@ -251,8 +254,6 @@ class MemoryStore:
                 del by_generation[key]
         self._events.pop(text, None)
         self._names.pop(text, None)
-        self._log = [logged for logged in self._log if str(logged.event.user_id) != text]
-        await self.forget_impressions(user)
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
         kept, oldest = self._events[str(into)], time.time() - self._events_age
@@ -267,8 +268,13 @@ class MemoryStore:
         kept[:] = [event for event in kept if event.timestamp >= oldest][-EVENTS_KEPT:]
         names = self._names[str(into)]
         names[:] = [*(name for name in self._names[str(user)] if name not in names), *names][-NAMES_KEPT:]
-        await self.forget_user(user)
+        self._forget_state(str(user))
         return len(kept)
+
+    async def forget_streams(self, users: Sequence[Id]) -> None:
+        texts = {*map(str, users)}
+        self._log = [logged for logged in self._log if str(logged.event.user_id) not in texts]
+        self._impressions = [told for told in self._impressions if told[0] not in texts]
 
     async def forget_impressions(self, user: Id) -> None:
         self._impressions = [told for told in self._impressions if told[0] != str(user)]

@@ -134,36 +134,44 @@ class RedisUserStore:
             kept: int = await self._redis.eval(
                 MERGE, len(keys), *keys, *self._limits(into, now), begin, len(beginnings), *beginnings, *added
             )
-        await self._forget(user, ())  # what was sent to the user since the move is kept, for the next merge to move
+        with sentences(self.address):
+            await self._forget_fields(user)
         return kept
 
     async def forget_user(self, user: Id) -> None:
         keys = events_key(user), names_key(user)
         with sentences(self.address):
             await self._redis.unlink(*keys)
-        await self._forget(user, keys)
+            await self._forget_fields(user)
+        await self._forget_entries([user], keys)
 
-    async def _forget(self, user: Id, keys: Sequence[bytes]) -> None:
-        """Remove a user from what is of all users; keys: of the user's own, removed with the last entry of the log."""
-        with sentences(self.address):
-            # By name and not by manifest: a generation that was begun and never finished holds records too.
-            names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
-            records = {tuple(name) for name in names if name[-2] == b"users"}
-            lists = {tuple(name) for name in names if name[-2] == b"lists"}
-            # Lists last, those too that began meanwhile: a flow writes one only of whom something is known.
-            lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
-            hashes = iter([*records, *lists])
-            while some := list(islice(hashes, _HASHES_AT_ONCE)):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for name in some:
-                        pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
-                    await pipe.execute()
+    async def forget_streams(self, users: Sequence[Id]) -> None:
+        await self._forget_entries(users)
+
+    async def _forget_fields(self, user: Id) -> None:
+        """Remove a user from the hashes of all generations."""
+        # By name and not by manifest: a generation that was begun and never finished holds records too.
+        names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
+        records = {tuple(name) for name in names if name[-2] == b"users"}
+        lists = {tuple(name) for name in names if name[-2] == b"lists"}
+        # Lists last, those too that began meanwhile: a flow writes one only of whom something is known.
+        lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
+        hashes = iter([*records, *lists])
+        while some := list(islice(hashes, _HASHES_AT_ONCE)):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for name in some:
+                    pipe.eval(FORGET_FIELD, 1, b":".join(name), text_of(user))
+                await pipe.execute()
+
+    async def _forget_entries(self, users: Sequence[Id], keys: Sequence[bytes] = ()) -> None:
+        """Remove users from the streams; keys: what goes with the last entry of the log."""
         try:
             with sentences(self.address):
                 # Once more: an event that came since is in the user's keys and about to go from the log.
-                await self._log.forget(_beginnings(user), keys)
+                await self._log.forget([beginning for user in users for beginning in _beginnings(user)], keys)
         finally:  # in a full store the log is marked and not copied; so are these
-            await self.forget_impressions(user)
+            with sentences(self.address):
+                await self._impressions.forget([*map(text_of, users)])
 
     async def forget_impressions(self, user: Id) -> None:
         with sentences(self.address):

@@ -276,7 +276,7 @@ end
 if #moved > 0 then sort(KEYS[3]) end
 trim(KEYS[3], ARGV[1], ARGV[2], ARGV[7])
 redis.call('UNLINK', KEYS[1], KEYS[2])
-return redis.call('LLEN', KEYS[3])
+return #redis.call('LRANGE', KEYS[3], 0, -1)
 """
 )
 

@@ -1,4 +1,4 @@
-"""A user who is merged into another: events move in one step, and the first is gone from every key."""
+"""A user who is merged into another: events move in one step, and the first is forgotten."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from recsys.errors import StoreError
 from recsys.store.base import EVENTS_KEPT
 from recsys.types import Event
-from tests.contracts.stores import Store, click
+from tests.contracts.stores import Store, click, keys
 from tests.contracts.test_forget_user import everything
 
 ANON, LOGIN = "0123456789abcdef-before-the-login", "login"
@@ -80,13 +80,18 @@ def test_the_newest_stay(store: Store) -> None:
 
 
 def test_nothing_is_left(store: Store) -> None:
-    """No record, list, event, log entry or impression of the user; the log has what moved under the other."""
+    """No record, list or event of the user, nor a log entry or impression once the streams are swept.
+
+    The log has what moved under the other user.
+    """
     store.publish("g1", {ANON: b"record", LOGIN: b"record of login"})
     store.publish("g2", {ANON: b"record"})
     store.flows.write_lists("g1", 2, {ANON: b"list", LOGIN: b"list of login"})
     store.add(click("a", user=ANON, name="e1"), click("b", user=ANON, kind="impression"), click("x", user=LOGIN))
     store.users(lambda users: users.add_impressions([(ANON, b"shown"), (LOGIN, b"shown to login")]))
     merge(store, click("old", 0.5, user=ANON))
+    assert store.client is None or {key for key in keys(store) if ANON in key} == set()
+    store.users(lambda users: users.forget_streams([ANON, "nobody"]))
     for generation in ("g1", "g2"):
         (state,) = store.read(generation, ANON)
         assert (state.record, state.events, state.listed, state.lost) == (None, [], None, False)

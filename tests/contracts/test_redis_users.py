@@ -97,7 +97,8 @@ def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str
     assert (state.record, state.listed) == (b"record", b"list")
     assert store.users(lambda users: users.read_trending()) is None
     store.users(lambda users: users.add_impressions([("7", b"shown"), ("8", b"shown")]))
-    assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 3
+    assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
+    store.users(lambda users: users.forget_streams(["6"]))
     store.users(lambda users: users.forget_user("7"))
     (state,) = real.read("g1", "7")
     assert (state.record, state.events, state.listed) == (None, [], None)

@@ -75,6 +75,7 @@ def test_what_the_documentation_names_is_enough(real: Store) -> None:
         assert [event.item_id for event in state.events] == ["a", "b"]
         assert as_user(url, lambda store: store.add_events([click("c", now, "e3", "8")])) == 1
         assert as_user(url, lambda store: store.merge_user("8", "7")) == 3
+        as_user(url, lambda store: store.forget_streams(["8"]))
         as_user(url, lambda store: store.forget_user("7"))
     (state,) = real.read("g1", "7")
     assert (state.record, state.events, state.listed) == (None, [], None)

@@ -240,7 +240,7 @@ class TestUsers:
 
 class TestMerge:
     def test_a_login_takes_over_what_was_done_before_it(self, client, embedded_url):
-        """The next slate knows it, the answer to the same request is the same, and no key names the visitor."""
+        """The next slate knows it, the answer to the same request is the same, and the visitor's own keys are gone."""
         visitor, login = "visitor-before-the-login-0123456789abcdef", "after the login"
         sent = [{"user_id": visitor, "item_id": f"drama-{n}", "event_id": f"e{n}"} for n in (1, 2)]
         ask(client, "/events", events=[*sent, {"user_id": login, "item_id": "comedy-1"}])
@@ -250,7 +250,7 @@ class TestMerge:
         answer = ask(client, "/recommend", user_id=login)
         assert answer["history"] == 3
         assert not {"drama-1", "drama-2", "comedy-1"} & set(ids(answer))
-        assert left_of(embedded_url, visitor) == []
+        assert set(left_of(embedded_url, visitor)) <= {b"events", b"impressions"}  # swept within a minute
         assert ask(client, path, into=login) == merged
         assert ask(client, "/events", events=[each | {"user_id": login} for each in sent])["stored"] == 0
         assert ask(client, "/recommend", user_id=login)["history"] == 3
@@ -391,7 +391,7 @@ def test_a_click_is_there_for_the_next_request(deployment):
 
 
 def test_a_merge_is_there_for_the_next_request(deployment, embedded_url):
-    """A thousand times: what a visitor did is the login's once the merge is answered, and no key has the visitor."""
+    """A thousand times: what a visitor did is the login's once the merge is answered; soon no key has the visitors."""
 
     def once(n):
         visitor, login = f"merge-visitor-{n}", f"merge-login-{n}"
@@ -405,4 +405,7 @@ def test_a_merge_is_there_for_the_next_request(deployment, embedded_url):
 
     with ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(once, range(1_000))) == 1_000
-    assert left_of(embedded_url, "merge-visitor-") == []
+    end = time.monotonic() + 120
+    while left_of(embedded_url, "merge-visitor-"):
+        assert time.monotonic() < end
+        time.sleep(1)

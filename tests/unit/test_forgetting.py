@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import StoreFull
+from recsys.store import UserState
 from recsys.types import Event
 from service import impressions, metrics
 from service.impressions import PATIENCE, WAITING, ImpressionLog
@@ -36,6 +37,19 @@ class Users:
     async def forget_impressions(self, user):
         self.told.append("impressions")
 
+    async def read_users(self, generation, buckets, users):
+        return [UserState(None, []) for _ in users]
+
+    async def merge_user(self, user, into, more):
+        self.told.append(f"merged {user}")
+        return 0
+
+    async def forget_streams(self, users):
+        self.told.append(f"swept {', '.join(users)}")
+        if self.full:
+            self.full = False
+            raise StoreFull("Redis is full.")
+
     async def close(self):
         self.told.append("closed")
 
@@ -50,8 +64,9 @@ class Generation:
 
 @pytest.fixture
 def soon(monkeypatch):
-    """A second look that comes soon."""
+    """A second look, and a sweep, that come soon."""
     monkeypatch.setattr("service.users.LOGGED_WITHIN", 0.05)
+    monkeypatch.setattr("service.users.SWEEP_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -232,6 +247,39 @@ def test_a_full_store_is_looked_into_again(soon):
 
     asyncio.run(scene())
     assert users.told == ["user", "impressions"]
+
+
+SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), event_types={})
+
+
+def test_one_sweep_is_for_all_who_are_merged_before_it(soon):
+    """A pass over the streams costs the store much; one that fails is tried again."""
+    users = Users(full=True)
+
+    async def scene():
+        desk = UserDesk(users)
+        await asyncio.gather(*(desk.merge(user, "login", SERVED) for user in "abc"))
+        while users.told.count("swept a, b, c") < 2:
+            await asyncio.sleep(0.01)
+        await desk.merge("d", "login", SERVED)
+        await desk.close()
+
+    asyncio.run(scene())
+    assert users.told == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
+
+
+def test_a_gateway_that_closes_sweeps_first(soon, monkeypatch):
+    """It waits until no process has anything of the merged user to log, and no longer."""
+    monkeypatch.setattr("service.users.SWEEP_SECONDS", 1e6)
+    users = Users()
+
+    async def scene():
+        one = UserDesk(users)
+        await one.merge("a", "login", SERVED)
+        await one.close()
+
+    asyncio.run(scene())
+    assert users.told == ["merged a", "swept a"]
 
 
 def test_what_began_is_finished(soon):
