@@ -261,7 +261,8 @@ class RedisItemWriter:
 
     async def read(self, item_id: Id) -> PutItem | None:
         with sentences(self.address):
-            return _item(await self._redis.hgetall(_key(text_of(item_id))))  # type: ignore[misc]  # redis-py's hint
+            raw: Any = await self._redis.hgetall(_key(text_of(item_id)))
+            return _item(raw)
 
     async def remove(self, item_id: Id) -> bool:
         text = text_of(item_id)
