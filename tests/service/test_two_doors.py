@@ -70,7 +70,7 @@ PLACES_OF_TEXT = {
     "item column": lambda text: item(columns={"year": text}),
     "item column's name": lambda text: item(columns={text: 1}),
     "one item": lambda text: (verbs.ITEM, {"item_id": text}),
-    "forget item": lambda text: (verbs.FORGET_ITEM, {"item_id": text}),
+    "forget item": lambda text: (verbs.FORGET_ITEM, {"item_id": f"never put {text}"}),
     "user": lambda text: (verbs.USER, {"user_id": text}),
     "forget": lambda text: (verbs.FORGET, {"user_id": text}),
     "merge": lambda text: (verbs.MERGE, {"user_id": text, "into": "two-doors"}),

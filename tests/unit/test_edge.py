@@ -327,7 +327,8 @@ def test_nothing_is_kept_of_whom_nobody_knows(gate):
         async def send(message):
             told.append(message)
 
-        await guard({"type": "http", "path": "/recommend", "headers": [], "sent": sent}, None, send)
+        scope = {"type": "http", "method": "POST", "path": "/recommend", "headers": [], "sent": sent}
+        await guard(scope, None, send)
         assert told[0]["status"] == 401
         return weakref.ref(sent)
 

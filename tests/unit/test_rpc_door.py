@@ -268,7 +268,7 @@ def test_requests_are_timed_and_counted_by_status(stub, recommender):
     """Beside HTTP's, whose codes are numbers."""
     good, bad = counted("recommend", "OK"), counted("recommend", "INVALID_ARGUMENT")
     stub.Recommend(pb.RecommendRequest(user_id=YOU))
-    refused(stub.Recommend, pb.RecommendRequest())
+    refused(stub.Recommend, pb.RecommendRequest(k=0))
     assert counted("recommend", "OK") == good + 1
     wait_for(lambda: counted("recommend", "INVALID_ARGUMENT") == bad + 1)  # the answer leaves before it is counted
 
