@@ -249,7 +249,7 @@ def test_a_full_store_is_looked_into_again(soon):
     assert users.told == ["user", "impressions"]
 
 
-SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), event_types={})
+SERVED = SimpleNamespace(id="g1", manifest=SimpleNamespace(user_buckets=1), spec=SimpleNamespace(event_types=()))
 
 
 def test_one_sweep_is_for_all_who_are_merged_before_it(soon):
