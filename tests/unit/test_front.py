@@ -110,7 +110,7 @@ def test_every_answer_is_counted_by_its_status(client, recommender):
     codes = (200, 422, 400, 503, 500, 429)
     before = [counted(code) for code in codes]
     client.post("/recommend", json=SLATE)
-    client.post("/recommend", json={})
+    client.post("/recommend", json={"k": 0})
     client.post("/recommend", content=b"{")
     for fault in (StageError("Cancelled."), ZeroDivisionError()):
         recommender.fault = [fault]
