@@ -100,6 +100,8 @@ def read_times(column: pd.Series, how: TimeFormat, where: str) -> pd.Series:
         return _since_1970(column, how.zone)
     if how.stated in SCALES:
         return _scaled(pd.to_numeric(column, errors="coerce").astype("float64"), how.stated)
+    if how.stated is None and pd.api.types.is_numeric_dtype(column):
+        return _numbers(column, column.astype("float64"), {}, where)
     text = _text(column)
     if how.stated == ISO:
         return _iso(text, how.zone, where)
@@ -112,19 +114,27 @@ def _detected(text: pd.Series, zone: ZoneInfo | None, where: str) -> pd.Series:
     """Unix seconds of the one format that the rows have."""
     is_number = text.str.fullmatch(NUMBER).fillna(False).astype(bool)
     numbers = pd.to_numeric(text.where(is_number), errors="coerce").astype("float64")
-    kinds = {kind: (numbers >= low) & (numbers < high) & (numbers != 0) for kind, (low, high, _) in SCALES.items()}
     dates = pd.Series(np.nan, text.index) if is_number.all() else _iso(text.where(~is_number), zone, where)
-    kinds[ISO] = dates.notna()
-    kinds["other"] = _other(text.where(~is_number & dates.isna()))
-    found = {kind: mask for kind, mask in kinds.items() if mask.any()}
+    kinds = {ISO: dates.notna(), "other": _other(text.where(~is_number & dates.isna()))}
+    kinds = {kind: mask for kind, mask in kinds.items() if mask.any()}
+    if is_number.any():
+        return _numbers(text, numbers, kinds, where)
+    if len(kinds) > 1:
+        _refuse_mixed(text, kinds, where)
+    if "other" in kinds:
+        raise DatasetError(f"{where} holds dates whose format has to be stated: {_proposal(text[kinds['other']])}")
+    return dates
+
+
+def _numbers(given: pd.Series, numbers: pd.Series, dates: dict[str, pd.Series], where: str) -> pd.Series:
+    """Unix seconds of numbers of one scale; DatasetError where there are others, or `dates` beside them."""
+    kinds = {kind: (numbers >= low) & (numbers < high) & (numbers != 0) for kind, (low, high, _) in SCALES.items()}
+    found = {kind: mask for kind, mask in kinds.items() if mask.any()} | dates
     if len(found) > 1:
-        _refuse_mixed(text, found, where)
-    if "other" in found:
-        raise DatasetError(f"{where} holds dates whose format has to be stated: {_proposal(text[found['other']])}")
+        _refuse_mixed(given, found, where)
     if "unix" in found:
-        _refuse_day_numbers(text, numbers, where)
-    scale = next((kind for kind in found if kind in SCALES), "unix" if is_number.any() else None)
-    return dates if ISO in found or scale is None else _scaled(numbers, scale)
+        _refuse_day_numbers(given, numbers, where)
+    return _scaled(numbers, next(iter(found), "unix"))
 
 
 def _refuse_mixed(text: pd.Series, found: dict[str, pd.Series], where: str) -> None:
@@ -137,13 +147,16 @@ def _refuse_mixed(text: pd.Series, found: dict[str, pd.Series], where: str) -> N
     )
 
 
-def _refuse_day_numbers(text: pd.Series, numbers: pd.Series, where: str) -> None:
+def _refuse_day_numbers(given: pd.Series, numbers: pd.Series, where: str) -> None:
     first, last = DAY_NUMBERS
-    given = numbers.dropna()
-    if not given.between(first, last).all() or _parsed(text[given.index], "%Y%m%d").isna().any():
+    real = numbers.dropna()
+    if not real.between(first, last).all():
+        return
+    text = _text(given[real.index])
+    if _parsed(text, "%Y%m%d").isna().any():
         return
     raise DatasetError(
-        f"{where} holds numbers that read as days and as seconds of August 1970: {named(text[given.index])}. Set "
+        f"{where} holds numbers that read as days and as seconds of August 1970: {named(text)}. Set "
         'timestamp_format = "%Y%m%d" in [interactions], or "unix" where they are seconds.'
     )
 
