@@ -132,6 +132,7 @@ def _data(findings: Findings) -> Markup:
         ("users", f"{data.users:,}"),
         ("items", f"{data.items:,}, of which {data.described:,} in the items table"),
         ("window", f"{first} to {last}, {(findings.window[1] - findings.window[0]) / 86_400:,.0f} days"),
+        *((f"events of type {name}", f"{share:.1%}") for name, share in list(data.types.items())[:20]),
         *((f"items with {column}", f"{share:.1%}") for column, share in data.filled.items()),
         *(
             (f"set aside from {table}", f"{count:,} rows: {reason}")
