@@ -15,13 +15,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
 from service import bodies, deadline, json_slates, metrics, paths, schema
 from service.counting import LATER
 from service.edge import headers
 from service.openapi import openapi
+from service.paths import MergeRoute, UserRoute
 from service.recommender import Recommender
 from service.schema.verdict import AGAIN, INTERNAL, checked, error_body
 
@@ -65,9 +66,9 @@ class Door:
                 Route("/items", self._verb("items", self._items), methods=["PUT"]),
                 Route("/items/{item_id:path}", self._verb("item", self._item), methods=["GET"]),
                 Route("/items/{item_id:path}", self._verb("forget_item", self._forget_item), methods=["DELETE"]),
-                Route("/users/{user_id:path}/merge", self._verb("merge", self._merge), methods=["POST"]),
-                Route("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
-                Route("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
+                MergeRoute("/users/{user_id:path}/merge", self._verb("merge", self._merge), methods=["POST"]),
+                UserRoute("/users/{user_id:path}", self._verb("user", self._user), methods=["GET"]),
+                UserRoute("/users/{user_id:path}", self._verb("forget", self._forget), methods=["DELETE"]),
                 Route("/status", self._verb("status", self._status), methods=["GET"]),
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/metrics", _metrics, methods=["GET"]),
@@ -140,7 +141,7 @@ class Door:
 
     async def _not_found(self, request: Request) -> Response:
         routes = [route for route in self.app.routes[:-1] if isinstance(route, Route)]
-        here = [route for route in routes if route.path_regex.match(request.url.path)]
+        here = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
         if here:
             allowed = ", ".join(sorted({method for route in here for method in route.methods or ()}))
             response = error_response(QueryError(f"{here[0].path_format} takes {allowed}.", code="method"))

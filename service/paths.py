@@ -6,6 +6,8 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from recsys.errors import QueryError
 from recsys.types import Id
@@ -23,6 +25,26 @@ class WholePathConvertor(PathConvertor):
 
 
 register_url_convertor("path", WholePathConvertor())  # in its place: BentoML's mount of the door goes by it too
+
+
+class MergeRoute(Route):
+    """The path of a merge; in "/users/a%2Fmerge" the slash is part of a user's id."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As Starlette's, for paths that end in "/merge" as they were sent."""
+        return super().matches(scope) if _is_merge(scope) else (Match.NONE, {})
+
+
+class UserRoute(Route):
+    """The path of a user."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As Starlette's, but for the paths of merges."""
+        return (Match.NONE, {}) if _is_merge(scope) else super().matches(scope)
+
+
+def _is_merge(scope: Scope) -> bool:
+    return bool(scope["type"] == "http" and scope["raw_path"].endswith(b"/merge"))
 
 
 def user_id(request: Request) -> Id:

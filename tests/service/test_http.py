@@ -118,8 +118,6 @@ def test_a_context_that_is_not_there_is_told_what_is(client):
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({}, "user_id"),
-        ({"user_id": None}, "user_id"),
         ({"user_id": True}, "user_id"),
         ({"user_id": 1.5}, "user_id"),
         ({"user_id": ""}, "user_id"),

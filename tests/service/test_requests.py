@@ -283,6 +283,9 @@ class TestMerge:
         path = "/users/" + quote(visitor, safe="").replace(".", "%2E") + "/merge"
         assert ask(client, path, into="odd")["user_id"] == visitor
         assert client.get(path.removesuffix("/merge")).json()["events"] == []
+        for method in ("GET", "DELETE"):  # a slash that is not escaped is the verb's
+            answer = client.request(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
     @pytest.mark.parametrize(
         ("path", "body", "field"),
