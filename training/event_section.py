@@ -79,10 +79,10 @@ def check_types(
     """
     counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
     listed = ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
-    _all_there(path, column, listed, seen.types, counts, "types of exclude_seen in [settings]")
+    _all_there(path, column, types, seen.types, counts, "types of exclude_seen in [settings]")
     if rules is None:
         return _assume(path, column, types, counts, listed)
-    _all_there(path, column, listed, rules.targets, counts, "target in [events]")
+    _all_there(path, column, types, rules.targets, counts, "target in [events]")
     named = {*rules.weights, *rules.targets, *rules.negative}
     unnamed = [name for name in counts if name not in named and not rules.ignores(name)]
     if unnamed:
@@ -113,10 +113,12 @@ def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[st
 
 
 def _all_there(
-    path: Path, column: str | None, listed: str, names: Sequence[str], counts: Mapping[str, int], entry: str
+    path: Path, column: str | None, types: pd.Series, names: Sequence[str], counts: Mapping[str, int], entry: str
 ) -> None:
+    """DatasetError where the log has no event of a type that an entry names."""
     missing = [name for name in names if name not in counts]
     if missing:
+        listed = ", ".join(f"'{name}' ({count:,}) in {_rows(types, name)}" for name, count in list(counts.items())[:12])
         raise DatasetError(
             f"{path}: {entry} names '{missing[0]}', and no row of column '{column}' has it. The column has {listed}."
         )
