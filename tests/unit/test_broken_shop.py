@@ -233,7 +233,7 @@ def test_every_row_twice(shop, good):
 def test_one_type_renamed(shop, live, name):
     """Refused where the mapping names the old type; where it names none, beside a live generation."""
     shop.change(LOG, "event", lambda cell: name if cell == "purchase" else cell)
-    has(shop.refusal(), "in [settings] names 'purchase'", "column 'event'", f"'{name}' (634) in rows ", " and ")
+    has(shop.refusal(), "in [settings] names 'purchase'", "column 'event'", f"'{name}' (633) in rows ", " and ")
     new, gone = sorted(
         shop.without_events().judged(live),
         key=lambda line: "type purchase" in line,
