@@ -113,7 +113,12 @@ class Evaluation:
             self._table(f"all queries{self.of_targets}, further down the list", ["all"], (*FURTHER, COVERAGE)),
         ]
         if by_type := self.by_type:
-            tables.insert(1, self._table("by event type of the item that was wanted", by_type, METRICS))
+            names = ["all types" if segment == OVERALL else segment.removeprefix(OF_TYPE) for segment in by_type]
+            # A table a metric: two columns for each of three types are wider than a terminal of 80 columns.
+            tables[1:1] = [
+                self._table(f"{metric} by event type of the query", by_type, (metric,), heads=names)
+                for metric in METRICS
+            ]
         return Group(*tables)
 
     @property
@@ -131,10 +136,17 @@ class Evaluation:
         further = self._markdown(["all"], (*FURTHER, COVERAGE))
         return f"**{self._title()}**\n\n{first}\n\n{LEGEND} ± one standard error, clustered by user.\n\n{further}"
 
-    def _table(self, title: str, segments: list[str], metrics: tuple[str, ...], caption: str | None = None) -> Table:
+    def _table(
+        self,
+        title: str,
+        segments: list[str],
+        metrics: tuple[str, ...],
+        caption: str | None = None,
+        heads: list[str] | None = None,
+    ) -> Table:
         table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
         table.add_column("model", no_wrap=True)
-        for head in _heads(segments, metrics):
+        for head in heads or _heads(segments, metrics):
             table.add_column(head.replace(" ", "\n").replace("@", "\n@"), justify="right", no_wrap=True)
         for name, row in self.rows.items():
             cells = _cells(row, segments, metrics, errors=False)
