@@ -1,4 +1,4 @@
-"""`python -m training VERB`: the metric table of a dataset, and how training grows; no store and no Prefect."""
+"""`python -m training VERB`: check a dataset, measure models on it, and how training grows; no store and no Prefect."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from recsys.environment import Environment
@@ -20,12 +21,15 @@ with packages(), importing():
     from recsys.types import HISTORY_LENGTH
     from training import dataset, recipe
     from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
+    from training.check import failed
     from training.checkpoint import Checkpoints
     from training.config import CONFIGS
+    from training.gate import check_data
     from training.generate import SHAPES, generate
     from training.log import encode
     from training.mapping import Mapping, moment
     from training.notes import notes
+    from training.profile import AVAILABLE, DataProfile
     from training.report import Curves, Findings, write
     from training.split import IN_TIME, PROTOCOLS, check_protocol, split
     from training.watch import watching
@@ -47,6 +51,11 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
+    checks = verbs.add_parser(
+        "check", help="read a dataset and judge it as the gate judges a first run; trains nothing"
+    )
+    checks.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
+    checks.set_defaults(run=run_check)
     evaluate = verbs.add_parser("evaluate", help="train on the past, test on what came after, print the table")
     evaluate.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
     evaluate.add_argument("--protocol", help=f"one of: {', '.join(PROTOCOLS)}; default: by the dataset's horizon")
@@ -89,6 +98,26 @@ def size(text: str) -> int:
     """A number of rows as people say it: 100k, 10M."""
     units = {"k": 1_000, "M": 1_000_000}
     return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+
+
+def run_check(options: argparse.Namespace) -> None:
+    """Print what was read and assumed; DatasetError with what the gate would refuse."""
+    table = dataset.read(options.data)
+    profile = DataProfile.of(table, encode(table))
+    first, last = (datetime.fromtimestamp(moment, UTC) for moment in (profile.first, profile.last))
+    print(
+        f"{profile.name}: {profile.rows:,} events of {profile.users:,} users with {profile.items:,} items, from "
+        f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC."
+    )
+    types = table.interactions["event_type"].value_counts()
+    print(f"Event types: {', '.join(f'{name} ({count:,})' for name, count in types.items())}.")
+    if AVAILABLE in profile.filled:
+        print(f"Items that are available: {profile.filled[AVAILABLE]:.1%}.")
+    for line in (*notes(table), *table.assumptions):
+        print(line)
+    if refused := failed(check_data(profile, None)):
+        raise DatasetError("The gate would refuse this data:\n" + "\n".join(f"  - {line}" for line in refused))
+    print("The data can be trained on.")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from recsys.errors import DatasetError
-from recsys.events import EventRules, SeenRule
+from recsys.events import UNDECLARED, EventRules, SeenRule
 
 ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknown"}
 
@@ -86,9 +86,10 @@ def check_types(
     named = {*rules.weights, *rules.targets, *rules.negative}
     unnamed = [name for name in counts if name not in named and not rules.ignores(name)]
     if unnamed:
+        origin = ", as which empty cells are read," if unnamed[0] == UNDECLARED else ""
         raise DatasetError(
-            f"Column '{column}' holds '{unnamed[0]}' ({_rows(types, unnamed[0])}), which [events] of {path} does not "
-            f"name. Its types: {listed}. Add '{unnamed[0]}' to weights, negative or ignored."
+            f"Column '{column}' holds '{unnamed[0]}'{origin} ({_rows(types, unnamed[0])}), which [events] of {path} "
+            f"does not name. Its types: {listed}. Add '{unnamed[0]}' to weights, negative or ignored."
         )
     if not any(rules.weight(name) for name in counts):
         raise DatasetError(f"[events] of {path} leaves no event to learn from: its types are {listed}.")

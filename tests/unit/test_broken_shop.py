@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from recsys.errors import DatasetError
+from training.__main__ import main
 from training.check import failed
 from training.dataset import read
 from training.gate import check_data
@@ -297,3 +298,14 @@ def test_half_a_catalogue(shop, live):
     (told,) = shop.write(ITEMS, table[::2]).judged()
     has(told, "events whose item is in the items table ([items]):", "80.0% would pass", "'sku' of", "row ", " and row ")
     assert any("live g1 has 100.0%" in line and "events whose item" in line for line in shop.judged(live))
+
+
+def test_the_check_before_a_first_run(shop, capsys):
+    """`python -m training check` prints what was read and what the gate would refuse, without training."""
+    assert main(["check", "--data", str(shop.folder)]) == 0
+    has(
+        capsys.readouterr().out, "8,176 events of 450 users", "2025-03-03 07:38", "purchase (631)", "94.0%", "Duplicate"
+    )
+    shop.write(ITEMS, shop.table(ITEMS)[::2])
+    assert main(["check", "--data", str(shop.folder)]) == 1
+    has(capsys.readouterr().err, "The gate would refuse this data", "events whose item is in the items table")
