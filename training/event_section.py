@@ -80,6 +80,12 @@ def check_types(
     counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
     listed = ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
     _all_there(path, column, types, seen.types, counts, "types of exclude_seen in [settings]")
+    dropped = next((name for name in seen.types if rules and rules.ignores(name)), None)
+    if dropped:
+        raise DatasetError(
+            f"{path}: types of exclude_seen in [settings] names '{dropped}', which [events] ignores: its events are "
+            "dropped and hide nothing. Take the type out of one of both."
+        )
     if rules is None:
         return _assume(path, column, types, counts, listed)
     _all_there(path, column, types, rules.targets, counts, "target in [events]")

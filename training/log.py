@@ -237,6 +237,8 @@ def encode(dataset: Dataset) -> Log:
     known, named = _same_type(dataset.items["item_id"], pd.Series(acted_ids))
     ids = known.append(named.difference(known, sort=False))
     types, event_types = _by_frequency(frame["event_type"])
+    # A shop may name refunds before it has one: /events takes them from then on.
+    event_types = tuple(dict.fromkeys((*event_types, *dataset.events.negative)))[:255]
     contexts, columns = _contexts(dataset)
     return Log(
         users=users.astype(np.int32),

@@ -122,6 +122,18 @@ def test_a_refund_revokes_what_came_before_it_and_no_more():
     assert len(with_purchase) == 3  # before the refund the purchase stood
 
 
+def test_a_negative_type_is_known_before_its_first_event():
+    """A shop may name refunds before it has one; a positive type without an event stays unknown: nothing taught it."""
+    spec = log_of(FUNNEL, EventRules({"view": 1, "wish": 2}, ("purchase",), ("refund",))).catalogue.spec
+    assert [spec.is_unknown(name) for name in ("view", "purchase", "refund", "wish", "impression")] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_exclude_seen_goes_by_type_and_days():
     """What was bought is hidden for so many days, what was viewed is not; a refunded item is hidden as well."""
     log = log_of(REFUNDED, seen=SeenRule(True, ("purchase",), 30))
@@ -219,6 +231,10 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
         ('[events]\nweigh_by_value = ["purchase"]\n', ["needs a column of values"]),
         ('[events]\ntargets = ["purchase"]\n', ["unknown entry 'targets' in '[events]'"]),
         ('[settings]\nexclude_seen = {types = ["buy"]}\n', ["types of exclude_seen", "names 'buy'", "'purchase' (1)"]),
+        (
+            '[settings]\nexclude_seen = {types = ["view"]}\n[events]\nignored = ["view"]\n',
+            ["types of exclude_seen", "'view'", "[events] ignores"],
+        ),
         ("[settings]\nexclude_seen = {days = 0}\n", ["days of exclude_seen", "above 0"]),
         (
             '[settings]\nexclude_seen = {kinds = ["purchase"]}\n',
