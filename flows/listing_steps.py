@@ -17,12 +17,14 @@ from recsys import soundness
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import NoGeneration
+from recsys.generation import GenerationFolder
 from recsys.items import NOTHING_PUT
 from recsys.list_maker import ListMaker, Past
 from recsys.record import UserRecord
 from recsys.rules import Rules
 from recsys.segment import FreshSegment
-from recsys.store.base import IMPRESSION, LIVE, FlowStore, GenerationStore, LoggedEvent, Trending
+from recsys.spec import FeatureSpec
+from recsys.store.base import LIVE, FlowStore, GenerationStore, LoggedEvent, Trending
 from recsys.store.items import ItemReader
 from recsys.trending import WINDOW_SECONDS, trending
 from recsys.trial import load_ranker, load_retriever
@@ -51,22 +53,28 @@ def logged(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
         after = some[-1].entry
 
 
-def active(store: FlowStore, after: str = "") -> tuple[list[str], str]:
-    """Users who did something after an entry, in the order in which they first did, and the last entry there is."""
+def active(store: FlowStore, spec: FeatureSpec, after: str = "") -> tuple[list[str], str]:
+    """Users with an event after an entry, in the order of their first such event, and the last entry there is.
+
+    Events of types that are not part of a history do not count.
+    """
     users: dict[str, None] = {}
     for each in logged(store, after):
         after = each.entry
-        if each.event.event_type != IMPRESSION:
+        if spec.type_row(each.event.event_type) is not None:
             users[str(each.event.user_id)] = None
     return list(users), after
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def load(
-    generation: str, environment: Environment, generations: GenerationStore, items: ItemReader, rules: Rules
-) -> ListMaker:
+def fetch(generation: str, environment: Environment, generations: GenerationStore) -> GenerationFolder:
+    """A generation's folder on this host."""
+    return GenerationCache(environment.folder("cache"), generations, soundness.check).fetch(generation)
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
     """What makes lists in a generation, as its items are now."""
-    folder = GenerationCache(environment.folder("cache"), generations, soundness.check).fetch(generation)
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
     known = tables.ids.rows
     fresh = FreshSegment.of(puts, lambda texts: [*map(known.get, texts)], tables.available, manifest.data_end)
@@ -82,16 +90,16 @@ def load(
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def read_active(store: FlowStore, after: str) -> tuple[list[str], str]:
+def read_active(store: FlowStore, folder: GenerationFolder, after: str) -> tuple[list[str], str]:
     """`active`, as a step of its own."""
-    return active(store, after)
+    return active(store, folder.spec(), after)
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def follow_trend(store: FlowStore, now: float) -> Trending:
-    """Replace what is trending."""
+def follow_trend(store: FlowStore, folder: GenerationFolder, now: float) -> Trending:
+    """Replace what is trending, by the meaning that event types have in a generation."""
     recent = (each.event for each in logged(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
-    found = Trending(now, trending((event for event in recent if event.event_type != IMPRESSION), now))
+    found = Trending(now, trending(recent, now, folder.spec()))
     store.write_trending(found)
     return found
 
@@ -141,7 +149,7 @@ def _everybody(
     buckets = maker.manifest.user_buckets
     for bucket in range(buckets):
         yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    users, _ = active(store)
+    users, _ = active(store, maker.spec)
     for start in range(0, len(users), CHUNK):
         records = _records(maker, generations, users[start : start + CHUNK])
         yield 1.0, {user: None for user, record in records.items() if record is None}

@@ -13,7 +13,7 @@ from prefect import flow
 
 from flows.cursor import Cursor
 from flows.export_lists import ListExport
-from flows.listing_steps import follow_trend, list_everybody, list_some, live_of, load, read_active
+from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
 from recsys.rules import RulesFile
 from recsys.store.base import LIVE
@@ -43,8 +43,10 @@ def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
     in_force = RulesFile(rules or environment.rules, rules is not None or environment.rules_named).current
     with open_store(environment) as opened:
         generations, store = opened.generations(), opened.flows()
-        generation, hot = live_of(generations), follow_trend(store, now)
-        maker = load(generation, environment, generations, opened.items(), in_force).with_trending(hot.ids)
+        generation = live_of(generations)
+        folder = fetch(generation, environment, generations)
+        hot = follow_trend(store, folder, now)
+        maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
         with ListExport(environment, maker, top, now) as export, watch("lists") as progress:
             made = list_everybody(maker, generations, store, export, now, progress)
         live = generations.alias(LIVE)
@@ -60,11 +62,12 @@ def refresh(watch: Watch) -> Listed:
     with open_store(environment) as opened:
         generations, store = opened.generations(), opened.flows()
         generation, made = live_of(generations), 0
+        folder = fetch(generation, environment, generations)
         cursor = Cursor(environment.home / "refresh.json", generation)
-        users, last = read_active(store, cursor.read())
-        hot = follow_trend(store, now)
+        users, last = read_active(store, folder, cursor.read())
+        hot = follow_trend(store, folder, now)
         if users:
-            maker = load(generation, environment, generations, opened.items(), in_force).with_trending(hot.ids)
+            maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
             with watch("lists") as progress:
                 made = list_some(maker, generations, store, users, now, progress)
         if last:

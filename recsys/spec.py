@@ -98,6 +98,10 @@ class FeatureSpec:
             return 0
         return self._type_rows.get(event_type)
 
+    def is_unknown(self, event_type: str) -> bool:
+        """Whether training never saw an event type; without declared types none is unknown."""
+        return self.type_row(event_type) is None and not self.events.ignores(event_type)
+
     @cached_property
     def _type_rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.event_types)}

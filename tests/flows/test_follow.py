@@ -146,8 +146,8 @@ class TestRefresh:
         shop.click("b", "drama-1")
         read_active = lists.read_active
 
-        def forgotten_then(store, after):
-            found = read_active(store, after)
+        def forgotten_then(store, folder, after):
+            found = read_active(store, folder, after)
             shop.with_users(lambda store: store.forget_user("a"))
             return found
 
