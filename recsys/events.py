@@ -104,6 +104,13 @@ class SeenRule:
         end = np.full(len(times), FOREVER) if self.days is None else times + self.days * 86_400.0
         return np.where(hiding[types], end, NEVER)
 
+    def in_words(self, rules: EventRules) -> str:
+        """Which items are left out, for a sentence."""
+        named = [repr(name) for name in dict.fromkeys((*self.types, *rules.negative))] if self.types else []
+        kind = f"an event of type {' or '.join(named)}" if named else "any event"
+        within = f" in the last {self.days:g} days" if self.days is not None else ""
+        return f"items with which the user has {kind}{within}"
+
     def to_json(self) -> bool | dict[str, Any]:
         """As it stands in a manifest: true, false or the types and days."""
         if not self.excludes or self.everything:

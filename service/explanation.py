@@ -24,7 +24,6 @@ logger = logging.getLogger("tandem")
 
 _WORDS = {
     "unavailable": "The item is hidden: it is not available.",
-    "seen": "The user has had the item, and the dataset excludes what was seen.",
     "excluded": "The request excludes the item.",
     "filter": "The item has none of the values that the request's filter asks for.",
 }
@@ -76,6 +75,7 @@ class Explainer:
             history=len(query.history[0]),
             degraded=list(query.degraded),
             unknown_items=query.unknown_items,
+            unknown_types=query.unknown_types,
         )
 
     async def _tower(self, query: Query, row: int) -> tuple[float | None, int | None]:
@@ -115,7 +115,7 @@ class Explainer:
         for each in FILTERS:
             gone = each.gone(query, rows)
             if gone is not None and gone[0]:
-                return each.reason, _WORDS[each.reason]
+                return each.reason, _seen(query) if each.reason == "seen" else _WORDS[each.reason]
         if row not in query.candidates.items:
             if whose == _POPULAR:
                 return "retrieval", "There is no list for the user, and the item is not among what is popular."
@@ -126,6 +126,13 @@ class Explainer:
         if row in query.passed_over:
             return "rules", f"A rule kept the item out: {query.passed_over[row]}."
         return "ranking", f"{whose} puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
+
+
+def _seen(query: Query) -> str:
+    """The rule that hides an item of the user's past."""
+    where = "the dataset" if query.rules.rules.exclude_seen == "dataset" else "the file of rules"
+    hidden = query.seen_rule.in_words(query.generation.spec.events)
+    return f"The user has had the item, and exclude_seen in {where} leaves out {hidden}."
 
 
 def _whose(query: Query, retrieved: bool, ranked: bool) -> str:

@@ -26,16 +26,16 @@ def slate(query: Query) -> bytes:
     told = zip(numbers[: len(lines)], numbers[len(lines) :], strict=True) if lines else ()
     items, made = b",".join(map(mod, lines, told)), _made(query.generation.id, query.made_by, *query.degraded)
     removed = _json(query.removed) if query.removed else b"{}"
-    unknown = _json(query.unknown_items) if query.session else b"[]"
+    unknown = (_json(query.unknown_items), _json(query.unknown_types)) if query.session else (b"[]", b"[]")
     begun = b'{"user_id":%b,"items":[%b],' % (_json(query.user_id), items)
-    return begun + made % (len(query.history[0]), removed, unknown)
+    return begun + made % (len(query.history[0]), removed, *unknown)
 
 
 @lru_cache(64)
 def _made(generation: str, mode: Mode, *degraded: Degraded) -> bytes:
-    """With three places: the length of the history, what was removed, and the unknown items."""
+    """With four places: the length of the history, what was removed, the unknown items and the unknown event types."""
     begun, left_out = _json({"generation": generation, "mode": mode})[1:-1], _json(degraded)
-    counted = b',"history":%d,"removed":%b,"degraded":' + left_out + b',"unknown_items":%b}'
+    counted = b',"history":%d,"removed":%b,"degraded":' + left_out + b',"unknown_items":%b,"unknown_types":%b}'
     return begun.replace(b"%", b"%%") + counted
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.events import SeenRule
 from recsys.history import NO_HISTORY, History, hidden_rows
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
@@ -114,10 +115,20 @@ class Query:
         return list(dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None))
 
     @property
+    def unknown_types(self) -> list[str]:
+        """Event types of the session that the generation does not know, each once."""
+        spec = self.generation.spec
+        return list(dict.fromkeys(event.event_type for event in self.session if spec.is_unknown(event.event_type)))
+
+    @property
+    def seen_rule(self) -> SeenRule:
+        """Which of the user's past items are left out of slates."""
+        return self.rules.rules.seen_rule(self.generation.manifest.seen_rule)
+
+    @property
     def seen(self) -> I32:
         """Rows of the user's past items that are left out of slates."""
-        rule = self.rules.rules.seen_rule(self.generation.manifest.seen_rule)
-        return hidden_rows(self.record, self.past, rule, self.generation.spec, self.now)
+        return hidden_rows(self.record, self.past, self.seen_rule, self.generation.spec, self.now)
 
     def keep(self, kept: I64 | np.ndarray) -> None:
         """Keep the candidates at these places (or where the mask is true), in that order."""

@@ -26,7 +26,7 @@ from service.similar import SimilarItems
 from service.succession import Succession
 from service.trending import TrendingItems
 from service.users import UserDesk, event, refuse_future
-from service.vocabulary import checked_context, checked_filter, known_row
+from service.vocabulary import check_types, checked_context, checked_filter, known_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,7 @@ class Recommender:
         now: float,
     ) -> Query:
         refuse_future("session", request.session, now)
+        check_types("session", request.session, generation)
         return self.query_kind(
             generation,
             user_id,

@@ -16,7 +16,7 @@ from recsys.types import F32, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
-_NO_MARKS, _NO_ROWS = np.zeros(0, bool), np.zeros(0, np.int32)
+_NO_MARKS = np.zeros(0, bool)
 
 
 def make_slate(query: Query, without: int = PAD) -> None:
@@ -60,7 +60,7 @@ def _picked(query: Query) -> bool:
     items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
     sources, removed = np.empty(query.k, np.uint8), np.zeros(len(_PICKED), np.int64)
     columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
-    gone = plain(query.seen), _NO_ROWS, plain(query.excluded)
+    gone = plain(query.seen), plain(query.excluded)
     if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:
         return False
     query.items, query.sources, (query.scores, query.tower) = items, sources, scores

@@ -17,7 +17,7 @@ from recsys.user_list import UserList
 from service import schema
 from service.impressions import PATIENCE
 from service.served import ServedGeneration
-from service.vocabulary import checked_context
+from service.vocabulary import check_types, checked_context, unknown_types
 
 logger = logging.getLogger("tandem")
 
@@ -47,17 +47,21 @@ class UserDesk:
     async def add_events(
         self, events: Sequence[schema.Event], generation: ServedGeneration | None
     ) -> schema.EventsResponse:
-        """Store events; generation: the one in force, where there is one."""
+        """Store events but those of ignored types; generation: the one in force, where there is one."""
         now = time.time()
         refuse_future("events", events, now)
         if generation is not None:
+            check_types("events", events, generation)
             for index, told in enumerate(events):
                 checked_context(told.context, generation, f"events.{index}.context")
-        stored = await self._users.add_events([event(told.user_id, told, now) for told in events])
+        ignored = generation.spec.events.ignored if generation else ()
+        kept = [told for told in events if told.event_type not in ignored]
+        stored = await self._users.add_events([event(told.user_id, told, now) for told in kept])
         items = [told.item_id for told in events]
         rows = generation.rows_of(items) if generation else items
         unknown = dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None)
-        return schema.EventsResponse(stored=stored, unknown_items=list(unknown))
+        types = unknown_types(events, generation) if generation else []
+        return schema.EventsResponse(stored=stored, unknown_items=list(unknown), unknown_types=types)
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
         """What is stored of a user for slates, so no log, impression or event id; StoreError where it can't be read."""

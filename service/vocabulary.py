@@ -1,4 +1,4 @@
-"""Words of a request that a generation has to know: an item, columns of a context, columns and values of a filter."""
+"""Words of a request that a generation has to know: an item, event types, columns of a context and of a filter."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from difflib import get_close_matches
 
 from recsys.errors import QueryError
 from recsys.types import Id
+from service import schema
 from service.schema.verdict import NAME_CHARACTERS
 from service.served import ServedGeneration
+
+NAMED = 20
+"""Event types that an error lists, at most."""
 
 COMPARED = 100
 """Values of a column among which those like a misspelt one are looked for: 0.1 to 2 ms of the loop."""
@@ -20,6 +24,24 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
     if row is None:
         raise QueryError("The live generation does not know this item.", "item_id", code="not_found")
     return row
+
+
+def unknown_types(events: Sequence[schema.Event | schema.SessionEvent], generation: ServedGeneration) -> list[str]:
+    """The types of some events that the generation does not know, each once."""
+    return list(dict.fromkeys(told.event_type for told in events if generation.spec.is_unknown(told.event_type)))
+
+
+def check_types(field: str, events: Sequence[schema.Event | schema.SessionEvent], generation: ServedGeneration) -> None:
+    """QueryError names the first event in this field of an unknown type, where the dataset refuses such events."""
+    spec = generation.spec
+    if spec.events.refuse_unknown:
+        for index, told in enumerate(events):
+            if spec.is_unknown(told.event_type):
+                asked, there = repr(told.event_type)[:NAME_CHARACTERS], ", ".join(spec.event_types[:NAMED])
+                raise QueryError(
+                    f"The live generation does not know the event type {asked}; it knows {there}.",
+                    f"{field}.{index}.event_type",
+                )
 
 
 def checked_context(told: Mapping[str, str], generation: ServedGeneration, field: str = "context") -> Mapping[str, str]:

@@ -94,6 +94,13 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFold
 
 
 @pytest.fixture(scope="session")
+def tiny_shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[GenerationFolder, Log]:
+    """A generation of a shop with event types that ends three weeks ago, and the log until now."""
+    now = time.time()
+    return tiny.shop(tmp_path_factory.mktemp("shop"), now - 60, now - 21 * 86_400)
+
+
+@pytest.fixture(scope="session")
 def published(tiny_world: tuple[GenerationFolder, Log], embedded_url: str) -> str:
     """The tiny world's generation, live in the embedded store; its id."""
     return tiny.publish(tiny_world[0], RedisGenerationStore(embedded_url))

@@ -33,6 +33,7 @@ def slate(user_id):
         removed={"seen": 2},
         degraded=[],
         unknown_items=[],
+        unknown_types=[],
     ).model_dump()
 
 
@@ -124,12 +125,13 @@ class FakeRecommender:
             history=0,
             degraded=["ranking"],
             unknown_items=["opera-1", 7],
+            unknown_types=["Purchase"],
         )
 
     async def add_events(self, events):
         self.asked.append(events)
         self._fail()
-        return schema.EventsResponse(stored=len(events), unknown_items=[events[0].item_id])
+        return schema.EventsResponse(stored=len(events), unknown_items=[events[0].item_id], unknown_types=["Purchase"])
 
     async def put_items(self, items):
         self.asked.append(items)

@@ -54,6 +54,36 @@ def write(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def write_shop(folder: Path, newest: float) -> Path:
+    """The same world as a shop whose newest event is at a moment: items are viewed, bought, refunded, bought again.
+
+    It takes three times as long, so that users have purchases of the last 30 days and older ones.
+    """
+    path, rng = write(folder) / "interactions.csv", np.random.default_rng(1)
+    rows = []
+    for user, item, moment, device in pd.read_csv(path).itertuples(index=False):
+        acts = [("scroll", -30), ("view", 0), ("purchase", 60), ("refund", 3_600), ("purchase", 7_200)]
+        for act, later in acts[rng.integers(2) : rng.choice([2, 3, 4, 5], p=[0.5, 0.3, 0.1, 0.1])]:
+            rows.append((user, item, moment + later, device, act))
+    table = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "device", "event"])
+    table["timestamp"] = newest - 3 * (table["timestamp"].max() - table["timestamp"])
+    table.to_csv(path, index=False)
+    mapping = (folder / "dataset.toml").read_text().replace("[items]", 'event_type = "event"\n[items]')
+    (folder / "dataset.toml").write_text(
+        mapping + '[settings]\nexclude_seen = { types = ["purchase"], days = 30 }\n'
+        '[events]\ntarget = ["purchase"]\nnegative = ["refund"]\nignored = ["scroll"]\n'
+        "weights = { view = 1, purchase = 5 }\n"
+    )
+    return folder
+
+
+def shop(folder: Path, newest: float, known_until: float) -> tuple[GenerationFolder, Log]:
+    """A generation of the shop's events before a moment, and the whole log."""
+    log = encode(dataset.read(write_shop(folder / "data", newest)))
+    known = log.before(known_until)
+    return export(folder / "generations", known, train(known, CONFIG), CONFIG, "shop"), log
+
+
 def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
     """Train on the world and export it; seconds."""
     data = dataset.read(write(folder / "data", seed))

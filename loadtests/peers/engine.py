@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from recsys.generation import GenerationFolder
-from recsys.history import History, assemble, stack
+from recsys.history import History, assemble, hidden_rows, stack
 from recsys.record import UserRecord
 from recsys.store.base import UserState
 from recsys.store.redis import RedisUserStore
@@ -36,8 +36,8 @@ class Engine(ABC):
 
     def __init__(self, folder: GenerationFolder) -> None:
         self.manifest, self.tables = folder.manifest, folder.tables()
-        self.exclude_seen = self.manifest.settings["exclude_seen"]
-        self._type_row = folder.spec().type_row
+        self.exclude_seen = self.manifest.seen_rule.everything
+        self._spec = folder.spec()
 
     @abstractmethod
     def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
@@ -57,12 +57,12 @@ class Engine(ABC):
 
     def history(self, record: UserRecord, state: UserState) -> History:
         """What a user did, oldest first."""
-        return assemble(record, state.events, self.tables.ids.rows_of, self._type_row)
+        return assemble(record, state.events, self.tables.ids.rows_of, self._spec.type_row)
 
     def best(self, items: I32, scores: F32, record: UserRecord, history: History, k: int) -> Ranked:
-        """The k best that the user has not had, where that is excluded."""
-        if self.exclude_seen:
-            scores = np.where(np.isin(items, np.concatenate([record.seen, history[0]])), -np.inf, scores)
+        """The k best that the dataset's `exclude_seen` does not hide."""
+        hidden = hidden_rows(record, history, self.manifest.seen_rule, self._spec, time.time())
+        scores = np.where(np.isin(items, hidden), -np.inf, scores)
         order = np.argsort(-scores, kind="stable")[:k]
         return list(zip(items[order].tolist(), scores[order].tolist(), strict=True))
 

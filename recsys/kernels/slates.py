@@ -13,20 +13,19 @@ from recsys.kernels.top import insert
 
 
 @compiled(makes_arrays=True)
-def pick(items, scores, tower, sources, shown, available, seen, since, excluded, out_items, out, out_sources, removed):
+def pick(items, scores, tower, sources, shown, available, seen, excluded, out_items, out, out_sources, removed):
     """The best of candidates [n] that may be shown, best first and the first of equals; how many.
 
     items: int32, scores, tower: float32, no NaN among scores, sources: uint8. shown: [n] bool, which may be shown; or
-    [0], then available [m] bool says of which rows. seen, since, excluded: rows that may not. out_items, out_sources:
-    [k], out: [2, k] float32, scores and tower. removed: [3] int64, how many are not available, seen (or since), and
-    excluded, each by the first of these.
+    [0], then available [m] bool says of which rows. seen, excluded: rows that may not. out_items, out_sources:
+    [k], out: [2, k] float32, scores and tower. removed: [3] int64, how many are not available, seen, and excluded,
+    each by the first of these.
     """
     slots = 16
-    while slots < 2 * (len(seen) + len(since) + len(excluded)):
+    while slots < 2 * (len(seen) + len(excluded)):
         slots *= 2
     held, why = np.full(slots, -1, np.int32), np.zeros(slots, np.uint8)
     _hold(held, why, seen, 1)
-    _hold(held, why, since, 1)
     _hold(held, why, excluded, 2)
     chosen, count = np.empty(len(out_items), np.int64), 0
     for place in range(len(items)):

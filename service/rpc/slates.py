@@ -50,8 +50,9 @@ def _slate(query: Query) -> bytes:
     user_id, pack = query.user_id, _SCORES.pack
     parts = [_user(user_id), _made(query.generation.id, query.made_by, *query.degraded)]
     parts += [_history(len(query.history[0])), *[_removed(*each) for each in query.removed.items()]]
-    if query.session and (unknown := query.unknown_items):
-        parts.append(convert.message_of(pb.Slate, {"unknown_items": unknown}).SerializeToString())
+    if query.session:
+        unknown = {"unknown_items": query.unknown_items, "unknown_types": query.unknown_types}
+        parts.append(convert.message_of(pb.Slate, unknown).SerializeToString())
     told = zip(*_LINES.of(query), strict=True)
     parts += [line + pack(_SCORE, score, _TOWER, tower)[:length] for (line, length), score, tower in told]
     return b"".join(parts)

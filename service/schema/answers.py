@@ -35,6 +35,9 @@ class RecommendResponse(BaseModel):
     unknown_items: list[int | str] = Field(
         description="Items of the session that neither the generation nor a put describes; they had no effect."
     )
+    unknown_types: list[str] = Field(
+        description="Event types of the session that the generation does not know; such events had no effect."
+    )
 
 
 class SlatesResponse(BaseModel):
@@ -98,6 +101,9 @@ class ExplainResponse(BaseModel):
     unknown_items: list[int | str] = Field(
         description="Items of the session that neither the generation nor a put describes; they had no effect."
     )
+    unknown_types: list[str] = Field(
+        description="Event types of the session that the generation does not know; such events had no effect."
+    )
 
 
 class StoredEvent(BaseModel):
@@ -142,9 +148,14 @@ class EventsResponse(BaseModel):
     """What was stored."""
 
     stored: int = Field(
-        description="New ones, those older than 90 days too; those whose event_id was known are not among them."
+        description="New ones, those older than 90 days too; those whose event_id was known are not among them, and "
+        "neither are those of types that the dataset ignores."
     )
     unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
+    unknown_types: list[str] = Field(
+        description="Event types that the live generation does not know. Such events are stored, and no slate takes "
+        "them into account until a generation knows their type."
+    )
 
 
 class ItemsResponse(BaseModel):

@@ -8,6 +8,7 @@ import numpy as np
 
 from recsys import moments
 from recsys.generation import GenerationFolder
+from recsys.history import hidden_rows, still_standing
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
@@ -22,7 +23,7 @@ class Expected:
 
     def __init__(self, folder: GenerationFolder) -> None:
         self._retriever, self._ranker = Retriever.load(folder), Ranker.load(folder)
-        self._tables, self._exclude_seen = folder.tables(), folder.manifest.settings["exclude_seen"]
+        self._tables, self._spec, self._seen_rule = folder.tables(), folder.spec(), folder.manifest.seen_rule
         ids, blobs = folder.users()
         self._records = {ids[row]: UserRecord.unpack(blobs.bytes_at(row)) for row in range(len(ids))}
         self._known: dict[tuple[Any, ...], list[tuple[str, float, float]]] = {}
@@ -36,7 +37,7 @@ class Expected:
     def _slate(self, user: int | str, k: int, now: float, known: bool) -> list[tuple[str, float, float]]:
         record = self._records.get(str(user), UserRecord.empty()) if known else UserRecord.empty()
         histories = Histories.empty(np.array([now]))
-        histories.put(0, record.items, record.times, record.types)
+        histories.put(0, *still_standing((record.items, record.times, record.types), self._spec.negative_types))
         histories.context[:, :CLOCK] = moments.clock(histories.now)
         key = (user, k, known, *histories.context[0].tolist(), int(moments.waits(histories)[0]))
         if key not in self._known:
@@ -47,8 +48,8 @@ class Expected:
         found = self._retriever.retrieve(histories)
         scores, items = self._ranker.score(histories, found)[0], found.items[0]
         shown = (items != PAD) & self._tables.available[items]
-        if self._exclude_seen:
-            shown &= ~np.isin(items, record.seen)
+        past = record.items, record.times, record.types
+        shown &= ~np.isin(items, hidden_rows(record, past, self._seen_rule, self._spec, float(histories.now[0])))
         best = [at for at in np.argsort(-scores, kind="stable") if shown[at]][:k]
         return [(self._tables.ids[int(items[at])], float(scores[at]), float(found.tower[0, at])) for at in best]
 

@@ -232,7 +232,8 @@ def test_strings_of_every_script_are_taken(client, name):
     told = verdict(send(client, "/recommend", json.dumps({"user_id": "u", "filter": {"categories": [text]}})), 422)
     assert told["field"] == "filter.categories"
     event = {"user_id": text, "item_id": text, "event_type": text[:64], "event_id": text[:128]}
-    assert send(client, "/events", json.dumps(event)).json() == {"stored": 1, "unknown_items": [text]}
+    stored = {"stored": 1, "unknown_items": [text], "unknown_types": []}
+    assert send(client, "/events", json.dumps(event)).json() == stored
     path = "/users/" + quote(text, safe="").replace(".", "%2E")
     assert [told["item_id"] for told in client.get(path).json()["events"]] == [text]
     assert client.delete(path).json() == {"user_id": text, "forgotten": True}

@@ -1,11 +1,7 @@
 """Batch, micro-batch, hybrid and real time, rules and trends: the flows' command line beside a running deployment."""
 
-import json
-import subprocess
-import sys
 import time
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 import redis
@@ -14,45 +10,10 @@ from recsys.features import FEATURES
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment
-from tests.surroundings import ROOT, surroundings
+from tests.flows_beside import World
 from training import impressions
 
 USER = 5
-
-
-class World:
-    """A deployment over a store of its own, and the flows beside it."""
-
-    def __init__(self, home, url, deployment, prefect_url):
-        self.home, self.url, self.deployment, self.prefect_url = home, url, deployment, prefect_url
-        self.client = httpx.Client(base_url=deployment.url, timeout=30)
-
-    def flow(self, *arguments):
-        """Run a verb; what it says as JSON."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flows", *arguments, "--json"],
-            cwd=ROOT,
-            env=surroundings(self.home / "flows", REDIS_URL=self.url, PREFECT_API_URL=self.prefect_url),
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return json.loads(done.stdout)
-
-    def ask(self, user=USER, **body):
-        answer = self.client.post("/recommend", json={"user_id": user, **body})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def click(self, user, *items):
-        events = [{"user_id": user, "item_id": item} for item in items]
-        self.client.post("/events", json={"events": events}).raise_for_status()
-
-    def rules(self, text):
-        """Write the file of rules and wait until it is in force or refused."""
-        self.deployment.rules.write_text(text)
-        time.sleep(2.5)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +41,7 @@ def test_without_lists_everything_is_computed(world):
     """auto and hybrid are real time while there is no list; batch answers what the publish computed."""
     assert world.ask("stranger")["mode"] == "realtime"
     assert world.ask("stranger", mode="hybrid")["mode"] == "realtime"
-    told = world.ask(mode="batch")
+    told = world.ask(USER, mode="batch")
     assert told["mode"] == "batch"
     assert all(item["sources"] == ["precomputed"] for item in told["items"])
 
@@ -98,10 +59,10 @@ class TestLists:
 
     def test_batch_is_what_the_file_says(self, world, listed):
         """The list as it was made, in its order, and the same that everything computed anew would be."""
-        told = world.ask(mode="batch", k=5)
+        told = world.ask(USER, mode="batch", k=5)
         table = pq.read_table(listed["parquet"]).to_pandas()
         assert ids(told) == table[table["user_id"] == str(USER)]["item_id"].tolist()
-        anew = world.ask(mode="realtime", k=5)
+        anew = world.ask(USER, mode="realtime", k=5)
         assert len(set(ids(anew)) & set(ids(told))) >= 4
 
     def test_auto_is_batch_until_something_happens(self, world, listed):

@@ -1,9 +1,10 @@
-"""What was computed for requests under load is what the batch path computes: features and scores of 1,000 slates."""
+"""What serving computes is what training and the batch path compute: histories, hidden items, features and scores."""
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -17,6 +18,13 @@ from recsys.ranker import Ranker, RankerNet
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.store import RedisFlowStore, RedisGenerationStore
+from recsys.store.base import UserState
+from recsys.store.memory import MemoryStore
+from recsys.types import PAD, Event
+from service.query import Query
+from service.served import ServedGeneration
+from service.settings import Settings
+from service.stages import UserHydrator
 from tests import tiny
 from tests.deployment import Deployment
 
@@ -93,3 +101,42 @@ def test_a_thousand_requests_replayed(world, tiny_world):
             compared += len(at)
     assert compared >= 9 * REQUESTS * 0.95
     store.close()
+
+
+def test_a_shop_s_log_replayed(tiny_shop):
+    """Before each event that follows a generation's data, with types, refunds and an exclude_seen of types and days."""
+    folder, log = tiny_shop
+    served, spec = ServedGeneration.load(folder), folder.spec()
+    hydrator = UserHydrator(MemoryStore(), Settings())
+    retriever, ranker = Retriever.load(folder), Ranker.load(folder)
+    ids, blobs = folder.users()
+    packed = {ids[row]: blobs.bytes_at(row) for row in range(len(ids))}
+    later = np.flatnonzero(log.times > folder.manifest.data_end)
+    queries, since = [], {}
+    for at in later.tolist():
+        user, told = str(log.user_ids[log.users[at]]), spec.event_types[log.types[at]]
+        query = Query(served, user, 10, 0.0, now=float(log.times[at]))
+        hydrator.put(query, UserState(packed.get(user), list(since.get(user, ())), False, None))
+        queries.append(query)
+        since.setdefault(user, []).append(Event(user, served.item_id(log.items[at]), query.now, told))
+    assert {"view", "purchase", "refund"} == {event.event_type for of_user in since.values() for event in of_user}
+
+    trained = log.histories(later)
+    ours = stack([query.history for query in queries], [query.now for query in queries])
+    ours = replace(ours, context=trained.context)
+    assert np.array_equal(ours.items, trained.items)
+    real = ours.items != PAD
+    assert np.array_equal(ours.times[real], trained.times[real])
+    assert np.array_equal(ours.types[real], trained.types[real])
+    place, hidden = log.seen_before(later)
+    for row, query in enumerate(queries):
+        assert set(query.seen.tolist()) == set(hidden[place == row].tolist())
+    assert len(hidden)
+    assert any(len(query.past[0]) > len(query.history[0]) > 0 for query in queries)
+    for start in range(0, len(later), 64):
+        some = slice(start, start + 64)
+        candidates = retriever.retrieve(trained.take(some))
+        assert np.array_equal(
+            ranker.features_and_scores(ours.take(some), candidates)[0],
+            ranker.features_and_scores(trained.take(some), candidates)[0],
+        )

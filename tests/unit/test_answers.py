@@ -62,6 +62,7 @@ def expected(query):
         removed=query.removed,
         degraded=[stage.value for stage in query.degraded],
         unknown_items=query.unknown_items,
+        unknown_types=query.unknown_types,
     )
 
 

@@ -63,7 +63,7 @@ def test_a_slate_picked_in_one_go_is_the_same(
     query.set_candidates(items, np.linspace(-1, 1, ROWS, dtype=np.float32), (items * 7 % 256).astype(np.uint8))
     query.scores = np.array(scores, np.float32)
     query.record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
-    query.history = np.array(since, np.int32), np.zeros(len(since)), np.zeros(len(since), np.uint8)
+    query.past = np.array(since, np.int32), np.zeros(len(since)), np.zeros(len(since), np.uint8)
     query.excluded = np.array(excluded, np.int32)
     (one, picked), (other, _) = (made(query, way) for way in (PICKED, lambda _: False))
     for name in ("items", "scores", "tower", "sources"):

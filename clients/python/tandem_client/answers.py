@@ -43,7 +43,7 @@ class RecommendResponse(BaseModel):
     """A slate. user_id: None where the request named no user.
 
     degraded: the stages that the answer was made without; empty in normal operation. unknown_items: items of the
-    session that the deployment does not know; they had no effect.
+    session that the deployment does not know; they had no effect. unknown_types: likewise, event types of the session.
     """
 
     user_id: Id | None = None
@@ -54,6 +54,7 @@ class RecommendResponse(BaseModel):
     removed: dict[str, int]
     degraded: list[str]
     unknown_items: list[Id] = Field(default_factory=list)
+    unknown_types: list[str] = Field(default_factory=list)
 
 
 class SlatesResponse(BaseModel):
@@ -111,6 +112,7 @@ class ExplainResponse(BaseModel):
     history: int
     degraded: list[str]
     unknown_items: list[Id] = Field(default_factory=list)
+    unknown_types: list[str] = Field(default_factory=list)
 
 
 class StoredEvent(BaseModel):
@@ -152,10 +154,14 @@ class MergedResponse(BaseModel):
 
 
 class EventsResponse(BaseModel):
-    """The result of storing events. stored: events that were not stored before."""
+    """The result of storing events. stored: events that were not stored before.
+
+    unknown_types: event types that the generation does not know; no slate takes such events into account.
+    """
 
     stored: int
     unknown_items: list[Id]
+    unknown_types: list[str] = Field(default_factory=list)
 
 
 class ItemsResponse(BaseModel):

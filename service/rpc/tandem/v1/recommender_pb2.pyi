@@ -82,7 +82,7 @@ class RecommendResponse(_message.Message):
     def __init__(self, slates: _Optional[_Iterable[_Union[Slate, _Mapping]]] = ...) -> None: ...
 
 class Slate(_message.Message):
-    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items")
+    __slots__ = ("user_id", "items", "generation", "mode", "history", "removed", "degraded", "unknown_items", "unknown_types")
     class RemovedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class Slate(_message.Message):
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     items: _containers.RepeatedCompositeFieldContainer[ScoredItem]
     generation: str
@@ -106,7 +107,8 @@ class Slate(_message.Message):
     removed: _containers.ScalarMap[str, int]
     degraded: _containers.RepeatedScalarFieldContainer[str]
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+    unknown_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., items: _Optional[_Iterable[_Union[ScoredItem, _Mapping]]] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., history: _Optional[int] = ..., removed: _Optional[_Mapping[str, int]] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ScoredItem(_message.Message):
     __slots__ = ("item_id", "title", "score", "tower_score", "sources", "rules")
@@ -215,7 +217,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items")
+    __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +236,7 @@ class ExplainResponse(_message.Message):
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     title: str
@@ -252,7 +255,8 @@ class ExplainResponse(_message.Message):
     history: int
     degraded: _containers.RepeatedScalarFieldContainer[str]
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+    unknown_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., generation: _Optional[str] = ..., mode: _Optional[str] = ..., place: _Optional[int] = ..., dropped_by: _Optional[str] = ..., reason: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., tower_score: _Optional[float] = ..., tower_place: _Optional[int] = ..., score: _Optional[float] = ..., ranked_place: _Optional[int] = ..., features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., rules: _Optional[_Iterable[str]] = ..., history: _Optional[int] = ..., degraded: _Optional[_Iterable[str]] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "value", "contribution")
@@ -294,12 +298,14 @@ class AddEventsRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class AddEventsResponse(_message.Message):
-    __slots__ = ("stored", "unknown_items")
+    __slots__ = ("stored", "unknown_items", "unknown_types")
     STORED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
     stored: int
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
-    def __init__(self, stored: _Optional[int] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+    unknown_types: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, stored: _Optional[int] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("item_id", "title", "categories", "available", "columns")

@@ -1,0 +1,46 @@
+"""A deployment and the flows beside it, for tests that need both."""
+
+import json
+import subprocess
+import sys
+import time
+
+import httpx
+
+from tests.surroundings import ROOT, surroundings
+
+
+class World:
+    """A deployment over a store of its own, and the flows beside it."""
+
+    def __init__(self, home, url, deployment, prefect_url):
+        self.home, self.url, self.deployment, self.prefect_url = home, url, deployment, prefect_url
+        self.client = httpx.Client(base_url=deployment.url, timeout=30)
+
+    def flow(self, *arguments):
+        """Run a verb; what it says as JSON."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", *arguments, "--json"],
+            cwd=ROOT,
+            env=surroundings(self.home / "flows", REDIS_URL=self.url, PREFECT_API_URL=self.prefect_url),
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    def ask(self, user, **body):
+        answer = self.client.post("/recommend", json={"user_id": user, **body})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def click(self, user, *items, **more):
+        """Store an event with each item; more: further fields of the events."""
+        events = [{"user_id": user, "item_id": item, **more} for item in items]
+        return self.client.post("/events", json={"events": events}).raise_for_status().json()
+
+    def rules(self, text):
+        """Write the file of rules and wait until it is in force or refused."""
+        self.deployment.rules.write_text(text)
+        time.sleep(2.5)

@@ -1,0 +1,279 @@
+"""What event types mean to a deployment: which items they hide, in every mode, list and fallback, and what is trending.
+
+The shop's catalogue fits into one slate, so a slate without an item says that the item is hidden.
+"""
+
+import asyncio
+import json
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from recsys.generation import SPEC
+from recsys.record import UserRecord
+from recsys.store import RedisGenerationStore, RedisUserStore
+from recsys.user_list import UserList
+from service.schema import verbs
+from tandem_client import Client
+from tests import tiny
+from tests.chaos.served import altered
+from tests.deployment import Deployment
+from tests.doors import Doors
+from tests.flows_beside import World
+from tests.server import Server
+
+DAY = 86_400
+EVERYTHING = tiny.PER_CATEGORY * len(tiny.CATEGORIES)
+ACTS = {
+    "a purchase": ("purchase", 0, True),
+    "a purchase of 31 days ago": ("purchase", 31, False),
+    "a view": ("view", 0, False),
+    "a refund": ("refund", 0, True),
+}
+"""Type, age in days, and whether the item is hidden."""
+
+UNLISTED, LISTED = ("precomputed", "realtime", "popular", "similar"), ("hybrid", "batch", "auto")
+MADE_BY = {"precomputed": "batch", "realtime": "realtime", "popular": "batch", "hybrid": "hybrid", "batch": "batch"}
+
+
+class Shop(World):
+    """The shop behind a deployment, over a store that can be stopped."""
+
+    def __init__(self, home, server, deployment, prefect_url, folder):
+        super().__init__(home, server.url, deployment, prefect_url)
+        self.server, self.folder, self.tables = server, folder, folder.tables()
+
+    def slate(self, way, user):
+        """All items that a way shows to a user."""
+        if way == "similar":
+            asked = {"item_id": "action-0", "user_id": user, "k": 100}
+            return ids(self.client.post("/similar", json=asked).raise_for_status().json())
+        mode = {"precomputed": "batch", "popular": "batch"}.get(way, way)
+        answer = self.ask(user, mode=mode, k=100)
+        assert answer["degraded"] == []
+        assert answer["mode"] == MADE_BY.get(way, answer["mode"])
+        return ids(answer)
+
+    def hidden(self, user):
+        """What the trained past hides from a user by brute force, and what it is about to hide no longer."""
+        log_ids, blobs = self.folder.users()
+        record = UserRecord.unpack(blobs.bytes_at(log_ids.rows[str(user)]))
+        types = np.array(self.folder.spec().event_types)[record.types]
+        counts = np.isin(types, ["purchase", "refund"])
+        ages = time.time() - record.times
+        assert len(ages) < 200, "the record is cut"
+        hidden = {self.tables.ids[row] for row in record.items[counts & (ages < 30 * DAY)]}
+        unsure = {self.tables.ids[row] for row in record.items[counts & (abs(ages - 30 * DAY) < 900)]}
+        return hidden - unsure, unsure
+
+    def read(self, work):
+        async def scene():
+            store = RedisUserStore(self.url)
+            try:
+                return await work(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(scene())
+
+
+def ids(answer):
+    return [item["item_id"] for item in answer["items"]]
+
+
+@pytest.fixture(scope="module")
+def shop(tiny_shop, prefect_url, tmp_path_factory):
+    home = tmp_path_factory.mktemp("shop-served")
+    server = Server(home / "store").start()
+    tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
+    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+        yield Shop(home, server, running, prefect_url, tiny_shop[0])
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def listed(shop):
+    """What `flows batch` says, of lists for everyone, with rows for all that may be shown."""
+    return shop.flow("batch", "--top", "100")
+
+
+@pytest.mark.parametrize("way", [*UNLISTED, *LISTED])
+def test_a_purchase_hides_an_item_and_a_view_does_not(shop, way, request):
+    """For 30 days, in every mode, from lists of both kinds, among what is popular and among similar items."""
+    if way in LISTED:
+        request.getfixturevalue("listed")
+    for place, (act, (kind, days, hides)) in enumerate(ACTS.items()):
+        user = f"a stranger {place}" if way == "popular" else 10 * (UNLISTED + LISTED).index(way) + place
+        before = shop.slate(way, user)
+        item = before[0]
+        told = shop.click(user, item, event_type=kind, timestamp=time.time() - days * DAY)
+        assert told == {"stored": 1, "unknown_items": [], "unknown_types": []}
+        assert set(before) - set(shop.slate(way, user)) == ({item} if hides else set()), act
+
+
+def test_the_trained_past_hides_what_was_bought_in_the_last_30_days(shop, listed):
+    """For every user of the log: in the file of lists, and for some in real time and in the store."""
+    table = pq.read_table(listed["parquet"]).to_pandas().groupby("user_id")["item_id"].agg(set)
+    everything = {shop.tables.ids[row] for row in range(EVERYTHING)}
+    some = 0
+    for user in range(200, tiny.USERS):
+        hidden, unsure = shop.hidden(user)
+        some += bool(hidden)
+        assert table[str(user)] - unsure == everything - hidden - unsure, user
+        if user < 205:
+            for mode in ("realtime", "hybrid", "batch", "auto"):
+                assert set(shop.slate(mode, user)) - unsure == everything - hidden - unsure, mode
+    assert some > 20
+
+
+def test_lists_made_after_a_purchase_leave_it_out(shop, listed):
+    """`flows refresh` keeps a purchase and a refund out of the list it makes, and a view in."""
+    shop.flow("refresh")
+    item, acts = "drama-1", dict(enumerate(ACTS.values(), 100))
+    for user, (kind, days, _) in acts.items():
+        shop.click(user, item, event_type=kind, timestamp=time.time() - days * DAY)
+    assert shop.click("a scroller", "drama-1", event_type="scroll")["stored"] == 0
+    assert shop.click("a misspeller", "drama-1", event_type="Purchase")["unknown_types"] == ["Purchase"]
+    assert shop.flow("refresh")["lists"] == len(ACTS)
+    manifest = shop.folder.manifest
+    states = shop.read(lambda store: store.read_users(manifest.id, manifest.user_buckets, list(acts)))
+    for (user, (_, _, hides)), state in zip(acts.items(), states, strict=True):
+        rows = UserList.unpack(state.listed).items
+        trained, unsure = shop.hidden(user)
+        if item not in trained | unsure:
+            assert (item in {shop.tables.ids[row] for row in rows}) != hides, user
+
+
+def test_rules_say_otherwise(shop):
+    """A pin of a bought item stays out; exclude_seen of the file of rules replaces the dataset's."""
+    shop.click("the ruled", "drama-2", event_type="purchase")
+    shop.click("the ruled", "drama-3", event_type="view")
+    pin = '[[pin]]\nitem = "drama-2"\nplace = 1\n[[pin]]\nitem = "drama-3"\nplace = 2\n'
+    shop.rules(pin)
+    told = ids(shop.ask("the ruled", k=10))
+    assert "drama-2" not in told
+    assert "drama-3" in told[:2]
+    shop.rules(f"exclude_seen = true\n{pin}")
+    assert not {"drama-2", "drama-3"} & set(shop.slate("realtime", "the ruled"))
+    shop.rules(f"exclude_seen = false\n{pin}")
+    assert ids(shop.ask("the ruled", k=2)) == ["drama-2", "drama-3"]
+    shop.rules("")
+
+
+def test_an_explanation_names_the_rule(shop):
+    """With its types and days."""
+    shop.click("the curious", "drama-4", event_type="purchase")
+    told = shop.client.post("/explain", json={"user_id": "the curious", "item_id": "drama-4"}).json()
+    assert (told["dropped_by"], told["place"]) == ("seen", None)
+    assert told["reason"].endswith(
+        "items with which the user has an event of type 'purchase' or 'refund' in the last 30 days."
+    )
+
+
+def test_a_refund_is_as_if_nothing_was_bought(shop):
+    """The models see what they see of a user who never bought it; the item itself is hidden."""
+    bought, moment = "comedy-5", time.time() - 3_600
+    for user in ("with a refund", "without"):
+        shop.click(user, "drama-5", event_type="view", timestamp=moment)
+    shop.click("with a refund", bought, event_type="purchase", timestamp=moment + 60)
+    assert shop.ask("with a refund")["history"] == 2
+    shop.click("with a refund", bought, event_type="refund", timestamp=moment + 120)
+    ours, other = (shop.ask(user, mode="realtime", k=100) for user in ("with a refund", "without"))
+    assert (ours["history"], other["history"]) == (1, 1)
+    scores = [{item["item_id"]: (item["score"], item["tower_score"]) for item in of["items"]} for of in (ours, other)]
+    assert set(scores[1]) - set(scores[0]) == {bought}
+    for item, told in scores[0].items():
+        assert told == pytest.approx(scores[1][item], abs=2e-3, nan_ok=True)
+
+
+def test_what_trends_goes_by_weights_and_refunds(shop):
+    """Three purchases outweigh nine views; what two of three gave back, scrolls and unknown types are no trend."""
+    for user in range(3):
+        shop.click(f"fan {user}", "action-6", "action-7", event_type="purchase")
+    for user in range(2):
+        shop.click(f"fan {user}", "action-7", event_type="refund")
+    for user in range(9):
+        shop.click(f"fan {user}", "action-8", event_type="view")
+        shop.click(f"fan {user}", "action-9", event_type="scroll")
+        shop.click(f"fan {user}", "action-9", event_type="Purchase")
+    shop.flow("refresh")
+    told = [item for item, _ in shop.read(lambda store: store.read_trending()).items if item.startswith("action-")]
+    assert [item for item in told if item in {f"action-{n}" for n in range(6, 10)}] == ["action-6", "action-8"]
+
+
+def test_what_is_stored_has_its_type(shop):
+    """In the trained history as well; an event without a type is a click, which this shop does not know."""
+    assert shop.click("the shown", "drama-1", event_type="view")["unknown_types"] == []
+    assert shop.click("the shown", "drama-2", "drama-3") == {
+        "stored": 2,
+        "unknown_items": [],
+        "unknown_types": ["click"],
+    }
+    told = shop.client.get("/users/the%20shown").json()
+    assert [event["event_type"] for event in told["events"]] == ["view", "click", "click"]
+    assert shop.ask("the shown")["history"] == 1
+    history = shop.client.get("/users/300").json()["history"]
+    assert {event["event_type"] for event in history} <= {"view", "purchase", "refund"}
+    assert len({event["event_type"] for event in history}) > 1
+
+
+def test_a_session_goes_by_the_same_rules(shop):
+    """A purchase in it hides the item; a view, a scroll and an unknown type do not."""
+    kinds = ("purchase", "view", "scroll", "Purchase")
+    session = [{"item_id": f"comedy-{at}", "event_type": kind} for at, kind in enumerate(kinds)]
+    told = shop.ask("a visitor", session=session, k=100)
+    assert (told["history"], told["unknown_types"]) == (2, ["Purchase"])
+    assert {f"comedy-{at}" for at in range(4)} - set(ids(told)) == {"comedy-0"}
+    with Client(f"grpc://{shop.deployment.grpc}") as client:
+        over_grpc = client.recommend("a visitor", session=session, k=100)
+        assert (over_grpc.history, over_grpc.unknown_types) == (2, ["Purchase"])
+        event = {"user_id": "a visitor", "item_id": "comedy-9", "event_type": "Purchase"}
+        assert client.add_events([event]).unknown_types == ["Purchase"]
+
+
+def test_without_the_store_the_session_s_purchase_is_hidden(shop):
+    """The popular fallback knows the session alone."""
+    shop.server.kill()
+    session = [{"item_id": "drama-8", "event_type": "purchase"}, {"item_id": "drama-9", "event_type": "view"}]
+    told = shop.ask(400, session=session, k=100)
+    batch = shop.ask(401, session=session, k=100, mode="batch")
+    shop.server.start()
+    for answer in (told, batch):
+        assert "store" in answer["degraded"]
+        assert {"drama-8", "drama-9"} - set(ids(answer)) == {"drama-8"}
+    end = time.monotonic() + 30
+    while shop.ask(400)["degraded"] and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def test_an_unknown_type_is_refused_where_the_dataset_says_so(shop):
+    """By both doors, in events and in sessions, with the field and the types there are; nothing of it is stored."""
+
+    def refuse(path):
+        spec = json.loads((path / SPEC).read_text())
+        spec["events"]["refuse_unknown"] = True
+        (path / SPEC).write_text(json.dumps(spec))
+
+    folder = altered(shop.folder, shop.home / "strict" / "g-strict", refuse)
+    tiny.publish(folder, RedisGenerationStore(shop.url))
+    end = time.monotonic() + 60
+    while shop.client.get("/status").json()["generation"] != "g-strict" and time.monotonic() < end:
+        time.sleep(0.2)
+    doors, wrong = Doors(shop.deployment), {"item_id": "drama-2", "event_type": "Purchase"}
+    events = [{"user_id": "strict", "item_id": "drama-1", "event_type": "view"}, {"user_id": "strict", **wrong}]
+    for verb, values, field in (
+        (verbs.EVENTS, {"events": events}, "events.1.event_type"),
+        (verbs.RECOMMEND, {"user_id": "strict", "session": [wrong]}, "session.0.event_type"),
+        (verbs.EXPLAIN, {"user_id": "strict", "item_id": "drama-1", "session": [wrong]}, "session.0.event_type"),
+    ):
+        over_http, over_grpc = doors.verdicts(verb, values)
+        assert over_http == over_grpc
+        assert over_http["field"] == field
+        assert over_http["message"] == (
+            "The live generation does not know the event type 'Purchase'; it knows view, purchase, refund."
+        )
+    doors.close()
+    assert shop.client.get("/users/strict").json()["events"] == []
+    assert shop.click("strict", "drama-1", event_type="impression")["stored"] == 1
