@@ -1,6 +1,7 @@
-"""Impressions out of the store and into Parquet: training rows for the ranker, point-in-time correct by construction.
+"""Move impressions from the store into Parquet files: a row for each shown item, with its features and its label.
 
-The features are those that ranked the slate when it was shown; the label is what the user did within the wait after.
+No training reads the files yet. The features are those that ranked the slate when it was shown; the label is what the
+user did within the wait after.
 Entries leave the store, oldest first, once their files stand, and the first one names these: a rerun after a kill in
 between writes the same files once more.
 """

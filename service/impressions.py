@@ -1,4 +1,4 @@
-"""Slates that were shown, logged with the features that ranked them: tomorrow's training rows for the ranker.
+"""Log slates that were shown, with the features that ranked them. No training reads this log yet.
 
 Written after the reply, a few at once, and never at its cost: what can't be had or written is counted and let go.
 """
@@ -55,8 +55,8 @@ class ImpressionLog:
     def note(self, query: Query) -> None:
         """Keep a slate to be logged, if there is room; only one that the ranker made for a user with an id.
 
-        No event could label the slate of a visitor without an id, and no forgetting would reach it. What load-test
-        users are shown would enter the training rows.
+        No event could label the slate of a visitor without an id, and no forgetting would reach it. No user sees
+        the slate of a load-test user.
         """
         if query.user_id is None or is_load_test(query.user_id):
             return

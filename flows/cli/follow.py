@@ -34,7 +34,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
     batch.add_argument("--rules", type=Path, help="the file of rules; default: TANDEM_RULES, or rules.toml")
     batch.set_defaults(verb=list_everyone)
-    drain = verbs.add_parser("drain", help="impressions as Parquet: training rows for the ranker")
+    drain = verbs.add_parser("drain", help="impressions as Parquet, with features and labels")
     of_wait = f"seconds in which an action after a slate is its label; default: {WAIT_SECONDS:.0f}"
     drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=of_wait)
     drain.set_defaults(verb=drain_impressions)
