@@ -33,6 +33,9 @@ CLOCKS_DIFFER = 600
 """Seconds by which a shop's clock may be ahead of this one; a time zone read wrongly is at least half an hour."""
 
 TO_COME = "to come"
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""Marks that exports write between fields in place of commas."""
+
 IDS = ("user_id", "item_id")
 CONTEXT = "context."
 """Before a context column's name, so that it can't be one of Tandem's."""
@@ -130,10 +133,13 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
             frame = _read_csv(path, text, section, ward)
     except pd.errors.EmptyDataError as error:
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({str(error).rstrip('.')}). Export it as UTF-8.") from error
+    except (pd.errors.ParserError, OSError, ValueError) as error:
         raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {str(error).rstrip('.')}.") from error
     for ours, theirs in columns.items():
         if theirs not in frame.columns:
+            _refuse_separator(path, frame.columns)
             entry = "context" if ours.startswith(CONTEXT) else ours
             raise DatasetError(
                 f"{path} has no column '{theirs}' (its columns: {', '.join(map(str, frame.columns[:12]))}). "
@@ -142,6 +148,16 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
     if frame.empty:
         raise DatasetError(f"{path} has a header but no rows.")
     return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
+
+
+def _refuse_separator(path: Path, header: pd.Index) -> None:
+    """DatasetError where a header of one column shows that other marks than commas are between the fields."""
+    for mark, name in SEPARATORS.items():
+        if len(header) == 1 and mark in str(header[0]):
+            raise DatasetError(
+                f"{path} has {name} between its fields: its first line is '{header[0]}'. Export it with commas, or as "
+                "Parquet."
+            )
 
 
 def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd.DataFrame:

@@ -74,6 +74,7 @@ def test_bad_rows_are_set_aside_with_their_reason(shop, tmp_path):
         ("who,what,when\n", ["no rows"]),
         ("who,what,when\n1,2,never\n2,3,soon\n3,4,1700000000\n", ["timestamp", "mapping"]),
         ("who,what,moment\n1,2,3\n", ["'when'", "timestamp", "moment"]),
+        ("who;what;when\n1;2;3\n", ["semicolons", "'who;what;when'", "with commas"]),
     ],
 )
 def test_an_unusable_table_names_the_column_and_the_fix(shop, text, words):
@@ -81,6 +82,14 @@ def test_an_unusable_table_names_the_column_and_the_fix(shop, text, words):
     with pytest.raises(DatasetError) as error:
         read(shop(text))
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_file_of_another_encoding_is_refused(shop, tmp_path):
+    """A file that is not UTF-8 stops with a sentence that names UTF-8."""
+    shop(rows())
+    (tmp_path / "log.csv").write_bytes("who,what,when\nMüller,1,1700000000\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="is not UTF-8 .* Export it as UTF-8"):
+        read(tmp_path)
 
 
 def test_a_missing_folder_and_a_missing_file_are_named(shop, tmp_path):
