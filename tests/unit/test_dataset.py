@@ -88,7 +88,7 @@ def test_a_file_of_another_encoding_is_refused(shop, tmp_path):
     """A file that is not UTF-8 stops with a sentence that names UTF-8."""
     shop(rows())
     (tmp_path / "log.csv").write_bytes("who,what,when\nMüller,1,1700000000\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="is not UTF-8 .* Export it as UTF-8"):
+    with pytest.raises(DatasetError, match=r"is not UTF-8 .* Export it as UTF-8"):
         read(tmp_path)
 
 
