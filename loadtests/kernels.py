@@ -61,6 +61,7 @@ def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
         popularity=rng.random((n, 4), np.float32) * 100,
         by_popularity=np.arange(n, dtype=np.int32),
         age=rng.random(n, np.float32) * 400,
+        numbers=rng.random((n, 1)),
         covisit=neighbours(),
         follow=neighbours(),
         ease=neighbours(),

@@ -4,7 +4,8 @@
 .venv/installed-bench`: items that are made up, L2-normalised, 64 numbers each; users near items; the best 500. A pass
 is SERIES users, one batch after the other, by one way and then by the next. With one thread milliseconds of its CPU,
 with more milliseconds on the clock. Then the same among the items that a filter keeps (`--keep .01,.1,.5`, parts of
-them, at random), beside faiss with the same filter and our own search without one.
+them, at random), beside faiss with the same filter and our own search without one. And the same for filters by range,
+another one for each user: new ones, as requests bring them, and ones that are kept since they came before.
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ from loadtests.kernels import DIM
 from loadtests.options import items as item_count
 from loadtests.options import number, several
 from loadtests.slo import RESULTS
-from recsys.allowed import Allowed
+from recsys.allowed import Allowed, AllowedItems
 from recsys.grown import NO_ROWS, Grown
 from recsys.index import ExactIndex
-from recsys.types import F32, I32, Bool
+from recsys.lift import ContextLift, starts_of
+from recsys.matching import NumberMatch, packed
+from recsys.neighbours import Neighbours
+from recsys.rounded import rounded
+from recsys.strings import StringTable
+from recsys.tables import ItemTables
+from recsys.types import F32, F64, I32, Bool
 
 faiss = extra("faiss")
 threadpool_limits = extra("threadpoolctl").threadpool_limits
@@ -85,6 +92,36 @@ class Ways:
             "of all": self._ours,
         }
 
+    def of_ranges(self, prices: F64, keep: float) -> dict[str, Search]:
+        """By name, of the items whose price is in another range for each user, which keeps such a part of them.
+
+        new: each search has ranges that no search had before; they differ by less than two prices do.
+        """
+        allowed, asked = AllowedItems(tables_of(prices)), 0
+
+        def ranges(users: F32, beyond: float = 0.0) -> F64:
+            low = np.arange(len(users)) / len(users) * (1 - keep) + beyond
+            return np.stack([low, low + keep], axis=1)
+
+        def search(bounds: F64, users: F32) -> tuple[F32, I32]:
+            filters = np.stack([packed([NumberMatch(0, ((low, high),))]) for low, high in bounds.tolist()])
+            rows, scores = self._index.scored(users, TOP, allowed=allowed.of(filters))
+            return scores, rows
+
+        def new(users: F32) -> tuple[F32, I32]:
+            nonlocal asked
+            asked += 1
+            return search(ranges(users, asked * 1e-13), users)
+
+        def brute(users: F32) -> tuple[F32, I32]:
+            scores = users @ self._everything.numpy().T
+            low, high = ranges(users).T[:, :, None]
+            scores[(prices < low) | (prices > high)] = -np.inf
+            rows = np.argsort(-scores, axis=1, kind="stable")[:, :TOP].astype(np.int32)
+            return np.take_along_axis(scores, rows, axis=1), rows
+
+        return {"new": new, "kept": lambda users: search(ranges(users), users), "of all": self._ours, "brute": brute}
+
     def _ours(self, users: F32) -> tuple[F32, I32]:
         rows, scores = self._index.scored(users, TOP)
         return scores, rows
@@ -93,6 +130,28 @@ class Ways:
     def _by_torch(self, users: F32) -> tuple[F32, I32]:
         found = torch.topk(torch.from_numpy(users) @ self._everything.T, TOP, dim=1)
         return found.values.numpy(), found.indices.numpy()
+
+
+def tables_of(prices: F64) -> ItemTables:
+    """Tables of items with a price each, and of nothing else that a filter looks at."""
+    n, names, none = len(prices), StringTable.pack(()), Neighbours.none(len(prices))
+    embeddings = np.zeros((n, 1), np.float32)
+    return ItemTables(
+        ids=names,
+        titles=names,
+        embeddings=embeddings,
+        rounded=rounded(embeddings),
+        content=np.zeros((n, 1), np.int32),
+        available=np.ones(n, bool),
+        popularity=np.zeros((n, 4), np.float32),
+        by_popularity=np.random.default_rng(0).permutation(n).astype(np.int32),
+        age=np.zeros(n, np.float32),
+        numbers=prices[:, None],
+        covisit=none,
+        follow=none,
+        ease=none,
+        context_lift=ContextLift(np.zeros((n, 0), np.float32), starts_of([])),
+    )
 
 
 def compare(one: tuple[F32, I32], other: tuple[F32, I32]) -> None:
@@ -141,15 +200,19 @@ def options() -> argparse.Namespace:
     return asked
 
 
-def rows_of(ways: dict[str, Search], equal: list[str], items: F32, asked: argparse.Namespace) -> list[dict[str, Any]]:
+def rows_of(
+    ways: dict[str, Search], equal: list[str], items: F32, asked: argparse.Namespace, untimed: str = ""
+) -> list[dict[str, Any]]:
     """Print and give a row for each size of a batch; what `equal` names has to find what the first way does."""
+    alone = ways
+    ways = {name: way for name, way in alone.items() if name != untimed}
     first, *others = ways
     print(f"{'batch':>6}" + "".join(f"{name:>22}" for name in (*ways, *(f"{name} / {first}" for name in others))))
     rows = []
     for count in asked.batches:
         users = users_near(items, count, np.random.default_rng(count))
         for name in equal:
-            compare(ways[first](users), ways[name](users))
+            compare(alone[first](users), alone[name](users))
         took = timed(ways, items, count, asked.passes, asked.threads)
         ratios = {
             name: [theirs / mine for theirs, mine in zip(took[name], took[first], strict=True)] for name in others
@@ -178,6 +241,11 @@ def main() -> None:
             may[rng.permutation(n)[: round(keep * n)]] = True
             print(f"\n{n:,} items, of which a filter keeps {may.sum():,}")
             told.append({"items": n, "keep": keep, "rows": rows_of(ways.of_some(may), ["faiss"], items, asked)})
+        prices = rng.random(n)
+        for keep in asked.keep:
+            print(f"\n{n:,} items, of which a range of each user's own keeps {keep:.0%}")
+            rows = rows_of(ways.of_ranges(prices, keep), ["kept", "brute"], items, asked, untimed="brute")
+            told.append({"items": n, "keep": keep, "by": "range", "rows": rows})
     RESULTS.mkdir(parents=True, exist_ok=True)
     written = {"top": TOP, "threads": asked.threads, "tables": told}
     (RESULTS / "search.json").write_text(json.dumps(written), encoding="utf-8")

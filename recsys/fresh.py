@@ -19,11 +19,11 @@ from recsys.grown import Grown
 from recsys.index import ExactIndex
 from recsys.items import PutItem, PutItems
 from recsys.rounded import ROUNDING
-from recsys.segment import FreshSegment, Kept
+from recsys.segment import FreshSegment, Kept, encoded
 from recsys.spec import FeatureSpec
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
 from recsys.towers import ItemEncoder
-from recsys.types import F32, I32, PAD, Bool
+from recsys.types import F32, F64, I32, PAD, Bool
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class GrownTables(ItemTables):
         return self.segment.available.knows(rows)
 
     @classmethod
-    def of(cls, tables: ItemTables, segment: FreshSegment, content: I32, embeddings: F32) -> GrownTables:
-        """Grow `tables` by the segment's items, whose content [m, C] and embeddings [m, d] are given."""
+    def of(cls, tables: ItemTables, segment: FreshSegment, content: I32, numbers: F64, embeddings: F32) -> GrownTables:
+        """Grow `tables` by the segment's items: their content [m, C], numbers [m, columns] and embeddings [m, d]."""
         m = len(segment.rows)
 
         def grown(base: np.ndarray, tail: np.ndarray) -> np.ndarray:
@@ -55,6 +55,7 @@ class GrownTables(ItemTables):
             popularity=grown(tables.popularity, np.zeros((m, len(POPULARITY_WINDOWS)), np.float32)),
             by_popularity=tables.by_popularity,
             age=grown(tables.age, np.zeros(m, np.float32)),
+            numbers=grown(tables.numbers, numbers),
             covisit=tables.covisit,
             follow=tables.follow,
             ease=tables.ease,
@@ -95,10 +96,10 @@ class Grower:
         self._found = {text: found[text] for text in texts}
         return [found[text] for text in texts]
 
-    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, F32]:
-        """Content and embeddings of items."""
-        content = self._spec.encode_items([self._spec.ordered(item.content) for item in items])
-        return content, self._encoder.encode(content)
+    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, F64, F32]:
+        """Content, numbers and embeddings of items."""
+        content, numbers = encoded(items, self._spec)
+        return content, numbers, self._encoder.encode(content)
 
 
 class GrownIndex:

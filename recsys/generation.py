@@ -24,7 +24,7 @@ from recsys.spec import FeatureSpec
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 
-FORMAT = 6
+FORMAT = 7
 """Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
 older ones."""
 

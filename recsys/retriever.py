@@ -103,7 +103,7 @@ class Retriever:
         """Candidates of every source for each user, best tower score first.
 
         extra: [B, EXTRA] int32 items that are candidates whoever else names them, with no source of their own, padded.
-        filters: [B, FILTER_TOKENS] int32, `allowed.packed`: every source brings what they leave and nothing else.
+        filters: [B, FILTER_WORDS] int32, `matching.packed`: every source brings what they leave and nothing else.
         Items in the history are left out where the dataset says so; the rest of what a user has seen is the
         filters' to remove, since the history is cut to its newest items. Rows of a history that are no item here are
         as if they had not happened.
@@ -151,7 +151,7 @@ class Retriever:
         """The items most like one: by embedding, and by what people do with both, fused by rank.
 
         Candidates of one row, best first, `tower` the inner product of the two embeddings; and the fused scores [1, K].
-        filters: [1, FILTER_TOKENS] int32, as of `retrieve`.
+        filters: [1, FILTER_WORDS] int32, as of `retrieve`.
         Cormack et al., "Reciprocal Rank Fusion", SIGIR 2009.
         """
         asked, tables = np.array([[item]], np.int32), self._tables

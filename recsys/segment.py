@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.grown import Grown
 from recsys.items import PutItem, PutItems
+from recsys.spec import FeatureSpec
 from recsys.types import F64, I32, Bool
 
 Find = Callable[[Sequence[str]], Sequence[int | None]]
@@ -142,3 +143,9 @@ class Kept:
             array[old], array[new] = kept[before[old]], fresh
         self._held = {each: place for place, each in enumerate(versions)}, arrays
         return arrays
+
+
+def encoded(items: Sequence[PutItem], spec: FeatureSpec) -> tuple[I32, F64]:
+    """Content tokens [m, C] and numbers [m, columns] of items, as training encodes a catalogue."""
+    told = [spec.ordered(item.content) for item in items]
+    return spec.encode_items(told), spec.encode_numbers(told)

@@ -66,6 +66,8 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
             yield from _neighbours(field.name, table, items)
         elif isinstance(table, ContextLift):
             yield from _lift(field.name, table, items)
+        elif field.name == "numbers":
+            yield from _numbers(table, (items, len(spec.numbers)))
         else:
             yield from _array(field.name, table, *_expected(field.name, manifest))
     yield from _ranges(tables, spec)
@@ -93,6 +95,13 @@ def _array(name: str, array: np.ndarray, dtype: type, shape: tuple[int, ...]) ->
         yield f"{name} is {array.dtype}{list(array.shape)}, and {np.dtype(dtype)}{list(shape)} is wanted"
     elif np.issubdtype(dtype, np.floating) and not all(np.isfinite(block).all() for block in _blocks(array)):
         yield f"{name} holds numbers that are not finite"
+
+
+def _numbers(numbers: np.ndarray, shape: tuple[int, ...]) -> Iterator[str]:
+    if numbers.dtype != np.float64 or numbers.shape != shape:
+        yield f"numbers is {numbers.dtype}{list(numbers.shape)}, and float64{list(shape)} is wanted"
+    elif any(np.isinf(block).any() for block in _blocks(numbers)):
+        yield "numbers holds infinite ones"
 
 
 def _strings(name: str, table: StringTable, items: int) -> Iterator[str]:
@@ -165,6 +174,8 @@ def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:
     if not _is_order(tables.by_popularity):
         yield "by_popularity does not name every item once"
     yield from _index(tables.ids)
+    if {*spec.numbers} != {*spec.edges, *spec.booleans}:
+        yield "the spec keeps numbers of other columns than the numeric and boolean ones"
 
 
 def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> Iterator[str]:

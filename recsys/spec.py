@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from recsys.events import UNDECLARED, EventRules
-from recsys.types import CONTEXTS, I32, U8, Bool
+from recsys.types import CONTEXTS, F64, I32, U8, Bool
 
 CONTENT_TOKENS = 12
 """Content tokens kept for an item, at most; MovieTweetings' films have 7 at the most, MovieLens' 7."""
@@ -36,7 +36,8 @@ class FeatureSpec:
     event_types: names; an event's type is its row here. contexts: columns that
     say in what context an event happened, each with its values, the most frequent first; the first is row 1.
     columns: the item columns that are content, in the order in which they are encoded. events: what the event types
-    mean.
+    mean. numbers: the numeric and boolean columns, whose values are kept in `ItemTables.numbers`, in its order.
+    booleans: which of them are true or false.
     """
 
     tokens: tuple[str, ...]
@@ -45,6 +46,8 @@ class FeatureSpec:
     contexts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     columns: tuple[str, ...] = ()
     events: EventRules = field(default_factory=EventRules)
+    numbers: tuple[str, ...] = ()
+    booleans: tuple[str, ...] = ()
 
     def token_rows(self) -> dict[str, int]:
         """From token to row."""
@@ -70,10 +73,15 @@ class FeatureSpec:
             edges = self.edges.get(column)
             if edges is None:
                 values = value if isinstance(value, (list, tuple)) else [value]
-                tokens += [f"{column}={v}" for v in values if v is not None and v != ""]
+                tokens += [f"{column}={_text(v)}" for v in values if v is not None and v != ""]
             elif isinstance(value, (int, float)) and value == value:
                 tokens.append(f"{column}#{bisect_left(edges, value)}")
         return tokens
+
+    def encode_numbers(self, items: Sequence[Mapping[str, object]]) -> F64:
+        """The values of the columns `numbers` of items given as column → value: [n, columns] float64, NaN for none."""
+        values = [[_number(item.get(column)) for column in self.numbers] for item in items]
+        return np.array(values, np.float64).reshape(len(items), len(self.numbers))
 
     @property
     def content_columns(self) -> tuple[str, ...]:
@@ -137,4 +145,16 @@ class FeatureSpec:
             tuple((column, tuple(values)) for column, values in raw["contexts"]),
             tuple(raw.get("columns", ())),
             EventRules.from_json(raw["events"]) if "events" in raw else EventRules(),
+            numbers=tuple(raw["numbers"]),
+            booleans=tuple(raw["booleans"]),
         )
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
+
+
+def _number(value: object) -> float:
+    """A number as it is, true as 1; NaN for anything else, an infinite number included."""
+    number = float(value) if isinstance(value, (int, float)) else np.nan
+    return number if np.isfinite(number) else np.nan

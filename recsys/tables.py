@@ -14,7 +14,7 @@ from recsys.kernels.tables import Table, all_known
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
 from recsys.strings import StringIndex, StringTable
-from recsys.types import F32, I8, I32, PAD, Bool
+from recsys.types import F32, F64, I8, I32, PAD, Bool
 
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
 """Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
@@ -44,6 +44,7 @@ class ItemTables:
     popularity: F32
     by_popularity: I32
     age: F32
+    numbers: F64
     covisit: Neighbours
     follow: Neighbours
     ease: Neighbours
@@ -129,6 +130,7 @@ class ItemTables:
             popularity=mapped("popularity"),
             by_popularity=mapped("by_popularity"),
             age=mapped("age"),
+            numbers=mapped("numbers"),
             covisit=neighbours("covisit"),
             follow=neighbours("follow"),
             ease=neighbours("ease"),

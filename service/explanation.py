@@ -9,8 +9,10 @@ import time
 
 import numpy as np
 
+from recsys.conditions import in_words, values_in_words
 from recsys.errors import StageError
 from recsys.features import FEATURES
+from recsys.matching import meets
 from recsys.types import Source
 from service import answers, schema, wire
 from service.callees import Callees
@@ -25,7 +27,6 @@ logger = logging.getLogger("tandem")
 _WORDS = {
     "unavailable": "The item is hidden: it is not available.",
     "excluded": "The request excludes the item.",
-    "filter": "The item has none of the values that the request's filter asks for.",
 }
 
 _LIST = "The list that was made for the user"
@@ -115,7 +116,7 @@ class Explainer:
         for each in FILTERS:
             gone = each.gone(query, rows)
             if gone is not None and gone[0]:
-                return each.reason, _seen(query) if each.reason == "seen" else _WORDS[each.reason]
+                return each.reason, _sentence(each.reason, query, row)
         if row not in query.candidates.items:
             if whose == _POPULAR:
                 return "retrieval", "There is no list for the user, and the item is not among what is popular."
@@ -128,11 +129,31 @@ class Explainer:
         return "ranking", f"{whose} puts it at place {_ranked_place(query, row)}, and {query.k} were asked for."
 
 
+def _sentence(reason: str, query: Query, row: int) -> str:
+    """Why a filter keeps an item out."""
+    if reason == "seen":
+        return _seen(query)
+    return _filtered(query, row) if reason == "filter" else _WORDS[reason]
+
+
 def _seen(query: Query) -> str:
     """The rule that hides an item of the user's past."""
     where = "the dataset" if query.rules.rules.exclude_seen == "dataset" else "the file of rules"
     hidden = query.seen_rule.in_words(query.generation.spec.events)
     return f"The user has had the item, and exclude_seen in {where} leaves out {hidden}."
+
+
+def _filtered(query: Query, row: int) -> str:
+    """The first condition of the request's filter that an item does not meet, and the item's value."""
+    rows, generation = np.array([row], np.int32), query.generation
+    content, numbers = generation.content(rows), generation.numbers(rows)
+    for (column, condition), wanted in zip(query.filter.items(), query.matches, strict=True):
+        if not meets([wanted], content, numbers)[0]:
+            value = generation.content_of(row).get(column, [])
+            told = values_in_words(value if isinstance(value, list) else [value])
+            has = f"the item's {column} is {told}" if told else f"the item has no {column}"
+            return f"The request's filter wants {in_words(column, condition)}, and {has}."
+    raise AssertionError("The filter keeps the item.")
 
 
 def _whose(query: Query, retrieved: bool, ranked: bool) -> str:

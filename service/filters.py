@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from recsys.candidates import among
+from recsys.matching import meets
 from recsys.types import I32, Bool
 from service.query import Query
 
@@ -43,19 +44,15 @@ class ExcludedItemsFilter:
 
 
 class AskedItemsFilter:
-    """What has none of the values that the request's filter asks for, in a column it names."""
+    """What does not meet a condition of the request's filter."""
 
     reason = "filter"
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
         """Mask over the rows."""
-        if not query.filter:
+        if not query.matches:
             return None
-        gone = np.zeros(len(rows), bool)
-        content = query.generation.content(rows)
-        for wanted in asked_tokens(query):
-            gone |= ~np.isin(content, wanted).any(axis=1)
-        return gone
+        return ~meets(query.matches, query.generation.content(rows), query.generation.numbers(rows))
 
 
 class UnavailableItemsFilter:
@@ -77,13 +74,6 @@ FILTERS: Sequence[CandidateFilter] = (
     AskedItemsFilter(),
 )
 """All of them, in the order in which the first says why."""
-
-
-def asked_tokens(query: Query) -> list[list[int]]:
-    """Of each column that the request's filter names, the content tokens of the values; none of one that is new."""
-    rows = query.generation.spec.token_rows()
-    tokens = [[f"{column}={value}" for value in values] for column, values in query.filter.items()]
-    return [[rows[token] for token in of_column if token in rows] for of_column in tokens]
 
 
 def allowed(query: Query, rows: I32) -> Bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -112,7 +111,7 @@ class ItemDesk:
         put = await self._writer.read(item_id)
         known = _with(put, live)
         row = known_row(item_id, known)
-        content: Mapping[str, Any] = put.content if put and row >= len(live.tables) else live.content_of(row)
+        content = known.content_of(row)
         return schema.ItemResponse(
             item_id=known.item_id(row),
             generation=live.id,
@@ -161,10 +160,11 @@ def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:
         if column not in columns:
             there = f"it has {', '.join(columns)}" if columns else "it has none"
             raise QueryError(f"The live generation knows no item column of this name; {there}.", field)
-        if column in spec.edges and isinstance(value, str):
-            raise QueryError("This column is numeric in the live generation; send a number.", field)
+        if wanted := _wanted(column, value, spec):
+            raise QueryError(f"This column {wanted}.", field)
     content: dict[str, object] = {
-        column: value if column in spec.edges else str(value) for column, value in item.columns.items()
+        column: value if column in spec.edges or isinstance(value, bool) else str(value)
+        for column, value in item.columns.items()
     }
     if item.categories is not None:
         if CATEGORIES not in spec.content_columns:
@@ -175,6 +175,16 @@ def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:
     if size > ITEM_BYTES:
         raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", f"items.{place}")
     return put
+
+
+def _wanted(column: str, value: object, spec: FeatureSpec) -> str | None:
+    """What a column holds and what to send, where a value is of another kind."""
+    if column in spec.booleans:
+        return None if isinstance(value, bool) else "is true or false in the live generation; send true or false"
+    if column in spec.edges:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return None if is_number else "is numeric in the live generation; send a number"
+    return "holds text in the live generation; send a string or a number" if isinstance(value, bool) else None
 
 
 def _unplaced(puts: Sequence[Put], new: set[int | str], live: ServedGeneration) -> list[int | str]:

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsys.conditions import Stated
 from recsys.events import SeenRule
 from recsys.history import NO_HISTORY, History, hidden_rows
+from recsys.matching import Match, matches
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
 from recsys.spec import NOTHING_TOLD
@@ -61,10 +63,11 @@ class Query:
     due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
     [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
     rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
-    kept. excluded: rows of `exclude`. past: item rows, times and event types, oldest first; history: the events of it
-    that still stand; told: as it goes over hops, once that was asked. items, tower, scores, sources: the candidates,
-    aligned, and in the end the slate; candidates: as they were ranked. removed: how many each filter took, by its
-    reason; dropped: which. words: the rules that moved a row; passed_over: the cap that kept one out.
+    kept. matches: what the filter means for the generation. excluded: rows of `exclude`. past: item rows, times and
+    event types, oldest first; history: the events of it that still stand; told: as it goes over hops, once that was
+    asked. items, tower, scores, sources: the candidates, aligned, and in the end the slate; candidates: as they were
+    ranked. removed: how many each filter took, by its reason; dropped: which. words: the rules that moved a row;
+    passed_over: the cap that kept one out.
     """
 
     generation: ServedGeneration
@@ -76,7 +79,7 @@ class Query:
     now: float = field(default_factory=time.time)
     context: U8 = field(default_factory=lambda: NOTHING_TOLD)
     mode: Mode = Mode.REALTIME
-    filter: Mapping[str, list[str]] = field(default_factory=dict)
+    filter: Mapping[str, Stated] = field(default_factory=dict)
     told_context: Mapping[str, str] = field(default_factory=dict)
     rules: CompiledRules = NO_RULES
     extra: Mapping[int, int] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class Query:
     record: UserRecord = _NO_RECORD
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
+    matches: tuple[Match, ...] = field(init=False)
     excluded: I32 = field(init=False)
     past: History = NO_HISTORY
     history: History = NO_HISTORY
@@ -103,6 +107,7 @@ class Query:
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
+        self.matches = matches(self.filter, self.generation.spec) if self.filter else ()
         self.items, self.tower, self.sources, self.scores = NOTHING_RANKED
 
     @property

@@ -14,11 +14,11 @@ from recsys import soundness
 from recsys.generation import GenerationFolder, Manifest
 from recsys.grown import Grown
 from recsys.items import CATEGORIES, Latest, PutItem, PutItems
-from recsys.segment import FreshSegment, Kept
+from recsys.segment import FreshSegment, Kept, encoded
 from recsys.sources import most_popular
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, I32, Bool, Id
+from recsys.types import CANDIDATES, F64, I32, Bool, Id
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,24 @@ class ServedGeneration:
             segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
             object.__setattr__(joined, "_kept", {})  # a title may have changed
-            object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, *encoded.of(segment.items)))
+            content, numbers = kept.of(segment.items)
+            object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, content))
+            object.__setattr__(joined, "_numbers", Grown(self.tables.numbers, segment.rows, numbers))
             return joined
 
-        encoded = Kept(lambda items: (self.spec.encode_items([self.spec.ordered(item.content) for item in items]),))
+        kept = Kept(lambda items: encoded(items, self.spec))
         return Latest(join)
 
     @cached_property
     def _content(self) -> Grown:
         """Of every row; with what was put it is given by `_joined`."""
         return Grown(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
+
+    @cached_property
+    def _numbers(self) -> Grown:
+        """As `_content`."""
+        numbers = self.tables.numbers
+        return Grown(numbers, np.zeros(0, np.int32), numbers[:0])
 
     def row_of(self, item: Id) -> int | None:
         """The row of an item; None for one that is not known."""
@@ -134,18 +142,28 @@ class ServedGeneration:
         known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 
-    def content_of(self, row: int) -> dict[str, list[str] | str]:
-        """The categorical columns of one of the generation's own items, as far as tokens hold them."""
-        content: dict[str, list[str] | str] = {}
+    def content_of(self, row: int) -> dict[str, Any]:
+        """The columns of an item: numbers and truths, a list of categories, texts as far as tokens hold them."""
+        if self.fresh is not None and row in self.fresh.by_row:
+            return dict(self.fresh.by_row[row].content)
+        spec, content = self.spec, dict[str, Any]()
         for token in self.tables.content[row].tolist():
-            column, is_value, value = self.spec.tokens[token].partition("=")
-            if token == NO_TOKEN or not is_value:
+            column, is_value, value = spec.tokens[token].partition("=")
+            if token == NO_TOKEN or not is_value or column in spec.booleans:
                 continue
             if column == CATEGORIES:
                 content[column] = [*content.get(column, ()), value]
             else:
                 content[column] = value
+        for column, number in zip(spec.numbers, self.tables.numbers[row].tolist(), strict=True):
+            if number == number:
+                content[column] = number == 1 if column in spec.booleans else number
         return content
+
+    def numbers(self, rows: I32) -> F64:
+        """The columns `FeatureSpec.numbers` of rows, [n, columns]; NaN of a fresh item that is not known here yet."""
+        known = self.knows(rows)
+        return np.where(known[:, None], self._numbers[np.where(known, rows, 0)], np.nan)
 
     def item_id(self, row: int) -> Id:
         """The id as it came."""

@@ -8,12 +8,11 @@ import time
 
 import numpy as np
 
-from recsys.allowed import packed
 from recsys.errors import StageError
+from recsys.matching import packed
 from recsys.types import PAD
 from service import wire
 from service.callees import Call
-from service.filters import asked_tokens
 from service.pipeline import RESERVE, count_answer
 from service.query import Degraded, Query
 from service.rungs import take_popular
@@ -45,7 +44,7 @@ class SimilarItems:
     async def _ask(self, query: Query, row: int) -> None:
         asked = np.zeros(1, wire.SIMILAR)
         asked["generation"], asked["item"] = query.generation.id.encode("ascii"), row
-        asked["filter"] = packed(asked_tokens(query))
+        asked["filter"] = packed(query.matches)
         asked["due"] = query.due + time.time() - time.monotonic()
         (found,) = await answered(self._call, asked, wire.SIMILAR_FOUND)
         if found["failed"]:

@@ -12,7 +12,7 @@ from recsys.kernels.compiled import plain
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within
 from recsys.sources import AT_ONCE
-from recsys.types import F32, I32, PAD, Bool, Id
+from recsys.types import F32, F64, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
 
@@ -100,6 +100,10 @@ class _Catalogue:
     def content(self, rows: I32) -> I32:
         """Content tokens."""
         return self._query.generation.content(rows)
+
+    def numbers(self, rows: I32) -> F64:
+        """The numeric and boolean columns."""
+        return self._query.generation.numbers(rows)
 
     def embeddings(self, rows: I32) -> F32:
         """Item embeddings; zero for what was put since, which is then unlike everything."""

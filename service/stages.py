@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recsys.allowed import packed
 from recsys.errors import StageError
 from recsys.history import assemble, still_standing
+from recsys.matching import packed
 from recsys.record import UserRecord
 from recsys.store.base import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
@@ -19,7 +19,6 @@ from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
 from service.complaint import Complaint
-from service.filters import asked_tokens
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
@@ -137,12 +136,12 @@ class RetrievalSource:
     async def _anew(self, queries: Sequence[Query]) -> list[bytearray]:
         asked = wire.asking(wire.RETRIEVE, history_records(queries))
         for query, row in zip(queries, asked, strict=True):
-            if query.extra or query.filter:
+            if query.extra or query.matches:
                 record = wire.as_table(row[None], wire.RETRIEVE)[0]
                 extra = list(query.extra)[:EXTRA]
                 record["extra"][: len(extra)] = extra
-                if query.filter:
-                    record["filter"] = packed(asked_tokens(query))
+                if query.matches:
+                    record["filter"] = packed(query.matches)
         return await records(self._retrieve, asked, wire.RETRIEVED)
 
     async def _completed(self, queries: Sequence[Query]) -> list[bytearray]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+from recsys.conditions import Stated
 from recsys.errors import QueryError
+from recsys.matching import FILTER_WORDS, ConditionError, TokenMatch, match
 from recsys.types import Id
 from service import schema
 from service.schema.verdict import NAME_CHARACTERS
@@ -56,20 +58,30 @@ def checked_context(told: Mapping[str, str], generation: ServedGeneration, field
     return told
 
 
-def checked_filter(told: Mapping[str, list[str]], generation: ServedGeneration) -> Mapping[str, list[str]]:
-    """QueryError names a column that items can't be filtered by, or a value that no item has."""
-    if not told:
-        return told
-    columns = [column for column in generation.spec.content_columns if column not in generation.spec.edges]
-    for column, values in told.items():
-        if column not in columns:
-            there = f"there are {', '.join(columns)}" if columns else "there is none"
-            raise QueryError(f"Items can't be filtered by this column; {there}.", f"filter.{column}")
-        for value in values:
-            if not generation.has_value(column, value):
-                asked, close = repr(value)[:NAME_CHARACTERS], _close(value, generation.spec.values(column))
-                raise QueryError(f"No item has the value {asked}{close}.", f"filter.{column}")
+def checked_filter(told: Mapping[str, Stated], generation: ServedGeneration) -> Mapping[str, Stated]:
+    """QueryError names a column or a condition that items can't be filtered by, or a text that no item has."""
+    words = 0
+    for column, condition in told.items():
+        try:
+            wanted = match(column, condition, generation.spec)
+        except ConditionError as error:
+            raise QueryError(str(error), f"filter.{column}") from error
+        if isinstance(wanted, TokenMatch) and isinstance(condition, Sequence):
+            _check_texts(column, [*map(str, condition)], generation)
+        words += len(wanted.words)
+    if words > FILTER_WORDS:
+        raise QueryError(
+            "The filter names too many values. 100 texts or 50 numbers in all columns together fit.", "filter"
+        )
     return told
+
+
+def _check_texts(column: str, values: Sequence[str], generation: ServedGeneration) -> None:
+    """QueryError where no item has one of these values."""
+    for value in values:
+        if not generation.has_value(column, value):
+            asked, close = repr(value)[:NAME_CHARACTERS], _close(value, generation.spec.values(column))
+            raise QueryError(f"No item has the value {asked}{close}.", f"filter.{column}")
 
 
 def _close(value: str, values: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys import moments
-from recsys.allowed import FILTER_TOKENS
 from recsys.features import FEATURES
 from recsys.history import History
+from recsys.matching import FILTER_WORDS
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories
 
 SLATE = 100
@@ -38,7 +38,7 @@ _CANDIDATES = [
     ("tower", "<f4", CANDIDATES),
     ("sources", "u1", CANDIDATES),
 ]
-_FILTER = ("filter", "<i4", FILTER_TOKENS)  # `recsys.allowed.packed`, 0 all over for none
+_FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.matching.packed`, 0 all over for none
 HISTORY = np.dtype(_HISTORY)
 """What RETRIEVE, RANK and others of one history begin with."""
 

@@ -9,7 +9,11 @@ from recsys.spec import FeatureSpec
 
 GENRES = ("Drama", "Comedy", "Action")
 SPEC = FeatureSpec(
-    tokens=("", *(f"genre={name}" for name in GENRES)), edges={}, event_types=("click",), columns=("genre",)
+    tokens=("", *(f"genre={name}" for name in GENRES)),
+    edges={"price": (3.0,)},
+    event_types=("click",),
+    columns=("genre", "price"),
+    numbers=("price",),
 )
 
 
@@ -39,6 +43,10 @@ class World:
             tokens = [1 + GENRES.index(name) for name in self.genres[int(row)]]
             content[at, : len(tokens)] = tokens
         return content
+
+    def numbers(self, rows):
+        """The price of an item is its row; every third has none."""
+        return np.array([[np.nan if row % 3 == 2 else row] for row in rows], np.float64).reshape(len(rows), 1)
 
     def embeddings(self, rows):
         """Items of the same genres point the same way."""
@@ -85,9 +93,15 @@ def _boosted(world, items, scores, rules):
     boosted = dict(zip(items, told, strict=True))
     for shift, sign in [(shift, 1) for shift in rules.boost] + [(shift, -1) for shift in rules.bury]:
         for row in items:
-            if row in shift.items or shift.where.get("genre") in world.genres[row]:
+            if row in shift.items or _meant(world, row, shift.where):
                 boosted[row] = boosted[row] + np.float32(sign * shift.by * spread)
     return boosted
+
+
+def _meant(world, row, where):
+    genres, price = where.get("genre"), where.get("price")
+    cheap = price is None or (row % 3 != 2 and row < price.lt)
+    return bool(where) and cheap and (genres is None or any(genre in world.genres[row] for genre in genres))
 
 
 def _pins(world, rules, k):

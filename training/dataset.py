@@ -63,6 +63,7 @@ class Dataset:
     exclude_seen: SeenRule
     content_columns: tuple[str, ...] = ()
     numeric_columns: tuple[str, ...] = ()
+    boolean_columns: tuple[str, ...] = ()
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
     context_columns: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     ward = Quarantine(quarantine)
     interactions, assumptions = _read_interactions(mapping, ward)
     duplicates = pd.Series(False, interactions.index) if mapping.keep_duplicates else _repeats(interactions)
-    items, content, numeric = _read_items(mapping, ward)
+    items, content = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
     for table, column in ((items, "item_id"), (users, "user_id")):
         section = column.removesuffix("_id") + "s"
@@ -103,7 +104,8 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         users.reset_index(drop=True),
         mapping.exclude_seen,
         content,
-        numeric,
+        tuple(mapping.items.get("numeric", ())),
+        tuple(mapping.items.get("boolean", ())),
         ward.counts,
         mapping.moments,
         tuple(mapping.interactions.get("context", ())),
@@ -229,12 +231,12 @@ def _repeats(log: pd.DataFrame) -> pd.Series:
     return pd.Series(repeats, log.index)
 
 
-def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]:
+def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if not mapping.items:
-        return pd.DataFrame({"item_id": pd.Series(dtype="str")}), (), ()
+        return pd.DataFrame({"item_id": pd.Series(dtype="str")}), ()
     spec = mapping.items
     columns: dict[str, str] = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
-    extra = [*spec.get("categorical", []), *spec.get("numeric", [])]
+    extra = [*spec.get("categorical", []), *spec.get("numeric", []), *spec.get("boolean", [])]
     frame = _read_table(mapping, "items", columns | {c: c for c in extra}, ward)
     schema = _described_once("item_id")
     good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"]), columns)
@@ -246,11 +248,13 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
         good[column] = _each(good[column], lambda value: None if _missing(value) else str(value))
     for column in spec.get("numeric", []):
         good[column] = read_numbers(good[column], mapping.decimals["items"], "items", "numeric", ward)
+    for column in spec.get("boolean", []):
+        good[column] = _truths(good[column], mapping)
     if "available" in good:
         good["available"] = _available(good["available"], mapping)
     content = tuple(c for c in ("categories", *extra) if c in good)
     kept = [c for c in ("item_id", "title", "available", *content) if c in good]
-    return good[kept], content, tuple(spec.get("numeric", []))
+    return good[kept], content
 
 
 def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
@@ -277,6 +281,19 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
             f"[items] of {mapping.path}, or name the column that holds it."
         )
     return found.astype("bool")
+
+
+def _truths(column: pd.Series, mapping: Mapping) -> pd.Series:
+    """Whether each cell says yes, None where it is empty. DatasetError for a word of unknown meaning."""
+    empty = column.map(_missing)
+    found = _each(column, lambda value: None if _missing(value) else truth(value))
+    if len(unknown := column[found.isna() & ~empty]):
+        raise DatasetError(
+            f"The column '{column.name}' of {mapping.folder / mapping.items['file']} holds values that are neither yes "
+            f"nor no: {named(unknown)}. Write yes or no, or move the column from boolean to categorical in [items] of "
+            f"{mapping.path}."
+        )
+    return found
 
 
 def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:

@@ -25,11 +25,15 @@ SESSION_GAP = 1_800.0
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every item a row: those of the items table in its order, then those that only the log names."""
+    """Every item a row: those of the items table in its order, then those that only the log names.
+
+    numbers: [n, columns] float64, the columns `FeatureSpec.numbers`, NaN for a missing value.
+    """
 
     ids: npt.NDArray[np.object_]
     titles: StringTable
     content: I32
+    numbers: F64
     available: Bool
     spec: FeatureSpec
 
@@ -314,13 +318,33 @@ def _catalogue(
     available = np.ones(len(ids), bool)
     if "available" in table:
         available[: len(table)] = table["available"]
+    columns_of_numbers = dataset.numeric_columns + dataset.boolean_columns
     return Catalogue(
         ids=ids,
         titles=StringTable.pack(titles + [""] * (len(ids) - len(titles))),
         content=np.pad(content, ((0, len(ids) - len(content)), (0, 0)), constant_values=NO_TOKEN),
+        numbers=_numbers(table, columns_of_numbers, len(ids)),
         available=available,
-        spec=FeatureSpec(("", *tokens), edges, event_types, contexts, dataset.content_columns, dataset.events),
+        spec=FeatureSpec(
+            ("", *tokens),
+            edges,
+            event_types,
+            contexts,
+            dataset.content_columns,
+            dataset.events,
+            numbers=columns_of_numbers,
+            booleans=dataset.boolean_columns,
+        ),
     )
+
+
+def _numbers(table: pd.DataFrame, columns: tuple[str, ...], items: int) -> F64:
+    """The numbers of the items [items, columns], true as 1; NaN where there is none, an infinite one included."""
+    numbers = np.full((items, len(columns)), np.nan, order="F")
+    for place, column in enumerate(columns):
+        values = table[column].astype("float64").to_numpy()
+        numbers[: len(table), place] = np.where(np.isfinite(values), values, np.nan)
+    return numbers
 
 
 def encode_columns(table: pd.DataFrame, blank: FeatureSpec) -> tuple[list[str], I32]:

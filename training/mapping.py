@@ -23,7 +23,7 @@ ENTRIES = {
         *("timestamp_format", "timezone", "decimal", "duplicates"),
     },
     "items": {
-        *("file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric"),
+        *("file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric", "boolean"),
         *("available_values", "decimal"),
     },
     "users": {"file", "user_id", "categorical"},

@@ -30,6 +30,7 @@ def build_tables(log: Log, towers: Towers) -> ItemTables:
         popularity=windows,
         by_popularity=np.argsort(-windows[:, 3], kind="stable").astype(np.int32),
         age=_age(log),
+        numbers=catalogue.numbers,
         covisit=covisit_table(log),
         follow=follow_table(log),
         ease=ease_table(log),

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.sources import AT_ONCE
 from recsys.tables import ItemTables
-from recsys.types import F32, I32, Bool, Id
+from recsys.types import F32, F64, I32, Bool, Id
 
 DAY = 86_400.0
 
@@ -29,6 +29,9 @@ class Catalogue(Protocol):
 
     def content(self, rows: I32) -> I32:
         """Content tokens: [n, C]."""
+
+    def numbers(self, rows: I32) -> F64:
+        """The columns `FeatureSpec.numbers`: [n, columns]."""
 
     def embeddings(self, rows: I32) -> F32:
         """Item embeddings: [n, d], of length 1 or 0."""
@@ -64,6 +67,10 @@ class TablesCatalogue:
     def content(self, rows: I32) -> I32:
         """Content tokens."""
         return np.asarray(self.tables.content[rows])
+
+    def numbers(self, rows: I32) -> F64:
+        """The numeric and boolean columns."""
+        return np.asarray(self.tables.numbers[rows])
 
     def embeddings(self, rows: I32) -> F32:
         """Item embeddings."""

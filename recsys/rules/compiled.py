@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from recsys.matching import ConditionError, Match, TokenMatch, match, matches
 from recsys.rules.document import Boost, Bury, Rules
 from recsys.spec import FeatureSpec
 from recsys.types import I32, Id
@@ -29,11 +30,11 @@ class CompiledCap:
 
 @dataclass(frozen=True)
 class CompiledShift:
-    """by: standard deviations, negative to bury. tokens: an item with all of them is meant; items: or one of these."""
+    """by: standard deviations, negative to bury. matches: an item that meets all is meant; items: or one of these."""
 
     word: str
     by: float
-    tokens: I32
+    matches: tuple[Match, ...]
     items: Sequence[Id]
 
 
@@ -67,13 +68,12 @@ def compiled(rules: Rules, spec: FeatureSpec) -> CompiledRules:
         caps.append(CompiledCap(of_column, names, cap.at_most, cap.within or WHOLE, len(spec.tokens)))
     for word, told in (("boost", rules.boost), ("bury", rules.bury)):
         for shift in told:
-            missing = _missing(word, shift, rows, columns)
+            missing = _missing(word, shift, rows, spec)
             if missing:
                 inactive.append(missing)
                 continue
-            tokens = [rows[f"{column}={value}"] for column, value in shift.where.items()]
             by = shift.by if word == "boost" else -shift.by
-            shifts.append(CompiledShift(word, by, np.array(tokens, np.int32), tuple(shift.items)))
+            shifts.append(CompiledShift(word, by, matches(shift.where, spec), tuple(shift.items)))
     contexts = [column for column, _ in spec.contexts]
     for pin in rules.pin:
         unknown = [column for column in pin.context if column not in contexts]
@@ -93,12 +93,18 @@ def unknown_items(rules: Rules, find: Callable[[Sequence[Id]], Sequence[int | No
     return told
 
 
-def _missing(word: str, shift: Boost | Bury, rows: Mapping[str, int], columns: Sequence[str]) -> str | None:
-    for column, value in shift.where.items():
-        if column not in columns:
-            return _no_column(word, column, columns)
-        if f"{column}={value}" not in rows:
-            return f"{word}: no item of this generation has {column} = {value!r}."
+def _missing(word: str, shift: Boost | Bury, rows: Mapping[str, int], spec: FeatureSpec) -> str | None:
+    for column, condition in shift.where.items():
+        if column not in spec.content_columns:
+            return _no_column(word, column, spec.content_columns, "item")
+        try:
+            wanted = match(column, condition, spec)
+        except ConditionError as error:
+            return f"{word}: column {column!r}: {error}"
+        if isinstance(wanted, TokenMatch) and isinstance(condition, Sequence):
+            for value in condition:
+                if f"{column}={value}" not in rows:
+                    return f"{word}: no item of this generation has {column} = {value!r}."
     return None
 
 

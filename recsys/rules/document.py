@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -18,11 +19,14 @@ from pydantic import (
 )
 from pydantic import model_validator as validates
 
+from recsys.conditions import TAGS, Condition
 from recsys.errors import RulesError
 from recsys.events import SeenRule
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name
+Where = Annotated[Condition, BeforeValidator(lambda told: [told] if isinstance(told, str) else told)]
+"""A condition as of a request's filter; a text alone is a set of one."""
 Places = Annotated[StrictInt, Field(ge=1, le=100)]
 
 
@@ -39,7 +43,7 @@ class Cap(_Table):
 
 
 class _Which(_Table):
-    where: dict[Name, Name] = Field(default_factory=dict)
+    where: dict[Name, Where] = Field(default_factory=dict)
     items: list[Item] = Field(default_factory=list)
     by: StrictFloat = Field(gt=0, le=100, allow_inf_nan=False)
 
@@ -142,7 +146,7 @@ def _place(loc: Sequence[int | str]) -> list[str]:
     """The keys of the file that lead to a mistake, without what pydantic adds: the kind that it tried, or [key]."""
     *before, last = loc
     added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_KINDS.isdisjoint(before))
-    return [str(part) or '""' for part in (before if added else loc)]
+    return [str(part) or '""' for part in (before if added else loc) if part not in TAGS]
 
 
 def _as_toml(told: object) -> str:
@@ -181,7 +185,7 @@ WANTED = {
     "at_least": _PLACES,
     "within": _PLACES,
     "place": _PLACES,
-    "where": 'columns and a value for each are wanted, as text: { genre = "Drama" }',
+    "where": 'columns and a condition for each are wanted: { genre = "Drama", price = { lt = 20 }, on_sale = true }',
     "context": 'columns and a value for each are wanted, as text: { device = "mobile" }',
     "items": "ids are wanted, each as text or a whole number",
     "item": "an id is wanted, as text or a whole number",

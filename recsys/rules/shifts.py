@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recsys.matching import meets
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.compiled import CompiledShift
 from recsys.types import F32, I32
@@ -19,12 +20,13 @@ def shifted(items: I32, told: F32, shifts: Sequence[CompiledShift], catalogue: C
     moved: Moved = {}
     if not shifts or not len(items):
         return told, moved
-    scores, content, spread = told.copy(), catalogue.content(items), float(np.std(told)) or 1.0
+    scores, spread = told.copy(), float(np.std(told)) or 1.0
+    content, numbers = catalogue.content(items), catalogue.numbers(items)
     for shift in shifts:
         if shift.items:
             meant = np.isin(items, catalogue.rows_of(shift.items))
         else:
-            meant = np.all([(content == token).any(axis=1) for token in shift.tokens], axis=0)
+            meant = meets(shift.matches, content, numbers)
         scores[meant] += np.float32(shift.by * spread)
         for row in items[meant].tolist():
             moved[row] = (*moved.get(row, ()), shift.word)

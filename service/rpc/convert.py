@@ -17,9 +17,12 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError
 from service.rpc.not_text import is_map, not_text
 from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.schema.verdict import query_error
+from service.schema.verdict import NAME_CHARACTERS, query_error
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
+
+CONDITIONS = "conditions"
+"""The field of a request whose entries JSON has in `filter`."""
 
 M = TypeVar("M", bound=Message)
 B = TypeVar("B", bound=BaseModel)
@@ -45,7 +48,17 @@ def parse(kind: type[M], data: bytes) -> M:
 def asked(message: Message) -> dict[str, Any]:
     """A request as JSON would have it: what is left out or empty is not there."""
     values: dict[str, Any] = _reader(message.DESCRIPTOR, False)(message)
+    if CONDITIONS in values:
+        values["filter"] = _joined(values.get("filter", {}), values.pop(CONDITIONS))
     return values
+
+
+def _joined(texts: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]:
+    """A filter as JSON has it; QueryError where both fields name a column."""
+    for column in conditions:
+        if column in texts:
+            raise QueryError("Name the column once, in filter or in conditions.", f"filter.{column[:NAME_CHARACTERS]}")
+    return texts | conditions
 
 
 def request(kind: type[Message], model: type[B], data: bytes) -> B:
@@ -75,6 +88,10 @@ def _reader(descriptor: Descriptor, whole: bool) -> Turn:
         return _dictionary
     if descriptor is pb.Texts.DESCRIPTOR:
         return lambda message: list(message.values)
+    if descriptor is pb.Values.DESCRIPTOR:
+        return lambda message: [_kind(value) for value in message.values]
+    if descriptor is pb.Condition.DESCRIPTOR:
+        return lambda message: _condition(_kind(message))
     if "kind" in descriptor.oneofs_by_name:
         return _kind
     turns = {field.name: _field_reader(field, whole) for field in descriptor.fields}
@@ -101,6 +118,10 @@ def _kind(message: Message) -> Any:
     return name and getattr(message, name)
 
 
+def _condition(kind: Any) -> Any:
+    return _reader(kind.DESCRIPTOR, False)(kind) if isinstance(kind, Message) else kind
+
+
 def _field_reader(field: FieldDescriptor, whole: bool) -> Turn:
     if is_map(field):
         turn = _value_reader(field.message_type.fields_by_name["value"], whole)
@@ -123,20 +144,49 @@ def _shaper(descriptor: Descriptor) -> Turn:
         return _struct
     if descriptor is pb.Texts.DESCRIPTOR:
         return lambda values: {"values": values}
+    if descriptor is pb.Values.DESCRIPTOR:
+        return lambda values: {"values": [_value(value) for value in values]}
+    if descriptor is pb.Condition.DESCRIPTOR:
+        return _shape_condition
     if "kind" in descriptor.oneofs_by_name:
-        return lambda value: {"text": value} if isinstance(value, str) else {"number": value}
+        return _value
     turns = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
 
     def shape(told: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
         # An answer as it is, without a dump of it first.
         values = vars(told) if isinstance(told, BaseModel) else told
         shaped = {name: value for name, value in values.items() if value is not None}
+        if CONDITIONS in turns and "filter" in shaped:
+            shaped |= _parted(shaped["filter"])
         for name, turn in turns.items():
             if name in shaped:
                 shaped[name] = turn(shaped[name])
         return shaped
 
     return shape
+
+
+def _parted(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The two fields that hold a filter: sets of texts, and every other condition."""
+    texts = {column: each for column, each in told.items() if _is_texts(each)}
+    return {"filter": texts, CONDITIONS: {column: each for column, each in told.items() if column not in texts}}
+
+
+def _is_texts(condition: Any) -> bool:
+    return isinstance(condition, list) and all(isinstance(value, str) for value in condition)
+
+
+def _value(value: Any) -> dict[str, Any]:
+    kind = "text" if isinstance(value, str) else "truth" if isinstance(value, bool) else "number"
+    return {kind: value}
+
+
+def _shape_condition(condition: Any) -> dict[str, Any]:
+    if isinstance(condition, bool):
+        return {"truth": condition}
+    if isinstance(condition, list):
+        return {"any_of": {"values": [_value(value) for value in condition]}}
+    return {"range": condition}
 
 
 def _struct(values: Mapping[str, Any]) -> Struct:

@@ -17,6 +17,8 @@ MOST_BYTES = 4 << 10
 
 _DELIMITED = 2
 
+_JSON_NAMES = {"conditions": "filter"}
+
 
 def not_text(descriptor: Descriptor, data: bytes) -> str:
     """Where it stands in these bytes, as errors name fields; empty where there is none, or it can't be told."""
@@ -42,7 +44,7 @@ def _path(descriptor: Descriptor, data: bytes) -> list[str] | None:
         places[field.number] += 1
         if below is not None:
             is_list = field.is_repeated and not is_map(field)
-            return [field.name, *([str(place)] if is_list else []), *below]
+            return [_JSON_NAMES.get(field.name, field.name), *([str(place)] if is_list else []), *below]
     return None
 
 

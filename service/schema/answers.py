@@ -177,10 +177,7 @@ class ItemResponse(BaseModel):
     generation: str
     title: str
     categories: list[str]
-    columns: dict[str, float | str] = Field(
-        description="Further columns that describe the item. Of an item that the generation knows without the numeric "
-        "ones, which it holds as ranges alone."
-    )
+    columns: dict[str, bool | float | str] = Field(description="Further columns that describe the item.")
     available: bool = Field(description="Whether the item may be shown.")
     known: bool = Field(description="Whether the live generation knows the item.")
     put_at: float | None = Field(description="When the item was last put, unix seconds; null where it was not since.")

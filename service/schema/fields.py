@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from recsys.conditions import Condition
+
 
 def _index(value: object) -> int:
     """What numpy and pandas call an integer; ValueError for anything else."""
@@ -55,20 +57,27 @@ ColumnName = Annotated[str, StringConstraints(strict=True, min_length=1, max_len
 
 
 def _column_value(value: object) -> object:
-    if isinstance(value, str) and len(value) <= 256:
+    if isinstance(value, bool) or (isinstance(value, str) and len(value) <= 256):
         return value
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and abs(value) <= 2**63:  # type: ignore[arg-type]  # a NaN is not, and is refused with the rest
+    if isinstance(value, (int, float)) and abs(value) <= 2**63:  # a NaN is not, and is refused with the rest
         # A categorical column knows a number by its letters: 3.0 is 3, as a message that has but doubles says it.
         return int(value) if isinstance(value, float) and value.is_integer() else value
-    raise PydanticCustomError("column_value", "Send a string of at most 256 characters or a finite number of 64 bits")
+    raise PydanticCustomError(
+        "column_value", "Send a string of at most 256 characters, a finite number of 64 bits, or true or false"
+    )
 
 
 ColumnValue = Annotated[
     Any,
     PlainValidator(_column_value),
     WithJsonSchema(
-        {"anyOf": [{"type": "string", "maxLength": 256}, {"type": "number", "minimum": -(2**63), "maximum": 2**63}]}
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": 256},
+                {"type": "number", "minimum": -(2**63), "maximum": 2**63},
+                {"type": "boolean"},
+            ]
+        }
     ),
 ]
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
@@ -97,13 +106,13 @@ Timestamp = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
 ]
 """Unix seconds; JSON may hold an ISO 8601 time instead."""
-FilterValue = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Filter = Annotated[
-    dict[ColumnName, Annotated[list[FilterValue], Field(min_length=1, max_length=64)]],
+    dict[ColumnName, Condition],
     Field(
         max_length=8,
-        description="Show only items with one of these values in each column named, such as "
-        '{"categories": ["Drama"]}. The columns are the categorical ones that describe items in the dataset. A value '
-        "that no item has is an error.",
+        description="Show only items that meet every condition, such as "
+        '{"categories": ["Drama"], "price": {"gte": 5, "lt": 20}, "on_sale": true}: one of these values, a number '
+        "within a range, or a truth. The columns are those that describe items in the dataset. An item without a value "
+        "meets no condition. A text that no item has is an error.",
     ),
 ]

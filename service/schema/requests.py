@@ -147,7 +147,7 @@ class Item(_Body):
     columns: dict[ColumnName, ColumnValue] = Field(
         default_factory=dict,
         max_length=32,
-        description="Further columns that describe items in the dataset, categorical or numeric.",
+        description="Further columns that describe items in the dataset: categorical, numeric or boolean.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from recsys.conditions import TAGS
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
 from service.schema.answers import ErrorBody
 
@@ -33,7 +34,7 @@ def query_error(error: ValidationError) -> QueryError:
             f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
         )
     # "[key]" is pydantic's word for the name of an entry; the name itself may have megabytes.
-    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part != "[key]"]
+    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part != "[key]" and part not in TAGS]
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
     return QueryError(first["msg"].rstrip(".") + ".", _MEANT.get(first["type"]) or ".".join(place))

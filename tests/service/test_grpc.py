@@ -138,6 +138,12 @@ WRONG = [
     ("Recommend", "POST", "/recommend", {"user_id": "you", "context": {"": "mobile"}}),
     ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"genre": []}}),
     ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"colour": ["red"]}}),
+    ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"year": {"lt": 5, "gte": 6}}}),
+    ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"year": {}}}),
+    ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"year": ["late"]}}),
+    ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"year": True}}),
+    ("Recommend", "POST", "/recommend", {"user_id": "you", "filter": {"categories": {"gt": 3}}}),
+    ("Explain", "POST", "/explain", {"user_id": "you", "item_id": "drama-1", "filter": {"price": {"gt": 3}}}),
     ("Recommend", "POST", "/recommend", {"user_id": "you", "mode": "magic"}),
     ("Similar", "POST", "/similar", {}),
     ("Similar", "POST", "/similar", {"item_id": "opera-1"}),
@@ -150,6 +156,7 @@ WRONG = [
     ("PutItems", "PUT", "/items", {}),
     ("PutItems", "PUT", "/items", {"items": [{"item_id": "x", "columns": {"colour": "red"}}]}),
     ("PutItems", "PUT", "/items", {"items": [{"item_id": "x", "columns": {"year": "late"}}]}),
+    ("PutItems", "PUT", "/items", {"items": [{"item_id": "x", "columns": {"year": True}}]}),
     ("PutItems", "PUT", "/items", {"items": [{"item_id": "x", "title": "t" * 513}]}),
 ]
 
@@ -191,6 +198,15 @@ def test_a_right_request_gets_the_same_answer_at_both_doors(deployment):
             why = client.explain(None, told.items[0].item_id, session=session)
             assert (why.user_id, why.place, why.unknown_items) == (None, 1, ["opera-1"])
         assert web.similar("drama-1").items == rpc.similar("drama-1").items
+        wanted = {"year": {"gte": 1995, "lt": 2000}, "categories": ["drama", "comedy"]}
+        told, other = (client.recommend("stranger", k=20, filter=wanted).items for client in (web, rpc))
+        assert [item.item_id for item in told] == [item.item_id for item in other]
+        assert {item.item_id for item in told} == {
+            f"{name}-{at}" for name in ("drama", "comedy") for at in range(5, 10)
+        }
+        told, other = (client.similar("drama-1", filter={"year": [1995, 1996]}).items for client in (web, rpc))
+        assert told == other
+        assert len(told) == 6
 
 
 def test_a_deadline_of_5_ms_is_kept_by_the_client_and_logged_by_nobody(deployment, reflected):

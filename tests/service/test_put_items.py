@@ -212,7 +212,7 @@ def test_an_item_is_shown(client):
         }
     told = client.get("/items/drama-7").json()
     assert (told["title"], told["categories"], told["available"]) == ("The drama 7", ["drama"], True)
-    assert (told["known"], told["put_at"], told["columns"]) == (True, None, {})
+    assert (told["known"], told["put_at"], told["columns"]) == (True, None, {"year": 1997.0})
     put(client, {"item_id": "drama-7", "title": "Renamed", "available": False, "categories": ["comedy"]})
     told = client.get("/items/drama-7").json()
     assert (told["title"], told["categories"], told["available"]) == ("Renamed", ["drama"], False)

@@ -12,14 +12,15 @@ import redis
 import torch
 
 from recsys import features, moments
-from recsys.allowed import packed
 from recsys.generation import RANKER, Manifest
+from recsys.matching import matches, packed
 from recsys.ranker import Ranker, RankerNet
 from recsys.record import UserRecord
 from recsys.retriever import Retriever
 from recsys.store.base import user_bucket
 from recsys.types import PAD
 from tandem_client import Client
+from tests import tiny
 
 USER = 4
 
@@ -73,7 +74,7 @@ class TestFilter:
         past, _, _ = brute(folder, log, USER, time.time())
         of_genre = np.array([row for row in range(len(tables)) if tables.ids[row].startswith("action")], np.int32)
         left = of_genre[~np.isin(of_genre, log.items[log.users == USER])]
-        candidates = retriever.retrieve(past, None, packed([[folder.spec().token_rows()["categories=action"]]])[None])
+        candidates = retriever.retrieve(past, None, packed(matches({"categories": ["action"]}, folder.spec()))[None])
         real = candidates.items[0] != PAD
         assert sorted(candidates.items[0, real].tolist()) == left.tolist()
         scores = np.where(real, Ranker.load(folder).score(past, candidates)[0], -np.inf)
@@ -98,10 +99,23 @@ class TestFilter:
 
     def test_a_column_that_is_none(self, client):
         """The ones that can be used are named."""
-        answer = client.post("/recommend", json={"user_id": USER, "filter": {"year": ["1990"]}})
+        answer = client.post("/recommend", json={"user_id": USER, "filter": {"price": {"lt": 20}}})
         assert answer.status_code == 422
-        assert answer.json()["error"]["field"] == "filter.year"
-        assert "categories" in answer.json()["error"]["message"]
+        assert answer.json()["error"]["field"] == "filter.price"
+        assert "there are categories, year" in answer.json()["error"]["message"]
+
+    def test_a_range_of_a_column(self, client):
+        """In every mode, beside another condition, and of what an item is like; /explain names bound and value."""
+        asked = {"year": {"gte": 1995, "lt": 2005}, "categories": ["drama"]}
+        for mode in ("auto", "batch", "hybrid", "realtime"):
+            answer = ask(client, "/recommend", user_id=USER, k=20, filter=asked, mode=mode)
+            assert {int(item.removeprefix("drama-")) for item in ids(answer)} == {*range(5, 15)}
+            assert "filter" not in answer["removed"]
+        likes = ids(ask(client, "/similar", item_id="drama-3", k=20, filter={"year": {"gt": 2012}}))
+        assert sorted(likes) == sorted(f"{name}-{number}" for name in tiny.CATEGORIES for number in (23, 24))
+        told = ask(client, "/explain", user_id=USER, item_id="drama-20", filter=asked)
+        assert told["dropped_by"] == "filter"
+        assert told["reason"] == "The request's filter wants year >= 1995 and < 2005, and the item's year is 2010."
 
 
 class TestSimilar:

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import allowed as module
-from recsys.allowed import DIRECT, FILTER_TOKENS, Allowed, AllowedItems, packed, unpacked
+from recsys.allowed import Allowed, AllowedItems
 from recsys.fresh import Grower
 from recsys.grown import NO_ROWS, Grown, table
 from recsys.index import ExactIndex
 from recsys.kernels.sources import score
+from recsys.matching import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
 from recsys.neighbours import Neighbours
+from recsys.passing import FEW
 from recsys.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.put_items import hide, item, putting
@@ -58,27 +60,25 @@ def test_the_search_among_what_is_allowed_is_exact(scan, kind, seed, n, d, k, sh
             np.testing.assert_array_equal(scores[row], alone[1][row])
 
 
-columns = st.lists(st.lists(st.integers(1, 2**31 - 1), max_size=64), max_size=8)
+tokens = st.builds(lambda each: TokenMatch(tuple(sorted(each))), st.sets(st.integers(1, 2**31 - 1), max_size=12))
+numbers = st.floats(allow_nan=False)
+points = st.sets(numbers, min_size=1, max_size=4).map(lambda each: tuple((point, point) for point in sorted(each)))
+ranges = st.tuples(numbers, numbers).map(lambda each: (tuple(sorted(each)),))
+number_matches = st.builds(NumberMatch, st.integers(0, 50), points | ranges)
 
 
-@given(columns)
+@given(st.lists(tokens | number_matches, max_size=8))
 @settings(max_examples=200, deadline=None)
 def test_a_filter_survives_its_row(told):
-    """Each column, one without a token too, whatever the order; where they don't fit, the longest are left out."""
+    """Each condition, to the bit, one that no item meets too; the row is the same in whatever order they come."""
     row = packed(told)
-    assert (row.shape, row.dtype) == ((FILTER_TOKENS,), np.int32)
-    back = sorted(sorted(tokens.tolist()) for tokens in unpacked(row))
-    wanted = sorted((sorted(set(tokens)) or [module.NO_ITEM] for tokens in told), key=lambda each: (len(each), each))
-    assert back == sorted(wanted[: len(back)])
-    if len(back) < len(wanted):
-        assert sum(map(len, wanted[: len(back) + 1])) > FILTER_TOKENS
-    np.testing.assert_array_equal(row, packed([tokens[::-1] * 2 for tokens in told[::-1]]))
+    assert (row.shape, row.dtype) == ((FILTER_WORDS,), np.int32)
+    assert sorted(unpacked(row), key=repr) == sorted(told, key=repr)
+    np.testing.assert_array_equal(row, packed(told[::-1]))
 
 
-def test_all_that_one_column_may_name_fits():
-    """As the request's schema bounds it; and the first of it is never left out."""
-    assert [column.tolist() for column in unpacked(packed([range(1, 65)]))] == [list(range(1, 65))]
-    assert [len(column) for column in unpacked(packed([range(1, 65), range(70, 75)]))] == [5]
+def having_one(*tokens):
+    return TokenMatch(tuple(sorted(tokens)))
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +104,17 @@ def test_what_is_left_is_what_the_content_says(scene):
     rng = np.random.default_rng(0)
     for _ in range(50):
         told = [rng.choice(values, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 4))]
-        (of,) = allowed.of(packed(told)[None])
+        (of,) = allowed.of(packed([having_one(*tokens) for tokens in told])[None])
         expected = np.asarray(tables.available).copy()
         for tokens in told:
             expected &= np.isin(tables.content, tokens).any(axis=1)
         np.testing.assert_array_equal(of.mask, expected)
-        assert (of.rows is None) == (expected.sum() > len(tables) // DIRECT)
+        assert (of.rows is None) == (expected.sum() > len(tables) // FEW)
         if of.rows is not None:
             np.testing.assert_array_equal(of.rows, np.flatnonzero(expected))
         popular = tables.by_popularity[expected[tables.by_popularity]]
         np.testing.assert_array_equal(of.popular, popular)
-    (nothing,) = allowed.of(packed([[]])[None])
+    (nothing,) = allowed.of(packed([TokenMatch(())])[None])
     assert not nothing.mask.any()
     assert allowed.of(packed([])[None]) == [None]
 
@@ -124,22 +124,22 @@ def test_what_was_looked_for_is_known_and_bounded(scene, monkeypatch):
     _, folder, _ = scene
     monkeypatch.setattr(module, "HELD", 4)
     allowed = AllowedItems(folder.tables())
-    (one,) = allowed.of(packed([[3, 5]])[None])
-    assert allowed.of(packed([[5, 3]])[None]) == [one]
+    (one,) = allowed.of(packed([having_one(3, 5)])[None])
+    assert allowed.of(packed([having_one(5, 3)])[None]) == [one]
     for each in range(1, 30):
-        allowed.of(packed([[each]])[None])
+        allowed.of(packed([having_one(each)])[None])
     assert allowed._known.cache_info().currsize == 4
-    assert allowed._passing.cache_info().currsize == 4
-    assert allowed.of(packed([[3, 5]])[None]) != [one]
+    assert allowed._passing.of.cache_info().currsize == 4
+    assert allowed.of(packed([having_one(3, 5)])[None]) != [one]
 
 
 def test_every_source_brings_what_is_allowed(scene):
     """To who asks, and to the others of the batch what they get without them, to the bit."""
     retriever, folder, histories = scene
     tables = folder.tables()
-    filters = np.zeros((len(histories), FILTER_TOKENS), np.int32)
+    filters = np.zeros((len(histories), FILTER_WORDS), np.int32)
     for row in range(0, len(histories), 2):
-        filters[row] = packed([[token(folder, "categories=drama")]])
+        filters[row] = packed([having_one(token(folder, "categories=drama"))])
     extra = np.full((len(histories), 32), PAD, np.int32)
     extra[:, :2] = np.flatnonzero(np.asarray(tables.available))[[3, 60]]
     plain, found = retriever.retrieve(histories, extra), retriever.retrieve(histories, extra, filters)
@@ -177,8 +177,8 @@ def test_among_what_was_put_since(scene):
         hide(tables.ids[hidden], 4),
     )
     grown = Grower.load(folder, tables).grow(puts)
-    n, filters = len(tables), np.zeros((len(histories), FILTER_TOKENS), np.int32)
-    filters[::2] = packed([[token(folder, "categories=drama")]])
+    n, filters = len(tables), np.zeros((len(histories), FILTER_WORDS), np.int32)
+    filters[::2] = packed([having_one(token(folder, "categories=drama"))])
     before = retriever.retrieve(histories, None, filters)
     joined = retriever.with_items(puts)
     found, plain = joined.retrieve(histories, None, filters), joined.retrieve(histories)
@@ -206,5 +206,5 @@ def test_likest_items_are_the_filter_s(scene):
     """All of it but the item itself, however unlike."""
     retriever, folder, _ = scene
     dramas, comedy = having(folder, "categories=drama"), int(having(folder, "categories=comedy")[0])
-    found, _ = retriever.similar(comedy, packed([[token(folder, "categories=drama")]])[None])
+    found, _ = retriever.similar(comedy, packed([having_one(token(folder, "categories=drama"))])[None])
     assert set(found.items[0][found.items[0] != PAD].tolist()) == set(dramas.tolist())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -190,6 +191,23 @@ def test_times_of_parquet_have_no_format(shop):
     assert read(shop(rows(when=times), "log.parquet")).interactions["timestamp"][0] == NOON + 7_200
     aware = times.dt.tz_localize("Asia/Tokyo")
     assert read(shop(rows(when=aware), "log.parquet", here)).interactions["timestamp"][0] == NOON - 25_200
+
+
+def test_a_boolean_column_and_numbers_to_filter_by(shop, tmp_path):
+    """Truths in the words that stock has, numbers as they stand; an empty cell is missing, and nothing is rounded."""
+    cells = ["yes", "FALSE", "", "1"]
+    table = pd.DataFrame({"what": [100, 101, 102, 103], "sale": cells, "price": ["19.99", "", "-3", "1e3"]})
+    table.to_csv(tmp_path / "items.csv", index=False)
+    section = '[items]\nfile = "items.csv"\nitem_id = "what"\nnumeric = ["price"]\nboolean = ["sale"]\n'
+    catalogue = encode(read(shop(rows(), more=section))).catalogue
+    assert (catalogue.spec.numbers, catalogue.spec.booleans) == (("price", "sale"), ("sale",))
+    np.testing.assert_array_equal(catalogue.numbers[:4, 0], [19.99, np.nan, -3, 1000])
+    np.testing.assert_array_equal(catalogue.numbers[:4, 1], [1, 0, np.nan, 1])
+    assert np.isnan(catalogue.numbers[4:]).all()
+    assert {"sale=true", "sale=false"} < set(catalogue.spec.tokens)
+    table.assign(sale=["yes", "maybe", "oui", ""]).to_csv(tmp_path / "items.csv", index=False)
+    with pytest.raises(DatasetError, match=r"'sale'.*row 1 'maybe' and row 2 'oui'.*categorical"):
+        read(shop(rows(), more=section))
 
 
 @pytest.mark.parametrize(

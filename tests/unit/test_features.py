@@ -54,6 +54,7 @@ def tables_of(n, rng, width=6, dim=16):
         popularity=(rng.random((n, 4), np.float32) * 100).round(),
         by_popularity=np.arange(n, dtype=np.int32),
         age=rng.random(n, np.float32) * 400,
+        numbers=rng.random((n, 1)),
         covisit=neighbours(width),
         follow=neighbours(2),
         ease=neighbours(width) if rng.random() < 0.5 else Neighbours.none(n),

@@ -1,23 +1,32 @@
 """What a request's filter makes of it, from the door to the slate."""
 
 import csv
+import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
+from recsys.conditions import Condition
 from recsys.history import stack
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
-from recsys.types import Candidates
+from recsys.types import Candidates, Source
 from service import wire
+from service.models import RetrievalModel
+from service.query import Query
 from service.schema import Mode
 from tests import tiny
-from tests.whole_path import World, ids
+from tests.put_items import item, putting
+from tests.whole_path import Held, World, broken, ids
 from training import dataset
 from training.export import export
 from training.log import encode
 from training.recipe import train
+
+filters = TypeAdapter(dict[str, Condition]).validate_python
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +59,6 @@ def test_a_batch_of_all_kinds(world):
         rows = wire.candidates(wire.as_table(found, wire.RETRIEVED)).items[row]
         assert all(world.served.item_id(int(each)).startswith(name) for each in rows[rows >= 0])
         assert "filter" not in queries[row].removed
-
-
-def test_more_than_a_row_holds(world, monkeypatch):
-    """What does not fit on the way to retrieval is filtered after it."""
-    monkeypatch.setattr("service.stages.packed", lambda _: np.zeros(64, np.int32))
-    query = world.run(world.query(filter={"categories": ["drama"]}))
-    assert query.removed["filter"] > 0
-    assert len(ids(query)) == 10
-    assert all(item.startswith("drama") for item in ids(query))
 
 
 def test_a_list_is_none_where_the_filter_leaves_too_little_of_it(world):
@@ -94,19 +94,29 @@ def test_likest_items_are_the_filter_s(world):
     assert not np.isnan(query.tower).any()
 
 
+SALES = ("yes", "no", "", "No", "TRUE", "false", "n", "0", "f", "no")
+
 RARE, COMMON = 20, 1_980
 """Items of a category that is 1 % of the catalogue, and of the others."""
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A world of 2,000 items, 20 of them rare ones that hardly anybody took, and its folder."""
+    """A world of 2,000 items, 20 of them rare ones that hardly anybody took, and its folder.
+
+    A tenth of the prices and of the truths is missing.
+    """
     folder, rng = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     tiny.write(folder / "data")
+    mapping = folder / "data" / "dataset.toml"
+    more = 'numeric = ["year", "price"]\nboolean = ["on_sale"]'
+    mapping.write_text(mapping.read_text().replace('numeric = ["year"]', more))
     names = [f"rare-{number}" for number in range(RARE)] + [f"common-{number}" for number in range(COMMON)]
     with (folder / "data" / "items.csv").open("w", newline="") as file:
-        rows = ((name, name, name.partition("-")[0], 1990 + at % 30) for at, name in enumerate(names))
-        csv.writer(file).writerows([("item_id", "title", "genre", "year"), *rows])
+        csv.writer(file).writerow(("item_id", "title", "genre", "year", "price", "on_sale"))
+        for at, name in enumerate(names):
+            price = "" if rng.random() < 0.1 else f"{rng.gamma(2, 10):.2f}"
+            csv.writer(file).writerow((name, name, name.partition("-")[0], 1990 + at % 30, price, SALES[at % 10]))
     with (folder / "data" / "interactions.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(("user_id", "item_id", "timestamp", "device"))
@@ -119,6 +129,110 @@ def large(tmp_path_factory):
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2))
     made = export(folder / "generations", log, train(log, config), config, "large")
     return World(made), made
+
+
+def a_filter(rng):
+    """Conditions on price and truth, and a set at times; one in four keeps few items."""
+    low = round(float(rng.gamma(2, 10)), 2)
+    width = float((0.2 if rng.random() < 0.25 else 40) * rng.random())
+    wanted = {"price": {str(rng.choice(["gt", "gte"])): low, str(rng.choice(["lt", "lte"])): low + width}}
+    if rng.random() < 0.3:
+        wanted["on_sale"] = bool(rng.random() < 0.5)
+    if rng.random() < 0.3:
+        wanted["year"] = [int(year) for year in rng.integers(1990, 2020, 8)]
+    return wanted if rng.random() < 0.9 else {"on_sale": True}
+
+
+def those_that_meet(frame, wanted):
+    """Rows of the table, as pandas compares the words that stand in it."""
+    met = np.ones(len(frame), bool)
+    for column, condition in wanted.items():
+        values = frame[column]
+        if column == "on_sale":
+            met &= values.str.lower().isin(["yes", "true"] if condition else ["no", "false", "n", "0", "f"])
+        elif isinstance(condition, list):
+            met &= values.isin(condition)
+        for bound, number in condition.items() if isinstance(condition, dict) else ():
+            met &= getattr(values, {"lt": "lt", "lte": "le", "gt": "gt", "gte": "ge"}[bound])(number)
+    return met.to_numpy()
+
+
+def test_a_thousand_filters_and_users(large):
+    """Each of a batch gets the tower's best of what its own filter leaves, none else, and a whole slate of them."""
+    world, folder = large
+    tables, retriever = folder.tables(), Retriever.load(folder)
+    table = pd.read_csv(folder.path.parents[1] / "data" / "items.csv", dtype={"on_sale": str}, keep_default_na=True)
+    assert table.item_id.tolist() == [tables.ids[row] for row in range(len(tables))]
+    rng, most, small = np.random.default_rng(3), retriever._plan[Source.TOWER], 0
+    for _ in range(25):
+        wanted = [a_filter(rng) for _ in range(40)]
+        users = rng.integers(0, tiny.USERS, len(wanted)).tolist()
+        queries = [
+            world.query(user=user, k=10, now=1.7e9, filter=filters(each), mode=Mode.REALTIME)
+            for user, each in zip(users, wanted, strict=True)
+        ]
+        world.run(*queries)
+        for query, each in zip(queries, wanted, strict=True):
+            met = those_that_meet(table, each)
+            left = np.flatnonzero(met & ~np.isin(np.arange(len(met)), query.seen)).astype(np.int32)
+            past = stack([query.history], [query.now], [query.context])
+            scores = retriever.tower_scores(retriever._encoder.encode(past), left[None])[0]
+            best = left[np.lexsort((left, -scores))]
+            found = query.candidates.items.tolist()
+            assert set(best[:most].tolist()) <= set(found) <= set(best.tolist())
+            assert found == [row for row in best.tolist() if row in set(found)]
+            assert len(query.items) == min(10, len(left))
+            assert (query.degraded, query.removed.get("filter")) == ([], None)
+            small += len(left) <= len(table) // 100
+    assert small > 100
+
+
+def test_a_range_holds_where_stages_are_away(large):
+    """Of what is popular, and of a list; and an explanation names the condition and what the item has."""
+    world, folder = large
+    wanted = filters({"price": {"lt": 4.5}, "on_sale": False})
+    prices = folder.tables().numbers[:, folder.spec().numbers.index("price")]
+    for calls in ({"retrieve": broken, "complete": broken}, {"rank": broken}):
+        for mode in Mode:
+            query = world.run(world.query(filter=wanted, mode=mode, k=30), **calls)
+            assert len(query.items) == 30
+            assert (prices[query.items] < 4.5).all()
+    dear, unknown = int(np.nanargmax(prices)), int(np.flatnonzero(np.isnan(prices))[0])
+    told = world.explain(world.query(filter=wanted, traced=True), dear)
+    price = f"{prices[dear]:.2f}".rstrip("0").rstrip(".")
+    assert told.reason == f"The request's filter wants price < 4.5, and the item's price is {price}."
+    told = world.explain(world.query(filter=wanted, traced=True), unknown)
+    assert told.reason == "The request's filter wants price < 4.5, and the item has no price."
+
+
+def test_a_range_finds_items_put_since(large):
+    """By the numbers and truths that they were put with; one without is not found."""
+    world, folder = large
+    content = {"categories": ["rare"], "year": 1995}
+    puts = putting(
+        item("cheap", 1, content=content | {"price": 0.01, "on_sale": True}),
+        item("dear", 2, content=content | {"price": 5_000, "on_sale": True}),
+        item("off", 3, content=content | {"price": 5_000.5, "on_sale": False}),
+        item("unknown", 4, content=content),
+    )
+    grown = world.served.with_items(puts)
+    retrieval = RetrievalModel(Held(Retriever.load(folder)), lambda: puts)
+
+    async def retrieve(rows):
+        return retrieval.retrieve(rows)
+
+    def found(wanted, **more):
+        query = Query(grown, 4, 20, time.monotonic() + 5, filter=filters(wanted), traced=True, **more)
+        return query, ids(world.run(query, retrieve=retrieve))
+
+    for mode in Mode:
+        assert set(found({"price": {"gt": 4_000}}, mode=mode)[1]) == {"dear", "off"}
+        assert found({"price": {"gte": 5_000, "lt": 5_000.5}}, mode=mode)[1] == ["dear"]
+        assert found({"price": {"lte": 0.01}}, mode=mode)[1] == ["cheap"]
+        assert found({"price": {"gt": 4_000}, "on_sale": False}, mode=mode)[1] == ["off"]
+    query, _ = found({"on_sale": True, "price": {"gt": 4_000}})
+    told = world.explain(query, grown.row_of("off"))
+    assert told.reason == "The request's filter wants on_sale true, and the item's on_sale is false."
 
 
 def test_a_filter_that_keeps_one_item_in_a_hundred(large):

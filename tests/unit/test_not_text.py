@@ -14,6 +14,7 @@ SOUND = pb.RecommendRequest(
     context={"device": "CTX", "KEY": "x"},
     filter={"genre": pb.Texts(values=["x", "FIL"])},
     mode="MOD",
+    conditions={"size": pb.Condition(any_of=pb.Values(values=[pb.Value(number=1), pb.Value(text="SIZ")]))},
 )
 PUT = pb.PutItemsRequest(
     items=[
@@ -47,6 +48,7 @@ def spoiled(text: bytes, message=SOUND) -> bytes:
         (SOUND, b"KEY", "context"),
         (SOUND, b"FIL", "filter.genre.1"),
         (SOUND, b"MOD", "mode"),
+        (SOUND, b"SIZ", "filter.size"),
         (PUT, b"TIT", "items.0.title"),
         (PUT, b"CAT", "items.0.categories.0"),
         (PUT, b"COL", "items.0.columns.year"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from recsys.errors import QueryError
 from service.rpc import convert
 from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import RecommendResponse, verbs
@@ -34,7 +35,8 @@ whole = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 101)
 ids = text | whole
 number = st.floats() | st.integers(-(2**53), 2**53).map(float)
 context = st.dictionaries(text, text, max_size=1)
-filters = st.dictionaries(text, st.lists(text, max_size=2), max_size=1)
+bounds = st.fixed_dictionaries({}, optional=dict.fromkeys(("lt", "lte", "gt", "gte"), number))
+filters = st.dictionaries(text, st.lists(text | number, max_size=2) | st.booleans() | bounds, max_size=1)
 session_event = st.fixed_dictionaries({}, optional={"item_id": ids, "event_type": text, "timestamp": number})
 event = st.fixed_dictionaries(
     {},
@@ -48,7 +50,7 @@ item = st.fixed_dictionaries(
         "title": text,
         "categories": st.lists(text, max_size=2),
         "available": st.booleans(),
-        "columns": st.dictionaries(text, text | number, max_size=1),
+        "columns": st.dictionaries(text, text | number | st.booleans(), max_size=1),
     },
 )
 wish = {
@@ -110,7 +112,7 @@ def test_a_message_is_judged_as_its_json_would_be(request_):
 def test_the_proto_has_the_fields_of_the_schema(verb):
     """A field that is added to one and forgotten in the other would be lost on its way."""
     method = SERVICE.methods_by_name[verb.rpc]
-    assert set(method.input_type.fields_by_name) == set(verb.takes.model_fields)
+    assert set(method.input_type.fields_by_name) - {convert.CONDITIONS} == set(verb.takes.model_fields)
     gives = method.output_type.fields_by_name
     gives = gives["slates"].message_type.fields_by_name if verb is verbs.RECOMMEND else gives
     assert set(gives) == set(verb.gives.model_fields)
@@ -134,6 +136,16 @@ def test_an_answer_survives_the_way(kind, answer):
     """None stays None, zero zero, empty empty; numbers in free data stay what they were."""
     message = kind.FromString(convert.message_of(kind, answer.model_dump()).SerializeToString())
     assert type(answer).model_validate(convert.answered(message)) == answer
+
+
+def test_a_column_in_both_fields_of_a_filter_is_refused():
+    """`filter` and `conditions` are one filter: which of two would count is nothing to guess."""
+    message = pb.RecommendRequest(
+        filter={"price": pb.Texts(values=["x"])}, conditions={"price": pb.Condition(truth=True)}
+    )
+    with pytest.raises(QueryError, match="once") as refused:
+        convert.asked(message)
+    assert refused.value.field == "filter.price"
 
 
 @pytest.mark.parametrize("told", [3, 3.0])

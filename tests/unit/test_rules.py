@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import RulesError
+from recsys.matching import NumberMatch, TokenMatch
 from recsys.rules import Rules, RulesFile, compiled, parse, unknown_items
 from recsys.rules.document import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
 from recsys.spec import FeatureSpec
@@ -69,7 +70,7 @@ def test_a_file_with_every_rule_is_read():
         ("[[boost]]\nby=nan\nitems=['a']", "boost.0.by is nan; a number above 0"),
         ("[[boost]]\nby=true\nitems=['a']", "boost.0.by is true; a number above 0"),
         ("[[boost]]\nby='1'\nitems=['a']", "boost.0.by is '1'; a number above 0"),
-        ("[[boost]]\nby=1\nwhere={year=1990}", "boost.0.where.year is 1990; columns and a value for each"),
+        ("[[boost]]\nby=1\nwhere={year=1990}", "boost.0.where.year is 1990; columns and a condition for each"),
         ("[[bury]]\nby=1\nitems=['a', 1.5]", "bury.0.items.1 is 1.5; ids are wanted"),
         ("[[pin]]\nitem='a'\nplace=101", "pin.0.place is 101; a whole number from 1 to 100 is wanted."),
         ("[[pin]]\nitem=''\nplace=1", "pin.0.item is ''; an id is wanted"),
@@ -85,8 +86,10 @@ def test_a_file_with_every_rule_is_read():
         ),
         ("boolean=1", "there is no boolean; known are hide_unavailable"),
         ("[[cap]]\nbool=1\ncolumn='genre'\nat_most=1", "there is no cap.0.bool; known are column, at_most, within"),
-        ("[[boost]]\nby=1\nwhere={place=3}", "boost.0.where.place is 3; columns and a value for each are wanted"),
-        ("[[boost]]\nby=1\nwhere={bool=1}", "boost.0.where.bool is 1; columns and a value for each are wanted"),
+        ("[[boost]]\nby=1\nwhere={place=3}", "boost.0.where.place is 3; columns and a condition for each are wanted"),
+        ("[[boost]]\nby=1\nwhere={price={lt='x'}}", "boost.0.where.price.lt is 'x'; columns and a condition for each"),
+        ("[[boost]]\nby=1\nwhere={price={}}", "boost.0.where.price is {}; columns and a condition for each are wanted"),
+        ("[[boost]]\nby=1\nwhere={bool=1}", "boost.0.where.bool is 1; columns and a condition for each are wanted"),
     ],
 )
 def test_a_mistake_is_told_with_its_field(text, told):
@@ -118,10 +121,29 @@ def test_what_a_generation_lacks_is_inactive_and_told():
     )
     of_spec = compiled(rules, SPEC)
     assert [cap.tokens.tolist() for cap in of_spec.caps] == [[1, 2]]
-    assert [shift.tokens.tolist() for shift in of_spec.shifts] == [[1, 3]]
+    assert [shift.matches for shift in of_spec.shifts] == [(TokenMatch((1,)), TokenMatch((3,)))]
     assert len(of_spec.inactive) == 3
     assert "no categorical column 'actor'; it has genre, studio" in of_spec.inactive[0]
     assert "genre = 'Western'" in of_spec.inactive[2]
+
+
+def test_a_rule_selects_items_by_the_conditions_of_a_filter():
+    """Sets, ranges and truths; a text alone is a set of one. One that means nothing here is inactive, with why."""
+    spec = replace(SPEC, numbers=("year", "on_sale"), booleans=("on_sale",), columns=(*SPEC.columns, "on_sale"))
+    where = "where={genre=['Drama', 'Comedy'], studio='A', year={gte=1990}, on_sale=true}"
+    (shift,) = compiled(parse(f"[[boost]]\nby=1\n{where}"), spec).shifts
+    numbers = NumberMatch(0, ((1990, float("inf")),)), NumberMatch(1, ((1, 1),))
+    assert shift.matches == (TokenMatch((1, 2)), TokenMatch((3,)), *numbers)
+    wrong = (
+        "where={genre={lt=3}}",
+        "where={year=true}",
+        "where={year=['x']}",
+        "where={on_sale=[1]}",
+        "where={sale=true}",
+    )
+    inactive = compiled(parse("".join(f"[[bury]]\nby=1\n{each}\n" for each in wrong)), spec).inactive
+    for told, words in zip(inactive, ("text", "numbers", "not text", "true or false", "no item column"), strict=True):
+        assert words in told
 
 
 def test_a_pin_in_a_context_that_there_is_not_is_told():

@@ -130,6 +130,8 @@ TEXTS = st.lists(
             "[[cap]]\ncolumn='genre'\nat_most=2\nwithin=3",
             "[[cap]]\ncolumn='actor'\nat_most=1",
             "[[boost]]\nwhere={genre='Comedy'}\nby=2",
+            "[[boost]]\nwhere={genre=['Comedy', 'Drama'], price={lt=6}}\nby=1",
+            "[[bury]]\nwhere={price={lt=3}}\nby=0.5",
             "[[bury]]\nitems=[1, 2]\nby=1.5",
             "[[pin]]\nitem=3\nplace=2",
             "[[pin]]\nitem=5\nplace=7",

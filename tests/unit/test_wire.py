@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys import moments
-from recsys.allowed import FILTER_TOKENS, packed
 from recsys.history import NO_HISTORY
+from recsys.matching import FILTER_WORDS, TokenMatch, packed
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, PAD, Candidates, Histories
 from service import wire
 
@@ -154,8 +154,8 @@ def test_a_batch_without_filters_has_none():
         assert wire.filters(np.zeros(3, dtype)) is None
     asked = asking()
     assert wire.filters(asked) is None
-    asked["filter"][1] = packed([[3, 9], [5]])
+    asked["filter"][1] = packed([TokenMatch((3, 9)), TokenMatch((5,))])
     back = wire.filters(wire.as_table(wire.as_bytes(asked), wire.RETRIEVE))
-    assert back.shape == (3, FILTER_TOKENS)
+    assert back.shape == (3, FILTER_WORDS)
     assert back.any(axis=1).tolist() == [False, True, False]
-    assert np.array_equal(back[1], packed([[5], [9, 3]]))
+    assert np.array_equal(back[1], packed([TokenMatch((5,)), TokenMatch((3, 9))]))

@@ -21,11 +21,11 @@ def _id(value: object) -> object:
 
 def _column_value(value: object) -> object:
     """The value itself, likewise."""
-    return value.get("number", value.get("text")) if isinstance(value, dict) else value
+    return next(iter(value.values()), None) if isinstance(value, dict) else value
 
 
 Id = Annotated[int | str, BeforeValidator(_id)]
-ColumnValue = Annotated[float | str, BeforeValidator(_column_value)]
+ColumnValue = Annotated[bool | float | str, BeforeValidator(_column_value)]
 
 
 class ScoredItem(BaseModel):

@@ -23,6 +23,10 @@ Values = Mapping[str, object]
 """An event or an item as a dictionary."""
 
 
+Filter = Mapping[str, Sequence[str | float] | Mapping[str, float] | bool]
+"""A condition for each column: one of several values, a range such as `{"gte": 5, "lt": 20}`, or a truth."""
+
+
 @dataclass(frozen=True)
 class Verb(Generic[A]):
     """rpc: the method of tandem.v1.Recommender. method, path: of the HTTP request. gives: the model of the answer."""
@@ -66,7 +70,7 @@ def recommend(
     session: Sequence[SessionEvent | Values] | None = None,
     exclude: Sequence[Id] | None = None,
     context: Mapping[str, str] | None = None,
-    filter: Mapping[str, Sequence[str]] | None = None,
+    filter: Filter | None = None,
     mode: str | None = None,
     log_impression: bool | None = None,
     deadline: float | None = None,
@@ -90,7 +94,7 @@ def recommend_many(
     k: int | None = None,
     exclude: Sequence[Id] | None = None,
     context: Mapping[str, str] | None = None,
-    filter: Mapping[str, Sequence[str]] | None = None,
+    filter: Filter | None = None,
     mode: str | None = None,
     log_impression: bool | None = None,
     deadline: float | None = None,
@@ -113,7 +117,7 @@ def similar(
     user_id: Id | None = None,
     k: int | None = None,
     exclude: Sequence[Id] | None = None,
-    filter: Mapping[str, Sequence[str]] | None = None,
+    filter: Filter | None = None,
     deadline: float | None = None,
 ) -> Call[answers.SimilarResponse]:
     """The items most like one."""
@@ -128,7 +132,7 @@ def explain(
     session: Sequence[SessionEvent | Values] | None = None,
     exclude: Sequence[Id] | None = None,
     context: Mapping[str, str] | None = None,
-    filter: Mapping[str, Sequence[str]] | None = None,
+    filter: Filter | None = None,
     mode: str | None = None,
     deadline: float | None = None,
 ) -> Call[answers.ExplainResponse]:

@@ -21,6 +21,11 @@ from google.protobuf.message_factory import GetMessageClass
 from tandem_client.answers import ErrorBody
 from tandem_client.errors import RequestRefused
 
+NAMELESS = {"Id", "Value", "Texts", "Values", "Condition"}
+"""Messages that JSON has no object for, so that their fields are no part of a field's name."""
+
+JSON_NAMES = {"conditions": "filter"}
+
 
 def _service() -> Any:
     pool = DescriptorPool()
@@ -50,19 +55,45 @@ def values_of(answer: Message) -> dict[str, Any]:
 def _fill(message: Message, value: Any, place: str) -> None:
     """Set a message to a plain value. place: where the value is in the request."""
     descriptor = message.DESCRIPTOR
-    if "kind" in descriptor.oneofs_by_name:  # an id, or the value of a column
-        value = {"text" if isinstance(value, str) else "number": value}
-    elif descriptor.name == "Texts":
+    if descriptor.name == "Condition":
+        value = _condition(value)
+    elif "kind" in descriptor.oneofs_by_name:  # an id, or the value of a column
+        value = {_kind(descriptor, value): value}
+    elif descriptor.name in {"Texts", "Values"}:
         value = {"values": value}
+    elif "conditions" in descriptor.fields_by_name and isinstance(value.get("filter"), Mapping):
+        value = {**value, **_both_fields(value["filter"])}
     if not isinstance(value, Mapping):
         raise _refused(place, "Send an object.")
     for name, part in value.items():
         field = descriptor.fields_by_name.get(name)
-        where = place if descriptor.name in {"Id", "Value", "Texts"} else f"{place}.{name}".lstrip(".")
+        where = place if descriptor.name in NAMELESS else f"{place}.{JSON_NAMES.get(name, name)}".lstrip(".")
         if field is None:
             raise _refused(where, "Extra inputs are not permitted.")
         if part is not None:
             _put(message, field, part, where)
+
+
+def _kind(descriptor: Any, value: Any) -> str:
+    if isinstance(value, bool) and "truth" in descriptor.fields_by_name:
+        return "truth"
+    return "text" if isinstance(value, str) else "number"
+
+
+def _condition(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"truth": value}
+    return {"range" if isinstance(value, Mapping) else "any_of": value}
+
+
+def _both_fields(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter as the proto has it: sets of texts in `filter`, every other condition in `conditions`."""
+    texts = {column: each for column, each in told.items() if _is_texts(each)}
+    return {"filter": texts, "conditions": {column: each for column, each in told.items() if column not in texts}}
+
+
+def _is_texts(condition: Any) -> bool:
+    return isinstance(condition, list) and all(isinstance(value, str) for value in condition)
 
 
 def _put(message: Message, field: FieldDescriptor, value: Any, place: str) -> None:

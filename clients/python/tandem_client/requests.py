@@ -62,4 +62,4 @@ class Item(_Sent):
     title: str | None = None
     categories: list[str] | None = None
     available: bool | None = None
-    columns: dict[str, str | int | float] = Field(default_factory=dict)
+    columns: dict[str, str | int | float | bool] = Field(default_factory=dict)

@@ -16,12 +16,42 @@ class Id(_message.Message):
     def __init__(self, text: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Value(_message.Message):
-    __slots__ = ("text", "number")
+    __slots__ = ("text", "number", "truth")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
     text: str
     number: float
-    def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ...) -> None: ...
+    truth: bool
+    def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ..., truth: bool = ...) -> None: ...
+
+class Condition(_message.Message):
+    __slots__ = ("any_of", "range", "truth")
+    ANY_OF_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    any_of: Values
+    range: Range
+    truth: bool
+    def __init__(self, any_of: _Optional[_Union[Values, _Mapping]] = ..., range: _Optional[_Union[Range, _Mapping]] = ..., truth: bool = ...) -> None: ...
+
+class Values(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ...) -> None: ...
+
+class Range(_message.Message):
+    __slots__ = ("lt", "lte", "gt", "gte")
+    LT_FIELD_NUMBER: _ClassVar[int]
+    LTE_FIELD_NUMBER: _ClassVar[int]
+    GT_FIELD_NUMBER: _ClassVar[int]
+    GTE_FIELD_NUMBER: _ClassVar[int]
+    lt: float
+    lte: float
+    gt: float
+    gte: float
+    def __init__(self, lt: _Optional[float] = ..., lte: _Optional[float] = ..., gt: _Optional[float] = ..., gte: _Optional[float] = ...) -> None: ...
 
 class Texts(_message.Message):
     __slots__ = ("values",)
@@ -40,7 +70,7 @@ class SessionEvent(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., event_type: _Optional[str] = ..., timestamp: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression")
+    __slots__ = ("user_id", "user_ids", "k", "session", "exclude", "context", "filter", "mode", "log_impression", "conditions")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +85,13 @@ class RecommendRequest(_message.Message):
         key: str
         value: Texts
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class ConditionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Condition
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     USER_IDS_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +101,7 @@ class RecommendRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     LOG_IMPRESSION_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     user_ids: _containers.RepeatedCompositeFieldContainer[Id]
     k: int
@@ -73,7 +111,8 @@ class RecommendRequest(_message.Message):
     filter: _containers.MessageMap[str, Texts]
     mode: str
     log_impression: bool
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ...) -> None: ...
+    conditions: _containers.MessageMap[str, Condition]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., user_ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., log_impression: bool = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("slates",)
@@ -127,7 +166,7 @@ class ScoredItem(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., tower_score: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
-    __slots__ = ("item_id", "user_id", "k", "exclude", "filter")
+    __slots__ = ("item_id", "user_id", "k", "exclude", "filter", "conditions")
     class FilterEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,17 +174,26 @@ class SimilarRequest(_message.Message):
         key: str
         value: Texts
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class ConditionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Condition
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     user_id: Id
     k: int
     exclude: _containers.RepeatedCompositeFieldContainer[Id]
     filter: _containers.MessageMap[str, Texts]
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., filter: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+    conditions: _containers.MessageMap[str, Condition]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
 
 class SimilarResponse(_message.Message):
     __slots__ = ("item_id", "items", "generation", "removed", "degraded")
@@ -183,7 +231,7 @@ class SimilarItem(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., title: _Optional[str] = ..., score: _Optional[float] = ..., likeness: _Optional[float] = ..., sources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode")
+    __slots__ = ("user_id", "item_id", "k", "session", "exclude", "context", "filter", "mode", "conditions")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +246,13 @@ class ExplainRequest(_message.Message):
         key: str
         value: Texts
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class ConditionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Condition
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Condition, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +261,7 @@ class ExplainRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     item_id: Id
     k: int
@@ -214,7 +270,8 @@ class ExplainRequest(_message.Message):
     context: _containers.ScalarMap[str, str]
     filter: _containers.MessageMap[str, Texts]
     mode: str
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ...) -> None: ...
+    conditions: _containers.MessageMap[str, Condition]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., session: _Optional[_Iterable[_Union[SessionEvent, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., context: _Optional[_Mapping[str, str]] = ..., filter: _Optional[_Mapping[str, Texts]] = ..., mode: _Optional[str] = ..., conditions: _Optional[_Mapping[str, Condition]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("user_id", "item_id", "title", "generation", "mode", "place", "dropped_by", "reason", "sources", "tower_score", "tower_place", "score", "ranked_place", "features", "rules", "history", "degraded", "unknown_items", "unknown_types")

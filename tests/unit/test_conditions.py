@@ -1,0 +1,177 @@
+"""Conditions on columns of the items: what they mean, against a plain reading of the items themselves."""
+
+import math
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from recsys.allowed import POPULAR, AllowedItems
+from recsys.conditions import Condition, Range, in_words
+from recsys.fresh import GrownIndex, GrownTables
+from recsys.index import ExactIndex
+from recsys.matching import ConditionError, match, matches, packed
+from recsys.segment import FreshSegment, encoded
+from recsys.spec import FeatureSpec
+from recsys.types import PAD
+from tests.put_items import item, putting
+from tests.unit.test_features import tables_of
+
+CATEGORIES, BRANDS = [f"c{number}" for number in range(9)], [f"b{number}" for number in range(40)]
+SPEC = FeatureSpec(
+    tokens=("", *(f"categories={name}" for name in CATEGORIES), *(f"brand={name}" for name in BRANDS)),
+    edges={"price": (10.0, 20.0), "stock": ()},
+    event_types=("click",),
+    columns=("categories", "brand", "price", "stock", "on_sale"),
+    numbers=("price", "stock", "on_sale"),
+    booleans=("on_sale",),
+)
+filters = TypeAdapter(dict[str, Condition]).validate_python
+
+
+def an_item(rng):
+    """An item as a table has it; any column may be missing."""
+    told = {
+        "categories": [str(name) for name in rng.choice(CATEGORIES, rng.integers(0, 4), replace=False)],
+        "brand": str(rng.choice(BRANDS)),
+        "price": round(float(rng.gamma(2, 10)), int(rng.integers(0, 3))),
+        "stock": int(rng.integers(-2, 30)),
+        "on_sale": bool(rng.random() < 0.2),
+    }
+    return {column: value for column, value in told.items() if rng.random() > 0.1}
+
+
+def a_condition(rng, column):
+    """Any condition on a column, in JSON's words; bounds are often the value of an item."""
+    if column == "on_sale":
+        return bool(rng.random() < 0.5)
+    if column in ("categories", "brand"):
+        names = CATEGORIES if column == "categories" else BRANDS
+        return [str(name) for name in rng.choice(names, rng.integers(1, 5), replace=False)]
+    drawn = an_item(rng).get(column, 7)
+    if rng.random() < 0.2:
+        return [drawn, *(int(number) for number in rng.integers(0, 30, rng.integers(0, 4)))]
+    low, high = sorted((drawn, an_item(rng).get(column, 11)))
+    kind = rng.integers(0, 4)
+    if kind == 0:
+        return {str(rng.choice(["lt", "lte"])): high}
+    if kind == 1:
+        return {str(rng.choice(["gt", "gte"])): high * int(rng.integers(1, 4))}
+    return {"gte": low, "lte": high} if low == high else {str(rng.choice(["gt", "gte"])): low, "lt": high}
+
+
+def a_filter(rng):
+    columns = rng.choice(SPEC.columns, rng.integers(1, 4), replace=False)
+    return {str(column): a_condition(rng, str(column)) for column in columns}
+
+
+def passes(told, wanted):
+    """Whether an item meets every condition, in so many words."""
+    return all(column in told and _meets(told[column], condition) for column, condition in wanted.items())
+
+
+def _meets(value, condition):
+    if isinstance(condition, bool):
+        return value is condition
+    if isinstance(condition, list):
+        return any(each in condition for each in (value if isinstance(value, list) else [value]))
+    bounds = {"lt": value < math.inf, "lte": True, "gt": True, "gte": True}
+    bounds |= {name: _within(name, value, bound) for name, bound in condition.items()}
+    return all(bounds.values())
+
+
+def _within(name, value, bound):
+    return {"lt": value < bound, "lte": value <= bound, "gt": value > bound, "gte": value >= bound}[name]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """3,000 items, and 60 put since; embeddings of which every inner product is exact, so that ties are ties."""
+    rng = np.random.default_rng(7)
+    n = 3_000
+    told, put = [an_item(rng) for _ in range(n)], [an_item(rng) for _ in range(60)]
+    made = tables_of(n, rng)
+    embeddings = rng.integers(-8, 9, (n + len(put), 16)).astype(np.float32)
+    available = rng.random(n) > 0.1
+    columns = {"content": SPEC.encode_items(told), "numbers": np.asfortranarray(SPEC.encode_numbers(told))}
+    columns |= {"available": available, "by_popularity": rng.permutation(n).astype(np.int32)}
+    values = {field.name: getattr(made, field.name) for field in fields(made)}
+    tables = type(made)(**values | columns | {"embeddings": embeddings[:n]})
+    puts = putting(*(item(f"put-{at}", at, content=each) for at, each in enumerate(put)))
+    segment = FreshSegment.of(puts, lambda texts: [None] * len(texts), available, 0.0)
+    grown = GrownTables.of(tables, segment, *encoded(segment.items, SPEC), embeddings[n:])
+    return tables, grown, told, put, embeddings
+
+
+def test_a_thousand_filters_and_users_are_those_of_brute_force(shop):
+    """Rows and order of every query of batches in which all filters differ; in every other one with items put since."""
+    tables, grown, told, put, embeddings = shop
+    rng, n, k = np.random.default_rng(11), len(tables), 40
+    index = ExactIndex(tables.embeddings, tables.available)
+    indexes = (
+        (index, AllowedItems(tables), told),
+        (GrownIndex(index, grown), AllowedItems(tables).over(grown), told + put),
+    )
+    found_some = 0
+    for turn in range(40):
+        searched, allowed, items = indexes[turn % 2]
+        wanted = [a_filter(rng) for _ in range(25)]
+        users = rng.integers(-8, 9, (25, 16)).astype(np.float32)
+        rows = np.stack([packed(matches(filters(each), SPEC)) for each in wanted])
+        found = searched.search(users, k, allowed.of(rows))
+        for query, each in enumerate(wanted):
+            kept = [row for row, item in enumerate(items) if passes(item, each) and (row >= n or tables.available[row])]
+            scores = embeddings[kept] @ users[query]
+            best = np.array(kept, np.int32)[np.lexsort((kept, -scores))][:k]
+            mine = found[query, : len(best)]
+            np.testing.assert_array_equal(embeddings[mine] @ users[query], embeddings[best] @ users[query], str(each))
+            assert len(set(mine.tolist()) & set(kept)) == len(best)
+            assert (
+                searched is not index or mine.tolist() == best.tolist()
+            )  # of equal scores the index takes the lower row
+            assert (found[query, len(best) :] == PAD).all()
+            popular = tables.by_popularity[np.isin(tables.by_popularity, kept)].tolist()
+            assert allowed.of(rows[query : query + 1])[0].popular.tolist() == popular[:POPULAR]
+            found_some += len(best) == k
+    assert found_some > 300
+
+
+def test_bounds_are_those_of_the_numbers_as_they_are_written():
+    """19.99 is not below 19.99, and neither is the next number: nothing is rounded to fewer bits."""
+    numbers = SPEC.encode_numbers([{"price": price} for price in (19.99, math.nextafter(19.99, 0), 0.0, -0.0, None)])
+
+    def kept(**bounds):
+        (wanted,) = matches({"price": Range(**bounds)}, SPEC)
+        return wanted.of(None, numbers).tolist()
+
+    assert kept(lt=19.99) == [False, True, True, True, False]
+    assert kept(lte=19.99) == [True, True, True, True, False]
+    assert kept(gt=0) == [True, True, False, False, False]
+    assert kept(gte=0, lte=0) == [False, False, True, True, False]
+    assert kept(gt=-1e308) == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("column", "condition", "words"),
+    [
+        ("colour", ["red"], "there are categories, brand, price, stock, on_sale"),
+        ("brand", {"lt": 5}, "holds text"),
+        ("categories", True, "holds text"),
+        ("price", ["cheap"], "numbers, not text"),
+        ("price", True, "holds numbers"),
+        ("on_sale", {"gte": 1}, "send true or false"),
+        ("on_sale", ["true"], "send true or false"),
+    ],
+)
+def test_a_condition_of_another_kind_is_refused(column, condition, words):
+    """In a sentence on what the column holds."""
+    with pytest.raises(ConditionError, match=words):
+        match(column, filters({column: condition})[column], SPEC)
+
+
+def test_conditions_in_words():
+    """As an explanation names them."""
+    told = filters({"price": {"gte": 5, "lt": 19.99}, "on_sale": False, "brand": [f"b{each}" for each in range(9)]})
+    words = [in_words(column, condition) for column, condition in told.items()]
+    assert words == ["price >= 5 and < 19.99", "on_sale false", "brand among b0, b1, b2, b3, b4 and 4 more"]
