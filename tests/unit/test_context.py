@@ -10,6 +10,7 @@ import torch
 
 from recsys import features, moments
 from recsys.errors import DatasetError
+from recsys.events import SeenRule
 from recsys.kernels import columns
 from recsys.lift import VALUES, ContextLift, places, starts_of
 from recsys.spec import FeatureSpec
@@ -49,7 +50,7 @@ def log_of(frame: pd.DataFrame, *columns: str) -> Log:
     nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
     frame = frame.assign(event_type="click").rename(columns={c: f"context.{c}" for c in columns})
     users = nothing.rename(columns={"item_id": "user_id"})
-    return encode(Dataset("by-device", frame, nothing, users, True, context_columns=columns))
+    return encode(Dataset("by-device", frame, nothing, users, SeenRule(), context_columns=columns))
 
 
 @pytest.fixture

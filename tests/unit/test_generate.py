@@ -61,7 +61,7 @@ def test_each_shape_is_what_it_says(tmp_path, name):
     assert pd.api.types.is_string_dtype(log["user_id"])
     assert pd.api.types.is_string_dtype(log["item_id"])
     assert len(dataset.items) == (0 if name == "plain" else 1_000)
-    assert dataset.exclude_seen == (name != "repeats")
+    assert dataset.exclude_seen.excludes == (name != "repeats")
     assert (again > 0.3) == (name == "repeats")
     if name == "sessions":
         assert sizes.max() <= 5
