@@ -16,7 +16,7 @@ from flows.publish import lost_the_store
 from recsys import soundness
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
-from recsys.errors import NoGeneration
+from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation import GenerationFolder
 from recsys.items import NOTHING_PUT
 from recsys.list_maker import ListMaker, Past
@@ -42,7 +42,7 @@ def live_of(generations: GenerationStore) -> str:
     """The live generation; NoGeneration where there is none."""
     live = generations.alias(LIVE)
     if live is None:
-        raise NoGeneration("No generation is live yet. Train one: python -m flows run --data DIR.")
+        raise NoGeneration(NOTHING_LIVE)
     return live
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recsys.errors import NoGeneration
+from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation import Manifest
 from recsys.store.base import LIVE, FlowStore, GenerationStore
 
@@ -12,7 +12,7 @@ def live_users(generations: GenerationStore, store: FlowStore, count: int) -> li
     live = generations.alias(LIVE)
     text = generations.read_manifest(live) if live else None
     if live is None or text is None:
-        raise NoGeneration("No generation is live. Train and publish one with: python -m flows run --data DIR")
+        raise NoGeneration(NOTHING_LIVE)
     found: list[str] = []
     for bucket in range(Manifest.from_json(text).user_buckets):
         found += sorted(store.read_bucket(live, bucket))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from recsys.errors import NoGeneration
+from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation import Manifest
 from recsys.store.base import GenerationStore
 from training.evaluation import METRICS, SERVED
@@ -73,9 +73,9 @@ def read_status(store: GenerationStore, home: Path) -> Status:
     live, previous = store.aliases()
     text = store.read_manifest(live) if live else None
     if live is None or text is None:
-        raise NoGeneration(
-            "Nothing is live yet. Train and publish with: python -m flows run --data data/movietweetings"
-        )
+        held = store.generations()
+        promote = f"Or promote one that the store holds: python -m flows promote {held[-1]}." if held else ""
+        raise NoGeneration(f"{NOTHING_LIVE} {promote}".rstrip())
     manifest = Manifest.from_json(text)
     report = home / "reports" / f"{live}.html"
     return Status(

@@ -61,6 +61,10 @@ class GenerationError(TandemError):
     """A generation is refused before use."""
 
 
+NOTHING_LIVE = "No generation is live. Train and publish one: python -m flows run --data DIR."
+"""What an operator does about it, wherever it is found."""
+
+
 class NoGeneration(GenerationError):
     """No generation is live."""
 

@@ -23,8 +23,10 @@ from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.base import GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from recsys.store.life import Life
-from service import metrics
+from service import metrics, readiness
 from service.holder import GenerationHolder
+from service.outage import Outage
+from service.readiness import ReadinessLog
 
 logger = logging.getLogger("tandem")
 
@@ -85,8 +87,9 @@ class Adopter:
         holders: Sequence[GenerationHolder[Any]],
         spare: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
+        redis: Outage | None = None,
     ) -> None:
-        """holders: all have to load a generation before it is held."""
+        """holders: all have to load a generation before it is held. redis: this process's report of the store."""
         self.name = f"{role} {socket.gethostname()} {os.getpid()}"
         self.outlook = Outlook()
         self._life = Life.here()
@@ -97,6 +100,8 @@ class Adopter:
         self._board = board
         self._holders = holders
         self._poll_seconds = poll_seconds
+        self._readiness = ReadinessLog()
+        self._redis = redis or Outage("Redis", "Generations that are promoted now are not known.")
         self._refused: dict[str, tuple[str, float]] = {}
         self._unheard = False
         self._said: Holding | None = None  # as the board has it
@@ -125,6 +130,11 @@ class Adopter:
         """What this process says of itself."""
         refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
         return Holding(self.name, self._role, tuple(sorted(self.held)), self.in_force, refused, self._life)
+
+    def unready(self, refused: bool) -> str:
+        """Why there is no generation to serve; refused: whether one was refused, here or elsewhere."""
+        outlook = self.outlook
+        return readiness.why_nothing_is_served(outlook.looked, outlook.fault, outlook.live, refused)
 
     def start(self) -> None:
         """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""
@@ -174,6 +184,13 @@ class Adopter:
         any(self._hold(each) and self._serves(each) for each in self.wanted)
         self.announce()
         self.told()
+        if self._role != "gateway":  # whose succession knows when it is ready
+            self._readiness.note(self.unready_callee)
+
+    @property
+    def unready_callee(self) -> str | None:
+        """Why retrieval or ranking is not ready; None where it is."""
+        return None if self.held else self.unready(bool(self._refused))
 
     def announce(self) -> None:
         """Tell the others what is held here, where it is news or would soon be forgotten.
@@ -228,9 +245,11 @@ class Adopter:
         try:
             live, previous = self._generations.aliases()
         except StoreError as error:
+            self._redis.failed(str(error))
             return Outlook(True, fault=str(error))
         now, still = time.monotonic(), (live, previous) == (self.outlook.live, self.outlook.previous)
         if still and self._settled and now - self._read_at < ANNOUNCED_SECONDS / 4:
+            self._redis.worked()
             return self.outlook  # who comes or goes meanwhile changes nothing that is served
         self._read_at = now
         processes, fault = list[Holding](), None
@@ -242,6 +261,10 @@ class Adopter:
             fault = str(error)
         except StoreError:
             pass  # an ACL may forbid the board and nothing else
+        if fault:
+            self._redis.failed(fault)
+        else:
+            self._redis.worked()
         outlook = Outlook(True, live, previous, fault, tuple(processes))
         known = {live, previous, *self._spare(), *outlook.in_force}
         self._refused = {each: told for each, told in self._refused.items() if each in known}
@@ -261,6 +284,7 @@ class Adopter:
             for holder in self._holders:
                 self._wait(holder, generation)
         except StoreUnavailable as error:
+            self._redis.failed(str(error))
             self.outlook = replace(self.outlook, fault=str(error))
             return False
         except Exception as error:  # whatever it is: the others go on, and people are told

@@ -31,7 +31,9 @@ from service.holder import GenerationHolder
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
 from service.lane import MOST_BYTES, Lane, answers, apis
+from service.outage import Outage
 from service.pipeline import Pipeline
+from service.query import Degraded
 from service.recommender import Desks, Recommender
 from service.rulebook import Rulebook
 from service.served import ServedGeneration
@@ -82,7 +84,7 @@ def adopter(
     """What keeps the holders of this process up to date."""
     url = _url(environment)
     spare = _spare(environment).ids
-    return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds)
+    return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds, _redis())
 
 
 def recommender(
@@ -95,10 +97,10 @@ def recommender(
     users = RedisUserStore(_url(environment))
     traces, kind = tracer(GATEWAY), Recommender
     if traces is None:
-        pipeline = Pipeline(users, callees, settings)
+        pipeline = Pipeline(users, callees, settings, redis=_redis())
     else:
         callees, kind = traces.callees(callees), tracing.TracedRecommender
-        pipeline = Pipeline(users, callees, settings, traces.stage)
+        pipeline = Pipeline(users, callees, settings, traces.stage, _redis())
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
@@ -107,7 +109,7 @@ def recommender(
         succession=succession,
         users=UserDesk(users),
         items=ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment))),
-        similar=SimilarItems(callees.similar),
+        similar=SimilarItems(callees.similar, pipeline.outages[Degraded.RETRIEVAL]),
         explainer=Explainer(pipeline, callees),
         trending=TrendingItems(users),
         impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
@@ -157,9 +159,15 @@ def _run_models() -> None:
 @cache
 def _items(url: str) -> ItemFollower:
     """What was put, followed by one thread of this process."""
-    follower = ItemFollower(RedisItemReader(url))
+    follower = ItemFollower(RedisItemReader(url), redis=_redis())
     follower.start()
     return follower
+
+
+@cache
+def _redis() -> Outage:
+    """Where all that reads from Redis in this process reports how it is: it goes away, and comes back, once."""
+    return Outage("Redis", "Serving goes on without users' histories, new items and new generations.")
 
 
 def _cache(environment: Environment) -> GenerationCache:

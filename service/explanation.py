@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 
@@ -21,8 +20,9 @@ from service.pipeline import RESERVE, Pipeline
 from service.query import Degraded, Query
 from service.rungs import listed
 from service.stages import answered, can_rank, history_table, rank_table
+from service.throttled_logger import ThrottledLogger
 
-logger = logging.getLogger("tandem")
+INCOMPLETE = ThrottledLogger("An explanation is made without %s: %s")
 
 _WORDS = {
     "unavailable": "The item is hidden: it is not available.",
@@ -89,7 +89,7 @@ class Explainer:
             if found["failed"] or math.isnan(found["tower"]):
                 raise StageError("retrieval failed")
         except Exception as error:
-            _left_out(query, Degraded.RETRIEVAL, error)
+            self._left_out(query, Degraded.RETRIEVAL, error)
             return None, None
         return float(found["tower"]), int(found["place"]) + 1
 
@@ -104,11 +104,18 @@ class Explainer:
             if found["failed"]:
                 raise StageError("ranking failed")
         except Exception as error:
-            _left_out(query, Degraded.RANKING, error)
+            self._left_out(query, Degraded.RANKING, error)
             return []
         told = zip(FEATURES, found["features"].tolist(), found["contributions"].tolist(), strict=True)
         features = [schema.Feature(name=name, value=value, contribution=part) for name, value, part in told]
         return sorted(features, key=lambda feature: -abs(feature.contribution))
+
+    def _left_out(self, query: Query, stage: Degraded, error: Exception) -> None:
+        outage = self._pipeline.outages[stage]
+        outage.without()
+        if not outage.away:
+            INCOMPLETE.warn(stage, str(error) or type(error).__name__)
+        query.leave_out(stage)
 
     def _dropped(self, query: Query, row: int, place: int | None, whose: str) -> tuple[str, str]:
         """What kept an item out of the slate, and a sentence."""
@@ -176,8 +183,3 @@ def _ranked_place(query: Query, row: int) -> int | None:
     order = candidates.items[passed][np.argsort(-candidates.scores[passed], kind="stable")]
     at = np.flatnonzero(order == row)
     return int(at[0]) + 1 if len(at) else None
-
-
-def _left_out(query: Query, stage: Degraded, error: Exception) -> None:
-    logger.warning("An explanation does without %s: %s", stage, str(error) or type(error).__name__)
-    query.leave_out(stage)

@@ -6,9 +6,10 @@ import asyncio
 import sys
 
 import bentoml
+from starlette.exceptions import HTTPException
 
 from recsys.errors import TandemError
-from service import compose, doors, pinned, workers
+from service import compose, doors, pinned, readiness, workers
 from service.ahead import Ahead
 from service.callees import Callees
 from service.edge import listening, setup
@@ -82,7 +83,9 @@ class Gateway:
         await asyncio.to_thread(compose.tell_all, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
-        return self._recommender.ready and not self._doors.closing
+        if reason := readiness.STOPPING if self._doors.closing else self._recommender.unready:
+            raise HTTPException(503, reason)  # which becomes the answer of /readyz
+        return True
 
     def _split(self) -> Recommender:
         """Retrieval and ranking are services of their own, here or elsewhere."""

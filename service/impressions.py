@@ -94,7 +94,7 @@ class ImpressionLog:
                     await self._log(batch)
                 except Exception as error:
                     metrics.impressions_total.labels("lost").inc(len(batch))
-                    logger.info("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
+                    logger.debug("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
 
     def _next(self) -> list[tuple[Query, float]]:
         """The next that wait, without those that have waited for too long."""

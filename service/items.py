@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from recsys.errors import QueryError, TandemError
+from recsys.errors import QueryError, StoreUnavailable, TandemError
 from recsys.items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
 from recsys.store.items import ItemReader, ItemWriter, said
 from recsys.types import Id
 from service import metrics, schema
+from service.outage import Outage
 from service.served import ServedGeneration
 from service.vocabulary import known_row
 
@@ -39,8 +40,10 @@ EXPIRY_SECONDS = 60.0
 class ItemFollower:
     """What was put, as this process knows it; with the store away it keeps what it has. clock: unix seconds."""
 
-    def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None) -> None:
+        """redis: where this process reports how the store is."""
         self._reader = reader
+        self._redis = redis or Outage("Redis", "Items that are put now are not known.")
         self._clock = clock
         self._fault: str | None = None
         self._expire_at = 0.0
@@ -55,12 +58,17 @@ class ItemFollower:
         """Take in what changed."""
         try:
             known = self._reader.changes(self.current)
+        except StoreUnavailable as error:
+            self._fault = str(error)
+            self._redis.failed(self._fault)
+            return
         except TandemError as error:
             if self._fault is None:
                 logger.warning("Items put are not followed: %s", error)
             self._fault = str(error)
             return
         self._fault = None
+        self._redis.worked()
         if time.monotonic() >= self._expire_at:
             known, self._expire_at = known.unexpired(self._clock()), time.monotonic() + EXPIRY_SECONDS
         self.current = known

@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from recsys.store.base import UserStore
 from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
-from service.complaint import Complaint
 from service.counting import LATER
+from service.outage import Outage
 from service.patience import Patience
-from service.query import Query, Ranked
+from service.query import Degraded, Query, Ranked
 from service.settings import Settings
 from service.slate import make_slate
 from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
+from service.throttled_logger import ThrottledLogger
 
 RESERVE = 0.008
 """Seconds of a deadline kept for filters, selection and the reply, for a whole batch."""
 
 GONE_SECONDS = 0.1
 """After less, whoever goes says nothing of the stage it waited for: clients hedge."""
-
-HASTY_SECONDS = 60.0
-"""Between two lines about clients that have too little time for a stage: they may do nothing else all day."""
 
 Land = Callable[[Query, Exception | None], None]
 """Told of each query as soon as its slate is there, or of what broke."""
@@ -42,26 +40,7 @@ def nowhere(_: list[Query]) -> None:
     """Where queries go on that are not taken further."""
 
 
-class Complaints(NamedTuple):
-    """What is said of one stage."""
-
-    late: Complaint
-    hasty: Complaint
-    broken: Complaint
-    unusable: Complaint
-
-    @classmethod
-    def of(cls, stage: Stage) -> Complaints:
-        """None was said yet."""
-        return cls(
-            Complaint(f"Stage {stage.name} was late: left after %.0f ms."),
-            Complaint(
-                f"Stage {stage.name} was not waited for: a deadline left it %.0f ms, too few to call it late.",
-                HASTY_SECONDS,
-            ),
-            Complaint(f"Stage {stage.name} was left out: %s"),
-            Complaint(f"Stage {stage.name}: what was found for a query can't be used."),
-        )
+UNUSABLE = ThrottledLogger("Stage %s: the result for a query can't be used.")
 
 
 class Pipeline:
@@ -77,11 +56,16 @@ class Pipeline:
         callees: Callees,
         settings: Settings,
         wrap: Callable[[Stage], Stage] = lambda stage: stage,
+        redis: Outage | None = None,
     ) -> None:
-        """wrap: what each stage is put into."""
+        """wrap: what each stage is put into. redis: where this process reports how the store is."""
         stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
-        self._complaints = {stage.name: Complaints.of(stage) for stage in stages}
+        self.outages = {
+            Degraded.STORE: redis or Outage("Redis", "Answers are made without users' histories."),
+            Degraded.RETRIEVAL: Outage("retrieval", "Answers are users' lists, or popular items."),
+            Degraded.RANKING: Outage("ranking", "Answers keep the order of retrieval."),
+        }
         self._seconds = {stage.name: metrics.stage_seconds.labels(stage.name).observe for stage in stages}
         for stage in stages:
             metrics.stage_away.labels(stage.degraded).set(0)
@@ -90,6 +74,11 @@ class Pipeline:
     def away(self) -> list[str]:
         """The stages that queries do without now, as an answer's `degraded` names them."""
         return [str(stage.degraded) for stage, breaker in self._guarded if not breaker.closed]
+
+    @property
+    def recovering(self) -> bool:
+        """Whether some stage is away, or back for too short a time to count."""
+        return bool(self.away) or any(outage.away for outage in self.outages.values())
 
     async def run(self, queries: Sequence[Query], land: Land = nobody) -> None:
         """hydrate → sources → score → filter → select, for queries that wait together.
@@ -114,7 +103,7 @@ class Pipeline:
         self._prepare_visitors([query])
         for stage, _ in self._guarded:
             if stage.wants(query):
-                _leave_out(stage, query)
+                self._leave_out(stage, query)
         self._finish(query)
 
     def _prepare_visitors(self, queries: Sequence[Query]) -> None:
@@ -161,7 +150,7 @@ class Pipeline:
                 asked.append(longest)
                 without.remove(longest)
         for query in without:
-            _leave_out(stage, query)
+            self._leave_out(stage, query)
         return asked
 
     async def _ask(
@@ -176,39 +165,64 @@ class Pipeline:
 
         def leave(late: list[Query]) -> None:
             for query in late:
-                _leave_out(stage, query)
+                self._leave_out(stage, query)
             go_on(late)
 
         latest = {id(query): start + (query.due - RESERVE - start) * stage.share for query in asked}
-        patience, complaints = Patience(asked, latest, leave), self._complaints[stage.name]
+        patience = Patience(asked, latest, leave)
         tried, breaker.tried = breaker.tried, None
         try:
             found, error = await patience.wait(stage.run(asked))
-        except asyncio.CancelledError:  # whoever asked alone has gone: that it waited for long counts all the same
-            seconds, was_closed = time.monotonic() - start, breaker.closed
+        except asyncio.CancelledError:  # the one request of the batch is cancelled; a long wait counts all the same
+            seconds = time.monotonic() - start
             if seconds > GONE_SECONDS:
-                breaker.failed(seconds)
-                _show(stage, breaker, was_closed)
+                self._failed(stage, breaker, seconds)
             elif tried is not None:
                 breaker.untold(tried)
             raise
-        waiting, seconds, was_closed = patience.waiting, time.monotonic() - start, breaker.closed
+        waiting, seconds = patience.waiting, time.monotonic() - start
         LATER.count(self._seconds[stage.name], seconds)
         if not waiting:
-            if breaker.failed(seconds):
-                complaints.late.say(1000 * seconds)
-            else:
-                complaints.hasty.say(1000 * seconds)
+            self._failed(stage, breaker, seconds)
         elif error:
-            complaints.broken.say(str(error) or type(error).__name__)
-            breaker.failed()
+            self._failed(stage, breaker, error=error)
             for query in waiting:
-                _leave_out(stage, query)
+                self._leave_out(stage, query)
         else:
-            breaker.worked(seconds)
-            _put(stage, asked, found, waiting, complaints.unusable)
-        _show(stage, breaker, was_closed)
+            self._worked(stage, breaker, seconds)
+            self._put(stage, asked, found, waiting)
         return waiting
+
+    def _failed(
+        self, stage: Stage, breaker: Breaker, seconds: float | None = None, error: BaseException | None = None
+    ) -> None:
+        """A batch did not come back, for `error` or for `seconds`; the log has a line where the stage is away now."""
+        breaker.failed(seconds)
+        if not breaker.closed:
+            late = "" if seconds is None else f"no answer within {1000 * seconds:.0f} ms"
+            self.outages[stage.degraded].failed(late or str(error) or type(error).__name__)
+            metrics.stage_away.labels(stage.degraded).set(1)
+
+    def _worked(self, stage: Stage, breaker: Breaker, seconds: float) -> None:
+        if not breaker.closed:
+            metrics.stage_away.labels(stage.degraded).set(0)
+        breaker.worked(seconds)
+        self.outages[stage.degraded].worked()
+
+    def _put(self, stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query]) -> None:
+        still = set(map(id, waiting)) if len(waiting) < len(asked) else None
+        for query, of_query in zip(asked, found, strict=True):
+            if still is None or id(query) in still:
+                try:
+                    stage.put(query, of_query)
+                except Exception as error:
+                    UNUSABLE.warn(stage.name, error=error)
+                    self._leave_out(stage, query)
+
+    def _leave_out(self, stage: Stage, query: Query) -> None:
+        query.leave_out(stage.degraded)
+        self.outages[stage.degraded].without()
+        stage.fall_back(query)
 
     def _broke(self, query: Query) -> Exception | None:
         """Finish a query; what breaks is that query's alone."""
@@ -231,24 +245,3 @@ def count_answer(query: Query) -> None:
         LATER.count(metrics.left_out(degraded))
     for reason, count in query.removed.items():
         LATER.count(metrics.removed(reason), count)
-
-
-def _show(stage: Stage, breaker: Breaker, was_closed: bool) -> None:
-    if breaker.closed != was_closed:
-        metrics.stage_away.labels(stage.degraded).set(not breaker.closed)
-
-
-def _put(stage: Stage, asked: list[Query], found: Sequence[Any], waiting: list[Query], unusable: Complaint) -> None:
-    still = set(map(id, waiting)) if len(waiting) < len(asked) else None
-    for query, of_query in zip(asked, found, strict=True):
-        if still is None or id(query) in still:
-            try:
-                stage.put(query, of_query)
-            except Exception as error:
-                unusable.say(error=error)
-                _leave_out(stage, query)
-
-
-def _leave_out(stage: Stage, query: Query) -> None:
-    query.leave_out(stage.degraded)
-    stage.fall_back(query)

@@ -8,11 +8,16 @@ from __future__ import annotations
 import os
 import ssl
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 
 SECONDS = 4
 """To answer in: less than an image's health check waits."""
+
+MOST_REASON = 300
+"""Bytes of an answer that are read."""
 
 ANYWHERE = {"", "0.0.0.0", "::"}
 
@@ -37,7 +42,12 @@ def wrong_at(url: str, seconds: float) -> OSError | None:
     try:
         with _DIRECT.open(url, timeout=seconds):
             return None
-    except OSError as error:  # a URLError is one, and an HTTPError, which says its status
+    except urllib.error.HTTPError as error:
+        with error, suppress(OSError):  # the body gives the reason
+            reason = error.read(MOST_REASON).decode("utf-8", "replace").strip()
+            return OSError(f"{error.code}: {reason}") if reason else error
+        return error
+    except OSError as error:  # a URLError is one
         return error
 
 

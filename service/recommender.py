@@ -73,6 +73,11 @@ class Recommender:
         return self._desks.succession.in_force is not None
 
     @property
+    def unready(self) -> str | None:
+        """Why no generation is in force, in a sentence that anybody may read; None where one is."""
+        return self._desks.succession.unready
+
+    @property
     def full(self) -> bool:
         """Whether so many slates are under way that whoever comes now is to come back later."""
         return self._admission.full

@@ -19,7 +19,7 @@ import redis
 
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
-from recsys.errors import SettingsError, StoreError, StoreUnavailable
+from recsys.errors import NOTHING_LIVE, SettingsError, StoreError, StoreUnavailable
 from recsys.lifeline import preexec
 from recsys.rules import RulesFile
 from recsys.store.base import LIVE
@@ -114,7 +114,7 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
         return f"generation {here[0]}"
     if waits:
         return "whatever goes live first"
-    raise SettingsError("Nothing is live yet. Train and publish first: python -m flows run --data data/movietweetings")
+    raise SettingsError(NOTHING_LIVE)
 
 
 def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
@@ -197,11 +197,11 @@ def _supervise(
         code = service.poll()
         if code is not None:
             raise SettingsError(_ended(code))
-        if not ready and probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS) is None:
+        if not ready and (wrong := probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS)) is None:
             ready = True
             say(f"ready after {time.monotonic() - started:.1f} s at {told} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
-            raise SettingsError(f"The service was not ready after {START_SECONDS} s; its lines above say why.")
+            raise SettingsError(f"The service was not ready after {START_SECONDS} s ({wrong}); its log has more.")
         time.sleep(0.2 if not ready else 0.5)
     say("stopping ...")
     return 0
@@ -230,18 +230,18 @@ def spare(environment: Environment) -> Spare:
 
 def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
     """Start the embedded store again whenever it is gone; one that can't be costs users their history, and no more."""
-    told = ""
+    since: float | None = None
     while not stop.asked:
         try:
             if store.keep():
                 say("the store was gone, and is started again.")
-            elif told:
-                say("the store answers again.")
-            told = ""
+            elif since is not None:
+                say(f"the store answers again after {time.monotonic() - since:.0f} s.")
+            since = None
         except (SettingsError, StoreError) as error:
-            if str(error) != told:
+            if since is None:
                 say(f"{error} Serving goes on without what users did, and says so.")
-            told = str(error)
+                since = time.monotonic()
         time.sleep(KEEP_SECONDS)
 
 

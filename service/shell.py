@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import bentoml
+from starlette.exceptions import HTTPException
 
-from service import compose, workers
+from service import compose, readiness, workers
 from service.drain import Drain
 from service.edge.calm import UNREAD_SECONDS, calm
 from service.edge.connection import guard
@@ -47,4 +48,6 @@ class Shell:
         compose.tell_all(self._role)
 
     async def __is_ready__(self) -> bool:
-        return bool(self._adopter.held) and not self._drain.begun
+        if reason := readiness.STOPPING if self._drain.begun else self._adopter.unready_callee:
+            raise HTTPException(503, reason)  # which becomes the answer of /readyz
+        return True

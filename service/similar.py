@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 import numpy as np
@@ -13,20 +12,24 @@ from recsys.matching import packed
 from recsys.types import PAD
 from service import wire
 from service.callees import Call
+from service.outage import Outage
 from service.pipeline import RESERVE, count_answer
 from service.query import Degraded, Query
 from service.rungs import take_popular
 from service.slate import make_slate
 from service.stages import answered
+from service.throttled_logger import ThrottledLogger
 
-logger = logging.getLogger("tandem")
+UNAVAILABLE = ThrottledLogger("Similar items are not available: %s")
 
 
 class SimilarItems:
     """Finds them."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, retrieval: Outage | None = None) -> None:
+        """retrieval: where this process reports how retrieval is."""
         self._call = call
+        self._retrieval = retrieval or Outage("retrieval", "Popular items stand for similar ones.")
 
     async def find(self, query: Query, row: int) -> None:
         """Set the slate of a query to the items most like the one at `row`; what is popular where that can't be had."""
@@ -34,7 +37,9 @@ class SimilarItems:
             async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
                 await self._ask(query, row)
         except Exception as error:
-            logger.warning("Similar items can't be had: %s", str(error) or type(error).__name__)
+            self._retrieval.without()
+            if not self._retrieval.away:
+                UNAVAILABLE.warn(str(error) or type(error).__name__)
             query.leave_out(Degraded.RETRIEVAL)
             take_popular(query)
         query.keep(query.items != row)

@@ -18,15 +18,15 @@ from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
 from service import wire
 from service.callees import Call, Callees
-from service.complaint import Complaint
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
 from service.schema import Mode
 from service.served import ServedGeneration
 from service.settings import Settings
+from service.throttled_logger import ThrottledLogger
 
-HALF = Complaint("Half of a batch was not retrieved: %s")
+HALF = ThrottledLogger("Half of a batch was not retrieved: %s")
 
 
 class Stage(Protocol):
@@ -216,7 +216,7 @@ async def _of_both(
     found: dict[int, bytearray] = {}
     for (part, _), answer in zip(parts, answers, strict=True):
         if isinstance(answer, BaseException):
-            HALF.say(str(answer) or type(answer).__name__)
+            HALF.warn(str(answer) or type(answer).__name__)
             answer = [bytearray(wire.failure(wire.RETRIEVED)) for _ in part]
         found.update(zip(map(id, part), answer, strict=True))
     return [found[id(query)] for query in queries]

@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.errors import GenerationError, NoGeneration, TandemError
+from recsys.errors import NOTHING_LIVE, GenerationError, NoGeneration, TandemError
 from recsys.types import U8, Event, Id
 from service import metrics
 from service.adoption import Adopter
 from service.holder import GenerationHolder
 from service.pipeline import Pipeline
 from service.query import Query
+from service.readiness import ReadinessLog, not_up
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.spare import Spare
@@ -104,6 +105,7 @@ class Succession:
         self._replayed: deque[Asked] = deque(maxlen=REPLAYED)
         self._awaited, self._awaited_since = "", 0.0
         self._asked_again = 0.0
+        self._readiness = ReadinessLog()
 
     @property
     def away(self) -> list[str]:
@@ -121,6 +123,15 @@ class Succession:
         if self._in_force is None:
             raise NoGeneration(self._why_none())
         return self._in_force
+
+    @property
+    def unready(self) -> str | None:
+        """Why this gateway is not ready, in a sentence of `service.readiness`; None where it is."""
+        if self._in_force is not None:
+            return None
+        if self._awaited:
+            return not_up(self._awaited, ALONE_SECONDS)
+        return self.adopter.unready(bool(self.refused()))
 
     def note(self, query: Query) -> None:
         """Remember a real query, to warm the next generation with."""
@@ -153,11 +164,12 @@ class Succession:
                 if generation is not None:
                     await self._succeed(generation)
                 await self._ask_again()
+                self._readiness.note(self.unready)
             except TandemError as error:
                 logger.warning("No generation was adopted: %s", error)
             except Exception:
                 logger.exception("Adoption failed; trying again.")
-            calm = self._in_force is not None and not self.away
+            calm = self._in_force is not None and not self._pipeline.recovering
             timer = loop.call_later(CALM_SECONDS if calm else LOOK_SECONDS, changed.set)
             await changed.wait()
             timer.cancel()
@@ -246,16 +258,12 @@ class Succession:
         """Wait from now on, where something else was waited for: ranking is asked only when retrieval has come."""
         if named != self._awaited:
             self._awaited, self._awaited_since = named, now
-            logger.warning(
-                "No process of %s is there yet; this gateway waits for one, and starts without after %.0f s.",
-                named,
-                ALONE_SECONDS,
-            )
+            self._readiness.note(self.unready)
 
     async def _ask_again(self) -> None:
-        """Ask one query of our own where a stage is done without."""
+        """Send one query of our own while a stage is away, and until the log says that it is back."""
         now = time.monotonic()
-        if self._in_force and self.away and now - self._asked_again > ASK_AGAIN_SECONDS:
+        if self._in_force and self._pipeline.recovering and now - self._asked_again > ASK_AGAIN_SECONDS:
             self._asked_again = now
             await self._warm_batch(self._in_force, 1, max(self._settings.deadline_ms / 1000, ASK_AGAIN_DUE))
 
@@ -282,7 +290,7 @@ class Succession:
             )
         if outlook.live:
             return f"Generation {outlook.live} is being loaded; try again in a moment."
-        return "No generation is live yet. Train one: python -m flows run --data DIR."
+        return NOTHING_LIVE
 
 
 def _again(asked: Asked, served: ServedGeneration, due: float) -> Query:

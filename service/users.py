@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from recsys.errors import QueryError, StoreError
+from recsys.errors import QueryError, StoreError, StoreUnavailable
 from recsys.record import UserRecord
 from recsys.store.base import UserStore
 from recsys.types import Event, Id
@@ -17,9 +17,12 @@ from recsys.user_list import UserList
 from service import schema
 from service.impressions import PATIENCE
 from service.served import ServedGeneration
+from service.throttled_logger import ThrottledLogger
 from service.vocabulary import check_types, checked_context, unknown_types
 
 logger = logging.getLogger("tandem")
+
+IMPRESSIONS_LEFT = ThrottledLogger("Impressions of a user who was forgotten may be left: %s")
 
 T = TypeVar("T")
 
@@ -108,10 +111,15 @@ class UserDesk:
         return task
 
     async def _forget(self, user_id: Id) -> None:
+        again = True
         try:
             await self._users.forget_user(user_id)
+        except StoreUnavailable:
+            again = False  # the caller gets an error, and repeats the call
+            raise
         finally:  # a full store refuses once all is marked that can be
-            self._keep(self._forget_impressions(user_id))
+            if again:
+                self._keep(self._forget_impressions(user_id))
 
     async def _merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> int:
         (state,) = await self._users.read_users(generation.id, generation.manifest.user_buckets, [user_id])
@@ -139,8 +147,10 @@ class UserDesk:
         try:
             await self._users.forget_streams(users)
         except StoreError as error:
-            logger.warning("Users who were merged may be left in the log of events and in impressions: %s", error)
-            if not self._closing.is_set():
+            again = not self._closing.is_set()
+            if not (again and isinstance(error, StoreUnavailable)):  # of which the log has its line
+                logger.warning("Users who were merged may be left in the log of events and in impressions: %s", error)
+            if again:
                 self._sweep_later(users)
 
     async def _forget_impressions(self, user_id: Id) -> None:
@@ -148,7 +158,7 @@ class UserDesk:
         try:
             await self._users.forget_impressions(user_id)
         except StoreError as error:
-            logger.warning("Impressions of a user who was forgotten may be left: %s", error)
+            IMPRESSIONS_LEFT.warn(error)
 
 
 def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent], now: float) -> None:

@@ -58,7 +58,7 @@ def test_a_gateway_starts_without_ranking_and_takes_it_in_when_it_comes(pair, tm
         assert 'tandem_stage_away{stage="ranking"} 1.0' in told
         with ranking:
             assert world.wait_for(lambda status: status["away"] == []) is not None
-        assert "starts without after 60 s" in world.deployment.log.read_text()
+        assert "starts without it after 60 s" in world.deployment.log.read_text()
 
 
 def test_an_empty_home_and_no_redis_is_a_sentence(tmp_path):

@@ -5,6 +5,7 @@ import time
 import httpx
 import pytest
 
+from recsys.errors import NOTHING_LIVE
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment
@@ -21,9 +22,9 @@ def test_it_waits_says_what_for_and_serves_as_soon_as_it_can(tmp_path):
     deployment = Deployment(tmp_path / "home", tmp_path / "log", **named)
     deployment.start()
     try:
-        says(deployment, "No Redis answers")
+        says(deployment, "No Redis answers", "Redis does not answer.")
         server.start()
-        says(deployment, "No generation is live yet")
+        says(deployment, "No generation is live", NOTHING_LIVE)
         store = RedisGenerationStore(server.url)
         tiny.publish(tiny.generation(tmp_path / "world")[0], store)
         store.close()
@@ -37,8 +38,8 @@ def test_it_waits_says_what_for_and_serves_as_soon_as_it_can(tmp_path):
     assert code == 0
 
 
-def says(deployment, words):
-    """Wait until it refuses with these words, being alive."""
+def says(deployment, words, reason):
+    """Wait until it refuses with these words, being alive; /readyz and the log give the reason, without an address."""
     end, said = time.monotonic() + 90, ""
     while time.monotonic() < end:
         assert deployment.process.poll() is None, deployment.log.read_text()
@@ -47,7 +48,9 @@ def says(deployment, words):
             said = answer.text
             if answer.status_code == 503 and words in said:
                 assert httpx.get(f"{deployment.url}/livez", timeout=5).status_code == 200
-                assert httpx.get(f"{deployment.url}/readyz", timeout=5).status_code == 503
+                ready = httpx.get(f"{deployment.url}/readyz", timeout=5)
+                assert (ready.status_code, ready.text) == (503, reason)
+                assert f"Not ready: {reason}" in deployment.log.read_text()
                 return
         except httpx.HTTPError as error:
             said = repr(error)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from recsys.cache import GenerationCache
-from recsys.errors import StoreError, StoreUnavailable
+from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import ANNOUNCED_SECONDS, Holding
 from service.adoption import Adopter
 from service.holder import HELD, GenerationHolder
+from service.readiness import REFUSED
 from service.spare import Spare
 from tests import adopting, tiny
 from tests.adopting import Cache
@@ -256,3 +257,29 @@ def test_what_was_let_go_is_freed(world):
 def test_a_disk_that_can_not_be_written_costs_only_the_memory(tmp_path):
     """Serving goes on."""
     Spare(GenerationCache(tmp_path / "missing", MemoryStore())).remember("g1")
+
+
+def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
+    """As a sentence that anybody may read: no address, and no error of another's. Ready, it says so once."""
+    store, _, cache, adopter = world
+    caplog.set_level("INFO", "tandem")
+    ranking, reasons = adopter(), []
+
+    def look():
+        for _ in range(3):
+            ranking.look()
+        reasons.append(ranking.unready_callee)
+
+    store.away = True
+    look()
+    store.away = False
+    store.named[LIVE] = None
+    look()
+    cache.bad.add("b")
+    store.named[LIVE] = "b"
+    look()
+    store.named[LIVE] = "a"
+    look()
+    assert reasons == ["Redis does not answer.", NOTHING_LIVE, REFUSED, None]
+    told = [record.getMessage() for record in caplog.records if "eady" in record.msg]
+    assert told == [*(f"Not ready: {reason}" for reason in reasons[:-1]), "Ready."]

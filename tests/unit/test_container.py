@@ -119,6 +119,7 @@ def test_the_probe_passes_on_what_the_door_says(status, code, capsys):
             asked.append(self.path)
             self.send_response(status)
             self.end_headers()
+            self.wfile.write(b"The reason.")
 
         def log_message(self, *_):
             return
@@ -130,5 +131,6 @@ def test_the_probe_passes_on_what_the_door_says(status, code, capsys):
         assert probe.main([], here) == probe.main(["--live"], here) == code
         server.shutdown()
     assert asked == ["/readyz", "/livez"]
+    assert ("503: The reason." in capsys.readouterr().err) == bool(code)
     assert probe.main([], here) == 1
     assert f"127.0.0.1:{here['PORT']}" in capsys.readouterr().err

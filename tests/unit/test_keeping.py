@@ -10,7 +10,7 @@ def test_its_end_and_its_return_are_said_once(monkeypatch):
     """That it was started again, and why it can't be."""
     monkeypatch.setattr(serve, "KEEP_SECONDS", 0)
     stop, said = SimpleNamespace(asked=False), []
-    outcomes = [False, True, False, StoreError("The disk is full."), StoreError("The disk is full."), False]
+    outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
 
     def keep():
         outcome = outcomes.pop(0)
@@ -23,5 +23,5 @@ def test_its_end_and_its_return_are_said_once(monkeypatch):
     assert said == [
         "the store was gone, and is started again.",
         "The disk is full. Serving goes on without what users did, and says so.",
-        "the store answers again.",
+        "the store answers again after 0 s.",
     ]

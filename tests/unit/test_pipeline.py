@@ -180,7 +180,7 @@ class TestMixedBatch:
             asyncio.run(pipeline.run(list(queries)))
         assert [query.degraded for query in queries] == [[Degraded.RETRIEVAL]] * 2
         assert not pipeline._guarded[1][1].closed
-        assert caplog.text.count("Stage retrieve was left out: gone") == 1
+        assert caplog.text.count("retrieval is away: gone") == 1
 
 
 def test_with_everything_away_there_is_still_an_answer(world):

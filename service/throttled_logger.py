@@ -1,0 +1,34 @@
+"""Warnings that each request may cause: one line a minute at most, so that traffic does not fill the log."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger("tandem")
+
+REST_SECONDS = 60.0
+
+
+class ThrottledLogger:
+    """One kind of warning. message: the line, for `logging` to fill in."""
+
+    def __init__(self, message: str, rest: float = REST_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        """rest: seconds between two lines. clock: monotonic seconds."""
+        self._message = message
+        self._rest = rest
+        self._clock = clock
+        self._logged = -math.inf
+        self._unlogged = 0
+
+    def warn(self, *values: object, error: BaseException | None = None) -> None:
+        """Log a line with the number of warnings since the last line; error: whose traceback is logged too."""
+        now = self._clock()
+        if now < self._logged + self._rest:
+            self._unlogged += 1
+            return
+        more = f" And {self._unlogged:,} times more in the {now - self._logged:.0f} s before." if self._unlogged else ""
+        logger.warning(self._message + "%s", *values, more, exc_info=error)
+        self._logged, self._unlogged = now, 0

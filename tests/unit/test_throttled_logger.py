@@ -1,0 +1,29 @@
+"""A warning that each request may cause does not fill the log."""
+
+import pytest
+
+from service.throttled_logger import ThrottledLogger
+
+
+def test_it_logs_once_a_minute_with_the_number_of_warnings_between(caplog):
+    """The number tells how frequent the fault is."""
+    now = [100.0]
+    throttled = ThrottledLogger("The result is unusable: %s.", clock=lambda: now[0])
+    for _ in range(1_001):
+        throttled.warn("100% gone")
+    now[0] += 60.0
+    throttled.warn("broken")
+    now[0] += 60.0
+    throttled.warn("broken again")
+    assert [record.getMessage() for record in caplog.records] == [
+        "The result is unusable: 100% gone.",
+        "The result is unusable: broken. And 1,000 times more in the 60 s before.",
+        "The result is unusable: broken again.",
+    ]
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError("why")])
+def test_the_traceback_of_an_error_is_logged_too(caplog, error):
+    """Of the warning that is logged."""
+    ThrottledLogger("It can't be used.").warn(error=error)
+    assert ("ZeroDivisionError: why" in caplog.text) == bool(error)
