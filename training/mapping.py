@@ -122,6 +122,7 @@ class Mapping:
             )
         items = _section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {}
         _check_available_values(path, items)
+        _check_columns(path, items)
         duplicates = interactions.get("duplicates", "drop")
         if duplicates not in {"drop", "keep"}:
             raise DatasetError(f'{path}: duplicates in [interactions] is "drop" or "keep", not {duplicates!r}.')
@@ -176,6 +177,24 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
             f"{path}: available_values in [items] gives each word true or false, such as "
             'available_values = { "preorder" = true, "discontinued" = false }.'
         )
+
+
+def _check_columns(path: Path, items: dict[str, Any]) -> None:
+    """DatasetError unless each further column of the items is named once: in two roles, one would silently be lost."""
+    meanings = {items[entry]: entry for entry in ("item_id", "title", "categories", "available") if entry in items}
+    for entry in ("categorical", "numeric", "boolean"):
+        named = items.get(entry, [])
+        if not isinstance(named, list) or not all(isinstance(column, str) for column in named):
+            raise DatasetError(
+                f'{path}: {entry} in [items] is a list of columns of the items table, such as ["brand"].'
+            )
+        for column in named:
+            if other := meanings.get(column):
+                raise DatasetError(
+                    f"{path}: {entry} in [items] names '{column}', which already is its {other}; a column has one "
+                    "meaning, so name it once."
+                )
+            meanings[column] = entry
 
 
 def _check_context(path: Path, interactions: dict[str, Any]) -> None:

@@ -211,6 +211,23 @@ def test_a_boolean_column_and_numbers_to_filter_by(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            'available = "stock"\nboolean = ["stock"]',
+            "boolean in .items. names 'stock', which already is its available",
+        ),
+        ('numeric = ["price"]\nboolean = ["price"]', "names 'price', which already is its numeric"),
+        ('boolean = "sale"', "boolean in .items. is a list"),
+    ],
+)
+def test_a_column_of_the_items_has_one_meaning(shop, more, words):
+    """In two roles one of them would be lost without a word: the stock, say."""
+    with pytest.raises(DatasetError, match=words):
+        read(shop(rows(), more=f'[items]\nfile = "items.csv"\nitem_id = "what"\n{more}\n'))
+
+
+@pytest.mark.parametrize(
     ("cells", "settings", "words"),
     [
         (["20240506", "20240507"], "", ["'when'", "row 0 '20240506'", "row 1 '20240507'", '"%Y%m%d"']),
