@@ -1,7 +1,9 @@
 """A shop as it is brought, and its broken variants: each ends in a sentence with the column, two rows and the fix."""
 
+import re
 import shutil
 import time
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -309,3 +311,9 @@ def test_the_check_before_a_first_run(shop, capsys):
     shop.write(ITEMS, shop.table(ITEMS)[::2])
     assert main(["check", "--data", str(shop.folder)]) == 1
     has(capsys.readouterr().err, "The gate would refuse this data", "events whose item is in the items table")
+
+
+def test_the_page_for_newcomers_builds_this_mapping():
+    """The steps of docs/your-shop.md, one below the other, are the shop's dataset.toml."""
+    first, more, *_ = re.findall(r"```toml\n(.*?)```", Path("docs/your-shop.md").read_text(), re.DOTALL)
+    assert tomllib.loads(first + more) == tomllib.loads((SHOP / "dataset.toml").read_text())
