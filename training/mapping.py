@@ -181,7 +181,9 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
 
 def _check_columns(path: Path, items: dict[str, Any]) -> None:
     """DatasetError unless each further column of the items is named once: in two roles, one would silently be lost."""
-    meanings = {items[entry]: entry for entry in ("item_id", "title", "categories", "available") if entry in items}
+    meanings: dict[str, str] = {
+        items[entry]: entry for entry in ("item_id", "title", "categories", "available") if entry in items
+    }
     for entry in ("categorical", "numeric", "boolean"):
         named = items.get(entry, [])
         if not isinstance(named, list) or not all(isinstance(column, str) for column in named):
