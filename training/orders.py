@@ -3,7 +3,8 @@
 A few are stated; one is fitted: the weights of ten features, by the likelihood of the answers. On MovieLens 1M, horizon
 (509 examples), this share of the answers is found among the first ten, two halves judging each other (recall@10/ndcg@10
 of the test in brackets): ten weights .242 (.264/.265), all 52 features .229 (.245/.241), three .215 (.253/.255), the
-best stated order .216 (.249/.253), recent popularity alone .161 (.238/.245).
+best stated order .216 (.249/.253), recent popularity alone .161 (.238/.245). The two features of repeats are 0 there;
+where seen items may be shown again they are added: of data/shop overall recall@10 is .461 with them, .401 without.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ORDERS: dict[str, dict[str, float]] = {
 }
 """Weighted sums of features by name; the first wins a tie."""
 
-FITTED = "a fitted sum of ten features"
+FITTED = "a fitted sum of twelve features"
 WEIGHED = (
     _POPULARITY,
     "popularity_30d",
@@ -42,8 +43,11 @@ WEIGHED = (
     "content_affinity",
     "age",
     "like_mean",
+    "repeat_count",
+    "repeat_recency",
 )
-"""What changes slowly: popularity and taste, and nothing of the last step, which says little of the weeks to come."""
+"""What changes slowly: popularity, taste and the user's own repeats, and nothing of the last step, which says little of
+the weeks to come."""
 
 PENALTY = 0.003
 """On the squares of the weights of standardised features; .001 and .01 find .234 and .238 there."""
