@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from training.check import Check, GateConfig, check
-from training.profile import AVAILABLE, TO_COME, DataProfile, Live
+from training.dataset import TO_COME
+from training.profile import AVAILABLE, DataProfile, Live
 
 DAY = 86_400.0
 EARLIEST = 631_152_000.0
@@ -133,7 +134,7 @@ def _set_aside(data: DataProfile, other: Live | None, config: GateConfig) -> Ite
         most = max(FEW, math.floor(max(allowed, 2 * theirs) * rows))
         told = f"set aside, {reason}: {ours:,} of {rows:,}"
         told += f", and live {other.id} had {theirs:.2%}" if other and comparable else ""
-        yield check(f"set aside, {reason}", ours <= most, f"{told}; {most:,} would pass.", ours, most)
+        yield _judged(data, reason, f"set aside, {reason}", ours <= most, f"{told}; {most:,} would pass.", ours, most)
 
 
 def _described(data: DataProfile, other: Live | None, config: GateConfig) -> Iterator[Check]:

@@ -117,7 +117,7 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         ward.values,
         int(duplicates.sum()),
         int(ahead[~duplicates].sum()),
-        shown,
+        ward.examples | shown,
     )
 
 
@@ -216,7 +216,12 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame
     good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]), columns)
     good = good.assign(user_id=_ids(good["user_id"]), item_id=_ids(good["item_id"]))
     assumptions = check_types(
-        mapping.path, mapping.interactions.get("event_type"), good["event_type"], mapping.events, mapping.exclude_seen
+        mapping.path,
+        mapping.interactions.get("event_type"),
+        good["event_type"],
+        mapping.events,
+        mapping.exclude_seen,
+        mapping.weighed_by_value,
     )
     return good.sort_values("timestamp", kind="stable"), assumptions
 

@@ -13,6 +13,9 @@ from recsys.events import UNDECLARED, EventRules, SeenRule
 
 ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknown"}
 
+MOST_TYPES = 255
+"""Event types of a dataset, at most: a row of the types is one byte. More are ids or times in the wrong column."""
+
 UNKNOWN = ("accept", "refuse")
 """What `/events` does with an event of a type that training never saw: store and name it, or refuse it."""
 
@@ -71,14 +74,30 @@ def read_seen(path: Path, raw: object) -> SeenRule:
 
 
 def check_types(
-    path: Path, column: str | None, types: pd.Series, rules: EventRules | None, seen: SeenRule
+    path: Path,
+    column: str | None,
+    types: pd.Series,
+    rules: EventRules | None,
+    seen: SeenRule,
+    weighed: Sequence[str],
 ) -> list[str]:
-    """Hold the log's event types against the dataset's rules: what was assumed, a sentence each.
+    """Hold the log's event types against the dataset's rules: what was assumed or has no effect, a sentence each.
 
-    rules: None where there is no section [events]. DatasetError where a type would be read wrong.
+    rules: None where there is no section [events]. weighed: the types that weigh by their value. DatasetError where a
+    type would be read wrong.
     """
     counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
     listed = ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
+    if len(counts) > MOST_TYPES:
+        raise DatasetError(
+            f"Column '{column}' holds {len(counts):,} event types, and {MOST_TYPES} are the most: {listed}, ... Set "
+            f"event_type in [interactions] of {path} to the column that holds the types."
+        )
+    if column is None and seen.types:
+        raise DatasetError(
+            f"{path}: types of exclude_seen in [settings] needs a column of event types. Add a line such as "
+            'event_type = "event" to [interactions], or take types out.'
+        )
     _all_there(path, column, types, seen.types, counts, "types of exclude_seen in [settings]")
     dropped = next((name for name in seen.types if rules and rules.ignores(name)), None)
     if dropped:
@@ -99,11 +118,20 @@ def check_types(
         )
     if not any(rules.weight(name) for name in counts):
         raise DatasetError(f"[events] of {path} leaves no event to learn from: its types are {listed}.")
-    return []
+    absent = [name for name in dict.fromkeys((*rules.weights, *weighed)) if name not in counts]
+    return [
+        f"[events] of {path} weighs '{name}', and no row of column '{column}' has it. Its types: {listed}."
+        for name in absent
+    ]
 
 
 def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[str, int], listed: str) -> list[str]:
     """What a log of several types means where nothing says so; DatasetError where one of them looks negative."""
+    if not any(EventRules().weight(name) for name in counts):
+        raise DatasetError(
+            f"Column '{column}' holds {listed} alone: items that were shown, and nothing that a user did. Export "
+            "views, purchases and other events too."
+        )
     for name in counts:
         if name.strip().lower().replace(" ", "_").replace("-", "_") in TAKES_BACK:
             raise DatasetError(

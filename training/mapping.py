@@ -36,6 +36,9 @@ ENTRIES = {
 COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value")
 """Entries of [interactions] that name a column."""
 
+TEXTS = {*COLUMNS, "file", "title", "categories", "separator", "available"}
+"""Entries of the tables' sections that hold one text each."""
+
 SEARCHES = ("exact", "near")
 """How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
 
@@ -124,7 +127,7 @@ class Mapping:
         _check_available_values(path, items)
         _check_columns(path, items)
         duplicates = interactions.get("duplicates", "drop")
-        if duplicates not in {"drop", "keep"}:
+        if duplicates not in ("drop", "keep"):
             raise DatasetError(f'{path}: duplicates in [interactions] is "drop" or "keep", not {duplicates!r}.')
         return cls(
             path=path,
@@ -166,6 +169,17 @@ def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> 
     missing = sorted(required - set(section))
     if missing:
         raise DatasetError(f'{path} lacks {missing[0]} in [{name}]; add a line such as {missing[0]} = "{missing[0]}".')
+    for entry, value in section.items():
+        if entry in TEXTS and not isinstance(value, str):
+            raise DatasetError(f'{path}: {entry} in [{name}] is one text, such as {entry} = "{entry}", not {value!r}.')
+    columns: dict[str, str] = {}
+    for entry in sorted((TEXTS - {"file", "separator"}) & {*section}):
+        if other := columns.get(section[entry]):
+            raise DatasetError(
+                f"{path}: {other} and {entry} in [{name}] both name the column '{section[entry]}'; a column has one "
+                "meaning, so take one of the two out."
+            )
+        columns[section[entry]] = entry
     return section
 
 

@@ -25,7 +25,7 @@ NO_NUMBER = "no number"
 def decimal_of(path: Path, section: str, entries: dict[str, Any]) -> str:
     """The decimal mark of a section; DatasetError unless it is one."""
     mark = entries.get("decimal", POINT)
-    if mark not in {POINT, COMMA}:
+    if mark not in (POINT, COMMA):
         raise DatasetError(f'{path}: decimal in [{section}] is "." or ",", not {mark!r}.')
     return str(mark)
 

@@ -12,12 +12,10 @@ import pandas as pd
 
 from recsys.generation import FORMAT, Manifest
 from recsys.types import F64
-from training.dataset import TO_COME, Dataset
+from training.dataset import Dataset
 from training.evaluation import SERVED, Row
 from training.glimpse import Scores
 from training.log import Log
-
-__all__ = ["AVAILABLE", "TO_COME", "DataProfile", "Live", "filled"]
 
 AVAILABLE = "available"
 UNNOTED = {"hashes", "examples"}

@@ -20,13 +20,15 @@ GIVEN = "_given"
 class Quarantine:
     """Takes bad rows out of a table, with the reason beside each.
 
-    counts: {table: {reason: rows}}. values: {table: {reason: values}}, of rows that stay.
+    counts: {table: {reason: rows}}. values: {table: {reason: values}}, of rows that stay. examples: the column and two
+    rows, by table and reason.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.counts: dict[str, dict[str, int]] = {}
         self.values: dict[str, dict[str, int]] = {}
+        self.examples: dict[str, str] = {}
 
     def sift(
         self, table: str, frame: pd.DataFrame, schema: pa.DataFrameSchema, source: str, columns: Mapping[str, str]
@@ -47,15 +49,16 @@ class Quarantine:
         counts = bad["reason"].value_counts()
         self._count(table, {str(reason): int(n) for reason, n in counts.items()})
         self._write(table, bad)
+        shown = {str(reason): _shown(frame, bad, str(reason), columns) for reason in counts.index}
+        self.examples |= {f"{table}, {reason}": f"The column {rows}" for reason, rows in shown.items()}
         if len(bad) > MOSTLY_BAD * len(frame):
             reason = str(counts.index[0])
             column = reason.split(":", 1)[0]
-            given = frame[column + GIVEN] if column + GIVEN in frame else frame[column]
             setting = f"{column} and timestamp_format" if column == "timestamp" else column
             raise DatasetError(
                 f"{len(bad):,} of {len(frame):,} rows of {source} are bad, most for '{reason}' in the column "
-                f"'{columns.get(column, column)}': {named(given[bad.index[bad['reason'] == reason]].head(2))}. "
-                f"Check {setting} in [{table}] of the mapping; docs/data.md lists what the values may be."
+                f"{shown[reason]}. Check {setting} in [{table}] of the mapping; docs/data.md lists what the values may "
+                "be."
             )
         kept: pd.DataFrame = frame.drop(index=bad.index)
         return kept
@@ -69,8 +72,11 @@ class Quarantine:
     def note_values(self, table: str, values: pd.Series, reason: str) -> None:
         """Note bad values, by the index of their rows: each is left empty, and its row stays."""
         if len(values):
-            self.values.setdefault(table, {})[f"{values.name}: {reason}"] = len(values)
-            self._write(f"{table}-values-{values.name}", values.to_frame().assign(reason=reason))
+            why = f"{values.name}: {reason}"
+            self.values.setdefault(table, {})[why] = len(values)
+            self.examples[f"values of {table}, {why}"] = f"The column '{values.name}': {named(values)}"
+            file = f"{table}-values-{values.name}".replace("/", "-")  # a column may be called price/EUR
+            self._write(file, values.to_frame().assign(reason=reason))
 
     def _count(self, table: str, reasons: dict[str, int]) -> None:
         self.counts.setdefault(table, {}).update(reasons)
@@ -84,3 +90,10 @@ class Quarantine:
 def named(rows: pd.Series, most: int = 2) -> str:
     """The first rows of a column as a sentence names them: row 3 'a' and row 5 'b'."""
     return " and ".join(f"row {row} '{value}'" for row, value in rows.head(most).items())
+
+
+def _shown(frame: pd.DataFrame, bad: pd.DataFrame, reason: str, columns: Mapping[str, str]) -> str:
+    """The column of a reason, as the file names it, and two of its bad rows as they were given."""
+    column = reason.split(":", 1)[0]
+    given = frame[column + GIVEN] if column + GIVEN in frame else frame[column]
+    return f"'{columns.get(column, column)}': {named(given[bad.index[bad['reason'] == reason]])}"

@@ -254,14 +254,16 @@ def test_a_time_that_has_to_be_stated_is_refused(shop, cells, settings, words):
 
 
 def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
-    """An event counts although its value is odd; the value is counted and written down."""
-    frame = rows(worth=["1.5"] * 20)
-    frame.loc[3, "worth"], frame.loc[4, "worth"] = "12,50", ""
-    dataset = read(shop(frame, more='value = "worth"'), tmp_path / "quarantine")
-    assert dataset.bad_values == {"interactions": {"worth: no number": 1}}
+    """An event counts although its value is odd; the value is counted, written down and shown to the gate."""
+    frame = rows(**{"worth/EUR": ["1.5"] * 20})
+    frame.loc[3, "worth/EUR"], frame.loc[4, "worth/EUR"] = "12,50", ""
+    dataset = read(shop(frame, more='value = "worth/EUR"'), tmp_path / "quarantine")
+    assert dataset.bad_values == {"interactions": {"worth/EUR: no number": 1}}
+    shown = dataset.examples["values of interactions, worth/EUR: no number"]
+    assert shown == "The column 'worth/EUR': row 3 '12,50'"
     assert dataset.interactions["value"].isna().tolist() == [row in (3, 4) for row in range(20)]
-    (aside,) = pd.read_csv(tmp_path / "quarantine" / "interactions-values-worth.csv").to_dict("records")
-    assert aside == {"row": 3, "worth": "12,50", "reason": "no number"}
+    (aside,) = pd.read_csv(tmp_path / "quarantine" / "interactions-values-worth-EUR.csv").to_dict("records")
+    assert aside == {"row": 3, "worth/EUR": "12,50", "reason": "no number"}
 
 
 @pytest.mark.parametrize(
@@ -401,6 +403,10 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
         ('search = "near"\n', r"'search' in '\[interactions\]'; it belongs in \[settings\]"),
         ('["search"]\n', r"'search'; it belongs in \[settings\]"),
         ("[setings]\n", r"'setings'; docs/data.md lists what it may hold\."),
+        ('event_type = ["what"]\n', "event_type in .* is one text"),
+        ('value = "when"\n', "timestamp and value in .* both name the column 'when'"),
+        ('decimal = [","]\n', "decimal in"),
+        ('duplicates = ["keep"]\n', "duplicates in"),
     ],
 )
 def test_a_misspelt_entry_is_named(shop, more, word):

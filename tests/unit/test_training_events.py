@@ -236,6 +236,7 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
             ["types of exclude_seen", "'view'", "[events] ignores"],
         ),
         ("[settings]\nexclude_seen = {days = 0}\n", ["days of exclude_seen", "above 0"]),
+        ('[events]\nunknown = ["drop"]\n', ['"accept" or "refuse"']),
         (
             '[settings]\nexclude_seen = {kinds = ["purchase"]}\n',
             ["exclude_seen in [settings] is true, false or a table"],
@@ -254,6 +255,33 @@ def test_events_without_a_column_of_types_are_refused(tmp_path):
     """[events] says nothing where no column holds a type."""
     with pytest.raises(DatasetError, match="names no column of event types"):
         read(tmp_path, INTERACTIONS + '[events]\ntarget = ["purchase"]\n')
+
+
+@pytest.mark.parametrize(
+    ("kinds", "settings", "told"),
+    [
+        ("impression,impression", TYPES, "'impression' (2) alone: items that were shown"),
+        (",".join(f"t{row}" for row in range(256)), TYPES, "holds 256 event types, and 255 are the most"),
+        ("view", '[settings]\nexclude_seen = {types = ["view"]}\n', "needs a column of event types"),
+    ],
+)
+def test_a_log_whose_types_mean_nothing_is_refused(tmp_path, kinds, settings, told):
+    """Impressions alone, a column of something else and a rule without a column of types are sentences."""
+    with pytest.raises(DatasetError) as error:
+        read(tmp_path, INTERACTIONS + settings, kinds)
+    assert told in str(error.value)
+
+
+def test_a_weight_that_no_event_has_is_said(tmp_path):
+    """The run names `Purchase` in place of `purchase`, and goes on: the log of a small shop may lack a rare type."""
+    events = '[events]\ntarget = ["purchase"]\nweights = {view = 1, Purchase = 9}\nweigh_by_value = ["buy"]\n'
+    toml = INTERACTIONS.replace('"at"', '"at"\nvalue = "worth"') + TYPES + events
+    lines = ["user,item,at,what,worth", "u1,i1,1,view,", "u2,i2,2,purchase,3"]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "dataset.toml").write_text(toml)
+    first, second = dataset.read(tmp_path).assumptions
+    assert "weighs 'Purchase', and no row of column 'what' has it. Its types: '" in first
+    assert "weighs 'buy'" in second
 
 
 def test_several_types_without_a_meaning_are_said(tmp_path):
