@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -44,7 +45,8 @@ class UserRoute(Route):
 
 
 def _is_merge(scope: Scope) -> bool:
-    return bool(scope["type"] == "http" and scope["raw_path"].endswith(b"/merge"))
+    """Whether a path is of a merge; "/users/merge" is of the user "merge"."""
+    return scope["type"] == "http" and re.fullmatch(rb"/users/.*/merge", scope["raw_path"], re.DOTALL) is not None
 
 
 def user_id(request: Request) -> Id:

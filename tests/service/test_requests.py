@@ -290,7 +290,7 @@ class TestMerge:
         assert [event["item_id"] for event in told["events"]] == [event["item_id"] for event in past[1:]]
         assert not client.get(f"/users/{user}").json()["known"]
 
-    @pytest.mark.parametrize("visitor", ["a/b", "ann\n", "../x", "x/merge", "💜", "7 ?#%"])
+    @pytest.mark.parametrize("visitor", ["a/b", "ann\n", "../x", "x/merge", "merge", "💜", "7 ?#%"])
     def test_whom_an_odd_path_names(self, client, visitor):
         """To the last character."""
         ask(client, "/events", user_id=visitor, item_id="drama-1")
