@@ -123,11 +123,6 @@ def meets(wanted: Iterable[Match], content: I32, numbers: F64) -> Bool:
     return met
 
 
-def size(wanted: Iterable[Match]) -> int:
-    """Words of a packed filter."""
-    return sum(len(each.words) for each in wanted)
-
-
 def packed(wanted: Iterable[Match]) -> I32:
     """A filter as a row [FILTER_WORDS], the same in whatever order; all zero for none. ValueError of a larger one."""
     words = [word for each in sorted(each.words for each in wanted) for word in each]

@@ -144,7 +144,7 @@ class FeatureSpec:
             tuple(raw["event_types"]),
             tuple((column, tuple(values)) for column, values in raw["contexts"]),
             tuple(raw.get("columns", ())),
-            EventRules.from_json(raw["events"]) if "events" in raw else EventRules(),
+            EventRules.from_json(raw["events"]),
             numbers=tuple(raw["numbers"]),
             booleans=tuple(raw["booleans"]),
         )

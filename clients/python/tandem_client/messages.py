@@ -116,7 +116,7 @@ def _put(message: Message, field: FieldDescriptor, value: Any, place: str) -> No
             _fill(held, value, place)
         else:
             if field.name == "timestamp" and isinstance(value, str):
-                value = _seconds(value)
+                value = _seconds(value, place)
             if isinstance(value, bool) != (field.type == FieldDescriptor.TYPE_BOOL):
                 raise TypeError  # protobuf takes True for 1
             setattr(message, field.name, value)
@@ -124,11 +124,14 @@ def _put(message: Message, field: FieldDescriptor, value: Any, place: str) -> No
         raise _refused(place, f"A value of type {type(value).__name__} does not fit here.") from error
 
 
-def _seconds(text: str) -> float:
-    """Unix seconds, the form of the proto, of an ISO 8601 time; ValueError where it is none or has no offset."""
-    moment = datetime.fromisoformat(text)
+def _seconds(text: str, place: str) -> float:
+    """Unix seconds, the form of the proto, of an ISO 8601 time with an offset; RequestRefused for any other text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
     if moment.tzinfo is None:
-        raise ValueError
+        raise _refused(place, "Send unix seconds or an ISO 8601 time with its offset, as in 2026-11-30T08:15:00Z.")
     return moment.timestamp()
 
 

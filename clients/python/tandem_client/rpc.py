@@ -98,10 +98,6 @@ def _method(channel: Any, rpc: str) -> Any:
     )
 
 
-def _request(call: Call[Any]) -> Message:
-    return request_of(call.verb.rpc, call.values)
-
-
 def _answer(call: Call[A], message: Message) -> A:
     values: Any = values_of(message)
     try:
