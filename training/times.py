@@ -46,6 +46,9 @@ LOOKED_AT = 100_000
 
 DAY_NUMBERS = (19_700_101, 20_991_231)
 
+EDGES = pd.Timestamp("0001-01-02"), pd.Timestamp("9999-12-30")
+"""A zone moves a time by less than a day, and Python knows no year 0 or 10,000. All of these rows are set aside."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimeFormat:
@@ -263,7 +266,9 @@ def _parsed(text: pd.Series, form: str) -> pd.Series:
 def _since_1970(moments: pd.Series, zone: ZoneInfo | None) -> pd.Series:
     """Unix seconds. A time that a clock shows twice is the first of both; one that it skips is the end of the gap."""
     if moments.dt.tz is None:
+        moments = moments.dt.as_unit("us").clip(*EDGES)
         summer = np.ones(len(moments), bool)
         moments = moments.dt.tz_localize(zone or "UTC", ambiguous=summer, nonexistent="shift_forward")
-    seconds: pd.Series = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    # In microseconds: exports write 0001-01-01 or 9999-12-31 for no date, and nanoseconds end in the year 2262.
+    seconds: pd.Series = (moments.dt.as_unit("us") - pd.Timestamp(0, tz="UTC").as_unit("us")).dt.total_seconds()
     return seconds.astype("float64")

@@ -313,6 +313,14 @@ def test_item_ids_meet_across_tables(shop):
     assert log.items.tolist() == [0, 2, 3]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_dates_that_mean_no_date_are_set_aside(shop, zone):
+    """Databases export no date as the first or the last day of the calendar."""
+    cells = ["0001-01-01T00:00:00", *["2026-09-01T10:00:00"] * 18, "9999-12-31T23:59:59"]
+    dataset = read(shop(rows(when=cells), more=f'timezone = "{zone}"\n'))
+    assert dataset.quarantined == {"interactions": {"timestamp: no time": 1, "timestamp: to come": 1}}
+
+
 def test_a_time_to_come_or_without_end_is_set_aside(shop):
     """One of them would move the log's end, and every popularity window with it."""
     frame = rows().astype({"when": "object"})
