@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic import model_validator as validates
 
-from recsys.conditions import TAGS, Condition
+from recsys.conditions import TAGS, Condition, Range
 from recsys.errors import RulesError
 from recsys.events import SeenRule
 
@@ -131,9 +131,9 @@ def _sentence(error: ValidationError) -> str:
     place = _place(first["loc"])
     field = ".".join(place)
     if first["type"] == "extra_forbidden":
-        table = _TABLES.get(place[0] if len(place) > 1 else "", Rules)
+        table = Range if place[2:3] == ["where"] else _TABLES.get(place[0] if len(place) > 1 else "", Rules)
         return f"there is no {field}; known are {', '.join(table.model_fields)}."
-    if first["type"] == "value_error":
+    if first["type"] == "value_error" or first["type"].startswith("range_"):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}."
     # The first that is known, as a column may be called like a field: where = { place = 3 }.
     wanted = next((WANTED[part] for part in place[1:] if part in WANTED), WANTED[place[0]])

@@ -88,7 +88,9 @@ def test_a_file_with_every_rule_is_read():
         ("[[cap]]\nbool=1\ncolumn='genre'\nat_most=1", "there is no cap.0.bool; known are column, at_most, within"),
         ("[[boost]]\nby=1\nwhere={place=3}", "boost.0.where.place is 3; columns and a condition for each are wanted"),
         ("[[boost]]\nby=1\nwhere={price={lt='x'}}", "boost.0.where.price.lt is 'x'; columns and a condition for each"),
-        ("[[boost]]\nby=1\nwhere={price={}}", "boost.0.where.price is {}; columns and a condition for each are wanted"),
+        ("[[boost]]\nby=1\nwhere={price={}}", "boost.0.where.price: Send at least one of lt, lte, gt and gte"),
+        ("[[boost]]\nby=1\nwhere={price={gt=9,lt=5}}", "boost.0.where.price: No number lies in this range"),
+        ("[[boost]]\nby=1\nwhere={price={below=5}}", "no boost.0.where.price.below; known are lt, lte, gt, gte"),
         ("[[boost]]\nby=1\nwhere={bool=1}", "boost.0.where.bool is 1; columns and a condition for each are wanted"),
     ],
 )
