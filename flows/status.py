@@ -85,7 +85,7 @@ def read_status(store: GenerationStore, home: Path) -> Status:
         created=manifest.created,
         age=round(time.time() - manifest.created, 1),
         code_version=manifest.code_version,
-        data={name: value for name, value in manifest.data.items() if name != "sample"},  # hashes tell nobody anything
+        data={name: value for name, value in manifest.data.items() if name != "sample"},  # hashes, for the gate alone
         items=manifest.dims["items"],
         users=manifest.dims["users"],
         bytes=manifest.size,

@@ -25,10 +25,11 @@ HELD, HELD_LEAST = 256, 4
 """Filters that are kept, at most, and whatever they take."""
 
 WALKED = 32
-"""Of more than one item in so many the most popular are found on a walk by popularity; of fewer all are sorted."""
+"""A filter that keeps more than one item in so many: the most popular are found in the order of popularity. Of fewer
+items all are sorted."""
 
 POPULAR = CANDIDATES + HISTORY_LENGTH
-"""Popular items that are brought, at most: as many as a query has candidates, and as its history may take out."""
+"""Popular items of a filter, at most: as many as a query has candidates, and as its history may exclude."""
 
 
 @dataclass(frozen=True, eq=False)

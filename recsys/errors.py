@@ -62,7 +62,7 @@ class GenerationError(TandemError):
 
 
 NOTHING_LIVE = "No generation is live. Train and publish one: python -m flows run --data DIR."
-"""What an operator does about it, wherever it is found."""
+"""The error of every command and of both doors while no generation is live."""
 
 
 class NoGeneration(GenerationError):

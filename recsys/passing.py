@@ -21,7 +21,7 @@ and of eight at once: an eighth listed .37 and .35 ms, scanned .72 and .61; a fi
 .54."""
 
 SORTED = 64
-"""Fewer than one row in so many are sorted; more are marked among all items, which then are gone through."""
+"""Fewer rows than one item in so many are sorted; more are marked in a mask of all items, which is then scanned."""
 
 _NO_CONTENT: I32 = np.zeros((0, 0), np.int32)
 

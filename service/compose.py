@@ -166,7 +166,7 @@ def _items(url: str) -> ItemFollower:
 
 @cache
 def _redis() -> Outage:
-    """Where all that reads from Redis in this process reports how it is: it goes away, and comes back, once."""
+    """The outage log that all readers of Redis in this process share, so that an outage is logged once."""
     return Outage("Redis", "Serving goes on without users' histories, new items and new generations.")
 
 

@@ -1,4 +1,4 @@
-"""Whether what a process depends on is away: one line in the log when it goes, one when it is back, none between."""
+"""Log the outages of a dependency such as Redis: one line when it goes away, one when it is back, none between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALM_SECONDS = 3.0
 
 
 class Outage:
-    """Of one dependency. Whatever calls it reports how the call ended, from any thread."""
+    """The outages of one dependency. Its callers report how each call ended, from any thread."""
 
     def __init__(self, name: str, meanwhile: str, clock: Callable[[], float] = time.monotonic) -> None:
         """name: for operators, such as Redis. meanwhile: a sentence, what serving does without it."""

@@ -24,7 +24,7 @@ def folder() -> Path | None:
 
 
 def fault() -> str | None:
-    """Why a pin that is there is of no use; None where all is well."""
+    """Why the pin can't be used; None where it can be used, or where there is none."""
     _, why = _read()
     return why
 

@@ -148,7 +148,7 @@ class UserDesk:
             await self._users.forget_streams(users)
         except StoreError as error:
             again = not self._closing.is_set()
-            if not (again and isinstance(error, StoreUnavailable)):  # of which the log has its line
+            if not (again and isinstance(error, StoreUnavailable)):  # an outage of Redis has its own line
                 logger.warning("Users who were merged may be left in the log of events and in impressions: %s", error)
             if again:
                 self._sweep_later(users)

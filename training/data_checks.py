@@ -21,10 +21,10 @@ EARLIEST = 631_152_000.0
 """1990-01-01: no shop has events from before, and a time that was read in the wrong unit is of 1970."""
 
 FEW = 3
-"""Rows that never matter: so many clerks' errors stand in any log."""
+"""Rows that are never refused: any log has a few errors."""
 
 TELLING = 10
-"""Expected rows or items of a kind, so many that none at all is no chance: e**-10."""
+"""Expected rows or items of a kind above which zero is no accident: its probability is e**-10."""
 
 
 def data_checks(data: DataProfile, other: Live | None, config: GateConfig) -> list[Check]:

@@ -24,7 +24,7 @@ UNNOTED = {"hashes", "examples"}
 U64 = npt.NDArray[np.uint64]
 
 SAMPLE = 100
-"""Ids of users and of items that a manifest keeps: a share of one half is known to .05."""
+"""Hashes of users and of items that a manifest keeps: a share of one half has a standard error of .05."""
 
 
 @dataclass(frozen=True, slots=True)

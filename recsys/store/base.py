@@ -279,7 +279,7 @@ class UserStore(Protocol):
         """Remove a user from every key there is."""
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
-        """Move a user's events to another user by time, with `more` events, and remove the first but from streams.
+        """Move a user's events to another user, add `more`, and remove the first user from all keys but the streams.
 
         How many events the other user has now. The events and their ids move in one step, equal events become one, and
         the newest EVENTS_KEPT stay. What was moved is in the log under the other user; `more` is not.

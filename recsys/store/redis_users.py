@@ -39,7 +39,7 @@ from recsys.types import Event, Id, is_load_test
 _NUMBER = re.compile(r"-?[0-9]+")
 
 _NOBODY = '["",'
-"""What the JSON of an event begins with whose user is left out."""
+"""The beginning of the JSON of an event without a user."""
 
 _WITHOUT_CONTEXT = 4
 """Parts of a stored event that has no context: user, item, time and type."""

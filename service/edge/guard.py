@@ -34,7 +34,7 @@ _UNAUTHENTICATED = response_of(unauthenticated())
 
 
 def _public(method: str, path: str) -> keyring.Scope | None:
-    """What a key must be for to ask this on the public port; None for what is not asked there."""
+    """The scope that a request needs on the public port; None for a path that the public port does not have."""
     if method == MERGE.method and path.startswith(_MERGE_BEGINS) and path.endswith(_MERGE_ENDS):
         return SCOPES[MERGE]
     return PUBLIC.get(path)

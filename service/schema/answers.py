@@ -137,7 +137,7 @@ class ForgottenResponse(BaseModel):
 
 
 class MergedResponse(BaseModel):
-    """That two users are one."""
+    """The result of a merge."""
 
     user_id: int | str = Field(description="The user that is forgotten.")
     into: int | str
@@ -184,7 +184,7 @@ class ItemResponse(BaseModel):
 
 
 class ForgottenItemResponse(BaseModel):
-    """That nothing put of an item is in force any more."""
+    """The result of dropping what was put of an item."""
 
     item_id: int | str
     forgotten: bool = Field(description="Whether anything had been put.")

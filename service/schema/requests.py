@@ -158,7 +158,7 @@ class ItemsRequest(_Body):
 
 
 class ItemRequest(_Body):
-    """The item that a verb is about which takes nothing else."""
+    """A request about one item."""
 
     item_id: Id
 
@@ -170,7 +170,7 @@ class UserRequest(_Body):
 
 
 class MergeBody(_Body):
-    """The user that another is merged into, whom the path names."""
+    """The body of a merge: the user that the user of the path is merged into."""
 
     into: Id = Field(description="The user who gets the events, such as a login.")
 
