@@ -10,15 +10,15 @@ from collections.abc import Callable
 logger = logging.getLogger("tandem")
 
 REST_SECONDS = 60.0
+"""Between two lines of one kind of warning."""
 
 
 class ThrottledLogger:
     """One kind of warning. message: the line, for `logging` to fill in."""
 
-    def __init__(self, message: str, rest: float = REST_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        """rest: seconds between two lines. clock: monotonic seconds."""
+    def __init__(self, message: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """clock: monotonic seconds."""
         self._message = message
-        self._rest = rest
         self._clock = clock
         self._logged = -math.inf
         self._unlogged = 0
@@ -26,7 +26,7 @@ class ThrottledLogger:
     def warn(self, *values: object, error: BaseException | None = None) -> None:
         """Log a line with the number of warnings since the last line; error: whose traceback is logged too."""
         now = self._clock()
-        if now < self._logged + self._rest:
+        if now < self._logged + REST_SECONDS:
             self._unlogged += 1
             return
         more = f" And {self._unlogged:,} times more in the {now - self._logged:.0f} s before." if self._unlogged else ""
