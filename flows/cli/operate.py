@@ -37,8 +37,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     pin.set_defaults(verb=pin_one)
     status = verbs.add_parser("status", help="what is live")
     status.set_defaults(verb=show_status)
-    users = verbs.add_parser("users", help="ids of users of the live generation, one a line")
-    users.add_argument("--count", type=int, default=16_000, help="at most so many")
+    users = verbs.add_parser("users", help="ids of users of the live generation, one a line, 16,000 at most")
     users.set_defaults(verb=show_users)
     return [publish, promote, rollback, generations, delete, pin, status, users]
 
@@ -150,7 +149,7 @@ def show_users(options: argparse.Namespace) -> None:
     from flows.live_users import live_users
 
     with open_store(Environment.read()) as store:
-        users = live_users(store.generations(), store.flows(), options.count)
+        users = live_users(store.generations(), store.flows())
     if options.json:
         emit({"users": users})
     else:
