@@ -16,6 +16,9 @@ ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknow
 MOST_TYPES = 255
 """Event types of a dataset, at most: a row of the types is one byte. More are ids or times in the wrong column."""
 
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1e6
+"""Of an event type. Sums of many such weights are exact enough in float32."""
+
 UNKNOWN = ("accept", "refuse")
 """What `/events` does with an event of a type that training never saw: store and name it, or refuse it."""
 
@@ -38,11 +41,13 @@ def read_events(path: Path, raw: Mapping[str, Any] | None, has_types: bool) -> t
         )
     lists = {entry: _names(path, entry, raw.get(entry, [])) for entry in ENTRIES - {"weights", "unknown"}}
     weights = raw.get("weights", {})
-    if not isinstance(weights, dict) or not all(_is_weight(weight) for weight in weights.values()):
+    if not isinstance(weights, dict) or not all(
+        _is_weight(weight) and LEAST_WEIGHT <= weight <= MOST_WEIGHT for weight in weights.values()
+    ):
         raise DatasetError(
-            f"{path}: weights in [events] gives event types numbers above 0, such as weights = "
-            "{view = 1, purchase = 10}. A type that counts against an item belongs in negative, one that means nothing "
-            "in ignored."
+            f"{path}: weights in [events] gives event types numbers above 0, from {LEAST_WEIGHT} to "
+            f"{MOST_WEIGHT:,.0f}, such as weights = {{view = 1, purchase = 10}}. A type that counts against an item "
+            "belongs in negative, one that means nothing in ignored."
         )
     unknown = raw.get("unknown", UNKNOWN[0])
     if unknown not in UNKNOWN:

@@ -33,11 +33,8 @@ ENTRIES = {
 }
 """What each section may hold; beside them stand `name` and `folder`."""
 
-COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value")
-"""Entries of [interactions] that name a column."""
-
-TEXTS = {*COLUMNS, "file", "title", "categories", "separator", "available"}
-"""Entries of the tables' sections that hold one text each."""
+COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "title", "categories", "available")
+"""Entries that name a column each."""
 
 SEARCHES = ("exact", "near")
 """How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
@@ -100,6 +97,9 @@ class Mapping:
         unknown = _unknown(raw)
         if unknown:
             raise DatasetError(f"{path} has an unknown entry {unknown}.")
+        for entry in ("name", "folder"):
+            if not isinstance(raw.get(entry, "text"), str):
+                raise DatasetError(f'{path}: {entry} is one text, such as {entry} = "shop", not {raw[entry]!r}.')
         folder = (path.parent / raw.get("folder", ".")).resolve()
         if not folder.is_dir():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
@@ -125,7 +125,9 @@ class Mapping:
             )
         items = _section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {}
         _check_available_values(path, items)
-        _check_columns(path, items)
+        users = _section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {}
+        _check_columns(path, "items", items)
+        _check_columns(path, "users", users)
         duplicates = interactions.get("duplicates", "drop")
         if duplicates not in ("drop", "keep"):
             raise DatasetError(f'{path}: duplicates in [interactions] is "drop" or "keep", not {duplicates!r}.')
@@ -135,7 +137,7 @@ class Mapping:
             folder=folder,
             interactions=interactions,
             items=items,
-            users=_section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {},
+            users=users,
             exclude_seen=event_section.read_seen(path, raw.get("settings", {}).get("exclude_seen", True)),
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
@@ -170,10 +172,12 @@ def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> 
     if missing:
         raise DatasetError(f'{path} lacks {missing[0]} in [{name}]; add a line such as {missing[0]} = "{missing[0]}".')
     for entry, value in section.items():
-        if entry in TEXTS and not isinstance(value, str):
+        if entry in (*COLUMNS, "file", "separator") and not (isinstance(value, str) and value):
             raise DatasetError(f'{path}: {entry} in [{name}] is one text, such as {entry} = "{entry}", not {value!r}.')
     columns: dict[str, str] = {}
-    for entry in sorted((TEXTS - {"file", "separator"}) & {*section}):
+    for entry in COLUMNS:
+        if entry not in section:
+            continue
         if other := columns.get(section[entry]):
             raise DatasetError(
                 f"{path}: {other} and {entry} in [{name}] both name the column '{section[entry]}'; a column has one "
@@ -193,21 +197,19 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
         )
 
 
-def _check_columns(path: Path, items: dict[str, Any]) -> None:
-    """DatasetError unless each further column of the items is named once: in two roles, one would silently be lost."""
-    meanings: dict[str, str] = {
-        items[entry]: entry for entry in ("item_id", "title", "categories", "available") if entry in items
-    }
+def _check_columns(path: Path, name: str, section: dict[str, Any]) -> None:
+    """DatasetError unless each further column of a table is named once: in two roles, one would silently be lost."""
+    meanings: dict[str, str] = {section[entry]: entry for entry in COLUMNS if entry in section}
     for entry in ("categorical", "numeric", "boolean"):
-        named = items.get(entry, [])
+        named = section.get(entry, [])
         if not isinstance(named, list) or not all(isinstance(column, str) for column in named):
             raise DatasetError(
-                f'{path}: {entry} in [items] is a list of columns of the items table, such as ["brand"].'
+                f'{path}: {entry} in [{name}] is a list of columns of the {name} table, such as ["brand"].'
             )
         for column in named:
             if other := meanings.get(column):
                 raise DatasetError(
-                    f"{path}: {entry} in [items] names '{column}', which already is its {other}; a column has one "
+                    f"{path}: {entry} in [{name}] names '{column}', which already is its {other}; a column has one "
                     "meaning, so name it once."
                 )
             meanings[column] = entry

@@ -414,6 +414,9 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
         ('event_type = ["what"]\n', "event_type in .* is one text"),
         ('value = "when"\n', "timestamp and value in .* both name the column 'when'"),
         ('decimal = [","]\n', "decimal in"),
+        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = 3\n', r"categorical in \[users\] is a list"),
+        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = ["id"]\n', "already is its user_id"),
+        ('[items]\nfile = "x"\nitem_id = "y"\nseparator = ""\n', "separator in .* is one text"),
         ('duplicates = ["keep"]\n', "duplicates in"),
     ],
 )

@@ -225,6 +225,7 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
         ('[events]\ntarget = ["purchase"]\n', ["holds 'view' (rows 0 and 1), which [events]", "weights, negative"]),
         ('[events]\ntarget = ["Purchase"]\n', ["target in [events] names 'Purchase'", "'purchase' (1)"]),
         ("[events]\nweights = {view = 0}\n", ["weights in [events]", "above 0"]),
+        ("[events]\nweights = {view = 1e308}\n", ["weights in [events]", "1,000,000"]),
         ('[events]\nweights = {refund = 1}\nnegative = ["refund"]\n', ["'refund' in both negative and weights"]),
         ('[events]\ntarget = "purchase"\n', ['target is a list of event types such as ["purchase"]']),
         ('[events]\nunknown = "drop"\n', ['"accept" or "refuse"']),
