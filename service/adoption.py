@@ -184,11 +184,11 @@ class Adopter:
         any(self._hold(each) and self._serves(each) for each in self.wanted)
         self.announce()
         self.told()
-        if self._role != "gateway":  # whose succession knows when it is ready
-            self._readiness.note(self.unready_callee)
+        if self._role != "gateway":  # the gateway's Succession logs that of a gateway
+            self._readiness.note(self.unready_backend)
 
     @property
-    def unready_callee(self) -> str | None:
+    def unready_backend(self) -> str | None:
         """Why retrieval or ranking is not ready; None where it is."""
         return None if self.held else self.unready(bool(self._refused))
 

@@ -48,6 +48,6 @@ class Shell:
         compose.tell_all(self._role)
 
     async def __is_ready__(self) -> bool:
-        if reason := readiness.STOPPING if self._drain.begun else self._adopter.unready_callee:
+        if reason := readiness.STOPPING if self._drain.begun else self._adopter.unready_backend:
             raise HTTPException(503, reason)  # which becomes the answer of /readyz
         return True

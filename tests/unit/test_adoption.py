@@ -268,7 +268,7 @@ def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
     def look():
         for _ in range(3):
             ranking.look()
-        reasons.append(ranking.unready_callee)
+        reasons.append(ranking.unready_backend)
 
     store.away = True
     look()
