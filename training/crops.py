@@ -26,6 +26,12 @@ class Crop(NamedTuple):
     grades: F32
     whole: Bool
 
+    @property
+    def predicted(self) -> Bool:
+        """Which events are to be predicted, from the second column on [B, L]: those with a grade and a known past."""
+        known: Bool = (self.histories.items[:, :-1] != PAD) | self.whole[:, None]
+        return (self.grades[:, 1:] > 0) & known
+
 
 class Crops:
     """Random runs of users' events, batched by length so that little is padding."""
@@ -39,7 +45,7 @@ class Crops:
         self.batches = -(-len(self._users) // self._batch)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
-        """One crop of each user."""
+        """One crop of each user, without the batches in which no event is to be predicted."""
         sizes = np.diff(self._offsets)[self._users]
         taken = np.minimum(sizes, self._length)
         skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
@@ -50,8 +56,9 @@ class Crops:
             span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
             events, real = self._log.run(*span)
             grades = np.where(real, self._log.grades[events], np.float32(0))
-            if grades[:, 1:].any():
-                yield Crop(self._log.windows(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
+            crop = Crop(self._log.windows(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
+            if crop.predicted.any():
+                yield crop
 
 
 class Batch(NamedTuple):
@@ -80,8 +87,7 @@ class Batch(NamedTuple):
         """Draw negatives, half from the batch's own targets and half from `taken`, and the ids and contexts to hide."""
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
-        grades = torch.from_numpy(crop.grades)[:, 1:]
-        predicted = (grades > 0) & (real[:, :-1] | torch.from_numpy(crop.whole)[:, None])
+        grades, predicted = torch.from_numpy(crop.grades)[:, 1:], torch.from_numpy(crop.predicted)
         targets_P = rows[:, 1:][predicted]
         in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
         negatives_N = torch.cat([in_batch, taken[torch.randint(len(taken), (config.negatives,))]])

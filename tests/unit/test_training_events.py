@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from recsys.errors import DatasetError
 from recsys.events import EventRules, SeenRule
@@ -11,6 +12,7 @@ from recsys.types import PAD, Histories
 from tests.flows.ring import quick
 from training import dataset
 from training.baselines import frequent_items, newest_items, popularity
+from training.crops import Batch, Crops
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.export import _seen_until
@@ -160,6 +162,18 @@ def test_a_record_knows_until_when_each_item_is_hidden():
     assert set(items_of(log, read.hidden(2.5 * HOUR + 30 * DAY))) == {"b"}
     assert items_of(log, read.hidden(31 * DAY)) == []
     assert set(items_of(log, read.seen)) == {"a", "b", "c"}
+
+
+def test_a_crop_with_nothing_to_predict_is_left_out():
+    """A session of one item that is longer than a crop: what is left of it may begin at its one first touch."""
+    config = quick().tower
+    views = [("u", "again", 10.0 + at, "view") for at in range(config.length + 1)]
+    log, made = log_of([("u", "before", 0.0, "view"), *views]), 0
+    for seed in range(20):
+        for crop in Crops(log, config).epoch(np.random.default_rng(seed)):
+            made += 1
+            assert len(Batch.of(crop, torch.arange(2), config).weights) == 2
+    assert 0 < made < 20
 
 
 def test_what_follows_an_item_is_what_sessions_made_of_it():
