@@ -1,13 +1,12 @@
 # Every target makes the environment it needs first. State lives in .tandem/ (TANDEM_HOME).
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 PY := .venv/bin/python
-DATA ?= data/movietweetings
 STATE = $(abspath $(or $(TANDEM_HOME),.tandem))
 export PYTHONUNBUFFERED = 1
 # Some images forbid Python to keep what it compiled, and pip is told below not to: each process would compile all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests browser build image image-test lock sbom audit clean
+.PHONY: help setup demo serve run status rehearsal test coverage lint proto load bench soak chaos network manifests browser build image image-test lock sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,14 +36,19 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check -r .venv/requirements-bench.txt
 	@touch $@
 
+setup: .venv/installed ## install into .venv
+	@echo "tandem: everything is installed in .venv. Next: make demo, or make run DATA=FOLDER and make serve."
+
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
 	@exec $(PY) -m flows.demo $(if $(ONCE),--once)
 
 serve: .venv/installed ## serve what is live (PORT, GRPC_PORT, REDIS_URL, TANDEM_TOPOLOGY=split|inline)
 	@exec $(PY) -m service serve
 
-run: .venv/installed ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)
-	@exec $(PY) -m flows run --data $(DATA) $(if $(FORCE),--force)
+# A run replaces what is live, so DATA has no default. Without DATA nothing is installed either.
+run: $(if $(DATA),.venv/installed) ## ingest, train, evaluate, pass the gate, publish, promote (DATA=folder or .toml; FORCE=1)
+	$(if $(DATA),,$(error Say which data: make run DATA=FOLDER; the sample is DATA=data/movietweetings))
+	@exec $(PY) -m flows run --data '$(DATA)' $(if $(FORCE),--force)
 
 status: .venv/installed ## what is live
 	@exec $(PY) -m flows status
