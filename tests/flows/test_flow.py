@@ -129,7 +129,7 @@ def test_a_tenth_of_the_log_is_refused_on_the_command_line(published, prefect_ur
     refused = call(home, "run", "--data", data, PREFECT_API_URL=prefect_url)
     assert refused.returncode == 1
     assert f"  - rows: 180, and live {live} has 1,800; 900 to 5,400 would pass.\n" in refused.stderr
-    assert "--force" in refused.stderr
+    assert "run again with --force (make run: FORCE=1).\n" in refused.stderr
     assert "Report: " in refused.stderr
     assert "Traceback" not in refused.stderr
     as_json = call(home, "run", "--data", data, "--json", PREFECT_API_URL=prefect_url)
