@@ -223,12 +223,8 @@ def judge(environment: Environment, **_: Any) -> None:
     """Print the verdict, keep the figures, and say it by exit code."""
     options = environment.parsed_options
     verdict = Slo.read().judge(tally)
-    print(verdict.table())
-    for complaint in tally.complaints:
-        print(complaint)
-    late, lag = tally.generator_late, tally.lag.percentile(0.99)
-    if late:
-        print(f"The generator itself was late, by {lag:.0f} ms for 1 % of the requests: nothing was measured.")
+    print(verdict.summary(tally))
+    late = tally.generator_late
     asked = {name: getattr(options, name) for name in ("seconds", "seed", "door", "k", "deadline_ms", "host")}
     shape = _shape(options)
     asked |= {"rate": _rate(options), "shape": shape.name, "pieces": shape.pieces}

@@ -49,6 +49,10 @@ class Verdict:
         ]
         return "\n".join([f"\n{self.requests:,} requests for slates, against {against}", *rows])
 
+    def summary(self, tally: Tally) -> str:
+        """The table and what failed in the run; where the generator was late, only that nothing was measured."""
+        return f"\n{tally.lateness}" if tally.generator_late else "\n".join([self.table(), *tally.complaints])
+
     def to_json(self) -> dict[str, Any]:
         """For a program; a time of nothing is null."""
         told = {"held": self.held, **asdict(self)}

@@ -70,6 +70,12 @@ class Tally:
         return self.count() > 0 and self.lag.percentile(0.99) > MOST_LAG_MS
 
     @property
+    def lateness(self) -> str:
+        """Why a run with a late generator measured nothing, as a sentence."""
+        lag = self.lag.percentile(0.99)
+        return f"Nothing was measured: the generator itself was late, by {lag:.0f} ms for 1 % of the requests."
+
+    @property
     def complaints(self) -> list[str]:
         """What failed, in words: the five most frequent, the clicks, and what was refused."""
         refused = self.count(Outcome.REJECTED)

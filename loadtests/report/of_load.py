@@ -52,8 +52,7 @@ def sentence(told: Mapping[str, Any]) -> str:
     if not told["requests"]:
         return "No request was counted: nothing held."
     if told["generator_late"]:
-        lag = Histogram.from_json(told["lag"]).percentile(0.99)
-        return f"Nothing was measured: the generator itself was late, by {lag:.0f} ms for 1 % of the requests."
+        return Tally.from_json(told).lateness
     broken = [
         f"{line['name']} was {_figure(line['measured'])}, and {_figure(line['limit'])} is the limit"
         for line in told["lines"]

@@ -78,6 +78,17 @@ def test_the_verdict_is_a_sentence(run, good, words):
     assert of_load(run).good is good
 
 
+def test_a_late_generator_prints_no_verdict():
+    """A run that measured nothing prints the reason alone; any other run prints the table and what failed."""
+    late, failed = (Tally.from_json(told(outcome=Outcome.FAILED, word="no answer", late=each)) for each in (True, False))
+    reason = "Nothing was measured: the generator itself was late, by 40 ms for 1 % of the requests."
+    assert SLO.judge(late).summary(late).strip() == reason
+    assert SLO.judge(failed).summary(failed).splitlines()[-2:] == [
+        "degraded share        0.10      0.00  held",
+        "100 failed: no answer",
+    ]
+
+
 @pytest.mark.parametrize("run", [told(), told(seconds=0), told(outcome=Outcome.FAILED, word="no answer"), told(3e6)])
 def test_every_run_has_a_page_and_a_picture(run, tmp_path):
     """One without any answer, too; the page loads nothing, runs nothing and closes what it opens."""
