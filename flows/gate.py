@@ -74,4 +74,5 @@ def refusal(lines: Sequence[str], live: Live | None) -> str:
     """What is said to the one who is refused: each failed line, and what can be done."""
     stays = f"{live.id} stays live" if live else "nothing was published"
     told = "".join(f"\n  - {line}" for line in lines)
-    return f"The gate refused this run, and {stays}:{told}\nIf all of that is meant, run again with --force (make run: FORCE=1)."
+    again = "If all of that is meant, run again with --force (make run: FORCE=1)."
+    return f"The gate refused this run, and {stays}:{told}\n{again}"

@@ -80,7 +80,8 @@ def test_the_verdict_is_a_sentence(run, good, words):
 
 def test_a_late_generator_prints_no_verdict():
     """A run that measured nothing prints the reason alone; any other run prints the table and what failed."""
-    late, failed = (Tally.from_json(told(outcome=Outcome.FAILED, word="no answer", late=each)) for each in (True, False))
+    runs = (told(outcome=Outcome.FAILED, word="no answer", late=late) for late in (True, False))
+    late, failed = map(Tally.from_json, runs)
     reason = "Nothing was measured: the generator itself was late, by 40 ms for 1 % of the requests."
     assert SLO.judge(late).summary(late).strip() == reason
     assert SLO.judge(failed).summary(failed).splitlines()[-2:] == [
