@@ -31,6 +31,7 @@ def data_checks(data: DataProfile, other: Live | None, config: GateConfig) -> li
     """All checks of a dataset; other: the live generation, where it can be compared with."""
     checks = [*_sizes(data, other, config), *_types(data, other, config), *_known(data, other, config)] if other else []
     checks += [*_times(data, other, config), *_set_aside(data, other, config), *_described(data, other, config)]
+    checks += [] if other else _sold_out(data, config)
     columns = sorted({*data.filled, *(other.data.filled if other else {})})
     return checks + [_column(column, data, other, config) for column in columns]
 
@@ -160,6 +161,18 @@ def _described(data: DataProfile, other: Live | None, config: GateConfig) -> Ite
     )
 
 
+def _sold_out(data: DataProfile, config: GateConfig) -> Iterator[Check]:
+    """Whether users could take the items of the newest events: most are sold out where yes and no are exchanged."""
+    ours = data.available_lately
+    if ours is None:
+        return
+    told = f"items of the newest tenth of the events that are available: {ours:.1%}; {config.available:.1%} would pass."
+    told += " Where yes and no are exchanged, set available_values in [items]"
+    yield _judged(
+        data, f"column {AVAILABLE}", "available lately", ours >= config.available, f"{told}.", ours, config.available
+    )
+
+
 def _types(data: DataProfile, other: Live, config: GateConfig) -> Iterator[Check]:
     """Each event type's share of the events: none vanished, appeared or changed far beyond noise."""
     theirs = other.data.types
@@ -197,7 +210,7 @@ def _column(column: str, data: DataProfile, live: Live | None, config: GateConfi
     told = f"{what}: {ours:.1%} of {data.items:,}"
     if live is None or theirs is None:
         return _judged(
-            data, f"column {column}", f"column {column}", ours > 0, f"{told}; none would be refused.", ours, 0.0
+            data, f"column {column}", f"column {column}", ours > 0, f"{told}; more than 0.0% would pass.", ours, 0.0
         )
     noise = config.errors * math.sqrt(theirs * (1 - theirs) / max(data.items, 1))
     low, high = max(config.filled * theirs - noise, 0.0), 1.0

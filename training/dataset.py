@@ -36,6 +36,9 @@ TO_COME = "to come"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks that exports write between fields in place of commas."""
 
+WORDS_SHOWN = 12
+"""Unknown words of a column of stock that a sentence lists."""
+
 IDS = ("user_id", "item_id")
 CONTEXT = "context."
 """Before a context column's name, so that it can't be one of Tandem's."""
@@ -89,13 +92,13 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     ward = Quarantine(quarantine)
     interactions, assumptions = _read_interactions(mapping, ward)
     duplicates = pd.Series(False, interactions.index) if mapping.keep_duplicates else _repeats(interactions)
-    items, content = _read_items(mapping, ward)
+    items, content, cells = _read_items(mapping, ward)
     users = _read_users(mapping, ward)
     for table, column in ((items, "item_id"), (users, "user_id")):
         section = column.removesuffix("_id") + "s"
         check_ids(interactions[column], table[column], *(mapping.place(s, column) for s in ("interactions", section)))
     ahead = interactions["timestamp"] > time.time() + CLOCKS_DIFFER
-    shown = examples(mapping, interactions, items, duplicates, ahead)
+    shown = examples(mapping, interactions, cells, duplicates, ahead)
     interactions = interactions[~duplicates].drop(columns="timestamp" + GIVEN)
     return Dataset(
         mapping.name,
@@ -236,9 +239,11 @@ def _repeats(log: pd.DataFrame) -> pd.Series:
     return pd.Series(repeats, log.index)
 
 
-def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple[str, ...], pd.DataFrame]:
+    """The good rows, the columns that describe an item, and the same rows with the cells of the file."""
     if not mapping.items:
-        return pd.DataFrame({"item_id": pd.Series(dtype="str")}), ()
+        none = pd.DataFrame({"item_id": pd.Series(dtype="str")})
+        return none, (), none
     spec = mapping.items
     columns: dict[str, str] = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
     extra = [*spec.get("categorical", []), *spec.get("numeric", []), *spec.get("boolean", [])]
@@ -246,6 +251,7 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
     schema = _described_once("item_id")
     good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"]), columns)
     good = good.assign(item_id=_ids(good["item_id"]))
+    cells = good.copy()
     if "categories" in good:
         separator = spec.get("separator", "|")
         good["categories"] = _each(good["categories"], lambda value: _parts(value, separator), lists=True)
@@ -259,7 +265,7 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
         good["available"] = _available(good["available"], mapping)
     content = tuple(c for c in ("categories", *extra) if c in good)
     kept = [c for c in ("item_id", "title", "available", *content) if c in good]
-    return good[kept], content
+    return good[kept], content, cells[kept]
 
 
 def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
@@ -273,11 +279,13 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
         words = unknown.drop_duplicates()
         rows = words if len(words) > 1 else unknown
         more_words = f", {len(words):,} such values in {len(unknown):,} rows" if len(unknown) > 1 else ""
-        line = ", ".join(f'"{word}" = {meaning}' for word, meaning in zip(words, ("true", "false"), strict=False))
+        line = ", ".join(f'"{word}" = true or false' for word in words.head(WORDS_SHOWN))
+        line += ", ..." if len(words) > WORDS_SHOWN else ""
         quantity = pd.to_numeric(words, errors="coerce").notna().all()
         raise DatasetError(
             f"{where} holds values that are neither yes nor no: {named(rows)}{more_words}. Say what each means in "
-            f"[items] of {mapping.path}, such as available_values = {{ {line} }}."
+            f"[items] of {mapping.path}: write available_values = {{ {line} }} and keep one truth for each word. false "
+            "hides an item."
             + (" A number of pieces has to become yes or no in the file." if quantity else "")
         )
     if "" not in more and column.map(_missing).all():

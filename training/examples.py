@@ -12,7 +12,10 @@ from training.quarantine import GIVEN, named
 def examples(
     mapping: Mapping, log: pd.DataFrame, items: pd.DataFrame, duplicates: pd.Series, ahead: pd.Series
 ) -> dict[str, str]:
-    """The column and two rows for each thing; log, items: tables whose index is the row in the file."""
+    """The column and two rows for each thing; log, items: tables whose index is the row in the file.
+
+    items: with the cells as the file has them.
+    """
     given = log["timestamp" + GIVEN]
     when = mapping.place("interactions", "timestamp")
     shown = {
@@ -35,7 +38,8 @@ def examples(
     for column in items.columns.drop("item_id"):
         named_by = column if column in mapping.items else None
         place = mapping.place("items", column) if named_by else f"The column '{column}'"
-        shown[f"column {column}"] = (place, items[column])
+        words = items[column].drop_duplicates() if column == "available" else items[column]
+        shown[f"column {column}"] = (place, words if len(words) > 1 else items[column])
     return {name: f"{where}: {named(rows)}" for name, (where, rows) in shown.items() if len(rows)}
 
 

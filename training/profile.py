@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -23,6 +24,12 @@ UNNOTED = {"hashes", "examples"}
 
 U64 = npt.NDArray[np.uint64]
 
+LATELY = 0.1
+"""Share of the events, the newest, whose items should be available."""
+
+FEWEST = 10
+"""Items of these events, below which their share says nothing."""
+
 SAMPLE = 100
 """Hashes of users and of items that a manifest keeps: a share of one half has a standard error of .05."""
 
@@ -34,8 +41,9 @@ class DataProfile:
     items: those that only the log names too. described: rows of the items table. filled: share of all items that have a
     value, by column of the table; of `available`, that are. first, last: times of the oldest and the newest event. gap:
     the longest time without one, seconds. hours: share of the events by hour of the day, UTC. types: by event type.
-    described_events: share of the events whose item is in the items table; None: there is no such table. read: rows of
-    each file. set_aside: what went into quarantine, by reason. duplicates, ahead: see `Dataset`. hashes: of all ids, by
+    described_events: share of the events whose item is in the items table; None: there is no such table.
+    available_lately: share of the items of the newest events that are available; None: no column says so, or there are
+    too few items. read: rows of each file. set_aside: what went into quarantine, by reason. duplicates, ahead: see `Dataset`. hashes: of all ids, by
     kind, ascending; a manifest keeps a `sample` of them and no ids. examples: see `Dataset`; not in a manifest.
     """
 
@@ -51,6 +59,7 @@ class DataProfile:
     hours: tuple[float, ...] = ()
     types: Mapping[str, float] = field(default_factory=dict)
     described_events: float | None = None
+    available_lately: float | None = None
     read: Mapping[str, int] = field(default_factory=dict)
     set_aside: Mapping[str, int] = field(default_factory=dict)
     duplicates: int = 0
@@ -78,6 +87,7 @@ class DataProfile:
             hours=by_hour(log.times),
             types=shares(dataset.interactions["event_type"]),
             described_events=round(float((log.items < described).mean()), 6) if described else None,
+            available_lately=_available_lately(dataset, log),
             read={table: n + sum(dataset.quarantined.get(table, {}).values()) for table, n in tables.items()},
             set_aside=set_aside(dataset),
             duplicates=dataset.duplicates,
@@ -97,6 +107,14 @@ class DataProfile:
     def to_json(self) -> dict[str, Any]:
         """For a manifest."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in UNNOTED}
+
+
+def _available_lately(dataset: Dataset, log: Log) -> float | None:
+    """The share of the items of the newest events that are available."""
+    lately = np.unique(log.items[-math.ceil(LATELY * len(log)) :])
+    if AVAILABLE not in dataset.items or len(lately) < FEWEST:
+        return None
+    return round(float(log.catalogue.available[lately].mean()), 6)
 
 
 def by_hour(times: F64) -> tuple[float, ...]:

@@ -203,6 +203,7 @@ def test_words_for_stock(shop, good):
     same(shop.read(), good)
     told = shop.change(ITEMS, "in_stock", {"In Stock": "lieferbar", "out_of_stock": "ausverkauft"}.get).refusal()
     has(told, "column 'in_stock' of", ITEMS, "row 0 'lieferbar' and row 5 'ausverkauft'", "available_values = {")
+    has(told, '"lieferbar" = true or false', '"ausverkauft" = true or false')
     same(shop.state("items", "available_values = { Lieferbar = true, ausverkauft = false }").read(), good)
 
 
@@ -210,6 +211,25 @@ def test_stock_that_came_back_at_once(shop, live):
     """A column of stock that says yes everywhere is refused beside a live generation."""
     (told,) = shop.change(ITEMS, "in_stock", lambda _: "yes").judged(live)
     has(told, "items that are available: 100.0% of 300", "would pass", "column 'in_stock' of", "row 0", "row 1")
+
+
+@pytest.mark.parametrize("words", ["", "available_values = { vergriffen = true, lieferbar = false }"])
+def test_stock_the_wrong_way_round(shop, live, words):
+    """A first catalogue whose newest events are of items that are sold out is refused, with cells of the file."""
+    meant = {"yes": "lieferbar", "no": "vergriffen"} if words else {"yes": "no", "no": "yes"}
+    shop.change(ITEMS, "in_stock", meant.get)
+    if words:
+        shop.state("items", words)
+    (told,) = shop.judged()
+    has(told, "newest tenth of the events that are available:", "50.0% would pass", "available_values in [items]")
+    has(told, "column 'in_stock' of", f"row 0 '{meant['yes']}' and row 5 '{meant['no']}'")
+    assert any("items that are available:" in line and f"'{meant['no']}'" in line for line in shop.judged(live))
+
+
+def test_a_catalogue_without_stock(shop):
+    """Nothing available is refused with the share that would pass."""
+    told = " ".join(shop.change(ITEMS, "in_stock", lambda _: "no").judged())
+    has(told, "items that are available: 0.0% of 300; more than 0.0% would pass", "row 0 'no' and row 1 'no'")
 
 
 def test_decimal_commas(shop, good):
