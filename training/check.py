@@ -29,8 +29,8 @@ class GateConfig:
     is read wrongly makes all of them available.
     described: share of a first log's events whose item has to be in the items table. Of a shop's 90 days some items
     were discontinued; half a catalogue describes about half of the events.
-    available: share of the items of a first log's newest events that has to be available: what users just took can be had
-    most often, and where the column of stock is read the wrong way round hardly anything can.
+    available: share of the items of a first log's newest events that has to be available. In data/shop it is above
+    90 %; with yes and no exchanged it is below 10 %.
     span: days from the oldest to the newest event, as a share of the live one's and of what passed since. Dates with
     day and month exchanged spread 90 days over 325.
     gap: days without an event that are always allowed: a long weekend. Else three times the live one's longest gap, or

@@ -152,7 +152,7 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
             )
     if frame.empty:
         raise DatasetError(f"{path} has a header but no rows.")
-    return frame.rename(columns={theirs: ours for ours, theirs in columns.items()})
+    return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
 
 
 def _refuse_separator(path: Path, header: pd.Index) -> None:
@@ -285,8 +285,7 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
         raise DatasetError(
             f"{where} holds values that are neither yes nor no: {named(rows)}{more_words}. Say what each means in "
             f"[items] of {mapping.path}: write available_values = {{ {line} }} and keep one truth for each word. false "
-            "hides an item."
-            + (" A number of pieces has to become yes or no in the file." if quantity else "")
+            "hides an item." + (" A number of pieces has to become yes or no in the file." if quantity else "")
         )
     if "" not in more and column.map(_missing).all():
         raise DatasetError(

@@ -19,6 +19,9 @@ MOST_TYPES = 255
 LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1e6
 """Of an event type. Sums of many such weights are exact enough in float32."""
 
+LEAST_DAYS, MOST_DAYS = 1 / 1_440, 36_525
+"""Of `exclude_seen`: a minute and 100 years."""
+
 UNKNOWN = ("accept", "refuse")
 """What `/events` does with an event of a type that training never saw: store and name it, or refuse it."""
 
@@ -73,9 +76,18 @@ def read_seen(path: Path, raw: object) -> SeenRule:
             '{types = ["purchase"], days = 30}, without quotes around it.'
         )
     days = raw.get("days")
-    if days is not None and not _is_weight(days):
-        raise DatasetError(f"{path}: days of exclude_seen in [settings] is a number above 0, not {days!r}.")
-    return SeenRule(True, _names(path, "types of exclude_seen", raw.get("types", [])), days)
+    if days is not None and not (_is_weight(days) and LEAST_DAYS <= days <= MOST_DAYS):
+        raise DatasetError(
+            f"{path}: days of exclude_seen in [settings] is a number above 0, from a minute ({LEAST_DAYS:.4f}) to 100 "
+            f"years ({MOST_DAYS:,}), not {days!r}."
+        )
+    types = _names(path, "types of exclude_seen", raw.get("types", []))
+    if "types" in raw and not types and days is None:
+        raise DatasetError(
+            f"{path}: types of exclude_seen in [settings] is empty. Name event types, such as "
+            '{types = ["purchase"]}, or take types out: then events of every type count. false hides nothing.'
+        )
+    return SeenRule(True, types, days)
 
 
 def check_types(

@@ -10,6 +10,7 @@ from typing import Any
 
 from recsys.errors import DatasetError
 from recsys.events import EventRules, SeenRule
+from recsys.truth import plain
 from recsys.types import CONTEXTS
 from training import event_section
 from training.numbers import decimal_of
@@ -35,6 +36,9 @@ ENTRIES = {
 
 COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "title", "categories", "available")
 """Entries that name a column each."""
+
+OWN = {"items": ("item_id", "title", "categories", "available"), "users": ("user_id",)}
+"""Names of a table's columns after it was read: no further column may have one."""
 
 SEARCHES = ("exact", "near")
 """How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
@@ -98,7 +102,7 @@ class Mapping:
         if unknown:
             raise DatasetError(f"{path} has an unknown entry {unknown}.")
         for entry in ("name", "folder"):
-            if not isinstance(raw.get(entry, "text"), str):
+            if not isinstance(text := raw.get(entry, "text"), str) or not text.strip():
                 raise DatasetError(f'{path}: {entry} is one text, such as {entry} = "shop", not {raw[entry]!r}.')
         folder = (path.parent / raw.get("folder", ".")).resolve()
         if not folder.is_dir():
@@ -195,6 +199,14 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
             f"{path}: available_values in [items] gives each word true or false, such as "
             'available_values = { "preorder" = true, "discontinued" = false }.'
         )
+    written: dict[str, str] = {}
+    for word, meaning in words.items():
+        first = written.setdefault(plain(word), word)
+        if words[first] != meaning:
+            raise DatasetError(
+                f'{path}: available_values in [items] gives "{first}" and "{word}" different truths, and they are one '
+                "word: case, spaces, _ and - do not matter. Keep one of the two."
+            )
 
 
 def _check_columns(path: Path, name: str, section: dict[str, Any]) -> None:
@@ -211,6 +223,11 @@ def _check_columns(path: Path, name: str, section: dict[str, Any]) -> None:
                 raise DatasetError(
                     f"{path}: {entry} in [{name}] names '{column}', which already is its {other}; a column has one "
                     "meaning, so name it once."
+                )
+            if column in OWN[name]:
+                raise DatasetError(
+                    f"{path}: {entry} in [{name}] names '{column}', a name that Tandem gives to another column. Rename "
+                    "the column in the file."
                 )
             meanings[column] = entry
 

@@ -42,9 +42,10 @@ class DataProfile:
     value, by column of the table; of `available`, that are. first, last: times of the oldest and the newest event. gap:
     the longest time without one, seconds. hours: share of the events by hour of the day, UTC. types: by event type.
     described_events: share of the events whose item is in the items table; None: there is no such table.
-    available_lately: share of the items of the newest events that are available; None: no column says so, or there are
-    too few items. read: rows of each file. set_aside: what went into quarantine, by reason. duplicates, ahead: see `Dataset`. hashes: of all ids, by
-    kind, ascending; a manifest keeps a `sample` of them and no ids. examples: see `Dataset`; not in a manifest.
+    available_lately: share of the items of the newest events that are available; None: no column says so, or there
+    are too few items. read: rows of each file. set_aside: what went into quarantine, by reason. duplicates, ahead:
+    see `Dataset`. hashes: of all ids, by kind, ascending; a manifest keeps a `sample` of them and no ids. examples:
+    see `Dataset`; not in a manifest.
     """
 
     name: str

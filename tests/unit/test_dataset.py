@@ -105,7 +105,12 @@ def test_a_missing_folder_and_a_missing_file_are_named(shop, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("name = ", "TOML"), ("name = 'x'", "interactions"), ("[interactions]\nfile='a'\nuser_id='u'", "item_id")],
+    [
+        ("name = ", "TOML"),
+        ("name = ' '", "name is one text"),
+        ("name = 'x'", "interactions"),
+        ("[interactions]\nfile='a'\nuser_id='u'", "item_id"),
+    ],
 )
 def test_a_broken_mapping_says_what_it_lacks(tmp_path, text, word):
     """Bad TOML, a missing section and a missing entry each get their own sentence."""
@@ -219,6 +224,10 @@ def test_a_boolean_column_and_numbers_to_filter_by(shop, tmp_path):
         ),
         ('numeric = ["price"]\nboolean = ["price"]', "names 'price', which already is its numeric"),
         ('boolean = "sale"', "boolean in .items. is a list"),
+        ('title = "what"', "item_id and title in .items. both name the column 'what'"),
+        ('categorical = ["brand", "what"]', "names 'what', which already is its item_id"),
+        ('categorical = ["brand", "brand"]', "names 'brand', which already is its categorical"),
+        ('title = "name"\ncategorical = ["title"]', "names 'title', a name that Tandem gives"),
     ],
 )
 def test_a_column_of_the_items_has_one_meaning(shop, more, words):
@@ -292,6 +301,7 @@ def test_words_for_stock(shop, tmp_path, cells, more, found):
         (["3", "0", "17", "1"], "", ["'stock'", "row 0 '3'", "row 2 '17'", "available_values", "pieces"]),
         (["", "", "", ""], "", ["'stock'", "row 0 ''", "empty"]),
         (["yes"] * 4, "available_values = { yes = 1 }", ["available_values"]),
+        (["yes"] * 4, "available_values = { so = true, So_ = false }", ['"so" and "So_" different truths']),
     ],
 )
 def test_stock_that_is_neither_yes_nor_no_is_refused(shop, tmp_path, cells, more, words):
@@ -335,6 +345,17 @@ def test_a_line_with_too_many_fields_is_counted(shop, tmp_path):
     assert len(dataset.interactions) == 2
     assert dataset.quarantined["interactions"] == {"too many fields": 1}
     assert pd.read_csv(tmp_path / "quarantine" / "interactions-lines.csv")["line"].tolist() == [3]
+
+
+def test_a_file_may_have_columns_of_tandems_names(shop, tmp_path):
+    """A column that the mapping does not name is not read, whatever its name is."""
+    table = pd.DataFrame({"what": range(100, 120), "name": "Seven", "title": "Dr", "item_id": 1, "available": "no"})
+    table.to_csv(tmp_path / "items.csv", index=False)
+    section = '[items]\nfile = "items.csv"\nitem_id = "what"\ntitle = "name"\n'
+    found = read(shop(rows(user_id=1, timestamp=2, event_type="x"), more=section))
+    assert found.items.columns.tolist() == ["item_id", "title"]
+    assert (found.items["item_id"][0], found.items["title"][0]) == (100, "Seven")
+    assert found.interactions["user_id"].tolist() == list(range(20))
 
 
 def test_ids_called_null_or_na_are_ids(shop):
@@ -418,6 +439,8 @@ def test_categories_that_are_integers_are_kept(shop, tmp_path):
         ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = ["id"]\n', "already is its user_id"),
         ('[items]\nfile = "x"\nitem_id = "y"\nseparator = ""\n', "separator in .* is one text"),
         ('duplicates = ["keep"]\n', "duplicates in"),
+        ('event_type = "who"\n', "user_id and event_type in .* both name the column 'who'"),
+        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = ["user_id"]\n', "names 'user_id', a name that Tandem"),
     ],
 )
 def test_a_misspelt_entry_is_named(shop, more, word):

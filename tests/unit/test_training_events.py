@@ -251,6 +251,9 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
             ["types of exclude_seen", "'view'", "[events] ignores"],
         ),
         ("[settings]\nexclude_seen = {days = 0}\n", ["days of exclude_seen", "above 0"]),
+        ("[settings]\nexclude_seen = {days = 1e-9}\n", ["days of exclude_seen", "a minute", "not 1e-09"]),
+        ("[settings]\nexclude_seen = {days = 1e300}\n", ["days of exclude_seen", "100 years", "36,525"]),
+        ("[settings]\nexclude_seen = {types = []}\n", ["types of exclude_seen in [settings] is empty"]),
         ('[events]\nunknown = ["drop"]\n', ['"accept" or "refuse"']),
         (
             '[settings]\nexclude_seen = {kinds = ["purchase"]}\n',
