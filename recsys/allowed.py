@@ -94,10 +94,11 @@ class AllowedItems:
         return [self._known(row.tobytes()) if row[0] else None for row in filters]
 
     def _look(self, row: bytes) -> Allowed:
-        available, content, numbers = self._tables.available, self._tables.content, self._tables.numbers
+        available, numbers = self._tables.available, self._tables.numbers
         passed, rows = self._shown(row)
-        if isinstance(available, Grown) and isinstance(content, Grown) and isinstance(numbers, Grown):
-            late = meets(unpacked(np.frombuffer(row, np.int32)), content.tail, numbers.tail) & available.tail
+        if isinstance(available, Grown) and isinstance(numbers, Grown):
+            wanted = unpacked(np.frombuffer(row, np.int32))
+            late = meets(wanted, self._tables.put_tokens, numbers.tail) & available.tail
             may = Grown(passed, available.rows, late)
         else:
             may = Grown(passed, NO_ROWS, np.zeros(0, bool))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -28,17 +29,28 @@ from recsys.types import F32, F64, I32, PAD, Bool
 
 @dataclass(frozen=True)
 class GrownTables(ItemTables):
-    """The tables of a generation with the rows of a segment behind them."""
+    """The tables of a generation with the rows of a segment behind them.
+
+    hashed: the hashed tokens of the segment, [m, C].
+    """
 
     segment: FreshSegment
+    hashed: I32
+
+    @cached_property
+    def put_tokens(self) -> I32:
+        """Content tokens and hashed tokens of the segment: [m, 2 C]."""
+        return np.concatenate([cast(Grown, self.content).tail, self.hashed], axis=1)
 
     def knows(self, rows: I32) -> Bool:
         """Whether each row is an item of the generation, a fresh one that was heard of, or PAD."""
         return self.segment.available.knows(rows)
 
     @classmethod
-    def of(cls, tables: ItemTables, segment: FreshSegment, content: I32, numbers: F64, embeddings: F32) -> GrownTables:
-        """Grow `tables` by the segment's items: their content [m, C], numbers [m, columns] and embeddings [m, d]."""
+    def of(
+        cls, tables: ItemTables, segment: FreshSegment, content: I32, hashed: I32, numbers: F64, embeddings: F32
+    ) -> GrownTables:
+        """Grow `tables` by the segment's items: content and hashed [m, C], numbers [m, columns], embeddings [m, d]."""
         m = len(segment.rows)
 
         def grown(base: np.ndarray, tail: np.ndarray) -> np.ndarray:
@@ -61,6 +73,7 @@ class GrownTables(ItemTables):
             ease=tables.ease,
             context_lift=tables.context_lift,
             segment=segment,
+            hashed=hashed,
         )
 
 
@@ -96,10 +109,10 @@ class Grower:
         self._found = {text: found[text] for text in texts}
         return [found[text] for text in texts]
 
-    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, F64, F32]:
-        """Content, numbers and embeddings of items."""
-        content, numbers = encoded(items, self._spec)
-        return content, numbers, self._encoder.encode(content)
+    def _encode(self, items: Sequence[PutItem]) -> tuple[I32, I32, F64, F32]:
+        """Content, hashed tokens, numbers and embeddings of items."""
+        content, hashed, numbers = encoded(items, self._spec)
+        return content, hashed, numbers, self._encoder.encode(content)
 
 
 class GrownIndex:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.conditions import Range, Stated
-from recsys.spec import FeatureSpec
+from recsys.spec import FeatureSpec, hashed_token
 from recsys.types import F64, I32, Bool
 
 FILTER_WORDS = 128
@@ -72,7 +72,7 @@ class ConditionError(ValueError):
 def match(column: str, condition: Stated, spec: FeatureSpec) -> Match:
     """What a condition on a column means for a generation; ConditionError where it means nothing.
 
-    A text that no item of the generation has matches none.
+    A text that no item of the generation has matches only put items.
     """
     if column not in spec.content_columns:
         raise ConditionError(f"Items can't be filtered by this column; {there_are(spec.content_columns)}.")
@@ -80,9 +80,8 @@ def match(column: str, condition: Stated, spec: FeatureSpec) -> Match:
         return _number_match(column, condition, spec)
     if not isinstance(condition, Sequence):
         raise ConditionError("This column holds text; send a list of its values.")
-    rows = spec.token_rows()
-    known = {rows[token] for value in condition if (token := f"{column}={value}") in rows}
-    return TokenMatch(tuple(sorted(known)))
+    rows, tokens = spec.token_rows(), {f"{column}={value}" for value in condition}
+    return TokenMatch(tuple(sorted(rows[token] if token in rows else hashed_token(token) for token in tokens)))
 
 
 def _number_match(column: str, condition: Stated, spec: FeatureSpec) -> NumberMatch:

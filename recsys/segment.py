@@ -145,7 +145,10 @@ class Kept:
         return arrays
 
 
-def encoded(items: Sequence[PutItem], spec: FeatureSpec) -> tuple[I32, F64]:
-    """Content tokens [m, C] and numbers [m, columns] of items, as training encodes a catalogue."""
+def encoded(items: Sequence[PutItem], spec: FeatureSpec) -> tuple[I32, I32, F64]:
+    """Content tokens [m, C], hashed tokens [m, C] and numbers [m, columns] of items.
+
+    Content and numbers are what training gives a catalogue. Filters compare the hashed tokens, too; no model does.
+    """
     told = [spec.ordered(item.content) for item in items]
-    return spec.encode_items(told), spec.encode_numbers(told)
+    return spec.encode_items(told), spec.hashed_items(told), spec.encode_numbers(told)

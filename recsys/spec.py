@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 
@@ -22,6 +23,9 @@ CONTENT_TOKENS = 12
 
 NO_TOKEN = 0
 """Padding of a content row; an unknown value encodes to nothing."""
+
+FIRST_HASHED_TOKEN = 1 << 30
+"""Above every vocabulary: the hashed tokens of values that training did not see start here."""
 
 NOTHING_TOLD: U8 = np.zeros(CONTEXTS, np.uint8)
 """The context of a query that tells none, or of one that knows no better."""
@@ -65,6 +69,15 @@ class FeatureSpec:
             known = [rows[token] for token in self.item_tokens(item) if token in rows][:CONTENT_TOKENS]
             content[index, : len(known)] = known
         return content
+
+    def hashed_items(self, items: Sequence[Mapping[str, object]]) -> I32:
+        """Hashed tokens of the items' values that training did not see, for filters: [n, CONTENT_TOKENS] int32."""
+        rows = self.token_rows()
+        hashed = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
+        for index, item in enumerate(items):
+            new = [hashed_token(token) for token in self.item_tokens(item) if token not in rows][:CONTENT_TOKENS]
+            hashed[index, : len(new)] = new
+        return hashed
 
     def item_tokens(self, item: Mapping[str, object]) -> list[str]:
         """The tokens of one item, known or not."""
@@ -148,6 +161,14 @@ class FeatureSpec:
             numbers=tuple(raw["numbers"]),
             booleans=tuple(raw["booleans"]),
         )
+
+
+def hashed_token(token: str) -> int:
+    """The number of a token outside the vocabulary: the same in every process.
+
+    A given token shares its number with one of 10,000 others at a probability of 1 in 100,000.
+    """
+    return FIRST_HASHED_TOKEN | (crc32(token.encode()) & (FIRST_HASHED_TOKEN - 1))
 
 
 def _text(value: object) -> str:

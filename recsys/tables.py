@@ -78,6 +78,11 @@ class ItemTables:
         """What is available, as kernels read it."""
         return table(self.available)
 
+    @property
+    def put_tokens(self) -> I32:
+        """The tokens of put items that filters compare: [m, tokens]. These tables have no put items."""
+        return np.asarray(self.content)[:0]
+
     @cached_property
     def vocabulary(self) -> int:
         """One more than the largest content token."""

@@ -52,7 +52,7 @@ class AskedItemsFilter:
         """Mask over the rows."""
         if not query.matches:
             return None
-        return ~meets(query.matches, query.generation.content(rows), query.generation.numbers(rows))
+        return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.numbers(rows))
 
 
 class UnavailableItemsFilter:

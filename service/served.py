@@ -62,8 +62,9 @@ class ServedGeneration:
             segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
             object.__setattr__(joined, "_kept", {})  # a title may have changed
-            content, numbers = kept.of(segment.items)
+            content, hashed, numbers = kept.of(segment.items)
             object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, content))
+            object.__setattr__(joined, "_hashed", hashed)
             object.__setattr__(joined, "_numbers", Grown(self.tables.numbers, segment.rows, numbers))
             return joined
 
@@ -74,6 +75,11 @@ class ServedGeneration:
     def _content(self) -> Grown:
         """Of every row; with what was put it is given by `_joined`."""
         return Grown(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
+
+    @cached_property
+    def _hashed(self) -> I32:
+        """Hashed tokens of what was put, as `_content`."""
+        return np.zeros((0, CONTENT_TOKENS), np.int32)
 
     @cached_property
     def _numbers(self) -> Grown:
@@ -141,6 +147,16 @@ class ServedGeneration:
         """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
         known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
+
+    def filter_tokens(self, rows: I32) -> I32:
+        """Content tokens of rows, and the hashed tokens of put items: [n, 2 C], or [n, C] where no row is put."""
+        content = self.content(rows)
+        put = (rows >= len(self.tables)) & self.knows(rows)
+        if self.fresh is None or not put.any():
+            return content
+        hashed = np.zeros_like(content)
+        hashed[put] = self._hashed[np.searchsorted(self.fresh.rows, rows[put])]
+        return np.concatenate([content, hashed], axis=1)
 
     def content_of(self, row: int) -> dict[str, Any]:
         """The columns of an item: numbers and truths, a list of categories, texts as far as tokens hold them."""

@@ -275,6 +275,26 @@ def test_an_item_of_nothing_known_is_named(client):
     assert recommend(client, session=[{"item_id": "opera"}])[1]["degraded"] == []
 
 
+def test_a_filter_finds_a_value_that_only_a_put_item_has(client):
+    """A new category is refused before the put; after the put the filter finds exactly that item."""
+    wanted = {"categories": ["krimi"]}
+    assert client.post("/recommend", json={"user_id": FAN, "filter": wanted}).status_code == 422
+    put(
+        client, {"item_id": "whodunit", "categories": ["krimi"]}, {"item_id": "funny-whodunit", "categories": ["farce"]}
+    )
+
+    def found():
+        answer = client.post("/recommend", json={"user_id": FAN, "filter": wanted})
+        return answer.status_code == 200 and [item["item_id"] for item in answer.json()["items"]] == ["whodunit"]
+
+    poll("a new category found", found)
+    explained = client.post("/explain", json={"user_id": FAN, "item_id": "whodunit", "filter": wanted}).json()
+    assert (explained["place"], explained["dropped_by"]) == (1, None)
+    other = client.post("/explain", json={"user_id": FAN, "item_id": "funny-whodunit", "filter": wanted}).json()
+    assert other["dropped_by"] == "filter"
+    assert other["reason"].endswith("wants categories among krimi, and the item's categories is farce.")
+
+
 def test_a_thousand_at_once(client):
     """The largest put, twice, and one of them hidden: stored, counted once, and answers go on whole."""
     many = [comedy(f"many-{n}", title="x" * 512) for n in range(1000)]

@@ -19,6 +19,9 @@ from tests.put_items import item, putting
 from tests.unit.test_features import tables_of
 
 CATEGORIES, BRANDS = [f"c{number}" for number in range(9)], [f"b{number}" for number in range(40)]
+PUT_BRANDS = [f"p{number}" for number in range(5)]
+"""Brands that only put items have."""
+
 SPEC = FeatureSpec(
     tokens=("", *(f"categories={name}" for name in CATEGORIES), *(f"brand={name}" for name in BRANDS)),
     edges={"price": (10.0, 20.0), "stock": ()},
@@ -47,7 +50,7 @@ def a_condition(rng, column):
     if column == "on_sale":
         return bool(rng.random() < 0.5)
     if column in ("categories", "brand"):
-        names = CATEGORIES if column == "categories" else BRANDS
+        names = CATEGORIES if column == "categories" else BRANDS + PUT_BRANDS
         return [str(name) for name in rng.choice(names, rng.integers(1, 5), replace=False)]
     drawn = an_item(rng).get(column, 7)
     if rng.random() < 0.2:
@@ -91,6 +94,7 @@ def shop():
     rng = np.random.default_rng(7)
     n = 3_000
     told, put = [an_item(rng) for _ in range(n)], [an_item(rng) for _ in range(60)]
+    put = [each | {"brand": PUT_BRANDS[at % 5]} if at % 2 else each for at, each in enumerate(put)]
     made = tables_of(n, rng)
     embeddings = rng.integers(-8, 9, (n + len(put), 16)).astype(np.float32)
     available = rng.random(n) > 0.1
