@@ -196,7 +196,7 @@ class Recommender:
             group.create_task(self._desks.succession.follow())
             group.create_task(self._desks.trending.follow())
             group.create_task(self._desks.impressions.follow())
-            group.create_task(self._desks.rules.follow())
+            group.create_task(self._desks.rules.follow(lambda: self.live if self.ready else None))
 
     async def settled(self) -> None:
         """Return when it is known what is answered from at first, or that it may take a while yet."""

@@ -30,6 +30,31 @@ def test_an_item_is_told_as_unknown_until_it_is_put(tmp_path, served):
     assert rules.told(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
 
 
+def test_the_log_names_rules_without_effect_once(tmp_path, served, monkeypatch, caplog):
+    """After an edit, with no request: a column and an item that the generation lacks are warnings, once each."""
+    path = tmp_path / "rules.toml"
+    path.write_text("")
+    rules = Rulebook(path, tmp_path / "last")
+    monkeypatch.setattr(rulebook, "LOOK_SECONDS", 0.01)
+
+    def warnings():
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    async def follow_an_edit():
+        following = asyncio.create_task(rules.follow(lambda: served))
+        path.write_text('[[cap]]\ncolumn = "actor"\nat_most = 1\n[[boost]]\nitems = ["opera-1"]\nby = 1.0\n')
+        end = time.monotonic() + 30
+        while len(warnings()) < 2 and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        following.cancel()
+
+    asyncio.run(follow_an_edit())
+    cap, boost = warnings()
+    assert cap.startswith("A rule has no effect. cap: this generation has no categorical column 'actor'")
+    assert boost.startswith("A rule has no effect. boost: no item of this generation, nor any put since, is 'opera-1'")
+
+
 def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
     """Editors empty it first, and no rules are rules; where it stays empty, that was meant."""
     path = tmp_path / "rules.toml"
@@ -66,7 +91,7 @@ def test_the_file_is_followed_for_as_long_as_somebody_follows(tmp_path, monkeypa
     monkeypatch.setattr(rules._file, "look", breaks_once)
 
     async def follow_an_edit():
-        following = asyncio.create_task(rules.follow())
+        following = asyncio.create_task(rules.follow(lambda: None))
         await asyncio.sleep(0.1)
         path.write_text("[diversity]\nweight = 0.5\n")
         end = time.monotonic() + 10
