@@ -37,7 +37,8 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 	@touch $@
 
 setup: .venv/installed ## install into .venv
-	@echo "tandem: everything is installed in .venv. Next: make demo, or make run DATA=FOLDER and make serve."
+	@echo "tandem: everything is installed in .venv. Run in each terminal: source .venv/bin/activate"
+	@echo "Next: make demo for the sample, docs/your-shop.md for your own data."
 
 demo: .venv/installed ## set up, train on the sample, publish, serve on PORT (3000), tell the story (ONCE=1: then end)
 	@exec $(PY) -m flows.demo $(if $(ONCE),--once)
