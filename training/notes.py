@@ -8,8 +8,8 @@ from training.dataset import Dataset
 def notes(dataset: Dataset, quarantine: str = "") -> list[str]:
     """The lines; quarantine: where the rows that were set aside are."""
     lines = [
-        f"Set aside: {count:,} {what} of {table}, {reason}"
-        for what, found in (("rows", dataset.quarantined), ("values", dataset.bad_values))
+        f"Set aside: {count:,} {what}{'s' * (count != 1)} of {table}, {reason}"
+        for what, found in (("row", dataset.quarantined), ("value", dataset.bad_values))
         for table, reasons in found.items()
         for reason, count in reasons.items()
     ]

@@ -134,9 +134,9 @@ def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Ca
 
 
 def _tell_lists(done: Listed) -> None:
-    print(
-        f"Lists of {done.lists:,} users in {done.generation}; {done.trending} items are trending. {done.seconds:.1f} s"
-    )
+    users = f"{done.lists:,} user{'s' * (done.lists != 1)}"
+    trending = "1 item is trending" if done.trending == 1 else f"{done.trending} items are trending"
+    print(f"Lists of {users} in {done.generation}; {trending}. {done.seconds:.1f} s")
     if done.parquet:
         print(f"Everyone's best: {done.parquet}")
     if done.superseded_by:

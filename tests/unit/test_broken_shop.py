@@ -124,6 +124,8 @@ def test_the_shop_as_it_is_passes(good, live):
         "items": {"item_id: empty": 1, "item_id: seen before": 1},
     }
     assert (good.bad_values, good.duplicates) == ({"items": {"price: no number": 1}}, 20)
+    one, two = "Set aside: 1 row of items, item_id: empty", "Set aside: 2 rows of interactions, user_id: empty"
+    assert {one, two} <= {*notes(good)}
     assert len(good.items) == 300
     assert failed(check_data(live.data, None)) == failed(check_data(live.data, live)) == []
 

@@ -135,7 +135,7 @@ def _data(findings: Findings) -> Markup:
         *((f"events of type {name}", f"{share:.1%}") for name, share in list(data.types.items())[:20]),
         *((f"items with {column}", f"{share:.1%}") for column, share in data.filled.items()),
         *(
-            (f"set aside from {table}", f"{count:,} rows: {reason}")
+            (f"set aside from {table}", f"{count:,} row{'s' * (count != 1)}: {reason}")
             for table, reasons in findings.quarantined.items()
             for reason, count in reasons.items()
         ),
