@@ -111,7 +111,11 @@ class ItemDesk:
         metrics.items_put_total.labels("new").inc(len(new))
         metrics.items_put_total.labels("known").inc(len(ids) - len(new))
         return schema.ItemsResponse(
-            stored=len(ids), new=len(new), known=len(ids) - len(new), unplaced=_unplaced(puts, set(new), live)
+            stored=len(ids),
+            new=len(new),
+            known=len(ids) - len(new),
+            unplaced=_unplaced(puts, set(new), live),
+            ignored_columns=_ignored(puts, live),
         )
 
     async def show(self, item_id: Id, live: ServedGeneration) -> schema.ItemResponse:
@@ -193,6 +197,12 @@ def _wanted(column: str, value: object, spec: FeatureSpec) -> str | None:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return None if is_number else "is numeric in the live generation; send a number"
     return "holds text in the live generation; send a string or a number" if isinstance(value, bool) else None
+
+
+def _ignored(puts: Sequence[Put], live: ServedGeneration) -> list[str]:
+    """The columns that this put names of items that the generation knows: the content of such an item stays."""
+    known = (put.content for put in puts if str(put.item_id) in live.tables.ids.rows)
+    return list(dict.fromkeys(column for content in known for column in content))
 
 
 def _unplaced(puts: Sequence[Put], new: set[int | str], live: ServedGeneration) -> list[int | str]:

@@ -135,7 +135,9 @@ class FakeRecommender:
 
     async def put_items(self, items):
         self.asked.append(items)
-        return schema.ItemsResponse(stored=len(items), new=0, known=len(items), unplaced=["x", 3])
+        return schema.ItemsResponse(
+            stored=len(items), new=0, known=len(items), unplaced=["x", 3], ignored_columns=["year"]
+        )
 
     async def item(self, item_id):
         return schema.ItemResponse(

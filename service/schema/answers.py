@@ -168,6 +168,10 @@ class ItemsResponse(BaseModel):
         description="New items with no category or column value that the live generation knows: nothing says whom "
         "they are for."
     )
+    ignored_columns: list[str] = Field(
+        description="Columns, and categories, that were sent for items that the live generation knows. They have no "
+        "effect: the content of such an item changes with the next training."
+    )
 
 
 class ItemResponse(BaseModel):

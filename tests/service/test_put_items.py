@@ -43,7 +43,7 @@ def client(running):
 
 def test_an_item_put_is_recommended(client):
     """To who likes its category, with its title and its sources, by every worker."""
-    assert put(client, comedy("fresh-1")) == {"stored": 1, "new": 1, "known": 0, "unplaced": []}
+    assert put(client, comedy("fresh-1")) == {"stored": 1, "new": 1, "known": 0, "unplaced": [], "ignored_columns": []}
     # Until retrieval has heard of it, a gateway that has fills up a long slate with it, as what is popular.
     nowhere = {"sources": []}
     poll("put to recommended", lambda: "fresh" in recommend(client)[0].get("fresh-1", nowhere)["sources"])
@@ -101,6 +101,16 @@ def test_an_item_is_renamed(client):
     poll("renamed", lambda: recommend(client, "stranger")[0]["drama-2"]["title"] == "The drama, renamed")
     after = recommend(client, "stranger")[0]["drama-2"]
     assert after["tower_score"] == before["tower_score"]
+
+
+def test_columns_without_effect_are_named_at_both_doors(client, running):
+    """Content sent for an item of the generation changes nothing; the answer names its columns."""
+    items = [comedy("drama-6"), comedy("new-beside-known"), {"item_id": "drama-7", "available": True}]
+    assert put(client, *items)["ignored_columns"] == ["year", "categories"]
+    with Client(f"grpc://{running.grpc}") as rpc:
+        assert rpc.put_items(items).ignored_columns == ["year", "categories"]
+    assert put(client, *items[1:])["ignored_columns"] == []
+    assert client.get("/items/drama-6").json()["categories"] == ["drama"]
 
 
 def test_status_and_metrics_count_them(client):

@@ -165,12 +165,16 @@ class EventsResponse(BaseModel):
 
 
 class ItemsResponse(BaseModel):
-    """The result of putting items."""
+    """The result of putting items.
+
+    ignored_columns: columns sent for items that the live generation knows. They have no effect until the next training.
+    """
 
     stored: int
     new: int
     known: int
     unplaced: list[Id]
+    ignored_columns: list[str] = Field(default_factory=list)
 
 
 class ItemResponse(BaseModel):

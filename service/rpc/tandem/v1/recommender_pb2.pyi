@@ -392,16 +392,18 @@ class PutItemsRequest(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ...) -> None: ...
 
 class PutItemsResponse(_message.Message):
-    __slots__ = ("stored", "new", "known", "unplaced")
+    __slots__ = ("stored", "new", "known", "unplaced", "ignored_columns")
     STORED_FIELD_NUMBER: _ClassVar[int]
     NEW_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
     UNPLACED_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_COLUMNS_FIELD_NUMBER: _ClassVar[int]
     stored: int
     new: int
     known: int
     unplaced: _containers.RepeatedCompositeFieldContainer[Id]
-    def __init__(self, stored: _Optional[int] = ..., new: _Optional[int] = ..., known: _Optional[int] = ..., unplaced: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+    ignored_columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, stored: _Optional[int] = ..., new: _Optional[int] = ..., known: _Optional[int] = ..., unplaced: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., ignored_columns: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetItemRequest(_message.Message):
     __slots__ = ("item_id",)
