@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from training.check import Check, GateConfig, check
-from training.dataset import TO_COME
+from training.dataset import IN_FUTURE
 from training.profile import AVAILABLE, DataProfile, Live
 
 DAY = 86_400.0
@@ -131,7 +131,7 @@ def _set_aside(data: DataProfile, other: Live | None, config: GateConfig) -> Ite
         comparable = old is not None and bool(old.read)
         if not comparable and "timestamp" not in reason and not reason.startswith("values"):
             continue
-        allowed = config.future if reason.endswith(TO_COME) else config.aside
+        allowed = config.future if reason.endswith(IN_FUTURE) else config.aside
         most = max(FEW, math.floor(max(allowed, 2 * theirs) * rows))
         told = f"set aside, {reason}: {ours:,} of {rows:,}"
         told += f", and live {other.id} had {theirs:.2%}" if other and comparable else ""

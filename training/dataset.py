@@ -32,7 +32,7 @@ DAY = 86_400
 CLOCKS_DIFFER = 600
 """Seconds by which a shop's clock may be ahead of this one; a time zone read wrongly is at least half an hour."""
 
-TO_COME = "to come"
+IN_FUTURE = "in the future"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """Marks that exports write between fields in place of commas."""
 
@@ -209,8 +209,8 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame
             "timestamp": pa.Column(
                 float,
                 [
-                    pa.Check(lambda t: np.isfinite(t) & (t >= 0), error="no time", ignore_na=False),
-                    pa.Check(lambda t: ~(t >= time.time() + DAY) | np.isinf(t), error=TO_COME, ignore_na=False),
+                    pa.Check(lambda t: np.isfinite(t) & (t >= 0), error="not a time", ignore_na=False),
+                    pa.Check(lambda t: ~(t >= time.time() + DAY) | np.isinf(t), error=IN_FUTURE, ignore_na=False),
                 ],
                 nullable=True,  # the check says it better
             ),
@@ -278,7 +278,8 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
     if len(unknown):
         words = unknown.drop_duplicates()
         rows = words if len(words) > 1 else unknown
-        more_words = f", {len(words):,} such values in {len(unknown):,} rows" if len(unknown) > 1 else ""
+        such = f"{len(words):,} such value{'s' * (len(words) != 1)}"
+        more_words = f", {such} in {len(unknown):,} rows" if len(unknown) > 1 else ""
         line = ", ".join(f'"{word}" = true or false' for word in words.head(WORDS_SHOWN))
         line += ", ..." if len(words) > WORDS_SHOWN else ""
         quantity = pd.to_numeric(words, errors="coerce").notna().all()

@@ -19,7 +19,7 @@ MISSING = {"", "nan", "na", "n/a", "null", "none", "-"}
 WITH_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?")
 """12,50 and 1.234,50: a point stands before each three digits or nowhere."""
 
-NO_NUMBER = "no number"
+NO_NUMBER = "not a number"
 
 
 def decimal_of(path: Path, section: str, entries: dict[str, Any]) -> str:

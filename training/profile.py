@@ -137,7 +137,7 @@ def hashed(ids: object) -> U64:
 
 
 def set_aside(dataset: Dataset) -> dict[str, int]:
-    """Rows and values in quarantine: "interactions, timestamp: no time" and "values of items, price: no number"."""
+    """Rows and values in quarantine: "items, item_id: empty" and "values of items, price: not a number"."""
     rows = {f"{table}, {why}": n for table, reasons in dataset.quarantined.items() for why, n in reasons.items()}
     cells = {
         f"values of {table}, {why}": n for table, reasons in dataset.bad_values.items() for why, n in reasons.items()

@@ -120,10 +120,10 @@ def same(left, right):
 def test_the_shop_as_it_is_passes(good, live):
     """BOM, CRLF, commas, gaps and a few bad rows: all is read, counted and accepted, first and later."""
     assert good.quarantined == {
-        "interactions": {"timestamp: no time": 4, "timestamp: to come": 2, "user_id: empty": 2},
+        "interactions": {"timestamp: not a time": 4, "timestamp: in the future": 2, "user_id: empty": 2},
         "items": {"item_id: empty": 1, "item_id: seen before": 1},
     }
-    assert (good.bad_values, good.duplicates) == ({"items": {"price: no number": 1}}, 20)
+    assert (good.bad_values, good.duplicates) == ({"items": {"price: not a number": 1}}, 20)
     one, two = "Set aside: 1 row of items, item_id: empty", "Set aside: 2 rows of interactions, user_id: empty"
     assert {one, two} <= {*notes(good)}
     assert len(good.items) == 300

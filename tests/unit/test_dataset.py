@@ -267,12 +267,12 @@ def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
     frame = rows(**{"worth/EUR": ["1.5"] * 20})
     frame.loc[3, "worth/EUR"], frame.loc[4, "worth/EUR"] = "12,50", ""
     dataset = read(shop(frame, more='value = "worth/EUR"'), tmp_path / "quarantine")
-    assert dataset.bad_values == {"interactions": {"worth/EUR: no number": 1}}
-    shown = dataset.examples["values of interactions, worth/EUR: no number"]
+    assert dataset.bad_values == {"interactions": {"worth/EUR: not a number": 1}}
+    shown = dataset.examples["values of interactions, worth/EUR: not a number"]
     assert shown == "The column 'worth/EUR': row 3 '12,50'"
     assert dataset.interactions["value"].isna().tolist() == [row in (3, 4) for row in range(20)]
     (aside,) = pd.read_csv(tmp_path / "quarantine" / "interactions-values-worth-EUR.csv").to_dict("records")
-    assert aside == {"row": 3, "worth/EUR": "12,50", "reason": "no number"}
+    assert aside == {"row": 3, "worth/EUR": "12,50", "reason": "not a number"}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_dates_that_mean_no_date_are_set_aside(shop, zone):
     """Databases export no date as the first or the last day of the calendar."""
     cells = ["0001-01-01T00:00:00", *["2026-09-01T10:00:00"] * 18, "9999-12-31T23:59:59"]
     dataset = read(shop(rows(when=cells), more=f'timezone = "{zone}"\n'))
-    assert dataset.quarantined == {"interactions": {"timestamp: no time": 1, "timestamp: to come": 1}}
+    assert dataset.quarantined == {"interactions": {"timestamp: not a time": 1, "timestamp: in the future": 1}}
 
 
 def test_a_time_to_come_or_without_end_is_set_aside(shop):
@@ -336,7 +336,7 @@ def test_a_time_to_come_or_without_end_is_set_aside(shop):
     frame = rows().astype({"when": "object"})
     frame.loc[3, "when"], frame.loc[5, "when"] = 90_000_000_000, "inf"
     dataset = read(shop(frame))
-    assert dataset.quarantined == {"interactions": {"timestamp: to come": 1, "timestamp: no time": 1}}
+    assert dataset.quarantined == {"interactions": {"timestamp: in the future": 1, "timestamp: not a time": 1}}
 
 
 def test_a_line_with_too_many_fields_is_counted(shop, tmp_path):
