@@ -133,12 +133,15 @@ def packed(wanted: Iterable[Match]) -> I32:
 
 
 def unpacked(row: I32) -> tuple[Match, ...]:
-    """Inverse of `packed`."""
+    """Inverse of `packed`; ValueError of words that are no filter."""
     found: list[Match] = []
     at = 0
     while at < len(row) and row[at]:
-        kind, count = int(row[at]), int(row[at + 1])
+        kind, count = row[at : at + 2].tolist() if at + 1 < len(row) else (0, 0)
         at += 2
+        size = count if kind == _TOKENS else 1 + 2 * count
+        if kind not in (_TOKENS, _INTERVALS, _POINTS) or count < 0 or at + size > len(row):
+            raise ValueError("These words are no filter.")
         if kind == _TOKENS:
             found.append(TokenMatch(tuple(row[at : at + count].tolist())))
             at += count
