@@ -29,7 +29,10 @@ def _value(value: object) -> object:
     if number and abs(value) <= LARGEST_NUMBER:  # type: ignore[arg-type]  # false for NaN
         # A text column names the number 3 as "3". A gRPC message has doubles alone: there 3 comes as 3.0.
         return int(value) if isinstance(value, float) and value.is_integer() else value
-    raise PydanticCustomError("filter_value", "Send a string of 1 to 256 characters or a finite number of 64 bits")
+    raise PydanticCustomError(
+        "filter_value",
+        "A list holds texts of 1 to 256 characters and finite numbers of 64 bits; send true or false without a list",
+    )
 
 
 Value = Annotated[

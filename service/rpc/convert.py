@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from recsys.errors import QueryError
 from service.rpc.not_text import is_map, not_text
 from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.schema.verdict import NAME_CHARACTERS, query_error
+from service.schema.verdict import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 
@@ -41,7 +41,7 @@ def parse(kind: type[M], data: bytes) -> M:
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
-        raise QueryError("Extra inputs are not permitted.", _stranger(kind.FromString(data)))
+        raise QueryError(UNKNOWN_FIELD, _stranger(kind.FromString(data)))
     return message
 
 

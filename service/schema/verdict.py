@@ -19,6 +19,18 @@ _ID_KINDS = {"constrained-int", "constrained-str"}
 _MEANT = {"whom": "user_id", "whose_session": "session", "same_user": "into"}
 """The field that is meant where more than one is looked at."""
 
+UNKNOWN_FIELD = "There is no field of this name; remove it."
+
+_SENTENCES = {
+    "extra_forbidden": UNKNOWN_FIELD,
+    "missing": "This field is required; send it.",
+    "too_long": "Send at most {max_length:,} entries.",
+    "too_short": "Send at least {min_length:,} entry.",
+    "string_too_long": "Send at most {max_length:,} characters.",
+    "string_too_short": "An empty text or name is not allowed; send at least {min_length:,} character.",
+}
+"""In place of pydantic's messages, by the type of the error."""
+
 NAME_CHARACTERS = 64
 """Of a field's or an entry's name that an error repeats; none that is right is longer."""
 
@@ -28,16 +40,18 @@ MAX_BODY = 4 << 20
 
 def query_error(error: ValidationError) -> QueryError:
     """The first thing that is wrong: the field and the fix, the same words at every door."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return QueryError(
             f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
         )
     # "[key]" is pydantic's word for the name of an entry; the name itself may have megabytes.
-    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part != "[key]" and part not in TAGS]
+    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part not in ("[key]", "") and part not in TAGS]
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
-    return QueryError(first["msg"].rstrip(".") + ".", _MEANT.get(first["type"]) or ".".join(place))
+    own = _SENTENCES.get(first["type"])
+    sentence = own.format(**first.get("ctx", {})) if own else first["msg"].rstrip(".") + "."
+    return QueryError(sentence, _MEANT.get(first["type"]) or ".".join(place))
 
 
 def checked(model: type[B], values: Mapping[str, object]) -> B:

@@ -235,6 +235,27 @@ def test_the_field_is_named(client, path, body, field):
     assert told["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("more", "field", "message"),
+    [
+        ({"colour": "red"}, "colour", "There is no field of this name; remove it."),
+        ({"filter": {"categories": ["a"] * 65}}, "filter.categories", "Send at most 64 entries."),
+        ({"filter": {"categories": []}}, "filter.categories", "Send at least 1 entry."),
+        ({"filter": {"": ["a"]}}, "filter", "An empty text or name is not allowed; send at least 1 character."),
+        (
+            {"filter": {"categories": [True]}},
+            "filter.categories.0",
+            "A list holds texts of 1 to 256 characters and finite numbers of 64 bits; send true or false without a "
+            "list.",
+        ),
+    ],
+)
+def test_an_error_is_a_sentence_with_the_fix(client, more, field, message):
+    """The schema's own errors name the limit or the remedy in plain words."""
+    told = verdict(send(client, "/recommend", json.dumps({"user_id": "u"} | more)), 422)
+    assert (told["field"], told["message"]) == (field, message)
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_strings_of_every_script_are_taken(client, name):
     """As ids, types and contexts; and they come back as they were sent. In a filter it is a value that no item has."""

@@ -69,7 +69,7 @@ def _fill(message: Message, value: Any, place: str) -> None:
         field = descriptor.fields_by_name.get(name)
         where = place if descriptor.name in NAMELESS else f"{place}.{JSON_NAMES.get(name, name)}".lstrip(".")
         if field is None:
-            raise _refused(where, "Extra inputs are not permitted.")
+            raise _refused(where, "There is no field of this name; remove it.")
         if part is not None:
             _put(message, field, part, where)
 
