@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,17 @@ TAKES_BACK = {
     *("refund", "refunded", "return", "returned", "chargeback", "cancel", "canceled", "cancelled", "cancellation"),
     *("dislike", "disliked", "downvote", "thumbs_down", "hide", "block", "report", "unlike", "unfollow", "unsubscribe"),
     *("remove", "removed", "remove_from_cart", "delete"),
+    *("storno", "stornierung", "storniert", "retoure", "retour", "remboursement", "annulation"),
+    *("devolucion", "devolución", "reembolso", "rimborso", "reso"),
 }
 """Names of types that most often take an event back: without `[events]` they would count as a liking."""
+
+
+ORDERS = (
+    *("purchase", "purchased", "order", "ordered", "buy", "bought", "sale", "transaction"),
+    *("kauf", "bestellung", "achat", "commande", "compra", "pedido", "acquisto", "ordine"),
+)
+"""Words in the name of a type that most often is what a shop wants."""
 
 
 def read_events(path: Path, raw: Mapping[str, Any] | None, has_types: bool) -> tuple[EventRules, tuple[str, ...]]:
@@ -128,10 +137,16 @@ def check_types(
     named = {*rules.weights, *rules.targets, *rules.negative}
     unnamed = [name for name in counts if name not in named and not rules.ignores(name)]
     if unnamed:
-        origin = ", as which empty cells are read," if unnamed[0] == UNDECLARED else ""
+        rows = [
+            f"'{name}'{', as which empty cells are read,' if name == UNDECLARED else ''} ({_rows(types, name)})"
+            for name in unnamed[:12]
+        ]
+        more = [f"{len(unnamed) - 12:,} more"] if len(unnamed) > 12 else []
+        names = [f"'{name}'" for name in unnamed[:12]]
         raise DatasetError(
-            f"Column '{column}' holds '{unnamed[0]}'{origin} ({_rows(types, unnamed[0])}), which [events] of {path} "
-            f"does not name. Its types: {listed}. Add '{unnamed[0]}' to weights, negative or ignored."
+            f"Column '{column}' holds {_listing([*rows, *more])}, which [events] of {path} does not name. Its types: "
+            f"{listed}. Add {_listing([*names, *more])} to weights, negative or "
+            "ignored."
         )
     if not any(rules.weight(name) for name in counts):
         raise DatasetError(f"[events] of {path} leaves no event to learn from: its types are {listed}.")
@@ -150,7 +165,7 @@ def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[st
             "views, purchases and other events too."
         )
     for name in counts:
-        if name.strip().lower().replace(" ", "_").replace("-", "_") in TAKES_BACK:
+        if _plain(name) in TAKES_BACK:
             raise DatasetError(
                 f"Column '{column}' holds '{name}' ({_rows(types, name)}), which would count as much as any other "
                 f'event of its item. Say what it means in {path}: add [events] with negative = ["{name}"], '
@@ -160,8 +175,24 @@ def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[st
         return []
     return [
         f"Every event type counts the same and is a target: {listed}. To say otherwise, add [events] to {path}, such "
-        f'as target = ["{min(counts, key=lambda name: counts[name])}"].'
+        f'as target = ["{_order(counts)}"].'
     ]
+
+
+def _order(names: Iterable[str]) -> str:
+    """The type that looks like an order, by its name; "..." where none does."""
+    parts = {name: set(_plain(name).split("_")) for name in names}
+    likely = (name for word in ORDERS for name in parts if word in parts[name] and not parts[name] & TAKES_BACK)
+    return next(likely, "...")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _listing(parts: Sequence[str]) -> str:
+    """Words as a sentence lists them: a, b and c."""
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
 def _all_there(

@@ -17,7 +17,7 @@ import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 
 from recsys.errors import DatasetError
-from training.quarantine import named
+from training.quarantine import MOSTLY_BAD, named
 
 ISO = "iso8601"
 SCALES = {"unix": (0.0, 1e11, 1.0), "unix_ms": (1e11, 1e14, 1e3), "unix_us": (1e14, 1e17, 1e6)}
@@ -101,16 +101,38 @@ def read_times(column: pd.Series, how: TimeFormat, where: str) -> pd.Series:
     """
     if pd.api.types.is_datetime64_any_dtype(column):
         return _since_1970(column, how.zone)
-    if how.stated in SCALES:
-        return _scaled(pd.to_numeric(column, errors="coerce").astype("float64"), how.stated)
-    if how.stated is None and pd.api.types.is_numeric_dtype(column):
-        return _numbers(column, column.astype("float64"), {}, where)
-    text = _text(column)
-    if how.stated == ISO:
-        return _iso(text, how.zone, where)
     if how.stated is not None:
-        return _since_1970(_parsed(text, how.stated), how.zone)
-    return _detected(text, how.zone, where)
+        return _stated(column, how.stated, how.zone, where)
+    if pd.api.types.is_numeric_dtype(column):
+        return _numbers(column, column.astype("float64"), {}, where)
+    return _detected(_text(column), how.zone, where)
+
+
+def _stated(column: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> pd.Series:
+    """Unix seconds of the rows in the stated format; DatasetError where most are in one other format."""
+    times = _in_format(column if stated in SCALES else _text(column), stated, zone, where)
+    if times.isna().sum() <= MOSTLY_BAD * len(times):
+        return times
+    text = _text(column)
+    wrong = text[times.isna() & text.notna()]
+    if len(wrong) <= MOSTLY_BAD * len(text):
+        return times
+    told = f'{where} has {len(wrong):,} of {len(text):,} times that are not in the stated timestamp_format = "{stated}"'
+    for other in (ISO, *SCALES):
+        if _in_format(text.dropna(), other, zone, where).notna().all():
+            raise DatasetError(
+                f'{told}: {named(wrong)}. Set timestamp_format = "{other}" in [interactions]: every row fits it.'
+            )
+    dates = text[_other(text)]
+    if len(dates) > MOSTLY_BAD * len(text):
+        raise DatasetError(f"{told}: {_proposal(dates)}")
+    return times
+
+
+def _in_format(column: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> pd.Series:
+    if stated in SCALES:
+        return _scaled(pd.to_numeric(column, errors="coerce").astype("float64"), stated)
+    return _iso(column, zone, where) if stated == ISO else _since_1970(_parsed(column, stated), zone)
 
 
 def _detected(text: pd.Series, zone: ZoneInfo | None, where: str) -> pd.Series:

@@ -236,7 +236,10 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
     ("more", "told"),
     [
         ("", ["Column 'what' holds 'refund' (row 3)", 'negative = ["refund"]']),
-        ('[events]\ntarget = ["purchase"]\n', ["holds 'view' (rows 0 and 1), which [events]", "weights, negative"]),
+        (
+            '[events]\ntarget = ["purchase"]\n',
+            ["holds 'view' (rows 0 and 1) and 'refund' (row 3), which [events]", "Add 'view' and 'refund' to weights"],
+        ),
         ('[events]\ntarget = ["Purchase"]\n', ["target in [events] names 'Purchase'", "'purchase' (1)"]),
         ("[events]\nweights = {view = 0}\n", ["weights in [events]", "above 0"]),
         ("[events]\nweights = {view = 1e308}\n", ["weights in [events]", "1,000,000"]),
@@ -300,6 +303,28 @@ def test_a_weight_that_no_event_has_is_said(tmp_path):
     first, second = dataset.read(tmp_path).assumptions
     assert "weighs 'Purchase', and no row of column 'what' has it. Its types: '" in first
     assert "weighs 'buy'" in second
+
+
+@pytest.mark.parametrize(
+    ("kinds", "target"),
+    [
+        ("view,view,Bestellung,Bestellung,rate", "Bestellung"),
+        ("order_completed,order_cancelled,order_cancelled,view", "order_completed"),
+        ("view,view,rate", "..."),
+        ("view,view,order-storno", "..."),
+    ],
+)
+def test_the_target_that_is_proposed_looks_like_an_order(tmp_path, kinds, target):
+    """Where no type does, none is named: the rarest one may be a cancellation."""
+    (assumed,) = read(tmp_path, INTERACTIONS + TYPES, kinds).assumptions
+    assert f'such as target = ["{target}"].' in assumed
+
+
+@pytest.mark.parametrize("name", ["Storno", "retoure", "remboursement", "devolución"])
+def test_a_cancellation_in_another_language_needs_a_meaning(tmp_path, name):
+    """It would count as a liking."""
+    with pytest.raises(DatasetError, match=f"negative = ..{name}"):
+        read(tmp_path, INTERACTIONS + TYPES, f"view,purchase,{name}")
 
 
 def test_several_types_without_a_meaning_are_said(tmp_path):
