@@ -131,7 +131,7 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
     if not path.is_file():
         raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.")
     try:
-        if path.suffix == ".parquet":
+        if mapping.has_types(section):
             frame = pd.read_parquet(path).reset_index(drop=True)
         else:
             text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
@@ -217,7 +217,8 @@ def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame
         }
     )
     good = ward.sift("interactions", frame, schema, str(mapping.folder / mapping.interactions["file"]), columns)
-    good = good.assign(user_id=_ids(good["user_id"]), item_id=_ids(good["item_id"]))
+    typed = mapping.has_types("interactions")
+    good = good.assign(user_id=_ids(good["user_id"], typed), item_id=_ids(good["item_id"], typed))
     assumptions = check_types(
         mapping.path,
         mapping.interactions.get("event_type"),
@@ -250,11 +251,12 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
     frame = _read_table(mapping, "items", columns | {c: c for c in extra}, ward)
     schema = _described_once("item_id")
     good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"]), columns)
-    good = good.assign(item_id=_ids(good["item_id"]))
+    good = good.assign(item_id=_ids(good["item_id"], mapping.has_types("items")))
     cells = good.copy()
     if "categories" in good:
         separator = spec.get("separator", "|")
         good["categories"] = _each(good["categories"], lambda value: _parts(value, separator), lists=True)
+    _check_truths(good, mapping)
     for column in spec.get("categorical", []):
         good[column] = _each(good[column], lambda value: None if _missing(value) else str(value))
     for column in spec.get("numeric", []):
@@ -296,6 +298,17 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
     return found.astype("bool")
 
 
+def _check_truths(items: pd.DataFrame, mapping: Mapping) -> None:
+    """DatasetError where truths of a Parquet file are to be names or numbers: no filter would take true or false."""
+    for entry in ("categorical", "numeric") if mapping.has_types("items") else ():
+        for column in mapping.items.get(entry, []):
+            if pd.api.types.infer_dtype(items[column], skipna=True) == "boolean":
+                raise DatasetError(
+                    f"The column '{column}' of {mapping.folder / mapping.items['file']} holds true and false "
+                    f"({named(items[column])}), and {entry} in [items] of {mapping.path} names it. Move it to boolean."
+                )
+
+
 def _truths(column: pd.Series, mapping: Mapping) -> pd.Series:
     """Whether each cell says yes, None where it is empty. DatasetError for a word of unknown meaning."""
     empty = column.map(_missing)
@@ -317,7 +330,7 @@ def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
     frame = _read_table(mapping, "users", columns, ward)
     schema = _described_once("user_id")
     good = ward.sift("users", frame, schema, str(mapping.folder / mapping.users["file"]), columns)
-    return good.assign(user_id=_ids(good["user_id"]))[["user_id", *extra]]
+    return good.assign(user_id=_ids(good["user_id"], mapping.has_types("users")))[["user_id", *extra]]
 
 
 def _each(column: pd.Series, meaning: Callable[[object], object], *, lists: bool = False) -> pd.Series:
@@ -370,12 +383,18 @@ def _filled() -> pa.Check:
     return pa.Check(filled, error="empty", ignore_na=False)
 
 
-def _ids(column: pd.Series) -> pd.Series:
-    """Ids as they came: integers where every one is a plain integer, strings otherwise."""
+def _ids(column: pd.Series, typed: bool) -> pd.Series:
+    """Ids as they came: integers where every one is a plain integer, strings otherwise.
+
+    typed: text of the file stays text, such as a Parquet column of ISBNs.
+    """
     whole = pd.api.types.is_float_dtype(column) and bool((column % 1 == 0).all())  # integers that stood beside a null
     if whole or pd.api.types.is_integer_dtype(column):
         return column.astype("int64")
     text = column.astype("str")
+    cells = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if typed and pd.api.types.infer_dtype(cells) == "string":
+        return text
     if text.str.fullmatch(r"0|-?[1-9][0-9]{0,17}").all():
         return text.astype("int64")
     return text

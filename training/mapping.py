@@ -83,6 +83,10 @@ class Mapping:
         spec = getattr(self, section)
         return f"The column '{spec[entry]}' of {self.folder / spec['file']}" if spec else ""
 
+    def has_types(self, section: str) -> bool:
+        """Whether the file of a section has a type for each column: Parquet has, CSV has not."""
+        return Path(getattr(self, section)["file"]).suffix == ".parquet"
+
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
         """Read the mapping at `data`: a folder that holds dataset.toml, or such a file that names the folder."""

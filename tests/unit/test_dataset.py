@@ -136,6 +136,19 @@ def test_ids_stay_as_they_came(shop, ids, kept):
     assert table["user_id"].tolist() == kept
 
 
+@pytest.mark.parametrize("kind", ["str", "category"])
+@pytest.mark.parametrize("table", ["items.parquet", "items.csv"])
+def test_text_ids_of_parquet_stay_text(shop, tmp_path, kind, table):
+    """An ISBN is no number where the file says so, and it is one item with the same digits of a CSV."""
+    frame = rows(what=[str(9_783_000_000_000 + row) for row in range(20)]).astype({"what": kind})
+    items = frame[["what"]].assign(name="Seven")
+    items.to_parquet(tmp_path / table) if table.endswith("parquet") else items.to_csv(tmp_path / table, index=False)
+    section = f'[items]\nfile = "{table}"\nitem_id = "what"\ntitle = "name"\n'
+    log = encode(read(shop(frame, "log.parquet", section)))
+    assert log.catalogue.ids.tolist() == frame["what"].tolist()
+    assert log.user_ids.tolist() == list(range(20))
+
+
 def test_rows_of_one_second_keep_the_files_order(shop):
     """The log is sorted by time, and what shares a second keeps its order."""
     table = read(shop(rows(6, when=[5, 1, 5, 1, 5, 1]))).interactions
@@ -416,11 +429,22 @@ def test_item_columns_mean_what_the_mapping_says(shop, tmp_path):
 
 def test_categories_that_are_integers_are_kept(shop, tmp_path):
     """A shop's category numbers describe its items as well as names would."""
-    pd.DataFrame({"what": [100, 101], "kinds": [3, 4], "brand": [True, False], "price": [1, 2]}).to_parquet(
+    pd.DataFrame({"what": [100, 101], "kinds": [3, 4], "brand": [5, 6], "price": [1, 2]}).to_parquet(
         tmp_path / "items.parquet"
     )
     tokens = set(encode(read(shop(rows(), more=ITEMS))).catalogue.spec.tokens)
-    assert {"categories=3", "categories=4", "brand=True"} <= tokens
+    assert {"categories=3", "categories=4", "brand=5"} <= tokens
+
+
+@pytest.mark.parametrize("entry", ["categorical", "numeric"])
+@pytest.mark.parametrize("cells", [[True, False], [True, None]])
+def test_truths_of_parquet_belong_in_boolean(shop, tmp_path, entry, cells):
+    """In another list they are refused with that; in boolean they are read."""
+    pd.DataFrame({"what": [100, 101], "sale": cells}).to_parquet(tmp_path / "items.parquet")
+    section = f'[items]\nfile = "items.parquet"\nitem_id = "what"\n{entry} = ["sale"]\n'
+    with pytest.raises(DatasetError, match=rf"'sale' of .*row 0 'True' .* {entry} in .* Move it to boolean\."):
+        read(shop(rows(), more=section))
+    assert read(shop(rows(), more=section.replace(entry, "boolean"))).items["sale"].tolist() == cells
 
 
 @pytest.mark.parametrize(
