@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from recsys.errors import QueryError, StoreError, StoreUnavailable
 from recsys.record import UserRecord
-from recsys.store.base import UserStore
+from recsys.store.base import EVENTS_EXPIRE, UserStore
 from recsys.types import Event, Id
 from recsys.user_list import UserList
 from service import schema
@@ -64,7 +64,8 @@ class UserDesk:
         rows = generation.rows_of(items) if generation else items
         unknown = dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None)
         types = unknown_types(events, generation) if generation else []
-        return schema.EventsResponse(stored=stored, unknown_items=list(unknown), unknown_types=types)
+        too_old = sum(told.timestamp is not None and told.timestamp < now - EVENTS_EXPIRE for told in kept)
+        return schema.EventsResponse(stored=stored, unknown_items=list(unknown), unknown_types=types, too_old=too_old)
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
         """What is stored of a user for slates, so no log, impression or event id; StoreError where it can't be read."""

@@ -131,7 +131,9 @@ class FakeRecommender:
     async def add_events(self, events):
         self.asked.append(events)
         self._fail()
-        return schema.EventsResponse(stored=len(events), unknown_items=[events[0].item_id], unknown_types=["Purchase"])
+        return schema.EventsResponse(
+            stored=len(events), unknown_items=[events[0].item_id], unknown_types=["Purchase"], too_old=1
+        )
 
     async def put_items(self, items):
         self.asked.append(items)

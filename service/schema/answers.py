@@ -156,6 +156,10 @@ class EventsResponse(BaseModel):
         description="Event types that the live generation does not know. Such events are stored, and no slate takes "
         "them into account until a generation knows their type."
     )
+    too_old: int = Field(
+        description="Events of the request that are older than 90 days: the log of events has them, and no user's "
+        "history keeps them."
+    )
 
 
 class ItemsResponse(BaseModel):

@@ -109,7 +109,7 @@ def test_a_purchase_hides_an_item_and_a_view_does_not(shop, way, request):
         before = shop.slate(way, user)
         item = before[0]
         told = shop.click(user, item, event_type=kind, timestamp=time.time() - days * DAY)
-        assert told == {"stored": 1, "unknown_items": [], "unknown_types": []}
+        assert told == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
         assert set(before) - set(shop.slate(way, user)) == ({item} if hides else set()), act
 
 
@@ -210,6 +210,7 @@ def test_what_is_stored_has_its_type(shop):
         "stored": 2,
         "unknown_items": [],
         "unknown_types": ["click"],
+        "too_old": 0,
     }
     told = shop.client.get("/users/the%20shown").json()
     assert [event["event_type"] for event in told["events"]] == ["view", "click", "click"]

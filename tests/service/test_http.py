@@ -62,7 +62,7 @@ def test_a_click_changes_the_next_recommendation(client):
     before = recommend(client, user)
     clicked = next(item for item in ids(recommend(client, user, k=50)) if item.startswith("drama"))
     answer = client.post("/events", json={"events": [{"user_id": user, "item_id": clicked}]})
-    assert answer.json() == {"stored": 1, "unknown_items": [], "unknown_types": []}
+    assert answer.json() == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
     with httpx.Client(base_url=str(client.base_url)) as other:
         after = recommend(other, user)
     assert after["history"] == 1
@@ -79,7 +79,7 @@ def test_integer_and_string_ids_name_the_same_user(client):
 def test_an_unknown_item_is_stored_and_named(client):
     """Nothing is lost: the next generation may know it."""
     answer = client.post("/events", json={"events": [{"user_id": "x", "item_id": "opera-1"}]})
-    assert answer.json() == {"stored": 1, "unknown_items": ["opera-1"], "unknown_types": []}
+    assert answer.json() == {"stored": 1, "unknown_items": ["opera-1"], "unknown_types": [], "too_old": 0}
     assert recommend(client, "x")["history"] == 0
 
 

@@ -256,6 +256,15 @@ def test_an_error_is_a_sentence_with_the_fix(client, more, field, message):
     assert (told["field"], told["message"]) == (field, message)
 
 
+def test_events_older_than_is_kept_are_counted(client):
+    """An event of 2020 is named in `too_old`, and the user's history does not have it; one of today is not."""
+    old, new = ({"user_id": "archivist", "item_id": "drama-1"} | more for more in ({"timestamp": 1_577_836_800}, {}))
+    told = send(client, "/events", json.dumps({"events": [old, new]})).json()
+    assert (told["stored"], told["too_old"]) == (2, 1)
+    assert len(client.get("/users/archivist").json()["events"]) == 1
+    client.delete("/users/archivist")
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_strings_of_every_script_are_taken(client, name):
     """As ids, types and contexts; and they come back as they were sent. In a filter it is a value that no item has."""
@@ -267,7 +276,7 @@ def test_strings_of_every_script_are_taken(client, name):
     told = verdict(send(client, "/recommend", json.dumps({"user_id": "u", "filter": {"categories": [text]}})), 422)
     assert told["field"] == "filter.categories"
     event = {"user_id": text, "item_id": text, "event_type": text[:64], "event_id": text[:128]}
-    stored = {"stored": 1, "unknown_items": [text], "unknown_types": []}
+    stored = {"stored": 1, "unknown_items": [text], "unknown_types": [], "too_old": 0}
     assert send(client, "/events", json.dumps(event)).json() == stored
     path = "/users/" + quote(text, safe="").replace(".", "%2E")
     assert [told["item_id"] for told in client.get(path).json()["events"]] == [text]

@@ -73,7 +73,7 @@ def test_a_click_on_it_counts(client):
     assert sum(item.startswith("comedy") for item in list(items)[:10]) >= 5
     assert "clicked" not in recommend(client, exclude=["clicked"])[0]
     told = client.post("/events", json={"events": [{"user_id": "new user", "item_id": "clicked"}]})
-    assert told.json() == {"stored": 1, "unknown_items": [], "unknown_types": []}
+    assert told.json() == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
     items, answer = recommend(client, "new user")
     assert answer["history"] == 1
     assert answer["degraded"] == []

@@ -157,11 +157,13 @@ class EventsResponse(BaseModel):
     """The result of storing events. stored: events that were not stored before.
 
     unknown_types: event types that the generation does not know; no slate takes such events into account.
+    too_old: events older than 90 days, which no user's history keeps.
     """
 
     stored: int
     unknown_items: list[Id]
     unknown_types: list[str] = Field(default_factory=list)
+    too_old: int = 0
 
 
 class ItemsResponse(BaseModel):

@@ -355,14 +355,16 @@ class AddEventsRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class AddEventsResponse(_message.Message):
-    __slots__ = ("stored", "unknown_items", "unknown_types")
+    __slots__ = ("stored", "unknown_items", "unknown_types", "too_old")
     STORED_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+    TOO_OLD_FIELD_NUMBER: _ClassVar[int]
     stored: int
     unknown_items: _containers.RepeatedCompositeFieldContainer[Id]
     unknown_types: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, stored: _Optional[int] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ...) -> None: ...
+    too_old: int
+    def __init__(self, stored: _Optional[int] = ..., unknown_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., unknown_types: _Optional[_Iterable[str]] = ..., too_old: _Optional[int] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("item_id", "title", "categories", "available", "columns")
