@@ -138,7 +138,7 @@ def test_a_context_that_is_not_there_is_told_what_is(client):
         ({"user_id": 1, "context": {"device": 3}}, "context.device"),
         ({"user_id": 1, "context": {"device": None}}, "context.device"),
         ({"user_id": 1, "context": {"device": "x" * 257}}, "context.device"),
-        ({"user_id": 1, "context": {"": "mobile"}}, "context."),
+        ({"user_id": 1, "context": {"": "mobile"}}, "context"),
         ({"user_id": 1, "context": {str(i): "" for i in range(9)}}, "context"),
         ({"user_id": 1, "context": "mobile"}, "context"),
     ],
