@@ -105,7 +105,7 @@ def test_an_item_is_renamed(client):
 
 def test_columns_without_effect_are_named_at_both_doors(client, running):
     """Content sent for an item of the generation changes nothing; the answer names its columns."""
-    items = [comedy("drama-6"), comedy("new-beside-known"), {"item_id": "drama-7", "available": True}]
+    items = [comedy("drama-6"), comedy("new-beside-known"), {"item_id": "drama-8", "available": True}]
     assert put(client, *items)["ignored_columns"] == ["year", "categories"]
     with Client(f"grpc://{running.grpc}") as rpc:
         assert rpc.put_items(items).ignored_columns == ["year", "categories"]
