@@ -80,9 +80,9 @@ lint: .venv/installed-dev ## ruff, mypy, import rule, the proto and its changes 
 	@.venv/bin/buf lint
 	@.venv/bin/buf breaking --against tests/released
 
-proto: .venv/installed-dev ## write the gRPC code of the service and of the client from service/rpc/tandem/v1/recommender.proto
+proto: .venv/installed-dev ## write the gRPC code of the service and of the client from service/grpc/tandem/v1/recommender.proto
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. --include_imports \
-		--descriptor_set_out=clients/python/tandem_client/recommender.binpb service/rpc/tandem/v1/recommender.proto
+		--descriptor_set_out=clients/python/tandem_client/recommender.binpb service/grpc/tandem/v1/recommender.proto
 
 load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): slo.toml held? exit code, page
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \

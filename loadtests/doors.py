@@ -47,7 +47,7 @@ def judged_rpc(status: int, content: bytes, k: int) -> Reply:
     """What an answer of Recommend comes to; status: gRPC's number."""
     from google.protobuf.message import DecodeError
 
-    from service.rpc.tandem.v1 import recommender_pb2 as messages
+    from service.grpc.tandem.v1 import recommender_pb2 as messages
 
     if status == EXHAUSTED:
         return Reply(Outcome.REJECTED, [])
@@ -107,8 +107,8 @@ class GrpcDoor:
         import grpc
         import grpc.experimental.gevent
 
-        from service.rpc.tandem.v1 import recommender_pb2 as messages
-        from service.rpc.tandem.v1 import recommender_pb2_grpc as stubs
+        from service.grpc.tandem.v1 import recommender_pb2 as messages
+        from service.grpc.tandem.v1 import recommender_pb2_grpc as stubs
 
         grpc.experimental.gevent.init_gevent()
         self._messages, self._error, self._codes = messages, grpc.RpcError, grpc.StatusCode

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from hpack import Decoder, Encoder
 
 from loadtests.doors import Id, Reply, judged_http, judged_rpc
-from service.rpc import frames
-from service.rpc.tandem.v1 import recommender_pb2 as messages
+from service.grpc import frames
+from service.grpc.tandem.v1 import recommender_pb2 as messages
 
 _RESET = struct.pack("ii", 1, 0)
 """Whoever gives up leaves no port behind that waits for a minute."""

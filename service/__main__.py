@@ -14,7 +14,7 @@ from recsys.stopped import importing
 
 with packages(), importing():
     from service import configuration
-    from service.edge import command as keys
+    from service.auth import command as keys
     from service.settings import environment, settings
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from recsys.errors import QueryError
-from service import metrics
+from service.telemetry import metrics
 
 LEAST = 32
 """Slates that are always let in: one whole batch, whatever is slow for another reason than load."""

@@ -23,10 +23,11 @@ from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.base import GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from recsys.store.life import Life
-from service import metrics, readiness
+from service import readiness
 from service.holder import GenerationHolder
 from service.outage import Outage
 from service.readiness import ReadinessLog
+from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from service.edge.inside import close_control
+from service.circus_ports import close_control
 from service.ending import Ending, service_of
 from service.forking import SERVER, Forkserver, forking, is_worker
 from service.headcount import Headcount

@@ -19,11 +19,10 @@ from recsys.items import PutItems
 from recsys.store.board import RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
-from service import exporters, tracing, wire
+from service import wire
 from service.adoption import Adopter
 from service.ahead import Make
 from service.callees import Callees
-from service.counting import LATER
 from service.edge.connection import GuardedConnection
 from service.explanation import Explainer
 from service.fast_calls import FastCalls
@@ -42,7 +41,8 @@ from service.settings import settings as in_force
 from service.similar import SimilarItems
 from service.spare import PINNED, Spare
 from service.succession import Succession
-from service.traced_doors import TracedLane
+from service.telemetry import exporters, tracing
+from service.telemetry.traced_doors import TracedLane
 from service.trending import TrendingItems
 from service.users import UserDesk
 
@@ -143,7 +143,6 @@ def lane(role: str) -> Make:
 
 def tell_all(role: str) -> None:
     """Let go of what is counted and traced; a worker ends by a signal, and nothing is told or exported after that."""
-    LATER.tell()
     made = tracer(role)
     if made is not None:
         made.close()

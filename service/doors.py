@@ -11,26 +11,26 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from service.ahead import Make
+from service.auth import setup
+from service.auth.grpc_guard import GatedCalls
+from service.auth.guard import Gate
+from service.auth.http_guard import Guard
+from service.auth.tenants import TenantRecommender
+from service.auth.tls import Tls, TlsServer
 from service.compose import GATEWAY, tracer
 from service.drain import Drain
-from service.edge import setup
-from service.edge.admin import AdminPort
-from service.edge.calls import GatedCalls
 from service.edge.connection import GuardedConnection, guard, guard_tls
-from service.edge.described import openapi_with_keys
-from service.edge.gate import Gate
-from service.edge.guard import Guard
-from service.edge.probes import PROBES
-from service.edge.tenants import TenantRecommender
-from service.edge.tls import Tls, TlsServer
 from service.fast_requests import FastRequests
 from service.front import Front
-from service.http import Door
+from service.grpc.door import RpcDoor
+from service.http.admin import AdminPort
+from service.http.app import Door
+from service.http.keyed_openapi import openapi_with_keys
+from service.http.probes import PROBES
 from service.recommender import Recommender
-from service.rpc.door import RpcDoor
 from service.settings import Settings, environment
 from service.settings import settings as in_force
-from service.traced_doors import TracedDoor, traced_rpc
+from service.telemetry.traced_doors import TracedDoor, traced_rpc
 
 
 def transport(settings: Settings) -> TlsServer | None:

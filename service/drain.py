@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from service.edge.connection import GuardedConnection
 
 if TYPE_CHECKING:  # retrieval and ranking have no such door, and need not import it
-    from service.rpc.door import RpcDoor
+    from service.grpc.door import RpcDoor
 
 LEAVING = signal.SIGUSR1
 """What a worker is sent before SIGTERM. One that still loads ends by it, and has nothing to lose."""

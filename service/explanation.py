@@ -20,7 +20,7 @@ from service.pipeline import RESERVE, Pipeline
 from service.query import Degraded, Query
 from service.rungs import listed
 from service.stages import answered, can_rank, history_table, rank_table
-from service.throttled_logger import ThrottledLogger
+from service.telemetry.throttled_logger import ThrottledLogger
 
 INCOMPLETE = ThrottledLogger("An explanation is made without %s: %s")
 

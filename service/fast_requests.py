@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 from starlette.datastructures import Headers
 
 from recsys.errors import QueryError
-from service import bodies, deadline
+from service import deadline
 from service.edge.fast_path import Connection
 from service.front import FULL, FULL_HEADERS, refused
-from service.http import Door
+from service.http import bodies
+from service.http.app import Door
 
 PATH = "/recommend"
 

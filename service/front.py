@@ -12,12 +12,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import metrics
 from service.admission import overloaded
-from service.edge.probes import PROBES
-from service.http import Door
+from service.http.app import Door
+from service.http.probes import PROBES
 from service.schema.verbs import TIMED
 from service.schema.verdict import AGAIN, error_body
+from service.telemetry import metrics
 
 _REFUSED = {verb.path: metrics.request_seconds.labels(verb.name, 429) for verb in TIMED}
 

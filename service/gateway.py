@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from recsys.errors import TandemError
 from service import compose, doors, pinned, readiness, workers
 from service.ahead import Ahead
+from service.auth import setup
 from service.callees import Callees
-from service.edge import listening, setup
-from service.http import Door
+from service.edge import listening
+from service.http.app import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
 from service.ranking import Ranking

@@ -17,11 +17,12 @@ from recsys.errors import StageError
 from recsys.impression import Impression
 from recsys.store.base import UserStore
 from recsys.types import Id, is_load_test
-from service import metrics, wire
+from service import wire
 from service.callees import Call
 from service.query import Degraded, Query
 from service.schema import Mode
 from service.stages import answered, rank_table
+from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 

@@ -16,10 +16,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import metrics
-from service.counting import LATER
-from service.edge.probes import PROBES
 from service.fast_calls import PREFIX, WIDTH, Answer
+from service.http.probes import PROBES
+from service.telemetry import metrics
 
 PASSED = (*PROBES, "/metrics")
 """What BentoML answers here; none of it reads a body."""
@@ -125,7 +124,7 @@ def _answer(service: Any, name: str) -> Answer:
         return found
 
     def answer(rows: np.ndarray) -> np.ndarray:
-        LATER.count(together, len(rows))
+        together(len(rows))
         return local()(rows)
 
     return answer

@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.store.base import UserStore
-from service import metrics
 from service.breaker import Breaker
 from service.callees import Callees
-from service.counting import LATER
 from service.outage import Outage
 from service.patience import Patience
 from service.query import Degraded, Query, Ranked
 from service.settings import Settings
 from service.slate import make_slate
 from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
-from service.throttled_logger import ThrottledLogger
+from service.telemetry import metrics
+from service.telemetry.throttled_logger import ThrottledLogger
 
 RESERVE = 0.008
 """Seconds of a deadline kept for filters, selection and the reply, for a whole batch."""
@@ -86,7 +85,7 @@ class Pipeline:
         Filters come after the scorer: the ranker's features know a candidate's place among the others, and training
         scored whole lists.
         """
-        LATER.count(metrics.batch_queries.observe, len(queries))
+        metrics.batch_queries.observe(len(queries))
         self._prepare_visitors(queries)
         await self._from(0, list(queries), land)
 
@@ -181,7 +180,7 @@ class Pipeline:
                 breaker.untold(tried)
             raise
         waiting, seconds = patience.waiting, time.monotonic() - start
-        LATER.count(self._seconds[stage.name], seconds)
+        self._seconds[stage.name](seconds)
         if not waiting:
             self._failed(stage, breaker, seconds)
         elif error:
@@ -242,6 +241,6 @@ class Pipeline:
 def count_answer(query: Query) -> None:
     """Count what an answer left out, and what filters removed."""
     for degraded in query.degraded:
-        LATER.count(metrics.left_out(degraded))
+        metrics.left_out(degraded)(1)
     for reason, count in query.removed.items():
-        LATER.count(metrics.removed(reason), count)
+        metrics.removed(reason)(count)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
 from recsys.types import Id
-from service import answers, metrics, schema
+from service import answers, schema
 from service.admission import Admission
 from service.coalescer import Coalescer
 from service.explanation import Explainer
@@ -24,6 +24,7 @@ from service.served import ServedGeneration
 from service.settings import Settings
 from service.similar import SimilarItems
 from service.succession import Succession
+from service.telemetry import metrics
 from service.trending import TrendingItems
 from service.users import UserDesk, event, refuse_future
 from service.vocabulary import check_types, checked_context, checked_filter, known_row

@@ -25,12 +25,13 @@ from recsys.rules import RulesFile
 from recsys.store.base import LIVE
 from recsys.store.connect import OpenStore, open_store
 from recsys.store.redis import RedisGenerationStore
-from service import exporters, probe
-from service.edge import setup
-from service.edge.tls import Tls
+from service import probe
+from service.auth import setup
+from service.auth.tls import Tls
 from service.ports import place, require_free
 from service.settings import STARTER, Settings
 from service.spare import Spare
+from service.telemetry import exporters
 
 START_SECONDS = 120
 STOP_SECONDS = 28.0

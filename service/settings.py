@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from service.edge import key
+from service.auth import key
 from service.places import require_place
 
 STARTER = "TANDEM_STARTER"

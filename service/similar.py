@@ -18,7 +18,7 @@ from service.query import Degraded, Query
 from service.rungs import take_popular
 from service.slate import make_slate
 from service.stages import answered
-from service.throttled_logger import ThrottledLogger
+from service.telemetry.throttled_logger import ThrottledLogger
 
 UNAVAILABLE = ThrottledLogger("Similar items are not available: %s")
 

@@ -24,7 +24,7 @@ from service.rungs import listed, take_list
 from service.schema import Mode
 from service.served import ServedGeneration
 from service.settings import Settings
-from service.throttled_logger import ThrottledLogger
+from service.telemetry.throttled_logger import ThrottledLogger
 
 HALF = ThrottledLogger("Half of a batch was not retrieved: %s")
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from recsys.errors import NOTHING_LIVE, GenerationError, NoGeneration, TandemError
 from recsys.types import U8, Event, Id
-from service import metrics
 from service.adoption import Adopter
 from service.holder import GenerationHolder
 from service.pipeline import Pipeline
@@ -28,6 +27,7 @@ from service.readiness import ReadinessLog, not_up
 from service.served import ServedGeneration
 from service.settings import Settings
 from service.spare import Spare
+from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 

@@ -17,7 +17,7 @@ from recsys.user_list import UserList
 from service import schema
 from service.impressions import PATIENCE
 from service.served import ServedGeneration
-from service.throttled_logger import ThrottledLogger
+from service.telemetry.throttled_logger import ThrottledLogger
 from service.vocabulary import check_types, checked_context, unknown_types
 
 logger = logging.getLogger("tandem")

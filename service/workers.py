@@ -10,11 +10,12 @@ import sys
 from recsys.environment import Environment
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import arbiter, batching, exporters, pinned
-from service.edge.tls import Tls
+from service import arbiter, batching, pinned
+from service.auth.tls import Tls
 from service.forking import LEAN_MALLOC, ONE_THREAD
 from service.settings import STARTER, Settings
 from service.spare import PINNED
+from service.telemetry import exporters
 
 logger = logging.getLogger("tandem")
 

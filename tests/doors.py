@@ -12,8 +12,8 @@ import httpx
 from google.protobuf.message_factory import GetMessageClass
 
 from service.deadline import HEADER
-from service.rpc import convert
-from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc import convert
+from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verbs import Verb
 from tests.deployment import Deployment
 

@@ -13,8 +13,8 @@ import uvloop
 
 from recsys.types import Source
 from service import schema
+from service.grpc.door import RpcDoor
 from service.query import Query
-from service.rpc.door import RpcDoor
 from tests.deployment import free_port
 
 SCORED = schema.ScoredItem(

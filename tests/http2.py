@@ -10,10 +10,10 @@ from hpack import Decoder, Encoder
 
 from service.edge.sweep import Sweep
 from service.edge.turns import Turns
-from service.rpc import frames, limits
-from service.rpc.connection import Connection, Open
-from service.rpc.heads import Head, Headers
-from service.rpc.stream import Stream
+from service.grpc import frames, limits
+from service.grpc.connection import Connection, Open
+from service.grpc.heads import Head, Headers
+from service.grpc.stream import Stream
 
 PATH = b"/tandem.v1.Recommender/Recommend"
 ASKED = [

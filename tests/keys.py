@@ -1,7 +1,7 @@
 """A file of keys as the command makes it."""
 
-from service.edge import editing, key
-from service.edge.keyring import Told
+from service.auth import editing, key
+from service.auth.keyring import Told
 
 
 class Keys:

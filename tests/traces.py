@@ -4,7 +4,7 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from service.tracing import Tracer
+from service.telemetry.tracing import Tracer
 
 TRACE, ABOVE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = ({"traceparent": f"00-{TRACE}-{ABOVE}-{flags}"} for flags in ("01", "00"))

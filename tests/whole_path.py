@@ -10,7 +10,6 @@ from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store import MemoryStore
 from service.callees import Callees
-from service.counting import LATER
 from service.explanation import Explainer
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
@@ -86,5 +85,4 @@ def ids(query):
 
 
 def counted(name, **labels):
-    LATER.tell()
     return REGISTRY.get_sample_value(name, labels) or 0.0

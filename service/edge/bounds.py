@@ -1,7 +1,7 @@
 """How much a stranger may take: seconds, bytes and connections. docs/security.md explains each.
 
 A connection over HTTP that does nothing is closed within ten seconds whatever it waits for; with the time until it is
-looked at, these stay below that. gRPC's own are in `service.rpc.limits`.
+looked at, these stay below that. gRPC's own are in `service.grpc.limits`.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 import httptools
 from uvicorn.protocols.http import auto
 
-from service.edge import bounds, headers, refusals
+from service.edge import bounds, refusals
 from service.edge.calm import calm
 from service.edge.fast_connection import FastConnection
 from service.edge.fast_path import FastPath
 from service.edge.packet import OnePacket
-from service.edge.probes import PROBES
 from service.edge.refusals import Refusal
+from service.http import headers
+from service.http.probes import PROBES
 from service.schema.verdict import MAX_BODY
 
 _PROBES = {path.encode() for path in PROBES}

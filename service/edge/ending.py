@@ -14,10 +14,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import metrics
 from service.edge import bounds, refusals
 from service.edge.refusals import Refusal
 from service.edge.sweep import Sweep
+from service.telemetry import metrics
 
 
 class EndingConnection(HttpToolsProtocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from service.edge.fast_path import FastPath
-from service.edge.headers import Headers
 from service.edge.reading import ReadConnection
+from service.http.headers import Headers
 
 
 class FastConnection(ReadConnection):

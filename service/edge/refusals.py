@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.edge import bounds, headers
+from service.edge import bounds
+from service.http import headers
 from service.schema.answers import ErrorBody, ErrorResponse
 from service.schema.verdict import error_body, too_large
 

@@ -14,8 +14,8 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from tests.chaos.load import TIMEOUT, Ask, K, OpenLoop
 
 CHANNELS = 4

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from service.edge import editing, key
-from service.edge.keyring import Told
+from service.auth import editing, key
+from service.auth.keyring import Told
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair, Served
 from tests.deployment import free_port

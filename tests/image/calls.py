@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import grpc
 import httpx
 
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1 import recommender_pb2_grpc as rpc
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1 import recommender_pb2_grpc as rpc
 from tandem_client import Client
 
 PAUSE = 0.05

@@ -54,7 +54,7 @@ def test_the_bento_holds_serving_and_nothing_else(bento):
     assert {file.parts[0] for file in code} == {"service", "recsys"}
     expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
     assert code == expected
-    assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "page.html"}
+    assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "index.html"}
 
 
 def test_the_image_of_the_bento_is_built_apart_from_what_it_runs(bento):

@@ -163,8 +163,8 @@ WRONG = [
 
 def message(takes, told):
     """A request message that says what this JSON body does."""
-    from service.rpc import convert
-    from service.rpc.tandem.v1 import recommender_pb2
+    from service.grpc import convert
+    from service.grpc.tandem.v1 import recommender_pb2
 
     kind = getattr(recommender_pb2, takes.DESCRIPTOR.name)
     return takes.FromString(convert.message_of(kind, told).SerializeToString())

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from recsys.types import Source
-from service.http import Door
+from service.http.app import Door
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from service.edge import editing, key
-from service.edge.gate import SCOPES
-from service.edge.keyring import Scope, Told
-from service.rpc import convert
-from service.rpc.convert import SERVICE
+from service.auth import editing, key
+from service.auth.guard import SCOPES
+from service.auth.keyring import Scope, Told
+from service.grpc import convert
+from service.grpc.convert import SERVICE
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
 from tests.deployment import IN_A_ROW, Deployment, descendants, free_port

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from recsys.store import RedisGenerationStore
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from tests import tiny
 from tests.deployment import Deployment
 from tests.server import Server

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from recsys.items import PutItem, PutItems
 from recsys.types import Event, Source, names_of
 from service import json_slates, lines, schema
+from service.grpc import convert, slates
+from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.query import Degraded, Query
-from service.rpc import convert, slates
-from service.rpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import Mode
 from service.served import ServedGeneration
 

@@ -16,10 +16,11 @@ from starlette.routing import Route
 from uvicorn.protocols.http import auto
 
 from service.ahead import Ahead
-from service.edge import bounds, connection, headers
+from service.edge import bounds, connection
 from service.edge.connection import GuardedConnection
 from service.front import Front
-from service.http import PAGE, Door
+from service.http import headers
+from service.http.app import PAGE, Door
 from service.schema.verdict import MAX_BODY
 from tests.deployment import free_port
 from tests.edge import attacks

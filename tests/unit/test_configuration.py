@@ -10,7 +10,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from service import configuration
-from service.edge import key
+from service.auth import key
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

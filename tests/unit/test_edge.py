@@ -15,21 +15,21 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from service import metrics
-from service.edge import editing, key
-from service.edge.calls import GatedCalls
-from service.edge.described import openapi_with_keys
-from service.edge.gate import SCOPES, Gate, sent
-from service.edge.guard import Guard
-from service.edge.keyfile import KeyFile
-from service.edge.limits import Limits
-from service.edge.tenants import TenantRecommender
+from service.auth import editing, key
+from service.auth.grpc_guard import GatedCalls
+from service.auth.guard import SCOPES, Gate, sent
+from service.auth.http_guard import Guard
+from service.auth.key_file import KeyFile
+from service.auth.rate_limits import Limits
+from service.auth.tenants import TenantRecommender
 from service.front import PROBES, Front
-from service.http import Door
-from service.openapi import openapi
-from service.rpc import convert
-from service.rpc.convert import SERVICE
+from service.grpc import convert
+from service.grpc.convert import SERVICE
+from service.http.app import Door
+from service.http.keyed_openapi import openapi_with_keys
+from service.http.openapi import openapi
 from service.schema import verbs
+from service.telemetry import metrics
 from tandem_client import Client, NotAllowed, Overloaded
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.keys import Keys

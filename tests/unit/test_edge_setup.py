@@ -6,7 +6,8 @@ from click.testing import CliRunner
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from service.edge import listening, setup
+from service.auth import setup
+from service.edge import listening
 from service.settings import Settings
 from tests.deployment import free_port
 from tests.keys import Keys

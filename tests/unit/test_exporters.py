@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from recsys.errors import SettingsError
-from service import exporters
+from service.telemetry import exporters
 from tests.deployment import ROOT
 
 PACKAGE = """

@@ -15,7 +15,7 @@ from service.edge import bounds
 from service.edge.connection import GuardedConnection
 from service.fast_requests import FastRequests
 from service.front import Front
-from service.http import Door
+from service.http.app import Door
 from tests.fake_recommender import FakeRecommender
 from tests.uvicorn_server import running
 

@@ -12,12 +12,13 @@ import pytest
 from recsys.errors import StoreFull
 from recsys.store import UserState
 from recsys.types import Event
-from service import impressions, metrics
+from service import impressions
 from service.impressions import PATIENCE, WAITING, ImpressionLog
 from service.query import Query
 from service.recommender import Recommender
 from service.settings import Settings
 from service.succession import Succession
+from service.telemetry import metrics
 from service.users import LOGGED_WITHIN, UserDesk
 
 USER = "the-one-to-forget"

@@ -14,13 +14,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from recsys.errors import NoGeneration, StageError, StoreUnavailable
-from service import bodies
 from service.admission import overloaded
 from service.ahead import Ahead
-from service.counting import LATER
 from service.front import Front
-from service.http import Door, error_response
-from service.metrics import request_seconds
+from service.http import bodies
+from service.http.app import Door, error_response
+from service.telemetry.metrics import request_seconds
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender
 from tests.uvicorn_server import running
@@ -103,7 +102,6 @@ def test_every_answer_is_counted_by_its_status(client, recommender):
     """What BentoML counts no more, since it sees none of it: right ones, wrong ones, ours, and what is turned away."""
 
     def counted(code):
-        LATER.tell()
         samples = request_seconds.labels("recommend", code).collect()[0].samples
         return next(sample.value for sample in samples if sample.name.endswith("_count"))
 

@@ -16,10 +16,9 @@ from service import hop as hops
 from service import lane as lanes
 from service.ahead import Ahead
 from service.callees import Callees
-from service.counting import LATER
 from service.hop import Hop
 from service.lane import Lane
-from service.metrics import rows_together
+from service.telemetry.metrics import rows_together
 from tests.deployment import free_port
 from tests.hop_server import Server, lane, rows
 
@@ -318,7 +317,6 @@ def test_the_lane_merges_by_bentomls_dispatcher_and_not_by_its_api(run):
 
 def counted(api):
     """How many calls a lane has computed."""
-    LATER.tell()
     samples = rows_together.labels(api).collect()[0].samples
     return next(sample.value for sample in samples if sample.name.endswith("_count"))
 

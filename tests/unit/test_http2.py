@@ -5,9 +5,9 @@ from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.rpc import frames, limits
-from service.rpc.frames import Code, frame
-from service.rpc.heads import Heads
+from service.grpc import frames, limits
+from service.grpc.frames import Code, frame
+from service.grpc.heads import Heads
 from tests.http2 import ASKED, CALL, HELLO, MUCH, TOLD, body, head, scene
 
 

@@ -7,8 +7,8 @@ import pytest
 from hpack import Decoder
 
 from service.edge import bounds, refusals
-from service.rpc import frames, limits
-from service.rpc.frames import Code, frame
+from service.grpc import frames, limits
+from service.grpc.frames import Code, frame
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.http2 import ASKED, CALL, HELLO, MUCH, TOLD, Wire, body, head, parsed, scene
 

@@ -7,9 +7,9 @@ from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.rpc import frames, limits
-from service.rpc.connection import Connection
-from service.rpc.frames import Code, frame
+from service.grpc import frames, limits
+from service.grpc.connection import Connection
+from service.grpc.frames import Code, frame
 from tests.http2 import ASKED, HELLO, MUCH, Wire, body, parsed, scene
 
 ENCODER = Encoder()

@@ -8,9 +8,9 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.followed import MOST_BYTES
-from service.edge import editing, key
-from service.edge.keyfile import KeyFile
-from service.edge.keyring import Keyring, Scope, Told, parse
+from service.auth import editing, key
+from service.auth.key_file import KeyFile
+from service.auth.keyring import Keyring, Scope, Told, parse
 
 ONE = key.made()
 TABLE = f'[[key]]\nid = "{ONE.id}"\nname = "shop"\nsha256 = "{ONE.sha256}"\nscopes = ["read"]\n'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import SettingsError
-from service.edge import command
-from service.edge.editing import read
-from service.edge.keyring import parse
+from service.auth import command
+from service.auth.editing import read
+from service.auth.keyring import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from service.edge.keyring import Entry
-from service.edge.limits import SLOTS, Limits
+from service.auth.keyring import Entry
+from service.auth.rate_limits import SLOTS, Limits
 
 
 def entry(rate, burst, name="abcd"):

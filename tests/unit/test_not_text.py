@@ -3,8 +3,8 @@
 import pytest
 from google.protobuf.message import DecodeError
 
-from service.rpc.not_text import MOST_BYTES, not_text
-from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.not_text import MOST_BYTES, not_text
+from service.grpc.tandem.v1 import recommender_pb2 as pb
 
 SOUND = pb.RecommendRequest(
     user_id=pb.Id(text="you"),

@@ -11,11 +11,11 @@ import uvloop
 from recsys.errors import StageError
 from recsys.store import MemoryStore
 from recsys.types import Event
-from service import metrics
 from service.breaker import FAILURES, REST_SECONDS
 from service.patience import Patience
 from service.pipeline import GONE_SECONDS
 from service.query import Degraded
+from service.telemetry import metrics
 from tests.whole_path import World, ids, slow
 
 

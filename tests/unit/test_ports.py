@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from service import serve
-from service.edge import setup
+from service.auth import setup
 from service.ports import place, require_free
 from service.settings import Settings
 

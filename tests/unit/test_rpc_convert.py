@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recsys.errors import QueryError
-from service.rpc import convert
-from service.rpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc import convert
+from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema import RecommendResponse, verbs
 from service.schema.verdict import query_error
 from tests.fake_recommender import FakeRecommender, slate

@@ -13,16 +13,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
 from service import quiesce
-from service.counting import LATER
 from service.edge import bounds
-from service.http import error_response
-from service.metrics import request_seconds
-from service.rpc.call import Call
-from service.rpc.door import RpcDoor
-from service.rpc.heads import Head
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.grpc.call import Call
+from service.grpc.door import RpcDoor
+from service.grpc.heads import Head
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
+from service.http.app import error_response
 from service.schema.verdict import MAX_BODY
+from service.telemetry.metrics import request_seconds
 from tests.edge import rpc as rpc_attacks
 from tests.fake_recommender import FakeRecommender, RpcServer, answered
 
@@ -231,7 +230,7 @@ def test_a_deadline_that_passes_ends_the_work(stub, recommender, caplog):
 def test_a_client_s_clock_began_before_ours(monkeypatch, told, left, code):
     """It lets go of a call at its deadline, which is not here yet; much earlier is because it no longer wants it."""
     now = 0.0
-    monkeypatch.setattr("service.rpc.call.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("service.grpc.call.time", SimpleNamespace(monotonic=lambda: now))
     call = Call(Head([(b"grpc-timeout", told.encode())] if told else []))
     now = (call.time_remaining() or 0.0) - left
     assert call.why_cancelled.name == code
@@ -259,7 +258,6 @@ def test_a_client_that_leaves_cancels_the_work(stub, recommender, caplog):
 
 def counted(verb, code):
     """How many requests the metrics have under these labels."""
-    LATER.tell()
     samples = request_seconds.labels(verb, code).collect()[0].samples
     return next(sample.value for sample in samples if sample.name.endswith("_count"))
 

@@ -5,9 +5,9 @@ from contextvars import copy_context
 
 import pytest
 
-from service.rpc import verdict
-from service.rpc.call import Call, Once
-from service.rpc.heads import Head
+from service.grpc import verdict
+from service.grpc.call import Call, Once
+from service.grpc.heads import Head
 
 LARGEST = 12
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.edge import bounds
-from service.rpc import frames, limits
-from service.rpc.connection import Connection
-from service.rpc.frames import frame
-from service.rpc.health import Health, reflected
-from service.rpc.server import Methods, Server
+from service.grpc import frames, limits
+from service.grpc.connection import Connection
+from service.grpc.frames import frame
+from service.grpc.health import Health, reflected
+from service.grpc.server import Methods, Server
 from service.schema.verdict import MAX_BODY
 from tests.http2 import ASKED, PATH, Wire, body, head
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.throttled_logger import ThrottledLogger
+from service.telemetry.throttled_logger import ThrottledLogger
 
 
 def test_it_logs_once_a_minute_with_the_number_of_warnings_between(caplog):

@@ -11,11 +11,11 @@ import uvicorn
 from cryptography.hazmat.primitives import serialization
 
 from recsys.errors import SettingsError
+from service.auth import tls as tls_module
+from service.auth.tls import Tls, TlsServer
 from service.edge import bounds
-from service.edge import tls as tls_module
-from service.edge.admin import AdminPort
 from service.edge.connection import GuardedConnection
-from service.edge.tls import Tls, TlsServer
+from service.http.admin import AdminPort
 from service.settings import Settings
 from tandem_client import Client, RequestRefused, Unavailable
 from tests.certificates import Authority

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 from recsys.items import NOTHING_PUT
-from service import tracing, wire
+from service import wire
 from service.callees import Callees
 from service.pipeline import Pipeline
 from service.query import NO_RULES
@@ -17,7 +17,8 @@ from service.recommender import Desks
 from service.schema import RecommendRequest, SimilarRequest
 from service.settings import Settings
 from service.similar import SimilarItems
-from service.tracing import TRACES, TracedRecommender
+from service.telemetry import tracing
+from service.telemetry.tracing import TRACES, TracedRecommender
 from tests.traces import SAMPLED, UNSAMPLED, Traces
 from tests.whole_path import World, broken
 

@@ -14,15 +14,16 @@ from opentelemetry.trace import SpanKind, StatusCode
 from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
-from service import compose, doors, tracing
+from service import compose, doors
 from service.front import Front
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.hop import Hop
-from service.http import Door
+from service.http.app import Door
 from service.query import Query
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.schema import Mode
-from service.traced_doors import TracedDoor, TracedLane, traced_rpc
+from service.telemetry import tracing
+from service.telemetry.traced_doors import TracedDoor, TracedLane, traced_rpc
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.hop_server import Server, lane, rows
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces

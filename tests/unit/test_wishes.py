@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import QueryError
-from service.rpc import convert, wishes
-from service.rpc.tandem.v1 import recommender_pb2 as pb
-from service.rpc.wishes import Wishes
+from service.grpc import convert, wishes
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.wishes import Wishes
 from service.schema import RecommendRequest
 
 ids = st.one_of(

@@ -1,0 +1,71 @@
+"""The gate before the HTTP door: nobody's body is read who may not ask."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.auth import keyring
+from service.auth.guard import SCOPES, UNAUTHENTICATED, Gate, Refusal, sent, unauthenticated
+from service.http.app import error_response, nothing_at
+from service.schema.verbs import MERGE
+
+PUBLIC: Mapping[str, keyring.Scope] = {
+    verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN
+}
+"""What a product asks, by path. All else is on the admin port, and nothing here."""
+
+_MERGE_BEGINS, _MERGE_ENDS = MERGE.path.split("{user_id}")
+
+
+def response_of(refusal: Refusal) -> Response:
+    """What a caller is told who is not let in."""
+    response = error_response(refusal)
+    if refusal.again is not None:
+        response.headers["retry-after"] = str(refusal.again)
+    if refusal.code == UNAUTHENTICATED:
+        response.headers["www-authenticate"] = 'Bearer realm="tandem"'
+    return response
+
+
+_UNAUTHENTICATED = response_of(unauthenticated())
+
+
+def _public(method: str, path: str) -> keyring.Scope | None:
+    """The scope that a request needs on the public port; None for a path that the public port does not have."""
+    if method == MERGE.method and path.startswith(_MERGE_BEGINS) and path.endswith(_MERGE_ENDS):
+        return SCOPES[MERGE]
+    return PUBLIC.get(path)
+
+
+class Guard:
+    """An ASGI app before another, which sees only what a key lets in."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, unguarded: Collection[str], admin: bool) -> None:
+        """unguarded: paths that need no key. admin: whether there is more here than what is public."""
+        self._app = app
+        self._gate = gate
+        self._unguarded = frozenset(unguarded)
+        self._admin = admin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answered, or refuse it."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks so
+            return
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in self._unguarded:
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(path, scope)
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    def _refusal(self, path: str, scope: Scope) -> Response | None:
+        wanted = _public(scope["method"], path) or (keyring.Scope.ADMIN if self._admin else None)
+        try:
+            self._gate.admit(sent(scope["headers"]), wanted)
+        except Refusal as refusal:
+            return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
+        return error_response(nothing_at(path)) if wanted is None else None

@@ -1,0 +1,1 @@
+"""The doors over HTTP: the ASGI app of the verbs, and what stands before it."""

@@ -1,0 +1,74 @@
+"""The admin port: all that a deployment says and does, for those who operate it, away from the public."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from recsys.errors import SettingsError
+from service.auth.tls import Tls
+from service.ports import place
+
+STOP_SECONDS = 1
+"""What requests under way have to end in when the port closes."""
+
+
+class _Server(uvicorn.Server):
+    """A second server of a process, which leaves the process's signals to the first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None."""
+        yield
+
+
+class AdminPort:
+    """An HTTP server of its own in the loop of a gateway process; all processes share its port."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
+        """tls: the files that it speaks TLS by, None for none; the context is `TlsServer`'s, as the door's is."""
+        self._place = host, port
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+                ssl_certfile=tls.cert if tls else None,
+                ssl_keyfile=tls.key if tls else None,
+            )
+        )
+
+    async def start(self) -> None:
+        """Listen; SettingsError where the port can't be had."""
+        self._serving = asyncio.create_task(self._server.serve([self._socket()]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Take no more requests and let those under way end."""
+        self._server.should_exit = True
+        await self._serving
+
+    def _socket(self) -> socket.socket:
+        host, port = self._place
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            listening.bind(self._place)
+        except OSError as error:
+            listening.close()
+            raise SettingsError(
+                f"{place(host, port)} can't be bound ({error.strerror}). Choose another port: TANDEM_ADMIN_PORT=..."
+            ) from error
+        return listening

@@ -1,0 +1,88 @@
+"""What the pipeline counts, in Prometheus's terms, and how all processes of a deployment tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from recsys.segment import FreshSegment
+
+Count = Callable[[float], object]
+"""A counter's `inc`, or a histogram's `observe`."""
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
+
+stage_seconds = Histogram(
+    "tandem_stage_seconds", "Time of a stage for one batch of queries", ["stage"], buckets=_BUCKETS
+)
+request_seconds = Histogram("tandem_request_seconds", "Time of a request", ["verb", "code"], buckets=_BUCKETS)
+batch_queries = Histogram("tandem_batch_queries", "Queries merged into one call", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+rows_together = Histogram(
+    "tandem_rows_together", "Queries that a service computed at once", ["api"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+slates_limit = Gauge(
+    "tandem_slates_limit", "Slates that may be under way, beyond which 429 is answered", multiprocess_mode="livesum"
+)
+degraded_total = Counter("tandem_degraded_total", "Answers that left a stage out", ["stage"])
+stage_away = Gauge(
+    "tandem_stage_away", "Gateway processes that do without a stage now", ["stage"], multiprocess_mode="livesum"
+)
+removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
+refused_connections = Counter(
+    "tandem_refused_connections_total", "Connections closed before any verb saw their request", ["reason"]
+)
+refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
+live_generation = Gauge(
+    "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
+)
+impressions_total = Counter(
+    "tandem_impressions_total", "Slates logged with their features, lost, or not the same when asked again", ["outcome"]
+)
+items_put_total = Counter("tandem_items_put_total", "Items put, by whether the generation in force knew them", ["kind"])
+key_requests_total = Counter("tandem_key_requests_total", "Requests that a key let in", ["key", "id"])
+key_refused_total = Counter(
+    "tandem_key_refused_total", "Requests refused for want of a key, of its rights or of its rate", ["code", "key"]
+)
+keys_wrong = Gauge(  # set every second: the newest is of a process that lives
+    "tandem_keys_wrong",
+    "Whether the file of keys is wrong, and those before are in force",
+    multiprocess_mode="mostrecent",
+)
+fresh_items = Gauge(
+    "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"
+)
+hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="max")
+
+
+def count_segment(segment: FreshSegment | None) -> None:
+    """Set what is counted of items put."""
+    fresh_items.set(len(segment.items) if segment else 0)
+    hidden_items.set(segment.hidden_count if segment else 0)
+
+
+@cache
+def timed(verb: str, code: int | str) -> Count:
+    """Where the time of a request goes."""
+    return request_seconds.labels(verb, code).observe
+
+
+@cache
+def left_out(stage: str) -> Count:
+    """Where an answer goes that left a stage out."""
+    return degraded_total.labels(stage).inc
+
+
+@cache
+def removed(reason: str) -> Count:
+    """Where the candidates go that a filter removed."""
+    return removed_total.labels(reason).inc
+
+
+def told() -> bytes:
+    """What every process of the deployment counted, as Prometheus reads it; BentoML has them share a folder for it."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no hint for it
+    return generate_latest(registry)

@@ -1,0 +1,132 @@
+"""What comes into a process, in spans: requests at the gateway's two doors, calls at the lane of a service."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Sequence
+
+import grpc
+from opentelemetry.trace import Span
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.fast_calls import PREFIX
+from service.grpc.call import Call, RpcCall
+from service.grpc.verdict import Refused
+from service.http.probes import PROBES
+from service.lane import width_of
+from service.telemetry.tracing import STATES, TRACES, Tracer, mark_broken
+
+UNTRACED = (*PROBES, "/metrics")
+"""What machines ask every few seconds."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE")
+
+_TRACES, _STATES = TRACES.encode(), STATES.encode()
+
+BROKEN = {
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+"""Statuses that are the server's fault, by the conventions; the others are the caller's, and no error of ours."""
+
+
+class TracedDoor:
+    """The HTTP door, with a span for each request."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer, routes: Sequence[BaseRoute]) -> None:
+        """routes: those of the door; the last takes what none of the others does."""
+        self._app = app
+        self._tracer = tracer
+        self._routes = [route for route in routes[:-1] if isinstance(route, Route)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answered in a span."""
+        if scope["type"] != "http" or scope["path"] in UNTRACED:
+            await self._app(scope, receive, send)
+            return
+        told = scope["method"]
+        method, route = told if told in METHODS else "_OTHER", self._route(scope["path"])
+        attributes = {
+            "http.request.method": method,
+            "url.scheme": scope["scheme"],
+            "network.protocol.version": scope["http_version"],
+            **({"http.route": route, "url.path": route} if route else {}),  # a path itself may name a user
+        }
+        name = " ".join(["HTTP" if method == "_OTHER" else method, *([route] if route else [])])
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        with self._tracer.request(name, carrier, attributes) as span:
+            await self._app(scope, receive, _noting(span, send))
+
+    def _route(self, path: str) -> str | None:
+        """Its template, without the name of a convertor."""
+        for route in self._routes:
+            if route.path_regex.match(path):
+                return route.path_format
+        return None
+
+
+def _noting(span: Span, send: Send) -> Send:
+    """A `send` that puts the status into a span; 4xx is the caller's, and no error of ours."""
+
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                mark_broken(span, str(status))
+        await send(message)
+
+    return noting
+
+
+def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
+    """A gRPC call, with a span for each request; method: in full, without the first slash."""
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+
+    async def traced(data: bytes, asked: Call) -> bytes:
+        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in asked.head.headers}
+        with tracer.request(method, carrier, attributes) as span:
+            try:
+                answer = await call(data, asked)
+            except CancelledError:
+                _put_code(span, asked.why_cancelled)
+                raise
+            except Refused as refused:
+                _put_code(span, refused.code)
+                raise
+            _put_code(span, grpc.StatusCode.OK)
+            return answer
+
+    return traced
+
+
+def _put_code(span: Span, code: grpc.StatusCode) -> None:
+    span.set_attribute("rpc.response.status_code", code.name)
+    if code in BROKEN:
+        mark_broken(span, code.name)
+
+
+class TracedLane:
+    """A service's lane, with a span for each request that a call is made for."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer, service: str) -> None:
+        self._app = app
+        self._tracer = tracer
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answered in spans, where the call says for which requests it is."""
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        width, length = width_of(scope) if headers else None, headers.get(b"content-length", b"")
+        if _TRACES not in headers or width is None or not length.isdigit():
+            await self._app(scope, receive, send)
+            return
+        queries = int(length) // width
+        name = f"{self._service}/{scope['path'].removeprefix(PREFIX)}"
+        with self._tracer.asked(name, headers[_TRACES], queries, headers.get(_STATES, b"")):
+            await self._app(scope, receive, send)

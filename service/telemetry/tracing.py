@@ -1,0 +1,285 @@
+"""Traces: a span for each request at either door, one below it for each stage, one below that in the service asked.
+
+A batch has spans of its own, one for each of its requests, so a trace is whole without the traces of its neighbours.
+Tracing is off unless `service.telemetry.exporters` has an exporter. Then nothing here runs on a request's way: it wraps
+doors, stages and calls where they are put together. Names are those of OpenTelemetry's semantic conventions. No span
+has a user's id, an item's id, or a path as it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any
+from urllib.parse import quote, unquote
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
+
+from recsys.store.base import UserState
+from service import schema, wire
+from service.callees import Call, Callees
+from service.query import Query
+from service.recommender import Recommender
+from service.stages import Stage
+
+QUERIES = "tandem.batch.queries"
+
+_stage_spans: ContextVar[Sequence[tuple[TracedQuery, Span]]] = ContextVar("stage_spans", default=())
+"""Of the batch that a stage asks for now."""
+
+_carried: ContextVar[Sequence[Span]] = ContextVar("carried", default=())
+"""Those that a call to another process is made for."""
+
+TRACES = "x-traceparents"
+"""The header of a hop that says which spans the call is made for, each as W3C's `traceparent` has it."""
+
+STATES = "x-tracestates"
+"""The one with the `tracestate` of each, where any has one; quoted, since it may have what ends a word here."""
+
+STATES_BYTES = 16 << 10
+"""Of all of them, beyond which none is carried, as W3C allows: a head has 64 KiB, and a batch up to 512 spans."""
+
+
+@dataclass(slots=True, eq=False)
+class TracedQuery(Query):
+    """A query that knows the span of its request, where that is sampled."""
+
+    span: Span | None = field(init=False, default=None)
+    stage: Span | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        Query.__post_init__(self)  # a dataclass with slots is not the class that super() would look for
+        self.span = _sampled()
+
+
+class TracedRecommender(Recommender):
+    """Says in the request's span what its answer came from."""
+
+    query_kind = TracedQuery
+
+    async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
+        """As the recommender's."""
+        queries = await super().recommend(request, due)
+        _tell(queries[0].generation.id, [query.degraded for query in queries], [query.made_by for query in queries])
+        return queries
+
+    async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
+        """As the recommender's."""
+        answer = await super().similar(request, due)
+        _tell(answer.generation, [answer.degraded])
+        return answer
+
+    async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
+        """As the recommender's."""
+        answer = await super().explain(request, due)
+        _tell(answer.generation, [answer.degraded], [answer.mode])
+        return answer
+
+
+def _tell(generation: str, degraded: Iterable[Sequence[str]], modes: Sequence[str] = ()) -> None:
+    """What answers came from, in the request's span: each of them has stages it did without, and most have a mode."""
+    span = _sampled()
+    if span is None:
+        return
+    span.set_attribute("tandem.generation", generation)
+    span.set_attribute("tandem.degraded", sorted({str(stage) for each in degraded for stage in each}))
+    if modes:
+        span.set_attribute("tandem.mode", ",".join(sorted(set(map(str, modes)))))
+
+
+class Tracer:
+    """Makes the spans of a process, and wraps what they are of."""
+
+    def __init__(self, provider: TracerProvider, hops: bool = True) -> None:
+        """hops: whether retrieval and ranking are other processes than the one that asks."""
+        self._provider = provider
+        self._tracer = provider.get_tracer("tandem")
+        self._asks = SpanKind.CLIENT if hops else SpanKind.INTERNAL
+
+    def close(self) -> None:
+        """Export what there is; makes no more."""
+        self._provider.shutdown()
+
+    @contextmanager
+    def request(self, name: str, carrier: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[Span]:
+        """The span of a request, below the one that its headers name."""
+        above = propagate.extract(carrier)
+        span = self._tracer.start_span(name, above, SpanKind.SERVER, attributes)
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            yield span
+
+    def stage(self, stage: Stage) -> Stage:
+        """A stage whose batches have spans."""
+        kind = SpanKind.INTERNAL if stage.name == "hydrate" else self._asks
+        return _TracedStage(stage, self._tracer, kind)
+
+    def callees(self, callees: Callees) -> Callees:
+        """Calls that are made for the spans of the stage, or in one of their own where no stage makes them."""
+        return replace(
+            callees,
+            retrieve=_for_stage(callees.retrieve, lambda query: query.made_by != schema.Mode.HYBRID),
+            complete=_for_stage(callees.complete, lambda query: query.made_by == schema.Mode.HYBRID),
+            rank=_for_stage(callees.rank, lambda _: True),
+            similar=self._alone("similar", callees.similar),
+            place=self._alone("place", callees.place),
+            explain=self._alone("explain", callees.explain),
+        )
+
+    @contextmanager
+    def asked(self, name: str, told: bytes, queries: int, states: bytes = b"") -> Iterator[None]:
+        """The spans of a call that came over a hop, one for each request that it is made for.
+
+        told, states: by `headers`.
+        """
+        attributes: dict[str, str | int] = {QUERIES: queries, "rpc.method": name}
+        above = [trace.set_span_in_context(NonRecordingSpan(each), Context()) for each in _contexts(told, states)]
+        spans = [self._tracer.start_span(name, each, SpanKind.SERVER, attributes) for each in above]
+        try:
+            yield
+        except BaseException as error:
+            for span in spans:
+                mark_broken(span, type(error).__name__)
+            raise
+        finally:
+            for span in spans:
+                span.end()
+
+    def _alone(self, name: str, call: Call) -> Call:
+        async def traced(rows: Any) -> Any:
+            if _sampled() is None:
+                return await call(rows)
+            with self._tracer.start_as_current_span(name, kind=self._asks, record_exception=False) as span:
+                token = _carried.set([span])
+                try:
+                    return await call(rows)
+                finally:
+                    _carried.reset(token)
+
+        return traced
+
+
+class _TracedStage:
+    """A stage, with a span below each request of a batch."""
+
+    def __init__(self, stage: Stage, tracer: trace.Tracer, kind: SpanKind) -> None:
+        self._stage = stage
+        self._tracer = tracer
+        self._kind = kind
+        self.name, self.degraded, self.share = stage.name, stage.degraded, stage.share
+        self.wants, self.put = stage.wants, stage.put
+
+    async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
+        """In spans; one for several queries of a request."""
+        spans = self._begun(queries)
+        if not spans:
+            return await self._stage.run(queries)
+        _stage_spans.set(spans)  # of the batch's own task, or of its one request's
+        try:
+            found = await self._stage.run(queries)
+            of_query = {id(query): span for query, span in spans}
+            for query, one in zip(queries, found, strict=True):
+                if id(query) in of_query and _is_failed(one):
+                    mark_broken(of_query[id(query)], "failed")
+            return found
+        except BaseException as error:
+            for _, span in spans:
+                mark_broken(span, type(error).__name__)
+            raise
+        finally:
+            for _, span in spans:
+                _end(span)
+
+    def fall_back(self, query: Query) -> None:
+        """End the span of a query that waits no longer."""
+        if isinstance(query, TracedQuery) and query.stage is not None:
+            mark_broken(query.stage, "late")
+            _end(query.stage)
+        self._stage.fall_back(query)
+
+    def _begun(self, queries: Sequence[Query]) -> list[tuple[TracedQuery, Span]]:
+        spans: list[tuple[TracedQuery, Span]] = []
+        of_request: dict[int, Span] = {}
+        for query in queries:
+            if not isinstance(query, TracedQuery):  # one that warms up
+                continue
+            query.stage = None
+            if query.span is None:
+                continue
+            if (span := of_request.get(id(query.span))) is None:
+                above = trace.set_span_in_context(query.span, Context())
+                span = self._tracer.start_span(self.name, above, self._kind, {QUERIES: len(queries)})
+                of_request[id(query.span)] = span
+            query.stage = span
+            spans.append((query, span))
+        return spans
+
+
+def mark_broken(span: Span, why: str) -> None:
+    """Say that what a span is of went wrong; why: a word, since messages may name somebody."""
+    if span.is_recording():
+        span.set_attribute("error.type", why)
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def _end(span: Span) -> None:
+    if span.is_recording():  # whoever waited no longer has ended it before
+        span.end()
+
+
+def _is_failed(found: Any) -> bool:
+    """Whether a stage found nothing for one query: what the store lost, or a row that is marked."""
+    return found.lost if isinstance(found, UserState) else wire.has_failed(found)
+
+
+def _for_stage(call: Call, wants: Callable[[Query], bool]) -> Call:
+    async def traced(rows: Any) -> Any:
+        spans = {id(span): span for query, span in _stage_spans.get() if wants(query)}
+        token = _carried.set(list(spans.values()))
+        try:
+            return await call(rows)
+        finally:
+            _carried.reset(token)
+
+    return traced
+
+
+def headers() -> str:
+    """The lines of a hop's head that say what the call is made for; empty where nothing of it is sampled."""
+    contexts = [span.get_span_context() for span in _carried.get()]
+    if not contexts:
+        return ""
+    told = " ".join(f"00-{context.trace_id:032x}-{context.span_id:016x}-01" for context in contexts)
+    states = [quote(context.trace_state.to_header()) for context in contexts]
+    told_states = ";".join(states) if any(states) else ""
+    carried = f"{STATES}: {told_states}\r\n" if 0 < len(told_states) <= STATES_BYTES else ""
+    return f"{TRACES}: {told}\r\n{carried}"
+
+
+def _contexts(told: bytes, states: bytes) -> Iterator[SpanContext]:
+    parents = told.decode("ascii").split()
+    of_each = states.decode("ascii").split(";") if states else []
+    for each, state in zip_longest(parents, of_each[: len(parents)], fillvalue=""):
+        _, trace_id, span_id, flags = each.split("-")
+        above = TraceState.from_header([unquote(state)])
+        yield SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), above)
+
+
+def _sampled() -> Span | None:
+    """The span that is current, where it will be exported."""
+    span = trace.get_current_span()
+    return span if span.get_span_context().trace_flags.sampled and span.is_recording() else None
