@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 
 from service.ahead import Make
 from service.auth import setup
-from service.auth.grpc_guard import GatedCalls
-from service.auth.guard import Gate
-from service.auth.http_guard import Guard
+from service.auth.grpc_guard import GrpcGuard
+from service.auth.guard import KeyGuard
+from service.auth.http_guard import HttpGuard
 from service.auth.tenants import TenantRecommender
 from service.auth.tls import Tls, TlsServer
 from service.compose import GATEWAY, tracer
@@ -45,19 +45,19 @@ def transport(settings: Settings) -> TlsServer | None:
 
 
 @cache
-def gate() -> Gate | None:
+def key_guard() -> KeyGuard | None:
     """What lets callers into this process; None where nobody needs a key."""
-    return setup.gate(in_force(), environment())
+    return setup.key_guard(in_force(), environment())
 
 
 def front(door: Door) -> Make:
     """What the HTTP server asks first."""
 
     def make(_: Starlette, behind: ASGIApp) -> ASGIApp:
-        keys, first = gate(), Front(door, behind)
+        keys, first = key_guard(), Front(door, behind)
         if keys is None and tracer(GATEWAY) is None:
             GuardedConnection.fast_path = FastRequests(door)
-        return _traced(first if keys is None else Guard(first, keys, PROBES, admin=False), door)
+        return _traced(first if keys is None else HttpGuard(first, keys, PROBES, admin=False), door)
 
     return make
 
@@ -67,7 +67,7 @@ class Doors:
 
     def __init__(self, door: Door, recommender: Recommender, settings: Settings, tls: TlsServer | None) -> None:
         """door: HTTP's, which speaks for the recommender from now on."""
-        self._keys, self._tls = gate(), tls
+        self._keys, self._tls = key_guard(), tls
         if self._keys:
             recommender = cast(Recommender, TenantRecommender(recommender, self._keys.limits))
         door.recommender = recommender
@@ -108,11 +108,11 @@ class Doors:
 
 
 def _admin(door: Door, settings: Settings) -> AdminPort | None:
-    keys = gate()
+    keys = key_guard()
     if keys is None or not settings.admin_port:
         return None
     door.document = openapi_with_keys
-    app = _traced(Guard(door.app, keys, ("/",), admin=True), door)
+    app = _traced(HttpGuard(door.app, keys, ("/",), admin=True), door)
     tls = Tls.of(settings) if settings.admin_tls else None
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
@@ -120,8 +120,8 @@ def _admin(door: Door, settings: Settings) -> AdminPort | None:
 def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:
     if not settings.grpc_port:
         return None
-    traces, keys = tracer(GATEWAY), gate()
-    admit = None if keys is None else GatedCalls(keys, setup.admin_place(settings))
+    traces, keys = tracer(GATEWAY), key_guard()
+    admit = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
     wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
     return RpcDoor(recommender, settings.host, settings.grpc_port, admit=admit, tls=Tls.of(settings), **wrap)
 

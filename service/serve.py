@@ -139,7 +139,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     RulesFile(environment.rules, environment.rules_named)
     if role in (None, "gateway"):
         setup.check(settings, settings.host)
-    if not setup.is_address(settings.host):
+    if not setup.is_ip_address(settings.host):
         raise SettingsError(f"TANDEM_HOST={settings.host} is a name; bind an address, such as 127.0.0.1.")
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
@@ -256,7 +256,7 @@ def doors(settings: Settings, role: str | None = None) -> str:
         return _url(settings)
     scheme = "grpcs" if settings.tls_cert else "grpc"
     rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
-    admin = setup.keyed(settings) and settings.admin_port
+    admin = setup.keys_required(settings) and settings.admin_port
     return _url(settings) + rpc + (f", admin port {place(settings.admin_host, settings.admin_port)}" if admin else "")
 
 

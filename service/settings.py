@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _is_no_key(cls, value: object, field: ValidationInfo) -> object:
-        if isinstance(value, str) and key.is_in(value):
+        if isinstance(value, str) and key.appears_in(value):
             name = field.field_name or ""
             wanted = "the path of the file of keys (python -m service keys add NAME makes one)"
             raise SettingsError(

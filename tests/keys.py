@@ -1,7 +1,7 @@
 """A file of keys as the command makes it."""
 
-from service.auth import editing, key
-from service.auth.keyring import Told
+from service.auth import key, key_editor
+from service.auth.keyring import KeyRecord
 
 
 class Keys:
@@ -12,8 +12,8 @@ class Keys:
         self.texts = {}
 
     def add(self, name, scopes, **more):
-        new = key.made()
+        new = key.generate()
         told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
-        editing.add(self.path, Told.model_validate(told | more))
+        key_editor.add(self.path, KeyRecord.model_validate(told | more))
         self.texts[name] = new.text
         return new.text

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from recsys.errors import SettingsError
-from service.auth import editing, key
-from service.auth.keyring import Told, parse, sentence
+from service.auth import key, key_editor
+from service.auth.keyring import KeyRecord, first_fault, parse
 
 DEFAULT = Path("keys.toml")
 
@@ -41,28 +41,28 @@ def run(options: argparse.Namespace, named: str) -> None:
     if options.verb == "add":
         _add(path, options)
     elif options.verb == "revoke":
-        gone = editing.revoke(path, options.name, options.id)
+        gone = key_editor.revoke(path, options.name, options.id)
         _say(f"{gone.name} ({gone.id}) is taken out of {path}; a running deployment refuses it within two seconds.")
     else:
         _list(path)
 
 
 def _add(path: Path, options: argparse.Namespace) -> None:
-    new = key.made()
+    new = key.generate()
     wanted = {name: getattr(options, name) for name in ("name", "rate", "burst", "users", "expires")}
     wanted |= {"id": new.id, "sha256": new.sha256, "created": datetime.now(UTC).isoformat(timespec="seconds")}
     wanted["scopes"] = [scope.strip() for scope in options.scopes.split(",") if scope.strip()]
     try:
-        told = Told.model_validate({name: value for name, value in wanted.items() if value is not None})
+        told = KeyRecord.model_validate({name: value for name, value in wanted.items() if value is not None})
     except ValidationError as error:
-        raise SettingsError(f"keys add: {sentence(error)}") from None
+        raise SettingsError(f"keys add: {first_fault(error)}") from None
     if told.expires is not None and told.expires <= datetime.now(UTC):
         raise SettingsError("keys add: expires lies in the past; name a moment to come.")
-    editing.add(path, told)
+    key_editor.add(path, told)
     try:
         print(new.text, flush=True)
     except OSError as error:
-        editing.revoke(path, told.name, told.id)
+        key_editor.revoke(path, told.name, told.id)
         raise SettingsError(f"The key can't be printed ({error.strerror}), and is taken out again.") from error
     _say(f"That is the key, printed this once: {path} has its hash alone. Serve with TANDEM_KEYS={path}")
 
@@ -70,7 +70,7 @@ def _add(path: Path, options: argparse.Namespace) -> None:
 def _list(path: Path) -> None:
     if not path.exists():
         raise SettingsError(f"There is no file {path}.")
-    told = parse(editing.read(path), path.name)
+    told = parse(key_editor.read(path), path.name)
     for each in told:
         rate = f"{each.rate:g}/s, burst {each.allowed_burst}" if each.rate else "any rate"
         users = f"users {each.users}..." if each.users else "all users"

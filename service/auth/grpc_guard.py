@@ -1,4 +1,4 @@
-"""The gate before the gRPC door: nobody's message is read who may not ask."""
+"""The key check of the gRPC door: nobody's message is read who may not ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
-from service.auth.guard import SCOPES, Gate, Refusal, sent
+from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
 from service.auth.keyring import Scope
 from service.grpc.convert import SERVICE
 
@@ -14,12 +14,12 @@ _SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": scope for verb, scope in SCOPES.i
 _HEALTH, _REFLECTION = f"/{HEALTH}/", "/grpc.reflection."
 
 
-class GatedCalls:
+class GrpcGuard:
     """Lets calls in by the key in their metadata; health needs none."""
 
-    def __init__(self, gate: Gate, admin: str) -> None:
+    def __init__(self, guard: KeyGuard, admin: str) -> None:
         """admin: where the admin port is, in words."""
-        self._gate = gate
+        self._guard = guard
         self._admin = admin
 
     def __call__(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -27,7 +27,7 @@ class GatedCalls:
         if method.startswith(_HEALTH):
             return
         scope = Scope.ADMIN if method.startswith(_REFLECTION) else _SCOPES.get(method)
-        entry = self._gate.admit(sent(headers), scope)
+        entry = self._guard.admit(presented_key(headers), scope)
         if scope is Scope.ADMIN and method in _SCOPES:
             refusal = Refusal(f"{method.rpartition('/')[2]} is not asked for here: {self._admin}.", "forbidden")
-            raise self._gate.refused(refusal, entry)
+            raise self._guard.count_refusal(refusal, entry)

@@ -1,4 +1,4 @@
-"""The verdict on a caller, the same at both doors: who it is, whether for this, and whether so often."""
+"""The check of a request's key, the same at both doors: authentication, scope and rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from recsys.errors import QueryError
 from service.auth.key_file import KeyFile
 from service.auth.keyring import Entry, Scope
-from service.auth.rate_limits import Limits
+from service.auth.rate_limits import RateLimits
 from service.schema import verbs
 from service.schema.verbs import Verb
 from service.telemetry import metrics
@@ -32,47 +32,50 @@ SCOPES: dict[Verb[Any, Any], Scope] = {
     verbs.MERGE: Scope.WRITE,
     verbs.STATUS: Scope.ADMIN,
 }
-"""What a key must be for; what is not named here is the operator's."""
+"""The scope that a key needs for each verb. A verb that is missing here needs the scope admin."""
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
 _BEARER = b"bearer "
 
 caller: ContextVar[Entry] = ContextVar("caller")
-"""Whose key the request has that is being answered; each has a context of its own."""
+"""The entry of the key that the current request was sent with. Each request runs in a context of its own."""
 
 
 @cache
-def _let_in(name: str, key_id: str) -> Counter:
-    """To look it up takes as long as to count."""
+def _allowed_counter(name: str, key_id: str) -> Counter:
+    """Kept per key: prometheus_client takes as long to find a labelled counter as to increment it."""
     return metrics.key_requests_total.labels(name, key_id)
 
 
 class Refusal(QueryError):
-    """A caller who is not let in; again: seconds until another try may help."""
+    """A request that the key check refuses. retry_after: seconds until a retry may succeed, None where none can."""
 
-    def __init__(self, message: str, code: str, again: int | None = None) -> None:
+    def __init__(self, message: str, code: str, retry_after: int | None = None) -> None:
         super().__init__(message, code=code)
-        self.again = again
+        self.retry_after = retry_after
 
 
 UNAUTHENTICATED = "unauthenticated"
-"""The code of whoever has no key that is in force: none, two, a wrong, a revoked or an expired one."""
+"""The error code of a request without a key in force: no key, two keys, a wrong, a revoked or an expired one."""
 
 
 def unauthenticated() -> Refusal:
-    """One sentence for all, made anew: one that is raised again keeps the frames of every time, bodies and all."""
+    """The one refusal of all requests without a key in force.
+
+    A new exception each time: one that is raised again keeps the frames of all its tracebacks, with request bodies.
+    """
     sentence = "Send a key that is in force, in the header authorization: Bearer KEY or x-api-key: KEY."
     return Refusal(sentence, UNAUTHENTICATED)
 
 
-def sent(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The key in a request's headers, whose names are in small letters; None for none, or for two."""
+def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The key in a request's headers or metadata, whose names are lower case; None for no key and for two keys."""
     found = None
     for name, value in headers:
         if name == AUTHORIZATION:
             if value[:7].lower() != _BEARER:
-                continue  # a proxy's own
+                continue  # another scheme, such as a proxy's Basic
             value = value[7:].strip()
         elif name != API_KEY:
             continue
@@ -82,34 +85,35 @@ def sent(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return found
 
 
-class Gate:
-    """Lets callers in by the keys in force."""
+class KeyGuard:
+    """Admits requests by the keys in force."""
 
-    def __init__(self, keys: KeyFile, limits: Limits, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, keys: KeyFile, limits: RateLimits, clock: Callable[[], float] = time.time) -> None:
         """clock: unix seconds."""
         self.keys = keys
         self.limits = limits
         self._clock = clock
 
     def admit(self, key: bytes | None, scope: Scope | None) -> Entry:
-        """The entry of a key that may do this, counted and set as `caller`; Refusal for any other.
+        """Return the entry of a key in force that has the scope, count the request and set `caller`.
 
-        scope: what it must be for; None for anything. A key that is used too often is told so whatever it asks.
+        scope: None where any key will do. Raises Refusal otherwise. The rate is checked before the scope, so that
+        refused requests count too.
         """
-        entry = None if key is None else self.keys.current.entry_of(key)
+        entry = None if key is None else self.keys.current.find(key)
         if entry is None or entry.expires <= self._clock():
-            raise self.refused(unauthenticated(), entry)
-        if entry.interval and (wait := self.limits.wait(entry)):
+            raise self.count_refusal(unauthenticated(), entry)
+        if entry.interval and (wait := self.limits.take(entry)):
             seconds = math.ceil(wait)
-            sentence = f"This key may ask {1 / entry.interval:g} times a second. Come back in {seconds} s."
-            raise self.refused(Refusal(sentence, "limited", seconds), entry)
+            sentence = f"This key is limited to {1 / entry.interval:g} requests a second. Retry after {seconds} s."
+            raise self.count_refusal(Refusal(sentence, "limited", seconds), entry)
         if scope is not None and scope not in entry.scopes:
-            raise self.refused(Refusal(f"This key is not for this: it has no scope {scope}.", "forbidden"), entry)
-        _let_in(entry.name, entry.id).inc()
+            raise self.count_refusal(Refusal(f"This key has no scope {scope}.", "forbidden"), entry)
+        _allowed_counter(entry.name, entry.id).inc()
         caller.set(entry)
         return entry
 
-    def refused(self, refusal: Refusal, entry: Entry | None) -> Refusal:
-        """The refusal, counted."""
+    def count_refusal(self, refusal: Refusal, entry: Entry | None) -> Refusal:
+        """Count the refusal in the metrics and return it."""
         metrics.key_refused_total.labels(refusal.code, entry.name if entry else "").inc()
         return refusal

@@ -1,4 +1,4 @@
-"""The gate before the HTTP door: nobody's body is read who may not ask."""
+"""The key check of the HTTP door: nobody's body is read who may not ask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth import keyring
-from service.auth.guard import SCOPES, UNAUTHENTICATED, Gate, Refusal, sent, unauthenticated
+from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key, unauthenticated
 from service.http.app import error_response, nothing_at
 from service.schema.verbs import MERGE
 
@@ -23,8 +23,8 @@ _MERGE_BEGINS, _MERGE_ENDS = MERGE.path.split("{user_id}")
 def response_of(refusal: Refusal) -> Response:
     """What a caller is told who is not let in."""
     response = error_response(refusal)
-    if refusal.again is not None:
-        response.headers["retry-after"] = str(refusal.again)
+    if refusal.retry_after is not None:
+        response.headers["retry-after"] = str(refusal.retry_after)
     if refusal.code == UNAUTHENTICATED:
         response.headers["www-authenticate"] = 'Bearer realm="tandem"'
     return response
@@ -40,13 +40,13 @@ def _public(method: str, path: str) -> keyring.Scope | None:
     return PUBLIC.get(path)
 
 
-class Guard:
+class HttpGuard:
     """An ASGI app before another, which sees only what a key lets in."""
 
-    def __init__(self, app: ASGIApp, gate: Gate, unguarded: Collection[str], admin: bool) -> None:
+    def __init__(self, app: ASGIApp, guard: KeyGuard, unguarded: Collection[str], admin: bool) -> None:
         """unguarded: paths that need no key. admin: whether there is more here than what is public."""
         self._app = app
-        self._gate = gate
+        self._guard = guard
         self._unguarded = frozenset(unguarded)
         self._admin = admin
 
@@ -65,7 +65,7 @@ class Guard:
     def _refusal(self, path: str, scope: Scope) -> Response | None:
         wanted = _public(scope["method"], path) or (keyring.Scope.ADMIN if self._admin else None)
         try:
-            self._gate.admit(sent(scope["headers"]), wanted)
+            self._guard.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
             return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
         return error_response(nothing_at(path)) if wanted is None else None

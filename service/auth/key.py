@@ -19,7 +19,7 @@ _IN_TEXT = re.compile(r"tdm_[a-z0-9]{4,32}_(?:[0-9a-f]{16}|[^\s/.]{32})")
 """A key, or so much of one that it is better not told; no path of a file called tdm_keys_of_the_shop.toml."""
 
 
-class Key(NamedTuple):
+class GeneratedKey(NamedTuple):
     """A new key. text: what its owner sends, and nobody stores. sha256: in hexadecimal digits, what the file has."""
 
     id: str
@@ -27,11 +27,11 @@ class Key(NamedTuple):
     sha256: str
 
 
-def made() -> Key:
+def generate() -> GeneratedKey:
     """A key that nobody has."""
     name = secrets.token_hex(4)
     text = f"tdm_{name}_{secrets.token_hex(SECRET_BYTES)}"
-    return Key(name, text, digest(text.encode()).hex())
+    return GeneratedKey(name, text, digest(text.encode()).hex())
 
 
 def digest(key: bytes) -> bytes:
@@ -45,11 +45,11 @@ def id_of(key: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def hidden(text: str) -> str:
+def redacted(text: str) -> str:
     """A text without what begins like a key."""
     return re.sub(r"tdm_\w+", "a key", text)
 
 
-def is_in(text: str) -> bool:
+def appears_in(text: str) -> bool:
     """Whether a text has what looks like a key in it."""
     return bool(_IN_TEXT.search(text))

@@ -28,7 +28,7 @@ from recsys.errors import SettingsError
 from service.auth import key
 from service.schema.verdict import NAME_CHARACTERS
 
-MOST_KEYS = 1000
+MAX_KEYS = 1000
 
 SHORT = 32
 """A name with fewer characters is no key, and may be told."""
@@ -62,7 +62,7 @@ class Entry:
     interval: float = 0.0
     tolerance: float = 0.0
 
-    def speaks_for(self, user_id: int | str) -> bool:
+    def covers(self, user_id: int | str) -> bool:
         """Whether it is for this user; 7 and "7" are the same one."""
         return str(user_id).startswith(self.users)
 
@@ -74,7 +74,7 @@ class Keyring:
         self.entries = tuple(entries)
         self._by_id = {entry.id: entry for entry in entries}
 
-    def entry_of(self, sent: bytes) -> Entry | None:
+    def find(self, sent: bytes) -> Entry | None:
         """The entry of the key that somebody sent, expired or not; an unknown id takes the same time as a wrong key."""
         entry = self._by_id.get(key.id_of(sent), _NOBODY)
         right = compare_digest(key.digest(sent), entry.digest)
@@ -96,7 +96,7 @@ def _moment(told: object) -> datetime:
     raise PydanticCustomError("moment", "not a moment")
 
 
-class Told(BaseModel):
+class KeyRecord(BaseModel):
     """A key as the file tells it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -112,7 +112,7 @@ class Told(BaseModel):
     created: Annotated[datetime, BeforeValidator(_moment)] | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Told:
+    def _fits(self) -> KeyRecord:
         if self.users is not None and self.users[-1].isalnum():  # "shop-1" begins the users of shop-10, too
             raise ValueError("users ends in a letter or a digit; end it with a separator, as in shop-1:")
         if self.burst is not None and self.rate is None:
@@ -142,17 +142,17 @@ class Told(BaseModel):
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: Annotated[list[Told], Field(max_length=MOST_KEYS)] = Field(default_factory=list)
+    key: Annotated[list[KeyRecord], Field(max_length=MAX_KEYS)] = Field(default_factory=list)
 
 
-def parse(text: str, name: str = "keys.toml") -> list[Told]:
+def parse(text: str, name: str = "keys.toml") -> list[KeyRecord]:
     """The keys that a file's text tells; SettingsError names the first wrong field and what is wanted."""
     try:
         told = _Document.model_validate(tomllib.loads(text)).key
     except ValidationError as error:
-        raise SettingsError(f"{name}: {sentence(error)}") from None  # the values it would show may be keys
+        raise SettingsError(f"{name}: {first_fault(error)}") from None  # the values it would show may be keys
     except (RecursionError, ValueError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else key.hidden(str(error))
+        why = "it is nested too deep" if isinstance(error, RecursionError) else key.redacted(str(error))
         raise SettingsError(f"{name} is not valid TOML: {why}.") from None
     ids = [each.id for each in told]
     if twice := next((each for each in ids if ids.count(each) > 1), None):
@@ -160,13 +160,13 @@ def parse(text: str, name: str = "keys.toml") -> list[Told]:
     return told
 
 
-def sentence(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """The first mistake: its field and what is wanted; what stands there may be a key, and is not told."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = [str(part)[:NAME_CHARACTERS] for part in first["loc"]]
     field = ".".join(place)
     if first["type"] == "extra_forbidden":
-        known = (Told if len(place) > 1 else _Document).model_fields
+        known = (KeyRecord if len(place) > 1 else _Document).model_fields
         named = field if len(place[-1]) < SHORT else "field of a name that long"
         return f"there is no {named}; known are {', '.join(known)}."
     if first["msg"].startswith("Value error, "):
@@ -177,7 +177,7 @@ def sentence(error: ValidationError) -> str:
 
 
 WANTED = {
-    "key": f"tables are wanted, [[key]], {MOST_KEYS} at the most",
+    "key": f"tables are wanted, [[key]], {MAX_KEYS} at the most",
     "id": "4 to 32 small letters or digits are wanted, those that stand in the key",
     "name": "up to 64 letters, digits, dots, dashes or underscores are wanted",
     "sha256": "the 64 hexadecimal digits that the key hashes to are wanted",

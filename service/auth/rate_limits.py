@@ -24,17 +24,17 @@ SLOTS = 1 << 13
 _ROW = 16
 _SIZE = SLOTS * _ROW
 
-MOST_COST = 100
+MAX_COST = 100
 """Of one request: slates for so many users."""
 
 
-class Limits:
-    """The arrival times of all keys; `make` the file once, then open it in each process. One thread a process."""
+class RateLimits:
+    """The arrival times of all keys; `create` the file once, then open it in each process. One thread a process."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds, the same in every process."""
         if not path.exists():  # somebody emptied the folder meanwhile
-            self.make(path)
+            self.create(path)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         rows = memoryview(mmap.mmap(self._file, _SIZE))
         self._names, self._due = rows.cast("Q"), rows.cast("d")  # row by row: whose it is, and when it is due
@@ -42,7 +42,7 @@ class Limits:
         self._rows: dict[str, int] = {}
 
     @staticmethod
-    def make(path: Path) -> None:
+    def create(path: Path) -> None:
         """An empty file; the one before stays with those that have it open.
 
         A clock that began anew with the machine would be compared with times of the machine's life before.
@@ -52,7 +52,7 @@ class Limits:
         scratch.write_bytes(bytes(_SIZE))
         scratch.replace(path)
 
-    def wait(self, entry: Entry) -> float:
+    def take(self, entry: Entry) -> float:
         """0 for a request that is let in and counted, else the seconds until one would be."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
@@ -78,7 +78,7 @@ class Limits:
     def _due_of(self, row: int, entry: Entry, now: float) -> float:
         """When the next is due, now at the earliest; a time that no request can have made counts for nothing."""
         due = self._due[2 * row + 1]
-        most = now + entry.tolerance + (MOST_COST + 1) * entry.interval
+        most = now + entry.tolerance + (MAX_COST + 1) * entry.interval
         return due if now < due <= most else now
 
     def _row(self, name: str) -> int:

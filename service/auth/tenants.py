@@ -10,7 +10,7 @@ from recsys.types import Id
 from service import schema
 from service.auth.guard import caller
 from service.auth.keyring import Entry
-from service.auth.rate_limits import Limits
+from service.auth.rate_limits import RateLimits
 from service.query import Query
 from service.recommender import Recommender
 from service.telemetry import metrics
@@ -19,7 +19,7 @@ from service.telemetry import metrics
 class TenantRecommender:
     """A recommender for the doors, which names the field of a user that a caller's key is not for."""
 
-    def __init__(self, recommender: Recommender, limits: Limits) -> None:
+    def __init__(self, recommender: Recommender, limits: RateLimits) -> None:
         self._recommender = recommender
         self._limits = limits
 
@@ -74,6 +74,6 @@ class TenantRecommender:
 
 
 def _check(entry: Entry, field: str, user_id: Id | None) -> None:
-    if user_id is not None and not entry.speaks_for(user_id):
+    if user_id is not None and not entry.covers(user_id):
         metrics.key_refused_total.labels("forbidden", entry.name).inc()
         raise QueryError(f"This key is for users whose ids begin with {entry.users!r}.", field, "forbidden")

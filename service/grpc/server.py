@@ -113,7 +113,7 @@ class Server:
             call = Call(head)
         except QueryError as error:
             stream.futile = error.code == UNAUTHENTICATED
-            _refuse(stream, verdict.refused(error_body(error), getattr(error, "again", None)))
+            _refuse(stream, verdict.refused(error_body(error), getattr(error, "retry_after", None)))
             return
         if (once := self._methods.calls.get(path)) is not None:
             stream.asked = Once(stream, call, context, *once)

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from service.auth import editing, key
-from service.auth.keyring import Told
+from service.auth import key, key_editor
+from service.auth.keyring import KeyRecord
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair, Served
 from tests.deployment import free_port
@@ -20,9 +20,9 @@ class Keyed(Served):
 
     def __init__(self, folder: Path, pair: Pair, binary: Path | None = None, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        keys, made, port = folder / "keys.toml", key.made(), free_port()
+        keys, made, port = folder / "keys.toml", key.generate(), free_port()
         told = {"id": made.id, "name": "others", "sha256": made.sha256, "scopes": ["read", "write", "admin"]}
-        editing.add(keys, Told.model_validate(told | {"created": datetime.now(UTC)}))
+        key_editor.add(keys, KeyRecord.model_validate(told | {"created": datetime.now(UTC)}))
         super().__init__(folder, pair, binary, TANDEM_KEYS=str(keys), TANDEM_ADMIN_PORT=str(port), **settings)
         self._port, self._headers = port, {"authorization": f"Bearer {made.text}"}
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
-from service.auth import editing, key
+from service.auth import key, key_editor
 from service.auth.guard import SCOPES
-from service.auth.keyring import Scope, Told
+from service.auth.keyring import KeyRecord, Scope
 from service.grpc import convert
 from service.grpc.convert import SERVICE
 from service.schema import verbs
@@ -45,7 +45,7 @@ class Keyed:
         self.add("expired", "read,write,admin", expires="2026-01-01")
         self.add("slow", "read", rate=RATE, burst=BURST)
         self.add("revoked", "read,write,admin")
-        self.texts["wrong"] = key.made().text
+        self.texts["wrong"] = key.generate().text
         port = free_port()
         self.admin = f"http://127.0.0.1:{port}"
         self.deployment = Deployment(
@@ -59,9 +59,9 @@ class Keyed:
         )
 
     def add(self, name, scopes, **more):
-        new = key.made()
+        new = key.generate()
         told = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": scopes.split(",")}
-        editing.add(self.path, Told.model_validate(told | {"created": datetime.now(UTC)} | more))
+        key_editor.add(self.path, KeyRecord.model_validate(told | {"created": datetime.now(UTC)} | more))
         self.texts[name] = new.text
         return new.text
 
@@ -141,7 +141,7 @@ def keyed(published, embedded_url, tmp_path_factory):
         wait_for(lambda: made.http(verbs.RECOMMEND, "revoked")[0] == 200)  # with cores for it, at once
         wait_for(lambda: made.gateways() == GATEWAYS)
         with edited(made):
-            editing.revoke(made.path, "revoked")
+            key_editor.revoke(made.path, "revoked")
         yield made
 
 
@@ -199,15 +199,15 @@ def test_a_key_is_rotated_without_a_restart(keyed):
     fine = {(200, None, None), ("OK", None, None)}
     asking = threading.Thread(target=go_on)
     asking.start()
-    new = key.made()
+    new = key.generate()
     told = {"id": new.id, "name": "app", "sha256": new.sha256, "scopes": ["read"]}
     with edited(keyed):
-        editing.add(keyed.path, Told.model_validate(told))
+        key_editor.add(keyed.path, KeyRecord.model_validate(told))
     keyed.texts["app, old"], keyed.texts["app"] = old, new.text
     ended.set()
     asking.join()
     with edited(keyed):
-        editing.revoke(keyed.path, "app", key.id_of(old.encode()))
+        key_editor.revoke(keyed.path, "app", key.id_of(old.encode()))
     for _ in range(IN_A_ROW):
         assert keyed.http(verbs.RECOMMEND, "app, old")[0] == 401
         assert keyed.grpc(verbs.RECOMMEND, "app, old")[0] == "UNAUTHENTICATED"

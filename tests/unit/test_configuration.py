@@ -114,7 +114,7 @@ def test_an_empty_variable_is_none():
 )
 def test_a_key_where_none_belongs_is_not_repeated(command, name, told, tmp_path):
     """No command tells a part of it, and each says what belongs there instead."""
-    text = key.made().text
+    text = key.generate().text
     done = subprocess.run(
         [sys.executable, "-m", "service", *command.split()],
         cwd=ROOT,
@@ -131,9 +131,9 @@ def test_a_key_where_none_belongs_is_not_repeated(command, name, told, tmp_path)
 
 def test_what_looks_like_a_key():
     """Also one that lost its end; not a file that is called somewhat like one."""
-    text = key.made().text
-    assert all(map(key.is_in, (text, text[:40], f"tdm_shop_{'Zz9~' * 8}")))
-    assert not any(map(key.is_in, ("", "none", "keys.toml", "/run/tdm_shop_keys.toml", "tdm_shop_1234.toml")))
+    text = key.generate().text
+    assert all(map(key.appears_in, (text, text[:40], f"tdm_shop_{'Zz9~' * 8}")))
+    assert not any(map(key.appears_in, ("", "none", "keys.toml", "/run/tdm_shop_keys.toml", "tdm_shop_1234.toml")))
 
 
 def test_a_variable_that_is_no_setting_is_pointed_out():

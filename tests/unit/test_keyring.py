@@ -8,11 +8,11 @@ import pytest
 
 from recsys.errors import SettingsError
 from recsys.followed import MOST_BYTES
-from service.auth import editing, key
+from service.auth import key, key_editor
 from service.auth.key_file import KeyFile
-from service.auth.keyring import Keyring, Scope, Told, parse
+from service.auth.keyring import KeyRecord, Keyring, Scope, parse
 
-ONE = key.made()
+ONE = key.generate()
 TABLE = f'[[key]]\nid = "{ONE.id}"\nname = "shop"\nsha256 = "{ONE.sha256}"\nscopes = ["read"]\n'
 
 
@@ -33,17 +33,17 @@ def table(**more):
 def test_a_key_finds_its_entry_and_nothing_else_does():
     """One sign more, less or another, another's secret, the hash itself, nothing: nobody's."""
     sent = ONE.text.encode()
-    assert ring().entry_of(sent).name == "shop"
-    other = key.made().text.partition("_")[2].partition("_")[2]
+    assert ring().find(sent).name == "shop"
+    other = key.generate().text.partition("_")[2].partition("_")[2]
     wrong = [sent[:-1], sent + b"0", sent.upper(), sent[:-1] + b"x", b"", b"tdm_", sent * 2, b" " + sent, sent + b"\n"]
     wrong += [ONE.sha256.encode(), f"tdm_{ONE.id}_{other}".encode(), f"tdm_ffff_{other}".encode(), b"\xff" * 77]
-    assert [ring().entry_of(each) for each in wrong] == [None] * len(wrong)
-    assert Keyring().entry_of(sent) is None
+    assert [ring().find(each) for each in wrong] == [None] * len(wrong)
+    assert Keyring().find(sent) is None
 
 
 def test_no_two_keys_are_alike():
     """A secret has 256 bits, and what is stored is the hash of all of the key."""
-    keys = [key.made() for _ in range(100)]
+    keys = [key.generate() for _ in range(100)]
     assert len({each.text for each in keys}) == 100
     assert {len(bytes.fromhex(each.text.rpartition("_")[2])) for each in keys} == {32}
     assert all(key.digest(each.text.encode()).hex() == each.sha256 for each in keys)
@@ -54,11 +54,11 @@ def test_what_is_left_out_limits_nothing():
     """Every user, for ever, at any rate."""
     [entry] = ring().entries
     assert (entry.users, entry.interval, entry.expires) == ("", 0.0, float("inf"))
-    assert entry.speaks_for(7)
+    assert entry.covers(7)
     [entry] = ring(table(rate="50", users='"shop-1:"', expires="2027-01-01")).entries
     assert (entry.interval, round(entry.tolerance, 9)) == (0.02, 0.98)
     assert entry.expires == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
-    assert [entry.speaks_for(user) for user in ("shop-1:7", "shop-1:", "shop-10:7", "SHOP-1:7", 7)] == [
+    assert [entry.covers(user) for user in ("shop-1:7", "shop-1:", "shop-10:7", "SHOP-1:7", 7)] == [
         *(True, True),
         *(False, False, False),
     ]
@@ -116,12 +116,12 @@ def test_what_is_revoked_is_gone_and_what_is_wrong_changes_nothing(tmp_path, cap
         else:
             path.write_text(wrong)
         keys.look()
-        assert keys.current.entry_of(ONE.text.encode())
+        assert keys.current.find(ONE.text.encode())
         assert keys.fault
     assert "keys before stay in force" in caplog.text
     path.write_text("")
     keys.look()
-    assert (keys.current.entry_of(ONE.text.encode()), keys.fault) == (None, None)
+    assert (keys.current.find(ONE.text.encode()), keys.fault) == (None, None)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), _too_large])
@@ -134,10 +134,10 @@ def test_what_is_no_file_is_told_at_once_and_the_keys_before_stay(tmp_path, make
     path.unlink()
     odd.rename(path)
     keys.look()
-    assert keys.current.entry_of(ONE.text.encode())
+    assert keys.current.find(ONE.text.encode())
     assert "can't be read: " in keys.fault
     with pytest.raises(SettingsError, match="can't be read: "):
-        editing.read(path)
+        key_editor.read(path)
 
 
 def test_a_mounted_secret_is_followed(tmp_path):
@@ -167,35 +167,35 @@ def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_pa
     path.unlink()
     with pytest.raises(SettingsError, match="There is no file"):
         KeyFile(path)
-    assert KeyFile(path, last=last).current.entry_of(ONE.text.encode())
+    assert KeyFile(path, last=last).current.find(ONE.text.encode())
     assert last.stat().st_mode & 0o777 == 0o600
 
 
 def told(name, **more):
-    new = key.made()
+    new = key.generate()
     values = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": ["read", "write"]}
-    return Told.model_validate(values | more)
+    return KeyRecord.model_validate(values | more)
 
 
 def test_an_edit_leaves_what_a_person_wrote(tmp_path):
     """Comments, order, other keys; the file is its owner's alone, and a reader never sees half of it."""
     path = tmp_path / "deep" / "keys.toml"
     first = told("a", users='q"\\ü:', expires="2027-01-01T12:00:00+02:00", rate=0.5)
-    editing.add(path, first)
+    key_editor.add(path, first)
     assert path.stat().st_mode & 0o777 == 0o600
     text = "# ours\n" + path.read_text() + "\n# theirs\n" + TABLE + "# the end"
     path.write_text(text)
     path.chmod(0o640)
     last = told("b")
-    editing.add(path, last)
+    key_editor.add(path, last)
     assert [each.name for each in parse(path.read_text())] == ["a", "shop", "b"]
     assert parse(path.read_text())[0] == first
     assert path.stat().st_mode & 0o777 == 0o640
-    editing.revoke(path, "shop")
+    key_editor.revoke(path, "shop")
     assert parse(path.read_text()) == [first, last]
     assert path.read_text().startswith("# ours\n[[key]]")
-    editing.revoke(path, "a")
-    editing.revoke(path, "b")
+    key_editor.revoke(path, "a")
+    key_editor.revoke(path, "b")
     assert parse(path.read_text()) == []
     assert list(path.parent.iterdir()) == [path]
 
@@ -204,14 +204,14 @@ def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
     """As in a rotation: the new one stays."""
     path = tmp_path / "keys.toml"
     old, new = told("a", created="2026-01-01"), told("a")
-    editing.add(path, old)
-    editing.add(path, new)
+    key_editor.add(path, old)
+    key_editor.add(path, new)
     with pytest.raises(SettingsError, match=f"{old.id} .made 2026-01-01"):
-        editing.revoke(path, "a")
+        key_editor.revoke(path, "a")
     for wrong in ("b", "A"):
         with pytest.raises(SettingsError, match=f"has no key {wrong}"):
-            editing.revoke(path, wrong)
-    assert editing.revoke(path, "a", old.id) == old
+            key_editor.revoke(path, wrong)
+    assert key_editor.revoke(path, "a", old.id) == old
     assert parse(path.read_text()) == [new]
 
 
@@ -223,7 +223,7 @@ def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
         path = tmp_path / "keys.toml"
         path.write_text(text)
         with pytest.raises(SettingsError, match="by hand"):
-            editing.revoke(path, "shop")
+            key_editor.revoke(path, "shop")
         assert path.read_text() == text
 
 

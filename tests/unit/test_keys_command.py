@@ -9,7 +9,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from service.auth import command
-from service.auth.editing import read
+from service.auth.key_editor import read
 from service.auth.keyring import parse
 
 ROOT = Path(__file__).resolve().parents[2]

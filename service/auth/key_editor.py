@@ -15,12 +15,12 @@ from tempfile import mkstemp
 
 from recsys.errors import SettingsError
 from recsys.followed import bytes_of
-from service.auth.keyring import Told, parse
+from service.auth.keyring import KeyRecord, parse
 
 _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)
 
 
-def add(path: Path, told: Told) -> None:
+def add(path: Path, told: KeyRecord) -> None:
     """Append a key; SettingsError where the file is wrong, or would be."""
     with _alone(path):
         text = read(path)
@@ -29,7 +29,7 @@ def add(path: Path, told: Told) -> None:
         _replace(path, text)
 
 
-def revoke(path: Path, name: str, key_id: str | None = None) -> Told:
+def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
     """Take a key out; SettingsError where none has that name, or several and no id says which."""
     with _alone(path):
         text = read(path)
@@ -60,7 +60,7 @@ def read(path: Path) -> str:
         raise SettingsError(f"{path} can't be read: {getattr(error, 'strerror', error)}.") from error
 
 
-def _block(told: Told) -> str:
+def _block(told: KeyRecord) -> str:
     values = told.model_dump(mode="json", exclude_none=True)
     for name in ("expires", "created"):  # TOML has moments, and JSON has none
         if name in values:
@@ -73,7 +73,7 @@ def _as_toml(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)
 
 
-def _named(told: Told) -> str:
+def _named(told: KeyRecord) -> str:
     return f"{told.id} (made {told.created:%Y-%m-%d %H:%M:%S})" if told.created else told.id
 
 

@@ -1,4 +1,4 @@
-"""The gate before both doors: who is let in, to what, and in which words the others are not."""
+"""The guard before both doors: who is let in, to what, and in which words the others are not."""
 
 import asyncio
 import gc
@@ -15,12 +15,12 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
-from service.auth import editing, key
-from service.auth.grpc_guard import GatedCalls
-from service.auth.guard import SCOPES, Gate, sent
-from service.auth.http_guard import Guard
+from service.auth import key, key_editor
+from service.auth.grpc_guard import GrpcGuard
+from service.auth.guard import SCOPES, KeyGuard, presented_key
+from service.auth.http_guard import HttpGuard
 from service.auth.key_file import KeyFile
-from service.auth.rate_limits import Limits
+from service.auth.rate_limits import RateLimits
 from service.auth.tenants import TenantRecommender
 from service.front import PROBES, Front
 from service.grpc import convert
@@ -53,9 +53,9 @@ def keys(tmp_path):
 
 
 @pytest.fixture
-def gate(keys, tmp_path):
-    Limits.make(tmp_path / "limits")
-    return Gate(KeyFile(keys.path), Limits(tmp_path / "limits"), lambda: NOW)
+def guard(keys, tmp_path):
+    RateLimits.create(tmp_path / "limits")
+    return KeyGuard(KeyFile(keys.path), RateLimits(tmp_path / "limits"), lambda: NOW)
 
 
 @pytest.fixture
@@ -64,25 +64,25 @@ def recommender():
 
 
 @pytest.fixture
-def door(gate, recommender):
+def door(guard, recommender):
     door = Door()
-    door.recommender = TenantRecommender(recommender, gate.limits)
+    door.recommender = TenantRecommender(recommender, guard.limits)
     return door
 
 
 @pytest.fixture
-def public(door, gate):
-    return TestClient(Guard(Front(door, PlainTextResponse("probe")), gate, PROBES, admin=False))
+def public(door, guard):
+    return TestClient(HttpGuard(Front(door, PlainTextResponse("probe")), guard, PROBES, admin=False))
 
 
 @pytest.fixture
-def admin(door, gate):
-    return TestClient(Guard(door.app, gate, ("/",), admin=True))
+def admin(door, guard):
+    return TestClient(HttpGuard(door.app, guard, ("/",), admin=True))
 
 
 @pytest.fixture
-def rpc(gate, recommender):
-    with RpcServer(TenantRecommender(recommender, gate.limits), admit=GatedCalls(gate, ADMIN)) as server:
+def rpc(guard, recommender):
+    with RpcServer(TenantRecommender(recommender, guard.limits), admit=GrpcGuard(guard, ADMIN)) as server:
         yield server
 
 
@@ -135,7 +135,14 @@ def test_every_verb_has_a_scope():
 def test_who_is_let_in(verb, keys, public, admin, rpc, recommender):
     """Each verb at each door: by a key of its scope alone; nobody else is told more than another, or reaches it."""
     scope = SCOPES[verb]
-    strangers = [[], bearer(key.made().text), bearer(keys.texts["late"]), bearer("x"), bearer(""), bearer("x" * 5000)]
+    strangers = [
+        [],
+        bearer(key.generate().text),
+        bearer(keys.texts["late"]),
+        bearer("x"),
+        bearer(""),
+        bearer("x" * 5000),
+    ]
     strangers += [[*bearer(keys.texts["all"]), ("x-api-key", keys.texts["all"])], bearer(keys.texts["all"]) * 2]
     strangers += [[("authorization", f"Basic {keys.texts['all']}")], [("x-api-key", "")], [("key", keys.texts["all"])]]
     told = [http(public, verb, each) for each in strangers] + [http(admin, verb, each) for each in strangers]
@@ -173,7 +180,7 @@ def test_a_key_is_sent_in_either_header(keys, public, rpc):
     ):
         assert http(public, verbs.RECOMMEND, told)[0] == 200
         assert call(rpc, verbs.RECOMMEND, told)[0] == "OK"
-    assert sent([(b"x-api-key", b"a"), (b"x-api-key", b"a")]) is None
+    assert presented_key([(b"x-api-key", b"a"), (b"x-api-key", b"a")]) is None
 
 
 OTHERS = {
@@ -261,7 +268,7 @@ def test_an_unknown_method_is_unknown_to_those_with_a_key(keys, rpc):
 
 
 def test_no_websocket_comes_by(public):
-    """It is not what the gate reads."""
+    """It is not what the guard reads."""
     with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)), public.websocket_connect("/recommend"):
         pass
 
@@ -286,7 +293,7 @@ def test_a_rate_is_one_for_both_doors_and_for_what_is_refused(keys, public, rpc,
     assert call(rpc, verbs.RECOMMEND, told)[0] == "RESOURCE_EXHAUSTED"
     assert http(public, verbs.RECOMMEND, told)[0] == 429
     client = Client(f"grpc://{rpc.place}", key=keys.texts["slow"], deadline=1.0)
-    with client, pytest.raises(Overloaded, match=r"0\.5 times a second") as caught:
+    with client, pytest.raises(Overloaded, match=r"0\.5 requests a second") as caught:
         client.recommend("a")
     assert caught.value.retry_after > 1
 
@@ -298,14 +305,14 @@ def test_several_users_are_several_requests(keys, public, rpc):
     assert (http(public, verbs.RECOMMEND, told)[0], call(rpc, verbs.RECOMMEND, told)[0]) == (429, "RESOURCE_EXHAUSTED")
 
 
-def test_a_key_that_is_added_or_revoked_is_at_once(keys, gate, public, rpc):
+def test_a_key_that_is_added_or_revoked_is_at_once(keys, guard, public, rpc):
     """At the next look at the file, on connections that are open."""
     new = bearer(keys.add("new", "read"))
     assert http(public, verbs.RECOMMEND, new)[0] == 401
-    gate.keys.look()
+    guard.keys.look()
     assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (200, "OK")
-    editing.revoke(keys.path, "new")
-    gate.keys.look()
+    key_editor.revoke(keys.path, "new")
+    guard.keys.look()
     assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (401, "UNAUTHENTICATED")
 
 
@@ -315,7 +322,7 @@ def test_a_body_is_not_read_of_whom_nobody_knows(public, rpc):
     assert call(rpc, verbs.RECOMMEND, values={"user_id": "x" * 300})[0] == "UNAUTHENTICATED"
 
 
-def test_nothing_is_kept_of_whom_nobody_knows(gate):
+def test_nothing_is_kept_of_whom_nobody_knows(guard):
     """An exception that is raised again and again keeps the frames of every time, and what they hold."""
 
     class Sent:
@@ -328,11 +335,11 @@ def test_nothing_is_kept_of_whom_nobody_knows(gate):
             told.append(message)
 
         scope = {"type": "http", "method": "POST", "path": "/recommend", "headers": [], "sent": sent}
-        await guard(scope, None, send)
+        await app(scope, None, send)
         assert told[0]["status"] == 401
         return weakref.ref(sent)
 
-    guard = Guard(None, gate, (), admin=False)
+    app = HttpGuard(None, guard, (), admin=False)
     kept = [asyncio.run(ask()) for _ in range(3)]
     gc.collect()
     assert [each() for each in kept] == [None] * 3
@@ -356,7 +363,7 @@ def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
 
 
 def test_the_document_says_which_scope_a_verb_needs(door, admin, keys):
-    """As the gate has it; nothing else of the document is another."""
+    """As the guard has it; nothing else of the document is another."""
     door.document = openapi_with_keys
     document = admin.get("/openapi.json", headers=dict(bearer(keys.texts["operator"]))).json()
     told = {

@@ -45,8 +45,8 @@ def test_without_keys_nothing_is_asked(tmp_path):
     """Of this machine."""
     for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         setup.check(Settings(), host)
-    assert setup.gate(Settings(), Environment(tmp_path, None)) is None
-    assert setup.gate(Settings(keys="none"), Environment(tmp_path, None)) is None
+    assert setup.key_guard(Settings(), Environment(tmp_path, None)) is None
+    assert setup.key_guard(Settings(keys="none"), Environment(tmp_path, None)) is None
 
 
 def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
@@ -61,5 +61,5 @@ def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
     environment = Environment(tmp_path, None)
     setup.prepare(settings, environment)
     keys.path.write_text("[[key")
-    gate = setup.gate(settings, environment)
-    assert len(gate.keys.current.entries) == len(keys.texts)
+    guard = setup.key_guard(settings, environment)
+    assert len(guard.keys.current.entries) == len(keys.texts)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from service.auth.keyring import Entry
-from service.auth.rate_limits import SLOTS, Limits
+from service.auth.rate_limits import SLOTS, RateLimits
 
 
 def entry(rate, burst, name="abcd"):
@@ -15,7 +15,7 @@ def entry(rate, burst, name="abcd"):
 
 @pytest.fixture
 def path(tmp_path):
-    Limits.make(tmp_path / "limits")
+    RateLimits.create(tmp_path / "limits")
     return tmp_path / "limits"
 
 
@@ -32,14 +32,14 @@ def clock():
 
 
 def allowed(limits, entry, requests=1000):
-    return sum(limits.wait(entry) == 0 for _ in range(requests))
+    return sum(limits.take(entry) == 0 for _ in range(requests))
 
 
 def test_a_burst_and_then_the_rate(path, clock):
     """What was not used comes back, at the rate, and never more than the burst."""
-    limits, shop = Limits(path, clock), entry(10, 5)
+    limits, shop = RateLimits(path, clock), entry(10, 5)
     assert allowed(limits, shop) == 5
-    assert limits.wait(shop) == pytest.approx(0.1)
+    assert limits.take(shop) == pytest.approx(0.1)
     for passed, more in ((0.05, 0), (0.05, 1), (0.3, 3), (3600, 5)):
         clock.now += passed
         assert allowed(limits, shop) == more
@@ -47,27 +47,27 @@ def test_a_burst_and_then_the_rate(path, clock):
 
 def test_a_rate_holds_over_an_hour(path, clock):
     """However the requests come: rate x time and the burst, to one."""
-    limits, shop = Limits(path, clock), entry(0.3, 2)
+    limits, shop = RateLimits(path, clock), entry(0.3, 2)
     let_in = 0
     for step in range(36_000):
         clock.now = 1000 + step / 10
-        let_in += limits.wait(shop) == 0
+        let_in += limits.take(shop) == 0
     assert let_in == pytest.approx(0.3 * 3600 + 2, abs=1)
 
 
 def test_what_one_request_asked_too_much_the_next_ones_wait_for(path, clock):
     """Slates for a hundred users are a hundred requests, and the burst is not what they may be at once."""
-    limits, shop = Limits(path, clock), entry(10, 5)
-    assert limits.wait(shop) == 0
+    limits, shop = RateLimits(path, clock), entry(10, 5)
+    assert limits.take(shop) == 0
     limits.charge(shop, 99)
-    assert limits.wait(shop) == pytest.approx(10 - 0.4)
+    assert limits.take(shop) == pytest.approx(10 - 0.4)
     clock.now += 9.65
     assert allowed(limits, shop) == 1
 
 
 def test_keys_do_not_pay_for_each_other(path, clock):
     """Each has a row of its own, the same in every process."""
-    first, second = Limits(path, clock), Limits(path, clock)
+    first, second = RateLimits(path, clock), RateLimits(path, clock)
     names = [f"{number:04x}" for number in range(1000)]
     assert {allowed(first, entry(1, 3, name), 5) for name in names} == {3}
     assert {allowed(second, entry(1, 3, name), 5) for name in names} == {0}
@@ -75,15 +75,15 @@ def test_keys_do_not_pay_for_each_other(path, clock):
 
 def test_more_keys_than_there_are_rows_share_and_are_counted_all_the_same(path, clock):
     """Nobody is let in for want of room."""
-    limits = Limits(path, clock)
+    limits = RateLimits(path, clock)
     for number in range(SLOTS):
-        limits.wait(entry(1, 1, f"{number:x}"))
+        limits.take(entry(1, 1, f"{number:x}"))
     assert allowed(limits, entry(1, 3, "one-more")) <= 3
 
 
 def test_a_time_that_no_request_has_made_counts_for_nothing(path, clock):
     """The machine's clock began anew, or a key's rate was raised."""
-    limits = Limits(path, clock)
+    limits = RateLimits(path, clock)
     assert allowed(limits, entry(0.001, 5)) == 5
     clock.now = 1.0
     assert allowed(limits, entry(10, 5)) == 5
@@ -91,15 +91,15 @@ def test_a_time_that_no_request_has_made_counts_for_nothing(path, clock):
 
 def test_a_deployment_that_starts_counts_from_nothing(path, clock):
     """And one that still runs keeps its own file."""
-    old, shop = Limits(path, clock), entry(1, 3)
+    old, shop = RateLimits(path, clock), entry(1, 3)
     assert allowed(old, shop) == 3
-    Limits.make(path)
-    assert allowed(Limits(path, clock), shop) == 3
+    RateLimits.create(path)
+    assert allowed(RateLimits(path, clock), shop) == 3
     assert allowed(old, shop) == 0
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-class Slow(Limits):
+class Slow(RateLimits):
     """Reads, and has others go first before it writes."""
 
     def _due_of(self, *args):
