@@ -1,24 +1,55 @@
-"""From queries to what the doors give; slates are told by `json_slates` and `rpc.slates`."""
+"""From queries to the answers of both doors."""
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
-from recsys.types import names_of
+from recsys.types import F32, names_of
 from service import schema
 from service.query import Query
+
+PLACES = 4
+"""Decimal places of a score in an answer."""
+
+
+def slate(query: Query) -> schema.RecommendResponse:
+    """The slate of an answered query."""
+    generation, words = query.generation, query.words
+    columns = query.items.tolist(), rounded(query.scores), rounded(query.tower), query.sources.tolist()
+    items = [
+        schema.ScoredItem.model_construct(
+            item_id=generation.item_id(row),
+            title=generation.title(row),
+            score=score,
+            tower_score=known(tower),
+            sources=list(names_of(sources)),
+            rules=list(words.get(row, ())),
+        )
+        for row, score, tower, sources in zip(*columns, strict=True)
+    ]
+    return schema.RecommendResponse.model_construct(
+        user_id=query.user_id,
+        items=items,
+        generation=generation.id,
+        mode=query.made_by,
+        history=len(query.history[0]),
+        removed=query.removed,
+        degraded=list(query.degraded),
+        unknown_items=query.unknown_items,
+        unknown_types=query.unknown_types,
+    )
 
 
 def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:
     """The items most like one, of a query whose candidates they are."""
     generation = query.generation
-    columns = query.items.tolist(), query.scores.tolist(), query.tower.tolist(), query.sources.tolist()
+    columns = query.items.tolist(), rounded(query.scores, 6), rounded(query.tower), query.sources.tolist()
     items = [
         schema.SimilarItem.model_construct(
             item_id=generation.item_id(row),
             title=generation.title(row),
-            score=round(score, 6),
-            likeness=number(likeness),
+            score=score,
+            likeness=known(likeness),
             sources=list(names_of(source)),
         )
         for row, score, likeness, source in zip(*columns, strict=True)
@@ -32,6 +63,12 @@ def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:
     )
 
 
-def number(value: float) -> float | None:
-    """Rounded, None for one that is not known."""
-    return None if math.isnan(value) else round(value, 4)
+def rounded(values: F32, places: int = PLACES) -> list[float]:
+    """Scores [n] as an answer has them."""
+    numbers: list[float] = np.round(values.astype(np.float64), places).tolist()
+    return numbers
+
+
+def known(score: float) -> float | None:
+    """None for NaN: no model gave this score."""
+    return score if score == score else None

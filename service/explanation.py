@@ -67,7 +67,7 @@ class Explainer:
             dropped_by=dropped_by,
             reason=reason,
             sources=source.names(),
-            tower_score=None if tower is None else answers.number(tower),
+            tower_score=None if tower is None else answers.known(round(tower, answers.PLACES)),
             tower_place=place,
             score=round(float(candidates.scores[at[0]]), 4) if len(at) else None,
             ranked_place=_ranked_place(query, row),

@@ -122,6 +122,8 @@ class Query:
     @property
     def unknown_types(self) -> list[str]:
         """Event types of the session that the generation does not know, each once."""
+        if not self.session:
+            return []
         spec = self.generation.spec
         return list(dict.fromkeys(event.event_type for event in self.session if spec.is_unknown(event.event_type)))
 

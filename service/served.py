@@ -61,7 +61,6 @@ class ServedGeneration:
             joined = copy.copy(self)  # with what was computed once already
             segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
-            object.__setattr__(joined, "_kept", {})  # a title may have changed
             content, hashed, numbers = kept.of(segment.items)
             object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, content))
             object.__setattr__(joined, "_hashed", hashed)
@@ -112,14 +111,6 @@ class ServedGeneration:
     def item_rows(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known, in their order."""
         return np.array([row for row in self.rows_of(items) if row is not None], np.int32)
-
-    def kept(self, by: object) -> dict[float, Any]:
-        """What somebody keeps of its items; let go of when one is put."""
-        return self._kept.setdefault(by, {})
-
-    @cached_property
-    def _kept(self) -> dict[object, dict[float, Any]]:
-        return {}
 
     def title(self, row: int) -> str:
         """The title, empty where there is none."""

@@ -42,12 +42,6 @@ class Generation:
 
     id = "g1"
 
-    def __init__(self):
-        self._kept = {}
-
-    def kept(self, by):
-        return self._kept.setdefault(by, {})
-
     def item_id(self, _):
         return SCORED.item_id
 

@@ -62,16 +62,3 @@ def _slot(row, held):
     while held[slot] >= 0 and held[slot] != row:
         slot = (slot + 1) & mask
     return slot
-
-
-@compiled
-def tell(items, sources, tower, scores, places, out):
-    """Of each item [n]: a number for row, sources and whether it has a tower score, and both scores, rounded.
-
-    items: int32, sources: uint8, tower, scores: float32. places: 10 to the digits that stay. out: [3, n] float64.
-    """
-    for at in range(len(items)):
-        spoke = tower[at] == tower[at]  # NaN is unlike itself
-        out[0, at] = np.int64(items[at]) << 9 | np.int64(sources[at]) << 1 | np.int64(spoke)
-        out[1, at] = np.rint(np.float64(scores[at]) * places) / places
-        out[2, at] = np.rint(np.float64(tower[at]) * places) / places

@@ -14,17 +14,16 @@ from google.protobuf.message_factory import GetMessageClass
 from pydantic import BaseModel
 
 from recsys.errors import QueryError, TandemError
-from service import deadline, schema
+from service import answers, deadline, schema
 from service.admission import overloaded
 from service.auth.tls import Tls
-from service.grpc import convert, slates
+from service.grpc import convert
 from service.grpc.call import Call, RpcCall
 from service.grpc.convert import SERVICE
 from service.grpc.heads import Headers
 from service.grpc.health import Health, reflected
 from service.grpc.server import Admit, Methods, Server
 from service.grpc.verdict import refused, status_of
-from service.grpc.wishes import Wishes
 from service.pipeline import RESERVE
 from service.recommender import Recommender
 from service.schema import verbs
@@ -46,8 +45,8 @@ LOOK_SECONDS, LOOK_AGAIN_SECONDS = 0.1, 1.0
 _OK = grpc.StatusCode.OK.name  # to ask an enumeration for a name is a call of Python's
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}": verb for verb in verbs.TIMED}
 
-Answer = Callable[[Any, float], Awaitable[BaseModel | bytes]]
-"""Takes a request and when its answer must be there; gives an answer, or the bytes of its message."""
+Answer = Callable[[Any, float], Awaitable[BaseModel]]
+"""Takes a request and its deadline (monotonic seconds); gives an answer."""
 
 
 class RpcDoor:
@@ -131,9 +130,10 @@ class RpcDoor:
             verbs.STATUS: status,
         }
 
-    async def _recommend(self, request: schema.RecommendRequest, due: float) -> bytes:
+    async def _recommend(self, request: schema.RecommendRequest, due: float) -> BaseModel:
         """One slate or several: the same message holds both."""
-        return slates.encoded(await self._recommender.recommend(request, due))
+        queries = await self._recommender.recommend(request, due)
+        return schema.SlatesResponse.model_construct(slates=[answers.slate(query) for query in queries])
 
     def _call(self, verb: Verb[Any, Any], answer: Answer) -> RpcCall:
         """Time and count a verb, and turn what it raises into a status."""
@@ -141,8 +141,6 @@ class RpcDoor:
         gives = GetMessageClass(method.output_type)
         timed = verb in verbs.TIMED
         read: Callable[[bytes], BaseModel] = partial(convert.request, GetMessageClass(method.input_type), verb.takes)
-        if verb is verbs.RECOMMEND:
-            read = Wishes().read
 
         async def call(data: bytes, asked: Call) -> bytes:
             start, status = time.monotonic(), _OK
@@ -150,8 +148,6 @@ class RpcDoor:
                 try:
                     due = self._due(asked, timed)
                     answered = await answer(read(data), due)
-                    if isinstance(answered, bytes):
-                        return answered
                     message: bytes = convert.message_of(gives, answered).SerializeToString()
                     return message
                 except TandemError as error:

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
 from recsys.errors import NoGeneration, QueryError, TandemError
-from service import deadline, json_slates, schema
+from service import answers, deadline, schema
 from service.http import bodies, headers, paths
 from service.http.openapi import openapi
 from service.http.paths import MergeRoute, UserRoute
@@ -28,7 +28,7 @@ from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 
-Verb = Callable[[Request], Awaitable[BaseModel | bytes]]
+Verb = Callable[[Request], Awaitable[BaseModel]]
 
 _STATUS = {
     "unauthenticated": 401,
@@ -81,14 +81,14 @@ class Door:
     async def recommend(self, body: bytes, asked: Sequence[str]) -> bytes | Response:
         """The JSON of a slate, or the answer that an error becomes; asked: what the request says of its deadline."""
 
-        async def work() -> bytes:
+        async def work() -> BaseModel:
             recommender = self._ready()
             due = recommender.due(deadline.asked_seconds(asked))
             return await _slates(recommender, bodies.parsed(body, schema.RecommendRequest), due)
 
         return await _answered("recommend", work())
 
-    async def _recommend(self, request: Request) -> bytes:
+    async def _recommend(self, request: Request) -> BaseModel:
         due = self._due(request)
         return await _slates(self._ready(), await bodies.body(request, schema.RecommendRequest), due)
 
@@ -173,18 +173,17 @@ class Door:
         return answer
 
 
-async def _slates(recommender: Recommender, request: schema.RecommendRequest, due: float) -> bytes:
-    queries = await recommender.recommend(request, due)
-    return json_slates.slate(queries[0]) if request.user_ids is None else json_slates.several(queries)
+async def _slates(recommender: Recommender, request: schema.RecommendRequest, due: float) -> BaseModel:
+    slates = [answers.slate(query) for query in await recommender.recommend(request, due)]
+    return slates[0] if request.user_ids is None else schema.SlatesResponse.model_construct(slates=slates)
 
 
-async def _answered(name: str, work: Awaitable[BaseModel | bytes]) -> bytes | Response:
+async def _answered(name: str, work: Awaitable[BaseModel]) -> bytes | Response:
     """The JSON that a verb's work gives, or the answer that an error becomes; timed and counted."""
     start, status = time.monotonic(), 200
     told: bytes | Response
     try:
-        body = await work
-        told = body if isinstance(body, bytes) else body.model_dump_json().encode()
+        told = (await work).model_dump_json().encode()
     except TandemError as error:
         told = error_response(error)
     except ClientDisconnect:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
 from recsys.types import Event, Source, names_of
-from service import json_slates, lines, schema
-from service.grpc import convert, slates
+from service import answers, schema
+from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.query import Degraded, Query
 from service.schema import Mode
@@ -66,17 +66,22 @@ def expected(query):
     )
 
 
-def from_messages(data):
-    """All that a client reads of a RecommendResponse."""
-    return [convert.answered(slate) for slate in pb.RecommendResponse.FromString(data).slates]
+def as_json(query):
+    """The body of an HTTP answer."""
+    return answers.slate(query).model_dump_json()
+
+
+def as_message(query):
+    """All that a gRPC client reads of a slate."""
+    data = convert.message_of(pb.Slate, answers.slate(query)).SerializeToString()
+    return convert.answered(pb.Slate.FromString(data))
 
 
 def test_a_slate_is_as_its_model_says(query):
     """No field is forgotten, none is of another kind, and the JSON is what the model would have written."""
-    for _ in range(2):  # what is kept, too
-        told = expected(query)
-        assert json_slates.slate(query).decode() == told.model_dump_json()
-        assert from_messages(slates.encoded([query])) == [told.model_dump()]
+    told = expected(query)
+    assert as_json(query) == told.model_dump_json()
+    assert as_message(query) == told.model_dump()
     assert [item.score for item in told.items] == [2.0, 0.3333, -7.0]
     assert [item.tower_score for item in told.items] == [0.1235, None, -0.0]
     assert [item.sources for item in told.items] == [["tower", "ease"], [], ["trending"]]
@@ -85,12 +90,11 @@ def test_a_slate_is_as_its_model_says(query):
     assert told.unknown_items == ["opera-1", 7, "7%"]
 
 
-def test_several_are_told_in_order(query, served):
-    """An empty one and a visitor's, too."""
-    queries = [query, Query(served, 7, 3, 0.0), Query(served, None, 3, 0.0)]
-    told = [expected(each) for each in queries]
-    assert json_slates.several(queries).decode() == schema.SlatesResponse(slates=told).model_dump_json()
-    assert from_messages(slates.encoded(queries)) == [each.model_dump() for each in told]
+def test_a_slate_may_be_empty_or_a_visitors(served):
+    """Both doors answer both."""
+    for query in (Query(served, 7, 3, 0.0), Query(served, None, 3, 0.0)):
+        assert as_json(query) == expected(query).model_dump_json()
+        assert as_message(query) == expected(query).model_dump()
 
 
 class Wild:
@@ -99,10 +103,7 @@ class Wild:
     id = "g"
 
     def __init__(self, items):
-        self._items, self._kept = items, {}
-
-    def kept(self, by):
-        return self._kept.setdefault(by, {})
+        self._items = items
 
     def item_id(self, row):
         return self._items[row][0]
@@ -129,16 +130,14 @@ def test_whatever_items_are_called_and_scored(user, items):
     query.set_candidates(np.arange(len(items), dtype=np.int32), tower, sources)
     query.scores = scores
     query.words = {row: tuple(item[5]) for row, item in enumerate(items) if item[5]}
-    for _ in range(2):
-        told = json.loads(json_slates.slate(query))
-        (message,) = from_messages(slates.encoded([query]))
-        assert told["user_id"] == message["user_id"] == user
-        assert told["items"] == [_as_json(item) for item in message["items"]]
-        for said, (item_id, title, score, _, flags, rules) in zip(message["items"], items, strict=True):
-            assert (said["item_id"], said["title"], said["rules"]) == (item_id, title, rules)
-            assert said["sources"] == list(names_of(flags))
-            rounded = float(np.round(np.float64(np.float32(score)), 4))
-            assert said["score"] == rounded or math.isnan(rounded)
+    told, message = json.loads(as_json(query)), as_message(query)
+    assert told["user_id"] == message["user_id"] == user
+    assert told["items"] == [_as_json(item) for item in message["items"]]
+    for said, (item_id, title, score, _, flags, rules) in zip(message["items"], items, strict=True):
+        assert (said["item_id"], said["title"], said["rules"]) == (item_id, title, rules)
+        assert said["sources"] == list(names_of(flags))
+        rounded = float(np.round(np.float64(np.float32(score)), 4))
+        assert said["score"] == rounded or math.isnan(rounded)
 
 
 def _as_json(item):
@@ -148,32 +147,10 @@ def _as_json(item):
     }
 
 
-def test_a_number_and_its_letters_are_two_items():
-    """What is kept of one is not told of the other."""
-    query = Query(Wild([(7, ""), ("7", "")]), 1, 2, 0.0)
-    query.set_candidates(np.arange(2, dtype=np.int32), np.zeros(2, np.float32), np.zeros(2, np.uint8))
-    assert [item["item_id"] for item in json.loads(json_slates.slate(query))["items"]] == [7, "7"]
-    assert [item["item_id"] for item in from_messages(slates.encoded([query]))[0]["items"]] == [7, "7"]
-
-
 def test_a_title_that_was_put_is_shown(query, served):
     """Where the old one was shown before, which stays with the generation as it was."""
-    before = json_slates.slate(query)
     put = PutItem(served.item_id(4), 1, 1, 9e9, title="Another name", title_at=9e9)
     renamed = copy(query)
     renamed.generation = served.with_items(PutItems("e", 1, (put,)))
-    for told in (json.loads(json_slates.slate(renamed)), *from_messages(slates.encoded([renamed]))):
-        assert told["items"][0]["title"] == "Another name"
-    assert json_slates.slate(query) == before
-    assert from_messages(slates.encoded([query]))[0]["items"][0]["title"] == served.title(4)
-
-
-def test_what_is_kept_of_items_is_bounded(query, served, monkeypatch):
-    """A catalogue of millions is not kept as lines by every gateway."""
-    monkeypatch.setattr(lines, "KEPT", 2)
-    query.generation = copy(served)
-    query.generation.__dict__["_kept"] = {}
-    for _ in range(2):
-        assert json_slates.slate(query).decode() == expected(query).model_dump_json()
-    (kept,) = query.generation._kept.values()
-    assert len(kept) <= 2
+    assert answers.slate(renamed).items[0].title == "Another name"
+    assert answers.slate(query).items[0].title == served.title(4)
