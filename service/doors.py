@@ -16,7 +16,7 @@ from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import KeyGuard
 from service.auth.http_guard import HttpGuard
 from service.auth.tenants import TenantRecommender
-from service.auth.tls import Tls, TlsServer
+from service.auth.tls import Tls
 from service.compose import GATEWAY, tracer
 from service.drain import Drain
 from service.edge.connection import GuardedConnection, guard, guard_tls
@@ -33,15 +33,11 @@ from service.settings import settings as in_force
 from service.telemetry.traced_doors import TracedDoor, traced_rpc
 
 
-def transport(settings: Settings) -> TlsServer | None:
-    """Before the HTTP server: limits of its connections, and TLS where it is asked for."""
+def limit_connections(settings: Settings) -> None:
+    """Before the HTTP server: limits of its connections."""
     guard(settings.max_connections)
-    tls = Tls.of(settings)
-    if tls is None:
-        return None
-    server = TlsServer(tls)
-    server.take_place()
-    return server
+    if settings.tls_cert:
+        guard_tls(certified=False)
 
 
 @cache
@@ -65,9 +61,9 @@ def front(door: Door) -> Make:
 class Doors:
     """Those that stand beside the HTTP server, which BentoML opens and closes itself, and whoever minds all of them."""
 
-    def __init__(self, door: Door, recommender: Recommender, settings: Settings, tls: TlsServer | None) -> None:
+    def __init__(self, door: Door, recommender: Recommender, settings: Settings) -> None:
         """door: HTTP's, which speaks for the recommender from now on."""
-        self._keys, self._tls = key_guard(), tls
+        self._keys = key_guard()
         if self._keys:
             recommender = cast(Recommender, TenantRecommender(recommender, self._keys.limits))
         door.recommender = recommender
@@ -83,10 +79,6 @@ class Doors:
 
     async def open(self) -> None:
         """Before the HTTP server opens; SettingsError where a port can't be had."""
-        if self._tls:
-            guard_tls(certified=self._tls.tls.client_ca is not None)
-            self._tls.hurry()
-            self._mind(self._tls.watch())
         if self._rpc:
             await self._rpc.start()
         if self._keys:
@@ -113,7 +105,7 @@ def _admin(door: Door, settings: Settings) -> AdminPort | None:
         return None
     door.document = openapi_with_keys
     app = _traced(HttpGuard(door.app, keys, ("/",), admin=True), door)
-    tls = Tls.of(settings) if settings.admin_tls else None
+    tls = Tls.from_settings(settings) if settings.admin_tls else None
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
 
@@ -123,7 +115,7 @@ def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:
     traces, keys = tracer(GATEWAY), key_guard()
     admit = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
     wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
-    return RpcDoor(recommender, settings.host, settings.grpc_port, admit=admit, tls=Tls.of(settings), **wrap)
+    return RpcDoor(recommender, settings.host, settings.grpc_port, admit=admit, tls=Tls.from_settings(settings), **wrap)
 
 
 def _traced(app: ASGIApp, door: Door) -> ASGIApp:

@@ -12,6 +12,7 @@ from recsys.errors import TandemError
 from service import compose, doors, pinned, readiness, workers
 from service.ahead import Ahead
 from service.auth import setup
+from service.auth.tls import Tls
 from service.callees import Callees
 from service.edge import listening
 from service.http.app import Door
@@ -22,10 +23,11 @@ from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 
-TLS = doors.transport(settings())
+TLS = Tls.from_settings(settings())
 DOOR = Door()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
+doors.limit_connections(settings())
 
 
 @bentoml.service(
@@ -36,7 +38,7 @@ PINNED = pinned.model()
     runner_probe={"enabled": False},
     # BentoML's own make a series of every path asked for, user ids and all, and keep it; with them goes its /metrics.
     metrics={"enabled": False},
-    **({"ssl": TLS.tls.of_bentoml()} if TLS else {}),
+    **({"ssl": TLS.bentoml_options()} if TLS else {}),
 )
 @bentoml.asgi_app(DOOR.app, path="/")
 class Gateway:
@@ -65,7 +67,7 @@ class Gateway:
     def __init__(self) -> None:
         workers.become_one()
         self._recommender = self._split() if SPLIT else self._inline()
-        self._doors = doors.Doors(DOOR, self._recommender, settings(), TLS)
+        self._doors = doors.Doors(DOOR, self._recommender, settings())
 
     @bentoml.on_startup
     async def follow_live(self) -> None:

@@ -133,8 +133,8 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
             "what has no URL starts beside it."
         )
     exporters.check(settings.traces)
-    if tls := Tls.of(settings):
-        tls.context()
+    if tls := Tls.from_settings(settings):
+        tls.check()
     environment.folder("cache", ROOM)
     RulesFile(environment.rules, environment.rules_named)
     if role in (None, "gateway"):

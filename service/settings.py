@@ -40,11 +40,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address both doors bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
-    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; both doors then speak nothing but TLS.")
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; both doors then serve TLS alone.")
     tls_key: Path | None = Field(None, description="Key of that certificate, PEM, without a password.")
-    tls_client_ca: Path | None = Field(
-        None, description="CA whose certificates clients have to show (mTLS), PEM; the probes are asked without."
-    )
     max_connections: int = Field(
         1000, ge=1, le=60_000, description="HTTP connections of a process, at most; the idlest makes way for a new one."
     )

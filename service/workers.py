@@ -31,8 +31,8 @@ def prepare(environment: Environment, settings: Settings) -> None:
     if os.environ.get(ARBITER) == str(os.getpid()):
         return
     exporters.check(settings.traces)
-    if tls := Tls.of(settings):
-        tls.context()
+    if tls := Tls.from_settings(settings):
+        tls.check()
     os.environ[ARBITER] = str(os.getpid())
     for name, value in (LEAN_MALLOC | ONE_THREAD).items():
         os.environ.setdefault(name, value)

@@ -31,7 +31,7 @@ class AdminPort:
     """An HTTP server of its own in the loop of a gateway process; all processes share its port."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
-        """tls: the files that it speaks TLS by, None for none; the context is `TlsServer`'s, as the door's is."""
+        """tls: the certificate that the port serves, None for plain HTTP."""
         self._place = host, port
         self._server = _Server(
             uvicorn.Config(
@@ -42,8 +42,7 @@ class AdminPort:
                 ws="none",
                 server_header=False,
                 timeout_graceful_shutdown=STOP_SECONDS,
-                ssl_certfile=tls.cert if tls else None,
-                ssl_keyfile=tls.key if tls else None,
+                **(tls.uvicorn_options() if tls else {}),
             )
         )
 

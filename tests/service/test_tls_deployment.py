@@ -1,4 +1,4 @@
-"""A deployment over mTLS, as its users start it."""
+"""A deployment with a certificate, as its users start it."""
 
 import ssl
 import time
@@ -17,13 +17,13 @@ from tests.unit.test_tls import V, client_context, handshake
 pytestmark = pytest.mark.slow
 
 
-def test_it_starts_and_both_doors_ask_for_a_certificate(tiny_world, tmp_path):
-    """`serve` finds it ready, a client with a certificate is answered, and nothing older than TLS 1.2 is spoken."""
+def test_both_doors_serve_tls_alone(tiny_world, tmp_path):
+    """`serve` finds it ready over TLS, both doors answer a client, and nothing older than TLS 1.2 is spoken."""
     authority = Authority(tmp_path / "certificates")
-    (cert, key), mine = authority.issue("server"), authority.issue("client", server=False)
+    cert, key = authority.issue("server")
     store = Server(tmp_path / "store").start()
     tiny.publish(tiny_world[0], RedisGenerationStore(store.url))
-    tls = {"TANDEM_TLS_CERT": str(cert), "TANDEM_TLS_KEY": str(key), "TANDEM_TLS_CLIENT_CA": str(authority.ca)}
+    tls = {"TANDEM_TLS_CERT": str(cert), "TANDEM_TLS_KEY": str(key)}
     deployment = Deployment(tmp_path / "home", tmp_path / "service.log", REDIS_URL=store.url, **tls)
     deployment.start()
     try:
@@ -34,20 +34,18 @@ def test_it_starts_and_both_doors_ask_for_a_certificate(tiny_world, tmp_path):
             time.sleep(0.2)
         assert f"https://127.0.0.1:{deployment.port} and grpcs://" in deployment.log.read_text()
         for url in (f"https://127.0.0.1:{deployment.port}", f"grpcs://{deployment.grpc}"):
-            with Client(url, ca=authority.ca, cert=mine) as client:
+            with Client(url, ca=authority.ca) as client:
                 assert client.recommend("you", mode="realtime").degraded == []
         for port in (deployment.port, deployment.grpc_port):
-            assert handshake(port, client_context(V.TLSv1_2, V.TLSv1_3), mine) == "TLSv1.3"
+            assert handshake(port, client_context(V.TLSv1_2, V.TLSv1_3)) == "TLSv1.3"
             for old in (V.TLSv1, V.TLSv1_1):
                 with pytest.raises((ssl.SSLError, ConnectionError)):
-                    handshake(port, client_context(V.TLSv1, old), mine)
-        with httpx.Client(verify=str(authority.ca), base_url=f"https://127.0.0.1:{deployment.port}") as anybody:
-            assert anybody.get("/readyz").status_code == 200
-            assert anybody.get("/status").status_code == 403
-            assert anybody.get("/readyz").headers["strict-transport-security"]
+                    handshake(port, client_context(V.TLSv1, old))
+        with httpx.Client(verify=str(authority.ca), base_url=f"https://127.0.0.1:{deployment.port}") as client:
+            assert client.get("/readyz").status_code == 200
+            assert client.get("/readyz").headers["strict-transport-security"]
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{deployment.port}/readyz")
-        assert "Handshake failed" not in deployment.log.read_text()  # a log is not a stranger's to fill
     finally:
         deployment.stop()
         store.stop()
