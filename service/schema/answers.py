@@ -1,4 +1,4 @@
-"""What the doors give."""
+"""The models of answers."""
 
 from __future__ import annotations
 
@@ -8,56 +8,61 @@ from pydantic import BaseModel, Field
 
 
 class ScoredItem(BaseModel):
-    """One place of a slate."""
+    """An item at its place in a slate."""
 
     item_id: int | str
     title: str
-    score: float = Field(description="What ordered the slate; comparable within one answer only.")
+    score: float = Field(description="The slate is ordered by the score. Scores of two answers can't be compared.")
     tower_score: float | None = Field(
-        description="Inner product of the user's and the item's embedding; null where retrieval did not speak."
+        description="Inner product of the user's and the item's embedding. Null if retrieval did not score the item."
     )
     sources: list[str] = Field(
-        description="Who proposed the item: tower, covisit, ease, popular, fresh, repeat, trending, precomputed."
+        description="Candidate sources that proposed the item: tower, covisit, ease, popular, fresh, repeat, trending, "
+        "precomputed."
     )
-    rules: list[str] = Field(description="Rules that put the item where it stands: pin, quota, boost, bury and so on.")
+    rules: list[str] = Field(description="Rules that moved the item to its place, such as pin, quota, boost and bury.")
 
 
 class RecommendResponse(BaseModel):
     """A slate."""
 
-    user_id: int | str | None = Field(description="Null where the request names no user.")
+    user_id: int | str | None = Field(description="Null if the request names no user.")
     items: list[ScoredItem]
-    generation: str = Field(description="The one generation that every part of this answer came from.")
+    generation: str = Field(description="The generation that made every part of the answer.")
     mode: str = Field(description="How the slate was made: batch, hybrid or realtime.")
-    history: int = Field(description="Interactions of the user that this answer knew of.")
-    removed: dict[str, int] = Field(description="Candidates that filters removed, by reason.")
-    degraded: list[str] = Field(description="Stages that this answer had to do without; empty when all is well.")
+    history: int = Field(description="Interactions of the user that the answer takes into account.")
+    removed: dict[str, int] = Field(description="Number of candidates that filters removed, by reason.")
+    degraded: list[str] = Field(
+        description="Stages that failed or were late, which the answer was made without. Normally empty."
+    )
     unknown_items: list[int | str] = Field(
-        description="Items of the session that neither the generation nor a put describes; they had no effect."
+        description="Items of the session that neither the generation nor a put describes. They have no effect."
     )
     unknown_types: list[str] = Field(
-        description="Event types of the session that the generation does not know; such events had no effect."
+        description="Event types of the session that the generation does not know. Such events have no effect."
     )
 
 
 class SlatesResponse(BaseModel):
-    """A slate for each of several users, in the order they were named in."""
+    """A slate for each of several users, in the order of the request."""
 
     slates: list[RecommendResponse]
 
 
 class SimilarItem(BaseModel):
-    """One of the items most like another."""
+    """An item that is similar to another."""
 
     item_id: int | str
     title: str
-    score: float = Field(description="What ordered the list; comparable within one answer only.")
-    likeness: float | None = Field(description="Inner product of the two embeddings; null where only popularity spoke.")
+    score: float = Field(description="The list is ordered by the score. Scores of two answers can't be compared.")
+    likeness: float | None = Field(
+        description="Inner product of the two embeddings. Null if only popularity proposed the item."
+    )
     sources: list[str]
 
 
 class SimilarResponse(BaseModel):
-    """Items most like one, the likest first: of the rules only hide_unavailable and exclude_seen hold."""
+    """The items most similar to an item, the most similar first."""
 
     item_id: int | str
     items: list[SimilarItem]
@@ -67,70 +72,75 @@ class SimilarResponse(BaseModel):
 
 
 class Feature(BaseModel):
-    """One feature of the ranker."""
+    """A feature of the ranker, for one item."""
 
     name: str
     value: float
     contribution: float = Field(
-        description="What the score loses when this feature alone is set to its mean over the training data."
+        description="By how much the score falls if this feature alone is set to its mean over the training data."
     )
 
 
 class ExplainResponse(BaseModel):
-    """Why an item stands where it does, or why it does not."""
+    """Why an item has its place in a slate, or why the slate lacks the item."""
 
-    user_id: int | str | None = Field(description="Null where the request names no user.")
+    user_id: int | str | None = Field(description="Null if the request names no user.")
     item_id: int | str
     title: str
     generation: str
     mode: str
-    place: int | None = Field(description="In the slate, from 1 on; null where it is not in it.")
+    place: int | None = Field(description="Place in the slate, from 1 on. Null if the slate lacks the item.")
     dropped_by: str | None = Field(
-        description="What kept it out: retrieval, a filter (seen, unavailable, excluded, filter), ranking or rules."
+        description="What dropped the item: retrieval, a filter (seen, unavailable, excluded, filter), ranking or "
+        "rules. Null if the item is in the slate."
     )
-    reason: str = Field(description="A sentence.")
+    reason: str = Field(description="The same in a sentence.")
     sources: list[str]
     tower_score: float | None
-    tower_place: int | None = Field(description="By the tower's score alone, among all items that may be shown.")
+    tower_place: int | None = Field(description="Place by the tower's score alone, among all items that may be shown.")
     score: float | None
-    ranked_place: int | None = Field(description="By the ranker's score, among the candidates that passed the filters.")
+    ranked_place: int | None = Field(
+        description="Place by the ranker's score, among the candidates that passed the filters."
+    )
     features: list[Feature]
     rules: list[str]
     history: int
     degraded: list[str]
     unknown_items: list[int | str] = Field(
-        description="Items of the session that neither the generation nor a put describes; they had no effect."
+        description="Items of the session that neither the generation nor a put describes. They have no effect."
     )
     unknown_types: list[str] = Field(
-        description="Event types of the session that the generation does not know; such events had no effect."
+        description="Event types of the session that the generation does not know. Such events have no effect."
     )
 
 
 class StoredEvent(BaseModel):
-    """Something a user did, as it is stored."""
+    """An event as it is stored."""
 
     item_id: int | str
-    title: str | None = Field(description="Null for an item that the generation in force does not know.")
+    title: str | None = Field(description="Null if the generation in force does not know the item.")
     event_type: str
     timestamp: float
-    context: dict[str, str] = Field(description="As it was sent with the event; empty in the generation's history.")
+    context: dict[str, str] = Field(
+        description="The context that was sent with the event. Empty in the generation's history."
+    )
 
 
 class UserResponse(BaseModel):
-    """What is stored of a user."""
+    """What is stored about a user."""
 
     user_id: int | str
     generation: str
-    known: bool = Field(description="Whether the generation in force was trained on this user's past.")
-    history: list[StoredEvent] = Field(description="The past that the generation holds, oldest first.")
-    events: list[StoredEvent] = Field(description="What was sent to /events since, oldest first.")
-    seen: int = Field(description="Items that the generation's data says the user had.")
-    listed: int = Field(description="Items of the list that a flow made for the user.")
-    listed_at: float | None = Field(description="When, unix seconds.")
+    known: bool = Field(description="Whether the generation in force was trained on the user's interactions.")
+    history: list[StoredEvent] = Field(description="Interactions that the generation holds, the oldest first.")
+    events: list[StoredEvent] = Field(description="Events that were sent to /events since, the oldest first.")
+    seen: int = Field(description="Number of items that the user has seen, by the generation's data.")
+    listed: int = Field(description="Number of items in the list that a flow made for the user.")
+    listed_at: float | None = Field(description="When the list was made, in unix seconds.")
 
 
 class ForgottenResponse(BaseModel):
-    """That a user is gone."""
+    """The result of deleting a user."""
 
     user_id: int | str
     forgotten: bool
@@ -139,47 +149,51 @@ class ForgottenResponse(BaseModel):
 class MergedResponse(BaseModel):
     """The result of a merge."""
 
-    user_id: int | str = Field(description="The user that is forgotten.")
+    user_id: int | str = Field(description="The user that was deleted.")
     into: int | str
-    events: int = Field(description="Events that are now stored of `into`, as GET /users/{user_id} shows them.")
+    events: int = Field(
+        description="Number of events that are now stored for `into`, as GET /users/{user_id} shows them."
+    )
 
 
 class EventsResponse(BaseModel):
     """What was stored."""
 
     stored: int = Field(
-        description="New ones, those older than 90 days too; those whose event_id was known are not among them, and "
-        "neither are those of types that the dataset ignores."
+        description="Number of new events, with those older than 90 days. Events whose event_id is known and events "
+        "whose type the dataset ignores are not counted."
     )
-    unknown_items: list[int | str] = Field(description="Items that the live generation does not know yet.")
+    unknown_items: list[int | str] = Field(description="Items that the live generation does not know.")
     unknown_types: list[str] = Field(
         description="Event types that the live generation does not know. Such events are stored, and no slate takes "
         "them into account until a generation knows their type."
     )
     too_old: int = Field(
-        description="Events of the request that are older than 90 days: the log of events has them, and no user's "
-        "history keeps them."
+        description="Number of events older than 90 days. The log of events holds them; no user's history does."
     )
 
 
 class ItemsResponse(BaseModel):
     """What was stored."""
 
-    stored: int = Field(description="Distinct items.")
-    new: int = Field(description="Of those, the ones that the live generation does not know.")
-    known: int = Field(description="The ones it knows: their title and availability may change, their content not.")
+    stored: int = Field(description="Number of distinct items.")
+    new: int = Field(description="Number of items that the live generation does not know.")
+    known: int = Field(
+        description="Number of items that the live generation knows. A put changes their title and availability, not "
+        "their content."
+    )
     unplaced: list[int | str] = Field(
-        description="New items with no category or column value that the live generation knows: nothing says whom "
-        "they are for."
+        description="New items without a category or column value that the live generation knows. They can't be "
+        "matched to users by content."
     )
     ignored_columns: list[str] = Field(
-        description="Columns, and categories, that were sent for items that the live generation knows. They have no "
-        "effect: the content of such an item changes with the next training."
+        description="Columns and categories that were sent for items that the live generation knows. They have no "
+        "effect before the next training."
     )
 
 
 class ItemResponse(BaseModel):
-    """What answers are made from of one item: the live generation's tables, and what was put since."""
+    """An item as answers use it: from the live generation's tables, changed by what was put since."""
 
     item_id: int | str
     generation: str
@@ -188,54 +202,62 @@ class ItemResponse(BaseModel):
     columns: dict[str, bool | float | str] = Field(description="Further columns that describe the item.")
     available: bool = Field(description="Whether the item may be shown.")
     known: bool = Field(description="Whether the live generation knows the item.")
-    put_at: float | None = Field(description="When the item was last put, unix seconds; null where it was not since.")
+    put_at: float | None = Field(
+        description="When the item was last put, in unix seconds. Null if the item was not put since the training."
+    )
 
 
 class ForgottenItemResponse(BaseModel):
-    """The result of dropping what was put of an item."""
+    """The result of dropping what was put for an item."""
 
     item_id: int | str
-    forgotten: bool = Field(description="Whether anything had been put.")
-    known: bool = Field(description="Whether the live generation knows the item, and shows it as its tables have it.")
+    forgotten: bool = Field(description="Whether the item had been put.")
+    known: bool = Field(
+        description="Whether the live generation knows the item. Then the generation's tables apply to the item again."
+    )
 
 
 class Process(BaseModel):
-    """A process that serves, and what it holds."""
+    """A process of the deployment, and the generations that it holds."""
 
     name: str
     held: list[str]
 
 
 class StatusResponse(BaseModel):
-    """What is live and how this process is."""
+    """What is live, and the state of the process that answers."""
 
     ready: bool
-    generation: str | None = Field(description="The one that answers come from.")
-    live: str | None = Field(description="The one that the alias `live` names; null where it can't be read.")
+    generation: str | None = Field(description="The generation that answers are made from.")
+    live: str | None = Field(description="The generation that the alias `live` names. Null if the alias can't be read.")
     topology: str
-    store: str = Field(description="ok, or why the store can't be read.")
-    away: list[str] = Field(description="Stages that answers of this process do without now, as `degraded` names them.")
-    rules: list[str] = Field(description="What is wrong with the file of rules, or inactive in this generation.")
-    refused: dict[str, str] = Field(description="Generations that can't be served, with who found out and why.")
-    processes: list[Process] = Field(description="Every process that serves and announced itself.")
-    fresh_items: int = Field(description="Items put since that the generation does not know.")
-    hidden_items: int = Field(description="Items hidden by a put.")
-    event_types: list[str] = Field(
-        description="Types of events that the generation in force was trained on, the most frequent first."
+    store: str = Field(description="`ok`, or why the store can't be read.")
+    away: list[str] = Field(
+        description="Stages that answers of this process are made without now, named as in `degraded`."
     )
-    data: dict[str, Any]
-    metrics: dict[str, Any]
+    rules: list[str] = Field(description="Errors in the file of rules, and rules without effect in this generation.")
+    refused: dict[str, str] = Field(
+        description="Generations that can't be served, with the reason and the process that found it."
+    )
+    processes: list[Process] = Field(description="Every process of the deployment that announced itself.")
+    fresh_items: int = Field(description="Number of items that were put and that the generation does not know.")
+    hidden_items: int = Field(description="Number of items that a put hides.")
+    event_types: list[str] = Field(
+        description="Event types that the generation in force was trained on, the most frequent first."
+    )
+    data: dict[str, Any] = Field(description="The dataset that the generation in force was trained on.")
+    metrics: dict[str, Any] = Field(description="Metrics of the evaluation after the training.")
 
 
 class ErrorBody(BaseModel):
-    """What is wrong, and where."""
+    """An error."""
 
-    code: str
-    message: str
-    field: str | None = None
+    code: str = Field(description="A fixed word for the kind of error, for programs.", examples=["invalid"])
+    message: str = Field(description="What is wrong, and the fix.", examples=["This field is required; send it."])
+    field: str | None = Field(None, description="The field that is wrong, if one is.", examples=["events.0.item_id"])
 
 
 class ErrorResponse(BaseModel):
-    """The shape of every answer that is not 2xx."""
+    """The body of every answer whose status is not 2xx."""
 
     error: ErrorBody

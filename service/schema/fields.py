@@ -48,8 +48,8 @@ Context = Annotated[
     ],
     Field(
         max_length=8,
-        description="In what context this is asked: a value for any of the dataset's context columns, such as "
-        '{"device": "mobile"}. A value that training never saw counts as unknown, as does a column left out.',
+        description="The context of the request: values of the dataset's context columns, such as "
+        '{"device": "mobile"}. A value that training did not see, or a column that is left out, counts as unknown.',
     ),
 ]
 Category = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
@@ -112,7 +112,7 @@ Filter = Annotated[
         max_length=8,
         description="Show only items that meet every condition, such as "
         '{"categories": ["Drama"], "price": {"gte": 5, "lt": 20}, "on_sale": true}: one of these values, a number '
-        "within a range, or a truth. The columns are those that describe items in the dataset. An item without a value "
-        "meets no condition. A text that no item has is an error.",
+        "within a range, or true or false. The columns are those that describe items in the dataset. An item without a "
+        "value meets no condition. A text that no item has is an error.",
     ),
 ]

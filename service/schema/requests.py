@@ -1,4 +1,4 @@
-"""What the doors take. Strict: an unknown field is an error that names it."""
+"""The models of requests. An unknown field is an error that names the field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventType, Filter, Id, Timestamp
 
 USERS_AT_ONCE = 100
-"""Users that one request may ask for."""
+"""Users of one request, at most."""
 
 
 EventId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
@@ -22,17 +22,17 @@ class _Body(BaseModel):
 
 
 class SessionEvent(_Body):
-    """Something the user did in this session that was not sent to /events."""
+    """An event of this session that was not sent to /events."""
 
     item_id: Id
     event_type: EventType = "click"
     timestamp: Timestamp | None = Field(
-        None, description="Unix seconds, or an ISO 8601 time with its offset; now if left out."
+        None, description="Unix seconds, or an ISO 8601 time with its offset. Default: now."
     )
 
 
 class Mode(StrEnum):
-    """How a slate is made: from a list that a flow made, from that list ranked anew, or from nothing but now."""
+    """How a slate is made: from a precomputed list, from that list ranked again, or computed as a whole."""
 
     AUTO = "auto"
     BATCH = "batch"
@@ -41,17 +41,20 @@ class Mode(StrEnum):
 
 
 class _Wish(_Body):
-    """What requests for a slate have in common."""
+    """The fields that all requests for a slate have."""
 
-    k: int = Field(10, strict=True, ge=1, le=100, description="Items wanted.")
-    session: list[SessionEvent] = Field(default_factory=list, max_length=100)
+    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
+    session: list[SessionEvent] = Field(
+        default_factory=list, max_length=100, description="Events of this session that were not sent to /events."
+    )
     exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
     context: Context = Field(default_factory=dict)
     filter: Filter = Field(default_factory=dict)
     mode: Mode = Field(
         Mode.AUTO,
-        description="batch: the list that a flow made for the user; hybrid: that list, ranked anew with session and "
-        "context; realtime: everything computed now; auto: the cheapest of them that knows all that the user did.",
+        description="batch: the list that a flow made for the user. hybrid: that list, ranked again with session and "
+        "context. realtime: retrieval and ranking now. auto: the cheapest of these that takes into account all that "
+        "the user did.",
     )
 
 
@@ -66,22 +69,22 @@ _WHOM: list[JsonValue] = [
 
 
 class RecommendRequest(_Wish):
-    """A request for a slate: for a user, for a visitor without an id, or one for each of several users."""
+    """A request for a slate: for a user, for a visitor without an id, or for each of several users."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _WHOM})
 
     user_id: Id | None = Field(
         None,
-        description="The user; or name several in user_ids. Without either the slate is for a visitor without an id: "
-        "the session is all that is known.",
+        description="The user. Without user_id and user_ids the slate is for a visitor without an id, and made from "
+        "the session alone.",
     )
     user_ids: list[Id] | None = Field(
-        None, min_length=1, max_length=USERS_AT_ONCE, description="Whom slates are for, in place of user_id."
+        None, min_length=1, max_length=USERS_AT_ONCE, description="Several users, in place of user_id."
     )
     log_impression: StrictBool = Field(
         True,
-        description="false: the slate is not logged as an impression. For previews, tests and load tests, whose slates "
-        "no user sees.",
+        description="false: the slate is not logged as an impression. For previews and tests, whose slates no user "
+        "sees.",
     )
 
     @model_validator(mode="after")
@@ -94,56 +97,58 @@ class RecommendRequest(_Wish):
 
 
 class ExplainRequest(_Wish):
-    """A question: why an item stands where it does in a user's slate, or why it does not."""
+    """A request to explain the place of an item in a user's slate."""
 
-    user_id: Id | None = Field(None, description="The user; a visitor without an id if left out.")
+    user_id: Id | None = Field(None, description="The user. Default: a visitor without an id.")
     item_id: Id
 
 
 class SimilarRequest(_Body):
-    """A request for the items most like one."""
+    """A request for the items most similar to an item."""
 
     item_id: Id
-    user_id: Id | None = Field(None, description="Leave out what this user has seen, where the dataset excludes it.")
-    k: int = Field(10, strict=True, ge=1, le=100, description="Items wanted.")
+    user_id: Id | None = Field(
+        None, description="Leave out items that this user has seen, if the dataset has `exclude_seen`."
+    )
+    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
     exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
     filter: Filter = Field(default_factory=dict)
 
 
 class Event(_Body):
-    """Something a user did."""
+    """An event: a user acted on an item."""
 
     user_id: Id
     item_id: Id
     event_type: EventType = "click"
     timestamp: Timestamp | None = Field(
         None,
-        description="Unix seconds, or an ISO 8601 time with its offset; now if left out. An event older than 90 days "
-        "is counted as stored, and may be gone at once: what is so old belongs in the log that a training reads.",
+        description="Unix seconds, or an ISO 8601 time with its offset. Default: now. An event older than 90 days "
+        "is counted as stored, and may be dropped at once: such events belong in the log that a training reads.",
     )
     event_id: EventId | None = Field(
-        None, description="Any name of your own; an event of a user that is sent twice under one counts once."
+        None, description="An id of your choice. Two events of a user with the same event_id are stored once."
     )
     context: Context = Field(
         default_factory=dict,
-        description="The event's value in any of the dataset's context columns, as in /recommend. It is stored with "
-        "the event and shown by GET /users/{user_id}. No model reads it there: training reads contexts from the log.",
+        description="The values of the dataset's context columns, as in /recommend. The context is stored with the "
+        "event and shown by GET /users/{user_id}. No model reads it there: training reads contexts from the log.",
     )
 
 
 class EventsRequest(_Body):
-    """One or many events."""
+    """A list of events."""
 
     events: list[Event] = Field(min_length=1, max_length=1000)
 
 
 class Item(_Body):
-    """What is to be known of an item from now on; what is left out stays as it was."""
+    """An item to add or change. A field that is left out keeps its value."""
 
     item_id: Id
     title: Annotated[str, StringConstraints(strict=True, max_length=512)] | None = None
     categories: list[Category] | None = Field(None, max_length=32)
-    available: StrictBool | None = Field(None, description="false hides the item at once, true shows it again.")
+    available: StrictBool | None = Field(None, description="false hides the item, true shows it again.")
     columns: dict[ColumnName, ColumnValue] = Field(
         default_factory=dict,
         max_length=32,
@@ -152,7 +157,7 @@ class Item(_Body):
 
 
 class ItemsRequest(_Body):
-    """One or many items; of one that is named twice, the last says last."""
+    """A list of items. If an item is named twice, the last entry counts."""
 
     items: list[Item] = Field(min_length=1, max_length=1000)
 
@@ -164,19 +169,19 @@ class ItemRequest(_Body):
 
 
 class UserRequest(_Body):
-    """Whom a verb is about that takes nothing else."""
+    """A request about one user."""
 
     user_id: Id
 
 
 class MergeBody(_Body):
-    """The body of a merge: the user that the user of the path is merged into."""
+    """The body of a merge."""
 
-    into: Id = Field(description="The user who gets the events, such as a login.")
+    into: Id = Field(description="The user that gets the events, such as a login.")
 
 
 class MergeRequest(_Body):
-    """Two ids of one person: the first is forgotten, the other gets its events."""
+    """A merge of two ids of one person: the first is deleted, the second gets its events."""
 
     user_id: Id
     into: Id
@@ -189,4 +194,4 @@ class MergeRequest(_Body):
 
 
 class StatusRequest(_Body):
-    """Nothing needs saying."""
+    """A request for the status; it has no fields."""

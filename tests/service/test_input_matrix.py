@@ -386,7 +386,7 @@ def test_of_a_key_told_twice_the_last_counts(client):
     assert len(answer.json()["items"]) == 4
     filters = '{"categories": ["opera"], "categories": ["drama"]}'
     assert send(client, "/recommend", f'{{"user_id": "a", "filter": {filters}}}').json()["items"]
-    assert "the last counts" in client.get("/openapi.json").json()["info"]["description"]
+    assert "the last value counts" in client.get("/openapi.json").json()["info"]["description"]
 
 
 @pytest.mark.parametrize("line", ["x-deadline-ms: 5\r\nx-deadline-ms: 9", "x-deadline-ms: \u00b2", "x-deadline-ms: +5"])
