@@ -27,6 +27,7 @@ from service.http.admin import AdminPort
 from service.http.app import Door
 from service.http.keyed_openapi import openapi_with_keys
 from service.http.probes import PROBES
+from service.pages import api
 from service.recommender import Recommender
 from service.settings import Settings, environment
 from service.settings import settings as in_force
@@ -104,7 +105,7 @@ def _admin(door: Door, settings: Settings) -> AdminPort | None:
     if keys is None or not settings.admin_port:
         return None
     door.document = openapi_with_keys
-    app = _traced(HttpGuard(door.app, keys, ("/",), admin=True), door)
+    app = _traced(HttpGuard(door.app, keys, {"/", *api.PATHS}, admin=True), door)
     tls = Tls.from_settings(settings) if settings.admin_tls else None
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 

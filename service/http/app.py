@@ -22,6 +22,7 @@ from service import answers, deadline, schema
 from service.http import bodies, headers, paths
 from service.http.openapi import openapi
 from service.http.paths import MergeRoute, UserRoute
+from service.pages import api
 from service.recommender import Recommender
 from service.schema.verdict import AGAIN, INTERNAL, checked, error_body
 from service.telemetry import metrics
@@ -73,6 +74,7 @@ class Door:
                 Route("/openapi.json", self._openapi, methods=["GET"]),
                 Route("/metrics", _metrics, methods=["GET"]),
                 Route("/", self._page, methods=["GET"]),
+                *api.ROUTES,
                 Route("/{path:path}", self._not_found, methods=_METHODS),
             ],
             exception_handlers={HTTPException: self._http_error},

@@ -1,24 +1,10 @@
-"""The page in a browser: Debian's Chromium, driven by playwright; the tests skip where either is absent.
-
-`make browser` installs playwright and runs them. Chromium is a package of the system: `apt-get install chromium`.
-"""
+"""The page of slates in Chromium: on a phone, by the keyboard, with the event types of the dataset."""
 
 import os
-import shutil
 from pathlib import Path
 
 import httpx
-import pandas as pd
 import pytest
-
-from recsys.store import RedisGenerationStore
-from tests import tiny
-from tests.deployment import Deployment
-from tests.server import Server
-from training import dataset
-from training.export import export
-from training.log import encode
-from training.recipe import train
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 TARGET_PIXELS = 44
@@ -26,38 +12,6 @@ TYPES = ["view", "cart", "purchase"]
 DRAWN = "#slate[aria-busy=false]"
 PRESSES = 40
 """More than there are stops for the Tab key."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium on PATH: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def shop(browser, tmp_path_factory):
-    """A deployment whose log has views, carts and purchases; after `browser`, which may skip."""
-    home = tmp_path_factory.mktemp("shop")
-    folder = tiny.write(home / "data")
-    log = pd.read_csv(folder / "interactions.csv")
-    log["what"] = [TYPES[0 if row % 2 else 1 if row % 6 else 2] for row in range(len(log))]
-    log.to_csv(folder / "interactions.csv", index=False)
-    toml = folder / "dataset.toml"
-    toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
-    encoded = encode(dataset.read(folder))
-    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, "shop")
-    server = Server(home / "store").start()
-    tiny.publish(made, RedisGenerationStore(server.url))
-    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
-        yield running
-    server.stop()
 
 
 @pytest.fixture

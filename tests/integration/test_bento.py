@@ -54,7 +54,9 @@ def test_the_bento_holds_serving_and_nothing_else(bento):
     assert {file.parts[0] for file in code} == {"service", "recsys"}
     expected = {path.relative_to(ROOT) for name in ("service", "recsys") for path in (ROOT / name).rglob("*.py")}
     assert code == expected
-    assert {file.name for file in files - code} == {"slo.toml", "bentofile.yaml", "index.html"}
+    pages = (ROOT / "service" / "pages").rglob("*")
+    shown = {str(path.relative_to(ROOT)) for path in pages if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert {str(file) for file in files - code} == {"slo.toml", "bentofile.yaml", *shown}
 
 
 def test_the_image_of_the_bento_is_built_apart_from_what_it_runs(bento):

@@ -1,6 +1,7 @@
 """The running deployment over HTTP: three BentoML services, real sockets, a real store."""
 
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import pytest
 
 from recsys.types import Source
 from service.http.app import Door
+from service.pages import api
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +211,7 @@ def test_the_openapi_document_names_every_verb(client):
     """What is served is what is documented."""
     document = client.get("/openapi.json").json()
     routes = {path.replace(":path", "") for route in Door().app.routes for path in [getattr(route, "path", "")]}
-    assert set(document["paths"]) == routes - {"/", "/metrics", "/openapi.json", "/{path}"}
+    assert set(document["paths"]) == routes - {"/", "/metrics", "/openapi.json", "/{path}", *api.PATHS}
     assert document["components"]["schemas"]["SimilarRequest"]["required"] == ["item_id"]
 
 
@@ -218,6 +220,23 @@ def test_the_page_is_served(client):
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "Tandem" in page.text
+
+
+def test_the_api_page_and_its_files_come_from_this_host(client):
+    """/docs, and each file that the page names, is served with its type; no source is on another host."""
+    page = client.get("/docs")
+    named = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert {f"/{name}" for name in named} == api.PATHS - {"/docs"}
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+    assert "unsafe" not in policy
+    for name in named:
+        answer = client.get(f"/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        if name.endswith(".css"):
+            assert not re.search(r"@import|url\((?!['\"]?data:)", answer.text)
 
 
 def test_the_page_has_a_colour_for_every_source(client):

@@ -17,6 +17,7 @@ from service.auth.guard import SCOPES
 from service.auth.keyring import KeyRecord, Scope
 from service.grpc import convert
 from service.grpc.convert import SERVICE
+from service.pages import api
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
 from tests.deployment import IN_A_ROW, Deployment, descendants, free_port
@@ -176,12 +177,13 @@ def test_the_matrix(keyed, verb, name):
 
 def test_what_operators_read_is_on_the_admin_port_alone(keyed):
     """And nothing else on the public one, whoever asks."""
-    for path in ("/metrics", "/openapi.json", "/", "/status", "/docs.json", "/schema.json"):
+    pages = {"/", *api.PATHS}
+    for path in ("/metrics", "/openapi.json", *pages, "/status", "/docs.json", "/schema.json"):
         told = keyed.told("all")
         assert ask("GET", keyed.deployment.url + path, headers=told).status_code == 404
         here = ask("GET", keyed.admin + path, headers=told).status_code
         assert here == (404 if path in {"/docs.json", "/schema.json"} else 200)
-        assert ask("GET", keyed.admin + path).status_code == (200 if path == "/" else 401)
+        assert ask("GET", keyed.admin + path).status_code == (200 if path in pages else 401)
     for path in ("/livez", "/readyz", "/healthz"):
         assert ask("GET", keyed.deployment.url + path).status_code == 200
 

@@ -1,0 +1,49 @@
+"""The page /docs: Swagger UI shows /openapi.json, from files of this package and no other host."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+
+_FOLDER = Path(__file__).parent
+
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src data:",  # the arrows in Swagger UI's stylesheet
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_PAGE = {"content-security-policy": _POLICY, "x-frame-options": "DENY", "referrer-policy": "no-referrer"}
+_PACKED = {"content-encoding": "gzip"}
+
+_FILES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "/docs": ("api.html", "text/html", _PAGE),
+    "/docs/api.css": ("api.css", "text/css", {}),
+    "/docs/api.js": ("api.js", "text/javascript", {}),
+    "/docs/swagger-ui.css": ("swagger-ui/swagger-ui.css.gz", "text/css", _PACKED),
+    "/docs/swagger-ui-bundle.js": ("swagger-ui/swagger-ui-bundle.js.gz", "text/javascript", _PACKED),
+}
+"""File, media type and headers, by path."""
+
+PATHS = frozenset(_FILES)
+"""The page and its files hold no data of the deployment: the admin port returns them without a key."""
+
+
+def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def endpoint(_: Request) -> FileResponse:
+        return FileResponse(_FOLDER / name, media_type=media_type, headers=headers)
+
+    return endpoint
+
+
+ROUTES = [Route(path, _endpoint(*file), methods=["GET"]) for path, file in _FILES.items()]

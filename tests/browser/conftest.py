@@ -1,0 +1,52 @@
+"""Chromium, driven by playwright, and a shop for it; the tests skip where either program is absent.
+
+`make browser` installs playwright and runs them. Chromium is a package of the system: `apt-get install chromium`.
+"""
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from recsys.store import RedisGenerationStore
+from tests import tiny
+from tests.deployment import Deployment
+from tests.server import Server
+from training import dataset
+from training.export import export
+from training.log import encode
+from training.recipe import train
+
+TYPES = ["view", "cart", "purchase"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make browser")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on PATH: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])  # root has no sandbox
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def shop(browser, tmp_path_factory):
+    """A deployment whose log has views, carts and purchases; after `browser`, which may skip."""
+    home = tmp_path_factory.mktemp("shop")
+    folder = tiny.write(home / "data")
+    log = pd.read_csv(folder / "interactions.csv")
+    log["what"] = [TYPES[0 if row % 2 else 1 if row % 6 else 2] for row in range(len(log))]
+    log.to_csv(folder / "interactions.csv", index=False)
+    toml = folder / "dataset.toml"
+    toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
+    encoded = encode(dataset.read(folder))
+    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, "shop")
+    server = Server(home / "store").start()
+    tiny.publish(made, RedisGenerationStore(server.url))
+    with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
+        yield running
+    server.stop()

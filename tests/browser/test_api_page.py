@@ -1,0 +1,73 @@
+"""The page /docs in Chromium, cut off from every other host."""
+
+import json
+
+import pytest
+
+NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture
+def visit(browser, shop):
+    """Open /docs; requests to other hosts and violations of the page's policy fail the test."""
+    opened, faults = [], []
+
+    def gate(route):
+        if route.request.url.startswith((shop.url, "data:")):
+            route.continue_()
+        else:
+            faults.append(route.request.url)
+            route.abort()
+
+    def keyed(route, key):
+        if route.request.headers.get("authorization") == f"Bearer {key}":
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"error": {"message": "Send a key."}})
+
+    def visit(size, key=""):
+        page = browser.new_page(viewport=size)
+        opened.append(page)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Security Policy" in line.text else None)
+        page.route("**/*", gate)
+        if key:
+            page.route("**/openapi.json", lambda route: keyed(route, key))
+        page.goto(f"{shop.url}/docs")
+        page.wait_for_selector("#key:visible" if key else ".opblock-summary")
+        return page
+
+    yield visit
+    for page in opened:
+        page.close()
+    assert not faults
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["390", "1280"])
+def test_a_reader_finds_recommend_and_tries_it(visit, shop, size):
+    """Every operation is listed; POST /recommend opens, and its example returns a slate; nothing scrolls sideways."""
+    page = visit(size)
+    paths = json.loads(page.request.get(f"{shop.url}/openapi.json").text())["paths"]
+    assert page.locator(".opblock-summary").count() == sum(len(methods) for methods in paths.values())
+    recommend = page.locator("#operations-slates-recommend")
+    recommend.locator(".opblock-summary-control").click()
+    assert '"user_id": "you"' in recommend.locator(".body-param__text").input_value()
+    with page.expect_response("**/recommend") as answered:
+        recommend.locator(".execute").click()
+    assert len(answered.value.json()["items"]) == 5
+    shown = recommend.locator(".live-responses-table .highlight-code").first
+    shown.wait_for()
+    assert answered.value.json()["generation"] in shown.text_content()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_behind_keys_the_page_has_a_field_for_the_key(visit):
+    """As on the admin port: a wrong key gets the refusal, the right one the operations."""
+    page = visit(NARROW, key="tandem_right")
+    page.locator("#key").fill("tandem_wrong")
+    page.locator("#key").press("Enter")
+    page.get_by_text("Send a key.").wait_for()
+    page.locator("#key").fill("tandem_right")
+    page.locator("#enter button").click()
+    page.wait_for_selector(".opblock-summary")
+    assert not page.locator("#enter").is_visible()
