@@ -97,77 +97,77 @@ class RecommenderServicer(object):
     """
 
     def Recommend(self, request, context):
-        """A slate for a user, or for each of several.
+        """Recommend items for a user, or for each of several users.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Similar(self, request, context):
-        """The items most like one.
+        """List the items most similar to an item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Why an item stands where it does in a user's slate, or why it does not.
+        """Explain the place of an item in a user's slate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AddEvents(self, request, context):
-        """Store what users did; the next request knows it.
+        """Store events of users. The next slate takes the events into account.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutItems(self, request, context):
-        """Put items that can be recommended at once, or hidden at once.
+        """Add, change or hide items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetItem(self, request, context):
-        """What is known of an item: by the live generation, and by what was put since.
+        """Show an item: the live generation's tables, changed by what was put since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForgetItem(self, request, context):
-        """Forget what was put of an item: it is as the live generation has it, or is gone.
+        """Drop what was put for an item. The live generation's tables apply to the item again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """What is stored of a user.
+        """Show what is stored about a user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForgetUser(self, request, context):
-        """Delete all that is stored of a user.
+        """Delete what is stored about a user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def MergeUser(self, request, context):
-        """Give a user's events to another user, such as a login, and delete all else that is stored of the first.
+        """Move the events of a user to another user, such as a login, and delete the first user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Status(self, request, context):
-        """What is live, and how this process is.
+        """Show what is live.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
