@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from recsys import soundness
@@ -21,15 +20,13 @@ from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
 from service import wire
 from service.adoption import Adopter
-from service.ahead import Make
 from service.callees import Callees
-from service.edge.connection import GuardedConnection
+from service.drain import Drain, LastAnswers
 from service.explanation import Explainer
-from service.fast_calls import FastCalls
 from service.holder import GenerationHolder
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
-from service.lane import MOST_BYTES, Lane, answers, apis
+from service.lane import Lane
 from service.outage import Outage
 from service.pipeline import Pipeline
 from service.query import Degraded
@@ -51,9 +48,6 @@ if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run
     from recsys.retriever import Retriever
 
 GATEWAY, RETRIEVAL, RANKING = "gateway", "retrieval", "ranking"
-
-LANE_HEAD = 64 << 10
-"""Bytes of a call's head: it names the spans of all 512 requests that it may be made for, 56 bytes each."""
 
 
 def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
@@ -130,15 +124,10 @@ def tracer(role: str) -> tracing.Tracer | None:
     return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
 
 
-def lane(role: str) -> Make:
-    """What the server of retrieval or ranking asks first."""
-
-    def make(app: Starlette, behind: ASGIApp) -> ASGIApp:
-        GuardedConnection.admit(MOST_BYTES, LANE_HEAD, FastCalls(answers(app), wire.WIDTHS))
-        traces, first = tracer(role), Lane(apis(app), behind, wire.WIDTHS)
-        return first if traces is None else TracedLane(first, traces, role)
-
-    return make
+def lane(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
+    """The middleware of retrieval and ranking."""
+    traces, calls = tracer(role), Lane(app, wire.WIDTHS)
+    return LastAnswers(calls if traces is None else TracedLane(calls, traces, role), lambda: drain.begun)
 
 
 def tell_all(role: str) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from service import quiesce
-from service.drain import LEAVING
+from service.drain import DRAIN
 
 logger = logging.getLogger("tandem")
 
@@ -93,7 +93,7 @@ class Ending:
         door = self._arbiter.sockets[ENTRY_SOCKET]
         for process in gateway.get_active_processes():
             with suppress(Exception):  # psutil's, of a process that ended this moment
-                process.send_signal(LEAVING)
+                process.send_signal(DRAIN)
         await asyncio.sleep(self._drain_seconds)
         held_back = quiesce.refuse_connections(door)
         if not held_back:  # then at once, while workers accept whatever comes: one that waits for them is reset

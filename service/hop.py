@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from recsys.errors import StageError
-from service.fast_calls import HEADS, WIDTH, call_head
+from service.lane import PREFIX, WIDTH
 from service.places import Places, watch
 
 _LENGTH, _WIDTH = (re.compile(rb"\r\n" + name + rb":\s*(\d+)") for name in (b"content-length", WIDTH))
@@ -32,6 +32,9 @@ answers for a service that is busy, so only a host that is gone says nothing. Be
 
 CONNECT_TRIES = 3
 """Of one call; what is left of a request's deadline bounds them all."""
+
+HEADS = 256
+"""Heads of calls and of answers that are cached: they differ in their number of rows alone."""
 
 
 class _Told(NamedTuple):
@@ -65,7 +68,9 @@ class Hop:
         new one. A call that is cancelled closes its connection; whoever comes next must not get its answer.
         """
         body = np.ascontiguousarray(rows)
-        head = call_head(name, body, "" if self._more is None else self._more())
+        head = _call_head(name, *body.shape)
+        if self._more is not None:
+            head = b"%b%b\r\n" % (head[:-2], self._more().encode())
         while True:
             kept = self._kept()
             connection = kept or await self._opened()
@@ -178,6 +183,13 @@ class _Connection(asyncio.Protocol):
         if status != "200" or not width:
             raise StageError(f"the service answered {status}")
         return np.frombuffer(self._data, np.uint8, length, self._body).reshape(-1, width)
+
+
+@lru_cache(HEADS)
+def _call_head(name: str, count: int, width: int) -> bytes:
+    """The head of a call of `count` rows."""
+    lines = f"host: hop\r\n{WIDTH.decode()}: {width}\r\ncontent-length: {count * width}\r\n\r\n"
+    return f"POST {PREFIX}{name} HTTP/1.1\r\n{lines}".encode()
 
 
 @lru_cache(HEADS)

@@ -6,16 +6,15 @@ import bentoml
 import numpy as np
 
 from service import compose, workers
-from service.ahead import Ahead
 from service.models import RankingModel
 from service.settings import environment, settings
-from service.shell import NEVER_SHED_MS, Shell
+from service.shell import DRAIN, NEVER_SHED_MS, NOTHING_AROUND, Shell
 
 
 @bentoml.service(
     name="Ranking",
     workers=settings().ranking_workers,
-    logging={"access": {"enabled": False}},
+    **NOTHING_AROUND,
 )
 class Ranking(Shell):
     """From hundreds of candidates to their order."""
@@ -42,4 +41,4 @@ class Ranking(Shell):
         return self._model.features(rows)
 
 
-Ranking.add_asgi_middleware(Ahead, make=compose.lane(compose.RANKING))  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Ranking.add_asgi_middleware(compose.lane, role=compose.RANKING, drain=DRAIN)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

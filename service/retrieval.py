@@ -6,16 +6,15 @@ import bentoml
 import numpy as np
 
 from service import compose, workers
-from service.ahead import Ahead
 from service.models import RetrievalModel
 from service.settings import environment, settings
-from service.shell import NEVER_SHED_MS, Shell
+from service.shell import DRAIN, NEVER_SHED_MS, NOTHING_AROUND, Shell
 
 
 @bentoml.service(
     name="Retrieval",
     workers=settings().retrieval_workers,
-    logging={"access": {"enabled": False}},
+    **NOTHING_AROUND,
 )
 class Retrieval(Shell):
     """From many items to hundreds."""
@@ -47,4 +46,4 @@ class Retrieval(Shell):
         return self._model.similar(rows)
 
 
-Retrieval.add_asgi_middleware(Ahead, make=compose.lane(compose.RETRIEVAL))  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Retrieval.add_asgi_middleware(compose.lane, role=compose.RETRIEVAL, drain=DRAIN)  # type: ignore[attr-defined]  # the decorator makes it a `Service`

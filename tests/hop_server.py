@@ -13,13 +13,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.ahead import Ahead
-from service.lane import Lane, apis
-
-
-def lane(app, behind):
-    """As retrieval and ranking have it."""
-    return Lane(apis(app), behind)
+from service.lane import Lane
 
 
 class Service:
@@ -53,11 +47,11 @@ def slow(rows):
 class Server:
     """uvicorn over a unix socket, or a port; listening: a socket that several share, as workers do."""
 
-    def __init__(self, place, keep_alive=5, listening=None, app=None, make=lane):
+    def __init__(self, place, keep_alive=5, listening=None, app=None, make=Lane):
         self.service = Service()
         routes = [Route(f"/{name}", partial(self.service.endpoint, name), name=name) for name in self.service.apis]
-        probes = [Route(path, lambda _: PlainTextResponse("a probe")) for path in ("/livez", "/readyz", "/metrics")]
-        app = app or Starlette(routes=[*routes, *probes], middleware=[Middleware(Ahead, make=make)])
+        probes = [Route(path, lambda _: PlainTextResponse("a probe")) for path in ("/livez", "/readyz")]
+        app = app or Starlette(routes=[*routes, *probes], middleware=[Middleware(make)])
         config = uvicorn.Config(app, log_level="critical", timeout_keep_alive=keep_alive, **place)
         self._server = uvicorn.Server(config)
         sockets = listening and [listening.dup()]

@@ -224,7 +224,7 @@ def _document(document: Callable[[], object]) -> bytes:
 
 def _metrics(_: Request) -> Response:
     """No coroutine: files are read, so Starlette runs it beside the loop."""
-    return Response(metrics.told(), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _json_error(status: int, body: schema.ErrorBody) -> Response:

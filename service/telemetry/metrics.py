@@ -81,8 +81,11 @@ def removed(reason: str) -> Count:
     return removed_total.labels(reason).inc
 
 
-def told() -> bytes:
-    """What every process of the deployment counted, as Prometheus reads it; BentoML has them share a folder for it."""
+def exposition() -> bytes:
+    """The metrics of all processes of the deployment, in Prometheus's text format.
+
+    BentoML sets PROMETHEUS_MULTIPROC_DIR, a folder that all processes write to.
+    """
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no hint for it
     return generate_latest(registry)

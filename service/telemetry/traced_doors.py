@@ -10,11 +10,10 @@ from opentelemetry.trace import Span
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.fast_calls import PREFIX
 from service.grpc.call import Call, RpcCall
 from service.grpc.verdict import Refused
 from service.http.probes import PROBES
-from service.lane import width_of
+from service.lane import PREFIX, width_of
 from service.telemetry.tracing import STATES, TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")

@@ -8,7 +8,7 @@ import pytest
 from circus.exc import ConflictError
 
 from service import ending
-from service.drain import LEAVING
+from service.drain import DRAIN
 from service.ending import ENTRY, ENTRY_SOCKET, Ending
 from service.quiesce import SETTLE_SECONDS
 
@@ -77,7 +77,7 @@ def run(arbiter, seconds=0.0, stops=(None,), **more):
 def test_the_gateway_has_ended_before_the_others_hear_of_it(arbiter):
     """First it is told to leave, then to end; nobody is replaced meanwhile, and the port says that nobody is there."""
     run(arbiter)
-    assert arbiter.noted == [(ENTRY, LEAVING), (ENTRY, "told"), (ENTRY, "ended"), "rest"]
+    assert arbiter.noted == [(ENTRY, DRAIN), (ENTRY, "told"), (ENTRY, "ended"), "rest"]
     assert arbiter._stopping
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(arbiter.sockets[ENTRY_SOCKET].getsockname(), 5)
@@ -100,7 +100,7 @@ def test_connections_are_taken_until_the_time_is_over(arbiter):
         await arbiter.loop.task
 
     asyncio.run(scene())
-    assert taken == [(True, [(ENTRY, LEAVING)]), (False, [(ENTRY, LEAVING)])]
+    assert taken == [(True, [(ENTRY, DRAIN)]), (False, [(ENTRY, DRAIN)])]
 
 
 def test_an_arbiter_that_is_busy_is_asked_again(arbiter):

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 
 import bentoml
 import httpx
@@ -14,13 +15,12 @@ from _bentoml_impl.client import RemoteProxy
 from recsys.errors import StageError
 from service import hop as hops
 from service import lane as lanes
-from service.ahead import Ahead
 from service.callees import Callees
 from service.hop import Hop
 from service.lane import Lane
 from service.telemetry.metrics import rows_together
 from tests.deployment import free_port
-from tests.hop_server import Server, lane, rows
+from tests.hop_server import Server, rows
 
 
 @pytest.fixture(autouse=True)
@@ -237,8 +237,16 @@ def test_all_else_is_refused_but_the_probes(server, path):
         "GET /",
     ):
         assert raw(path, f"{asked} HTTP/1.1").startswith(b"HTTP/1.1 404"), asked
-    for asked in ("/livez", "/readyz", "/metrics"):
+    for asked in ("/livez", "/readyz"):
         assert b"a probe" in raw(path, f"GET {asked} HTTP/1.1")
+
+
+def test_a_host_of_one_service_has_its_metrics(server, path, tmp_path, monkeypatch):
+    """The lane answers GET /metrics itself, since BentoML's metrics are off."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    answer = raw(path, "GET /metrics HTTP/1.1")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"content-type: text/plain; version=" in answer
 
 
 @pytest.mark.parametrize(
@@ -262,29 +270,15 @@ def test_what_is_no_rows_is_refused(server, path, lines, caplog):
     assert not caplog.records
 
 
-def test_rows_of_another_width_are_refused():
-    """Of another version's gateway, say: no model reads them as if they were its own."""
-    told, calls = [], []
-
-    async def infer(rows):
-        calls.append(rows)
-        return rows
-
-    async def receive():
-        return {"type": "http.request", "body": bytes(14), "more_body": False}
-
-    async def send(message):
-        told.append(message)
-
-    async def behind(scope, receive, send):
-        raise AssertionError("this is not for BentoML")
-
-    lane = Lane({"double": infer}, behind, {"double": 7})
-    for width in (b"14", b"7"):
-        headers = [(b"x-row-bytes", width)]
-        asyncio.run(lane({"type": "http", "path": "/rows/double", "headers": headers}, receive, send))
-    assert [message["status"] for message in told if "status" in message] == [400, 200]
-    assert [rows.shape for rows in calls] == [(2, 7)]
+def test_rows_of_another_width_are_refused(tmp_path):
+    """A gateway of another version may send them: no model reads them as if they were its own."""
+    path = tmp_path / "narrow.sock"
+    with Server({"uds": str(path)}, make=partial(Lane, widths={"double": 7})) as narrow:
+        for width, status in ((14, b"400"), (7, b"200")):
+            lines = [f"x-row-bytes: {width}", "content-length: 14"]
+            answer = raw(path, "POST /rows/double HTTP/1.1", *lines, body=bytes(14))
+            assert answer.startswith(b"HTTP/1.1 " + status)
+        assert narrow.service.sizes == [2]
 
 
 def test_rows_without_an_end_are_refused(server, path, monkeypatch):
@@ -303,7 +297,7 @@ def test_the_lane_merges_by_bentomls_dispatcher_and_not_by_its_api(run):
         def double(self, rows: np.ndarray) -> np.ndarray:
             return 2 * rows
 
-    Doubles.add_asgi_middleware(Ahead, make=lane)
+    Doubles.add_asgi_middleware(Lane)
     port = free_port()
     before = counted("double")
     with Server({"port": port}, app=Doubles.to_asgi(is_main=False)):

@@ -15,17 +15,19 @@ from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
 from service import compose, doors
+from service.drain import Drain
 from service.front import Front
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.hop import Hop
 from service.http.app import Door
+from service.lane import Lane
 from service.query import Query
 from service.schema import Mode
 from service.telemetry import tracing
 from service.telemetry.traced_doors import TracedDoor, TracedLane, traced_rpc
 from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.hop_server import Server, lane, rows
+from tests.hop_server import Server, rows
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
 from tests.whole_path import World
 
@@ -182,8 +184,8 @@ class TestLane:
         """Below the stage's; one for which nobody is sampled has none, and one that breaks says so."""
         path = tmp_path / "socket"
 
-        def traced(app, behind):
-            return TracedLane(lane(app, behind), traces.tracer, "ranking")
+        def traced(app):
+            return TracedLane(Lane(app), traces.tracer, "ranking")
 
         async def scene():
             hop = Hop(f"file://{path}", tracing.headers)
@@ -221,7 +223,8 @@ class TestOff:
         assert type(doors.front(door)(None, None)) is Front
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.stages"] * 3
-        assert type(compose.lane("ranking")(Door().app, None)).__name__ == "Lane"
+        lane = compose.lane(Door().app, "ranking", Drain())
+        assert type(lane._app) is Lane
         proxy = SimpleNamespace(to_async=SimpleNamespace(retrieve=None))
         assert compose.callees(proxy, proxy)
 
