@@ -1,4 +1,4 @@
-"""An open loop that costs little: raw connections, for rates at which Locust itself would be late.
+"""An open loop for rates at which Locust itself would be late: raw connections over HTTP, gRPC's own client over gRPC.
 
 `python -m loadtests.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends, but
 for clicks, over HTTP or (grpc://127.0.0.1:3001) gRPC, and the same figures. Generator and server share the cores, so
@@ -35,9 +35,7 @@ class Volley:
 
     def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
         """host: URL, of http or grpc. give_up: seconds from the moment a request was due."""
-        parts = urlsplit(host)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._wire = WIRES[parts.scheme](host, k, deadline_ms)
+        self._wire = WIRES[urlsplit(host).scheme](host, k, deadline_ms)
         self._give_up, self._tally = give_up, tally
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
@@ -66,17 +64,18 @@ class Volley:
             self._impatient()
             await asyncio.sleep(0.01)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Every connection."""
         for connection in [*self._all]:
             connection.close()
+        await self._wire.close()
 
     def _send(self, request: Request, again: bool = False) -> None:
         if not again:
             self._under_way.append(request)
         while self._idle:
             connection = self._idle.pop()
-            if connection.transport and not connection.transport.is_closing():
+            if connection.open:
                 connection.ask(request)
                 return
         if len(self._all) + len(self._tasks) >= MOST_CONNECTIONS:
@@ -87,11 +86,8 @@ class Volley:
         task.add_done_callback(self._connected)
 
     async def _connect(self, request: Request) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(
-                lambda: self._wire.connection(self._answered, self._lost), self._host, self._port
-            )
+            connection = await self._wire.connect(self._answered, self._lost)
         except OSError:
             self._over(request, Outcome.FAILED, "no answer")
             return
@@ -114,13 +110,13 @@ class Volley:
             self._over(request, reply.outcome, reply.word, now)
         self._idle.append(connection)
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: Connection, unread: bool) -> None:
         self._all.discard(connection)
         request, connection.request = connection.request, None
         if request is None or request.over:
             return
-        if connection.used > 1 and connection.silent:
-            self._send(request, again=True)  # the server closed it for being idle: that request it never saw
+        if unread:
+            self._send(request, again=True)  # the server closed the connection for being idle
         else:
             self._over(request, Outcome.FAILED, "no answer")
 
@@ -155,7 +151,7 @@ async def volley(options: argparse.Namespace, tally: Tally) -> None:
     await sender.follow(shape, options.seed, Visitors(population, options.seed), True)
     await sender.settle()
     tally.cpu_seconds = cpu_seconds(options.pid) - cpu
-    sender.close()
+    await sender.close()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Raw connections to a deployment's doors: what a request is in bytes, and when its answer is whole."""
+"""Connections to a deployment's doors: raw ones over HTTP, and gRPC's own client over a few channels."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ import json
 import socket
 import struct
 from collections.abc import Callable
-from typing import cast
+from itertools import cycle
+from typing import TypeAlias, cast
 from urllib.parse import urlsplit
 
-from hpack import Decoder, Encoder
+import grpc
 
 from loadtests.doors import Id, Reply, judged_http, judged_rpc
-from service.grpc import frames
 from service.grpc.tandem.v1 import recommender_pb2 as messages
 
 _RESET = struct.pack("ii", 1, 0)
 """Whoever gives up leaves no port behind that waits for a minute."""
 
-_WINDOW = 1 << 28
+RECOMMEND = "/tandem.v1.Recommender/Recommend"
+
+CHANNELS = 8
+"""Of gRPC, each with a connection of its own, so that all gateway processes get some."""
+
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+Answered: TypeAlias = Callable[["Connection", int, bytes], None]
+"""Called with the status and the body of an answer."""
+
+Lost: TypeAlias = Callable[["Connection", bool], None]
+"""Called when a connection is closed, with whether the server had closed it before it read the last request."""
 
 
 class Request:
@@ -32,56 +42,68 @@ class Request:
         self.connection: Connection | None = None
 
 
-class Connection(asyncio.Protocol):
-    """Keeps alive, and has one request under way at most."""
+class Connection:
+    """Has one request under way at most."""
 
-    def __init__(self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]) -> None:
+    def __init__(self, answered: Answered, lost: Lost) -> None:
         self._answered, self._lost = answered, lost
-        self._buffer = b""
-        self.transport: asyncio.Transport | None = None
         self.request: Request | None = None
-        self.used = 0
-        self.silent = True
-        """Whether nothing has come back of what was asked last."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready."""
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one, and no subclass
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    @property
+    def open(self) -> bool:
+        """Whether a request can be sent."""
+        raise NotImplementedError
 
     def ask(self, request: Request) -> None:
         """Send one."""
-        assert self.transport
-        self.request, request.connection = request, self
-        self.used += 1
-        self.silent = True
-        self._write(self.transport, request.message)
-
-    def _write(self, transport: asyncio.Transport, message: bytes) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
         """At once."""
-        if self.transport:
-            self.transport.abort()
+        raise NotImplementedError
+
+
+class HttpConnection(Connection, asyncio.Protocol):
+    """HTTP/1.1, kept alive."""
+
+    _transport: asyncio.Transport
+    _whole = 0
+
+    def __init__(self, answered: Answered, lost: Lost) -> None:
+        super().__init__(answered, lost)
+        self._buffer = b""
+        self._used = 0
+        self._silent = True  # no byte has arrived since the last request was sent
+
+    @property
+    def open(self) -> bool:
+        """Until either side closes it."""
+        return not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, and no subclass
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def ask(self, request: Request) -> None:
+        """Send one."""
+        self.request, request.connection = request, self
+        self._used += 1
+        self._silent = True
+        self._buffer, self._whole = b"", 0
+        self._transport.write(request.message)
+
+    def close(self) -> None:
+        """Reset it."""
+        self._transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
         """By either side."""
-        self._lost(self)
-
-
-class HttpConnection(Connection):
-    """HTTP/1.1."""
-
-    _whole = 0
-
-    def _write(self, transport: asyncio.Transport, message: bytes) -> None:
-        self._buffer, self._whole = b"", 0
-        transport.write(message)
+        self._lost(self, self._used > 1 and self._silent)
 
     def data_received(self, data: bytes) -> None:
         """Of the answer."""
-        self.silent = False
+        self._silent = False
         self._buffer += data
         if not self._whole and (end := self._buffer.find(b"\r\n\r\n")) > 0:
             self._whole = end + 4 + _length(self._buffer[:end])
@@ -100,60 +122,38 @@ def _length(head: bytes) -> int:
 
 
 class RpcConnection(Connection):
-    """gRPC: HTTP/2 with a call at a time, whose head is as gRPC's own clients send it from the second call on."""
+    """A place for one gRPC call at a time, over one of several channels of gRPC's own client."""
 
-    headers: list[tuple[bytes, bytes]]
+    def __init__(self, answered: Answered, lost: Lost, channel: grpc.aio.Channel, metadata: Metadata) -> None:
+        super().__init__(answered, lost)
+        self._method = channel.unary_unary(RECOMMEND)
+        self._metadata = metadata
+        self._call: asyncio.Task[None] | None = None
+        self._closed = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready, and say that all answers may come."""
-        super().connection_made(transport)
-        hello = frames.PREFACE + frames.settings([(frames.INITIAL_WINDOW, 1 << 20)])
-        cast(asyncio.Transport, transport).write(hello + frames.grant(0, _WINDOW))
-        self._encoder, self._decoder = Encoder(), Decoder()
-        self._head = b""
-        self._got = 0
-        self._body = bytearray()
+    @property
+    def open(self) -> bool:
+        """Until it is closed: the channel reconnects by itself."""
+        return not self._closed
 
-    def _write(self, transport: asyncio.Transport, message: bytes) -> None:
-        self._body.clear()
-        head = self._head or self._encoder.encode(self.headers)
-        if self.used > 1:
-            self._head = head  # all of it is in the table by now
-        stream = 2 * self.used - 1
-        told = frames.frame(frames.HEADERS, frames.END_HEADERS, stream, head)
-        transport.write(told + frames.frame(frames.DATA, frames.END_STREAM, stream, message))
+    def ask(self, request: Request) -> None:
+        """Send one."""
+        self.request, request.connection = request, self
+        self._call = asyncio.get_running_loop().create_task(self._ask(request.message))
 
-    def data_received(self, data: bytes) -> None:
-        """Frames; those of a call that was given up are among them."""
-        self._buffer += data
-        while len(self._buffer) >= frames.HEAD.size:
-            high, low, kind, flags, stream = frames.HEAD.unpack_from(self._buffer)
-            end = frames.HEAD.size + (high << 8 | low)
-            if len(self._buffer) < end:
-                return
-            payload, self._buffer = self._buffer[frames.HEAD.size : end], self._buffer[end:]
-            self._take(kind, flags, stream, payload)
+    async def _ask(self, message: bytes) -> None:
+        try:
+            status, answer = 0, await self._method(message, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            status, answer = error.code().value[0], b""
+        self._answered(self, status, answer)
 
-    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        assert self.transport
-        if kind == frames.DATA:
-            self.silent = False
-            self._body += payload
-            self._got += len(payload)
-            if self._got > _WINDOW // 2:
-                self.transport.write(frames.grant(0, self._got))
-                self._got = 0
-        elif kind == frames.HEADERS:
-            self.silent = False
-            told = dict(self._decoder.decode(payload, raw=True))
-            if flags & frames.END_STREAM:
-                self._answered(self, int(told.get(b"grpc-status", b"2")), bytes(self._body[5:]))
-        elif kind == frames.SETTINGS and not flags & frames.ACK:
-            self.transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        elif kind == frames.PING and not flags & frames.ACK:
-            self.transport.write(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif kind in {frames.GOAWAY, frames.RST_STREAM} and stream in {0, 2 * self.used - 1} and self.request:
-            self.transport.abort()
+    def close(self) -> None:
+        """Cancel the call that is under way."""
+        self._closed = True
+        if self._call:
+            self._call.cancel()
+        self._lost(self, False)
 
 
 class HttpWire:
@@ -163,10 +163,19 @@ class HttpWire:
         """host: URL. deadline_ms: 0 for the deployment's own."""
         self._k = k
         deadline = f"x-deadline-ms: {deadline_ms}\r\n" if deadline_ms else ""
-        place = urlsplit(host).netloc
+        parts = urlsplit(host)
+        place, self._place = parts.netloc, (parts.hostname or "127.0.0.1", parts.port or 80)
         head = f"POST /recommend HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n{deadline}"
         self._head = f"{head}Content-Length: ".encode()
-        self.connection: type[Connection] = HttpConnection
+
+    async def connect(self, answered: Answered, lost: Lost) -> HttpConnection:
+        """A new connection; OSError if there is none to be had."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: HttpConnection(answered, lost), *self._place)
+        return connection
+
+    async def close(self) -> None:
+        """Nothing is shared by the connections."""
 
     def message(self, user: Id) -> bytes:
         """The request."""
@@ -184,23 +193,27 @@ class RpcWire:
     def __init__(self, host: str, k: int, deadline_ms: int) -> None:
         """As above."""
         self._k = k
-        headers = [
-            (b":method", b"POST"),
-            (b":scheme", b"http"),
-            (b":path", b"/tandem.v1.Recommender/Recommend"),
-            (b":authority", urlsplit(host).netloc.encode()),
-            (b"te", b"trailers"),
-            (b"content-type", b"application/grpc"),
-            (b"user-agent", b"tandem-loadtests"),
-            *([(b"x-deadline-ms", str(deadline_ms).encode())] if deadline_ms else []),
-        ]
-        self.connection: type[Connection] = type("_Connection", (RpcConnection,), {"headers": headers})
+        self._target = urlsplit(host).netloc
+        self._metadata: Metadata = (("x-deadline-ms", str(deadline_ms)),) if deadline_ms else ()
+        self._channels: list[grpc.aio.Channel] = []
+
+    async def connect(self, answered: Answered, lost: Lost) -> RpcConnection:
+        """A place for a call; its channel connects with the first call."""
+        if not self._channels:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            self._channels = [grpc.aio.insecure_channel(self._target, options) for _ in range(CHANNELS)]
+            self._next = cycle(self._channels)
+        return RpcConnection(answered, lost, next(self._next), self._metadata)
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for channel in self._channels:
+            await channel.close()
 
     def message(self, user: Id) -> bytes:
-        """The request, with the five bytes that are before each message."""
+        """The request."""
         of = messages.Id(number=user) if isinstance(user, int) else messages.Id(text=user)
-        body = messages.RecommendRequest(user_id=of, k=self._k).SerializeToString()
-        return struct.pack(">BI", 0, len(body)) + body
+        return messages.RecommendRequest(user_id=of, k=self._k).SerializeToString()
 
     def judge(self, status: int, content: bytes) -> Reply:
         """As above."""

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import grpc
 import pytest
 import uvloop
 
@@ -14,6 +15,8 @@ from loadtests.arrivals import Shape
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
 from loadtests.volley import Volley, volley
+from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
 
 SHAPE = Shape("steady", ((0.2, 200),))
 SENT = len(list(SHAPE.arrivals(1)))
@@ -47,7 +50,7 @@ def fired(handler, give_up=5.0):
         volley = Volley(f"http://127.0.0.1:{port}", 5, 0, give_up, tally)
         await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
         await volley.settle()
-        volley.close()
+        await volley.close()
         server.close()
 
     uvloop.run(run())
@@ -133,10 +136,51 @@ def test_nobody_there_is_told():
         volley = Volley("http://127.0.0.1:9", 5, 0, 5.0, tally)
         await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
         await volley.settle()
-        volley.close()
+        await volley.close()
 
     uvloop.run(run())
     assert tally.words == {"no answer": SENT}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome", "word"),
+    [
+        ("answers", Outcome.WHOLE, None),
+        ("is full", Outcome.REJECTED, None),
+        ("breaks", Outcome.FAILED, "status 2"),
+        ("waits", Outcome.FAILED, "no answer in 0.5 s"),
+    ],
+)
+def test_answers_over_grpc_are_judged_by_content(behaviour, outcome, word):
+    """Over gRPC's own client: a slate, a refusal, an error, and a call that is given up and cancelled."""
+    tally = Tally()
+
+    async def recommend(_, request, context):
+        assert request.k == 5
+        if behaviour == "is full":
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+        if behaviour == "breaks":
+            raise ZeroDivisionError
+        if behaviour == "waits":
+            await asyncio.sleep(30)
+        items = [pb.ScoredItem(item_id=pb.Id(number=each)) for each in range(5)]
+        return pb.RecommendResponse(slates=[pb.Slate(items=items)])
+
+    async def run():
+        server = grpc.aio.server()
+        servicer = type("Servicer", (RecommenderServicer,), {"Recommend": recommend})()
+        add_RecommenderServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        volley = Volley(f"grpc://127.0.0.1:{port}", 5, 0, 0.5 if behaviour == "waits" else 10.0, tally)
+        await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
+        await volley.settle()
+        await volley.close()
+        await server.stop(0)
+
+    uvloop.run(run())
+    assert tally.count() == tally.count(outcome) == SENT
+    assert tally.words == ({word: SENT} if word else {})
 
 
 BUSY = """
