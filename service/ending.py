@@ -25,8 +25,8 @@ ENTRY, ENTRY_SOCKET = "service", "_bento_api_server"
 """As BentoML names the watcher of the entry service and its socket."""
 
 GATEWAY_SECONDS = 16.0
-"""From SIGTERM to SIGKILL for the gateway: 5 s for whoever reads slowly (`bounds.CUT_SECONDS`; gRPC's last calls have
-as long), 8 for what is still to be logged or forgotten, and some to let go."""
+"""From SIGTERM to SIGKILL for the gateway: 5 s for gRPC's last calls, 8 for what is still to be logged or forgotten,
+and 3 to close. uvicorn waits for a client that reads slowly without a limit, so such a client costs all of it."""
 
 CALLEE_SECONDS = 3.0
 """The same for retrieval and ranking, which nobody asks any more. With 8 s of TANDEM_DRAIN_SECONDS that is 27.2 in all,

@@ -1,4 +1,4 @@
-"""What the pipeline counts, in Prometheus's terms, and how all processes of a deployment tell it."""
+"""The Prometheus metrics of a deployment, and the exposition of those of all its processes."""
 
 from __future__ import annotations
 
@@ -58,26 +58,26 @@ hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiproces
 
 
 def count_segment(segment: FreshSegment | None) -> None:
-    """Set what is counted of items put."""
+    """Set the gauges of the items that were put."""
     fresh_items.set(len(segment.items) if segment else 0)
     hidden_items.set(segment.hidden_count if segment else 0)
 
 
 @cache
 def timed(verb: str, code: int | str) -> Count:
-    """Where the time of a request goes."""
+    """Observes the seconds of a request; cached, because a lookup of labels takes a lock."""
     return request_seconds.labels(verb, code).observe
 
 
 @cache
 def left_out(stage: str) -> Count:
-    """Where an answer goes that left a stage out."""
+    """Counts answers that left a stage out."""
     return degraded_total.labels(stage).inc
 
 
 @cache
 def removed(reason: str) -> Count:
-    """Where the candidates go that a filter removed."""
+    """Counts candidates that a filter removed."""
     return removed_total.labels(reason).inc
 
 

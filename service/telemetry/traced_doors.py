@@ -1,4 +1,8 @@
-"""What comes into a process, in spans: requests at the gateway's two doors, calls at the lane of a service."""
+"""Spans of what a process receives: requests at the gateway's two doors, calls at the lane of a service.
+
+OpenTelemetry's own ASGI middleware is not used here. It starts a span with the raw path, the query and the client's
+address, and a path may hold a user's id. Its hooks can overwrite such attributes, but not remove them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from service.lane import PREFIX, width_of
 from service.telemetry.tracing import STATES, TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")
-"""What machines ask every few seconds."""
+"""Paths without spans: probes and Prometheus request them every few seconds."""
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE")
 
@@ -35,44 +39,44 @@ BROKEN = {
 
 
 class TracedDoor:
-    """The HTTP door, with a span for each request."""
+    """An ASGI middleware: a server span for each request of the HTTP door, by OpenTelemetry's semantic conventions."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, routes: Sequence[BaseRoute]) -> None:
-        """routes: those of the door; the last takes what none of the others does."""
+        """routes: those of the door; the last matches every path, and names no span."""
         self._app = app
         self._tracer = tracer
         self._routes = [route for route in routes[:-1] if isinstance(route, Route)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answered in a span."""
+        """Pass a request on inside a span."""
         if scope["type"] != "http" or scope["path"] in UNTRACED:
             await self._app(scope, receive, send)
             return
-        told = scope["method"]
-        method, route = told if told in METHODS else "_OTHER", self._route(scope["path"])
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        route = self._route(scope["path"])
         attributes = {
             "http.request.method": method,
             "url.scheme": scope["scheme"],
             "network.protocol.version": scope["http_version"],
-            **({"http.route": route, "url.path": route} if route else {}),  # a path itself may name a user
+            **({"http.route": route, "url.path": route} if route else {}),  # the path itself may name a user
         }
         name = " ".join(["HTTP" if method == "_OTHER" else method, *([route] if route else [])])
         carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         with self._tracer.request(name, carrier, attributes) as span:
-            await self._app(scope, receive, _noting(span, send))
+            await self._app(scope, receive, _with_status(span, send))
 
     def _route(self, path: str) -> str | None:
-        """Its template, without the name of a convertor."""
+        """The template of a path, without the types of its parameters."""
         for route in self._routes:
             if route.path_regex.match(path):
                 return route.path_format
         return None
 
 
-def _noting(span: Span, send: Send) -> Send:
-    """A `send` that puts the status into a span; 4xx is the caller's, and no error of ours."""
+def _with_status(span: Span, send: Send) -> Send:
+    """A `send` that writes the status into a span. 4xx is no error of the server."""
 
-    async def noting(message: Message) -> None:
+    async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             status = message["status"]
             span.set_attribute("http.response.status_code", status)
@@ -80,7 +84,7 @@ def _noting(span: Span, send: Send) -> Send:
                 mark_broken(span, str(status))
         await send(message)
 
-    return noting
+    return sending
 
 
 def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
@@ -111,7 +115,7 @@ def _put_code(span: Span, code: grpc.StatusCode) -> None:
 
 
 class TracedLane:
-    """A service's lane, with a span for each request that a call is made for."""
+    """An ASGI middleware around a lane: a server span for each request that a call is made for."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, service: str) -> None:
         self._app = app
@@ -119,7 +123,7 @@ class TracedLane:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answered in spans, where the call says for which requests it is."""
+        """Pass a call on inside the spans that its header names; without the header there are none."""
         headers = dict(scope["headers"]) if scope["type"] == "http" else {}
         width, length = width_of(scope) if headers else None, headers.get(b"content-length", b"")
         if _TRACES not in headers or width is None or not length.isdigit():

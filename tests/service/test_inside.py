@@ -50,6 +50,15 @@ def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
     assert descendants(deployment.process.pid)
 
 
+def test_the_gateway_s_metrics_have_the_counts_of_retrieval_and_ranking(deployment):
+    """BentoML's own metrics are off in all three services; the folder that the processes share is still there."""
+    httpx.post(f"{deployment.url}/recommend", json={"user_id": "you", "mode": "realtime"}).raise_for_status()
+    text = httpx.get(f"{deployment.url}/metrics").text
+    for api in ("retrieve", "rank"):
+        assert f'tandem_rows_together_count{{api="{api}"}}' in text
+    assert "bentoml_" not in text
+
+
 def test_the_canary_is_one(tmp_path):
     """Read as a pickle it writes its file; and BentoML reads what says it is one."""
     canary = pickles.Canary(tmp_path / "canary")
