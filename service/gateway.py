@@ -14,7 +14,6 @@ from service.ahead import Ahead
 from service.auth import setup
 from service.auth.tls import Tls
 from service.callees import Callees
-from service.edge import listening
 from service.http.app import Door
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
@@ -33,6 +32,7 @@ doors.limit_connections(settings())
 @bentoml.service(
     name="Gateway",
     workers=settings().gateway_workers,
+    http={"host": settings().host, "port": settings().port},  # BentoML's default is every address
     logging={"access": {"enabled": False}},
     # Answers go on without retrieval or ranking: /readyz asks for a generation to serve, not for their pulse.
     runner_probe={"enabled": False},
@@ -56,7 +56,7 @@ class Gateway:
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
         try:
-            setup.check(settings(), settings().host, listening.host(settings().host))
+            setup.check(settings())
             if settings().grpc_port:  # which the workers share, and would share with a stranger too
                 require_free(settings().host, settings().grpc_port, "GRPC_PORT")
             setup.prepare(settings(), environment())
@@ -66,6 +66,7 @@ class Gateway:
 
     def __init__(self) -> None:
         workers.become_one()
+        workers.require_guarded(settings())
         self._recommender = self._split() if SPLIT else self._inline()
         self._doors = doors.Doors(DOOR, self._recommender, settings())
 

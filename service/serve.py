@@ -138,9 +138,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     environment.folder("cache", ROOM)
     RulesFile(environment.rules, environment.rules_named)
     if role in (None, "gateway"):
-        setup.check(settings, settings.host)
-    if not setup.is_ip_address(settings.host):
-        raise SettingsError(f"TANDEM_HOST={settings.host} is a name; bind an address, such as 127.0.0.1.")
+        setup.check(settings)
     require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role in (None, "gateway"):
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")

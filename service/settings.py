@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -138,6 +139,18 @@ class Settings(BaseSettings):
                 "Where others could have read it, replace that key: python -m service keys revoke NAME."
             )
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_address(cls, host: str) -> str:
+        try:
+            ip_address(host)
+        except ValueError:
+            raise SettingsError(
+                f"TANDEM_HOST={host[:MOST_SHOWN]} is no IP address. Set one without a port, such as 127.0.0.1, or "
+                "0.0.0.0 for all."
+            ) from None
+        return host
 
     @field_validator("retrieval_url", "ranking_url")
     @classmethod

@@ -8,9 +8,11 @@ import signal
 import sys
 
 from recsys.environment import Environment
+from recsys.errors import SettingsError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
 from service import arbiter, batching, pinned
+from service.auth import setup
 from service.auth.tls import Tls
 from service.forking import LEAN_MALLOC, ONE_THREAD
 from service.settings import STARTER, Settings
@@ -54,3 +56,17 @@ def become_one() -> None:
     batching.dispatch_at_once()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
+
+
+def require_guarded(settings: Settings) -> None:
+    """End the deployment where a worker of the gateway listens for other machines and no key is needed.
+
+    `setup.check` ends most such starts sooner. The sockets also show addresses of BentoML's own configuration.
+    """
+    try:
+        setup.check_listening(settings)
+    except SettingsError as error:
+        logger.critical("%s", error)
+        if os.environ.get(ARBITER) == str(os.getppid()):
+            os.kill(os.getppid(), signal.SIGTERM)
+        os._exit(1)  # an exception here becomes a traceback of BentoML's, and the parent starts another worker

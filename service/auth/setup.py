@@ -1,10 +1,13 @@
-"""What the settings say of the edge: whether there are keys, and what has to be before anything listens."""
+"""Keys as the settings ask for them, and what is checked of hosts and ports before a door opens."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 from pathlib import Path
+
+import click
+import psutil
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
@@ -17,37 +20,47 @@ from service.settings import Settings
 logger = logging.getLogger("tandem")
 
 UNGUARDED = "none"
-"""What TANDEM_KEYS is where something else guards the port."""
+"""The value of TANDEM_KEYS where a proxy or a mesh guards the ports."""
 
 
 def keys_required(settings: Settings) -> bool:
-    """Whether callers need a key."""
+    """Whether requests need a key."""
     return settings.keys not in {"", UNGUARDED}
 
 
 def admin_address(settings: Settings) -> str:
-    """Where the admin port is, in words."""
+    """Where admin verbs are served, as a clause of an error message."""
     if not settings.admin_port:
         return "there is no admin port (TANDEM_ADMIN_PORT=0)"
     return f"over HTTP, the admin port {place(settings.admin_host, settings.admin_port)} answers it"
 
 
-def check(settings: Settings, *hosts: str) -> None:
-    """Whether these hosts may be bound.
+def check(settings: Settings) -> None:
+    """Check ports, keys and hosts in the parent of all workers.
 
-    SettingsError where two doors have one port, others than this machine could ask without a key, the keys can't be
-    read, or the admin port is taken.
+    SettingsError where two doors have one port, the file of keys is wrong, the admin port is taken, or a door would be
+    reached from other machines without a key.
     """
     doors = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port}
     require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
     if keys_required(settings):
         if not KeyFile(Path(settings.keys)).current.entries:
-            logger.warning("%s has no key: nobody is let in.", settings.keys)
+            logger.warning("%s has no key: every request is refused.", settings.keys)
         if settings.admin_port:
             require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST")
-        return
+    require_guarded(settings, settings.host, _command_line_host() or settings.host)
+
+
+def check_listening(settings: Settings) -> None:
+    """Check the addresses that this process really listens on, whatever BentoML took them from."""
+    connections = psutil.Process().net_connections("inet")
+    require_guarded(settings, *(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN))
+
+
+def require_guarded(settings: Settings, *hosts: str) -> None:
+    """SettingsError where other machines reach one of these hosts and nothing guards the doors."""
     for host in hosts:
-        if settings.keys != UNGUARDED and not is_loopback(host):
+        if not settings.keys and not is_loopback(host):
             raise SettingsError(
                 f"On {host} others than this machine could ask, and no key is needed. Name a file of keys in "
                 "TANDEM_KEYS (python -m service keys add NAME) or bind 127.0.0.1; TANDEM_KEYS=none says that something "
@@ -55,17 +68,8 @@ def check(settings: Settings, *hosts: str) -> None:
             )
 
 
-def is_ip_address(host: str) -> bool:
-    """Whether it is no name; BentoML binds addresses alone."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine reaches the host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -73,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 
 def prepare(settings: Settings, environment: Environment) -> None:
-    """Once, in the parent of all workers: keep the keys in force for those that start later, and count from now."""
+    """Store the keys in force and create the file of rates, once, in the parent of all workers."""
     if keys_required(settings):
         folder = environment.folder("cache")
         KeyFile(Path(settings.keys), last=_last(folder))
@@ -84,11 +88,17 @@ def prepare(settings: Settings, environment: Environment) -> None:
 
 
 def key_guard(settings: Settings, environment: Environment) -> KeyGuard | None:
-    """What lets callers in, in a worker; None where nobody needs a key."""
+    """The key check of a worker; None where no request needs a key."""
     if not keys_required(settings):
         return None
     folder = environment.folder("cache")
     return KeyGuard(KeyFile(Path(settings.keys), last=_last(folder)), RateLimits(_limits(folder)))
+
+
+def _command_line_host() -> str | None:
+    """The host of `bentoml serve --host HOST` or BENTOML_HOST; None where neither is given, and in other commands."""
+    command = click.get_current_context(silent=True)
+    return command.params.get("host") if command else None
 
 
 def _last(folder: Path) -> Path:

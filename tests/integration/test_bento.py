@@ -12,17 +12,23 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
 from recsys.generation import GenerationFolder
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
+from tandem_client import Client
 from tests import tiny
 from tests.chaos.workers import forkservers, workers
 from tests.deployment import ROOT, Deployment
 
 BENTOML = Path(sys.executable).with_name("bentoml")
+START_BY_PYTHON = """
+from service.gateway import Gateway
+Gateway.serve_http(host="0.0.0.0")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +190,50 @@ def test_a_worker_killed_in_a_container_comes_back(bento, published, embedded_ur
         assert successor != victim
 
 
-def test_bentoml_serve_runs_from_the_checkout(published, embedded_url, tmp_path):
-    """The command BentoML's users try first, with nothing named."""
-    command = [str(BENTOML), "serve", "--host", "127.0.0.1", "--port", "{port}"]
+def listening_hosts(pid):
+    """The addresses on which a process and its descendants listen."""
+    root = psutil.Process(pid)
+    sockets = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("inet")]
+    return {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
+
+
+def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(published, embedded_url, tmp_path):
+    """The command that BentoML's users try first; it needs no key, and no other machine reaches a socket of it."""
     variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
-    with Deployment(tmp_path / "state", tmp_path / "log", command, **variables) as running:
-        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
-        assert answer.json()["generation"] == published
+    with Deployment(tmp_path / "state", tmp_path / "log", [str(BENTOML), "serve"], **variables) as running:
+        for url in (running.url, f"grpc://{running.grpc}"):
+            with Client(url) as client:
+                assert client.recommend(4).generation == published
+        assert listening_hosts(running.process.pid) == {"127.0.0.1"}
+
+
+SERVE = (str(BENTOML), "serve")
+CONFIGURED = {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        ((*SERVE, "--host", "0.0.0.0"), {}),
+        ((*SERVE, "--host", "::", "service.gateway:Gateway"), {}),
+        ((*SERVE, "{bento}", "--host", "0.0.0.0"), {}),
+        (SERVE, {"BENTOML_HOST": "0.0.0.0"}),
+        (SERVE, {"TANDEM_HOST": "0.0.0.0"}),
+        (SERVE, CONFIGURED),
+        ((sys.executable, "-m", "service", "serve"), {"TANDEM_HOST": "0.0.0.0"}),
+        ((sys.executable, "-c", START_BY_PYTHON), {}),
+    ],
+)
+def test_no_start_serves_other_machines_without_keys(bento, embedded_url, tmp_path, command, variables):
+    """Each way to name a foreign address ends by itself, with the sentence that names TANDEM_KEYS."""
+    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), **variables}
+    command = [str(bento) if part == "{bento}" else part for part in command]
+    deployment = Deployment(tmp_path / "state", tmp_path / "log", command, **variables)
+    deployment.start()
+    try:
+        deployment.process.wait(120)
+    finally:
+        deployment.process.kill()
+    log = deployment.log.read_text()
+    assert "no key is needed. Name a file of keys in TANDEM_KEYS" in log
+    assert "Traceback" not in log

@@ -1,5 +1,7 @@
 """What is checked of keys, hosts and ports before anything starts."""
 
+import socket
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -7,7 +9,6 @@ from click.testing import CliRunner
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from service.auth import setup
-from service.edge import listening
 from service.settings import Settings
 from tests.deployment import free_port
 from tests.keys import Keys
@@ -20,44 +21,62 @@ def keys(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_without_keys_only_this_machine_is_served(host):
-    """Unless somebody says that the ports are guarded."""
-    with pytest.raises(SettingsError, match="TANDEM_KEYS"):
-        setup.check(Settings(host=host), host)
-    setup.check(Settings(keys="none"), host)
-
-
-def test_the_host_is_the_one_that_bentoml_binds():
-    """Its default is every address there is, whatever the settings say."""
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_without_keys_only_loopback_may_be_bound(host):
+    """By the setting and by the command line; TANDEM_KEYS=none allows every address."""
 
     @click.command()
-    @click.option("--host")
+    @click.option("--host", envvar="BENTOML_HOST")
     def serve(host):
-        click.echo(listening.host("127.0.0.1"))
+        setup.check(Settings())
 
-    told = [CliRunner().invoke(serve, asked).output.strip() for asked in ([], ["--host", "192.0.2.1"])]
-    assert told == ["0.0.0.0", "192.0.2.1"]
-    assert listening.host("127.0.0.1") == "127.0.0.1"
+    with pytest.raises(SettingsError, match="TANDEM_KEYS"):
+        setup.check(Settings(host=host))
+    setup.check(Settings(host=host, keys="none"))
+    for arguments, env in ((["--host", host], {}), ([], {"BENTOML_HOST": host})):
+        error = CliRunner().invoke(serve, arguments, env=env).exception
+        assert isinstance(error, SettingsError)
+        assert f"On {host} " in str(error)
+    assert CliRunner().invoke(serve, []).exit_code == 0
 
 
-def test_without_keys_nothing_is_asked(tmp_path):
-    """Of this machine."""
-    for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
-        setup.check(Settings(), host)
+def test_a_socket_that_other_machines_reach_is_found():
+    """Whichever setting opened it; a socket on loopback and one that does not listen are fine."""
+    with socket.socket() as opened, socket.create_server(("127.0.0.1", 0)):
+        opened.bind(("0.0.0.0", 0))
+        setup.check_listening(Settings())
+        opened.listen()
+        with pytest.raises(SettingsError, match=r"On 0\.0\.0\.0 .*TANDEM_KEYS"):
+            setup.check_listening(Settings())
+        setup.check_listening(Settings(keys="none"))
+        setup.check_listening(Settings(keys="keys.toml"))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:3000", "http://127.0.0.1", "a" * 100])
+def test_a_host_that_is_no_address_is_refused(host, monkeypatch):
+    """BentoML binds IP addresses alone."""
+    monkeypatch.setenv("TANDEM_HOST", host)
+    with pytest.raises(SettingsError, match=r"TANDEM_HOST=.* is no IP address"):
+        Settings()
+
+
+def test_without_keys_loopback_needs_nothing(tmp_path):
+    """Every loopback address may be bound, and there is no key check."""
+    for host in ("127.0.0.1", "127.8.8.8", "::1"):
+        setup.check(Settings(host=host))
     assert setup.key_guard(Settings(), Environment(tmp_path, None)) is None
     assert setup.key_guard(Settings(keys="none"), Environment(tmp_path, None)) is None
 
 
-def test_what_keys_need_is_checked_before_anything_starts(keys, tmp_path):
-    """The file, and the admin port."""
+def test_the_file_of_keys_and_the_admin_port_are_checked(keys, tmp_path):
+    """A worker that starts while the file is wrong has the keys that were in force."""
     port = free_port()
-    settings = Settings(keys=str(keys.path), admin_port=port)
-    setup.check(settings, "0.0.0.0")
+    settings = Settings(host="0.0.0.0", keys=str(keys.path), admin_port=port)
+    setup.check(settings)
     with pytest.raises(SettingsError, match="There is no file"):
-        setup.check(Settings(keys=str(tmp_path / "other")), "127.0.0.1")
+        setup.check(Settings(keys=str(tmp_path / "other")))
     with pytest.raises(SettingsError, match="TANDEM_ADMIN_HOST"):
-        setup.check(Settings(keys=str(keys.path), admin_port=port, admin_host="203.0.113.1"), "127.0.0.1")
+        setup.check(Settings(keys=str(keys.path), admin_port=port, admin_host="203.0.113.1"))
     environment = Environment(tmp_path, None)
     setup.prepare(settings, environment)
     keys.path.write_text("[[key")

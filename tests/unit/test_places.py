@@ -173,9 +173,3 @@ def test_the_url_of_redis_may_stand_in_a_file(tmp_path, monkeypatch):
         Environment.read()
     (tmp_path / "url").write_text("redis://gateway:word@redis:6379/0\n")
     assert Environment.read().redis_url == "redis://gateway:word@redis:6379/0"
-
-
-def test_a_name_is_no_address_to_bind(tmp_path):
-    """BentoML binds none, and would say so in its own words once all is started."""
-    with pytest.raises(SettingsError, match="TANDEM_HOST=localhost is a name"):
-        serve.check(Settings(host="localhost"), Environment(tmp_path, None), None)

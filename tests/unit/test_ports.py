@@ -39,12 +39,12 @@ def test_a_taken_port_is_told_as_one():
 def test_two_doors_do_not_share_a_port(variables, told):
     """They bind with SO_REUSEPORT: a client would reach either by chance, or each worker would end as it starts."""
     with pytest.raises(SettingsError, match=told):
-        setup.check(Settings(**variables), "127.0.0.1")
+        setup.check(Settings(**variables))
 
 
 def test_doors_that_are_not_opened_share_whatever_they_like():
     """No gRPC, and no admin port where there are no keys."""
-    setup.check(Settings(GRPC_PORT=0, admin_port=3000), "127.0.0.1")
+    setup.check(Settings(GRPC_PORT=0, admin_port=3000))
 
 
 def test_a_callee_says_that_it_is_ready_at_its_one_port():
