@@ -1,4 +1,4 @@
-"""The kinds of values that requests are made of. Strict: a boolean is no number."""
+"""The types of values in requests. Strict: a boolean is not a number."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from recsys.conditions import Condition
 
 
 def _index(value: object) -> int:
-    """What numpy and pandas call an integer; ValueError for anything else."""
-    # A string is asked for here, too, each time; to look for a method takes ten times as long as to look at its class.
+    """The value of an integer of numpy or pandas; ValueError for any other value."""
+    # Strings come here too. The check for the method takes ten times as long as the check of the class.
     if isinstance(value, bool | str) or not isinstance(value, SupportsIndex):
         raise ValueError
     try:
         return index(value)
     except TypeError as error:
-        raise ValueError from error  # an array has the method, too
+        raise ValueError from error  # an array has the method too
 
 
 Id = Annotated[
     Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
-    # Last: nothing that JSON has gets as far as this.
+    # Last: no value of JSON gets this far.
     | SkipJsonSchema[Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_index)]],
     Field(description="A string or an integer, as in the interactions log."),
 ]
@@ -59,8 +59,8 @@ ColumnName = Annotated[str, StringConstraints(strict=True, min_length=1, max_len
 def _column_value(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, str) and len(value) <= 256):
         return value
-    if isinstance(value, (int, float)) and abs(value) <= 2**63:  # a NaN is not, and is refused with the rest
-        # A categorical column knows a number by its letters: 3.0 is 3, as a message that has but doubles says it.
+    if isinstance(value, (int, float)) and abs(value) <= 2**63:  # false for NaN
+        # A categorical column compares text, where 3 and 3.0 differ. gRPC has doubles alone: 3 arrives as 3.0.
         return int(value) if isinstance(value, float) and value.is_integer() else value
     raise PydanticCustomError(
         "column_value", "Send a string of at most 256 characters, a finite number of 64 bits, or true or false"
@@ -89,7 +89,7 @@ def _seconds(value: object) -> object:
         return value
     found = _ISO_TIME.fullmatch(value)
     if found and not found[3]:
-        # The server can't know the shop's time zone, and a wrong guess shifts every event by hours.
+        # The server does not know the shop's time zone. A wrong guess would shift every event by hours.
         raise PydanticCustomError("no_offset", "Add the offset from UTC to the time, as in 2026-11-30T09:15:00+01:00")
     with suppress(ValueError):
         if found:

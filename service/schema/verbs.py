@@ -1,4 +1,4 @@
-"""The verbs that both doors and the clients speak: what each is called, what it takes and what it gives."""
+"""The verbs of both doors and of the clients: names, request and answer models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A = TypeVar("A", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Verb(Generic[Q, A]):
-    """name: as counted. rpc: as tandem.v1.Recommender calls it. method, path: where it is over HTTP."""
+    """A verb. name: its label in metrics. rpc: its name in tandem.v1.Recommender. method, path: of HTTP."""
 
     name: str
     rpc: str
@@ -41,4 +41,4 @@ MERGE = Verb("merge", "MergeUser", "POST", "/users/{user_id}/merge", schema.Merg
 STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest, schema.StatusResponse)
 
 TIMED = (RECOMMEND, RECOMMEND_MANY, SIMILAR, EXPLAIN)
-"""Those that answer by a deadline, which a caller may tell."""
+"""Verbs with a deadline, which a request may set."""

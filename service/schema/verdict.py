@@ -1,4 +1,4 @@
-"""What is said of a request that is wrong, or that can't be answered."""
+"""Errors of requests, as both doors return them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from service.schema.answers import ErrorBody
 B = TypeVar("B", bound=BaseModel)
 
 _ID_KINDS = {"constrained-int", "constrained-str"}
-"""How pydantic names the alternatives of `schema.Id`; they are no fields of the body."""
+"""Pydantic's names of the alternatives of `schema.Id`. They are not fields of the body."""
 
 _MEANT = {"whom": "user_id", "whose_session": "session", "same_user": "into"}
-"""The field that is meant where more than one is looked at."""
+"""The field to name, by the type of an error that looks at several fields."""
 
 UNKNOWN_FIELD = "There is no field of this name; remove it."
 
@@ -32,20 +32,20 @@ _SENTENCES = {
 """In place of pydantic's messages, by the type of the error."""
 
 NAME_CHARACTERS = 64
-"""Of a field's or an entry's name that an error repeats; none that is right is longer."""
+"""Characters of a field's name that an error repeats. No valid name is longer."""
 
 MAX_BODY = 4 << 20
 """Bytes of a body or a message. The largest valid body, 1,000 events with ids of 256 escaped characters, is 3.1 MB."""
 
 
 def query_error(error: ValidationError) -> QueryError:
-    """The first thing that is wrong: the field and the fix, the same words at every door."""
+    """The first error of a request, with its field and the fix."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return QueryError(
             f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
         )
-    # "[key]" is pydantic's word for the name of an entry; the name itself may have megabytes.
+    # Pydantic adds "[key]" to the path of an entry's name. The name itself may have megabytes.
     place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part not in ("[key]", "") and part not in TAGS]
     if place and place[-1] in _ID_KINDS:
         return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
@@ -55,7 +55,7 @@ def query_error(error: ValidationError) -> QueryError:
 
 
 def checked(model: type[B], values: Mapping[str, object]) -> B:
-    """The request that these values make; QueryError names the first wrong field."""
+    """The request with these values. QueryError names the first wrong field."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -63,12 +63,12 @@ def checked(model: type[B], values: Mapping[str, object]) -> B:
 
 
 def too_large(most: int = MAX_BODY) -> QueryError:
-    """What is said of a body or a message of more bytes."""
+    """The error for a body or a message of more bytes than `most`."""
     return QueryError(f"The body is larger than {most:,} bytes; send it in parts.", code="too_large")
 
 
 def error_body(error: TandemError) -> ErrorBody:
-    """What a caller is told of an error, at every door."""
+    """The body of an error."""
     if isinstance(error, QueryError):
         return ErrorBody(code=error.code, message=str(error), field=error.field or None)
     if isinstance(error, NoGeneration):
@@ -78,8 +78,8 @@ def error_body(error: TandemError) -> ErrorBody:
     return ErrorBody(code="unavailable", message=str(error))
 
 
-INTERNAL = ErrorBody(code="internal", message="Something broke here; the log has it.")
-"""What a caller is told of an error that nobody foresaw."""
+INTERNAL = ErrorBody(code="internal", message="Internal error; the log has the traceback.")
+"""The body of an unexpected error."""
 
 AGAIN = {"overloaded": 1, "not_ready": 1, "store": 1, "unavailable": 1}
-"""Seconds after which another try may help, by code."""
+"""Seconds until another try may help, by code."""

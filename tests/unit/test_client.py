@@ -221,7 +221,7 @@ def test_a_field_that_a_newer_deployment_adds_is_ignored(http_client, web):
 ERRORS = [
     (422, {"code": "invalid", "message": "No such column.", "field": "context.x"}, RequestRefused),
     (404, {"code": "not_found", "message": "No such item.", "field": "item_id"}, NotFound),
-    (500, {"code": "internal", "message": "Something broke here; the log has it."}, Broken),
+    (500, {"code": "internal", "message": "Internal error; the log has the traceback."}, Broken),
 ]
 
 
