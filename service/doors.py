@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from functools import cache, partial
+from functools import cache
 from typing import cast
 
 from starlette.applications import Starlette
@@ -22,7 +22,7 @@ from service.drain import Drain
 from service.edge.connection import GuardedConnection, guard, guard_tls
 from service.fast_requests import FastRequests
 from service.front import Front
-from service.grpc.door import RpcDoor
+from service.grpc.server import GrpcServer
 from service.http.admin import AdminPort
 from service.http.app import Door
 from service.http.keyed_openapi import openapi_with_keys
@@ -31,7 +31,7 @@ from service.pages import api
 from service.recommender import Recommender
 from service.settings import Settings, environment
 from service.settings import settings as in_force
-from service.telemetry.traced_doors import TracedDoor, traced_rpc
+from service.telemetry.traced_doors import TracedDoor
 
 
 def limit_connections(settings: Settings) -> None:
@@ -110,13 +110,12 @@ def _admin(door: Door, settings: Settings) -> AdminPort | None:
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
 
-def _rpc(recommender: Recommender, settings: Settings) -> RpcDoor | None:
+def _rpc(recommender: Recommender, settings: Settings) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
-    traces, keys = tracer(GATEWAY), key_guard()
-    admit = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
-    wrap = {} if traces is None else {"wrap": partial(traced_rpc, traces)}
-    return RpcDoor(recommender, settings.host, settings.grpc_port, admit=admit, tls=Tls.from_settings(settings), **wrap)
+    keys, tls, traces = key_guard(), Tls.from_settings(settings), tracer(GATEWAY)
+    guard = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
+    return GrpcServer(recommender, settings.host, settings.grpc_port, guard, tls, traces)
 
 
 def _traced(app: ASGIApp, door: Door) -> ASGIApp:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:  # retrieval and ranking have no gRPC server and need not import it
-    from service.grpc.door import RpcDoor
+    from service.grpc.server import GrpcServer
 
 DRAIN = signal.SIGUSR1
 """Sent before SIGTERM. A worker that is still loading ends by it; it has no requests."""
@@ -25,7 +25,7 @@ DRAIN = signal.SIGUSR1
 class Drain:
     """The drain of one worker."""
 
-    def __init__(self, rpc: RpcDoor | None = None, seconds: float = 0.0) -> None:
+    def __init__(self, rpc: GrpcServer | None = None, seconds: float = 0.0) -> None:
         """rpc: the gRPC server, if there is one. seconds: between DRAIN and SIGTERM."""
         self._rpc = rpc
         self._seconds = seconds

@@ -13,7 +13,7 @@ import uvloop
 
 from recsys.types import Source
 from service import schema
-from service.grpc.door import RpcDoor
+from service.grpc.server import GrpcServer
 from service.query import Query
 from tests.deployment import free_port
 
@@ -188,7 +188,7 @@ class RpcServer:
 
     def __init__(self, recommender: Any, **more: Any) -> None:
         self.recommender = recommender
-        self._more = more
+        self._more = {"guard": None} | more
         self.port = free_port()
         self.place = f"127.0.0.1:{self.port}"
         self._loop = uvloop.new_event_loop()  # as the gateway's
@@ -204,7 +204,7 @@ class RpcServer:
 
     def __enter__(self) -> RpcServer:
         self._thread.start()
-        self.door = RpcDoor(self.recommender, "127.0.0.1", self.port, **self._more)
+        self.door = GrpcServer(self.recommender, "127.0.0.1", self.port, **self._more)
         self.run(self.door.start())
         return self
 

@@ -1,33 +1,52 @@
-"""The key check of the gRPC door: nobody's message is read who may not ask."""
+"""The key check of the gRPC server: an interceptor that refuses a call before its message is received."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
 from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
 from service.auth.keyring import Scope
+from service.grpc import verdict
 from service.grpc.convert import SERVICE
+from service.schema.verdict import error_body
 
 _SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": scope for verb, scope in SCOPES.items()}
 _HEALTH, _REFLECTION = f"/{HEALTH}/", "/grpc.reflection."
 
 
-class GrpcGuard:
-    """Lets calls in by the key in their metadata; health needs none."""
+class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
+    """Admits calls by the key in their metadata. Health needs no key; reflection needs the scope admin."""
 
-    def __init__(self, guard: KeyGuard, admin: str) -> None:
-        """admin: where the admin port is, in words."""
+    def __init__(self, guard: KeyGuard, admin_address: str) -> None:
+        """admin_address: the address of the admin port, in words."""
         self._guard = guard
-        self._admin = admin
+        self._admin_address = admin_address
 
-    def __call__(self, method: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Refusal where a call may not be; method: its path."""
+    async def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: Any
+    ) -> Any:
+        """The call's handler, or the handler that refuses it."""
+        try:
+            self._admit(details)
+        except Refusal as refusal:
+            return verdict.refusal(error_body(refusal), refusal.retry_after)
+        return await continuation(details)
+
+    def _admit(self, details: Any) -> None:
+        method = details.method
         if method.startswith(_HEALTH):
             return
         scope = Scope.ADMIN if method.startswith(_REFLECTION) else _SCOPES.get(method)
+        headers = ((name.encode(), _bytes(value)) for name, value in details.invocation_metadata)
         entry = self._guard.admit(presented_key(headers), scope)
         if scope is Scope.ADMIN and method in _SCOPES:
-            refusal = Refusal(f"{method.rpartition('/')[2]} is not asked for here: {self._admin}.", "forbidden")
-            raise self._guard.count_refusal(refusal, entry)
+            sentence = f"{method.rpartition('/')[2]} is not asked for here: {self._admin_address}."
+            raise self._guard.count_refusal(Refusal(sentence, "forbidden"), entry)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value

@@ -18,8 +18,6 @@ from service.settings import Settings
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 """TLS 1.2 with forward secrecy and authentication; BentoML's default list is "TLSv1". TLS 1.3 has a list of its own."""
 
-CLOSE_SECONDS = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -73,12 +71,6 @@ class Tls:
     def pem(self) -> tuple[bytes, bytes]:
         """The key and the certificate chain, as `grpc.ssl_server_credentials` takes a pair."""
         return self.key.read_bytes(), self.cert.read_bytes()
-
-    def of_rpc(self) -> ssl.SSLContext:
-        """A context for HTTP/2."""
-        context = self.context()
-        context.set_alpn_protocols(["h2"])
-        return context
 
 
 def _refuse_password() -> str:

@@ -15,7 +15,6 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError
-from service.grpc.not_text import is_map, not_text
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.schema.verdict import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
 
@@ -35,9 +34,8 @@ def parse(kind: type[M], data: bytes) -> M:
     try:
         message.ParseFromString(data)
     except Exception as error:  # DecodeError, and UnicodeDecodeError from some versions of protobuf
-        field = not_text(kind.DESCRIPTOR, data)
-        why = "Send text as UTF-8." if field else f"The bytes are no {kind.DESCRIPTOR.full_name}."
-        raise QueryError(why, field, "not_protobuf") from error
+        sentence = f"The bytes are no {kind.DESCRIPTOR.full_name}, or hold text that is not UTF-8."
+        raise QueryError(sentence, code="not_protobuf") from error
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
@@ -206,6 +204,11 @@ def _field_shaper(field: FieldDescriptor) -> Turn:
 
 def _holds_messages(field: FieldDescriptor) -> bool:
     return bool(field.message_type and (not is_map(field) or field.message_type.fields_by_name["value"].message_type))
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether the field's messages are the entries of a map."""
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 def _same(value: Any) -> Any:

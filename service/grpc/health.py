@@ -1,91 +1,147 @@
-"""What gRPC's own tools ask of any server: health (grpc.health.v1) and reflection, over the library's messages."""
+"""Health (grpc.health.v1) and reflection, which gRPC's own tools call.
+
+grpc_health's servicer is not used. One Watch call that ends leaves the other Watch calls of its service without further
+statuses, and one whose client reads nothing holds the lock that a change of the status needs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc.aio import ServicerContext
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from service.grpc.call import Call, RpcCall, RpcStream
-from service.grpc.verdict import Refused
+from recsys.errors import TandemError
+from service.grpc import limits
+from service.grpc.convert import SERVICE
+from service.grpc.handlers import received
+from service.grpc.verdict import abort
+from service.schema.verdict import error_body
 
 REFLECTION = reflection.SERVICE_NAME
+
+LOOK_SECONDS = 0.1
+"""How often a Watch call looks whether the status has changed."""
 
 _Status = health_pb2.HealthCheckResponse
 
 
+class OpenEndedCalls:
+    """The calls that their clients leave open, of Watch and of reflection: few, and ended when the server stops."""
+
+    def __init__(self, most: int = limits.OPEN_ENDED_CALLS) -> None:
+        self._most = most
+        self._open: set[asyncio.Timeout] = set()
+
+    async def run(self, context: ServicerContext, work: Coroutine[Any, Any, None]) -> None:
+        """Run a call's work until it ends or the server stops; refuse it if too many calls are open."""
+        if len(self._open) >= self._most:
+            work.close()
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Watch and reflection calls are open.")
+        try:
+            async with asyncio.timeout(None) as stop:
+                self._open.add(stop)
+                try:
+                    await work
+                finally:
+                    self._open.discard(stop)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")
+
+    def end(self) -> None:
+        """End all of them."""
+        for stop in self._open:
+            stop.reschedule(asyncio.get_running_loop().time())
+
+
 class Health:
-    """Whether services are ready, told to who asks once and to who watches."""
+    """Whether the server takes requests; for itself and for the service of the verbs."""
 
-    def __init__(self, *services: str) -> None:
-        self._status = dict.fromkeys(("", *services), _Status.NOT_SERVING)
-        self._changed = asyncio.Event()
-        self._left = False
+    def __init__(self, ready: Callable[[], bool], calls: OpenEndedCalls) -> None:
+        self._ready = ready
+        self._calls = calls
+        self._checks = 0
+        self._draining = False
+
+    def drain(self) -> None:
+        """Not serving from now on."""
+        self._draining = True
 
     @property
-    def calls(self) -> dict[str, RpcCall]:
-        """By path."""
-        return {f"/{HEALTH}/Check": self._check}
+    def handlers(self) -> Any:
+        """As grpc takes them."""
+        methods = {
+            "Check": grpc.stream_unary_rpc_method_handler(self._check),
+            "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
+        }
+        return grpc.method_handlers_generic_handler(HEALTH, methods)
 
-    @property
-    def streams(self) -> dict[str, RpcStream]:
-        """Likewise."""
-        return {f"/{HEALTH}/Watch": self._watch}
+    def _status(self, service: str, unknown: Any = None) -> Any:
+        if service not in ("", SERVICE.full_name):
+            return unknown
+        return _Status.SERVING if self._ready() and not self._draining else _Status.NOT_SERVING
 
-    def tell(self, ready: bool) -> None:
-        """Ready or not, from now on."""
-        status = _Status.SERVING if ready and not self._left else _Status.NOT_SERVING
-        if status != self._status[""]:
-            self._status = dict.fromkeys(self._status, status)
-            self._changed.set()
-            self._changed = asyncio.Event()
-
-    def leave(self) -> None:
-        """Not ready, for good."""
-        self._left = True
-        self.tell(ready=False)
-
-    async def _check(self, message: bytes, _: Call) -> bytes:
-        status = self._status.get(_parsed(health_pb2.HealthCheckRequest, message).service)
+    async def _check(self, _: Any, context: ServicerContext) -> bytes:
+        if self._checks >= limits.CHECKS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Check calls are open.")
+        self._checks += 1
+        try:
+            request = await _received(context, health_pb2.HealthCheckRequest)
+        finally:
+            self._checks -= 1
+        status = self._status(request.service)
         if status is None:
-            raise Refused(grpc.StatusCode.NOT_FOUND, "There is no such service here.")
-        told: bytes = _Status(status=status).SerializeToString()
-        return told
+            await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such service here.")
+        return bytes(_Status(status=status).SerializeToString())
 
-    async def _watch(self, messages: AsyncIterator[bytes], _: Call) -> AsyncIterator[bytes]:
-        async for message in messages:
-            service, told = _parsed(health_pb2.HealthCheckRequest, message).service, None
-            while True:
-                changed, status = self._changed, self._status.get(service, _Status.SERVICE_UNKNOWN)
-                if status != told:
-                    yield _Status(status=status).SerializeToString()
-                told = status
-                await changed.wait()
+    async def _watch(self, _: Any, context: ServicerContext) -> None:
+        await self._calls.run(context, self._tell(context))
 
-
-def reflected(services: Iterable[str]) -> Mapping[str, RpcStream]:
-    """What describes these services to a client that knows nothing but an address."""
-    servicer = reflection.aio.ReflectionServicer((*services, HEALTH, REFLECTION))
-
-    async def asked(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for message in messages:
-            yield _parsed(reflection_pb2.ServerReflectionRequest, message)
-
-    async def answer(messages: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        async for told in servicer.ServerReflectionInfo(asked(messages), call):
-            yield told.SerializeToString()
-
-    return {f"/{REFLECTION}/ServerReflectionInfo": answer}
+    async def _tell(self, context: ServicerContext) -> None:
+        request, last = await _received(context, health_pb2.HealthCheckRequest), None
+        while True:
+            status = self._status(request.service, _Status.SERVICE_UNKNOWN)
+            if status != last:
+                await context.write(_Status(status=status).SerializeToString())
+                last = status
+            await asyncio.sleep(LOOK_SECONDS)
 
 
-def _parsed(kind: Any, message: bytes) -> Any:
+def reflection_handlers(calls: OpenEndedCalls) -> Any:
+    """Reflection by grpc_reflection's servicer, as grpc takes handlers."""
+    servicer = reflection.aio.ReflectionServicer((SERVICE.full_name, HEALTH, REFLECTION))
+
+    async def requests(context: ServicerContext) -> AsyncIterator[Any]:
+        while (message := await context.read()) is not grpc.aio.EOF:
+            yield await _parsed(context, reflection_pb2.ServerReflectionRequest, message)
+
+    async def answer(context: ServicerContext) -> None:
+        async for response in servicer.ServerReflectionInfo(requests(context), context):
+            await context.write(response.SerializeToString())
+
+    async def reflect(_: Any, context: ServicerContext) -> None:
+        await calls.run(context, answer(context))
+
+    methods = {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(reflect)}
+    return grpc.method_handlers_generic_handler(REFLECTION, methods)
+
+
+async def _received(context: ServicerContext, kind: Any) -> Any:
+    try:
+        return await _parsed(context, kind, await received(context))
+    except TandemError as error:
+        await abort(context, error_body(error))
+
+
+async def _parsed(context: ServicerContext, kind: Any, message: Any) -> Any:
     try:
         return kind.FromString(message)
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"The bytes are no {kind.DESCRIPTOR.full_name}.") from error
+    except (DecodeError, UnicodeDecodeError):
+        sentence = f"The bytes are no {kind.DESCRIPTOR.full_name}."
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)

@@ -1,149 +1,81 @@
-"""gRPC's server: who comes in, which method is asked, and how it ends. Gateway workers share its port."""
+"""The gRPC server of a gateway worker: grpc.aio in the worker's event loop. The workers share the port."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-import time
-from collections.abc import Callable, Mapping
-from contextvars import copy_context
-from dataclasses import dataclass, field
 
 import grpc
 
-from recsys.errors import QueryError, SettingsError
-from service import quiesce
-from service.auth.guard import UNAUTHENTICATED
-from service.auth.tls import CLOSE_SECONDS
-from service.edge import bounds
-from service.edge.sweep import Sweep
-from service.edge.turns import Turns
-from service.grpc import limits, verdict
-from service.grpc.call import Call, Once, RpcCall, RpcStream, Streaming
-from service.grpc.connection import Connection
-from service.grpc.heads import Head, Headers
-from service.grpc.sending import SendingConnection
-from service.grpc.stream import Stream
-from service.grpc.verdict import Refused
+from recsys.errors import SettingsError
+from service.auth.grpc_guard import GrpcGuard
+from service.auth.tls import Tls
+from service.grpc import limits
+from service.grpc.handlers import handlers
+from service.grpc.health import Health, OpenEndedCalls, reflection_handlers
+from service.grpc.interceptors.metrics import Metrics
+from service.grpc.interceptors.overload import Overload
+from service.grpc.interceptors.tracing import Tracing
 from service.ports import place
-from service.schema.verdict import error_body
-
-BACKLOG = 2048
-SOON = 0.01
-
-Admit = Callable[[str, Headers], None]
-"""Lets a call in by its path and metadata; `edge.gate.Refusal` where it does not."""
+from service.recommender import Recommender
+from service.telemetry.tracing import Tracer
 
 
-@dataclass(slots=True)
-class Methods:
-    """What there is, by path: `/service/method`."""
+class GrpcServer:
+    """Serves a recommender that may not be ready yet; its health is NOT_SERVING until then."""
 
-    calls: dict[str, tuple[RpcCall, int]] = field(default_factory=dict)
-    """And how many bytes a message of it may have."""
-    streams: dict[str, RpcStream] = field(default_factory=dict)
+    def __init__(
+        self,
+        recommender: Recommender,
+        host: str,
+        port: int,
+        guard: GrpcGuard | None,
+        tls: Tls | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        """guard: the key check; None if no key is needed."""
+        self._place = place(host, port)
+        self._tls = tls
+        self._open_ended = OpenEndedCalls()
+        self._health = Health(lambda: recommender.ready, self._open_ended)
+        self._recommender = recommender
+        tracing = [] if tracer is None else [Tracing(tracer)]
+        keys = [] if guard is None else [guard]
+        self._interceptors = [*tracing, *keys, Metrics(), Overload(recommender)]
+        self._server: grpc.aio.Server | None = None
 
-    def add(self, calls: Mapping[str, RpcCall], largest: int = limits.SMALL_MESSAGE) -> None:
-        """More calls."""
-        self.calls |= {path: (call, largest) for path, call in calls.items()}
-
-    def add_streams(self, streams: Mapping[str, RpcStream]) -> None:
-        """More streams."""
-        self.streams |= streams
-
-
-class Server:
-    """Listens on one port; to be made on the loop that serves."""
-
-    def __init__(self, methods: Methods, admit: Admit | None = None) -> None:
-        self._methods = methods
-        self._admit = admit
-        self._connections: set[SendingConnection] = set()
-        loop = asyncio.get_running_loop()
-        self._sweep = Sweep(self._connections, loop)
-        self._newcomers = Turns(loop, limits.NEWCOMERS_A_TURN)
-        self._turns = Turns(loop, limits.CONNECTIONS_A_TURN)
-
-    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        """SettingsError where the port can't be had."""
-        self._socket = _bound(host, port)
-        scratch = bytearray(limits.READ)  # of one loop, which reads one connection at a time
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, self._sweep, self._newcomers, self._turns, scratch, self.open),
-            sock=self._socket,
-            backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=bounds.HANDSHAKE_SECONDS if tls else None,
-            ssl_shutdown_timeout=CLOSE_SECONDS if tls else None,
-        )
-
-    async def close(self, grace: float = limits.GRACE_SECONDS) -> None:
-        """Take nothing new, answer all that came, for `grace` seconds at most, and tell clients which the last was.
-
-        What is on its way then is refused with a GOAWAY that names the last one taken, so that gRPC sends it elsewhere
-        by itself.
-        """
-        if quiesce.refuse_connections(self._socket):
-            await asyncio.sleep(quiesce.SETTLE_SECONDS)
-        else:
-            quiesce.shut(self._socket)  # while it accepts: whoever knocks waits for somebody who never comes
-        self._server.close()
-        end = time.monotonic() + limits.GOODBYE_SECONDS + grace
-        while self._connections and time.monotonic() < end:
-            for connection in list(self._connections):
-                connection.begin_to_leave()  # one whose handshake has just ended, too
-            await asyncio.sleep(SOON)
-        for connection in list(self._connections):
-            connection.transport.abort()
-
-    def open(self, stream: Stream, head: Head) -> None:
-        """A call begins; or it is answered at once."""
-        if not head.asks_grpc:
-            stream.futile = True
-            stream.send(trailers=verdict.NO_GRPC)
-            return
-        path = head.path
-        context = copy_context()
+    async def start(self) -> None:
+        """Listen; SettingsError if the port can't be bound."""
+        self._server = server = self._built()
         try:
-            if self._admit is not None:
-                context.run(self._admit, path, head.headers)
-            if head.size > limits.HEADERS:
-                raise QueryError(f"A metadata size of more than {limits.HEADERS:,} bytes.", code="too_large")
-            call = Call(head)
-        except QueryError as error:
-            stream.futile = error.code == UNAUTHENTICATED
-            _refuse(stream, verdict.refused(error_body(error), getattr(error, "retry_after", None)))
-            return
-        if (once := self._methods.calls.get(path)) is not None:
-            stream.asked = Once(stream, call, context, *once)
-        elif (streaming := self._methods.streams.get(path)) is None:
-            stream.futile = True
-            _refuse(stream, Refused(grpc.StatusCode.UNIMPLEMENTED, "There is no such method here."))
-        elif self._too_many(stream):
-            _refuse(stream, Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls go on without an end."))
-        else:
-            stream.asked = Streaming(stream, call, context, streaming)
+            if self._tls is None:
+                server.add_insecure_port(self._place)
+            else:
+                server.add_secure_port(self._place, grpc.ssl_server_credentials([self._tls.pem()]))
+        except RuntimeError as error:
+            raise SettingsError(f"{self._place} can't be bound. Choose another port: GRPC_PORT=...") from error
+        await server.start()
 
-    def _too_many(self, stream: Stream) -> bool:
-        """Whether one more that has no end would be, of its connection or of all."""
-        if stream.neighbours >= limits.STREAMING_OF_ONE:
-            return True
-        return sum(each.streaming for each in self._connections) >= limits.STREAMING
+    async def drain(self, seconds: float) -> None:
+        """Turn NOT_SERVING; after so many seconds take no more calls, and answer those in flight."""
+        self._health.drain()
+        await asyncio.sleep(seconds)
+        await self.stop(limits.GRACE_SECONDS)
 
+    async def stop(self, grace: float) -> None:
+        """Take no more calls, and answer those in flight, for `grace` seconds at most."""
+        self._health.drain()
+        self._open_ended.end()
+        if self._server is not None:
+            await self._server.stop(grace)
 
-def _refuse(stream: Stream, why: Refused) -> None:
-    stream.send(trailers=verdict.HEAD + why.trailers)
+    def _built(self) -> grpc.aio.Server:
+        """The one way to a server: with all handlers, behind all interceptors.
 
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that workers share."""
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind((host, port))
-    except OSError as error:
-        made.close()
-        raise SettingsError(f"{place(host, port)} can't be bound. Choose another port: GRPC_PORT=...") from error
-    return made
+        It has no `maximum_concurrent_rpcs`, which would count calls that need no key like all others: enough of them
+        would shut out the verbs. Each kind of call has a limit of its own instead.
+        """
+        server = grpc.aio.server(interceptors=self._interceptors, options=limits.OPTIONS)
+        server.add_generic_rpc_handlers(
+            (handlers(self._recommender), self._health.handlers, reflection_handlers(self._open_ended))
+        )
+        return server

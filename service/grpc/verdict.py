@@ -1,25 +1,18 @@
-"""A verdict in gRPC's words: the status of an error, and what goes with it in the trailing metadata."""
+"""An error in gRPC's terms: its status, its sentence as the details, and HTTP's JSON in the trailing metadata."""
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from functools import lru_cache
-from urllib.parse import quote
+from typing import Any, NoReturn
 
 import grpc
+from grpc.aio import ServicerContext
 
 from service import schema
-from service.grpc import frames
 from service.schema.verdict import AGAIN
 
 ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-
-HEAD = frames.block([(b":status", b"200"), (b"content-type", b"application/grpc")])
-DONE = frames.block([(b"grpc-status", b"0")])
-NO_GRPC = frames.block([(b":status", b"415"), (b"accept-post", b"application/grpc")])
-"""Header blocks: before an answer, behind it, and for who asks for something else."""
 
 _STATUS = {
     "unauthenticated": grpc.StatusCode.UNAUTHENTICATED,
@@ -37,43 +30,32 @@ _STATUS = {
     "internal": grpc.StatusCode.INTERNAL,
 }
 
-_PLAIN = "".join(chr(letter) for letter in range(0x20, 0x7F) if letter != ord("%"))
-
-
-class Refused(Exception):
-    """Ends a call with a status; trailers: the header block that says so, where it was made before."""
-
-    def __init__(self, code: grpc.StatusCode, message: str, trailers: bytes = b"") -> None:
-        super().__init__(message)
-        self.code = code
-        self._trailers = trailers
-
-    @property
-    def trailers(self) -> bytes:
-        """The header block that says so."""
-        return self._trailers or _trailers(self.code, str(self))
-
 
 def status_of(body: schema.ErrorBody) -> grpc.StatusCode:
-    """The status that goes with an error."""
+    """The status of an error."""
     return _STATUS.get(body.code, grpc.StatusCode.INVALID_ARGUMENT)
 
 
-def refused(body: schema.ErrorBody, again: int | None = None) -> Refused:
-    """What ends a call with an error; again: seconds after which another try may help, where its code does not say."""
-    again = AGAIN.get(body.code) if again is None else again
-    return Refused(status_of(body), body.message, _told(body.code, body.message, body.field, again))
+async def abort(context: ServicerContext, body: schema.ErrorBody, retry_after: int | None = None) -> NoReturn:
+    """End a call with an error.
+
+    retry_after: seconds until a retry may succeed; None for what the error's code implies.
+    """
+    retry_after = AGAIN.get(body.code) if retry_after is None else retry_after
+    trailing: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
+    if retry_after is not None:
+        trailing.append((PUSHBACK_KEY, str(1000 * retry_after)))
+    await context.abort(status_of(body), body.message, tuple(trailing))
+    raise AssertionError("abort raises")
 
 
-@lru_cache(maxsize=64)
-def _told(code: str, message: str, field: str | None, again: int | None) -> bytes:
-    """The trailers of an error. Of ten thousand that are told to come back all are told the same."""
-    body = schema.ErrorBody(code=code, message=message, field=field)
-    told = b64encode(json.dumps(body.model_dump(exclude_none=True)).encode()).rstrip(b"=")
-    pushback = [] if again is None else [(PUSHBACK_KEY.encode(), str(1000 * again).encode())]
-    return _trailers(status_of(body), message, (ERROR_KEY.encode(), told), *pushback)
+def refusal(body: schema.ErrorBody, retry_after: int | None = None) -> Any:
+    """The handler of a call that is refused by its metadata.
 
+    It is a handler of streams: grpc calls a unary handler after it has received the message.
+    """
 
-def _trailers(code: grpc.StatusCode, message: str, *more: tuple[bytes, bytes]) -> bytes:
-    status, told = str(code.value[0]).encode(), quote(message, safe=_PLAIN).encode()
-    return frames.block([(b"grpc-status", status), (b"grpc-message", told), *more])
+    async def refuse(_: Any, context: ServicerContext) -> bytes:
+        await abort(context, body, retry_after)
+
+    return grpc.stream_unary_rpc_method_handler(refuse)

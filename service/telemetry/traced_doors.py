@@ -6,16 +6,12 @@ address, and a path may hold a user's id. Its hooks can overwrite such attribute
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Sequence
 
-import grpc
 from opentelemetry.trace import Span
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.grpc.call import Call, RpcCall
-from service.grpc.verdict import Refused
 from service.http.probes import PROBES
 from service.lane import PREFIX, width_of
 from service.telemetry.tracing import STATES, TRACES, Tracer, mark_broken
@@ -26,16 +22,6 @@ UNTRACED = (*PROBES, "/metrics")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE")
 
 _TRACES, _STATES = TRACES.encode(), STATES.encode()
-
-BROKEN = {
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DATA_LOSS,
-}
-"""Statuses that are the server's fault, by the conventions; the others are the caller's, and no error of ours."""
 
 
 class TracedDoor:
@@ -85,33 +71,6 @@ def _with_status(span: Span, send: Send) -> Send:
         await send(message)
 
     return sending
-
-
-def traced_rpc(tracer: Tracer, method: str, call: RpcCall) -> RpcCall:
-    """A gRPC call, with a span for each request; method: in full, without the first slash."""
-    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-
-    async def traced(data: bytes, asked: Call) -> bytes:
-        carrier = {key.decode("latin-1"): value.decode("latin-1") for key, value in asked.head.headers}
-        with tracer.request(method, carrier, attributes) as span:
-            try:
-                answer = await call(data, asked)
-            except CancelledError:
-                _put_code(span, asked.why_cancelled)
-                raise
-            except Refused as refused:
-                _put_code(span, refused.code)
-                raise
-            _put_code(span, grpc.StatusCode.OK)
-            return answer
-
-    return traced
-
-
-def _put_code(span: Span, code: grpc.StatusCode) -> None:
-    span.set_attribute("rpc.response.status_code", code.name)
-    if code in BROKEN:
-        mark_broken(span, code.name)
 
 
 class TracedLane:

@@ -11,12 +11,15 @@ import grpc
 import httpx
 import pytest
 from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from service.auth import key, key_editor
 from service.auth.guard import SCOPES
 from service.auth.keyring import KeyRecord, Scope
 from service.grpc import convert
 from service.grpc.convert import SERVICE
+from service.grpc.tandem.v1 import recommender_pb2
 from service.pages import api
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
@@ -173,6 +176,30 @@ def test_the_matrix(keyed, verb, name):
     assert keyed.http(verb, name, user) == public
     assert keyed.http(verb, name, user, admin=True) == admin
     assert keyed.grpc(verb, name, user) == rpc
+
+
+def rpcs(*files):
+    """The paths of all methods that these proto files describe."""
+    services = [service for file in files for service in file.services_by_name.values()]
+    return {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
+
+
+def test_without_a_key_every_rpc_but_health_is_refused(keyed):
+    """The methods are read from the descriptors, so that a new one is covered; each is called at every process."""
+    health, others = rpcs(health_pb2.DESCRIPTOR), rpcs(recommender_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
+    assert len(health) == 2
+    assert len(others) == len(SCOPES) + 1
+    codes = {}
+    for path in [*health, *others] * IN_A_ROW:
+        with grpc.insecure_channel(keyed.deployment.grpc, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            answers = channel.stream_stream(path)(iter([b""]), timeout=30)
+            try:
+                next(answers)
+                codes.setdefault(path, set()).add("OK")
+                answers.cancel()
+            except grpc.RpcError as error:
+                codes.setdefault(path, set()).add(error.code().name)
+    assert codes == {path: {"OK"} for path in health} | {path: {"UNAUTHENTICATED"} for path in others}
 
 
 def test_what_operators_read_is_on_the_admin_port_alone(keyed):

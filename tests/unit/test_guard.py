@@ -82,7 +82,7 @@ def admin(door, guard):
 
 @pytest.fixture
 def rpc(guard, recommender):
-    with RpcServer(TenantRecommender(recommender, guard.limits), admit=GrpcGuard(guard, ADMIN)) as server:
+    with RpcServer(TenantRecommender(recommender, guard.limits), guard=GrpcGuard(guard, ADMIN)) as server:
         yield server
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import suppress
-from functools import partial
 from types import SimpleNamespace
 
 import grpc
@@ -25,7 +24,7 @@ from service.lane import Lane
 from service.query import Query
 from service.schema import Mode
 from service.telemetry import tracing
-from service.telemetry.traced_doors import TracedDoor, TracedLane, traced_rpc
+from service.telemetry.traced_doors import TracedDoor, TracedLane
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.hop_server import Server, rows
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
@@ -128,7 +127,7 @@ class TestHttp:
 class TestRpc:
     @pytest.fixture
     def stub(self, recommender, traces):
-        server = RpcServer(recommender, wrap=partial(traced_rpc, traces.tracer))
+        server = RpcServer(recommender, tracer=traces.tracer)
         with server, grpc.insecure_channel(server.place) as channel:
             yield RecommenderStub(channel)
 

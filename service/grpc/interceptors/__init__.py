@@ -1,0 +1,1 @@
+"""Interceptors of the gRPC server: what happens to a call before its handler, by its metadata alone."""
