@@ -1,1 +1,1 @@
-"""Keys of callers, their scopes, tenants and rates, and the guards of both doors."""
+"""API keys with scopes, tenants and rates, the key checks of both doors, and TLS."""

@@ -1,4 +1,4 @@
-"""Changes of the file of keys: what a person wrote there stays, and a reader sees the old file or the new one."""
+"""Edits of the file of keys. Comments and order stay, and a reader sees the old file or the new one."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from service.auth.keyring import KeyRecord, parse
 _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)
 
 
-def add(path: Path, told: KeyRecord) -> None:
-    """Append a key; SettingsError where the file is wrong, or would be."""
-    with _alone(path):
+def add(path: Path, record: KeyRecord) -> None:
+    """Append a key; SettingsError where the file is wrong, or would become wrong."""
+    with _locked(path):
         text = read(path)
-        text += "\n" * bool(text and not text.endswith("\n")) + "\n" * bool(text) + _block(told)
+        text += "\n" * bool(text and not text.endswith("\n")) + "\n" * bool(text) + _table(record)
         parse(text, path.name)
         _replace(path, text)
 
 
 def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
-    """Take a key out; SettingsError where none has that name, or several and no id says which."""
-    with _alone(path):
+    """Remove a key; SettingsError where no key has the name, or several have it and no id is given."""
+    with _locked(path):
         text = read(path)
-        told = parse(text, path.name)
-        found = [each for each in told if each.name == name and key_id in {None, each.id}]
+        records = parse(text, path.name)
+        found = [each for each in records if each.name == name and key_id in {None, each.id}]
         if not path.exists():
             raise SettingsError(f"There is no file {path}.")
         if not found:
             raise SettingsError(f"{path} has no key {name}{f' with the id {key_id}' if key_id else ''}.")
         if len(found) > 1:
-            ids = ", ".join(map(_named, found))
-            raise SettingsError(f"{len(found)} keys are called {name}: {ids}. Say which: --id ID")
-        left = _without(text, told.index(found[0]))
+            ids = ", ".join(map(_described, found))
+            raise SettingsError(f"{len(found)} keys have the name {name}: {ids}. Choose one: --id ID")
+        left = _without(text, records.index(found[0]))
         with suppress(SettingsError):
-            if parse(left) == [each for each in told if each is not found[0]]:
+            if parse(left) == [each for each in records if each is not found[0]]:
                 _replace(path, left)
                 return found[0]
-        raise SettingsError(f"{path} is written in a way that only a person can edit: take {found[0].id} out by hand.")
+        raise SettingsError(f"{path} has a layout that this command can't edit: remove {found[0].id} by hand.")
 
 
 def read(path: Path) -> str:
-    """The text of the file, "" where there is none yet."""
+    """The text of the file; "" where there is no file yet."""
     try:
         return bytes_of(path).decode("utf-8")
     except FileNotFoundError:
@@ -60,11 +60,11 @@ def read(path: Path) -> str:
         raise SettingsError(f"{path} can't be read: {getattr(error, 'strerror', error)}.") from error
 
 
-def _block(told: KeyRecord) -> str:
-    values = told.model_dump(mode="json", exclude_none=True)
-    for name in ("expires", "created"):  # TOML has moments, and JSON has none
+def _table(record: KeyRecord) -> str:
+    values = record.model_dump(mode="json", exclude_none=True)
+    for name in ("expires", "created"):  # TOML has a type for times, and JSON has none
         if name in values:
-            values[name] = getattr(told, name)
+            values[name] = getattr(record, name)
     lines = (f"{name} = {_as_toml(value)}" for name, value in values.items())
     return "\n".join(["[[key]]", *lines, ""])
 
@@ -73,8 +73,8 @@ def _as_toml(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)
 
 
-def _named(told: KeyRecord) -> str:
-    return f"{told.id} (made {told.created:%Y-%m-%d %H:%M:%S})" if told.created else told.id
+def _described(record: KeyRecord) -> str:
+    return f"{record.id} (made {record.created:%Y-%m-%d %H:%M:%S})" if record.created else record.id
 
 
 def _without(text: str, index: int) -> str:
@@ -86,8 +86,8 @@ def _without(text: str, index: int) -> str:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Two who edit at once do it one after the other."""
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on the folder, so that concurrent edits run one after the other."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -101,8 +101,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write it beside the file, then in its place: mode 0600, or whose and what mode the file is."""
-    path = path.resolve()  # a link stays one
+    """Write a temporary file and move it into place; a new file has mode 0600, an old one keeps its mode and owner."""
+    path = path.resolve()  # a symbolic link stays one
     try:
         handle, scratch = mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:

@@ -1,4 +1,4 @@
-"""The file of keys on a disk, read again whenever it changed: a key is added and revoked without a restart."""
+"""The file of keys, read again whenever it changed, so that keys are added and revoked without a restart."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS = 1.0
-"""How often the file is looked at; what is revoked is refused within that time, in every process by itself."""
+POLL_SECONDS = 1.0
+"""Time between two checks of the file. Each process checks it by itself, and refuses a revoked key after that time."""
 
 
 class KeyFile(FollowedFile[Keyring]):
     """The keys in force.
 
-    A file that can't be read, or is not there any more, keeps what was in force: revoked is what a right file does not
-    have. SettingsError where it is wrong when it is first read; last: as of a `FollowedFile`, and where nothing is kept
-    either, nobody is let in.
+    While the file can't be read, or is gone, the keys before stay in force: only a valid file revokes a key.
+    SettingsError where the file is wrong when it is first read. last: as of a `FollowedFile`; where nothing is stored
+    there either, there is no key and every request is refused.
     """
 
     noun, error = "keys", SettingsError
 
     def parse(self, text: str) -> Keyring:
         """The keys of a text."""
-        return Keyring([told.entry() for told in parse(text, self.path.name)])
+        return Keyring([record.entry() for record in parse(text, self.path.name)])
 
     def nothing(self) -> Keyring:
         """No keys."""
         return Keyring()
 
     def absent(self) -> str:
-        """There has to be one."""
+        """SettingsError: the file is required."""
         raise SettingsError(f"There is no file {self.path}, which TANDEM_KEYS names.")
 
     async def follow(self) -> None:
-        """Look for ever."""
+        """Check the file every `POLL_SECONDS`, until cancelled."""
         while True:
             metrics.keys_wrong.set(self.fault is not None)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             try:
                 await asyncio.to_thread(self.look)
             except Exception:
-                logger.exception("The file of keys can't be looked at.")
+                logger.exception("The file of keys can't be checked.")

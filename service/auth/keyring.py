@@ -1,4 +1,7 @@
-"""The file of keys: TOML, strict, and every mistake is a sentence that names the field and never repeats a value."""
+"""The records of the file of keys, validated, and the keyring that is looked up for each request.
+
+An error names the field and what is expected. It repeats no value: a value may be a key in the wrong place.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ from service.schema.verdict import NAME_CHARACTERS
 MAX_KEYS = 1000
 
 SHORT = 32
-"""A name with fewer characters is no key, and may be told."""
+"""Characters. A shorter field name is no key, and an error may repeat it."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 class Scope(StrEnum):
-    """What a key is for; none implies another."""
+    """A permission of a key; none implies another."""
 
     READ = "read"
     WRITE = "write"
@@ -46,11 +49,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a key. name: whom it was given to; several may have one, while one replaces the other.
+    """A key in force. name: of its owner; two keys have one name while one replaces the other.
 
-    digest: of the key, 32 bytes. users: how the ids of users begin that it is for, "" for all. expires: unix seconds.
-    interval: seconds between requests at its rate, 0 for as many as there are; tolerance: seconds by which they may run
-    ahead of it, which is its burst.
+    digest: the key's hash, 32 bytes. users: the prefix of the user ids that it may name, "" for all. expires: unix
+    seconds. interval: seconds between requests at its rate, 0 for no limit. tolerance: seconds by which requests may
+    run ahead of the rate; it stands for the burst.
     """
 
     id: str
@@ -63,7 +66,7 @@ class Entry:
     tolerance: float = 0.0
 
     def covers(self, user_id: int | str) -> bool:
-        """Whether it is for this user; 7 and "7" are the same one."""
+        """Whether the key may name this user; 7 and "7" are the same user."""
         return str(user_id).startswith(self.users)
 
 
@@ -74,30 +77,30 @@ class Keyring:
         self.entries = tuple(entries)
         self._by_id = {entry.id: entry for entry in entries}
 
-    def find(self, sent: bytes) -> Entry | None:
-        """The entry of the key that somebody sent, expired or not; an unknown id takes the same time as a wrong key."""
-        entry = self._by_id.get(key.id_of(sent), _NOBODY)
-        right = compare_digest(key.digest(sent), entry.digest)
-        return entry if right and entry is not _NOBODY else None
+    def find(self, presented: bytes) -> Entry | None:
+        """The entry of a presented key, expired or not. An unknown id takes the same time as a wrong secret."""
+        entry = self._by_id.get(key.id_of(presented), _NO_ENTRY)
+        matches = compare_digest(key.digest(presented), entry.digest)
+        return entry if matches and entry is not _NO_ENTRY else None
 
 
-_NOBODY = Entry("", "", bytes(32), frozenset())
+_NO_ENTRY = Entry("", "", bytes(32), frozenset())
 
 
-def _moment(told: object) -> datetime:
-    """The beginning of a day by UTC, or a moment with its offset."""
+def _timestamp(value: object) -> datetime:
+    """The start of a day in UTC, or a time with its offset."""
     with suppress(ValueError):
-        if isinstance(told, str):
-            told = date.fromisoformat(told) if len(told) == len("2027-01-01") else datetime.fromisoformat(told)
-        if isinstance(told, date) and not isinstance(told, datetime):
-            told = datetime.combine(told, time(), UTC)
-        if isinstance(told, datetime) and told.tzinfo is not None:
-            return told
-    raise PydanticCustomError("moment", "not a moment")
+        if isinstance(value, str):
+            value = date.fromisoformat(value) if len(value) == len("2027-01-01") else datetime.fromisoformat(value)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime.combine(value, time(), UTC)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value
+    raise PydanticCustomError("timestamp", "not a time")
 
 
 class KeyRecord(BaseModel):
-    """A key as the file tells it."""
+    """A key as the file has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,24 +111,24 @@ class KeyRecord(BaseModel):
     rate: Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)] | None = None
     burst: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     users: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)] | None = None
-    expires: Annotated[datetime, BeforeValidator(_moment)] | None = None
-    created: Annotated[datetime, BeforeValidator(_moment)] | None = None
+    expires: Annotated[datetime, BeforeValidator(_timestamp)] | None = None
+    created: Annotated[datetime, BeforeValidator(_timestamp)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> KeyRecord:
         if self.users is not None and self.users[-1].isalnum():  # "shop-1" begins the users of shop-10, too
             raise ValueError("users ends in a letter or a digit; end it with a separator, as in shop-1:")
         if self.burst is not None and self.rate is None:
-            raise ValueError("burst is there without rate; say how many requests a second, too")
+            raise ValueError("burst is set without rate; set the requests a second too")
         return self
 
     @property
     def allowed_burst(self) -> int:
-        """Requests at once; one second's, where the file does not say."""
+        """Requests at once; by default as many as in one second."""
         return self.burst or max(1, math.ceil(self.rate or 1))
 
     def entry(self) -> Entry:
-        """What a door needs of it."""
+        """The entry of the keyring."""
         interval = 1 / self.rate if self.rate else 0.0
         return Entry(
             id=self.id,
@@ -146,22 +149,22 @@ class _Document(BaseModel):
 
 
 def parse(text: str, name: str = "keys.toml") -> list[KeyRecord]:
-    """The keys that a file's text tells; SettingsError names the first wrong field and what is wanted."""
+    """The records of a file's text; SettingsError names the first wrong field and what is expected."""
     try:
-        told = _Document.model_validate(tomllib.loads(text)).key
+        records = _Document.model_validate(tomllib.loads(text)).key
     except ValidationError as error:
-        raise SettingsError(f"{name}: {first_fault(error)}") from None  # the values it would show may be keys
+        raise SettingsError(f"{name}: {first_fault(error)}") from None  # pydantic's message shows values
     except (RecursionError, ValueError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else key.redacted(str(error))
         raise SettingsError(f"{name} is not valid TOML: {why}.") from None
-    ids = [each.id for each in told]
+    ids = [each.id for each in records]
     if twice := next((each for each in ids if ids.count(each) > 1), None):
-        raise SettingsError(f"{name}: the id {twice} is there twice; an id is one key's.")
-    return told
+        raise SettingsError(f"{name}: the id {twice} is there twice; each key needs its own id.")
+    return records
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first mistake: its field and what is wanted; what stands there may be a key, and is not told."""
+    """A sentence on the first fault: its field and what is expected, without the value."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = [str(part)[:NAME_CHARACTERS] for part in first["loc"]]
     field = ".".join(place)
@@ -172,19 +175,19 @@ def first_fault(error: ValidationError) -> str:
     if first["msg"].startswith("Value error, "):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}.".removeprefix(": ")
     verb = "is missing" if first["type"] == "missing" else "is wrong"
-    wanted = next((WANTED[part] for part in place if part in WANTED and part != "key"), WANTED["key"])
-    return f"{field} {verb}; {wanted}."
+    expected = next((EXPECTED[part] for part in place if part in EXPECTED and part != "key"), EXPECTED["key"])
+    return f"{field} {verb}; {expected}."
 
 
-WANTED = {
-    "key": f"tables are wanted, [[key]], {MAX_KEYS} at the most",
-    "id": "4 to 32 small letters or digits are wanted, those that stand in the key",
-    "name": "up to 64 letters, digits, dots, dashes or underscores are wanted",
-    "sha256": "the 64 hexadecimal digits that the key hashes to are wanted",
-    "scopes": f"a list of {', '.join(Scope)} is wanted",
-    "rate": "a number of requests a second is wanted, above 0 and up to 1000000",
-    "burst": "a whole number of requests from 1 to 1000000 is wanted",
-    "users": "what the ids of its users begin with is wanted, as text",
-    "expires": "a day (2027-01-01, by UTC) or a moment with its offset is wanted",
-    "created": "a day (2027-01-01, by UTC) or a moment with its offset is wanted",
+EXPECTED = {
+    "key": f"write tables, [[key]], at most {MAX_KEYS}",
+    "id": "write the 4 to 32 lower-case letters or digits of the key's id",
+    "name": "write up to 64 letters, digits, dots, dashes or underscores",
+    "sha256": "write the 64 hexadecimal digits of the key's SHA-256",
+    "scopes": f"write a list of {', '.join(Scope)}",
+    "rate": "write a number of requests a second, above 0 and up to 1000000",
+    "burst": "write a whole number of requests from 1 to 1000000",
+    "users": "write the prefix of its users' ids, as text",
+    "expires": "write a day (2027-01-01, in UTC) or a time with its offset",
+    "created": "write a day (2027-01-01, in UTC) or a time with its offset",
 }

@@ -1,9 +1,9 @@
-"""How often a key may be used, by all processes of a host together: GCRA over one small mapped file.
+"""Rate limits of keys, shared by all processes of a host: GCRA over one small mapped file.
 
-Of each key one number is kept: when its next request would be due at its rate (the theoretical arrival time, seconds of
-CLOCK_MONOTONIC, which all processes of a host share). A request is let in while that lies no further ahead than the
-burst allows, and puts it one interval further. No process asks another, and none waits but for the lock of that key:
-4 us in all, on cores that others use too (docs/decisions.md). The kernel lets go of the lock of a process that dies.
+The file has one number for each key: the theoretical arrival time of its next request, in seconds of CLOCK_MONOTONIC,
+which all processes of a host share. A request is allowed while that time is no further ahead than the burst allows,
+and moves it by one interval. Each key has a lock, which the kernel releases when a process dies. A request costs 4 us
+on shared cores (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -19,33 +19,36 @@ from pathlib import Path
 from service.auth.keyring import Entry
 
 SLOTS = 1 << 13
-"""Keys that one start of a deployment can tell apart, eight times what a file may have: ids go, and others come."""
+"""Rows of the file, eight times as many as keys are allowed: a revoked key keeps its row until a restart."""
 
 _ROW = 16
 _SIZE = SLOTS * _ROW
 
 MAX_COST = 100
-"""Of one request: slates for so many users."""
+"""The most that one request counts: slates for so many users."""
 
 
 class RateLimits:
-    """The arrival times of all keys; `create` the file once, then open it in each process. One thread a process."""
+    """The arrival times of all keys. `create` the file once, then open it in each process, from one thread."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds, the same in every process."""
-        if not path.exists():  # somebody emptied the folder meanwhile
+        if not path.exists():  # the folder was emptied meanwhile
             self.create(path)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         rows = memoryview(mmap.mmap(self._file, _SIZE))
-        self._names, self._due = rows.cast("Q"), rows.cast("d")  # row by row: whose it is, and when it is due
+        self._names, self._due = (
+            rows.cast("Q"),
+            rows.cast("d"),
+        )  # by row: hash of the key's id, arrival time
         self._clock = clock
         self._rows: dict[str, int] = {}
 
     @staticmethod
     def create(path: Path) -> None:
-        """An empty file; the one before stays with those that have it open.
+        """Create an empty file; processes that have an older one open keep it.
 
-        A clock that began anew with the machine would be compared with times of the machine's life before.
+        Times of an older file may come from before a reboot, and CLOCK_MONOTONIC starts again with each boot.
         """
         scratch = path.with_name(f".{path.name}-{os.getpid()}")
         scratch.touch(mode=0o600)
@@ -53,7 +56,7 @@ class RateLimits:
         scratch.replace(path)
 
     def take(self, entry: Entry) -> float:
-        """0 for a request that is let in and counted, else the seconds until one would be."""
+        """Count a request that is allowed now and return 0; else return the seconds until one is allowed."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
         try:
@@ -67,7 +70,7 @@ class RateLimits:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
 
     def charge(self, entry: Entry, requests: int) -> None:
-        """Count so many more for one that was let in; those that come after wait for them."""
+        """Count so many more requests of the key now; later requests wait for them."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
         try:
@@ -76,7 +79,7 @@ class RateLimits:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
 
     def _due_of(self, row: int, entry: Entry, now: float) -> float:
-        """When the next is due, now at the earliest; a time that no request can have made counts for nothing."""
+        """The arrival time of the next request, now at the earliest; a time that no request can have set is ignored."""
         due = self._due[2 * row + 1]
         most = now + entry.tolerance + (MAX_COST + 1) * entry.interval
         return due if now < due <= most else now
@@ -88,7 +91,7 @@ class RateLimits:
         return row
 
     def _claimed(self, name: int) -> int:
-        """The row of a name, for all processes the same; where all are taken it shares one."""
+        """The row of a name, the same in all processes; where all rows are taken, one that another key has."""
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
             for step in range(SLOTS):

@@ -1,4 +1,4 @@
-"""Keys that are bound to one tenant: which users a request may name."""
+"""Keys bound to one tenant: a request may name the users of that tenant alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.telemetry import metrics
 
 
 class TenantRecommender:
-    """A recommender for the doors, which names the field of a user that a caller's key is not for."""
+    """A recommender for the doors that refuses users of other tenants, and names the field in the error."""
 
     def __init__(self, recommender: Recommender, limits: RateLimits) -> None:
         self._recommender = recommender
@@ -27,7 +27,7 @@ class TenantRecommender:
         return getattr(self._recommender, name)
 
     def recommend(self, request: schema.RecommendRequest, due: float) -> Awaitable[list[Query]]:
-        """As the recommender's; slates for several users count as so many requests."""
+        """As the recommender's. A request for several users counts as one request for each."""
         entry, users = caller.get(), request.user_ids
         if users is None:
             _check(entry, "user_id", request.user_id)
@@ -39,7 +39,7 @@ class TenantRecommender:
         return self._recommender.recommend(request, due)
 
     def similar(self, request: schema.SimilarRequest, due: float) -> Awaitable[schema.SimilarResponse]:
-        """As the recommender's: what is left out tells what a user has seen."""
+        """As the recommender's. The user is checked because the items left out show what that user has seen."""
         _check(caller.get(), "user_id", request.user_id)
         return self._recommender.similar(request, due)
 
@@ -49,7 +49,7 @@ class TenantRecommender:
         return self._recommender.explain(request, due)
 
     def add_events(self, events: list[schema.Event]) -> Awaitable[schema.EventsResponse]:
-        """As the recommender's; one event of another's is one too many, and none is stored."""
+        """As the recommender's. One event of another tenant's user refuses all of them."""
         entry = caller.get()
         if entry.users:
             for index, event in enumerate(events):
@@ -67,7 +67,7 @@ class TenantRecommender:
         return self._recommender.forget(user_id)
 
     def merge(self, user_id: Id, into: Id) -> Awaitable[schema.MergedResponse]:
-        """As the recommender's; both users have to be the caller's."""
+        """As the recommender's. Both users have to be the tenant's."""
         _check(caller.get(), "user_id", user_id)
         _check(caller.get(), "into", into)
         return self._recommender.merge(user_id, into)

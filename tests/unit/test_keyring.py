@@ -1,4 +1,4 @@
-"""The file of keys, and what a key that somebody sends comes to."""
+"""The file of keys, and the entry that a presented key finds."""
 
 import os
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def _too_large(path):
 
 
 def ring(text=TABLE):
-    return Keyring([told.entry() for told in parse(text)])
+    return Keyring([each.entry() for each in parse(text)])
 
 
 def table(**more):
@@ -31,7 +31,7 @@ def table(**more):
 
 
 def test_a_key_finds_its_entry_and_nothing_else_does():
-    """One sign more, less or another, another's secret, the hash itself, nothing: nobody's."""
+    """A changed character, another key's secret, the hash itself and an empty key find none."""
     sent = ONE.text.encode()
     assert ring().find(sent).name == "shop"
     other = key.generate().text.partition("_")[2].partition("_")[2]
@@ -42,7 +42,7 @@ def test_a_key_finds_its_entry_and_nothing_else_does():
 
 
 def test_no_two_keys_are_alike():
-    """A secret has 256 bits, and what is stored is the hash of all of the key."""
+    """A secret has 256 bits, and the hash of the whole key is stored."""
     keys = [key.generate() for _ in range(100)]
     assert len({each.text for each in keys}) == 100
     assert {len(bytes.fromhex(each.text.rpartition("_")[2])) for each in keys} == {32}
@@ -50,8 +50,8 @@ def test_no_two_keys_are_alike():
     assert all(key.id_of(each.text.encode()) == each.id for each in keys)
 
 
-def test_what_is_left_out_limits_nothing():
-    """Every user, for ever, at any rate."""
+def test_a_field_that_is_left_out_sets_no_limit():
+    """The key is for every user, at any rate, and does not expire."""
     [entry] = ring().entries
     assert (entry.users, entry.interval, entry.expires) == ("", 0.0, float("inf"))
     assert entry.covers(7)
@@ -65,48 +65,48 @@ def test_what_is_left_out_limits_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("key = 3", "key is wrong; tables are wanted"),
+        ("key = 3", "key is wrong; write tables"),
         ("[[keys]]", "there is no keys; known are key."),
         ("[[key", "not valid TOML"),
         ("a = " + "[" * 100_000, "nested too deep"),
         (TABLE + TABLE, " is there twice"),
-        (table(id=None), "key.0.id is missing; 4 to 32"),
+        (table(id=None), "key.0.id is missing; write the 4 to 32"),
         (table(id='"a_b_c"'), "key.0.id is wrong"),
         (table(name='"a b"'), "key.0.name is wrong"),
         (table(name='"a\\n"'), "key.0.name is wrong"),
-        (table(sha256=f'"{ONE.text}"'), "key.0.sha256 is wrong; the 64 hexadecimal digits"),
-        (table(scopes="[]"), "key.0.scopes is wrong; a list of read, write, admin"),
-        (table(scopes='["root"]'), "key.0.scopes.0 is wrong; a list of read, write, admin"),
+        (table(sha256=f'"{ONE.text}"'), "key.0.sha256 is wrong; write the 64 hexadecimal digits"),
+        (table(scopes="[]"), "key.0.scopes is wrong; write a list of read, write, admin"),
+        (table(scopes='["root"]'), "key.0.scopes.0 is wrong; write a list of read, write, admin"),
         (table(scopes='"read"'), "key.0.scopes is wrong"),
         (table(rate="0"), "key.0.rate is wrong"),
         (table(rate="nan"), "key.0.rate is wrong"),
         (table(rate='"fast"'), "key.0.rate is wrong"),
         (table(rate="true"), "key.0.rate is wrong"),
         (table(rate="1", burst="0"), "key.0.burst is wrong"),
-        (table(burst="3"), "burst is there without rate"),
+        (table(burst="3"), "burst is set without rate"),
         (table(users='""'), "key.0.users is wrong"),
         (table(users='"shop-1"'), "end it with a separator"),
-        (table(expires='"soon"'), "key.0.expires is wrong; a day"),
-        (table(expires="2027-01-01T00:00:00"), "key.0.expires is wrong; a day"),
+        (table(expires='"soon"'), "key.0.expires is wrong; write a day"),
+        (table(expires="2027-01-01T00:00:00"), "key.0.expires is wrong; write a day"),
         (table(secret=f'"{ONE.text}"'), "there is no key.0.secret; known are id, name"),
         (table(**{ONE.text: "1"}), "there is no field of a name that long; known are id, name"),
         pytest.param(f"{ONE.text} = 1", "there is no field of a name that long; known are key.", id="a key"),
         (f"[{ONE.text}]\n[{ONE.text}]", "not valid TOML"),
     ],
 )
-def test_a_wrong_file_is_told_in_a_sentence_that_repeats_no_value(text, told):
-    """Who writes the key where its hash belongs does not find it in a log."""
+def test_the_error_of_a_wrong_file_names_the_field_and_repeats_no_value(text, message):
+    """A key in the place of its hash is not printed or logged."""
     with pytest.raises(SettingsError) as caught:
         parse(text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith("keys.toml")
     assert ONE.text not in repr(caught.getrepr(style="long"))
 
 
-def test_what_is_revoked_is_gone_and_what_is_wrong_changes_nothing(tmp_path, caplog):
-    """A file that breaks, or vanishes, keeps the keys; an empty one is right, and has none."""
+def test_a_wrong_file_keeps_the_keys_and_a_valid_one_revokes_them(tmp_path, caplog):
+    """A broken or deleted file changes nothing; an empty file is valid and has no key."""
     path = tmp_path / "keys.toml"
     path.write_text(TABLE)
     keys = KeyFile(path)
@@ -125,8 +125,8 @@ def test_what_is_revoked_is_gone_and_what_is_wrong_changes_nothing(tmp_path, cap
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), _too_large])
-def test_what_is_no_file_is_told_at_once_and_the_keys_before_stay(tmp_path, make):
-    """A pipe would be waited for, for ever: no key could be revoked any more, and no start would end."""
+def test_a_path_that_is_no_regular_file_is_refused_at_once(tmp_path, make):
+    """The keys before stay in force, and the reader does not block on a pipe."""
     path, odd = tmp_path / "keys.toml", tmp_path / "odd"
     path.write_text(TABLE)
     keys = KeyFile(path)
@@ -141,7 +141,7 @@ def test_what_is_no_file_is_told_at_once_and_the_keys_before_stay(tmp_path, make
 
 
 def test_a_mounted_secret_is_followed(tmp_path):
-    """As Kubernetes changes one: a link to a folder is moved, and the file's own path never is."""
+    """Kubernetes moves a symbolic link to a folder; the file's own path does not change."""
     for name, text in (("one", TABLE), ("two", "")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "keys.toml").write_text(text)
@@ -156,7 +156,7 @@ def test_a_mounted_secret_is_followed(tmp_path):
 
 
 def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_path):
-    """And none where nothing is kept: nobody is let in by mistake. The start itself is refused."""
+    """Where none were stored it has no key. The start of a deployment is refused."""
     path, last = tmp_path / "keys.toml", tmp_path / "last"
     path.write_text("[[key")
     with pytest.raises(SettingsError, match="not valid TOML"):
@@ -171,22 +171,22 @@ def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_pa
     assert last.stat().st_mode & 0o777 == 0o600
 
 
-def told(name, **more):
+def record(name, **more):
     new = key.generate()
     values = {"id": new.id, "name": name, "sha256": new.sha256, "scopes": ["read", "write"]}
     return KeyRecord.model_validate(values | more)
 
 
 def test_an_edit_leaves_what_a_person_wrote(tmp_path):
-    """Comments, order, other keys; the file is its owner's alone, and a reader never sees half of it."""
+    """Comments, order and other keys stay, and so does the mode of the file."""
     path = tmp_path / "deep" / "keys.toml"
-    first = told("a", users='q"\\ü:', expires="2027-01-01T12:00:00+02:00", rate=0.5)
+    first = record("a", users='q"\\ü:', expires="2027-01-01T12:00:00+02:00", rate=0.5)
     key_editor.add(path, first)
     assert path.stat().st_mode & 0o777 == 0o600
     text = "# ours\n" + path.read_text() + "\n# theirs\n" + TABLE + "# the end"
     path.write_text(text)
     path.chmod(0o640)
-    last = told("b")
+    last = record("b")
     key_editor.add(path, last)
     assert [each.name for each in parse(path.read_text())] == ["a", "shop", "b"]
     assert parse(path.read_text())[0] == first
@@ -201,9 +201,9 @@ def test_an_edit_leaves_what_a_person_wrote(tmp_path):
 
 
 def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
-    """As in a rotation: the new one stays."""
+    """After a rotation the new key stays."""
     path = tmp_path / "keys.toml"
-    old, new = told("a", created="2026-01-01"), told("a")
+    old, new = record("a", created="2026-01-01"), record("a")
     key_editor.add(path, old)
     key_editor.add(path, new)
     with pytest.raises(SettingsError, match=f"{old.id} .made 2026-01-01"):
@@ -216,7 +216,7 @@ def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
 
 
 def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
-    """One in another of TOML's ways to write it, or a header inside a text."""
+    """It has another TOML syntax, or a table header inside a text."""
     inline = f'key = [{{ id = "{ONE.id}", name = "shop", sha256 = "{ONE.sha256}", scopes = ["read"] }}]\n'
     inside = TABLE.replace('"shop"', "'shop'").replace("[[key]]\n", '[[key]]\nusers = """\n[[key]]\n:"""\n')
     for text in (inline, inside):
@@ -228,5 +228,5 @@ def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
 
 
 def test_a_scope_is_one_of_three():
-    """And none holds another."""
+    """The scope admin does not include the others."""
     assert ring(table(scopes='["admin"]')).entries[0].scopes == {Scope.ADMIN}

@@ -1,4 +1,4 @@
-"""`python -m service keys`, where what it is asked or where it prints is wrong."""
+"""`python -m service keys` with wrong options, a wrong file, or an output that can't be written."""
 
 import argparse
 import subprocess
@@ -21,8 +21,8 @@ def options(path, *arguments):
     return parser.parse_args(["keys", *arguments, "--file", str(path)])
 
 
-def test_a_key_that_cannot_be_printed_is_none(tmp_path):
-    """Nobody would have it, and it would be in force."""
+def test_a_key_that_cannot_be_printed_is_removed(tmp_path):
+    """Otherwise a key would be in force that no one has."""
     path = tmp_path / "keys.toml"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -39,15 +39,15 @@ def test_a_key_that_cannot_be_printed_is_none(tmp_path):
 
 
 def test_a_key_that_has_expired_is_not_made(tmp_path):
-    """The year that was meant is another one."""
+    """An expiry in the past is a typing error."""
     path = tmp_path / "keys.toml"
-    with pytest.raises(SettingsError, match="expires lies in the past"):
+    with pytest.raises(SettingsError, match="expires is in the past"):
         command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
     assert not path.exists()
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("revoke", "shop")])
-def test_a_file_that_is_not_there_has_not_no_key(tmp_path, arguments):
-    """A slip in its name is told, as the server tells it."""
+def test_a_missing_file_is_an_error(tmp_path, arguments):
+    """A wrong name gives the same error as from the server."""
     with pytest.raises(SettingsError, match="There is no file"):
         command.run(options(tmp_path / "keys.toml", *arguments), "")

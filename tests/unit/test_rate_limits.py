@@ -1,4 +1,4 @@
-"""How often a key may be used: the arithmetic, and that all processes count as one."""
+"""The rate limits of keys: the arithmetic, and one count for all processes."""
 
 import multiprocessing
 import time
@@ -36,7 +36,7 @@ def allowed(limits, entry, requests=1000):
 
 
 def test_a_burst_and_then_the_rate(path, clock):
-    """What was not used comes back, at the rate, and never more than the burst."""
+    """Unused requests come back at the rate, up to the burst."""
     limits, shop = RateLimits(path, clock), entry(10, 5)
     assert allowed(limits, shop) == 5
     assert limits.take(shop) == pytest.approx(0.1)
@@ -46,7 +46,7 @@ def test_a_burst_and_then_the_rate(path, clock):
 
 
 def test_a_rate_holds_over_an_hour(path, clock):
-    """However the requests come: rate x time and the burst, to one."""
+    """An hour allows rate x time and the burst, plus or minus one request."""
     limits, shop = RateLimits(path, clock), entry(0.3, 2)
     let_in = 0
     for step in range(36_000):
@@ -55,8 +55,8 @@ def test_a_rate_holds_over_an_hour(path, clock):
     assert let_in == pytest.approx(0.3 * 3600 + 2, abs=1)
 
 
-def test_what_one_request_asked_too_much_the_next_ones_wait_for(path, clock):
-    """Slates for a hundred users are a hundred requests, and the burst is not what they may be at once."""
+def test_later_requests_wait_for_one_that_counts_a_hundred(path, clock):
+    """A request for a hundred users is allowed above the burst; the next waits until the key is within its rate."""
     limits, shop = RateLimits(path, clock), entry(10, 5)
     assert limits.take(shop) == 0
     limits.charge(shop, 99)
@@ -65,8 +65,8 @@ def test_what_one_request_asked_too_much_the_next_ones_wait_for(path, clock):
     assert allowed(limits, shop) == 1
 
 
-def test_keys_do_not_pay_for_each_other(path, clock):
-    """Each has a row of its own, the same in every process."""
+def test_each_key_has_its_own_count(path, clock):
+    """Its row is the same in every process."""
     first, second = RateLimits(path, clock), RateLimits(path, clock)
     names = [f"{number:04x}" for number in range(1000)]
     assert {allowed(first, entry(1, 3, name), 5) for name in names} == {3}
@@ -74,15 +74,15 @@ def test_keys_do_not_pay_for_each_other(path, clock):
 
 
 def test_more_keys_than_there_are_rows_share_and_are_counted_all_the_same(path, clock):
-    """Nobody is let in for want of room."""
+    """A full file allows no more requests than the burst."""
     limits = RateLimits(path, clock)
     for number in range(SLOTS):
         limits.take(entry(1, 1, f"{number:x}"))
     assert allowed(limits, entry(1, 3, "one-more")) <= 3
 
 
-def test_a_time_that_no_request_has_made_counts_for_nothing(path, clock):
-    """The machine's clock began anew, or a key's rate was raised."""
+def test_a_time_that_no_request_has_set_is_ignored(path, clock):
+    """It is from before a reboot, or from before the key's rate was raised."""
     limits = RateLimits(path, clock)
     assert allowed(limits, entry(0.001, 5)) == 5
     clock.now = 1.0
@@ -90,7 +90,7 @@ def test_a_time_that_no_request_has_made_counts_for_nothing(path, clock):
 
 
 def test_a_deployment_that_starts_counts_from_nothing(path, clock):
-    """And one that still runs keeps its own file."""
+    """A deployment that still runs keeps its own file."""
     old, shop = RateLimits(path, clock), entry(1, 3)
     assert allowed(old, shop) == 3
     RateLimits.create(path)
@@ -100,7 +100,7 @@ def test_a_deployment_that_starts_counts_from_nothing(path, clock):
 
 
 class Slow(RateLimits):
-    """Reads, and has others go first before it writes."""
+    """Yields to other processes between its read and its write."""
 
     def _due_of(self, *args):
         due = super()._due_of(*args)
@@ -115,7 +115,7 @@ def _count(path, barrier, counts):
 
 
 def test_processes_together_let_in_exactly_as_many_as_one(path):
-    """Four of them at once, on a clock that stands still: the burst, and not one more or less."""
+    """Four processes with a stopped clock together allow exactly the burst."""
     context = multiprocessing.get_context("fork")
     barrier, counts = context.Barrier(4), context.Queue()
     workers = [context.Process(target=_count, args=(path, barrier, counts)) for _ in range(4)]
