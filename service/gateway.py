@@ -1,4 +1,4 @@
-"""The gateway: the deployment's entry service, a thin shell that joins the door, the recommender and the callees."""
+"""The gateway, the entry service of the deployment: BentoML's decorator around the doors and the recommender."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from starlette.exceptions import HTTPException
 
 from recsys.errors import TandemError
 from service import compose, doors, pinned, readiness, workers
-from service.ahead import Ahead
 from service.auth import setup
 from service.auth.tls import Tls
 from service.callees import Callees
-from service.http.app import Door
+from service.http.door import HttpDoor
 from service.models import RankingModel, RetrievalModel
 from service.ports import require_free
 from service.ranking import Ranking
@@ -23,24 +22,23 @@ from service.retrieval import Retrieval
 from service.settings import environment, settings
 
 TLS = Tls.from_settings(settings())
-DOOR = Door()
+DOORS = doors.Doors()
 SPLIT = settings().topology == "split"
 PINNED = pinned.model()
-doors.limit_connections(settings())
 
 
 @bentoml.service(
     name="Gateway",
     workers=settings().gateway_workers,
     http={"host": settings().host, "port": settings().port},  # BentoML's default is every address
-    logging={"access": {"enabled": False}},
-    # Answers go on without retrieval or ranking: /readyz asks for a generation to serve, not for their pulse.
+    # Without retrieval or ranking the gateway still answers: /readyz needs a generation, not both backends.
     runner_probe={"enabled": False},
-    # BentoML's own make a series of every path asked for, user ids and all, and keep it; with them goes its /metrics.
+    # `service.telemetry` replaces BentoML's log, metrics and spans of a request, which name paths with user ids.
+    logging={"access": {"enabled": False}},
     metrics={"enabled": False},
+    tracing={"excluded_urls": ".*"},
     **({"ssl": TLS.bentoml_options()} if TLS else {}),
 )
-@bentoml.asgi_app(DOOR.app, path="/")
 class Gateway:
     """Answers requests within their deadline."""
 
@@ -68,26 +66,26 @@ class Gateway:
         workers.become_one()
         workers.require_guarded(settings())
         self._recommender = self._split() if SPLIT else self._inline()
-        self._doors = doors.Doors(DOOR, self._recommender, settings())
+        DOORS.connect(self._recommender, settings())
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
         """Adopt the live generation and every one promoted later; the doors open when the first is warm."""
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
-        await self._doors.open()
+        await DOORS.open()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:
         """The HTTP door is closed: close the others, write what is to be, and let go of the store and of traces."""
-        await self._doors.close()
+        await DOORS.close()
         await self._recommender.finish()
         self._following.cancel()
         await self._recommender.close()
         await asyncio.to_thread(compose.tell_all, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
-        if reason := readiness.STOPPING if self._doors.closing else self._recommender.unready:
+        if reason := readiness.STOPPING if DOORS.closing else self._recommender.unready:
             raise HTTPException(503, reason)  # which becomes the answer of /readyz
         return True
 
@@ -105,4 +103,6 @@ class Gateway:
         return compose.recommender(environment(), settings(), callees, [retrieval, ranking])
 
 
-Gateway.add_asgi_middleware(Ahead, make=doors.front(DOOR))  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+Gateway.add_asgi_middleware(  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+    HttpDoor, build=DOORS.http_app, draining=lambda: DOORS.closing
+)

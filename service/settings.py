@@ -43,9 +43,6 @@ class Settings(BaseSettings):
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
     tls_cert: Path | None = Field(None, description="Certificate chain, PEM; both doors then serve TLS alone.")
     tls_key: Path | None = Field(None, description="Key of that certificate, PEM, without a password.")
-    max_connections: int = Field(
-        1000, ge=1, le=60_000, description="HTTP connections of a process, at most; the idlest makes way for a new one."
-    )
     keys: str = Field(
         "", description="File of API keys; none: something else guards the ports; not set: no key, loopback alone."
     )

@@ -1,4 +1,4 @@
-"""The key check of the HTTP door: nobody's body is read who may not ask."""
+"""The key check of an HTTP port: it refuses a request by its headers, before the body is read."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth import keyring
 from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key, unauthenticated
-from service.http.app import error_response, nothing_at
+from service.http.errors import error_response, nothing_at
 from service.schema.verbs import MERGE
 
 PUBLIC: Mapping[str, keyring.Scope] = {
     verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN
 }
-"""What a product asks, by path. All else is on the admin port, and nothing here."""
+"""The scope of each path of the public port. Every other path is on the admin port alone."""
 
 _MERGE_BEGINS, _MERGE_ENDS = MERGE.path.split("{user_id}")
 
 
 def response_of(refusal: Refusal) -> Response:
-    """What a caller is told who is not let in."""
+    """The response for a refusal."""
     response = error_response(refusal)
     if refusal.retry_after is not None:
         response.headers["retry-after"] = str(refusal.retry_after)
@@ -41,25 +41,21 @@ def _public(method: str, path: str) -> keyring.Scope | None:
 
 
 class HttpGuard:
-    """An ASGI app before another, which sees only what a key lets in."""
+    """An ASGI middleware that passes on only the requests that their key allows."""
 
-    def __init__(self, app: ASGIApp, guard: KeyGuard, unguarded: Collection[str], admin: bool) -> None:
-        """unguarded: paths that need no key. admin: whether there is more here than what is public."""
+    def __init__(self, app: ASGIApp, guard: KeyGuard, keyless: Collection[str], admin: bool) -> None:
+        """keyless: paths that need no key. admin: whether this is the admin port, which has every path."""
         self._app = app
         self._guard = guard
-        self._unguarded = frozenset(unguarded)
+        self._keyless = frozenset(keyless)
         self._admin = admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answered, or refuse it."""
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})  # nothing here speaks so
-            return
-        path = scope.get("path", "")
-        if scope["type"] != "http" or path in self._unguarded:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in self._keyless:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(path, scope)
+        refusal = self._refusal(scope["path"], scope)
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, path: str, scope: Scope) -> Response | None:

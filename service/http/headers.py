@@ -1,6 +1,6 @@
-"""Headers that every HTTP answer has, and those of the page.
+"""The security headers of every HTTP response, and the content security policy of the page.
 
-There are no `access-control-*`: a page from elsewhere may not read an answer. There is no `server`.
+No response has `access-control-*`, so a page of another origin cannot read one. No response has `server`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,35 @@ import base64
 import hashlib
 import re
 
-Headers = list[tuple[bytes, bytes]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-EVERY: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+EVERY = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
-OVER_TLS: Headers = [(b"strict-transport-security", b"max-age=31536000")]
+OVER_TLS = (*EVERY, (b"strict-transport-security", b"max-age=31536000"))
 
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
+class SecurityHeaders:
+    """An ASGI middleware that adds the headers to each response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        added = OVER_TLS if scope["scheme"] == "https" else EVERY
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
 def of_page(page: str) -> dict[str, str]:
-    """Those of a page whose scripts and styles stand in itself: it runs these, by their hashes, and nothing else."""
+    """The headers of a page with inline scripts and styles: a browser runs these, by their hashes, and no others."""
     hashes: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE.findall(page):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

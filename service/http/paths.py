@@ -1,4 +1,4 @@
-"""What a path says: which user or item it names, exactly as it was sent."""
+"""The user or item that a path names, exactly as the client sent it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from service import schema
 from service.schema.verdict import checked
 
 
-class WholePathConvertor(PathConvertor):
-    """All the rest of a path, as Starlette's `path`, which ends at a line break.
+class AnyConvertor(PathConvertor):
+    """The rest of a path, line breaks included; Starlette's `path` ends at a line break.
 
-    With that one DELETE /users/ann%0a would forget ann, and nobody could forget "ann%0ab".
+    With `path`, DELETE /users/ann%0a would forget the user ann, and no request could forget the user "ann%0ab".
     """
 
     regex = r"[\s\S]*"
 
 
-register_url_convertor("path", WholePathConvertor())  # in its place: BentoML's mount of the door goes by it too
+register_url_convertor("any", AnyConvertor())
 
 
 class MergeRoute(Route):

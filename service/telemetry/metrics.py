@@ -31,9 +31,6 @@ stage_away = Gauge(
     "tandem_stage_away", "Gateway processes that do without a stage now", ["stage"], multiprocess_mode="livesum"
 )
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
-refused_connections = Counter(
-    "tandem_refused_connections_total", "Connections closed before any verb saw their request", ["reason"]
-)
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"

@@ -1,6 +1,7 @@
 """A deployment that asks for keys, with two gateway processes: who gets what at each door, and what stays of a key."""
 
 import json
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,13 @@ from grpc_reflection.v1alpha import reflection_pb2
 from service.auth import key, key_editor
 from service.auth.guard import SCOPES
 from service.auth.keyring import KeyRecord, Scope
+from service.gateway import Gateway
 from service.grpc import convert
 from service.grpc.convert import SERVICE
 from service.grpc.tandem.v1 import recommender_pb2
+from service.http.app import KEYLESS, http_app
+from service.http.endpoints import Endpoints
+from service.http.probes import PROBES
 from service.pages import api
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
@@ -200,6 +205,27 @@ def test_without_a_key_every_rpc_but_health_is_refused(keyed):
             except grpc.RpcError as error:
                 codes.setdefault(path, set()).add(error.code().name)
     assert codes == {path: {"OK"} for path in health} | {path: {"UNAUTHENTICATED"} for path in others}
+
+
+def paths_of(routes):
+    """The method and a path of each route; a mount is asked for as a GET of what is below it."""
+    for route in routes:
+        path = re.sub("{[^}]+}", "drama-1", getattr(route, "path_format", route.path))
+        for method in getattr(route, "methods", None) or ["GET"]:
+            yield method, path or "/"
+
+
+def test_no_route_answers_without_a_key(keyed):
+    """Every route of our apps and of BentoML's, at both HTTP ports: 401 for all but the probes and the page."""
+    ours = set(paths_of(http_app(Endpoints(), None).routes))
+    bentoml = set(paths_of(Gateway.to_asgi().routes))
+    assert {("PUT", "/items"), ("GET", "/docs.json")} <= ours | bentoml
+    for method, path in ours | bentoml:
+        for headers in ({}, keyed.told("wrong")):
+            public = ask(method, keyed.deployment.url + path, headers=headers).status_code
+            assert (public == 401) == (path not in PROBES), (method, path)
+            admin = ask(method, keyed.admin + path, headers=headers).status_code
+            assert (admin == 401) == (path not in KEYLESS), (method, path)
 
 
 def test_what_operators_read_is_on_the_admin_port_alone(keyed):

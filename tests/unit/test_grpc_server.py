@@ -17,7 +17,7 @@ from service.grpc.interceptors.verb_calls import cancelled
 from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from service.http.app import error_response
+from service.http.errors import error_response
 from service.schema.verdict import MAX_BODY
 from service.telemetry.metrics import request_seconds
 from tests.fake_recommender import FakeRecommender, RpcServer, answered

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
+from service import doors
 from service.auth import key, key_editor
 from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import SCOPES, KeyGuard, presented_key
@@ -22,12 +23,14 @@ from service.auth.http_guard import HttpGuard
 from service.auth.key_file import KeyFile
 from service.auth.rate_limits import RateLimits
 from service.auth.tenants import TenantRecommender
-from service.front import PROBES, Front
+from service.gateway import Gateway
 from service.grpc import convert
 from service.grpc.convert import SERVICE
-from service.http.app import Door
-from service.http.keyed_openapi import openapi_with_keys
+from service.http.app import http_app
+from service.http.door import HttpDoor
+from service.http.endpoints import Endpoints
 from service.http.openapi import openapi
+from service.http.probes import PROBES
 from service.schema import verbs
 from service.telemetry import metrics
 from tandem_client import Client, NotAllowed, Overloaded
@@ -64,20 +67,20 @@ def recommender():
 
 
 @pytest.fixture
-def door(guard, recommender):
-    door = Door()
-    door.recommender = TenantRecommender(recommender, guard.limits)
-    return door
+def endpoints(guard, recommender):
+    endpoints = Endpoints()
+    endpoints.recommender = TenantRecommender(recommender, guard.limits)
+    return endpoints
 
 
 @pytest.fixture
-def public(door, guard):
-    return TestClient(HttpGuard(Front(door, PlainTextResponse("probe")), guard, PROBES, admin=False))
+def public(endpoints, guard):
+    return TestClient(HttpDoor(PlainTextResponse("probe"), lambda: http_app(endpoints, guard), lambda: False))
 
 
 @pytest.fixture
-def admin(door, guard):
-    return TestClient(HttpGuard(door.app, guard, ("/",), admin=True))
+def admin(endpoints, guard):
+    return TestClient(http_app(endpoints, guard, admin=True))
 
 
 @pytest.fixture
@@ -233,6 +236,17 @@ def test_the_public_port_knows_nothing_but_what_a_product_asks(path, keys, publi
     assert admin.get(path).status_code == (200 if path == "/" else 401)
 
 
+def test_the_app_as_bentoml_runs_it_asks_for_a_key(guard, monkeypatch, keys):
+    """`Gateway.to_asgi()`: each of its routes and each verb is refused, and with a key a verb is reached."""
+    monkeypatch.setattr(doors, "key_guard", lambda: guard)
+    app = Gateway.to_asgi()
+    client = TestClient(app)
+    paths = {route.path or "/" for route in app.routes} - set(PROBES)
+    assert {path for path in paths if client.get(path).status_code != 401} == set()
+    assert {verb for verb in SCOPES if http(client, verb)[0] != 401} == set()
+    assert http(client, verbs.RECOMMEND, bearer(keys.texts["reader"]))[1]["code"] == "not_ready"
+
+
 def test_a_probe_needs_no_key(public, rpc):
     """Whoever restarts a deployment knows no secret; health says no more than yes or no."""
     assert [public.get(path).text for path in PROBES] == ["probe"] * len(PROBES)
@@ -362,9 +376,8 @@ def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
     assert not [text for text in keys.texts.values() if text in caplog.text]
 
 
-def test_the_document_says_which_scope_a_verb_needs(door, admin, keys):
+def test_the_document_says_which_scope_a_verb_needs(admin, keys):
     """As the guard has it; nothing else of the document is another."""
-    door.document = openapi_with_keys
     document = admin.get("/openapi.json", headers=dict(bearer(keys.texts["operator"]))).json()
     told = {
         verb: document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [scope]

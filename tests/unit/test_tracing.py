@@ -10,19 +10,21 @@ import numpy as np
 import pytest
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.trace import SpanKind, StatusCode
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
 from service import compose, doors
 from service.drain import Drain
-from service.front import Front
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.hop import Hop
-from service.http.app import Door
+from service.http.app import http_app
+from service.http.endpoints import Endpoints
 from service.lane import Lane
 from service.query import Query
 from service.schema import Mode
+from service.settings import Settings
 from service.telemetry import tracing
 from service.telemetry.traced_doors import TracedDoor, TracedLane
 from tests.fake_recommender import FakeRecommender, RpcServer
@@ -48,11 +50,11 @@ def recommender():
 
 @pytest.fixture
 def client(recommender, traces):
-    """The HTTP door; BentoML behind it has nothing."""
-    door = Door()
-    door.recommender = recommender
-    front = Front(door, Door().app)
-    return TestClient(TracedDoor(front, traces.tracer, door.app.routes), raise_server_exceptions=False)
+    """The app of the HTTP door."""
+    endpoints = Endpoints()
+    endpoints.recommender = recommender
+    app = http_app(endpoints, None)
+    return TestClient(TracedDoor(app, traces.tracer, app.routes), raise_server_exceptions=False)
 
 
 class TestHttp:
@@ -95,7 +97,7 @@ class TestHttp:
         assert span.status.description is None
 
     def test_a_refusal_before_anything_is_parsed_is_one_too(self, client, recommender, traces):
-        """The front answers, and the door is not asked."""
+        """A request that comes while the recommender is full."""
         recommender.full = True
         client.post("/recommend", content=b"{")
         assert traces.one().attributes["http.response.status_code"] == 429
@@ -218,11 +220,10 @@ class TestOff:
         monkeypatch.delenv("OTEL_TRACES_EXPORTER", raising=False)
         assert compose.tracer("gateway") is None
         assert compose.tracer("ranking") is None
-        door = Door()
-        assert type(doors.front(door)(None, None)) is Front
+        assert type(doors.Doors().http_app()) is Starlette
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.stages"] * 3
-        lane = compose.lane(Door().app, "ranking", Drain())
+        lane = compose.lane(http_app(Endpoints(), None), "ranking", Drain())
         assert type(lane._app) is Lane
         proxy = SimpleNamespace(to_async=SimpleNamespace(retrieve=None))
         assert compose.callees(proxy, proxy)
@@ -232,9 +233,9 @@ class TestOff:
         made = []
         monkeypatch.setattr(sdk.Span, "__init__", lambda *_, **__: made.append(1))
         monkeypatch.setattr("opentelemetry.trace.NonRecordingSpan.__init__", lambda *_, **__: made.append(1))
-        door = Door()
-        door.recommender = recommender
-        client = TestClient(doors.front(door)(None, None))
+        gateway = doors.Doors()
+        gateway.connect(recommender, Settings(grpc_port=0))
+        client = TestClient(gateway.http_app())
         assert client.post("/recommend", json={"user_id": WHO}, headers=SAMPLED).status_code == 200
         query = world.run(world.query())
         assert type(query) is Query

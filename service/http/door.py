@@ -1,0 +1,46 @@
+"""The HTTP door of the gateway: the BentoML middleware that answers every request itself, except the probes.
+
+`Gateway.add_asgi_middleware` puts it before BentoML's routes, so that no client reaches /docs.json, /schema.json or
+/metrics of BentoML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.drain import LastAnswers
+from service.http.headers import SecurityHeaders
+from service.http.probes import PROBES
+from service.http.unread import UnreadBodies
+
+_POLICY_VIOLATION = 1008
+"""The WebSocket close code; before the handshake the server sends it as 403."""
+
+
+class HttpDoor:
+    """Passes the probes and the lifespan on to BentoML's app, and every other request to ours."""
+
+    def __init__(self, app: ASGIApp, build: Callable[[], ASGIApp], draining: Callable[[], bool]) -> None:
+        """app: BentoML's. build: returns `http_app`; called once in each worker, before the server accepts."""
+        self._bentoml = app
+        self._app = build()
+        self._requests = bounded(self._routed, draining)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] == "http":
+            await self._requests(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        else:
+            await self._bentoml(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._bentoml if scope["path"] in PROBES else self._app)(scope, receive, send)
+
+
+def bounded(app: ASGIApp, draining: Callable[[], bool]) -> ASGIApp:
+    """Wrap an app in what every response of an HTTP port needs."""
+    return SecurityHeaders(LastAnswers(UnreadBodies(app), draining))

@@ -1,0 +1,248 @@
+"""The HTTP door as a middleware of a BentoML-like app, in process and over real sockets."""
+
+import json
+import socket
+from http.client import HTTPConnection
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from recsys.errors import NoGeneration, StageError, StoreUnavailable
+from service.admission import overloaded
+from service.http import bodies, headers
+from service.http.app import PAGE, http_app
+from service.http.door import HttpDoor
+from service.http.endpoints import Endpoints
+from service.http.errors import error_response
+from service.http.probes import PROBES
+from service.http.unread import SMALL_BODY
+from service.schema.verdict import MAX_BODY
+from service.telemetry.metrics import request_seconds
+from tests.deployment import free_port
+from tests.fake_recommender import FakeRecommender
+from tests.uvicorn_server import running
+
+SLATE, JSON = {"user_id": "you"}, {"content-type": "application/json"}
+POST = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def built(endpoints, draining=lambda: False):
+    """BentoML's app: routes of its own behind the door, which is its middleware."""
+    routes = [Route(path, lambda _: PlainTextResponse("BentoML")) for path in (*PROBES, "/recommend", "/docs.json")]
+    door = Middleware(HttpDoor, build=lambda: http_app(endpoints, None), draining=draining)
+    return Starlette(routes=routes, middleware=[door])
+
+
+@pytest.fixture
+def recommender():
+    return FakeRecommender()
+
+
+@pytest.fixture
+def app(recommender):
+    endpoints = Endpoints()
+    endpoints.recommender = recommender
+    return built(endpoints)
+
+
+@pytest.fixture
+def client(app):
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture
+def port(app):
+    """Of a server as BentoML starts it."""
+    config = uvicorn.Config(app, port=free_port(), log_level="critical", server_header=False)
+    with running(config):
+        yield config.port
+
+
+def raw(port, data, seconds=5):
+    """All bytes of a connection until the server closes it."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as opened:
+        opened.sendall(data)
+        received = b""
+        while part := opened.recv(1 << 16):
+            received += part
+    return received
+
+
+def test_only_the_probes_reach_bentoml(client):
+    """The verbs are answered before BentoML's routes, and its own pages are not found."""
+    assert client.post("/recommend", json=SLATE).json()["user_id"] == "you"
+    assert client.get("/docs.json").json()["error"]["code"] == "not_found"
+    assert [client.get(path).text for path in PROBES] == ["BentoML"] * len(PROBES)
+
+
+def test_before_there_is_a_recommender_the_verbs_answer_503():
+    """In the one shape of errors."""
+    with TestClient(built(Endpoints())) as client:
+        answer = client.post("/recommend", json=SLATE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+
+
+def test_while_the_process_drains_each_answer_closes_its_connection():
+    """Clients then connect to another process; the probes are answered likewise."""
+    with TestClient(built(Endpoints(), draining=lambda: True)) as client:
+        assert [client.get(path).headers["connection"] for path in ("/status", "/readyz")] == ["close"] * 2
+
+
+def test_a_full_recommender_answers_429_before_the_body_is_parsed(client, recommender):
+    """With the error of the verbs, also for a body that is no JSON; verbs that make no slate are answered."""
+    recommender.full = True
+    answer, expected = client.post("/recommend", content=b"{"), error_response(overloaded())
+    assert (answer.status_code, answer.json()) == (429, json.loads(expected.body))
+    assert answer.headers["retry-after"] == expected.headers["retry-after"]
+    assert client.get("/status").status_code == 200
+    assert recommender.asked == []
+
+
+@pytest.mark.parametrize("fault", [NoGeneration("Not yet."), StoreUnavailable("Away."), StageError("Cancelled.")])
+@pytest.mark.parametrize("path", ["/recommend", "/similar", "/explain"])
+def test_every_503_has_retry_after(client, recommender, path, fault):
+    """In whole seconds, as the OpenAPI document has it."""
+    recommender.fault = [fault]
+    body = {"/recommend": SLATE, "/similar": {"item_id": "a"}, "/explain": SLATE | {"item_id": "a"}}[path]
+    answer = client.post(path, json=body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_every_answer_is_counted_by_its_status(client, recommender):
+    """Slates, errors of the request, errors of ours, and refusals before the body is parsed."""
+
+    def counted(code):
+        samples = request_seconds.labels("recommend", code).collect()[0].samples
+        return next(sample.value for sample in samples if sample.name.endswith("_count"))
+
+    codes = (200, 422, 400, 503, 500, 429)
+    before = [counted(code) for code in codes]
+    client.post("/recommend", json=SLATE)
+    client.post("/recommend", json={"k": 0})
+    client.post("/recommend", content=b"{")
+    for fault in (StageError("Cancelled."), ZeroDivisionError()):
+        recommender.fault = [fault]
+        client.post("/recommend", json=SLATE)
+    recommender.full = True
+    client.post("/recommend", json=SLATE)
+    assert [counted(code) for code in codes] == [count + 1 for count in before]
+
+
+def test_every_answer_has_the_security_headers(port):
+    """Slates, errors and probes; none names the server or lets a page of another origin read it."""
+    preflight = {"origin": "http://evil", "access-control-request-method": "POST"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        answers = [client.post("/recommend", json=SLATE), client.get("/none"), client.get("/readyz")]
+        answers += [client.options("/recommend", headers=preflight), client.get("/status", headers=preflight)]
+    for answer in answers:
+        names = {name.lower() for name in answer.headers}
+        assert {"x-content-type-options", "cache-control"} <= names
+        assert not names & {"server", "strict-transport-security"}
+        assert not [name for name in names if name.startswith("access-control")]
+
+
+def test_hsts_is_sent_over_tls_alone(app):
+    """A browser ignores it over plain HTTP."""
+    with TestClient(app, base_url="https://testserver") as client:
+        assert "max-age" in client.get("/status").headers["strict-transport-security"]
+
+
+def test_the_page_runs_its_own_script_and_no_other(client):
+    """Its policy has the hashes of its inline script and style, and no other site can frame it."""
+    answer = client.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "'unsafe" not in policy
+    assert policy.count("'sha256-") == 2
+    assert "frame-ancestors 'none'" in policy
+    assert policy == headers.of_page(PAGE.read_text())["content-security-policy"]
+    assert headers.of_page("<script>1</script>") != headers.of_page("<script>2</script>")
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    for forbidden in ("innerHTML", "insertAdjacentHTML", ' style="', " onclick="):
+        assert forbidden not in answer.text
+
+
+def test_a_websocket_is_refused(port):
+    """Before its handshake ends."""
+    upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    key = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    assert raw(port, b"GET /recommend HTTP/1.1\r\nhost: x\r\n" + upgrade + key).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_client_that_sends_a_body_too_large_before_it_reads_gets_413(port, chunked):
+    """The rest of the body is dropped before the connection is closed, so that no reset loses the answer."""
+    body = b" " * (MAX_BODY + (1 << 20))
+    content = (body[start : start + 65536] for start in range(0, len(body), 65536)) if chunked else body
+    answer = httpx.post(f"http://127.0.0.1:{port}/recommend", content=content, headers=JSON)
+    assert (answer.status_code, answer.headers["connection"]) == (413, "close")
+    assert answer.json()["error"]["code"] == "too_large"
+
+
+def test_a_body_too_large_is_refused_by_its_head(port):
+    """Before a byte of the body is read; the largest body that is allowed is read."""
+    head = POST + b"content-length: %d\r\n\r\n" % (MAX_BODY + 1)
+    with socket.create_connection(("127.0.0.1", port), 5) as opened:
+        opened.sendall(head)
+        assert opened.recv(1 << 16).startswith(b"HTTP/1.1 413")
+    assert httpx.post(f"http://127.0.0.1:{port}/recommend", content=b" " * MAX_BODY, headers=JSON).status_code == 400
+
+
+def test_a_packed_body_is_refused_by_its_header(client):
+    """No body is unpacked."""
+    answer = client.post("/recommend", content=b"", headers=JSON | {"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "gzip" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("head", [POST + b"content-length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
+def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
+    """And the connection is closed."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
+    answer = raw(port, head)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code": "timeout"' in answer
+    assert answer.count(b"connection: close") == 1
+
+
+def test_an_answer_before_an_endless_body_ends_the_connection(port, recommender, monkeypatch):
+    """The answer is sent at once, with `connection: close`; the body may come no longer than any other."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
+    recommender.full = True
+    answer = raw(port, CHUNKED + b"1\r\n{\r\n")
+    assert answer.startswith(b"HTTP/1.1 429")
+    assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize(
+    ("size", "expect", "stays"), [(SMALL_BODY, {}, True), (SMALL_BODY + 1, {}, False), (100, "100-continue", False)]
+)
+def test_a_small_unread_body_keeps_the_connection(port, recommender, size, expect, stays):
+    """A large one does not, and neither does a client that waits for 100 Continue: it may leave the body out."""
+    recommender.full = True
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", "/recommend", b" " * size, JSON | ({"expect": expect} if expect else {}))
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (429, None if stays else "close")
+    answer.read()
+    recommender.full = False
+    if stays:
+        opened = connection.sock
+        connection.request("POST", "/recommend", json.dumps(SLATE), JSON)
+        assert connection.getresponse().status == 200
+        assert connection.sock is opened
+    connection.close()
+
+
+def test_a_large_body_that_is_read_keeps_the_connection(port):
+    """Its answer comes after the whole body."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        answer = client.post("/recommend", json=SLATE | {"exclude": ["x" * 99] * 900})
+    assert (answer.status_code, "connection" in answer.headers) == (200, False)
