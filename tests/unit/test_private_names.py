@@ -1,0 +1,102 @@
+"""Our code uses the public names of server libraries alone, and assigns to none of their names."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = {"uvicorn", "starlette", "grpc", "hpack", "uvloop", "httptools"}
+PACKAGES = ("service", "recsys", "flows", "training")
+GENERATED = "_pb2_grpc.py"
+"""The proto compiler writes these files, and its output reads grpc._utilities."""
+
+
+def private(name):
+    """Whether a dotted name has a part with one leading underscore."""
+    return any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+
+
+def is_of_library(module):
+    return module is not None and module.split(".")[0] in LIBRARIES
+
+
+def dotted(node):
+    """The name that an attribute access starts from and the attributes, such as ("auto", ["AutoHTTPProtocol"])."""
+    attributes = []
+    while isinstance(node, ast.Attribute):
+        attributes.insert(0, node.attr)
+        node = node.value
+    return (node.id, attributes) if isinstance(node, ast.Name) else (None, attributes)
+
+
+def imported(tree):
+    """Yield each import of a library: the node, the full name, and the local name that it binds."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in filter(lambda alias: is_of_library(alias.name), node.names):
+                yield node, alias.name, alias.asname or alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and not node.level and is_of_library(node.module):
+            for alias in node.names:
+                yield node, f"{node.module}.{alias.name}", alias.asname or alias.name
+
+
+def assigned(node):
+    """The targets of a statement that assigns, deletes, or calls setattr or delattr."""
+    if isinstance(node, ast.Assign | ast.Delete):
+        return node.targets
+    if isinstance(node, ast.AugAssign | ast.AnnAssign):
+        return [node.target]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"setattr", "delattr"}:
+        return [ast.Attribute(node.args[0], "*")]
+    return []
+
+
+def faults(source):
+    """Yield the line and a sentence of each private name of a library, and of each assignment to one of its names."""
+    tree = ast.parse(source)
+    names = set()
+    for node, full, local in imported(tree):
+        names.add(local)
+        if private(full):
+            yield node.lineno, f"imports {full}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name, attributes = dotted(node)
+            if name in names and private(attributes[-1]):
+                yield node.lineno, f"reads {name}.{'.'.join(attributes)}"
+        for target in assigned(node):
+            name, attributes = dotted(target)
+            if name in names and attributes:
+                yield node.lineno, f"assigns to {name}.{'.'.join(attributes)}"
+
+
+def test_no_private_name_of_a_server_library_is_used():
+    """Over every file of our packages: imports, attributes of what is imported, and assignments."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {fault}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if not path.name.endswith(GENERATED)
+        for line, fault in faults(path.read_text())
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from uvicorn._types import Scope",
+        "import grpc._channel",
+        "from starlette import _utils as utils",
+        "import grpc\ngrpc._channel.x()",
+        "from starlette.applications import Starlette as App\nApp.middleware_stack = None",
+        "from uvicorn import config\ndef f():\n    config.create_ssl_context = make",
+        "import uvicorn.config\nsetattr(uvicorn.config, 'x', 1)",
+        "from uvicorn.protocols.http import auto\ndel auto.AutoHTTPProtocol",
+    ],
+)
+def test_the_check_finds_each_kind_of_fault(source):
+    """A private import, a private attribute, and an assignment to a library's module or class."""
+    assert [*faults(source)]
+    assert not [*faults("import uvicorn\nfrom uvicorn import Config\nself._server = uvicorn.Server(Config(app))")]
