@@ -39,11 +39,14 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
     require_sound(environment)
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
-        "TANDEM_HOME": (environment.home, "Where state lives."),
-        "REDIS_URL": (store, "The store; without one a Valkey of our own, in TANDEM_HOME."),
-        "REDIS_URL_FILE": (variables.get("REDIS_URL_FILE"), "A file that holds it, as containers are given secrets."),
-        "TANDEM_REDIS_BUDGET": (environment.budget, "What all generations may take in the store, such as 500MB."),
-        "TANDEM_RULES": (environment.rules, "The file of rules, where there is one (docs/rules.md)."),
+        "TANDEM_HOME": (environment.home, "Folder of the store, caches, runs and generations."),
+        "REDIS_URL": (store, "URL of Redis; not set: an embedded Valkey, in TANDEM_HOME."),
+        "REDIS_URL_FILE": (
+            variables.get("REDIS_URL_FILE"),
+            "File that holds that URL, for secrets that are mounted as files.",
+        ),
+        "TANDEM_REDIS_BUDGET": (environment.budget, "Memory of all generations in the store, at most, such as 500MB."),
+        "TANDEM_RULES": (environment.rules, "File of rules, which need not exist (docs/rules.md)."),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}
@@ -104,11 +107,11 @@ def _text(value: object) -> str:
 
 _PAGE = """# Settings
 
-One class has them all, `service/settings.py`; each is a variable of the environment, read once, where a process starts.
-`python -m service config` prints what is in force and where each value comes from, and hides passwords; `--json` for
-programs. A wrong value stops the start with a sentence; a `TANDEM_` variable that is no setting is pointed out.
+Every setting is a variable of the environment, read once, when a process starts. `service/settings.py` has the class.
+`python -m service config` prints the settings in force and where each value comes from, without passwords; `--json` for
+programs. A wrong value stops the start with one sentence. A warning names each `TANDEM_` variable that is no setting.
 
-This page is made from that class: `python -m service config --page > docs/configuration.md`.
+The class writes this page: `python -m service config --page > docs/configuration.md`.
 
 | variable | default | |
 |---|---|---|

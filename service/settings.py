@@ -1,4 +1,4 @@
-"""Every setting of the service, with its environment variable; read once, where a process starts."""
+"""Every setting of the service, with its environment variable; read once, when a process starts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from service.auth import key
 from service.places import require_place
 
 STARTER = "TANDEM_STARTER"
-"""Names the process that `make serve` is, for the one that it starts: where that ends, this has to."""
+"""The environment variable with the pid of `make serve`, for the process that it starts and that ends with it."""
 
 MOST_SHOWN = 80
-"""Characters of a wrong value that its sentence repeats."""
+"""Characters of a wrong value that an error repeats."""
 
 SHORT = 4
 """Times the wait in force that a request must have left to wait for company at all: its stages need the time."""
@@ -34,95 +34,97 @@ def _deadline() -> int:
 
 
 class Settings(BaseSettings):
-    """Settings of the deployment; each is TANDEM_ and its name in the environment, but for the ones everyone knows."""
+    """Settings of the deployment. The variable is TANDEM_ and the name, unless the field has an alias."""
 
     model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore", env_ignore_empty=True)
 
-    host: str = Field("127.0.0.1", description="Address both doors bind.")
+    host: str = Field("127.0.0.1", description="Address of the HTTP and gRPC ports.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="PORT", description="HTTP port.")
     grpc_port: int = Field(3001, ge=0, le=65535, validation_alias="GRPC_PORT", description="gRPC port; 0: no gRPC.")
-    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; both doors then serve TLS alone.")
-    tls_key: Path | None = Field(None, description="Key of that certificate, PEM, without a password.")
+    tls_cert: Path | None = Field(None, description="Certificate chain, PEM; HTTP and gRPC then serve TLS alone.")
+    tls_key: Path | None = Field(None, description="Key of the certificate, PEM, without a password.")
     keys: str = Field(
-        "", description="File of API keys; none: something else guards the ports; not set: no key, loopback alone."
+        "", description="File of API keys; none: a proxy or a mesh guards the ports; not set: no key, loopback alone."
     )
-    admin_host: str = Field("127.0.0.1", description="Address that the admin port binds.")
+    admin_host: str = Field("127.0.0.1", description="Address of the admin port.")
     admin_port: int = Field(
-        3002, ge=0, le=65535, description="Port of the admin verbs and /metrics, where there are keys; 0: none."
+        3002, ge=0, le=65535, description="Port of all verbs, /metrics and the pages, if there are keys; 0: none."
     )
-    admin_tls: bool = Field(False, description="Whether the admin port speaks TLS too, by the files of the doors.")
+    admin_tls: bool = Field(False, description="Whether the admin port serves TLS, with the same certificate.")
     topology: Literal["split", "inline"] = Field(
         "split", description="split: retrieval and ranking run as services of their own; inline: inside the gateway."
     )
-    retrieval_url: str = Field("", description="Where retrieval runs, as http://host:port; empty: here.")
-    ranking_url: str = Field("", description="Where ranking runs, likewise.")
+    retrieval_url: str = Field(
+        "", description="Address of retrieval on another host, as http://host:port; not set: retrieval runs here."
+    )
+    ranking_url: str = Field("", description="The same for ranking.")
     start_empty: bool = Field(
-        False, description="Start though nothing is live or no Redis answers, and serve as soon as something can be."
+        False, description="Start although nothing is live or Redis does not answer; serve when a generation is live."
     )
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
     retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
     ranking_workers: int = Field(1, ge=1, le=64, description="Processes of ranking.")
     forkserver: bool = Field(
-        True, description="Whether workers are forked from a process that has imported everything (on Linux)."
+        True, description="Whether workers are forked from a process that has imported all modules (on Linux)."
     )
     drain_seconds: float = Field(
         0.0,
         ge=0,
         le=8,
-        description="After SIGTERM: how long it is not ready and still answers, so that load balancers notice.",
+        description="Seconds after SIGTERM in which /readyz fails and requests are answered, for load balancers.",
     )
     torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
     deadline_ms: int = Field(
-        default_factory=_deadline, ge=1, le=999_999, description="Time a request has; default from slo.toml."
+        default_factory=_deadline, ge=1, le=999_999, description="Deadline of a request; default from slo.toml."
     )
-    max_batch: int = Field(32, ge=1, le=512, description="Waiting requests merged into one call.")
+    max_batch: int = Field(32, ge=1, le=512, description="Requests merged into one call, at most.")
     max_in_flight: int = Field(
         2,
         ge=1,
         le=64,
-        description="Merged calls under way at once in a gateway process; split: two more while many wait.",
+        description="Merged calls in flight in a gateway process; split: two more while many requests wait.",
     )
     merge_ms: float = Field(
         12.0,
         ge=0,
         le=1000,
-        description="How long requests gather where more than two are here and many come or it is busy, at most; "
-        "0: the least below. Who has less than 4 times the wait in force left does not wait.",
+        description="How long requests wait to be merged, at most; 0: TANDEM_MERGE_LEAST_MS. One or two requests in a "
+        "process do not wait, nor does one whose deadline leaves less than 4 times the wait.",
     )
     merge_least_ms: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The least time between batches, however few come; for whoever has 4 times as long left.",
+        description="Least time between merged calls. A deadline with less than 4 times as long left does not wait.",
     )
     max_under_way: int = Field(
         512,
         ge=1,
         le=100_000,
-        description="Slates under way in a gateway process, at most; it learns how many can be in time.",
+        description="Slates in flight in a gateway process, at most; the limit in force is learned and lower.",
     )
     list_fresh_seconds: float = Field(
         3600.0,
         ge=0,
-        description="Age up to which a flow's list answers as it is, in mode auto.",
+        description="Age up to which mode auto serves a precomputed list as it is.",
     )
     list_usable_seconds: float = Field(
-        86_400.0, ge=0, description="Age up to which a flow's list is ranked anew, in mode auto, after few new events."
+        86_400.0, ge=0, description="Age up to which mode auto ranks a precomputed list again, after few new events."
     )
     impressions_per_second: float = Field(
-        20.0, ge=0, le=1e6, description="Slates a gateway process logs with their features, at most; 0 logs none."
+        20.0, ge=0, le=1e6, description="Slates a second that a gateway process logs with their features; 0: none."
     )
     traces: str = Field(
         "none",
         validation_alias="OTEL_TRACES_EXPORTER",
-        description="Where traces go: none, console, otlp; further OTEL_* variables say how (docs/tracing.md).",
+        description="Exporter of traces: none, console, otlp; other OTEL_* variables configure it (docs/tracing.md).",
     )
     poll_seconds: float = Field(
         2.0,
         gt=0,
         le=5,
-        description="How often processes look for a newly promoted generation, beside being told of it; one that looks "
-        "less often than each 5 seconds would count as gone.",
+        description="Seconds between two looks for a newly promoted generation, in addition to the store's messages. "
+        "At most 5: a process that looks less often would count as ended.",
     )
 
     @field_validator("*", mode="before")
