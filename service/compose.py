@@ -39,7 +39,7 @@ from service.similar import SimilarItems
 from service.spare import PINNED, Spare
 from service.succession import Succession
 from service.telemetry import exporters, tracing
-from service.telemetry.traced_doors import TracedLane
+from service.telemetry.server_spans import LaneSpans
 from service.trending import TrendingItems
 from service.users import UserDesk
 
@@ -119,7 +119,7 @@ def callees(retrieval: Any, ranking: Any) -> Callees:
 
 @cache
 def tracer(role: str) -> tracing.Tracer | None:
-    """What makes the spans of this process; None where nobody wants any."""
+    """The tracer of this process; None if traces are off."""
     provider = exporters.provider(f"tandem-{role}", in_force().traces)
     return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
 
@@ -127,13 +127,12 @@ def tracer(role: str) -> tracing.Tracer | None:
 def lane(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
     """The middleware of retrieval and ranking."""
     traces, calls = tracer(role), Lane(app, wire.WIDTHS)
-    return LastAnswers(calls if traces is None else TracedLane(calls, traces, role), lambda: drain.begun)
+    return LastAnswers(calls if traces is None else LaneSpans(calls, traces, role), lambda: drain.begun)
 
 
-def tell_all(role: str) -> None:
-    """Let go of what is counted and traced; a worker ends by a signal, and nothing is told or exported after that."""
-    made = tracer(role)
-    if made is not None:
+def close_traces(role: str) -> None:
+    """Export the last spans of this process."""
+    if made := tracer(role):
         made.close()
 
 

@@ -24,7 +24,7 @@ from service.http.endpoints import Endpoints
 from service.recommender import Recommender
 from service.settings import Settings, environment
 from service.settings import settings as in_force
-from service.telemetry.traced_doors import TracedDoor
+from service.telemetry.server_spans import HttpSpans
 
 
 @cache
@@ -52,7 +52,7 @@ class Doors:
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
         app, traces = http_app(self._endpoints, key_guard(), admin=admin), tracer(GATEWAY)
-        return app if traces is None else TracedDoor(app, traces, app.routes)
+        return app if traces is None else HttpSpans(app, traces, app.routes)
 
     def connect(self, recommender: Recommender, settings: Settings) -> None:
         """Let all doors call a recommender."""

@@ -82,7 +82,7 @@ class Gateway:
         await self._recommender.finish()
         self._following.cancel()
         await self._recommender.close()
-        await asyncio.to_thread(compose.tell_all, compose.GATEWAY)
+        await asyncio.to_thread(compose.close_traces, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:
         if reason := readiness.STOPPING if DOORS.closing else self._recommender.unready:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -59,7 +60,7 @@ class Lane:
     async def _answer(self, request: Request) -> Response:
         path = request.scope["path"]
         if path == METRICS:
-            return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+            return Response(await run_in_threadpool(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
         if self._apis is None:
             self._apis = apis(request.app)
         name = path.removeprefix(PREFIX)

@@ -49,7 +49,7 @@ class Shell:
     def stop_following(self) -> None:
         """Close the store, and export the last spans."""
         self._adopter.stop()
-        compose.tell_all(self._role)
+        compose.close_traces(self._role)
 
     async def __is_ready__(self) -> bool:
         if reason := readiness.STOPPING if DRAIN.begun else self._adopter.unready_backend:

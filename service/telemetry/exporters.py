@@ -1,6 +1,6 @@
-"""Where traces go: what OpenTelemetry's own variables say, else what BentoML's configuration does; else nowhere.
+"""Span exporters, by OpenTelemetry's own variables, else by the configuration of BentoML.
 
-Sampler, endpoint, headers, batches, resource and propagators are OpenTelemetry's to read from its OTEL_* variables.
+OpenTelemetry reads sampler, endpoint, headers, batches, resource and propagators from its OTEL_* variables.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from recsys.errors import SettingsError
 
 VARIABLE = "OTEL_TRACES_EXPORTER"
 GROUP = "opentelemetry_traces_exporter"
-"""Under which packages name the exporters they bring."""
+"""The entry point group of packages with exporters."""
 
 CONSOLE = "console"
 OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""Names of the exporters behind `otlp`, by protocol; without a protocol the first that is installed is taken."""
+"""Exporters of `otlp`, by protocol; without a protocol the first that is installed."""
 
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
-def check(told: str) -> None:
-    """SettingsError names an exporter that is not there, and what to install; told: names, with commas between."""
-    for name in names(told):
+def check(setting: str) -> None:
+    """SettingsError names an exporter that is not installed; setting: names with commas between."""
+    for name in names(setting):
         _exporter(name)
 
 
-def provider(service: str, told: str) -> TracerProvider | None:
-    """What makes and exports the spans of a process; None where nobody wants any.
+def provider(service: str, setting: str) -> TracerProvider | None:
+    """The tracer provider of a process; None if traces are off.
 
-    service: as a trace names it, where OTEL_SERVICE_NAME does not.
+    service: its name in traces, unless OTEL_SERVICE_NAME has one.
     """
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
-    wanted = names(told)
+    wanted = names(setting)
     if not wanted:
         return _bentomls()
     resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
@@ -50,13 +50,13 @@ def provider(service: str, told: str) -> TracerProvider | None:
     return made
 
 
-def names(told: str) -> list[str]:
-    """The exporters that are asked for; `none` is none."""
-    return [name for each in told.split(",") if (name := each.strip().lower()) not in ("", "none")]
+def names(setting: str) -> list[str]:
+    """The names of the exporters in a setting; `none` is none."""
+    return [name for each in setting.split(",") if (name := each.strip().lower()) not in ("", "none")]
 
 
 def _bentomls() -> TracerProvider | None:
-    """What `tracing` in BentoML's configuration asks for, which its own middleware uses for what comes to it."""
+    """The provider by `tracing` in BentoML's configuration; None without an exporter there."""
     from bentoml._internal.configuration.containers import BentoMLContainer
 
     if BentoMLContainer.tracing.exporter_type.get() is None:
@@ -66,7 +66,7 @@ def _bentomls() -> TracerProvider | None:
 
 
 def _exporter(name: str) -> Callable[[], SpanExporter]:
-    """What makes an exporter; SettingsError where no package brings it."""
+    """The factory of an exporter; SettingsError if no package has it."""
     if name == CONSOLE:
         return _console
     candidates = _otlp() if name == "otlp" else [name]
@@ -77,7 +77,7 @@ def _exporter(name: str) -> Callable[[], SpanExporter]:
 
 
 def _otlp() -> Sequence[str]:
-    protocol = next((told for variable in PROTOCOLS if (told := os.environ.get(variable, "").strip())), None)
+    protocol = next((name for variable in PROTOCOLS if (name := os.environ.get(variable, "").strip())), None)
     if protocol is None:
         return list(OTLP.values())
     if protocol not in OTLP:
@@ -104,7 +104,7 @@ def _loaded(found: EntryPoint) -> Callable[[], SpanExporter]:
 
 
 def _console() -> SpanExporter:
-    """A line of JSON for each span on standard output, written at once: other processes write there too."""
+    """One line of JSON for each span on standard output, in one write: other processes write there too."""
 
     def line(span: ReadableSpan) -> str:
         return str(span.to_json(indent=None)) + "\n"

@@ -26,7 +26,7 @@ from service.query import Query
 from service.schema import Mode
 from service.settings import Settings
 from service.telemetry import tracing
-from service.telemetry.traced_doors import TracedDoor, TracedLane
+from service.telemetry.server_spans import HttpSpans, LaneSpans
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.hop_server import Server, rows
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
@@ -54,7 +54,7 @@ def client(recommender, traces):
     endpoints = Endpoints()
     endpoints.recommender = recommender
     app = http_app(endpoints, None)
-    return TestClient(TracedDoor(app, traces.tracer, app.routes), raise_server_exceptions=False)
+    return TestClient(HttpSpans(app, traces.tracer, app.routes), raise_server_exceptions=False)
 
 
 class TestHttp:
@@ -186,7 +186,7 @@ class TestLane:
         path = tmp_path / "socket"
 
         def traced(app):
-            return TracedLane(Lane(app), traces.tracer, "ranking")
+            return LaneSpans(Lane(app), traces.tracer, "ranking")
 
         async def scene():
             hop = Hop(f"file://{path}", tracing.headers)

@@ -1,4 +1,4 @@
-"""Spans of what a process receives: requests at the gateway's two doors, calls at the lane of a service.
+"""ASGI middlewares that make server spans: for requests at the HTTP door, and for calls at the lane of a service.
 
 OpenTelemetry's own ASGI middleware is not used here. It starts a span with the raw path, the query and the client's
 address, and a path may hold a user's id. Its hooks can overwrite such attributes, but not remove them.
@@ -24,8 +24,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT"
 _TRACES, _STATES = TRACES.encode(), STATES.encode()
 
 
-class TracedDoor:
-    """An ASGI middleware: a server span for each request of the HTTP door, by OpenTelemetry's semantic conventions."""
+class HttpSpans:
+    """A server span for each request of the HTTP door, by OpenTelemetry's semantic conventions."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, routes: Sequence[BaseRoute]) -> None:
         """routes: those of the door; the last matches every path, and names no span."""
@@ -73,8 +73,8 @@ def _with_status(span: Span, send: Send) -> Send:
     return sending
 
 
-class TracedLane:
-    """An ASGI middleware around a lane: a server span for each request that a call is made for."""
+class LaneSpans:
+    """A server span for each request that a call of a lane is made for."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, service: str) -> None:
         self._app = app
