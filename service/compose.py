@@ -27,6 +27,7 @@ from service.holder import GenerationHolder
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
 from service.lane import Lane
+from service.models import RankingModel, RetrievalModel
 from service.outage import Outage
 from service.pipeline import Pipeline
 from service.query import Degraded
@@ -110,6 +111,13 @@ def recommender(
         rules=Rulebook(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
     return kind(desks, users, settings)
+
+
+def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
+    """The gateway's recommender with the models in its own process."""
+    retrieving, ranked, newest = retrieval(environment), ranking(environment), puts(environment)
+    local = Callees.local(RetrievalModel(retrieving, newest), RankingModel(ranked, newest))
+    return recommender(environment, settings, local, [retrieving, ranked])
 
 
 def callees(retrieval: Any, ranking: Any) -> Callees:

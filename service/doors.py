@@ -9,6 +9,7 @@ from typing import cast
 
 from starlette.types import ASGIApp
 
+from recsys.environment import Environment
 from service.auth import setup
 from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import KeyGuard
@@ -19,12 +20,21 @@ from service.drain import Drain
 from service.grpc.server import GrpcServer
 from service.http.admin import AdminPort
 from service.http.app import http_app
-from service.http.door import bounded
+from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
+from service.ports import require_free
 from service.recommender import Recommender
 from service.settings import Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.server_spans import HttpSpans
+
+
+def prepare(settings: Settings, environment: Environment) -> None:
+    """Check the ports and keys once, in the parent of all workers; SettingsError names what is wrong."""
+    setup.check(settings)
+    if settings.grpc_port:  # the workers share the port, and would share it with another process
+        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
+    setup.prepare(settings, environment)
 
 
 @cache
@@ -48,6 +58,10 @@ class Doors:
     def closing(self) -> bool:
         """Whether load balancers should send no more requests to this process."""
         return self._drain is not None and self._drain.begun
+
+    def http_door(self, app: ASGIApp) -> HttpDoor:
+        """The middleware of BentoML's app; each worker makes one before its server accepts."""
+        return HttpDoor(app, self.http_app(), lambda: self.closing)
 
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""

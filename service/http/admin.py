@@ -1,4 +1,4 @@
-"""The admin port: all that a deployment says and does, for those who operate it, away from the public."""
+"""The admin port: a second uvicorn server in each gateway process, with the verbs of operators and /metrics."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from service.auth.tls import Tls
 from service.ports import place
 
 STOP_SECONDS = 1
-"""What requests under way have to end in when the port closes."""
+"""Time for the requests under way when the port closes."""
 
 
 class _Server(uvicorn.Server):
-    """A second server of a process, which leaves the process's signals to the first."""
+    """A server that leaves the signals of its process to BentoML's server."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None."""
+        """Handle no signal."""
         yield
 
 
 class AdminPort:
-    """An HTTP server of its own in the loop of a gateway process; all processes share its port."""
+    """The HTTP server of the admin port in one process; all processes share the port."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, tls: Tls | None = None) -> None:
         """tls: the certificate that the port serves, None for plain HTTP."""
@@ -47,13 +47,13 @@ class AdminPort:
         )
 
     async def start(self) -> None:
-        """Listen; SettingsError where the port can't be had."""
+        """Listen; SettingsError if the port can't be bound."""
         self._serving = asyncio.create_task(self._server.serve([self._socket()]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Take no more requests and let those under way end."""
+        """Accept no more requests and wait for those under way."""
         self._server.should_exit = True
         await self._serving
 

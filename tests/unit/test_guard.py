@@ -75,7 +75,7 @@ def endpoints(guard, recommender):
 
 @pytest.fixture
 def public(endpoints, guard):
-    return TestClient(HttpDoor(PlainTextResponse("probe"), lambda: http_app(endpoints, guard), lambda: False))
+    return TestClient(HttpDoor(PlainTextResponse("probe"), http_app(endpoints, guard), lambda: False))
 
 
 @pytest.fixture

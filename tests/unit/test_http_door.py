@@ -36,7 +36,7 @@ CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 def built(endpoints, draining=lambda: False):
     """BentoML's app: routes of its own behind the door, which is its middleware."""
     routes = [Route(path, lambda _: PlainTextResponse("BentoML")) for path in (*PROBES, "/recommend", "/docs.json")]
-    door = Middleware(HttpDoor, build=lambda: http_app(endpoints, None), draining=draining)
+    door = Middleware(HttpDoor, ours=http_app(endpoints, None), draining=draining)
     return Starlette(routes=routes, middleware=[door])
 
 
