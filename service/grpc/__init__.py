@@ -1,1 +1,1 @@
-"""The gRPC door: the proto and its generated code (`tandem/v1`, by `make proto`), conversions, the server."""
+"""The gRPC server: the proto and its generated code (`tandem/v1`, by `make proto`), conversions, handlers."""

@@ -11,7 +11,7 @@ from service.auth.grpc_guard import GrpcGuard
 from service.auth.tls import Tls
 from service.grpc import limits
 from service.grpc.handlers import handlers
-from service.grpc.health import Health, OpenEndedCalls, reflection_handlers
+from service.grpc.health import LOOK_SECONDS, Health, OpenEndedCalls, reflection_handlers
 from service.grpc.interceptors.metrics import Metrics
 from service.grpc.interceptors.overload import Overload
 from service.grpc.interceptors.tracing import Tracing
@@ -56,9 +56,12 @@ class GrpcServer:
         await server.start()
 
     async def drain(self, seconds: float) -> None:
-        """Turn NOT_SERVING; after so many seconds take no more calls, and answer those in flight."""
+        """Turn NOT_SERVING; after so many seconds take no more calls, and answer those in flight.
+
+        The time is at least what Watch calls need to report the status.
+        """
         self._health.drain()
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(max(seconds, 2 * LOOK_SECONDS))
         await self.stop(limits.GRACE_SECONDS)
 
     async def stop(self, grace: float) -> None:

@@ -25,8 +25,9 @@ EXIT = 30.0
 LOGGED = {"TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
 """Every slate is to be logged, so that they can be counted."""
 
-NOBODY = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect")
-"""How the two clients say that they found nobody there."""
+NOBODY = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect", "CANCELLED: CANCELLED")
+"""Errors of requests that no server took. grpc cancels a call that arrives after its GOAWAY unread; a slate that was
+made for such a call would be logged and not be answered, which is counted."""
 
 
 @dataclass

@@ -109,4 +109,6 @@ def _code(error: grpc.RpcError) -> str:
         # "failed to connect", "Connection refused": never sent. GOAWAY before it was taken: gRPC says so, too.
         sent = "connect" not in said.lower()
         return f"lost: grpc UNAVAILABLE {said[:60]}" if sent else "grpc not accepted"
+    if code is grpc.StatusCode.CANCELLED:  # grpc cancels unread the calls that arrive after its GOAWAY
+        return "grpc not accepted"
     return f"lost: grpc {code.name}"

@@ -6,8 +6,8 @@ import yaml
 from prometheus_client import REGISTRY
 
 from loadtests.alerts import FILE, alerts, written
-from service import metrics  # noqa: F401  # registers them
 from service.headcount import DEATHS, WORKERS
+from service.telemetry import metrics  # noqa: F401  # registers them
 
 
 def test_the_file_is_what_slo_toml_says():

@@ -20,6 +20,8 @@ from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.errors import error_response
 from service.schema.verdict import MAX_BODY
 from service.telemetry.metrics import request_seconds
+from tandem_client import Client
+from tandem_client.errors import ClientError
 from tests.fake_recommender import FakeRecommender, RpcServer, answered
 
 YOU = pb.Id(text="you")
@@ -319,6 +321,35 @@ def test_a_drain_answers_every_call_that_reached_the_recommender():
             thread.join(30)
         assert server.recommender.ended == ["done"] * len(server.recommender.asked)
         assert outcomes.count("answered") == len(server.recommender.asked)
+
+
+def test_the_client_of_a_server_that_stops_is_answered_by_another():
+    """It sends a call that grpc cancelled unread again."""
+    ended, failed, answered = threading.Event(), [], []
+
+    def ask(place):
+        with Client(f"grpc://{place}", deadline=20) as client:
+            while not ended.is_set():
+                try:
+                    answered.append(client.recommend("you"))
+                except ClientError as error:
+                    failed.append(error)
+
+    leaves, stays = RpcServer(FakeRecommender()), RpcServer(FakeRecommender())
+    stays.port = leaves.port
+    threads = [threading.Thread(target=ask, args=(leaves.place,)) for _ in range(8)]
+    with leaves:
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(leaves.recommender.asked) > 100)
+        with stays:
+            leaves.run(leaves.door.drain(0))
+            wait_for(lambda: len(stays.recommender.asked) > 100)
+            ended.set()
+            for thread in threads:
+                thread.join(30)
+    assert failed == []
+    assert len(answered) == len(stays.recommender.asked) + len(leaves.recommender.asked)
 
 
 def test_a_long_answer_in_flight_is_sent_whole():

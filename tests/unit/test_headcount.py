@@ -38,7 +38,7 @@ def test_workers_and_their_deaths_are_read_with_what_workers_count(tmp_path):
 
 def test_a_sum_over_the_living_leaves_the_dead_out(tmp_path):
     """The slates that may be under way, of two workers of which one is killed: else each death would add to them."""
-    count = "import os; from service import metrics; metrics.slates_limit.set(8); print(os.getpid())"
+    count = "import os; from service.telemetry import metrics; metrics.slates_limit.set(8); print(os.getpid())"
     folder = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     pids = [
         int(

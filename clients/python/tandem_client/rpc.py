@@ -131,7 +131,7 @@ def _error(error: Any) -> ClientError:
 
 def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
     code = grpc.StatusCode
-    if status == code.UNAVAILABLE:
+    if status in (code.UNAVAILABLE, code.CANCELLED):  # a server that stops cancels the calls that it has not read
         return Unavailable
     if status == code.RESOURCE_EXHAUSTED:
         return Overloaded if ours else RequestRefused
