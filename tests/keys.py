@@ -1,4 +1,4 @@
-"""A file of keys as the command makes it."""
+"""A file of keys, as `python -m service keys add` writes it."""
 
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord

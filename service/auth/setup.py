@@ -32,7 +32,7 @@ def admin_address(settings: Settings) -> str:
     """Where admin verbs are served, as a clause of an error message."""
     if not settings.admin_port:
         return "there is no admin port (TANDEM_ADMIN_PORT=0)"
-    return f"over HTTP, the admin port {place(settings.admin_host, settings.admin_port)} answers it"
+    return f"the admin port {place(settings.admin_host, settings.admin_port)} serves it over HTTP"
 
 
 def check(settings: Settings) -> None:

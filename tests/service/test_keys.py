@@ -1,4 +1,4 @@
-"""A deployment that asks for keys, with two gateway processes: who gets what at each door, and what stays of a key."""
+"""A deployment with keys and two gateway processes: what each key allows at each door, and where keys are stored."""
 
 import json
 import re
@@ -154,16 +154,17 @@ def keyed(published, embedded_url, tmp_path_factory):
         yield made
 
 
-STRANGERS = [None, "wrong", "revoked", "expired"]
+NOT_IN_FORCE = [None, "wrong", "revoked", "expired"]
+IN_FORCE = ["reader", "writer", "operator", "tenant", "other tenant's user", "all"]
 
 
 @pytest.mark.parametrize("verb", SCOPES, ids=lambda verb: verb.rpc)
-@pytest.mark.parametrize("name", [*STRANGERS, "reader", "writer", "operator", "tenant", "other tenant's user", "all"])
+@pytest.mark.parametrize("name", [*NOT_IN_FORCE, *IN_FORCE])
 def test_the_matrix(keyed, verb, name):
-    """Every kind of key with every verb, at the public port, the admin port and the gRPC port."""
+    """Each kind of key with each verb, at the public port, the admin port and the gRPC port."""
     scope, user = SCOPES[verb], OWN
     is_public = scope is not Scope.ADMIN
-    if name in STRANGERS:
+    if name in NOT_IN_FORCE:
         admin = public = (401, "unauthenticated", None)
         rpc = ("UNAUTHENTICATED", "unauthenticated", None)
     else:
@@ -229,7 +230,7 @@ def test_no_route_answers_without_a_key(keyed):
 
 
 def test_what_operators_read_is_on_the_admin_port_alone(keyed):
-    """And nothing else on the public one, whoever asks."""
+    """The public port answers 404 for them, and serves the probes without a key."""
     pages = {"/", *api.PATHS}
     for path in ("/metrics", "/openapi.json", *pages, "/status", "/docs.json", "/schema.json"):
         told = keyed.told("all")
@@ -242,7 +243,7 @@ def test_what_operators_read_is_on_the_admin_port_alone(keyed):
 
 
 def test_a_key_is_rotated_without_a_restart(keyed):
-    """Two keys of one name are in force together; then the old one is not, and no request failed meanwhile."""
+    """Two keys of one name are in force together, then the new one alone, and no request fails meanwhile."""
     with edited(keyed):
         old = keyed.add("app", "read")
     ended, failed = threading.Event(), []
@@ -276,7 +277,7 @@ def metric(keyed, name):
 
 
 def test_a_file_that_is_wrong_keeps_the_keys_before(keyed):
-    """The log and a metric say so, until it is right again."""
+    """The log and a metric show the fault until the file is valid again."""
     text = keyed.path.read_text()
     keyed.path.write_text(text + '[[key]]\nid = "' + keyed.texts["reader"] + '"\n')
     try:
@@ -289,7 +290,7 @@ def test_a_file_that_is_wrong_keeps_the_keys_before(keyed):
 
 
 def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
-    """The burst and the rate times the time that passed: not one more, and as good as none less."""
+    """They allow the burst and the rate times the time that passed: at most one more, and at most ten less."""
     let_in, told, ended = [], [], time.monotonic() + 4
 
     def press(number):
@@ -315,7 +316,7 @@ def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
 
 
 def test_no_key_is_left_anywhere(keyed):
-    """Neither in what the deployment said, traces included, nor in a file of its home: not even of a wrong place."""
+    """The log, its traces and the files of the home have none, also after requests with a key in a wrong place."""
     for name, text in keyed.texts.items():
         odd = {
             "x-api-key": text,

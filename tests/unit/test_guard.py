@@ -1,4 +1,4 @@
-"""The guard before both doors: who is let in, to what, and in which words the others are not."""
+"""The key check of both doors: which key allows which verb, and what a refused request is answered."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ from tests.keys import Keys
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 SLATE = {"user_id": "shop-1:7"}
-ADMIN = "over HTTP, the admin port 127.0.0.1:3002 answers it"
+ADMIN = "the admin port 127.0.0.1:3002 serves it over HTTP"
 
 
 @pytest.fixture
@@ -130,29 +130,22 @@ def bearer(text):
 
 
 def test_every_verb_has_a_scope():
-    """One that is new and forgotten would be the operator's, and not everybody's."""
+    """A new verb without an entry would need the scope admin."""
     assert {verb.rpc for verb in SCOPES} == set(SERVICE.methods_by_name)
 
 
 @pytest.mark.parametrize("verb", SCOPES, ids=lambda verb: verb.rpc)
-def test_who_is_let_in(verb, keys, public, admin, rpc, recommender):
-    """Each verb at each door: by a key of its scope alone; nobody else is told more than another, or reaches it."""
+def test_each_verb_needs_a_key_of_its_scope(verb, keys, public, admin, rpc, recommender):
+    """At each door; every request without a key in force gets the same answer and does not reach the verb."""
     scope = SCOPES[verb]
-    strangers = [
-        [],
-        bearer(key.generate().text),
-        bearer(keys.texts["late"]),
-        bearer("x"),
-        bearer(""),
-        bearer("x" * 5000),
-    ]
-    strangers += [[*bearer(keys.texts["all"]), ("x-api-key", keys.texts["all"])], bearer(keys.texts["all"]) * 2]
-    strangers += [[("authorization", f"Basic {keys.texts['all']}")], [("x-api-key", "")], [("key", keys.texts["all"])]]
-    told = [http(public, verb, each) for each in strangers] + [http(admin, verb, each) for each in strangers]
+    keyless = [[], *map(bearer, (key.generate().text, keys.texts["late"], "x", "", "x" * 5000))]
+    keyless += [[*bearer(keys.texts["all"]), ("x-api-key", keys.texts["all"])], bearer(keys.texts["all"]) * 2]
+    keyless += [[("authorization", f"Basic {keys.texts['all']}")], [("x-api-key", "")], [("key", keys.texts["all"])]]
+    told = [http(public, verb, each) for each in keyless] + [http(admin, verb, each) for each in keyless]
     assert {status for status, _ in told} == {401}
     assert [error for _, error in told] == [told[0][1]] * len(told)
-    calls = [call(rpc, verb, each) for each in strangers]
-    assert calls == [("UNAUTHENTICATED", told[0][1]["message"])] * len(strangers)
+    calls = [call(rpc, verb, each) for each in keyless]
+    assert calls == [("UNAUTHENTICATED", told[0][1]["message"])] * len(keyless)
     names = {"reader": "read", "writer": "write", "operator": "admin", "all": scope}
     for name, its in names.items():
         right, of = its == scope, bearer(keys.texts[name])
@@ -166,14 +159,14 @@ def test_who_is_let_in(verb, keys, public, admin, rpc, recommender):
             assert http(public, verb, of)[0] == (200 if right else 403), name
             assert code == ("OK" if right else "PERMISSION_DENIED"), name
     recommender.asked.clear()
-    for each in strangers[:3]:
+    for each in keyless[:3]:
         http(public, verb, each)
         call(rpc, verb, each)
     assert recommender.asked == []
 
 
 def test_a_key_is_sent_in_either_header(keys, public, rpc):
-    """Whatever the case of its scheme, and beside what a proxy needs for itself."""
+    """In any case of the scheme, and beside a proxy's own authorization; two keys count as none."""
     text = keys.texts["reader"]
     for told in (
         bearer(text),
@@ -200,8 +193,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_a_tenants_key_names_no_other_tenants_user(case, keys, public, admin, rpc, recommender):
-    """Wherever a request may name one; the error says in which field. Nothing of it is done."""
+def test_a_tenants_key_names_no_user_of_another_tenant(case, keys, public, admin, rpc, recommender):
+    """In each field that names a user; the error has that field, the same at both doors."""
     verb, values = OTHERS[case]
     field = case if case.startswith(("user_ids", "events", "into")) else "user_id"
     doors = [admin] if SCOPES[verb] == "admin" else [admin, public]
@@ -217,16 +210,16 @@ def test_a_tenants_key_names_no_other_tenants_user(case, keys, public, admin, rp
     assert call(rpc, verb, bearer(keys.texts["tenant"]), values)[0] == "PERMISSION_DENIED"
 
 
-def test_what_names_no_user_is_a_tenants_too(keys, public):
-    """Items like another are no user's."""
+def test_a_request_without_a_user_is_open_to_a_tenant(keys, public):
+    """Similar items need no user."""
     assert http(public, verbs.SIMILAR, bearer(keys.texts["tenant"]), {"item_id": "a"})[0] == 200
 
 
 @pytest.mark.parametrize(
     "path", ["/metrics", "/openapi.json", "/", "/status", "/items", "/users/a", "/recommend/", "/x"]
 )
-def test_the_public_port_knows_nothing_but_what_a_product_asks(path, keys, public, admin):
-    """What is not there for a key is there for none: the same words for the admin verbs and for no verb at all."""
+def test_other_paths_are_not_on_the_public_port(path, keys, public, admin):
+    """401 without a key; with any key the same 404 for a path of the admin port and for an unknown path."""
     assert public.get(path).status_code == 401
     for name in ("reader", "all"):
         answer = public.get(path, headers=dict(bearer(keys.texts[name])))
@@ -248,22 +241,22 @@ def test_the_app_as_bentoml_runs_it_asks_for_a_key(guard, monkeypatch, keys):
 
 
 def test_a_probe_needs_no_key(public, rpc):
-    """Whoever restarts a deployment knows no secret; health says no more than yes or no."""
+    """The probes of HTTP and the health service of gRPC answer without one."""
     assert [public.get(path).text for path in PROBES] == ["probe"] * len(PROBES)
     with grpc.insecure_channel(rpc.place) as channel:
         told = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert told.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_reflection_is_the_operators(keys, rpc):
-    """What can be called is not for everybody."""
+def test_reflection_needs_the_scope_admin(keys, rpc):
+    """Without a key it is unauthenticated, and with another scope denied."""
 
     def listed(told):
         with grpc.insecure_channel(rpc.place) as channel:
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-            asks = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+            requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
             try:
-                return len(next(stub.ServerReflectionInfo(asks, metadata=told, timeout=10)).ListFields())
+                return len(next(stub.ServerReflectionInfo(requests, metadata=told, timeout=10)).ListFields())
             except grpc.RpcError as error:
                 return error.code().name
 
@@ -272,8 +265,8 @@ def test_reflection_is_the_operators(keys, rpc):
     assert listed(bearer(keys.texts["operator"])) > 0
 
 
-def test_an_unknown_method_is_unknown_to_those_with_a_key(keys, rpc):
-    """To others it is what all is."""
+def test_an_unknown_method_is_unimplemented_with_a_key(keys, rpc):
+    """Without a key it is unauthenticated, like every method."""
     with grpc.insecure_channel(rpc.place) as channel:
         for told, code in (([], "UNAUTHENTICATED"), (bearer(keys.texts["reader"]), "UNIMPLEMENTED")):
             with pytest.raises(grpc.RpcError) as caught:
@@ -281,14 +274,14 @@ def test_an_unknown_method_is_unknown_to_those_with_a_key(keys, rpc):
             assert caught.value.code().name == code
 
 
-def test_no_websocket_comes_by(public):
-    """It is not what the guard reads."""
+def test_a_websocket_is_refused(public):
+    """No door speaks WebSocket."""
     with pytest.raises((WebSocketDisconnect, WebSocketDenialResponse)), public.websocket_connect("/recommend"):
         pass
 
 
-def test_what_a_caller_is_to_do_next_is_in_the_headers(keys, public):
-    """Which scheme there is; and, in whole seconds, when to come back."""
+def test_refusals_have_the_standard_headers(keys, public):
+    """401 has www-authenticate; 429 has retry-after in whole seconds."""
     told = public.post("/recommend", json=SLATE)
     assert told.headers["www-authenticate"] == 'Bearer realm="tandem"'
     of = dict(bearer(keys.texts["slow"]))
@@ -298,8 +291,8 @@ def test_what_a_caller_is_to_do_next_is_in_the_headers(keys, public):
     assert answers[-1].json()["error"]["code"] == "limited"
 
 
-def test_a_rate_is_one_for_both_doors_and_for_what_is_refused(keys, public, rpc, recommender):
-    """Neither another door nor another error is a way around it."""
+def test_both_doors_and_refused_requests_count_for_one_rate(keys, public, rpc, recommender):
+    """Three requests use the burst of three: two are answered, one lacks the scope."""
     told = bearer(keys.texts["slow"])
     assert http(public, verbs.RECOMMEND, told)[0] == 200
     assert http(public, verbs.EVENTS, told)[0] == 403
@@ -312,15 +305,15 @@ def test_a_rate_is_one_for_both_doors_and_for_what_is_refused(keys, public, rpc,
     assert caught.value.retry_after > 1
 
 
-def test_several_users_are_several_requests(keys, public, rpc):
-    """The slates that a rate allows are the same, however they are asked for."""
+def test_a_request_for_three_users_counts_three_times(keys, public, rpc):
+    """A bulk request uses as much of a rate as single requests."""
     told = bearer(keys.texts["slow"])
     assert http(public, verbs.RECOMMEND, told, {"user_ids": [1, 2, 3]})[0] == 200
     assert (http(public, verbs.RECOMMEND, told)[0], call(rpc, verbs.RECOMMEND, told)[0]) == (429, "RESOURCE_EXHAUSTED")
 
 
-def test_a_key_that_is_added_or_revoked_is_at_once(keys, guard, public, rpc):
-    """At the next look at the file, on connections that are open."""
+def test_an_added_or_revoked_key_needs_no_restart(keys, guard, public, rpc):
+    """It takes effect with the next check of the file, on open connections too."""
     new = bearer(keys.add("new", "read"))
     assert http(public, verbs.RECOMMEND, new)[0] == 401
     guard.keys.look()
@@ -330,14 +323,14 @@ def test_a_key_that_is_added_or_revoked_is_at_once(keys, guard, public, rpc):
     assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (401, "UNAUTHENTICATED")
 
 
-def test_a_body_is_not_read_of_whom_nobody_knows(public, rpc):
-    """Nor parsed: one that never ends, and one of the wrong kind."""
+def test_the_body_of_a_request_without_a_key_is_not_parsed(public, rpc):
+    """A wrong content type and a wrong message are unauthenticated, not invalid."""
     assert public.post("/recommend", content=b"{", headers={"content-type": "text/plain"}).status_code == 401
     assert call(rpc, verbs.RECOMMEND, values={"user_id": "x" * 300})[0] == "UNAUTHENTICATED"
 
 
-def test_nothing_is_kept_of_whom_nobody_knows(guard):
-    """An exception that is raised again and again keeps the frames of every time, and what they hold."""
+def test_a_refused_request_is_not_kept_in_memory(guard):
+    """An exception that is raised again would keep the frames of each earlier request."""
 
     class Sent:
         pass
@@ -359,8 +352,8 @@ def test_nothing_is_kept_of_whom_nobody_knows(guard):
     assert [each() for each in kept] == [None] * 3
 
 
-def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
-    """And by none where there is none; nothing is logged of them, whoever asks how often."""
+def test_refusals_are_counted_by_the_name_of_the_key(keys, public, caplog):
+    """Without a key the name is empty. The log contains no key."""
 
     def counted(code, name):
         return metrics.key_refused_total.labels(code, name)._value.get()
@@ -377,7 +370,7 @@ def test_refusals_are_counted_by_the_name_of_a_key(keys, public, caplog):
 
 
 def test_the_document_says_which_scope_a_verb_needs(admin, keys):
-    """As the guard has it; nothing else of the document is another."""
+    """The scopes are those of the key check; without keys the document has none."""
     document = admin.get("/openapi.json", headers=dict(bearer(keys.texts["operator"]))).json()
     told = {
         verb: document["paths"][verb.path][verb.method.lower()]["security"][0]["bearer"] == [scope]
@@ -388,8 +381,8 @@ def test_the_document_says_which_scope_a_verb_needs(admin, keys):
     assert "securitySchemes" not in openapi()["components"]
 
 
-def test_the_client_has_a_key_and_tells_it_nobody(keys, rpc):
-    """An error of its own kind, before any retry; what is no key is refused where it is given."""
+def test_the_client_sends_its_key_and_does_not_show_it(keys, rpc):
+    """A refusal is NotAllowed, without a retry; a text that is no key is refused by the constructor."""
     with Client(f"grpc://{rpc.place}", key=keys.texts["reader"]) as client:
         assert client.recommend("a").items
         with pytest.raises(NotAllowed, match="no scope write"):
