@@ -1,6 +1,6 @@
 """`python -m service.probe [--live]`: whether the deployment on this host is ready, or alive; 0, or 1 with a sentence.
 
-For whoever has no HTTP client at hand, as a container's health check. Imports nothing that has to be installed.
+It is the health check of a container, which has no HTTP client. It imports the standard library alone.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 SECONDS = 4
-"""To answer in: less than an image's health check waits."""
+"""Timeout of a probe, less than that of the image's health check."""
 
 MOST_REASON = 300
-"""Bytes of an answer that are read."""
+"""Bytes of an answer that an error repeats."""
 
 ANYWHERE = {"", "0.0.0.0", "::"}
 
-_DIRECT = urllib.request.build_opener(
-    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
-)
-"""Asks this machine itself, whatever proxy the environment names, and whatever name its certificate is for."""
+_UNVERIFIED = ssl.create_default_context()
+_UNVERIFIED.check_hostname, _UNVERIFIED.verify_mode = False, ssl.CERT_NONE
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_UNVERIFIED))
+"""Calls this machine without a proxy of the environment, whatever name the certificate is for."""
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Ask; the exit code."""
+    """Probe; the exit code."""
     url = address(environment) + ("/livez" if "--live" in arguments else "/readyz")
     fault = wrong_at(url, SECONDS)
     if fault is None:
@@ -38,7 +39,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 
 def wrong_at(url: str, seconds: float) -> OSError | None:
-    """Why this machine's own service does not say yes at a URL; None where it does."""
+    """Why a URL of this machine's own service does not answer with success; None where it does."""
     try:
         with _DIRECT.open(url, timeout=seconds):
             return None
@@ -52,7 +53,7 @@ def wrong_at(url: str, seconds: float) -> OSError | None:
 
 
 def address(environment: Mapping[str, str]) -> str:
-    """Where the HTTP door is, asked from its own host."""
+    """The URL of the HTTP door for a client on the same host."""
     host = environment.get("TANDEM_HOST", "")
     scheme = "https" if environment.get("TANDEM_TLS_CERT") else "http"
     return f"{scheme}://{'127.0.0.1' if host in ANYWHERE else host}:{environment.get('PORT') or 3000}"

@@ -39,26 +39,19 @@ class Tls:
 
     def check(self) -> None:
         """SettingsError where a file can't be read, or the two are not a certificate and its key."""
-        self.context()
-
-    def context(self) -> ssl.SSLContext:
-        """A server context of the files as they are now; SettingsError as of `check`."""
         for path in (self.cert, self.key):
             try:
                 bytes_of(path)
             except OSError as error:
                 raise SettingsError(f"{path}, named by TANDEM_TLS_*, can't be read: {error.strerror}.") from error
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_ciphers(CIPHERS)
         try:
-            context.load_cert_chain(self.cert, self.key, _refuse_password)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.cert, self.key, _refuse_password)
         except ssl.SSLError as error:
             reason = (getattr(error, "reason", None) or error.args[-1]).replace("_", " ").lower()
             raise SettingsError(
                 f"TANDEM_TLS_CERT={self.cert} and TANDEM_TLS_KEY={self.key} are not a certificate and its key in PEM, "
                 f"without a password ({reason})."
             ) from error
-        return context
 
     def bentoml_options(self) -> dict[str, Any]:
         """The `ssl` settings of a BentoML service."""
