@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+import click
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -179,6 +181,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _has_certificate(self) -> Settings:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            named, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
+            raise SettingsError(f"TANDEM_TLS_{named} is set and TANDEM_TLS_{missing} is not; TLS needs both.")
         if self.admin_tls and not self.tls_cert:
             raise SettingsError("TANDEM_ADMIN_TLS asks for TLS: set TANDEM_TLS_CERT and TANDEM_TLS_KEY too.")
         return self
@@ -191,7 +196,16 @@ def variable(name: str) -> str:
 
 @cache
 def settings() -> Settings:
-    """The settings in force; SettingsError names the first wrong one."""
+    """The settings in force; SettingsError names the first wrong one, and ends a command of BentoML's."""
+    try:
+        return _read()
+    except SettingsError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        sys.exit(f"tandem: {error}")  # `bentoml serve` imports the services, and would print a traceback
+
+
+def _read() -> Settings:
     try:
         return Settings()
     except ValidationError as error:

@@ -28,14 +28,9 @@ class Tls:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Tls | None:
-        """The files that the settings name, None for none; SettingsError where only one of the two is named."""
+        """The files that the settings name, None for none."""
         cert, key = settings.tls_cert, settings.tls_key
-        if cert is None and key is None:
-            return None
-        if cert is None or key is None:
-            named, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
-            raise SettingsError(f"TANDEM_TLS_{named} is set and TANDEM_TLS_{missing} is not; TLS needs both.")
-        return cls(cert, key)
+        return cls(cert, key) if cert and key else None
 
     def check(self) -> None:
         """SettingsError where a file can't be read, or the two are not a certificate and its key."""

@@ -237,3 +237,12 @@ def test_no_start_serves_other_machines_without_keys(bento, embedded_url, tmp_pa
     log = deployment.log.read_text()
     assert "no key is needed. Name a file of keys in TANDEM_KEYS" in log
     assert "Traceback" not in log
+
+
+def test_a_wrong_setting_ends_bentoml_serve_with_one_sentence(tmp_path):
+    """BentoML's command prints no traceback for it."""
+    env = os.environ | {"TANDEM_HOST": "localhost", "BENTOML_HOME": str(tmp_path)}
+    done = subprocess.run(SERVE, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tandem: TANDEM_HOST=localhost is no IP address.")
+    assert "Traceback" not in done.stderr
