@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +13,9 @@ from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
 from service.auth.keyring import Scope
 from service.grpc import verdict
 from service.grpc.convert import SERVICE
-from service.schema.verdict import error_body
+from service.schema.verdict import INTERNAL, error_body
+
+logger = logging.getLogger("tandem")
 
 _SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": scope for verb, scope in SCOPES.items()}
 _HEALTH, _REFLECTION = f"/{HEALTH}/", "/grpc.reflection."
@@ -34,6 +37,9 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
             self._admit(details)
         except Refusal as refusal:
             return verdict.refusal(error_body(refusal), refusal.retry_after)
+        except Exception:  # grpc would send the exception's text to the client
+            logger.exception("The key check failed")
+            return verdict.refusal(INTERNAL)
         return await continuation(details)
 
     def _admit(self, details: Any) -> None:

@@ -1,4 +1,4 @@
-"""Messages to plain values and back, by their descriptors: what validates is the schema, as at the other door."""
+"""Messages to plain values and back, by their descriptors. The schema validates the values, as for the HTTP door."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from service.schema.verdict import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 
 CONDITIONS = "conditions"
-"""The field of a request whose entries JSON has in `filter`."""
+"""A field of requests. JSON has its entries in `filter`."""
 
 M = TypeVar("M", bound=Message)
 B = TypeVar("B", bound=BaseModel)
-Turn = Callable[[Any], Any]
+Converter = Callable[[Any], Any]
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """The message in these bytes; QueryError where they hold none, or a field that the proto does not have."""
+    """The message in these bytes; QueryError for other bytes, and for a field that the proto does not have."""
     message: M = kind()
     try:
         message.ParseFromString(data)
@@ -39,20 +39,20 @@ def parse(kind: type[M], data: bytes) -> M:
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
-        raise QueryError(UNKNOWN_FIELD, _stranger(kind.FromString(data)))
+        raise QueryError(UNKNOWN_FIELD, _unknown_field(kind.FromString(data)))
     return message
 
 
-def asked(message: Message) -> dict[str, Any]:
-    """A request as JSON would have it: what is left out or empty is not there."""
-    values: dict[str, Any] = _reader(message.DESCRIPTOR, False)(message)
+def values_of(message: Message) -> dict[str, Any]:
+    """A request as JSON has it: a field that is left out or empty is missing."""
+    values: dict[str, Any] = _reader(message.DESCRIPTOR)(message)
     if CONDITIONS in values:
         values["filter"] = _joined(values.get("filter", {}), values.pop(CONDITIONS))
     return values
 
 
 def _joined(texts: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]:
-    """A filter as JSON has it; QueryError where both fields name a column."""
+    """A filter as JSON has it; QueryError if both fields name a column."""
     for column in conditions:
         if column in texts:
             raise QueryError("Name the column once, in filter or in conditions.", f"filter.{column[:NAME_CHARACTERS]}")
@@ -60,28 +60,22 @@ def _joined(texts: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]
 
 
 def request(kind: type[Message], model: type[B], data: bytes) -> B:
-    """The request in these bytes; QueryError names the first wrong field, in the words of the HTTP door."""
+    """The request in these bytes; QueryError names the first wrong field, with the HTTP door's message."""
     try:
-        return model.model_validate(asked(parse(kind, data)))
+        return model.model_validate(values_of(parse(kind, data)))
     except ValidationError as error:
         raise query_error(error) from error
 
 
-def answered(message: Message) -> dict[str, Any]:
-    """An answer as JSON would have it: everything is there, None where a field is left out."""
-    values: dict[str, Any] = _reader(message.DESCRIPTOR, True)(message)
-    return values
-
-
-def message_of(kind: type[M], told: BaseModel | Mapping[str, Any]) -> M:
-    """The message that says what an answer, or its values, do; None is left out."""
-    message: M = kind(**_shaper(kind.DESCRIPTOR)(told))
+def message_of(kind: type[M], values: BaseModel | Mapping[str, Any]) -> M:
+    """The message with the values of an answer; None is left out."""
+    message: M = kind(**_shaper(kind.DESCRIPTOR)(values))
     return message
 
 
 @cache
-def _reader(descriptor: Descriptor, whole: bool) -> Turn:
-    """What turns such a message into a plain value; whole: what is left out becomes None or empty."""
+def _reader(descriptor: Descriptor) -> Converter:
+    """The function that converts such a message to a plain value."""
     if descriptor.full_name == Struct.DESCRIPTOR.full_name:
         return _dictionary
     if descriptor is pb.Texts.DESCRIPTOR:
@@ -92,18 +86,8 @@ def _reader(descriptor: Descriptor, whole: bool) -> Turn:
         return lambda message: _condition(_kind(message))
     if "kind" in descriptor.oneofs_by_name:
         return _kind
-    turns = {field.name: _field_reader(field, whole) for field in descriptor.fields}
-    if not whole:
-        return lambda message: {field.name: turns[field.name](value) for field, value in message.ListFields()}
-    optional = {field.name for field in descriptor.fields if field.has_presence}
-
-    def read(message: Message) -> dict[str, Any]:
-        return {
-            name: None if name in optional and not message.HasField(name) else turn(getattr(message, name))
-            for name, turn in turns.items()
-        }
-
-    return read
+    readers = {field.name: _field_reader(field) for field in descriptor.fields}
+    return lambda message: {field.name: readers[field.name](value) for field, value in message.ListFields()}
 
 
 def _dictionary(struct: Struct) -> dict[str, Any]:
@@ -117,26 +101,27 @@ def _kind(message: Message) -> Any:
 
 
 def _condition(kind: Any) -> Any:
-    return _reader(kind.DESCRIPTOR, False)(kind) if isinstance(kind, Message) else kind
+    return _reader(kind.DESCRIPTOR)(kind) if isinstance(kind, Message) else kind
 
 
-def _field_reader(field: FieldDescriptor, whole: bool) -> Turn:
+def _field_reader(field: FieldDescriptor) -> Converter:
     if is_map(field):
-        turn = _value_reader(field.message_type.fields_by_name["value"], whole)
-        return lambda entries: {key: turn(entries[key]) for key in sorted(entries)}  # a map keeps no order
-    turn = _value_reader(field, whole)
-    return (lambda entries: [turn(each) for each in entries]) if field.is_repeated else turn
+        read = _value_reader(field.message_type.fields_by_name["value"])
+        return lambda entries: {key: read(entries[key]) for key in sorted(entries)}  # a map keeps no order
+    read = _value_reader(field)
+    return (lambda entries: [read(each) for each in entries]) if field.is_repeated else read
 
 
-def _value_reader(field: FieldDescriptor, whole: bool) -> Turn:
-    return _reader(field.message_type, whole) if field.message_type else _same
+def _value_reader(field: FieldDescriptor) -> Converter:
+    return _reader(field.message_type) if field.message_type else _unchanged
 
 
 @cache
-def _shaper(descriptor: Descriptor) -> Turn:
-    """What turns a plain value into what such a message is made of.
+def _shaper(descriptor: Descriptor) -> Converter:
+    """The function that converts a plain value to the arguments of such a message.
 
-    Nested dictionaries where protobuf takes them: a slate of ten costs 11 us so, and 27 of messages.
+    The arguments are nested dictionaries where protobuf takes them: a slate of ten items costs 11 us, and 27 us as
+    nested messages.
     """
     if descriptor.full_name == Struct.DESCRIPTOR.full_name:
         return _struct
@@ -148,26 +133,25 @@ def _shaper(descriptor: Descriptor) -> Turn:
         return _shape_condition
     if "kind" in descriptor.oneofs_by_name:
         return _value
-    turns = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
+    shapers = {field.name: _field_shaper(field) for field in descriptor.fields if _holds_messages(field)}
 
-    def shape(told: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-        # An answer as it is, without a dump of it first.
-        values = vars(told) if isinstance(told, BaseModel) else told
-        shaped = {name: value for name, value in values.items() if value is not None}
-        if CONDITIONS in turns and "filter" in shaped:
-            shaped |= _parted(shaped["filter"])
-        for name, turn in turns.items():
+    def shape(values: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+        given = vars(values) if isinstance(values, BaseModel) else values  # without a dump of the model
+        shaped = {name: value for name, value in given.items() if value is not None}
+        if CONDITIONS in shapers and "filter" in shaped:
+            shaped |= _split(shaped["filter"])
+        for name, shape_field in shapers.items():
             if name in shaped:
-                shaped[name] = turn(shaped[name])
+                shaped[name] = shape_field(shaped[name])
         return shaped
 
     return shape
 
 
-def _parted(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The two fields that hold a filter: sets of texts, and every other condition."""
-    texts = {column: each for column, each in told.items() if _is_texts(each)}
-    return {"filter": texts, CONDITIONS: {column: each for column, each in told.items() if column not in texts}}
+def _split(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """The two fields of a filter: sets of texts, and every other condition."""
+    texts = {column: each for column, each in conditions.items() if _is_texts(each)}
+    return {"filter": texts, CONDITIONS: {column: each for column, each in conditions.items() if column not in texts}}
 
 
 def _is_texts(condition: Any) -> bool:
@@ -193,13 +177,13 @@ def _struct(values: Mapping[str, Any]) -> Struct:
     return struct
 
 
-def _field_shaper(field: FieldDescriptor) -> Turn:
+def _field_shaper(field: FieldDescriptor) -> Converter:
     if is_map(field):
         kind = field.message_type.fields_by_name["value"].message_type
-        turn, make = _shaper(kind), GetMessageClass(kind)
-        return lambda entries: {key: make(**turn(value)) for key, value in entries.items()}  # maps take no dictionaries
-    turn = _shaper(field.message_type)
-    return (lambda entries: [turn(each) for each in entries]) if field.is_repeated else turn
+        shape, make = _shaper(kind), GetMessageClass(kind)
+        return lambda entries: {key: make(**shape(value)) for key, value in entries.items()}  # maps need messages
+    shape = _shaper(field.message_type)
+    return (lambda entries: [shape(each) for each in entries]) if field.is_repeated else shape
 
 
 def _holds_messages(field: FieldDescriptor) -> bool:
@@ -211,23 +195,23 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
-def _same(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
-def _stranger(message: Message) -> str:
-    """Where a field stands that the proto does not have: the names on the way and its number; empty for none."""
+def _unknown_field(message: Message) -> str:
+    """The path of a field that the proto does not have: the names on the way and its number; empty for none."""
     for unknown in UnknownFieldSet(message):
         return str(unknown.field_number)
     for field, value in message.ListFields():
         for name, each in _parts(field, value):
-            if place := _stranger(each):
-                return f"{name}.{place}"
+            if path := _unknown_field(each):
+                return f"{name}.{path}"
     return ""
 
 
 def _parts(field: FieldDescriptor, value: Any) -> list[tuple[str, Message]]:
-    """The messages in a field, by their place."""
+    """The messages in a field, by their path."""
     if not _holds_messages(field):
         return []
     if is_map(field):

@@ -56,8 +56,8 @@ class OpenEndedCalls:
 
     def end(self) -> None:
         """End all of them."""
-        for stop in self._open:
-            stop.reschedule(asyncio.get_running_loop().time())
+        while self._open:
+            self._open.pop().reschedule(asyncio.get_running_loop().time())
 
 
 class Health:

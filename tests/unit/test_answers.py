@@ -17,6 +17,8 @@ from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.query import Degraded, Query
 from service.schema import Mode
 from service.served import ServedGeneration
+from tandem_client import answers as client_answers
+from tandem_client import messages
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,8 @@ def as_json(query):
 def as_message(query):
     """All that a gRPC client reads of a slate."""
     data = convert.message_of(pb.Slate, answers.slate(query)).SerializeToString()
-    return convert.answered(pb.Slate.FromString(data))
+    values = messages.values_of(pb.Slate.FromString(data))
+    return client_answers.RecommendResponse.model_validate(values).model_dump()
 
 
 def test_a_slate_is_as_its_model_says(query):
