@@ -302,7 +302,8 @@ def hammered(server, callers=8):
     return threads, outcomes
 
 
-def test_a_drain_answers_every_call_that_reached_the_recommender():
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_a_drain_answers_every_call_that_reached_the_recommender(seconds):
     """Under clients that never pause. A call that arrives while grpc closes the connection may be cancelled unread."""
     with RpcServer(FakeRecommender()) as server, grpc.insecure_channel(server.place) as channel:
         server.recommender.wait = 0.005
@@ -310,7 +311,7 @@ def test_a_drain_answers_every_call_that_reached_the_recommender():
         assert next(serving).status == health_pb2.HealthCheckResponse.SERVING
         threads, outcomes = hammered(server)
         time.sleep(0.3)
-        draining = server.begin(server.door.drain(0.3))
+        draining = server.begin(server.door.drain(seconds))
         assert next(serving).status == health_pb2.HealthCheckResponse.NOT_SERVING
         before = len(outcomes)
         draining.result(30)
