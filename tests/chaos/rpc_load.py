@@ -24,9 +24,12 @@ CHANNELS = 4
 class RpcLoad(OpenLoop):
     """Over channels with a connection each. health: when the server said something of it, and whether it served."""
 
-    def __init__(self, place: str, users: list[int | str], rate: float = 40.0) -> None:
+    def __init__(
+        self, place: str, users: list[int | str], rate: float = 40.0, metadata: dict[str, str] | None = None
+    ) -> None:
         super().__init__(place, users, rate)
         self.health: list[tuple[float, bool]] = []
+        self._metadata = tuple((metadata or {}).items())
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Ask]:
@@ -41,7 +44,9 @@ class RpcLoad(OpenLoop):
     async def _ask(self, stubs: Iterator[RecommenderStub], user: int | str) -> tuple[int, dict[str, Any] | None, str]:
         named = pb.Id(number=user) if isinstance(user, int) else pb.Id(text=user)
         try:
-            answer = await next(stubs).Recommend(pb.RecommendRequest(user_id=named, k=K), timeout=TIMEOUT)
+            answer = await next(stubs).Recommend(
+                pb.RecommendRequest(user_id=named, k=K), timeout=TIMEOUT, metadata=self._metadata
+            )
             return 200, _as_json(answer.slates[0], user), ""
         except grpc.RpcError as error:
             return 0, None, f"{error.code().name}: {error.details()}"

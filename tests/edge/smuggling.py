@@ -1,16 +1,23 @@
-"""Requests that two servers might cut into pieces differently: none may have its second piece answered."""
+"""Requests that two servers may separate differently: the request hidden in each must not reach a gateway."""
 
 from __future__ import annotations
 
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
-"""What is hidden behind; its answer would name the path."""
+import os
+
+KEY = "TANDEM_EDGE_KEY"
+"""Variable with a key for the hidden request: without one a gateway that asks for keys would not name the path."""
+
+_AUTHORIZATION = b"authorization: Bearer " + os.environ[KEY].encode() + b"\r\n" if KEY in os.environ else b""
+
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n" + _AUTHORIZATION + b"\r\n"
+"""The hidden request. The proxy refuses its path without naming it; a gateway that receives it names it."""
 
 _POST = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 _CHUNKED = _POST + b"transfer-encoding: chunked\r\n"
 
 
-def _length(told: bytes) -> bytes:
-    return b"content-length: " + told + b"\r\n"
+def _length(value: bytes) -> bytes:
+    return b"content-length: " + value + b"\r\n"
 
 
 PROBES: dict[str, bytes] = {
@@ -54,4 +61,3 @@ PROBES: dict[str, bytes] = {
     "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
     "a tunnel": b"CONNECT smuggled:80 HTTP/1.1\r\nhost: smuggled\r\n\r\n" + SMUGGLED,
 }
-"""Each is to be refused or closed; of what comes behind nothing is answered."""

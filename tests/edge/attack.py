@@ -1,0 +1,180 @@
+"""What attacks share: connections from several addresses, what becomes of them, and the attacker's command line."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+
+PATIENCE = 13.0
+"""Seconds after which a connection counts as held."""
+
+SOURCES = [f"127.0.1.{number}" for number in range(1, 11)] if sys.platform == "linux" else ["127.0.0.1"]
+"""Addresses of the attacker, which comes from several machines: a limit for each address alone stops no attack."""
+
+
+@dataclass
+class Tally:
+    """What became of the connections of an attack.
+
+    stopped: connections that were closed or refused. slowest: seconds until the last was. open: connections that were
+    refused and not closed within PATIENCE. answers: their number by status.
+    """
+
+    connections: int
+    stopped: int = 0
+    slowest: float = 0.0
+    open: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def stop(self, seconds: float, answer: str) -> None:
+        """Count a connection that was closed or refused after so many seconds."""
+        self.stopped, self.slowest = self.stopped + 1, max(self.slowest, seconds)
+        self.answers[answer] = self.answers.get(answer, 0) + 1
+
+    def add(self, other: Tally) -> None:
+        """Add what another round gave."""
+        self.connections, self.stopped = self.connections + other.connections, self.stopped + other.stopped
+        self.slowest, self.open = max(self.slowest, other.slowest), self.open + other.open
+        self.wrong += other.wrong
+        for answer, count in other.answers.items():
+            self.answers[answer] = self.answers.get(answer, 0) + count
+
+
+Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
+"""What is written to a connection."""
+
+Attack = Callable[[int, int], Awaitable[Tally]]
+"""An attack on a port by so many connections."""
+
+Refusal = Callable[[bytes], str]
+"""The status of a refusal in the bytes that were read; empty where there is none yet."""
+
+_sources = itertools.cycle(SOURCES)
+
+
+async def connect(port: int, limit: int = 1 << 16) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection from the next address of the attacker."""
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(next(_sources), 0), limit=limit)
+
+
+async def hold(port: int, count: int, write: Write, refusal: Refusal) -> Tally:
+    """Open so many connections, write to each, and read from each until it is closed or PATIENCE ends."""
+    tally = Tally(count)
+    await asyncio.gather(*(_hold(tally, port, write, refusal) for _ in range(count)))
+    return tally
+
+
+async def _hold(tally: Tally, port: int, write: Write, refusal: Refusal) -> None:
+    try:
+        reader, writer = await connect(port)
+    except OSError:
+        tally.stop(0.0, "no connection")
+        return
+    start, received, refused = time.monotonic(), bytearray(), ""
+    writing = asyncio.create_task(quietly(write(writer)))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            with suppress(OSError):
+                while part := await reader.read(1 << 16):
+                    received += part
+                    del received[1 << 20 :]
+                    if not refused and (refused := refusal(bytes(received))):
+                        tally.stop(time.monotonic() - start, refused)
+        if not refused:
+            tally.stop(time.monotonic() - start, "closed")
+    except TimeoutError:
+        tally.open += bool(refused)
+    finally:
+        writing.cancel()
+        writer.transport.abort()
+
+
+async def quietly(work: Awaitable[None]) -> None:
+    """Await what may end with a connection that is closed."""
+    with suppress(OSError):
+        await work
+
+
+def once(data: bytes) -> Write:
+    """Write these bytes."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return write
+
+
+def trickle(first: bytes, drop: bytes, pause: float = 1.0) -> Write:
+    """Write the first bytes, then a drop after each pause."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while True:
+            await asyncio.sleep(pause)
+            writer.write(drop)
+            await writer.drain()
+
+    return write
+
+
+def pour(first: bytes, part: bytes) -> Write:
+    """Write the first bytes, then a part again and again, as fast as the connection takes it."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while True:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)  # drain() does not yield while the kernel takes all
+
+    return write
+
+
+def half(first: bytes, size: int, part: bytes = b" " * 65_536) -> Write:
+    """Write so many bytes at once, then drops."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        for _ in range(size // len(part)):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+        await trickle(b"", b" ")(writer)
+
+    return write
+
+
+def run(attacks: dict[str, Attack]) -> None:
+    """Run the attack that the command line names (NAME PORT COUNT SECONDS RATE) and print its tally as JSON.
+
+    It is repeated for SECONDS, with at most RATE new connections a second.
+    """
+    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    seconds, rate = map(float, sys.argv[4:])
+    _take_idle_cores_only()
+    tally, start = Tally(0), time.monotonic()
+    while not tally.connections or time.monotonic() - start < seconds:
+        tally.add(asyncio.run(_awaited(attacks[name], port, count)))
+        time.sleep(max(0.0, start + tally.connections / rate - time.monotonic()))
+    json.dump(asdict(tally), sys.stdout)
+
+
+async def _awaited(attack: Attack, port: int, count: int) -> Tally:
+    return await attack(port, count)
+
+
+def _take_idle_cores_only() -> None:
+    """An attacker has machines of its own: here it runs only where a core would be idle."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):
+        os.nice(19)

@@ -1,0 +1,116 @@
+"""One attack, measured several times: what became of its connections, and what others and the deployment noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tests.chaos.load import Answer
+from tests.edge.attack import Tally
+from tests.edge.memory import Memory
+from tests.edge.smuggling import KEY
+from tests.edge.world import Clients, World
+
+SECONDS, MEGABYTES = 12.0, 20.0
+"""Within which every connection of an attack is closed or refused, and what the deployment may grow by."""
+
+RATIO, MORE_MS = 2.0, 20.0
+"""How much longer others' 95th percentile may be: the larger of the two is allowed."""
+
+RATE = 25.0
+"""Requests a second of others at each door."""
+
+QUIET, REST, ATTACKED = 10.0, 2.0, 8.0
+"""Seconds: before the attack, behind it, and of an attack that is over at once and is repeated."""
+
+NEW = 100.0
+"""Connections a second of an attack that is repeated."""
+
+
+@dataclass
+class Outcome:
+    """What some rounds of an attack gave. p95_ms: by door, of each round, before and during the attack."""
+
+    attack: str
+    tally: Tally = field(default_factory=lambda: Tally(0))
+    memory_mb: float = 0.0
+    failed: int = 0
+    p95_ms: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, tally: Tally, memory_mb: float, quiet: Clients, attacked: Clients) -> None:
+        """Add a round."""
+        self.tally.add(tally)
+        self.memory_mb = max(self.memory_mb, memory_mb)
+        for door, answers in attacked.answers.items():
+            pair = (_p95_ms(quiet.answers[door]), _p95_ms(answers))
+            self.p95_ms.setdefault(door, []).append(pair)
+            failed = [answer for answer in answers if answer.failed]
+            self.failed += len(failed)
+            if failed:
+                self.wrong.append(f"{len(failed)} requests of others failed: {failed[0].status} {failed[0].said}")
+
+    def medians(self, door: str) -> tuple[float, float]:
+        """The median of the 95th percentiles before and during the attack."""
+        before, during = zip(*self.p95_ms[door], strict=True)
+        return statistics.median(before), statistics.median(during)
+
+    def judge(self) -> None:
+        """Note in `wrong` what was not kept."""
+        tally = self.tally
+        self.wrong += tally.wrong
+        if tally.stopped < tally.connections:
+            self.wrong.append(f"{tally.connections - tally.stopped} connections were held")
+        if tally.slowest > SECONDS:
+            self.wrong.append(f"the last was stopped after {tally.slowest:.1f} s")
+        if self.memory_mb > MEGABYTES:
+            self.wrong.append(f"memory grew by {self.memory_mb:.0f} MB")
+        for door in self.p95_ms:
+            before, during = self.medians(door)
+            if during > max(RATIO * before, before + MORE_MS):
+                self.wrong.append(f"others' p95 over {door} rose from {before:.0f} to {during:.0f} ms")
+
+    def to_json(self) -> dict[str, Any]:
+        """As `loadtests/results/edge.json` has it."""
+        return asdict(self) | {"pass": not self.wrong}
+
+
+def measured(world: World, module: str, attack: str, count: int, times: int) -> Outcome:
+    """Run an attack so many times, with others' requests before and during it."""
+    outcome = Outcome(attack)
+    for _ in range(times):
+        with Memory(world.pids) as before, world.clients(RATE) as quiet:
+            time.sleep(QUIET)
+        with Memory(world.pids) as during, world.clients(RATE) as attacked:
+            tally = _attacked(world, module, attack, count)
+            time.sleep(REST)
+        outcome.add(tally, during.most_mb - before.most_mb, quiet, attacked)
+    outcome.judge()
+    return outcome
+
+
+def _attacked(world: World, module: str, attack: str, count: int) -> Tally:
+    """The attack, from a process of its own."""
+    port = world.proxy.grpc_port if attack.startswith("gRPC") else world.proxy.port
+    done = subprocess.run(
+        [sys.executable, "-m", module, attack, str(port), str(count), str(ATTACKED), str(NEW)],
+        env=os.environ | {KEY: world.key},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{attack}: the attacker failed:\n{done.stderr}")
+    return Tally(**json.loads(done.stdout))
+
+
+def _p95_ms(answers: list[Answer]) -> float:
+    return round(1000 * float(np.percentile([answer.seconds for answer in answers], 95)), 1)

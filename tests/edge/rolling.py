@@ -1,0 +1,58 @@
+"""Rolling stops: one of two deployments after the other is stopped by SIGTERM and started, under others' requests."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tests.edge.world import World
+
+RATE = 50.0
+"""Requests a second at each door."""
+
+DRAIN = {"TANDEM_DRAIN_SECONDS": "3"}
+
+SETTLED = 2.0
+"""Seconds between a start and the next stop: the proxy has found the deployment ready."""
+
+
+@dataclass
+class Stops:
+    """What some stops gave. requests, failed, degraded: by door. seconds: from SIGTERM to the end of each."""
+
+    requests: dict[str, int]
+    failed: dict[str, int]
+    degraded: dict[str, int]
+    seconds: list[float]
+    wrong: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `loadtests/results/rolling.json` has it."""
+        return {"stops": len(self.seconds)} | asdict(self) | {"pass": not self.wrong}
+
+
+def rolling_stops(world: World, times: int, rate: float = RATE) -> Stops:
+    """Stop and start so many deployments in turn; the world's have DRAIN."""
+    seconds, wrong = [], []
+    with world.clients(rate) as clients:
+        for number in range(times):
+            deployment = world.deployments[number % 2]
+            time.sleep(SETTLED)
+            start = time.monotonic()
+            if code := deployment.stop():
+                wrong.append(f"a deployment ended with {code}")
+            seconds.append(round(time.monotonic() - start, 1))
+            deployment.start()
+            deployment.wait_until_ready()
+        time.sleep(SETTLED)
+    doors = clients.answers
+    failed = {door: [answer for answer in answers if answer.failed] for door, answers in doors.items()}
+    wrong += [f"{door}: {each[0].status} {each[0].said}" for door, each in failed.items() if each]
+    return Stops(
+        {door: len(answers) for door, answers in doors.items()},
+        {door: len(each) for door, each in failed.items()},
+        {door: sum(bool(answer.degraded) for answer in answers) for door, answers in doors.items()},
+        seconds,
+        wrong,
+    )

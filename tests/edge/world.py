@@ -1,0 +1,93 @@
+"""Two deployments that ask for keys, behind the proxy, and the clients whose requests go through the proxy."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from recsys.store import RedisGenerationStore
+from service.auth import key, key_editor
+from service.auth.keyring import KeyRecord
+from tests import tiny
+from tests.chaos.load import Answer, Load
+from tests.chaos.rpc_load import RpcLoad
+from tests.chaos.served import USERS
+from tests.deployment import Deployment, free_port
+from tests.haproxy import Proxy
+from tests.server import Server
+
+
+class Clients:
+    """Others' requests at both doors of the proxy, so many a second at each, while it is entered."""
+
+    def __init__(self, proxy: Proxy, rate: float, headers: dict[str, str]) -> None:
+        self._http = Load(proxy.url, USERS, rate, headers)
+        self._grpc = RpcLoad(proxy.grpc, USERS, rate, headers)
+
+    def __enter__(self) -> Clients:
+        self._http.__enter__()
+        self._grpc.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.__exit__(kind, error, trace)
+        self._grpc.__exit__(kind, error, trace)
+
+    @property
+    def answers(self) -> dict[str, list[Answer]]:
+        """What came back, by door."""
+        return {"http": self._http.answers, "grpc": self._grpc.answers}
+
+
+class World:
+    """A Redis, two deployments with keys that serve from it, and the proxy before them, while it is entered."""
+
+    def __init__(self, folder: Path, haproxy: Path, **settings: str) -> None:
+        self._folder, self._haproxy, self._settings = folder, haproxy, settings
+
+    def __enter__(self) -> World:
+        self._folder.mkdir(parents=True)
+        with ExitStack() as stack:
+            server = Server(self._folder / "redis").start()
+            stack.callback(server.stop)
+            generation, _ = tiny.generation(self._folder / "generation")
+            tiny.publish(generation, RedisGenerationStore(server.url))
+            keys = self._keys()
+            self.deployments = [self._deployment(number, server.url, keys) for number in (1, 2)]
+            for each in self.deployments:
+                each.start()
+                stack.callback(each.stop)
+            for each in self.deployments:
+                each.wait_until_ready()
+            gateways = [(each.port, each.grpc_port) for each in self.deployments]
+            self.proxy = stack.enter_context(Proxy(self._haproxy, gateways, self._folder / "proxy.log"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def clients(self, rate: float) -> Clients:
+        """Requests through the proxy, with the key."""
+        return Clients(self.proxy, rate, {"authorization": f"Bearer {self.key}"})
+
+    @property
+    def pids(self) -> list[int]:
+        """The proxy and the deployments."""
+        return [self.proxy.process.pid, *(each.process.pid for each in self.deployments)]
+
+    def _keys(self) -> Path:
+        path, made = self._folder / "keys.toml", key.generate()
+        record = {"id": made.id, "name": "clients", "sha256": made.sha256, "scopes": ["read", "write"]}
+        key_editor.add(path, KeyRecord.model_validate(record | {"created": datetime.now(UTC)}))
+        self.key = made.text
+        return path
+
+    def _deployment(self, number: int, redis: str, keys: Path) -> Deployment:
+        home = self._folder / f"home-{number}"
+        variables = {"REDIS_URL": redis, "TANDEM_KEYS": str(keys), "TANDEM_ADMIN_PORT": str(free_port())}
+        return Deployment(home, self._folder / f"gateway-{number}.log", **variables, **self._settings)
