@@ -156,7 +156,7 @@ def test_without_what_it_is_forked_from_a_killed_worker_comes_back(home, tmp_pat
             os.kill(pid, signal.SIGKILL)
         assert _whole_again(running), running.log.read_text()
         assert workers(running, "Ranking") != {victim}
-        assert "The process that workers are forked from ended" in running.log.read_text()
+        assert "The process that workers are forked from has ended" in running.log.read_text()
 
 
 @pytest.mark.slow
