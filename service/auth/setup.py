@@ -71,9 +71,11 @@ def require_guarded(settings: Settings, *hosts: str) -> None:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the host."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None  # gRPC's form of 127.0.0.1
+    return (mapped or address).is_loopback
 
 
 def prepare(settings: Settings, environment: Environment) -> None:
