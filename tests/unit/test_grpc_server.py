@@ -255,12 +255,13 @@ def test_requests_are_timed_and_counted_by_status(stub, recommender):
 
 
 def test_health_follows_the_recommender(channel, recommender):
-    """A watch sees it become unready and ready again; both the server and the service have a name."""
+    """A Watch call receives each change, also after another Watch call has ended; server and service have a name."""
     health, kinds = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
     for name in ("", "tandem.v1.Recommender"):
         assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == kinds.SERVING
-    watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
-    assert next(watch).status == kinds.SERVING
+    watch, other = (health.Watch(health_pb2.HealthCheckRequest(), timeout=30) for _ in range(2))
+    assert next(watch).status == next(other).status == kinds.SERVING
+    other.cancel()
     recommender.ready = False
     assert next(watch).status == kinds.NOT_SERVING
     recommender.ready = True
