@@ -63,6 +63,9 @@ async def _read(request: Request) -> bytearray:
                     raise too_large()
     except TimeoutError:
         raise QueryError(f"The body did not come within {BODY_SECONDS:g} seconds.", code="timeout") from None
+    if not data and "upgrade" in request.headers:  # Java's HttpClient sends it for HTTP/2
+        sentence = "The server drops the body of a request with the header upgrade; send it without that header."
+        raise QueryError(sentence, code="not_json")
     return data
 
 

@@ -2,6 +2,9 @@
 
 A connection that is closed with unread bytes is reset, and the client may lose the response. So the response is sent
 whole, the rest of the body is read and dropped within BODY_SECONDS, and then the connection is closed.
+
+uvicorn does not read the body of a request with `upgrade`, and would parse that body as the next request. So such a
+connection is closed too: behind a proxy the body of one client would be a request that the proxy has not seen.
 """
 
 from __future__ import annotations
@@ -28,15 +31,15 @@ _CLOSE = (b"connection", b"close")
 
 
 class UnreadBodies:
-    """An ASGI middleware that closes a connection after a response that leaves a large body unread."""
+    """An ASGI middleware that closes a connection after a response that leaves a body unread."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http" and _is_large(scope["headers"]):
-            body = _Body(receive, send)
+        if scope["type"] == "http" and _may_be_unread(scope["headers"]):
+            body = _Body(receive, send, closes=_upgrades(scope["headers"]))
             await self._app(scope, body.receive, body.send)
         else:
             await self._app(scope, receive, send)
@@ -45,11 +48,12 @@ class UnreadBodies:
 class _Body:
     """The body of one request, with the response to that request."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, closes: bool) -> None:
+        """closes: whether the connection is closed even if the body seems to be read."""
         self._receive = receive
         self._send = send
         self._end = asyncio.get_running_loop().time() + bodies.BODY_SECONDS + LATE_SECONDS
-        self._read = self._closes = False
+        self._read, self._closes = False, closes
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -58,7 +62,7 @@ class _Body:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._closes = not self._read
+            self._closes = self._closes or not self._read
             await self._send(_with_close(message) if self._closes else message)
         elif self._closes and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
@@ -80,9 +84,13 @@ def _with_close(message: Message) -> Message:
     return message if _CLOSE in headers else {**message, "headers": [*headers, _CLOSE]}
 
 
-def _is_large(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a body may be larger than SMALL_BODY, or comes only if the server sends 100 Continue."""
+def _may_be_unread(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body may be larger than SMALL_BODY, comes only if the server sends 100 Continue, or is not read."""
     return any(
-        name in {b"transfer-encoding", b"expect"} or (name == b"content-length" and int(value) > SMALL_BODY)
+        name in {b"transfer-encoding", b"expect", b"upgrade"} or (name == b"content-length" and int(value) > SMALL_BODY)
         for name, value in headers
     )
+
+
+def _upgrades(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"upgrade" for name, _ in headers)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import suppress
 from http.client import HTTPConnection
 
 import httpx
@@ -174,6 +175,23 @@ def test_a_websocket_is_refused(port):
     upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
     key = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     assert raw(port, b"GET /recommend HTTP/1.1\r\nhost: x\r\n" + upgrade + key).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"other"])
+def test_the_body_of_a_request_with_upgrade_is_no_request(port, protocol):
+    """uvicorn drops such a body, and would answer what comes of it later; the connection is closed after one answer."""
+    body = b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = POST + b"connection: upgrade\r\nupgrade: %s\r\ncontent-length: %d\r\n\r\n" % (protocol, len(body))
+    with socket.create_connection(("127.0.0.1", port), 5) as opened:
+        opened.sendall(head)
+        received = opened.recv(1 << 16)
+        with suppress(ConnectionError):
+            opened.sendall(body)
+            while part := opened.recv(1 << 16):
+                received += part
+    assert received.startswith(b"HTTP/1.1 400")
+    assert b"without that header" in received
+    assert received.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("chunked", [False, True])
