@@ -10,14 +10,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.auth import keyring
 from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key, unauthenticated
 from service.http.errors import error_response, nothing_at
+from service.http.paths import is_merge
 from service.schema.verbs import MERGE
 
 PUBLIC: Mapping[str, keyring.Scope] = {
-    verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN
+    verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN and verb is not MERGE
 }
-"""The scope of each path of the public port. Every other path is on the admin port alone."""
-
-_MERGE_BEGINS, _MERGE_ENDS = MERGE.path.split("{user_id}")
+"""The scope of each path of the public port but those of merges. Every other path is on the admin port alone."""
 
 
 def response_of(refusal: Refusal) -> Response:
@@ -33,11 +32,11 @@ def response_of(refusal: Refusal) -> Response:
 _UNAUTHENTICATED = response_of(unauthenticated())
 
 
-def _public(method: str, path: str) -> keyring.Scope | None:
+def _public(scope: Scope) -> keyring.Scope | None:
     """The scope that a request needs on the public port; None for a path that the public port does not have."""
-    if method == MERGE.method and path.startswith(_MERGE_BEGINS) and path.endswith(_MERGE_ENDS):
+    if scope["method"] == MERGE.method and is_merge(scope):
         return SCOPES[MERGE]
-    return PUBLIC.get(path)
+    return PUBLIC.get(scope["path"])
 
 
 class HttpGuard:
@@ -55,13 +54,13 @@ class HttpGuard:
         if scope["type"] != "http" or scope["path"] in self._keyless:
             await self._app(scope, receive, send)
             return
-        refusal = self._refusal(scope["path"], scope)
+        refusal = self._refusal(scope)
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
-    def _refusal(self, path: str, scope: Scope) -> Response | None:
-        wanted = _public(scope["method"], path) or (keyring.Scope.ADMIN if self._admin else None)
+    def _refusal(self, scope: Scope) -> Response | None:
+        wanted = _public(scope) or (keyring.Scope.ADMIN if self._admin else None)
         try:
             self._guard.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
             return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
-        return error_response(nothing_at(path)) if wanted is None else None
+        return error_response(nothing_at(scope["path"])) if wanted is None else None

@@ -33,7 +33,7 @@ class MergeRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As Starlette's, for paths that end in "/merge" as they were sent."""
-        return super().matches(scope) if _is_merge(scope) else (Match.NONE, {})
+        return super().matches(scope) if is_merge(scope) else (Match.NONE, {})
 
 
 class UserRoute(Route):
@@ -41,10 +41,10 @@ class UserRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """As Starlette's, but for the paths of merges."""
-        return (Match.NONE, {}) if _is_merge(scope) else super().matches(scope)
+        return (Match.NONE, {}) if is_merge(scope) else super().matches(scope)
 
 
-def _is_merge(scope: Scope) -> bool:
+def is_merge(scope: Scope) -> bool:
     """Whether a path is of a merge; "/users/merge" is of the user "merge"."""
     return scope["type"] == "http" and re.fullmatch(rb"/users/.*/merge", scope["raw_path"], re.DOTALL) is not None
 

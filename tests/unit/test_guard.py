@@ -216,7 +216,8 @@ def test_a_request_without_a_user_is_open_to_a_tenant(keys, public):
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/openapi.json", "/", "/status", "/items", "/users/a", "/recommend/", "/x"]
+    "path",
+    ["/metrics", "/openapi.json", "/", "/status", "/items", "/users/a", "/users/{user_id}/merge", "/recommend/", "/x"],
 )
 def test_other_paths_are_not_on_the_public_port(path, keys, public, admin):
     """401 without a key; with any key the same 404 for a path of the admin port and for an unknown path."""
@@ -341,7 +342,8 @@ def test_a_refused_request_is_not_kept_in_memory(guard):
         async def send(message):
             told.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/recommend", "headers": [], "sent": sent}
+        scope = {"type": "http", "method": "POST", "path": "/recommend", "raw_path": b"/recommend", "headers": []}
+        scope["sent"] = sent
         await app(scope, None, send)
         assert told[0]["status"] == 401
         return weakref.ref(sent)
