@@ -59,5 +59,11 @@ PROBES: dict[str, bytes] = {
     "a path without an end": b"GET /smuggled" + b"b" * (1 << 20),
     "ten thousand headers": b"GET /smuggled HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 10_000 + b"\r\n",
     "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9),
+    "an upgrade with a body": _POST
+    + b"connection: upgrade\r\nupgrade: other\r\n"
+    + _length(b"%d" % (40_000 + len(SMUGGLED)))
+    + b"\r\n"
+    + b"\r\n" * 20_000
+    + SMUGGLED,
     "a tunnel": b"CONNECT smuggled:80 HTTP/1.1\r\nhost: smuggled\r\n\r\n" + SMUGGLED,
 }
