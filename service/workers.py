@@ -52,6 +52,7 @@ def prepare(environment: Environment, settings: Settings) -> None:
 def become_one() -> None:
     """What every worker does first: end with its parent."""
     logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()
     batching.dispatch_at_once()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):

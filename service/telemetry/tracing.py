@@ -118,7 +118,8 @@ class Tracer:
     @contextmanager
     def request(self, name: str, carrier: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[Span]:
         """The span of a request, below the one that its headers name."""
-        above = propagate.extract(carrier)
+        # Nothing reads baggage, and OpenTelemetry logs the text of invalid baggage.
+        above = propagate.extract({name: value for name, value in carrier.items() if name != "baggage"})
         span = self._tracer.start_span(name, above, SpanKind.SERVER, attributes)
         with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
             yield span

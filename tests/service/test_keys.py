@@ -322,6 +322,7 @@ def test_no_key_is_left_anywhere(keyed):
             "x-api-key": text,
             "cookie": f"key={text}",
             "traceparent": text,
+            "baggage": text,
             "x-deadline-ms": text,
             "user-agent": text,
         }
@@ -329,6 +330,8 @@ def test_no_key_is_left_anywhere(keyed):
         ask("GET", f"{keyed.admin}/status?key={text}", headers=keyed.told(name) | odd)
         with Client(f"grpc://{keyed.deployment.grpc}", key=text) as client, suppress(NotAllowed, Overloaded):
             client.status()
+        with grpc.insecure_channel(keyed.deployment.grpc) as channel, suppress(grpc.RpcError):
+            channel.unary_unary(f"/{SERVICE.full_name}/{text}")(b"", timeout=30)
     assert keyed.deployment.stop() == 0
     log = keyed.deployment.log.read_text()
     assert "tandem.v1.Recommender/Recommend" in log  # the traces are there

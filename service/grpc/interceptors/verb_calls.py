@@ -14,7 +14,7 @@ from grpc.aio import ServicerContext
 from service.grpc.convert import SERVICE
 from service.grpc.handlers import Handler
 
-_VERBS = f"/{SERVICE.full_name}/"
+_VERBS = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
 
 EARLY, EARLY_SECONDS = 0.1, 0.05
 """A client's clock starts before ours: a call that is cancelled in the last tenth of its deadline, 50 ms at most,
@@ -22,14 +22,14 @@ counts as DEADLINE_EXCEEDED."""
 
 
 class VerbInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
-    """Wraps the handlers of the verbs. Health and reflection pass unchanged."""
+    """Wraps the handlers of the verbs. Health, reflection and refusals of unknown methods pass unchanged."""
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], details: Any
     ) -> Any:
         """The handler of a call, wrapped if it is a verb's."""
         handler = await continuation(details)
-        if handler is None or not details.method.startswith(_VERBS):
+        if handler is None or details.method not in _VERBS:
             return handler
         return grpc.stream_unary_rpc_method_handler(self.wrapped(handler.stream_unary, details))
 
