@@ -66,7 +66,7 @@ class Health:
     def __init__(self, ready: Callable[[], bool], calls: OpenEndedCalls) -> None:
         self._ready = ready
         self._calls = calls
-        self._checks = 0
+        self._checks: dict[asyncio.Timeout, None] = {}
         self._draining = False
 
     def drain(self) -> None:
@@ -88,17 +88,27 @@ class Health:
         return _Status.SERVING if self._ready() and not self._draining else _Status.NOT_SERVING
 
     async def _check(self, _: Any, context: ServicerContext) -> bytes:
-        if self._checks >= limits.CHECKS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Check calls are open.")
-        self._checks += 1
+        if len(self._checks) >= limits.CHECKS:
+            self._end_oldest_check()
         try:
-            request = await _received(context, health_pb2.HealthCheckRequest)
-        finally:
-            self._checks -= 1
+            async with asyncio.timeout(None) as waiting:
+                self._checks[waiting] = None
+                try:
+                    request = await _received(context, health_pb2.HealthCheckRequest)
+                finally:
+                    self._checks.pop(waiting, None)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Check calls are open.")
         status = self._status(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such service here.")
         return bytes(_Status(status=status).SerializeToString())
+
+    def _end_oldest_check(self) -> None:
+        """Not the newest: a client that sends its message with the call is answered, however many do not."""
+        oldest = next(iter(self._checks))
+        del self._checks[oldest]
+        oldest.reschedule(asyncio.get_running_loop().time())
 
     async def _watch(self, _: Any, context: ServicerContext) -> None:
         await self._calls.run(context, self._tell(context))

@@ -17,7 +17,7 @@ OPEN_ENDED_CALLS = 64
 """Health Watch calls and reflection streams of a process, together. They need no key or have no end."""
 
 CHECKS = 64
-"""Health Check calls in flight in a process. They need no key."""
+"""Health Check calls in flight in a process. They need no key. Beyond it the oldest call is ended."""
 
 MESSAGE_SECONDS = 8.0
 """Within which a call's message must be complete. grpc waits for it without an end."""

@@ -424,6 +424,19 @@ def test_watch_and_reflection_calls_do_not_shut_out_verbs(server, recommender, c
     assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
 
 
+def test_checks_without_messages_do_not_shut_out_others(channel, recommender, monkeypatch):
+    """They need no key: beyond the limit the oldest is ended, and a check with its message is answered."""
+    monkeypatch.setattr(limits, "CHECKS", 2)
+    silent = [channel.stream_unary("/grpc.health.v1.Health/Check").future(never(), timeout=20) for _ in range(4)]
+    wait_for(lambda: sum(each.done() for each in silent) == 2)
+    check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert check.status == health_pb2.HealthCheckResponse.SERVING
+    wait_for(lambda: sum(each.done() for each in silent) == 3)
+    assert {each.code() for each in silent if each.done()} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    for each in silent:
+        each.cancel()
+
+
 def test_too_many_calls_in_flight_are_told_to_retry(recommender, stub, monkeypatch):
     """Also calls whose messages are still on their way; events have no limit of their own."""
     monkeypatch.setattr(limits, "CALLS", 1)
