@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.deployment import descendants
 
-LISTEN_TCP, LISTEN_UNIX = "0A", "01"
+LISTEN_TCP = "0A"
 
 
 def listening(pid: int) -> tuple[set[int], set[str]]:

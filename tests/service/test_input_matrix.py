@@ -83,8 +83,6 @@ def test_what_is_no_request_is_told(client, path, body):
 
 NUMBERS = ("NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9" * 5_000, "1" + "0" * 5_000, "true", '"10"', "null")
 
-NO_IDS = (*(value for value in NUMBERS if value not in ("null", '"10"')), "{}", '"' + "x" * 257 + '"')
-
 
 @pytest.mark.parametrize("value", [*NUMBERS, "0", "-1", "1e9", "1000000000", "2.0", "1e1", "2.5", "101", "[]", "{}"])
 @pytest.mark.parametrize("path", ["/recommend", "/similar", "/explain"])
