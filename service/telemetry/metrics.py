@@ -24,32 +24,43 @@ rows_together = Histogram(
     "tandem_rows_together", "Queries that a service computed at once", ["api"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 slates_limit = Gauge(
-    "tandem_slates_limit", "Slates that may be under way, beyond which 429 is answered", multiprocess_mode="livesum"
+    "tandem_slates_limit", "Slates in flight, at most; beyond it requests get 429", multiprocess_mode="livesum"
 )
-degraded_total = Counter("tandem_degraded_total", "Answers that left a stage out", ["stage"])
+degraded_total = Counter("tandem_degraded_total", "Answers that were made without a stage", ["stage"])
 stage_away = Gauge(
-    "tandem_stage_away", "Gateway processes that do without a stage now", ["stage"], multiprocess_mode="livesum"
+    "tandem_stage_away",
+    "Gateway processes whose answers are made without a stage now",
+    ["stage"],
+    multiprocess_mode="livesum",
 )
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
-    "tandem_live_generation_timestamp_seconds", "When the generation in force was made", multiprocess_mode="max"
+    "tandem_live_generation_timestamp_seconds",
+    "When the generation in force was made, unix seconds",
+    multiprocess_mode="max",
 )
 impressions_total = Counter(
-    "tandem_impressions_total", "Slates logged with their features, lost, or not the same when asked again", ["outcome"]
+    "tandem_impressions_total",
+    "Slates to log with their features: logged, lost, or changed when computed again",
+    ["outcome"],
 )
-items_put_total = Counter("tandem_items_put_total", "Items put, by whether the generation in force knew them", ["kind"])
-key_requests_total = Counter("tandem_key_requests_total", "Requests that a key let in", ["key", "id"])
+items_put_total = Counter(
+    "tandem_items_put_total", "Items put, by whether the generation in force knows them", ["kind"]
+)
+key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(
-    "tandem_key_refused_total", "Requests refused for want of a key, of its rights or of its rate", ["code", "key"]
+    "tandem_key_refused_total",
+    "Requests refused because of the key, its scopes, its users or its rate",
+    ["code", "key"],
 )
-keys_wrong = Gauge(  # set every second: the newest is of a process that lives
+keys_wrong = Gauge(  # set every second, so the newest value is from a running process
     "tandem_keys_wrong",
-    "Whether the file of keys is wrong, and those before are in force",
+    "1 while the file of keys is wrong and the keys before are in force",
     multiprocess_mode="mostrecent",
 )
 fresh_items = Gauge(
-    "tandem_fresh_items", "Items put since that the generation in force does not know", multiprocess_mode="max"
+    "tandem_fresh_items", "Items that were put and that the generation in force does not know", multiprocess_mode="max"
 )
 hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="max")
 
@@ -68,7 +79,7 @@ def timed(verb: str, code: int | str) -> Count:
 
 @cache
 def left_out(stage: str) -> Count:
-    """Counts answers that left a stage out."""
+    """Counts answers that were made without a stage."""
     return degraded_total.labels(stage).inc
 
 

@@ -1,9 +1,9 @@
-"""Traces: a span for each request at either door, one below it for each stage, one below that in the service asked.
+"""Traces: a span for each request at either door, below it one for each stage, and below that one in the backend.
 
-A batch has spans of its own, one for each of its requests, so a trace is whole without the traces of its neighbours.
-Tracing is off unless `service.telemetry.exporters` has an exporter. Then nothing here runs on a request's way: it wraps
-doors, stages and calls where they are put together. Names are those of OpenTelemetry's semantic conventions. No span
-has a user's id, an item's id, or a path as it was sent.
+A batch has one span for each of its requests, so a trace is complete without the traces of other requests. Without an
+exporter (`service.telemetry.exporters`) tracing is off and no code here runs in a request: the composition root wraps
+doors, stages and calls only if there is a tracer. Names follow OpenTelemetry's semantic conventions. No span has a
+user's id, an item's id, or a raw path.
 """
 
 from __future__ import annotations
@@ -40,59 +40,59 @@ from service.stages import Stage
 QUERIES = "tandem.batch.queries"
 
 _stage_spans: ContextVar[Sequence[tuple[TracedQuery, Span]]] = ContextVar("stage_spans", default=())
-"""Of the batch that a stage asks for now."""
+"""The queries and spans of the batch that a stage runs now."""
 
 _carried: ContextVar[Sequence[Span]] = ContextVar("carried", default=())
-"""Those that a call to another process is made for."""
+"""The spans that a call to another process is made for."""
 
 TRACES = "x-traceparents"
-"""The header of a hop that says which spans the call is made for, each as W3C's `traceparent` has it."""
+"""The header of a call with the spans that the call is made for, each in the form of W3C's `traceparent`."""
 
 STATES = "x-tracestates"
-"""The one with the `tracestate` of each, where any has one; quoted, since it may have what ends a word here."""
+"""The header with the `tracestate` of each span, if any has one; quoted, because it may contain a separator."""
 
 STATES_BYTES = 16 << 10
-"""Of all of them, beyond which none is carried, as W3C allows: a head has 64 KiB, and a batch up to 512 spans."""
+"""Bytes of all of them. Beyond it none is sent, as W3C allows: a head has 64 KiB, and a batch up to 512 spans."""
 
 
 @dataclass(slots=True, eq=False)
 class TracedQuery(Query):
-    """A query that knows the span of its request, where that is sampled."""
+    """A query with the span of its request, if that is sampled."""
 
     span: Span | None = field(init=False, default=None)
     stage: Span | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        Query.__post_init__(self)  # a dataclass with slots is not the class that super() would look for
+        Query.__post_init__(self)  # super() fails here: slots make a new class
         self.span = _sampled()
 
 
 class TracedRecommender(Recommender):
-    """Says in the request's span what its answer came from."""
+    """Records in the request's span how its answer was made."""
 
     query_kind = TracedQuery
 
     async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
         """As the recommender's."""
         queries = await super().recommend(request, due)
-        _tell(queries[0].generation.id, [query.degraded for query in queries], [query.made_by for query in queries])
+        _record(queries[0].generation.id, [query.degraded for query in queries], [query.made_by for query in queries])
         return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
         """As the recommender's."""
         answer = await super().similar(request, due)
-        _tell(answer.generation, [answer.degraded])
+        _record(answer.generation, [answer.degraded])
         return answer
 
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
         """As the recommender's."""
         answer = await super().explain(request, due)
-        _tell(answer.generation, [answer.degraded], [answer.mode])
+        _record(answer.generation, [answer.degraded], [answer.mode])
         return answer
 
 
-def _tell(generation: str, degraded: Iterable[Sequence[str]], modes: Sequence[str] = ()) -> None:
-    """What answers came from, in the request's span: each of them has stages it did without, and most have a mode."""
+def _record(generation: str, degraded: Iterable[Sequence[str]], modes: Sequence[str] = ()) -> None:
+    """Record generation, missing stages and modes of the answers in the request's span."""
     span = _sampled()
     if span is None:
         return
@@ -103,21 +103,21 @@ def _tell(generation: str, degraded: Iterable[Sequence[str]], modes: Sequence[st
 
 
 class Tracer:
-    """Makes the spans of a process, and wraps what they are of."""
+    """Makes the spans of a process, and wraps stages and calls in spans."""
 
     def __init__(self, provider: TracerProvider, hops: bool = True) -> None:
-        """hops: whether retrieval and ranking are other processes than the one that asks."""
+        """hops: whether retrieval and ranking are other processes."""
         self._provider = provider
         self._tracer = provider.get_tracer("tandem")
         self._asks = SpanKind.CLIENT if hops else SpanKind.INTERNAL
 
     def close(self) -> None:
-        """Export what there is; makes no more."""
+        """Export the last spans and make no more."""
         self._provider.shutdown()
 
     @contextmanager
     def request(self, name: str, carrier: Mapping[str, str], attributes: Mapping[str, str]) -> Iterator[Span]:
-        """The span of a request, below the one that its headers name."""
+        """The span of a request, below the span that its headers name."""
         # Nothing reads baggage, and OpenTelemetry logs the text of invalid baggage.
         above = propagate.extract({name: value for name, value in carrier.items() if name != "baggage"})
         span = self._tracer.start_span(name, above, SpanKind.SERVER, attributes)
@@ -125,12 +125,12 @@ class Tracer:
             yield span
 
     def stage(self, stage: Stage) -> Stage:
-        """A stage whose batches have spans."""
+        """Wrap a stage, so that its batches have spans."""
         kind = SpanKind.INTERNAL if stage.name == "hydrate" else self._asks
         return _TracedStage(stage, self._tracer, kind)
 
     def callees(self, callees: Callees) -> Callees:
-        """Calls that are made for the spans of the stage, or in one of their own where no stage makes them."""
+        """Wrap calls: a call of a stage carries the stage's spans, any other call has a span of its own."""
         return replace(
             callees,
             retrieve=_for_stage(callees.retrieve, lambda query: query.made_by != schema.Mode.HYBRID),
@@ -143,7 +143,7 @@ class Tracer:
 
     @contextmanager
     def asked(self, name: str, told: bytes, queries: int, states: bytes = b"") -> Iterator[None]:
-        """The spans of a call that came over a hop, one for each request that it is made for.
+        """The spans of a received call, one for each request that the call is made for.
 
         told, states: by `headers`.
         """
@@ -185,11 +185,11 @@ class _TracedStage:
         self.wants, self.put = stage.wants, stage.put
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
-        """In spans; one for several queries of a request."""
+        """Run the stage in spans; several queries of one request share one."""
         spans = self._begun(queries)
         if not spans:
             return await self._stage.run(queries)
-        _stage_spans.set(spans)  # of the batch's own task, or of its one request's
+        _stage_spans.set(spans)  # in the context of the task that runs the batch
         try:
             found = await self._stage.run(queries)
             of_query = {id(query): span for query, span in spans}
@@ -206,7 +206,7 @@ class _TracedStage:
                 _end(span)
 
     def fall_back(self, query: Query) -> None:
-        """End the span of a query that waits no longer."""
+        """End the span of a query whose deadline passed."""
         if isinstance(query, TracedQuery) and query.stage is not None:
             mark_broken(query.stage, "late")
             _end(query.stage)
@@ -216,7 +216,7 @@ class _TracedStage:
         spans: list[tuple[TracedQuery, Span]] = []
         of_request: dict[int, Span] = {}
         for query in queries:
-            if not isinstance(query, TracedQuery):  # one that warms up
+            if not isinstance(query, TracedQuery):  # a warm-up query
                 continue
             query.stage = None
             if query.span is None:
@@ -231,19 +231,19 @@ class _TracedStage:
 
 
 def mark_broken(span: Span, why: str) -> None:
-    """Say that what a span is of went wrong; why: a word, since messages may name somebody."""
+    """Set a span's status to error; why: one word, because an error's message may contain an id."""
     if span.is_recording():
         span.set_attribute("error.type", why)
         span.set_status(Status(StatusCode.ERROR))
 
 
 def _end(span: Span) -> None:
-    if span.is_recording():  # whoever waited no longer has ended it before
+    if span.is_recording():  # otherwise `fall_back` has ended it
         span.end()
 
 
 def _is_failed(found: Any) -> bool:
-    """Whether a stage found nothing for one query: what the store lost, or a row that is marked."""
+    """Whether a stage failed for one query: the store lost the user, or the row is marked as failed."""
     return found.lost if isinstance(found, UserState) else wire.has_failed(found)
 
 
@@ -260,7 +260,7 @@ def _for_stage(call: Call, wants: Callable[[Query], bool]) -> Call:
 
 
 def headers() -> str:
-    """The lines of a hop's head that say what the call is made for; empty where nothing of it is sampled."""
+    """The header lines of a call with its spans; empty if no span is sampled."""
     contexts = [span.get_span_context() for span in _carried.get()]
     if not contexts:
         return ""
@@ -281,6 +281,6 @@ def _contexts(told: bytes, states: bytes) -> Iterator[SpanContext]:
 
 
 def _sampled() -> Span | None:
-    """The span that is current, where it will be exported."""
+    """The current span, if it will be exported."""
     span = trace.get_current_span()
     return span if span.get_span_context().trace_flags.sampled and span.is_recording() else None
