@@ -15,6 +15,9 @@ from service.query import Query
 from service.recommender import Recommender
 from service.telemetry import metrics
 
+USERLESS = frozenset({"due", "forget_item", "full", "item", "put_items", "ready", "status"})
+"""Attributes of a recommender that name no user. Any other needs a method below: a new verb without one fails."""
+
 
 class TenantRecommender:
     """A recommender for the doors that refuses users of other tenants, and names the field in the error."""
@@ -24,6 +27,8 @@ class TenantRecommender:
         self._limits = limits
 
     def __getattr__(self, name: str) -> Any:
+        if name not in USERLESS:
+            raise AttributeError(f"TenantRecommender has no check of users for {name}.")
         return getattr(self._recommender, name)
 
     def recommend(self, request: schema.RecommendRequest, due: float) -> Awaitable[list[Query]]:

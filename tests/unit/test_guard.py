@@ -210,6 +210,14 @@ def test_a_tenants_key_names_no_user_of_another_tenant(case, keys, public, admin
     assert call(rpc, verb, bearer(keys.texts["tenant"]), values)[0] == "PERMISSION_DENIED"
 
 
+def test_a_verb_without_a_check_of_its_users_is_not_reached():
+    """A verb that is added to the recommender alone fails, instead of answering about users of other tenants."""
+    recommender = FakeRecommender()
+    recommender.neighbours = lambda user_id: [user_id]
+    with pytest.raises(AttributeError, match="no check of users for neighbours"):
+        TenantRecommender(recommender, None).neighbours("shop-2:u")
+
+
 def test_a_request_without_a_user_is_open_to_a_tenant(keys, public):
     """Similar items need no user."""
     assert http(public, verbs.SIMILAR, bearer(keys.texts["tenant"]), {"item_id": "a"})[0] == 200
