@@ -48,6 +48,11 @@ class Tally:
             self.answers[answer] = self.answers.get(answer, 0) + count
 
 
+POUR = 0.005
+"""Seconds between parts of 64 KiB. Ten connections then send 1 Gbit/s in all, as over a network. An attacker
+without a limit takes all of the CPU over loopback, which is no effect of its requests: two busy loops do the same.
+"""
+
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
 """What is written to a connection."""
 
@@ -127,27 +132,27 @@ def trickle(first: bytes, drop: bytes, pause: float = 1.0) -> Write:
 
 
 def pour(first: bytes, part: bytes) -> Write:
-    """Write the first bytes, then a part again and again, as fast as the connection takes it."""
+    """Write the first bytes, then a part after each POUR, as long as the connection takes it."""
 
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(first)
         while True:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)  # drain() does not yield while the kernel takes all
+            await asyncio.sleep(POUR)
 
     return write
 
 
-def half(first: bytes, size: int, part: bytes = b" " * 65_536) -> Write:
-    """Write so many bytes at once, then drops."""
+def half(first: bytes, parts: int, part: bytes = b" " * 65_536) -> Write:
+    """Write so many parts, four a second, then drops."""
 
     async def write(writer: asyncio.StreamWriter) -> None:
         writer.write(first)
-        for _ in range(size // len(part)):
+        for _ in range(parts):
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.25)
         await trickle(b"", b" ")(writer)
 
     return write

@@ -28,7 +28,7 @@ RATIO, MORE_MS = 2.0, 20.0
 RATE = 25.0
 """Requests a second of others at each door."""
 
-QUIET, REST, ATTACKED = 10.0, 2.0, 8.0
+QUIET, REST, ATTACKED = 6.0, 2.0, 8.0
 """Seconds: before the attack, behind it, and of an attack that is over at once and is repeated."""
 
 NEW = 100.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,10 +20,14 @@ SETTLED = 2.0
 
 @dataclass
 class Stops:
-    """What some stops gave. requests, failed, degraded: by door. seconds: from SIGTERM to the end of each."""
+    """What some stops gave.
+
+    requests, failed, degraded: by door. failed: requests without a slate, counted by status and message. seconds: from
+    SIGTERM to the end of each stop.
+    """
 
     requests: dict[str, int]
-    failed: dict[str, int]
+    failed: dict[str, dict[str, int]]
     degraded: dict[str, int]
     seconds: list[float]
     wrong: list[str] = field(default_factory=list)
@@ -47,11 +52,14 @@ def rolling_stops(world: World, times: int, rate: float = RATE) -> Stops:
             deployment.wait_until_ready()
         time.sleep(SETTLED)
     doors = clients.answers
-    failed = {door: [answer for answer in answers if answer.failed] for door, answers in doors.items()}
-    wrong += [f"{door}: {each[0].status} {each[0].said}" for door, each in failed.items() if each]
+    failed = {
+        door: Counter(f"{answer.status} {answer.said}".strip() for answer in answers if answer.failed)
+        for door, answers in doors.items()
+    }
+    wrong += [f"{door}: {each.total()} requests failed" for door, each in failed.items() if each]
     return Stops(
         {door: len(answers) for door, answers in doors.items()},
-        {door: len(each) for door, each in failed.items()},
+        {door: dict(each) for door, each in failed.items()},
         {door: sum(bool(answer.degraded) for answer in answers) for door, answers in doors.items()},
         seconds,
         wrong,
