@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="names of attacks")
     parser.add_argument("--rolling", type=int, metavar="N", help="N rolling stops in place of the attacks")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the deployments end with this command
     binary = haproxy()
     if binary is None:
         print("There is no haproxy on PATH, and none can be unpacked: run this as root on Debian.")
