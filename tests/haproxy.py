@@ -78,7 +78,11 @@ class Proxy:
                 stderr=subprocess.STDOUT,
                 preexec_fn=lifeline.preexec(),
             )
-        self._wait_until_ready()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,9 +1,11 @@
 """HAProxy with deploy/proxy/haproxy.cfg in front of a deployment: what passes, what is refused, and what is retried."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from contextlib import suppress
 
@@ -15,11 +17,12 @@ from service.auth.guard import SCOPES
 from service.auth.keyring import Scope
 from service.grpc.convert import SERVICE
 from tests.certificates import Authority
+from tests.deployment import READY_SECONDS, Deployment
 from tests.edge import grpc_attacks, http_attacks
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.smuggling import SMUGGLED
 from tests.edge.world import World
-from tests.haproxy import Proxy, haproxy
+from tests.haproxy import CONFIGURATION, Proxy, haproxy
 
 FEW = 4
 """Connections of each attack; `python -m tests.edge` makes 500."""
@@ -114,7 +117,7 @@ def test_refusals_of_the_proxy_are_json(proxy):
 
 
 def test_one_address_has_a_limit_of_connections_and_of_requests(binary, deployment, tmp_path):
-    """Connections above the limit are closed at once; requests above the rate are refused with 429 and retry-after."""
+    """Connections above the limit are closed at once; above the rate: 429 and RESOURCE_EXHAUSTED."""
     limits = {"SOURCE_CONNECTIONS": "10", "SOURCE_RATE": "20"}
     with Proxy(binary, [(deployment.port, deployment.grpc_port)], tmp_path / "log", **limits) as proxy:
         idle = [socket.create_connection(("127.0.0.1", proxy.port), 5) for _ in range(10)]
@@ -125,10 +128,72 @@ def test_one_address_has_a_limit_of_connections_and_of_requests(binary, deployme
         time.sleep(0.2)
         with httpx.Client(base_url=proxy.url) as client:
             answers = [client.get("/nothing") for _ in range(30)]
+        with grpc.insecure_channel(proxy.grpc) as channel:
+            calls = [failed(channel, f"/{SERVICE.full_name}/Status") for _ in range(30)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused
     assert refused[0].headers["retry-after"] == "1"
     assert refused[0].json()["error"]["code"] == "limited"
+    limited = next(each for each in calls if each.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert ("grpc-retry-pushback-ms", "1000") in limited.trailing_metadata()
+
+
+def failed(channel, method):
+    """The error of a call that is refused."""
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(method)(b"", timeout=5)
+    return caught.value
+
+
+def test_a_message_that_never_comes_is_a_deadline_exceeded(proxy):
+    """The proxy's time limit has a gRPC status, which the client's own deadline did not cause."""
+
+    def nothing():
+        time.sleep(12)
+        yield b""
+
+    with grpc.insecure_channel(proxy.grpc) as channel:
+        call = channel.stream_unary(f"/{SERVICE.full_name}/Recommend")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(nothing(), timeout=30)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.details() == "The message did not come within 8 s."
+
+
+def test_client_certificates_without_tls_end_the_start(binary):
+    """TLS_CLIENT_CA without TLS_CERT would admit every client over plain HTTP."""
+    command = [str(binary), "-c", "-f", str(CONFIGURATION)]
+    ended = subprocess.run(command, env=os.environ | {"TLS_CLIENT_CA": "ca.pem"}, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "TLS_CLIENT_CA needs TLS_CERT" in ended.stderr
+
+
+def test_the_proxy_speaks_tls_to_gateways_with_a_certificate(binary, published, embedded_url, tmp_path):
+    """With GATEWAY_CA requests of both doors and the health checks are encrypted between the proxy and a gateway."""
+    authority = Authority(tmp_path / "ca")
+    cert, key = authority.issue("gateway")
+    variables = {"TANDEM_TLS_CERT": str(cert), "TANDEM_TLS_KEY": str(key), "REDIS_URL": embedded_url}
+    gateway = Deployment(tmp_path / "home", tmp_path / "service.log", **variables)
+    gateway.start()
+    try:
+        end = time.monotonic() + READY_SECONDS
+        while "ready after" not in gateway.log.read_text():
+            assert gateway.process.poll() is None, gateway.log.read_text()
+            assert time.monotonic() < end, gateway.log.read_text()
+            time.sleep(0.2)
+        ports = [(gateway.port, gateway.grpc_port)]
+        with Proxy(binary, ports, tmp_path / "log", GATEWAY_CA=str(authority.ca)) as proxy:
+            assert httpx.post(f"{proxy.url}/recommend", json=SLATE).json()["generation"] == published
+            with grpc.insecure_channel(proxy.grpc) as channel:
+                assert call(channel, "/grpc.health.v1.Health/Check")[0] is grpc.StatusCode.OK
+        other = Authority(tmp_path / "other")
+        with (
+            pytest.raises(AssertionError, match="no ready gateway"),
+            Proxy(binary, ports, tmp_path / "log", GATEWAY_CA=str(other.ca)),
+        ):
+            pass
+    finally:
+        gateway.stop()
 
 
 def test_tls_with_client_certificates_and_open_probes(binary, deployment, tmp_path):
@@ -143,7 +208,8 @@ def test_tls_with_client_certificates_and_open_probes(binary, deployment, tmp_pa
     ) as proxy:
         trust = ssl.create_default_context(cafile=str(authority.ca))
         assert httpx.get(f"{proxy.url}/readyz", verify=trust).status_code == 200
-        assert httpx.post(f"{proxy.url}/recommend", json=SLATE, verify=trust).status_code == 403
+        refused = httpx.post(f"{proxy.url}/recommend", json=SLATE, verify=trust)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
         trust.load_cert_chain(*client)
         with httpx.Client(base_url=proxy.url, verify=trust) as kept:
             assert kept.post("/recommend", json=SLATE).status_code == 200
