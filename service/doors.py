@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Coroutine
 from functools import cache
 from typing import cast
@@ -10,6 +12,7 @@ from typing import cast
 from starlette.types import ASGIApp
 
 from recsys.environment import Environment
+from service import serve
 from service.auth import setup
 from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import KeyGuard
@@ -24,14 +27,17 @@ from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
 from service.ports import require_free
 from service.recommender import Recommender
-from service.settings import Settings, environment
+from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.server_spans import HttpSpans
+
+logger = logging.getLogger("tandem")
 
 
 def prepare(settings: Settings, environment: Environment) -> None:
     """Check the ports and keys once, in the parent of all workers; SettingsError names what is wrong."""
     setup.check(settings)
+    os.environ["PORT"] = str(setup.http_port(settings))  # the workers log it
     if settings.grpc_port:  # the workers share the port, and would share it with another process
         require_free(settings.host, settings.grpc_port, "GRPC_PORT")
     setup.prepare(settings, environment)
@@ -65,7 +71,9 @@ class Doors:
 
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
-        app, traces = http_app(self._endpoints, key_guard(), admin=admin), tracer(GATEWAY)
+        operators = setup.operators_paths(in_force())
+        app = http_app(self._endpoints, key_guard(), admin=admin, admin_address=operators)
+        traces = tracer(GATEWAY)
         return app if traces is None else HttpSpans(app, traces, app.routes)
 
     def connect(self, recommender: Recommender, settings: Settings) -> None:
@@ -89,6 +97,11 @@ class Doors:
             await self._admin.start()
         if self._drain:
             self._drain.await_signal()
+
+    def log_addresses(self) -> None:
+        """Log where the doors are, as `python -m service serve` does of the deployment that it starts."""
+        if STARTER not in os.environ:
+            logger.info("ready at %s", serve.doors(in_force()))
 
     async def close(self) -> None:
         """Stop them after the HTTP server has closed."""

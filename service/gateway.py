@@ -71,6 +71,8 @@ class Gateway:
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         await DOORS.open()
+        if bentoml.server_context.worker_index == 1:
+            DOORS.log_addresses()
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:

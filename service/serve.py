@@ -249,13 +249,15 @@ def _url(settings: Settings) -> str:
 
 
 def doors(settings: Settings, role: str | None = None) -> str:
-    """Where what starts here is asked, for a person."""
+    """The addresses of the ports, for the log."""
     if role in CALLEES:
         return _url(settings)
     scheme = "grpcs" if settings.tls_cert else "grpc"
     rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
-    admin = setup.keys_required(settings) and settings.admin_port
-    return _url(settings) + rpc + (f", admin port {place(settings.admin_host, settings.admin_port)}" if admin else "")
+    if not (setup.keys_required(settings) and settings.admin_port):
+        return _url(settings) + rpc
+    scheme = "https" if settings.admin_tls else "http"
+    return f"{_url(settings)}{rpc}, admin port {scheme}://{place(settings.admin_host, settings.admin_port)}"
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:

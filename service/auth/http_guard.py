@@ -42,12 +42,18 @@ def _public(scope: Scope) -> keyring.Scope | None:
 class HttpGuard:
     """An ASGI middleware that passes on only the requests that their key allows."""
 
-    def __init__(self, app: ASGIApp, guard: KeyGuard, keyless: Collection[str], admin: bool) -> None:
-        """keyless: paths that need no key. admin: whether this is the admin port, which has every path."""
+    def __init__(
+        self, app: ASGIApp, guard: KeyGuard, keyless: Collection[str], admin: bool, admin_address: str = ""
+    ) -> None:
+        """keyless: paths that need no key. admin: whether this is the admin port, which has every path.
+
+        admin_address: the address of the admin port, in words.
+        """
         self._app = app
         self._guard = guard
         self._keyless = frozenset(keyless)
         self._admin = admin
+        self._admin_address = admin_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -60,7 +66,10 @@ class HttpGuard:
     def _refusal(self, scope: Scope) -> Response | None:
         wanted = _public(scope) or (keyring.Scope.ADMIN if self._admin else None)
         try:
-            self._guard.admit(presented_key(scope["headers"]), wanted)
+            entry = self._guard.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
             return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
-        return error_response(nothing_at(scope["path"])) if wanted is None else None
+        if wanted is not None:
+            return None
+        operator = keyring.Scope.ADMIN in entry.scopes
+        return error_response(nothing_at(scope["path"], self._admin_address if operator else ""))

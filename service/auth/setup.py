@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
 import psutil
@@ -29,26 +30,40 @@ def keys_required(settings: Settings) -> bool:
 
 
 def admin_address(settings: Settings) -> str:
-    """Where admin verbs are served, as a clause of an error message."""
+    """Where admin verbs are served, as a clause of an error message over gRPC."""
     if not settings.admin_port:
         return "there is no admin port (TANDEM_ADMIN_PORT=0)"
     return f"the admin port {place(settings.admin_host, settings.admin_port)} serves it over HTTP"
 
 
+def operators_paths(settings: Settings) -> str:
+    """Where the paths for operators are, as a sentence of an error message over HTTP."""
+    if not settings.admin_port:
+        return "Paths for operators are on no port (TANDEM_ADMIN_PORT=0)."
+    return f"Paths for operators are on the admin port {place(settings.admin_host, settings.admin_port)}."
+
+
+def http_port(settings: Settings) -> int:
+    """The port of the HTTP door: of `bentoml serve --port`, else of the settings."""
+    port: int | None = _command_line().get("port")
+    return port or settings.port
+
+
 def check(settings: Settings) -> None:
     """Check ports, keys and hosts in the parent of all workers.
 
-    SettingsError where two doors have one port, the file of keys is wrong, the admin port is taken, or a door would be
-    reached from other machines without a key.
+    SettingsError where two doors have one port, the file of keys is wrong, the admin port is taken, a door would be
+    reached from other machines without a key, or the command line of BentoML changes one door alone.
     """
-    doors = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port}
+    doors = {"PORT": http_port(settings), "GRPC_PORT": settings.grpc_port}
     require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
     if keys_required(settings):
         if not KeyFile(Path(settings.keys)).current.entries:
             logger.warning("%s has no key: every request is refused.", settings.keys)
         if settings.admin_port:
             require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST")
-    require_guarded(settings, settings.host, _command_line_host() or settings.host)
+    require_guarded(settings, settings.host, _command_line().get("host") or settings.host)
+    require_same_doors(settings, _command_line())
 
 
 def check_listening(settings: Settings) -> None:
@@ -62,10 +77,29 @@ def require_guarded(settings: Settings, *hosts: str) -> None:
     for host in hosts:
         if not settings.keys and not is_loopback(host):
             raise SettingsError(
-                f"On {host} others than this machine could ask, and no key is needed. Name a file of keys in "
-                "TANDEM_KEYS (python -m service keys add NAME) or bind 127.0.0.1; TANDEM_KEYS=none says that something "
-                "else guards the ports."
+                f"Other machines can connect to {host}, and no key is needed. Name a file of keys in TANDEM_KEYS "
+                "(python -m service keys add NAME), or bind 127.0.0.1. TANDEM_KEYS=none states that a proxy or a mesh "
+                "guards the ports."
             )
+
+
+def require_same_doors(settings: Settings, options: dict[str, Any]) -> None:
+    """SettingsError where an option of `bentoml serve` changes the HTTP door and not the gRPC door.
+
+    `--port` is allowed: it moves the HTTP door, and the gRPC door has a port of its own.
+    """
+    if any(value is not None for name, value in options.items() if name.startswith("ssl_")):
+        raise SettingsError(
+            "bentoml serve --ssl-... sets TLS for HTTP alone. Set TANDEM_TLS_CERT and TANDEM_TLS_KEY instead: they "
+            "hold for HTTP and gRPC."
+        )
+    host = options.get("host")
+    same = host in (None, settings.host) or (host == "localhost" and is_loopback(settings.host))
+    if not same:
+        raise SettingsError(
+            f"bentoml serve --host {host} (or BENTOML_HOST) sets the address of HTTP alone; gRPC stays on "
+            f"{settings.host}. Set TANDEM_HOST={host} instead: it holds for HTTP and gRPC."
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -97,10 +131,10 @@ def key_guard(settings: Settings, environment: Environment) -> KeyGuard | None:
     return KeyGuard(KeyFile(Path(settings.keys), last=_last(folder)), RateLimits(_limits(folder)))
 
 
-def _command_line_host() -> str | None:
-    """The host of `bentoml serve --host HOST` or BENTOML_HOST; None where neither is given, and in other commands."""
+def _command_line() -> dict[str, Any]:
+    """The options of `bentoml serve`, with those of BENTOML_HOST and BENTOML_PORT; none in other commands."""
     command = click.get_current_context(silent=True)
-    return command.params.get("host") if command else None
+    return command.params if command else {}
 
 
 def _last(folder: Path) -> Path:

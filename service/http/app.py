@@ -15,13 +15,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 
-from recsys.errors import QueryError
 from service import schema
 from service.auth.guard import KeyGuard
 from service.auth.http_guard import HttpGuard
 from service.http import headers
 from service.http.endpoints import Endpoints
-from service.http.errors import error_response, json_error, nothing_at
+from service.http.errors import error_response, json_error, method_refused, nothing_at
 from service.http.keyed_openapi import openapi_with_keys
 from service.http.openapi import openapi
 from service.http.overload import Overload
@@ -36,12 +35,18 @@ KEYLESS = ("/", *api.PATHS)
 """Paths of the admin port that need no key: they hold no data of the deployment."""
 
 
-def http_app(endpoints: Endpoints, guard: KeyGuard | None, *, admin: bool = False) -> Starlette:
+def http_app(
+    endpoints: Endpoints, guard: KeyGuard | None, *, admin: bool = False, admin_address: str = ""
+) -> Starlette:
     """The app of the public port, or of the admin port.
 
     guard: None if requests need no key; then there is no admin port, and the public port has every route.
+    admin_address: the address of the admin port, in a sentence for operators.
     """
-    keys = [] if guard is None else [Middleware(HttpGuard, guard=guard, keyless=KEYLESS if admin else (), admin=admin)]
+    keys = []
+    if guard is not None:
+        keyless = KEYLESS if admin else ()
+        keys = [Middleware(HttpGuard, guard=guard, keyless=keyless, admin=admin, admin_address=admin_address)]
     return Starlette(
         routes=_routes(endpoints, keyed=guard is not None),
         middleware=[*keys, Middleware(Overload, endpoints=endpoints)],
@@ -83,10 +88,7 @@ async def _not_found(request: Request) -> Response:
     routes = [route for route in request.app.routes[:-1] if isinstance(route, Route)]
     here = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
     if here:
-        allowed = ", ".join(sorted({method for route in here for method in route.methods or ()}))
-        response = error_response(QueryError(f"{here[0].path_format} takes {allowed}.", code="method"))
-        response.headers["allow"] = allowed
-        return response
+        return method_refused(here[0].path_format, {method for route in here for method in route.methods or ()})
     return error_response(nothing_at(request.url.path))
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.drain import LastAnswers
+from service.http.errors import method_refused
 from service.http.headers import SecurityHeaders
-from service.http.probes import PROBES
+from service.http.probes import METHODS, PROBES
 from service.http.unread import UnreadBodies
 
 REQUEST_SECONDS = 20.0
@@ -42,7 +43,12 @@ class HttpDoor:
             await self._bentoml(scope, receive, send)
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._bentoml if scope["path"] in PROBES else self._ours)(scope, receive, send)
+        if scope["path"] not in PROBES:
+            await self._ours(scope, receive, send)
+        elif scope["method"] in METHODS:
+            await self._bentoml(scope, receive, send)
+        else:
+            await method_refused(scope["path"], METHODS)(scope, receive, send)
 
 
 def bounded(app: ASGIApp, draining: Callable[[], bool]) -> ASGIApp:

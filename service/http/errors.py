@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from starlette.responses import Response
 
@@ -42,9 +43,17 @@ def internal_error() -> Response:
     return json_error(500, INTERNAL)
 
 
-def nothing_at(path: str) -> QueryError:
-    """The error for a path without a route."""
-    return QueryError(f"There is nothing at {path[:100]}.", code="not_found")
+def nothing_at(path: str, elsewhere: str = "") -> QueryError:
+    """The error for a path without a route. elsewhere: a sentence that follows."""
+    return QueryError(f"There is nothing at {path[:100]}. {elsewhere}".strip(), code="not_found")
+
+
+def method_refused(path: str, methods: Iterable[str]) -> Response:
+    """The response for a method that a path does not have."""
+    allowed = ", ".join(sorted(methods))
+    response = error_response(QueryError(f"{path} takes {allowed}.", code="method"))
+    response.headers["allow"] = allowed
+    return response
 
 
 def json_error(status: int, body: schema.ErrorBody) -> Response:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 _FOLDER = Path(__file__).parent
@@ -24,7 +25,8 @@ _POLICY = "; ".join(
     ]
 )
 _PAGE = {"content-security-policy": _POLICY, "x-frame-options": "DENY", "referrer-policy": "no-referrer"}
-_PACKED = {"content-encoding": "gzip"}
+_VARY = {"vary": "accept-encoding"}
+_PACKED = {"content-encoding": "gzip", **_VARY}
 
 _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
     "/docs": ("api.html", "text/html", _PAGE),
@@ -39,8 +41,11 @@ PATHS = frozenset(_FILES)
 """The page and its files hold no data of the deployment: the admin port returns them without a key."""
 
 
-def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[FileResponse]]:
-    async def endpoint(_: Request) -> FileResponse:
+def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        accepted = {coding.strip() for coding in request.headers.get("accept-encoding", "").split(",")}
+        if headers is _PACKED and "gzip" not in accepted:
+            return Response(gzip.decompress((_FOLDER / name).read_bytes()), media_type=media_type, headers=_VARY)
         return FileResponse(_FOLDER / name, media_type=media_type, headers=headers)
 
     return endpoint

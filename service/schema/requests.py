@@ -189,7 +189,7 @@ class MergeRequest(_Body):
     @model_validator(mode="after")
     def _are_two(self) -> MergeRequest:
         if str(self.user_id) == str(self.into):
-            raise PydanticCustomError("same_user", "Name another user than the one to merge")
+            raise PydanticCustomError("same_user", "Must differ from user_id")
         return self
 
 

@@ -190,6 +190,9 @@ def test_a_worker_killed_in_a_container_comes_back(bento, published, embedded_ur
         assert successor != victim
 
 
+SERVE = (str(BENTOML), "serve")
+
+
 def listening_hosts(pid):
     """The addresses on which a process and its descendants listen."""
     root = psutil.Process(pid)
@@ -205,9 +208,29 @@ def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(publi
             with Client(url) as client:
                 assert client.recommend(4).generation == published
         assert listening_hosts(running.process.pid) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+        assert running.log.read_text().count(f"ready at {running.url} and grpc://{running.grpc}") == 1
 
 
-SERVE = (str(BENTOML), "serve")
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        (["--ssl-certfile", "site.pem", "--ssl-keyfile", "site.key"], "Set TANDEM_TLS_CERT and TANDEM_TLS_KEY"),
+        (["--host", "127.0.0.2"], "Set TANDEM_HOST=127.0.0.2"),
+    ],
+)
+def test_an_option_of_bentoml_for_one_door_alone_ends_the_start(embedded_url, tmp_path, options, setting):
+    """TLS and the address hold for both doors or for none; the sentence names the settings."""
+    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home")}
+    deployment = Deployment(tmp_path / "state", tmp_path / "log", [*SERVE, *options], **variables)
+    deployment.start()
+    try:
+        assert deployment.process.wait(120) == 1
+    finally:
+        deployment.process.kill()
+    assert f"{setting} instead: " in deployment.log.read_text()
+    assert "Traceback" not in deployment.log.read_text()
+
+
 CONFIGURED = {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}
 
 

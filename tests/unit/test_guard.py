@@ -75,7 +75,9 @@ def endpoints(guard, recommender):
 
 @pytest.fixture
 def public(endpoints, guard):
-    return TestClient(HttpDoor(PlainTextResponse("probe"), http_app(endpoints, guard), lambda: False))
+    return TestClient(
+        HttpDoor(PlainTextResponse("probe"), http_app(endpoints, guard, admin_address=ADMIN), lambda: False)
+    )
 
 
 @pytest.fixture
@@ -228,12 +230,13 @@ def test_a_request_without_a_user_is_open_to_a_tenant(keys, public):
     ["/metrics", "/openapi.json", "/", "/status", "/items", "/users/a", "/users/{user_id}/merge", "/recommend/", "/x"],
 )
 def test_other_paths_are_not_on_the_public_port(path, keys, public, admin):
-    """401 without a key; with any key the same 404 for a path of the admin port and for an unknown path."""
+    """401 without a key; with a key 404. With the scope admin the error names the admin port."""
     assert public.get(path).status_code == 401
     for name in ("reader", "all"):
         answer = public.get(path, headers=dict(bearer(keys.texts[name])))
         assert answer.status_code == 404
-        assert answer.json()["error"]["message"] == f"There is nothing at {path}."
+        message = f"There is nothing at {path}." + (f" {ADMIN}" if name == "all" else "")
+        assert answer.json()["error"]["message"] == message
     assert admin.get(path, headers=dict(bearer(keys.texts["reader"]))).status_code == (200 if path == "/" else 403)
     assert admin.get(path).status_code == (200 if path == "/" else 401)
 

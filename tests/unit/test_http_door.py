@@ -78,10 +78,20 @@ def raw(port, data, seconds=5):
 
 
 def test_only_the_probes_reach_bentoml(client):
-    """The verbs are answered before BentoML's routes, and its own pages are not found."""
+    """The verbs are answered before BentoML's routes, its pages are not found, and a probe takes GET and HEAD alone."""
     assert client.post("/recommend", json=SLATE).json()["user_id"] == "you"
     assert client.get("/docs.json").json()["error"]["code"] == "not_found"
     assert [client.get(path).text for path in PROBES] == ["BentoML"] * len(PROBES)
+    refused = [client.post(path) for path in PROBES]
+    assert {(answer.status_code, answer.headers["allow"]) for answer in refused} == {(405, "GET, HEAD")}
+    assert {answer.json()["error"]["code"] for answer in refused} == {"method"}
+
+
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip, deflate", "gzip"), ("identity", None), ("gzip;q=0", None)])
+def test_files_of_the_api_page_are_gzip_for_clients_that_take_gzip(client, accepted, coding):
+    """Other clients get them as they are."""
+    answer = client.get("/docs/swagger-ui.css", headers={"accept-encoding": accepted})
+    assert (answer.text[:1], answer.headers.get("content-encoding")) == (".", coding)
 
 
 def test_before_there_is_a_recommender_the_verbs_answer_503():

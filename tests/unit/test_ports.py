@@ -51,4 +51,4 @@ def test_a_callee_says_that_it_is_ready_at_its_one_port():
     """Nobody listens at its gRPC port, nor at its admin port."""
     settings = Settings(host="::1", PORT=3000, GRPC_PORT=3001, keys="keys.toml", admin_port=3002)
     assert serve.doors(settings, "retrieval") == "http://[::1]:3000"
-    assert serve.doors(settings) == "http://[::1]:3000 and grpc://[::1]:3001, admin port 127.0.0.1:3002"
+    assert serve.doors(settings) == "http://[::1]:3000 and grpc://[::1]:3001, admin port http://127.0.0.1:3002"
