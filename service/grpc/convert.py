@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -23,6 +24,13 @@ SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 CONDITIONS = "conditions"
 """A field of requests. JSON has its entries in `filter`."""
 
+ENTRIES, SET_ENTRIES, MAP_ENTRIES = 1_001, 65, 33
+"""Entries of a list, a set and a map that are converted: one more than the schema allows, so that the schema refuses a
+longer one."""
+
+NAMED_BYTES = 16 << 10
+"""Bytes of unknown fields up to which an error names the first: protobuf makes a Python object of each."""
+
 M = TypeVar("M", bound=Message)
 B = TypeVar("B", bound=BaseModel)
 Converter = Callable[[Any], Any]
@@ -36,11 +44,19 @@ def parse(kind: type[M], data: bytes) -> M:
     except Exception as error:  # DecodeError, and UnicodeDecodeError from some versions of protobuf
         sentence = f"The bytes are no {kind.DESCRIPTOR.full_name}, or hold text that is not UTF-8."
         raise QueryError(sentence, code="not_protobuf") from error
+    if _has_long_list(message):
+        return message  # the schema refuses it; the search for unknown fields would take three times as long
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
-        raise QueryError(UNKNOWN_FIELD, _unknown_field(kind.FromString(data)))
+        named = size - message.ByteSize() <= NAMED_BYTES
+        raise QueryError(UNKNOWN_FIELD, _unknown_field(kind.FromString(data)) if named else "")
     return message
+
+
+def _has_long_list(message: Message) -> bool:
+    lists = (field for field in message.DESCRIPTOR.fields if field.is_repeated)
+    return any(len(getattr(message, field.name)) >= ENTRIES for field in lists)
 
 
 def values_of(message: Message) -> dict[str, Any]:
@@ -79,9 +95,9 @@ def _reader(descriptor: Descriptor) -> Converter:
     if descriptor.full_name == Struct.DESCRIPTOR.full_name:
         return _dictionary
     if descriptor is pb.Texts.DESCRIPTOR:
-        return lambda message: list(message.values)
+        return lambda message: message.values[:SET_ENTRIES]
     if descriptor is pb.Values.DESCRIPTOR:
-        return lambda message: [_kind(value) for value in message.values]
+        return lambda message: [_kind(value) for value in message.values[:SET_ENTRIES]]
     if descriptor is pb.Condition.DESCRIPTOR:
         return lambda message: _condition(_kind(message))
     if "kind" in descriptor.oneofs_by_name:
@@ -107,9 +123,9 @@ def _condition(kind: Any) -> Any:
 def _field_reader(field: FieldDescriptor) -> Converter:
     if is_map(field):
         read = _value_reader(field.message_type.fields_by_name["value"])
-        return lambda entries: {key: read(entries[key]) for key in sorted(entries)}  # a map keeps no order
+        return lambda entries: {key: read(entries[key]) for key in sorted(islice(entries, MAP_ENTRIES))}  # no order
     read = _value_reader(field)
-    return (lambda entries: [read(each) for each in entries]) if field.is_repeated else read
+    return (lambda entries: [read(each) for each in islice(entries, ENTRIES)]) if field.is_repeated else read
 
 
 def _value_reader(field: FieldDescriptor) -> Converter:
@@ -215,7 +231,7 @@ def _parts(field: FieldDescriptor, value: Any) -> list[tuple[str, Message]]:
     if not _holds_messages(field):
         return []
     if is_map(field):
-        return [(f"{field.name}.{key}", value[key]) for key in value]
+        return [(f"{field.name}.{key}", value[key]) for key in islice(value, ENTRIES)]
     if field.is_repeated:
-        return [(f"{field.name}.{index}", each) for index, each in enumerate(value)]
+        return [(f"{field.name}.{index}", each) for index, each in enumerate(islice(value, ENTRIES))]
     return [(field.name, value)]

@@ -21,7 +21,7 @@ from service.pipeline import RESERVE
 from service.recommender import Recommender
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.schema.verdict import INTERNAL, MAX_BODY, error_body, too_large
+from service.schema.verdict import INTERNAL, error_body, too_large
 
 logger = logging.getLogger("tandem")
 
@@ -81,7 +81,7 @@ def _handler(recommender: Recommender, verb: Verb[Any, Any], answer: Answer) -> 
     async def handle(_: Any, context: ServicerContext) -> bytes:
         try:
             due = recommender.due(_seconds(context, timed))
-            answered = await answer(parse(await received(context)), due)
+            answered = await answer(parse(await received(context, verb.most_bytes)), due)
             return bytes(convert.message_of(gives, answered).SerializeToString())
         except TandemError as error:
             body = error_body(error)
@@ -95,8 +95,8 @@ def _handler(recommender: Recommender, verb: Verb[Any, Any], answer: Answer) -> 
     return handle
 
 
-async def received(context: ServicerContext) -> bytes:
-    """The bytes of a call's one message; QueryError for none, a late one or a large one."""
+async def received(context: ServicerContext, most: int) -> bytes:
+    """The bytes of a call's one message; QueryError for none, a late one, or one of more bytes than `most`."""
     try:
         async with asyncio.timeout(limits.MESSAGE_SECONDS):
             message: Any = await context.read()
@@ -105,8 +105,8 @@ async def received(context: ServicerContext) -> bytes:
         raise QueryError(sentence, code="timeout") from error
     if message is grpc.aio.EOF:
         raise QueryError("There is no message.", code="not_protobuf")
-    if len(message) > MAX_BODY:
-        raise too_large()
+    if len(message) > most:
+        raise too_large(most)
     return bytes(message)
 
 

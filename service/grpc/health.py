@@ -22,6 +22,7 @@ from service.grpc import limits
 from service.grpc.convert import SERVICE
 from service.grpc.handlers import received
 from service.grpc.verdict import abort
+from service.schema.verbs import IDS_BYTES
 from service.schema.verdict import error_body
 
 REFLECTION = reflection.SERVICE_NAME
@@ -144,7 +145,7 @@ def reflection_handlers(calls: OpenEndedCalls) -> Any:
 
 async def _received(context: ServicerContext, kind: Any) -> Any:
     try:
-        return await _parsed(context, kind, await received(context))
+        return await _parsed(context, kind, await received(context, IDS_BYTES))
     except TandemError as error:
         await abort(context, error_body(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
@@ -17,6 +18,8 @@ from service.http import bodies, paths
 from service.http.errors import error_response, internal_error
 from service.http.paths import MergeRoute, UserRoute
 from service.recommender import Recommender
+from service.schema import verbs
+from service.schema.verbs import Q, Verb
 from service.schema.verdict import checked
 from service.telemetry import metrics
 
@@ -56,23 +59,23 @@ class Endpoints:
 
     async def _recommend(self, request: Request) -> BaseModel:
         due = self._due(request)
-        body = await bodies.body(request, schema.RecommendRequest)
+        body = await _body(request, verbs.RECOMMEND)
         slates = [answers.slate(query) for query in await self._ready().recommend(body, due)]
         return slates[0] if body.user_ids is None else schema.SlatesResponse.model_construct(slates=slates)
 
     async def _similar(self, request: Request) -> BaseModel:
         due = self._due(request)
-        return await self._ready().similar(await bodies.body(request, schema.SimilarRequest), due)
+        return await self._ready().similar(await _body(request, verbs.SIMILAR), due)
 
     async def _explain(self, request: Request) -> BaseModel:
         due = self._due(request)
-        return await self._ready().explain(await bodies.body(request, schema.ExplainRequest), due)
+        return await self._ready().explain(await _body(request, verbs.EXPLAIN), due)
 
     async def _events(self, request: Request) -> BaseModel:
         return await self._ready().add_events(await bodies.events(request))
 
     async def _items(self, request: Request) -> BaseModel:
-        body = await bodies.body(request, schema.ItemsRequest)
+        body = await _body(request, verbs.ITEMS)
         return await self._ready().put_items(body.items)
 
     async def _item(self, request: Request) -> BaseModel:
@@ -89,7 +92,7 @@ class Endpoints:
 
     async def _merge(self, request: Request) -> BaseModel:
         user_id = paths.user_id(request)
-        body = await bodies.body(request, schema.MergeBody)
+        body = await bodies.body(request, verbs.MERGE, schema.MergeBody)
         merge = checked(schema.MergeRequest, {"user_id": user_id, "into": body.into})
         return await self._ready().merge(merge.user_id, merge.into)
 
@@ -104,6 +107,10 @@ class Endpoints:
         if self.recommender is None:
             raise NoGeneration("The service is starting.")
         return self.recommender
+
+
+async def _body(request: Request, verb: Verb[Q, Any]) -> Q:
+    return await bodies.body(request, verb, verb.takes)
 
 
 def _timed(verb: str, endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:

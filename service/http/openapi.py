@@ -12,8 +12,7 @@ from pydantic.json_schema import models_json_schema
 from service import schema
 from service.deadline import HEADER, MOST_MS
 from service.http.operations import IDS, OPERATIONS, TAGS, Examples, Operation
-from service.schema.verbs import TIMED
-from service.schema.verdict import MAX_BODY
+from service.schema.verbs import TIMED, WITH_BODY
 
 ABOUT = """\
 A two-stage recommender. The gRPC port has the same operations: `tandem.v1.Recommender`.
@@ -32,12 +31,14 @@ REFUSALS = {
     404: "The live generation does not know the item.",
     408: "The body did not arrive in time.",
     409: "No more items can be put until a training has added the items put so far.",
-    413: f"The body is larger than {MAX_BODY:,} bytes.",
+    413: "The body is larger than {most_bytes:,} bytes, or has more than {most_values:,} values.",
     415: "The content type of the body is not application/json.",
     422: "A field is wrong. The answer names the field and the fix.",
     429: "Too many requests are waiting. Try again later.",
     503: "No generation is live, or the store can't be reached.",
 }
+
+LIMITS = {verb.path: {"most_bytes": verb.most_bytes, "most_values": verb.most_values} for verb in WITH_BODY}
 
 RETRY_AFTER = {
     "retry-after": {
@@ -81,14 +82,15 @@ def _operation(path: str, operation: Operation) -> dict[str, Any]:
         **(body if operation.takes else {}),
         "responses": {
             "200": {"description": "OK", **_content(*operation.gives)},
-            **{str(status): _refusal(status) for status in statuses},
+            **{str(status): _refusal(path, status) for status in statuses},
         },
     }
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def _refusal(path: str, status: int) -> dict[str, Any]:
     headers = {"headers": RETRY_AFTER} if status in {429, 503} else {}
-    return {"description": REFUSALS[status], **headers, **_content(schema.ErrorResponse)}
+    about = REFUSALS[status].format(**LIMITS.get(path, {}))
+    return {"description": about, **headers, **_content(schema.ErrorResponse)}
 
 
 def _parameters(path: str) -> list[dict[str, Any]]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventType, Filter, Id, Timestamp
@@ -44,7 +53,7 @@ class _Wish(_Body):
     """The fields that all requests for a slate have."""
 
     k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
-    session: list[SessionEvent] = Field(
+    session: Annotated[list[SessionEvent], FailFast()] = Field(
         default_factory=list, max_length=100, description="Events of this session that were not sent to /events."
     )
     exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
@@ -139,7 +148,7 @@ class Event(_Body):
 class EventsRequest(_Body):
     """A list of events."""
 
-    events: list[Event] = Field(min_length=1, max_length=1000)
+    events: Annotated[list[Event], FailFast()] = Field(min_length=1, max_length=1000)
 
 
 class Item(_Body):
@@ -159,7 +168,7 @@ class Item(_Body):
 class ItemsRequest(_Body):
     """A list of items. If an item is named twice, the last entry counts."""
 
-    items: list[Item] = Field(min_length=1, max_length=1000)
+    items: Annotated[list[Item], FailFast()] = Field(min_length=1, max_length=1000)
 
 
 class ItemRequest(_Body):

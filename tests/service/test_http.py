@@ -164,7 +164,7 @@ def test_a_wrong_request_is_told_its_field(client, body, field):
         b'{"user_id": 1} x',
         b'{"user_id": "\\ud800"}',
         b"\xff\xfe",
-        b"[" * 100_000,
+        b"[" * 10_000,
         b'{"user_id": 1, "k": ' + b"9" * 5000 + b"}",
         b'{"events": 1}',
         b"[]",

@@ -21,7 +21,7 @@ BODIES = {
 }
 """A right body of each verb that takes one."""
 
-DEEP = 100_000
+DEEP = 10_000
 
 
 @pytest.fixture(scope="module")

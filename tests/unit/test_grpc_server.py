@@ -18,13 +18,14 @@ from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.errors import error_response
-from service.schema.verdict import MAX_BODY
+from service.schema import verbs
 from service.telemetry.metrics import request_seconds
 from tandem_client import Client
 from tandem_client.errors import ClientError
 from tests.fake_recommender import FakeRecommender, RpcServer, answered
 
 YOU = pb.Id(text="you")
+EVENT = pb.AddEventsRequest(events=[pb.Event(user_id=YOU, item_id=YOU)]).SerializeToString()
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +172,32 @@ def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, dat
 def test_an_unknown_method_and_a_huge_message_are_what_grpc_says(channel, recommender):
     """UNIMPLEMENTED, and RESOURCE_EXHAUSTED before a byte of it is parsed."""
     assert refused(raw(channel, "Rank"), b"")[0] == grpc.StatusCode.UNIMPLEMENTED
-    assert refused(raw(channel), b" " * (MAX_BODY + 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    status, body, _ = refused(raw(channel), b" " * (verbs.RECOMMEND.most_bytes + 1))
+    assert (status, body["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too_large")
+    assert f"{verbs.RECOMMEND.most_bytes:,} bytes" in body["message"]
     assert not recommender.asked
+
+
+@pytest.mark.parametrize(
+    ("rpc", "data", "field", "sentence"),
+    [
+        ("AddEvents", b"\x0a\x00" * 2_000_000, "events.0.user_id", "required"),
+        ("AddEvents", EVENT * 200_000, "events", "at most 1,000 entries"),
+        ("Recommend", b"\x22\x00" * 200_000, "session.0.item_id", "required"),
+        ("Recommend", b"\x78\x01" * 200_000, None, "no field"),
+    ],
+    ids=["wrong events", "many events", "wrong session", "unknown fields"],
+)
+def test_a_message_of_many_wrong_entries_gets_one_error(channel, rpc, data, field, sentence):
+    """The error names the first wrong field or the list that is too long, as over HTTP."""
+    status, body, _ = refused(raw(channel, rpc), data)
+    assert (status, body.get("field")) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+    assert sentence in body["message"]
 
 
 def test_a_name_of_megabytes_is_cut_in_the_error(stub, recommender):
     """Else the error would be larger than the metadata may be, and come as another."""
-    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, context={"é" * 1_000_000: "x"}))
+    status, body, _ = refused(stub.Recommend, pb.RecommendRequest(user_id=YOU, context={"é" * 200_000: "x"}))
     assert status == grpc.StatusCode.INVALID_ARGUMENT
     assert body["field"] == f"context.{'é' * 64}"
 

@@ -23,6 +23,7 @@ from service.http.endpoints import Endpoints
 from service.http.errors import error_response
 from service.http.probes import PROBES
 from service.http.unread import SMALL_BODY
+from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
 from service.schema.verdict import MAX_BODY
 from service.telemetry.metrics import request_seconds
 from tests.deployment import free_port
@@ -216,11 +217,37 @@ def test_a_client_that_sends_a_body_too_large_before_it_reads_gets_413(port, chu
 
 def test_a_body_too_large_is_refused_by_its_head(port):
     """Before a byte of the body is read; the largest body that is allowed is read."""
-    head = POST + b"content-length: %d\r\n\r\n" % (MAX_BODY + 1)
+    head = POST + b"content-length: %d\r\n\r\n" % (RECOMMEND.most_bytes + 1)
     with socket.create_connection(("127.0.0.1", port), 5) as opened:
         opened.sendall(head)
         assert opened.recv(1 << 16).startswith(b"HTTP/1.1 413")
-    assert httpx.post(f"http://127.0.0.1:{port}/recommend", content=b" " * MAX_BODY, headers=JSON).status_code == 400
+    largest = b" " * RECOMMEND.most_bytes
+    assert httpx.post(f"http://127.0.0.1:{port}/recommend", content=largest, headers=JSON).status_code == 400
+
+
+@pytest.mark.parametrize("verb", WITH_BODY, ids=lambda verb: verb.name)
+def test_each_verb_has_a_limit_of_its_own(port, verb):
+    """A body of more bytes is refused by its content-length, and the error names the limit."""
+    head = f"{verb.method} {verb.path.format(user_id='u')} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", port), 5) as opened:
+        opened.sendall(f"{head}content-length: {verb.most_bytes + 1}\r\n\r\n".encode())
+        answer = opened.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert f"larger than {verb.most_bytes:,} bytes".encode() in answer
+
+
+@pytest.mark.parametrize("text", ["", ',[{"', '",,,"', "\\\\"], ids=["", "brackets", "quotes", "backslashes"])
+def test_a_body_of_too_many_values_is_refused_before_it_is_validated(client, text):
+    """Commas and brackets within texts do not count. Fewer values than the limit get the error of their field."""
+    many = {"user_id": text, "exclude": [text] * VALUES}
+    answer = client.post("/recommend", content=json.dumps(many), headers=JSON)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert f"more than {VALUES:,} values" in answer.json()["error"]["message"]
+    fewer = {"user_id": "u", "exclude": [f"{text}x"] * (VALUES - 10)}
+    answer = client.post("/recommend", content=json.dumps(fewer), headers=JSON)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "exclude")
+    texts = {"user_id": "u", "exclude": [(text * 20 + "x" * 20)[:200]] * 1_000}
+    assert client.post("/recommend", content=json.dumps(texts), headers=JSON).status_code == 200
 
 
 def test_a_packed_body_is_refused_by_its_header(client):
