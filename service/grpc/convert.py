@@ -42,7 +42,7 @@ def parse(kind: type[M], data: bytes) -> M:
     try:
         message.ParseFromString(data)
     except Exception as error:  # DecodeError, and UnicodeDecodeError from some versions of protobuf
-        sentence = f"The bytes are no {kind.DESCRIPTOR.full_name}, or hold text that is not UTF-8."
+        sentence = f"The bytes are not a valid {kind.DESCRIPTOR.full_name}, or hold text that is not UTF-8."
         raise QueryError(sentence, code="not_protobuf") from error
     if _has_long_list(message):
         return message  # the schema refuses it; the search for unknown fields would take three times as long

@@ -154,5 +154,5 @@ async def _parsed(context: ServicerContext, kind: Any, message: Any) -> Any:
     try:
         return kind.FromString(message)
     except (DecodeError, UnicodeDecodeError):
-        sentence = f"The bytes are no {kind.DESCRIPTOR.full_name}."
+        sentence = f"The bytes are not a valid {kind.DESCRIPTOR.full_name}."
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, sentence)

@@ -89,4 +89,6 @@ def _require_json(headers: Headers) -> None:
         raise QueryError(f"The body is {shown}; send {KIND}.", code="media_type")
     packed = headers.get("content-encoding", "identity").strip().lower()
     if packed != "identity":
-        raise QueryError(f"The body is packed by {packed[:SHOWN_CHARACTERS]}; send it as it is.", code="media_type")
+        raise QueryError(
+            f"The body is compressed with {packed[:SHOWN_CHARACTERS]}; send it uncompressed.", code="media_type"
+        )

@@ -31,6 +31,13 @@ _SENTENCES = {
 }
 """In place of pydantic's messages, by the type of the error."""
 
+_JSON_SENTENCES = {
+    "lone leading surrogate in hex escape": "A text holds half of a surrogate pair",
+    "unexpected end of hex escape": "A text holds half of a surrogate pair, or an incomplete escape",
+    "number out of range": "A number has too many digits",
+}
+"""In place of the JSON parser's words."""
+
 NAME_CHARACTERS = 64
 """Characters of a field's name that an error repeats. No valid name is longer."""
 
@@ -42,9 +49,7 @@ def query_error(error: ValidationError) -> QueryError:
     """The first error of a request, with its field and the fix."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return QueryError(
-            f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}.", code="not_json"
-        )
+        return QueryError(_json_sentence(first["msg"].removeprefix("Invalid JSON: ")), code="not_json")
     # Pydantic adds "[key]" to the path of an entry's name. The name itself may have megabytes.
     place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part not in ("[key]", "") and part not in TAGS]
     if place and place[-1] in _ID_KINDS:
@@ -52,6 +57,14 @@ def query_error(error: ValidationError) -> QueryError:
     own = _SENTENCES.get(first["type"])
     sentence = own.format(**first.get("ctx", {})) if own else first["msg"].rstrip(".") + "."
     return QueryError(sentence, _MEANT.get(first["type"]) or ".".join(place))
+
+
+def _json_sentence(message: str) -> str:
+    """What is wrong with JSON, from the parser's message, which ends with line and column."""
+    for words, sentence in _JSON_SENTENCES.items():
+        if message.startswith(words):
+            return f"{sentence}{message.removeprefix(words)}."
+    return f"The body is not valid JSON: {message}."
 
 
 def checked(model: type[B], values: Mapping[str, object]) -> B:
