@@ -40,6 +40,9 @@ FEW = {"smuggling": 1} | dict.fromkeys(
 )
 """Connections at once of an attack that is over at once; it is repeated."""
 
+ONCE = {"gRPC: resets"}
+"""Not repeated: its connections make 10,000 resets."""
+
 COLUMNS = ("attack", "stopped", "within, s", "still open", "MB", "others' p95, ms: HTTP", "gRPC", "failed", "answers")
 
 
@@ -92,7 +95,7 @@ def _attacks(world: World, options: argparse.Namespace) -> Iterator[Outcome]:
         for attack in module.ATTACKS:
             if not options.only or attack in options.only:
                 count = min(FEW.get(attack, options.connections), options.connections)
-                outcome = measured(world, module.__name__, attack, count, options.times)
+                outcome = measured(world, module.__name__, attack, count, options.times, attack not in ONCE)
                 print(*_row(outcome), *outcome.wrong, sep="  ", flush=True)
                 yield outcome
 

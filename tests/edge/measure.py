@@ -83,25 +83,25 @@ class Outcome:
         return asdict(self) | {"pass": not self.wrong}
 
 
-def measured(world: World, module: str, attack: str, count: int, times: int) -> Outcome:
-    """Run an attack so many times, with others' requests before and during it."""
+def measured(world: World, module: str, attack: str, count: int, times: int, repeated: bool) -> Outcome:
+    """Run an attack so many times, with others' requests before and during it. repeated: for ATTACKED, each time."""
     outcome = Outcome(attack)
     for _ in range(times):
         with Memory(world.pids) as before, world.clients(RATE) as quiet:
             time.sleep(QUIET)
         with Memory(world.pids) as during, world.clients(RATE) as attacked:
-            tally = _attacked(world, module, attack, count)
+            tally = _attacked(world, module, attack, count, ATTACKED if repeated else 0.0)
             time.sleep(REST)
         outcome.add(tally, during.most_mb - before.most_mb, quiet, attacked)
     outcome.judge()
     return outcome
 
 
-def _attacked(world: World, module: str, attack: str, count: int) -> Tally:
+def _attacked(world: World, module: str, attack: str, count: int, seconds: float) -> Tally:
     """The attack, from a process of its own."""
     port = world.proxy.grpc_port if attack.startswith("gRPC") else world.proxy.port
     done = subprocess.run(
-        [sys.executable, "-m", module, attack, str(port), str(count), str(ATTACKED), str(NEW)],
+        [sys.executable, "-m", module, attack, str(port), str(count), str(seconds), str(NEW)],
         env=os.environ | {KEY: world.key},
         capture_output=True,
         text=True,
