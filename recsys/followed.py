@@ -85,7 +85,8 @@ class FollowedFile(ABC, Generic[T]):
         except FileNotFoundError:
             return self.absent()
         except (OSError, UnicodeDecodeError) as error:
-            raise self.error(f"{self.path} can't be read: {getattr(error, 'strerror', error)}.") from error
+            why = getattr(error, "strerror", error)
+            raise self.error(f"The {self.noun} of {self.path} can't be read: {why}.") from error
 
     def _keep(self, last: Path, text: str) -> None:
         scratch = last.with_name(f".{last.name}-{os.getpid()}")  # several workers take the same edit at once

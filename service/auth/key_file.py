@@ -38,6 +38,13 @@ class KeyFile(FollowedFile[Keyring]):
         """SettingsError: the file is required."""
         raise SettingsError(f"There is no file {self.path}, which TANDEM_KEYS names.")
 
+    def look(self) -> None:
+        """Read the file if it changed, and warn of a file without keys: a copy may have been cut off."""
+        before = self.current
+        super().look()
+        if self.current is not before and not self.current.entries:
+            logger.warning("%s has no key: every request is refused.", self.path)
+
     async def follow(self) -> None:
         """Check the file every `POLL_SECONDS`, until cancelled."""
         while True:

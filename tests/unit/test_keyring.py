@@ -121,6 +121,7 @@ def test_a_wrong_file_keeps_the_keys_and_a_valid_one_revokes_them(tmp_path, capl
     assert "keys before stay in force" in caplog.text
     path.write_text("")
     keys.look()
+    assert "has no key: every request is refused" in caplog.text
     assert (keys.current.find(ONE.text.encode()), keys.fault) == (None, None)
 
 
