@@ -10,14 +10,19 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from flows.bentoml_model import reason
+from recsys import lifeline
 from recsys.environment import Environment
 from recsys.errors import GenerationError, StoreError
 from recsys.generation import MANIFEST, GenerationFolder, Manifest
+
+CODE = Path(__file__).resolve().parent.parent
 
 NAME = "tandem"
 MODEL = "model.yaml"
@@ -38,9 +43,9 @@ class ModelStore:
         """The tag of a generation, saved if it is not there whole; StoreError where disk or BentoML refuse."""
         manifest = folder.manifest
         tag = f"{NAME}:{manifest.id}"
-        with self._alone(f"Generation {manifest.id} can't be saved in") as store:
+        with self._alone(f"Generation {manifest.id} can't be saved in"):
             if not self._holds(manifest):
-                self._create(store, tag, folder, manifest)
+                self._create(tag, folder, manifest)
         return tag
 
     def pin(self, generation: str) -> str:
@@ -64,10 +69,11 @@ class ModelStore:
         """Drop the versions of generations that are neither `kept` nor pinned."""
         with suppress(FileNotFoundError, ValueError, KeyError):
             kept = kept | {json.loads(self._pin.read_text(encoding="utf-8"))["model"].partition(":")[2]}
-        with self._alone("Old generations can't be removed from") as store:
+        with self._alone("Old generations can't be removed from"):
             for version in self._versions():
                 if version.name not in kept:
-                    store.delete(f"{NAME}:{version.name}")
+                    shutil.rmtree(version)
+            self._sweep()
 
     def _versions(self) -> list[Path]:
         """The folders of the generations that were saved."""
@@ -80,16 +86,27 @@ class ModelStore:
         except GenerationError:
             return False
 
-    def _create(self, store: Any, tag: str, folder: GenerationFolder, manifest: Manifest) -> None:
-        from bentoml.models import create
-
+    def _create(self, tag: str, folder: GenerationFolder, manifest: Manifest) -> None:
         target = self._models / manifest.id
         if target.exists():
             shutil.rmtree(target)
+        model = tag, str(manifest.data.get("name", "")), str(folder.path.resolve())
         try:
-            with create(tag, labels={"dataset": str(manifest.data.get("name", ""))}, _model_store=store) as model:
-                for name in (*manifest.stored_parts, MANIFEST):
-                    shutil.copyfile(folder.path / name, Path(model.path) / name)
+            done = subprocess.run(
+                [sys.executable, "-m", "flows.bentoml_model", *model, *manifest.stored_parts, MANIFEST],
+                cwd=CODE,
+                env=os.environ | {"BENTOML_HOME": str(self._home.resolve()), "BENTOML_DO_NOT_TRACK": "True"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                start_new_session=True,  # Ctrl-C interrupts this process, which then ends the child
+                preexec_fn=lifeline.preexec(),
+            )
+            if done.returncode != 0:
+                lines = done.stderr.strip().splitlines()
+                raise OSError(lines[-1] if lines else f"exit code {done.returncode}")
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)  # BentoML leaves half of it
             raise
@@ -104,37 +121,20 @@ class ModelStore:
             latest.unlink()  # an empty one stops every save; BentoML makes it anew
 
     @contextmanager
-    def _alone(self, failed: str) -> Iterator[Any]:
-        """The store, swept, with no other writer of ours; StoreError begins with `failed`."""
-        os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-        # Its one way to name a store: BENTOML_HOME is read once, when BentoML is first imported.
-        from bentoml._internal.models import ModelStore as Store
-        from bentoml.exceptions import BentoMLException
-
+    def _alone(self, failed: str) -> Iterator[None]:
+        """Hold the lock of the store, which is swept first; StoreError begins with `failed`."""
         models = self._models.parent
         try:
             models.mkdir(exist_ok=True)
             with (self._home / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._sweep()
-                yield Store(models)
+                yield
         except OSError as error:
             raise StoreError(
-                f"{failed} the model store {self._home} ({_reason(error)}). What is live is untouched; "
-                "make room, or set TANDEM_HOME to another disk, and run again."
+                f"{failed} the model store {self._home} ({reason(error)}). What is live is untouched; "
+                f"make room, set TANDEM_HOME to another disk, or move what is broken in {models} away, and run again."
             ) from error
-        except BentoMLException as error:
-            raise StoreError(
-                f"{failed} the model store {self._home}: BentoML says {str(error)!r}. What is live is untouched; "
-                f"move away what is broken in {models}, and run again."
-            ) from error
-
-
-def _reason(error: OSError) -> str:
-    """The system's word for what went wrong; shutil packs several, each with two paths before it."""
-    if isinstance(error, shutil.Error):
-        return str(error.args[0][-1][-1])
-    return error.strerror or str(error)
 
 
 def _has_bytes(path: Path) -> bool:

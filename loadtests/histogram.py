@@ -59,9 +59,13 @@ class Histogram:
         """All that the parts counted."""
         whole = cls()
         for part in parts:
-            whole._counts.update(part._counts)
-            whole.most = max(whole.most, part.most)
+            whole.merge(part)
         return whole
+
+    def merge(self, part: Histogram) -> None:
+        """Count all that another histogram counted."""
+        self._counts.update(part._counts)
+        self.most = max(self.most, part.most)
 
     def to_json(self) -> dict[str, object]:
         """For a file."""

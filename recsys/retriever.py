@@ -86,7 +86,7 @@ class Retriever:
 
     def _over(self, tables: GrownTables) -> Retriever:
         """The same retriever over grown tables; what it made of the others is shared."""
-        other = copy.copy(self)
+        other: Retriever = copy.copy(self)
         assert isinstance(self._index, ExactIndex)
         other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
         other._index = GrownIndex(self._index, tables)

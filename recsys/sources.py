@@ -56,7 +56,7 @@ class FreshItems:
 
     def over(self, tables: ItemTables) -> FreshItems:
         """The same new items, for histories that name rows of these tables."""
-        other = copy.copy(self)
+        other: FreshItems = copy.copy(self)
         other._tokens = tables.content_table
         return other
 

@@ -103,7 +103,7 @@ class StringTable:
 
 
 class HashedRows:
-    """What a large table is asked one string at a time: some 40 µs each, where a dict of a million takes 150 MB."""
+    """Rows of single strings in a large table: 40 us for a string, where a dict of a million strings takes 150 MB."""
 
     def __init__(self, table: StringTable) -> None:
         self._table = table

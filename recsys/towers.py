@@ -246,7 +246,7 @@ class UserEncoder:
 
     def over(self, embeddings: F32) -> UserEncoder:
         """The same tower for histories that name rows of these embeddings."""
-        other = copy.copy(self)
+        other: UserEncoder = copy.copy(self)
         other._embeddings = table(embeddings)
         return other
 

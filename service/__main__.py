@@ -30,7 +30,7 @@ def main() -> int:
     how = config.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for programs")
     how.add_argument("--page", action="store_true", help="the defaults, as docs/configuration.md")
-    keys.add_parser(commands)
+    keys.add_verbs(commands.add_parser("keys", help=keys.HELP))
     asked = parser.parse_args()
     try:
         if asked.command == "keys":

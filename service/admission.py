@@ -63,15 +63,16 @@ class Admission:
         """
         return _Places(self, count)
 
-    def _enter(self, places: int, many: bool) -> float:
+    def enter(self, places: int, many: bool) -> float:
+        """Take places, and return the time; QueryError `overloaded` where none is free. `slates` calls it."""
         if self.full or (many and self._of_many >= MOST_OF_MANY * self.limit):
             raise overloaded()
         self._under_way += places
         self._of_many += places * many
         return self._clock()
 
-    def _leave(self, places: int, many: bool, since: float | None) -> None:
-        """since: when they were taken, where that is to be learned from."""
+    def leave(self, places: int, many: bool, since: float | None) -> None:
+        """Return places. since: when they were taken; None where their time must not change the limit."""
         try:
             if since is not None:
                 seconds = self._clock() - since
@@ -106,10 +107,10 @@ class _Places:
         self._admission, self._places, self._many = admission, min(count, MOST_OF_ONE), count > 1
 
     def __enter__(self) -> None:
-        self._since = self._admission._enter(self._places, self._many)
+        self._since = self._admission.enter(self._places, self._many)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._admission._leave(self._places, self._many, None if kind else self._since)
+        self._admission.leave(self._places, self._many, None if kind else self._since)
 
 
 def overloaded() -> QueryError:

@@ -42,7 +42,8 @@ class Average:
         """
         self.steps += 1
         decay = min(DECAY, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_([self._mean[n] for n in self._dense], [self._now[n] for n in self._dense], 1 - decay)
+        for name in self._dense:
+            self._mean[name].lerp_(self._now[name], 1 - decay)
         self.kept += torch.tensor(decay, dtype=torch.float64).log()
         for name, touched in rows.items():
             self._mean[name][touched] = torch.lerp(self._mean[name][touched], self._now[name][touched], 1 - decay)

@@ -1,7 +1,8 @@
 """Three BentoML services as its documentation shows them: pydantic in and out, a call a request, `depends()` between.
 
-But for the one setting without which calls in flight are cut (docs/decisions.md). The engine is `plain`. BentoML logs
-each call of each service as it comes; `PEER_ACCESS_LOG=no` turns that off.
+All settings are BentoML's defaults but `runner_connection`, whose default breaks calls in flight (docs/decisions.md).
+The engine is `plain` for bentoml_default and `kernels` for bentoml_kernels. BentoML logs each call of each service;
+`PEER_ACCESS_LOG=no` turns that off.
 """
 
 from __future__ import annotations

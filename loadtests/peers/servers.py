@@ -57,6 +57,7 @@ PEERS = {
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
     "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
     "bentoml_default": Peer(_BENTOML, {ENGINE: "plain"}),
+    "bentoml_kernels": Peer(_BENTOML, {ENGINE: "kernels"}),
     "bentoml_quiet": Peer(_BENTOML, {ENGINE: "plain", ACCESS_LOG: "no"}),
     "litserve": Peer([sys.executable, "-m", "loadtests.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
 }

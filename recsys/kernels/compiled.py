@@ -28,26 +28,25 @@ def compiled(
         return partial(compiled, makes_arrays=makes_arrays, **options)
     options |= {"nogil": True, "_nrt": makes_arrays}
     try:
-        return _as_of_all(njit(cache=True, **options)(function))
-    except (RuntimeError, AttributeError):
+        return njit(cache=True, **options)(_stamped(function))  # type: ignore[no-any-return]
+    except RuntimeError:
         return njit(**options)(function)  # type: ignore[no-any-return]
 
 
-def _as_of_all(kernel: Any) -> Callable[..., Any]:
-    """Have what is kept of a kernel count for the kernels as they all are now.
+def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a digest of all kernels' sources in its name, which names its files in Numba's cache.
 
-    Numba looks whether its own file is what it was, and not at those it calls, which are compiled into it.
+    A kernel that this kernel calls is compiled into this kernel. Numba compares this kernel's own file alone.
     """
-    file = kernel._cache._cache_file
-    file._source_stamp = file._source_stamp, _sources()
-    return kernel  # type: ignore[no-any-return]
+    function.__qualname__ += f"@{_sources()}"
+    return function
 
 
 @cache
-def _sources() -> bytes:
+def _sources() -> str:
     """A digest of all kernels' sources."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    return sha256(b"".join(file.read_bytes() for file in files)).digest()
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def plain(array: np.ndarray) -> np.ndarray:

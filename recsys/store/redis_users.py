@@ -32,7 +32,7 @@ from recsys.store.base import (
 from recsys.store.connection import address, sentences, watched
 from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
 from recsys.store.redis_forget import StreamForgetter
-from recsys.store.round_trip import Command, RoundTrips
+from recsys.store.round_trip import Command, round_trip
 from recsys.store.scripts import EVENTS, FORGET_FIELD, MERGE
 from recsys.types import Event, Id, is_load_test
 
@@ -49,10 +49,7 @@ _HASHES_AT_ONCE = 500
 """Hashes of users that one round trip forgets somebody in."""
 
 _HOT_SECONDS = 1.0
-"""Connect and answer on the hot path: far past any deadline of a query, soon enough to free what waits.
-
-A unix socket to a store that hangs takes it twice: there redis-py has a greeting without answer for a connection that
-broke, which is tried once more (8.1.0)."""
+"""The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
 
 
 class RedisUserStore:
@@ -62,14 +59,9 @@ class RedisUserStore:
         """events_age: seconds after which an event is no part of a user's history any more."""
         self.address = address(url)
         self._events_age = events_age
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            socket_connect_timeout=_HOT_SECONDS,
-            socket_timeout=_HOT_SECONDS,
-            **watched(url),
-            retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
-        )
-        self._round_trips = RoundTrips(self._redis, _HOT_SECONDS)
+        self._redis = _client(url, reply_seconds=_HOT_SECONDS)
+        # The limit of `round_trip` replaces one for each reply. Writes can't take the connections of reads.
+        self._reads = _client(url, reply_seconds=None)
         self._log = StreamForgetter(self._redis, EVENT_LOG, whole=False)
         self._impressions = StreamForgetter(self._redis, IMPRESSIONS, whole=True)
 
@@ -77,8 +69,8 @@ class RedisUserStore:
         if not users:
             return []
         with sentences(self.address):
-            asked = [command for user in users for command in _read_user(generation, buckets, user)]
-            replies = _checked(await self._round_trips.ask(asked))
+            commands = [command for user in users for command in _read_user(generation, buckets, user)]
+            replies = _checked(await round_trip(self._reads, commands, _HOT_SECONDS))
         of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
@@ -180,8 +172,19 @@ class RedisUserStore:
     async def close(self) -> None:
         await self._log.close()
         await self._impressions.close()
-        await self._round_trips.close()
+        await self._reads.aclose()
         await self._redis.aclose()
+
+
+def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:
+    """A client that retries once on a new connection; reply_seconds: the limit of each reply."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        socket_connect_timeout=_HOT_SECONDS,
+        socket_timeout=reply_seconds,
+        **watched(url),
+        retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
+    )
 
 
 def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:

@@ -16,9 +16,11 @@ from service.auth.keyring import KeyRecord, first_fault, parse
 DEFAULT = Path("keys.toml")
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command, its verbs and their options."""
-    keys = commands.add_parser("keys", help="make, list and revoke API keys (docs/security.md)")
+HELP = "make, list and revoke API keys (docs/security.md)"
+
+
+def add_verbs(keys: argparse.ArgumentParser) -> None:
+    """Add the verbs and their options to the parser of the command."""
     verbs = keys.add_subparsers(dest="verb", required=True)
     make = verbs.add_parser("add", help="make a key, print it once, and keep its hash")
     make.add_argument("name", help="its owner; two keys may have one name while one replaces the other")

@@ -1,4 +1,4 @@
-"""Span exporters, by OpenTelemetry's own variables, else by the configuration of BentoML.
+"""Span exporters, by OpenTelemetry's own variables.
 
 OpenTelemetry reads sampler, endpoint, headers, batches, resource and propagators from its OTEL_* variables.
 """
@@ -42,7 +42,7 @@ def provider(service: str, setting: str) -> TracerProvider | None:
         return None
     wanted = names(setting)
     if not wanted:
-        return _bentomls()
+        return None
     resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
     made = TracerProvider(resource=resource)
     for name in wanted:
@@ -53,16 +53,6 @@ def provider(service: str, setting: str) -> TracerProvider | None:
 def names(setting: str) -> list[str]:
     """The names of the exporters in a setting; `none` is none."""
     return [name for each in setting.split(",") if (name := each.strip().lower()) not in ("", "none")]
-
-
-def _bentomls() -> TracerProvider | None:
-    """The provider by `tracing` in BentoML's configuration; None without an exporter there."""
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    if BentoMLContainer.tracing.exporter_type.get() is None:
-        return None
-    made: TracerProvider = BentoMLContainer.tracer_provider.get()
-    return made
 
 
 def _exporter(name: str) -> Callable[[], SpanExporter]:

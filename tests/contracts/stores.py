@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-import redis.asyncio
 
 from recsys.generation import Manifest, Part
 from recsys.store import (

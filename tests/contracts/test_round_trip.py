@@ -12,120 +12,126 @@ import uvloop
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from recsys.store.round_trip import KEEPS, RoundTrips
+from recsys.store.round_trip import round_trip
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run])
 def run(request):
-    """The loop of a test, and the one of a worker."""
+    """The event loop of a test, and the one of a worker."""
     return request.param
 
 
 @pytest.fixture
-def asked(real, run):
-    """What a client of its own is told."""
+def replies(real, run):
+    """The replies to commands, on a client of its own."""
 
-    def told(commands, seconds=5.0, before=None):
-        async def ask():
-            client = redis.asyncio.Redis.from_url(real.url, retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)))
-            trips = RoundTrips(client, seconds)
-            try:
+    def trip(commands, seconds=5.0, before=None):
+        async def work():
+            retry = Retry(NoBackoff(), 1, (redis.ConnectionError,))
+            async with redis.asyncio.Redis.from_url(real.url, socket_timeout=None, retry=retry) as client:
                 if before:
-                    await before(trips)
-                return await trips.ask(commands)
-            finally:
-                await trips.close()
-                await client.aclose()
+                    await before(client)
+                return await round_trip(client, commands, seconds)
 
-        return run(ask())
+        return run(work())
 
-    return told
+    return trip
 
 
-def test_commands_go_as_redis_reads_them(asked):
-    """With lengths in bytes, whatever the bytes are."""
-    assert asked([(b"ECHO", b"a\r\n\xff"), (b"PING",), (b"ECHO", b"")]) == [b"a\r\n\xff", b"PONG", b""]
+def test_commands_are_binary_safe(replies):
+    """Line ends, bytes that are no text and empty values arrive as they were sent."""
+    assert replies([(b"ECHO", b"a\r\n\xff"), (b"PING",), (b"ECHO", b"")]) == [b"a\r\n\xff", b"PONG", b""]
 
 
-def test_each_command_has_its_reply(asked):
-    """In order; one that is refused costs the others nothing."""
+def test_each_command_has_its_reply(replies):
+    """Replies come in the order of the commands, and a refused command leaves the other replies as they are."""
     commands = [(b"SET", b"k", b"v\r\n"), (b"LRANGE", b"k", b"0", b"-1"), (b"GET", b"k"), (b"HGET", b"h", b"f")]
-    ok, refused, value, missing = asked(commands)
+    ok, refused, value, missing = replies(commands)
     assert (ok, value, missing) == (b"OK", b"v\r\n", None)
     assert isinstance(refused, redis.ResponseError)
     assert str(refused).startswith("WRONGTYPE")
 
 
-def test_replies_that_come_in_pieces_are_whole(asked):
-    """Larger than what is read at once, beside a short one."""
+def test_a_large_reply_is_complete(replies):
+    """A reply of 2 MB, which arrives in many reads, does not disturb the short replies beside it."""
     large = bytes(range(256)) * 8_192
-    assert asked([(b"SET", b"large", large), (b"GET", b"large"), (b"PING",)]) == [b"OK", large, b"PONG"]
+    assert replies([(b"SET", b"large", large), (b"GET", b"large"), (b"PING",)]) == [b"OK", large, b"PONG"]
 
 
-def test_an_answer_that_is_late_is_nobodys(asked):
-    """Whoever asks next gets their own."""
+def test_a_late_reply_reaches_no_later_call(replies):
+    """A call ends at its limit, and the next call gets its own replies."""
 
-    async def late(trips):
+    async def late(client):
         for _ in range(3):
-            await trips.ask([(b"SET", b"mine", b"1")])
+            await round_trip(client, [(b"SET", b"mine", b"1")], 5.0)
             start = time.monotonic()
-            with pytest.raises(redis.TimeoutError):
-                await trips.ask([(b"GET", b"mine"), (b"BLPOP", b"nothing", b"0.4")])
+            with pytest.raises(TimeoutError):
+                await round_trip(client, [(b"GET", b"mine"), (b"BLPOP", b"nothing", b"0.4")], 0.1)
             assert time.monotonic() - start < 0.3
 
-    assert asked([(b"ECHO", b"yours")], 0.1, before=late) == [b"yours"]
+    assert replies([(b"ECHO", b"yours")], before=late) == [b"yours"]
 
 
-def test_one_who_gives_up_leaves_nothing_behind(asked):
-    """Cancelled while the store is still busy with it."""
+def test_the_limit_holds_for_all_replies_together(replies):
+    """Replies that each come within the limit, and together do not, end the call at the limit."""
 
-    async def leave(trips):
+    async def slow(client):
+        with pytest.raises(TimeoutError):
+            await round_trip(client, [(b"BLPOP", b"nothing", b"0.15")] * 4, 0.3)
+
+    assert replies([(b"ECHO", b"yours")], before=slow) == [b"yours"]
+
+
+def test_a_cancelled_call_leaves_no_reply_behind(replies):
+    """A call that is cancelled while the store still works on it does not disturb the next call."""
+
+    async def cancelled(client):
         for _ in range(3):
-            call = asyncio.create_task(trips.ask([(b"BLPOP", b"nothing", b"9")]))
+            call = asyncio.create_task(round_trip(client, [(b"BLPOP", b"nothing", b"9")], 5.0))
             await asyncio.sleep(0.05)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
 
-    assert asked([(b"ECHO", b"yours")], before=leave) == [b"yours"]
+    assert replies([(b"ECHO", b"yours")], before=cancelled) == [b"yours"]
 
 
-def test_questions_at_once_do_not_mix(asked):
-    """Each has a connection of its own, which the next has after it."""
+def test_concurrent_calls_do_not_mix(replies):
+    """Each concurrent call has a connection of its own, and later calls use the same connections."""
 
-    async def many(trips):
+    async def many(client):
         for _ in range(3):
             texts = [b"%d" % number for number in range(30)]
-            replies = await asyncio.gather(*(trips.ask([(b"ECHO", text), (b"CLIENT", b"ID")]) for text in texts))
-            assert [text for text, _ in replies] == texts
-            own.append({number for _, number in replies})
-            assert len(own[-1]) == 30
-            assert len(trips._idle) == KEEPS
+            calls = (round_trip(client, [(b"ECHO", text), (b"CLIENT", b"ID")], 5.0) for text in texts)
+            pairs = await asyncio.gather(*calls)
+            assert [text for text, _ in pairs] == texts
+            connections.append({number for _, number in pairs})
 
-    own = []
-    asked([(b"PING",)], before=many)
-    assert len(own[0] & own[1]) == KEEPS
+    connections = []
+    replies([(b"PING",)], before=many)
+    assert [len(each) for each in connections] == [30] * 3
+    assert connections[0] == connections[1] == connections[2]
 
 
-def test_a_connection_that_broke_is_made_anew(asked, real):
-    """The store closed it: nobody hears of that, whether it was known when it was asked or not."""
+def test_a_closed_connection_is_replaced(replies, real):
+    """The store closed an idle connection: the next call succeeds, whether or not the client has noticed."""
 
-    async def broken(trips):
-        for beat in (0.0, 0.1):
-            (own,) = await trips.ask([(b"CLIENT", b"ID")])
+    async def closed(client):
+        for pause in (0.0, 0.1):
+            (own,) = await round_trip(client, [(b"CLIENT", b"ID")], 5.0)
             with redis.Redis.from_url(real.url) as other:
                 other.client_kill_filter(_id=own)
-            await asyncio.sleep(beat)
-            assert await trips.ask([(b"CLIENT", b"ID")]) != [own]
+            await asyncio.sleep(pause)
+            assert await round_trip(client, [(b"CLIENT", b"ID")], 5.0) != [own]
 
-    assert asked([(b"ECHO", b"still")], before=broken) == [b"still"]
+    assert replies([(b"ECHO", b"still")], before=closed) == [b"still"]
 
 
-def test_a_connection_that_breaks_again_and_again_is_an_error(asked, real):
-    """Not asked for ever: the one who waits is told."""
+def test_a_connection_that_closes_again_is_an_error(replies, real):
+    """A call whose retry loses its connection, too, fails with redis.ConnectionError."""
 
-    async def killed(trips):
-        call = asyncio.create_task(trips.ask([(b"BLPOP", b"nothing", b"9")]))
+    async def killed(client):
+        call = asyncio.create_task(round_trip(client, [(b"BLPOP", b"nothing", b"9")], 5.0))
         with redis.Redis.from_url(real.url) as other:
             while not call.done():
                 await asyncio.sleep(0.02)
@@ -135,38 +141,4 @@ def test_a_connection_that_breaks_again_and_again_is_an_error(asked, real):
         with pytest.raises(redis.ConnectionError):
             await call
 
-    assert asked([(b"PING",)], before=killed) == [b"PONG"]
-
-
-def test_where_nobody_can_be_reached_it_is_tried_once(asked):
-    """redis-py has tried again itself."""
-
-    async def away(trips):
-        tried = []
-
-        async def opened():
-            tried.append(1)
-            raise redis.ConnectionError("nobody")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trips, "_opened", opened)
-            with pytest.raises(redis.ConnectionError):
-                await trips.ask([(b"PING",)])
-        assert len(tried) == 1
-
-    assert asked([(b"PING",)], before=away) == [b"PONG"]
-
-
-def test_a_reply_too_many_is_nobodys(asked):
-    """It ends the connection, and changes no answer that was given."""
-
-    async def more(trips):
-        await trips.ask([(b"PING",)])
-        (line,) = trips._idle
-        call = asyncio.create_task(trips.ask([(b"ECHO", b"mine")]))
-        await asyncio.sleep(0)
-        line.data_received(b"$4\r\nmine\r\n")
-        line.data_received(b"$5\r\nyours\r\n")
-        assert await call == [b"mine"]
-
-    assert asked([(b"PING",)], before=more) == [b"PONG"]
+    assert replies([(b"PING",)], before=killed) == [b"PONG"]

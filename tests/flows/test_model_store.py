@@ -1,11 +1,10 @@
-"""The model store after somebody died in it: BentoML copies a model file by file, and lists nothing past a half one."""
+"""The model store after a process died in it: BentoML copies file by file, and lists none past an incomplete model."""
 
-import multiprocessing
 import os
-import shutil
 import signal
-import tempfile
-from functools import partial
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from recsys.environment import Environment
 from recsys.errors import StoreError
 from recsys.generation import MANIFEST, GenerationFolder, is_user_part
 
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = "model.yaml"
 
 
@@ -121,45 +121,46 @@ def test_a_failure_before_anything_is_written_takes_nothing_away(store, folder, 
     GenerationFolder(models / "g1").verify()
 
 
-@pytest.mark.parametrize("verb", ["save", "prune"])
-def test_what_bentoml_refuses_is_a_sentence(store, folder, other, monkeypatch, verb):
-    """BentoML's own exceptions come out as ours, with what it said and the folder."""
-    from bentoml._internal.models import ModelStore as Store
-    from bentoml.exceptions import BentoMLException
-
-    def refuse(*given):
-        raise BentoMLException("Not today.")
-
-    store.save(folder)
-    monkeypatch.setattr(Store, "delete", refuse)
-    monkeypatch.setattr(Store, "register", refuse)
-    with pytest.raises(StoreError, match=r"Not today\..*bentoml"):
-        store.save(other) if verb == "save" else store.prune(set())
+def test_an_error_of_bentoml_is_one_of_ours(store, folder, models, monkeypatch):
+    """A BentoML that can't start is a StoreError with BentoML's message and the folder, and leaves nothing behind."""
+    monkeypatch.setenv("BENTOML_CONFIG", "absent.yaml")
+    with pytest.raises(StoreError, match=r"bentoml \(.*absent\.yaml.*untouched"):
+        store.save(folder)
+    assert not models.exists() or versions(models) == []
 
 
-def dies(folder, home, files):
-    """Save, and die by SIGKILL as so many files have come into the store."""
-    copy, came = shutil.copy2, []
+DIES = """
+import os, shutil, signal, sys
+from functools import partial
+from flows import bentoml_model
 
-    def counted(source, target, **options):
-        if "/bentoml/models/" in str(target):
-            if len(came) == files:
-                os.kill(os.getpid(), signal.SIGKILL)
-            came.append(target)
-        return copy(source, target, **options)
+copy, came, files = shutil.copy2, [], int(sys.argv.pop(1))
 
-    tempfile.tempdir = str(home)
-    shutil.copytree = partial(shutil.copytree, copy_function=counted)
-    ModelStore(Environment(home, None)).save(folder)
+def counted(source, target, **options):
+    if "/bentoml/models/" in str(target):
+        if len(came) == files:
+            os.kill(os.getpid(), signal.SIGKILL)
+        came.append(target)
+    return copy(source, target, **options)
+
+shutil.copytree = partial(shutil.copytree, copy_function=counted)
+bentoml_model.main(sys.argv[1:])
+"""
+"""Saves a model, and dies by SIGKILL after so many of its files are in the store."""
 
 
 @pytest.mark.parametrize("files", [0, 2, 4])
 def test_a_real_kill_between_two_files(store, folder, other, models, tmp_path, files):
     """Killed while BentoML copies; the next save of another goes through, and so does that of the same."""
-    child = multiprocessing.get_context("fork").Process(target=dies, args=(folder, tmp_path, files))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    parts = *folder.manifest.stored_parts, MANIFEST
+    variables = os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "TMPDIR": str(tmp_path)}
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES, str(files), "tandem:g1", "shop", str(folder.path), *parts],
+        cwd=ROOT,
+        env=variables,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
     assert len(list((models / "g1").iterdir())) == files
     store.save(other)
     store.save(folder)

@@ -4,7 +4,6 @@ TANDEM_LEAK_KIB says how much memory, TANDEM_LEAK_DESCRIPTORS how many file desc
 """
 
 import importlib.abc
-import importlib.machinery
 import importlib.util
 import os
 import sys

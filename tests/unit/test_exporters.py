@@ -1,4 +1,4 @@
-"""Where traces go, as OpenTelemetry's variables and BentoML's configuration say it."""
+"""Where traces go, by OpenTelemetry's variables."""
 
 import json
 import os
@@ -153,22 +153,6 @@ def test_the_console_has_a_line_for_each_span():
 def test_opentelemetry_s_other_variables_hold(variables, printed):
     """Disabled is off; what the sampler leaves out is not exported; a name of one's own comes before ours."""
     assert worker(OTEL_TRACES_EXPORTER="console", **variables) == printed
-
-
-def test_bentoml_s_configuration_is_enough(tmp_path):
-    """Who has set up its tracing has set up ours: its exporter, its sampler."""
-    before = """
-from bentoml._internal.configuration.containers import BentoMLContainer
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from service.gateway import Gateway
-Gateway.inject_config()  # as a worker does
-InMemorySpanExporter.export = lambda self, spans: print("exported:", [span.name for span in spans], flush=True)
-"""
-    config = tmp_path / "bentoml.yaml"
-    config.write_text("services:\n  tracing:\n    exporter_type: in_memory\n    sample_rate: 1.0\n")
-    assert "exported: ['asked']" in worker(before, BENTOML_CONFIG=str(config), REDIS_URL="redis://nowhere")
-    config.write_text("services:\n  tracing:\n    exporter_type: in_memory\n    sample_rate: 0.0\n")
-    assert "exported" not in worker(before, BENTOML_CONFIG=str(config), REDIS_URL="redis://nowhere")
 
 
 def test_the_console_s_is_an_exporter():

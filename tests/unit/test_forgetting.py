@@ -18,8 +18,8 @@ from service.query import Query
 from service.recommender import Recommender
 from service.settings import Settings
 from service.succession import Succession
-from service.telemetry import metrics
 from service.users import LOGGED_WITHIN, UserDesk
+from tests.whole_path import counted
 
 USER = "the-one-to-forget"
 
@@ -106,7 +106,7 @@ def query(user=USER):
 
 def lost():
     """How many slates were counted as lost."""
-    return metrics.impressions_total.labels("lost")._value.get()
+    return counted("tandem_impressions_total", outcome="lost")
 
 
 def recommender(users, *, log=None, succession=None):

@@ -32,10 +32,10 @@ from service.http.endpoints import Endpoints
 from service.http.openapi import openapi
 from service.http.probes import PROBES
 from service.schema import verbs
-from service.telemetry import metrics
 from tandem_client import Client, NotAllowed, Overloaded
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.keys import Keys
+from tests.whole_path import counted
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 SLATE = {"user_id": "shop-1:7"}
@@ -368,17 +368,17 @@ def test_a_refused_request_is_not_kept_in_memory(guard):
 def test_refusals_are_counted_by_the_name_of_the_key(keys, public, caplog):
     """Without a key the name is empty. The log contains no key."""
 
-    def counted(code, name):
-        return metrics.key_refused_total.labels(code, name)._value.get()
+    def refused(code, name):
+        return counted("tandem_key_refused_total", code=code, key=name)
 
     wanted = [("unauthenticated", ""), ("unauthenticated", "late"), ("forbidden", "writer"), ("forbidden", "tenant")]
-    before = [counted(*each) for each in wanted]
+    before = [refused(*each) for each in wanted]
     with caplog.at_level(logging.DEBUG):
         http(public, verbs.RECOMMEND)
         for name in ("late", "writer"):
             http(public, verbs.RECOMMEND, bearer(keys.texts[name]))
         http(public, verbs.RECOMMEND, bearer(keys.texts["tenant"]), {"user_id": "b"})
-    assert [counted(*each) for each in wanted] == [count + 1 for count in before]
+    assert [refused(*each) for each in wanted] == [count + 1 for count in before]
     assert not [text for text in keys.texts.values() if text in caplog.text]
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def options(path, *arguments):
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
+    command.add_verbs(parser.add_subparsers().add_parser("keys"))
     return parser.parse_args(["keys", *arguments, "--file", str(path)])
 
 

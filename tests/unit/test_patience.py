@@ -15,8 +15,7 @@ from service.breaker import FAILURES, REST_SECONDS
 from service.patience import Patience
 from service.pipeline import GONE_SECONDS
 from service.query import Degraded
-from service.telemetry import metrics
-from tests.whole_path import World, ids, slow
+from tests.whole_path import World, counted, ids, slow
 
 
 @pytest.fixture(scope="module")
@@ -117,15 +116,15 @@ def test_a_stage_that_hangs_is_soon_done_without_and_tried_again(world, caplog):
         for _ in range(FAILURES):
             await ask()
         waits = [await ask() for _ in range(5)]
-        told.append((pipeline.away, counted()))
+        told.append((pipeline.away, away()))
         hangs = False
         await asyncio.sleep(REST_SECONDS)
         first, second = (await ask())[0], (await ask())[0]
-        told.append((pipeline.away, counted()))
+        told.append((pipeline.away, away()))
         return waits, first, second
 
-    def counted():
-        return metrics.stage_away.labels("ranking")._value.get()
+    def away():
+        return counted("tandem_stage_away", stage="ranking")
 
     told = []
     waits, first, second = asyncio.run(scene())
@@ -296,9 +295,9 @@ def test_what_is_told_of_a_stage_is_how_it_is_now(world):
                 await asyncio.sleep(0.01)
         for _ in range(FAILURES):
             await pipeline.run([world.query(deadline=60.0)])
-        told.append((pipeline.away, metrics.stage_away.labels("ranking")._value.get()))
+        told.append((pipeline.away, counted("tandem_stage_away", stage="ranking")))
         await slow
-        told.append((pipeline.away, metrics.stage_away.labels("ranking")._value.get()))
+        told.append((pipeline.away, counted("tandem_stage_away", stage="ranking")))
 
     asyncio.run(scene())
     assert told == [(["ranking"], 1), ([], 0)]

@@ -5,7 +5,6 @@ TANDEM_BRAKES names the folder of the files `retrieval` and `ranking`; without o
 
 import contextlib
 import importlib.abc
-import importlib.machinery
 import importlib.util
 import os
 import sys
