@@ -10,7 +10,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 
 from recsys.items import NOTHING_PUT
 from service import wire
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.pipeline import Pipeline
 from service.query import NO_RULES
 from service.recommender import Desks
@@ -38,13 +38,13 @@ class Inside:
 
     def __init__(self, world, traces, **calls):
         self.headers = {}
-        plain = world.callees(**calls)
-        heard = {name: partial(self._hear, name, getattr(plain, name)) for name in Callees.__dataclass_fields__}
-        callees = traces.tracer.callees(Callees(**heard))
+        plain = world.backends(**calls)
+        heard = {name: partial(self._hear, name, getattr(plain, name)) for name in Backends.__dataclass_fields__}
+        backends = traces.tracer.backends(Backends(**heard))
         desk = SimpleNamespace(live=world.served, current=NOTHING_PUT, note=lambda _: None)
         trending, rules = SimpleNamespace(rows=lambda *_: {}), SimpleNamespace(of=lambda _: NO_RULES)
-        pipeline = Pipeline(world.store, callees, Settings(), traces.tracer.stage)
-        desks = Desks(pipeline, desk, None, desk, SimilarItems(callees.similar), None, trending, desk, rules)
+        pipeline = Pipeline(world.store, backends, Settings(), traces.tracer.stage)
+        desks = Desks(pipeline, desk, None, desk, SimilarItems(backends.similar), None, trending, desk, rules)
         self.traces = traces
         self.recommender = TracedRecommender(desks, world.store, Settings(max_in_flight=1))
 
