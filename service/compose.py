@@ -18,15 +18,14 @@ from recsys.items import PutItems
 from recsys.store.board import RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
-from service import wire
 from service.adoption import Adopter
-from service.callees import Callees
+from service.backends.backends import Backends
+from service.backends.client import BackendClient
 from service.drain import Drain, LastAnswers
 from service.explanation import Explainer
 from service.holder import GenerationHolder
 from service.impressions import ImpressionLog
 from service.items import ItemDesk, ItemFollower
-from service.lane import Lane
 from service.models import RankingModel, RetrievalModel
 from service.outage import Outage
 from service.pipeline import Pipeline
@@ -38,9 +37,10 @@ from service.settings import Settings
 from service.settings import settings as in_force
 from service.similar import SimilarItems
 from service.spare import PINNED, Spare
+from service.stages import RankingScorer, RetrievalSource
 from service.succession import Succession
 from service.telemetry import exporters, tracing
-from service.telemetry.server_spans import LaneSpans
+from service.telemetry.server_spans import BackendSpans
 from service.trending import TrendingItems
 from service.users import UserDesk
 
@@ -85,17 +85,17 @@ def adopter(
 def recommender(
     environment: Environment,
     settings: Settings,
-    callees: Callees,
+    backends: Backends,
     models: Sequence[GenerationHolder[Any]] = (),
 ) -> Recommender:
     """The gateway's recommender over calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
     traces, kind = tracer(GATEWAY), Recommender
     if traces is None:
-        pipeline = Pipeline(users, callees, settings, redis=_redis())
+        pipeline = Pipeline(users, backends, settings, redis=_redis())
     else:
-        callees, kind = traces.callees(callees), tracing.TracedRecommender
-        pipeline = Pipeline(users, callees, settings, traces.stage, _redis())
+        backends, kind = traces.backends(backends), tracing.TracedRecommender
+        pipeline = Pipeline(users, backends, settings, traces.stage, _redis())
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
@@ -104,10 +104,10 @@ def recommender(
         succession=succession,
         users=UserDesk(users),
         items=ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment))),
-        similar=SimilarItems(callees.similar, pipeline.outages[Degraded.RETRIEVAL]),
-        explainer=Explainer(pipeline, callees),
+        similar=SimilarItems(backends.similar, pipeline.outages[Degraded.RETRIEVAL]),
+        explainer=Explainer(pipeline, backends),
         trending=TrendingItems(users),
-        impressions=ImpressionLog(users, callees.features, settings.impressions_per_second),
+        impressions=ImpressionLog(users, backends.features, settings.impressions_per_second),
         rules=Rulebook(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
     return kind(desks, users, settings)
@@ -116,13 +116,27 @@ def recommender(
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
     """The gateway's recommender with the models in its own process."""
     retrieving, ranked, newest = retrieval(environment), ranking(environment), puts(environment)
-    local = Callees.local(RetrievalModel(retrieving, newest), RankingModel(ranked, newest))
+    local = Backends.local(RetrievalModel(retrieving, newest), RankingModel(ranked, newest))
     return recommender(environment, settings, local, [retrieving, ranked])
 
 
-def callees(retrieval: Any, ranking: Any) -> Callees:
-    """Calls to two BentoML services, or to URLs."""
-    return Callees.remote(retrieval, ranking, None if tracer(GATEWAY) is None else tracing.headers)
+def clients(gateway: Any, settings: Settings) -> tuple[BackendClient, BackendClient]:
+    """The clients of retrieval and ranking. Each may take its stage's share of the deadline to connect."""
+    headers, seconds = None if tracer(GATEWAY) is None else tracing.headers, settings.deadline_ms / 1000
+    return (
+        BackendClient(_backend_url(gateway, RETRIEVAL, settings), seconds * RetrievalSource.share, headers),
+        BackendClient(_backend_url(gateway, RANKING, settings), seconds * RankingScorer.share, headers),
+    )
+
+
+def _backend_url(gateway: Any, role: str, settings: Settings) -> str:
+    """The URL of the setting, else that of the gateway's `bentoml.depends()`."""
+    if url := getattr(settings, f"{role}_url"):
+        return str(url)
+    getattr(gateway, role)  # BentoML sets the URL when the dependency is first read
+    if url := getattr(type(gateway), role).url:
+        return str(url)
+    raise SettingsError("bentoml serve --development runs one process; set TANDEM_TOPOLOGY=inline.")
 
 
 @cache
@@ -132,10 +146,10 @@ def tracer(role: str) -> tracing.Tracer | None:
     return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
 
 
-def lane(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
+def backend(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
     """The middleware of retrieval and ranking."""
-    traces, calls = tracer(role), Lane(app, wire.WIDTHS)
-    return LastAnswers(calls if traces is None else LaneSpans(calls, traces, role), lambda: drain.begun)
+    traces = tracer(role)
+    return LastAnswers(app if traces is None else BackendSpans(app, traces, role), lambda: drain.begun)
 
 
 def close_traces(role: str) -> None:

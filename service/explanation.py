@@ -14,7 +14,7 @@ from recsys.features import FEATURES
 from recsys.matching import meets
 from recsys.types import Source
 from service import answers, schema, wire
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.filters import FILTERS
 from service.pipeline import RESERVE, Pipeline
 from service.query import Degraded, Query
@@ -36,9 +36,9 @@ _POPULAR = "There is no list for the user; popularity"
 class Explainer:
     """Explains one item of one slate."""
 
-    def __init__(self, pipeline: Pipeline, callees: Callees) -> None:
+    def __init__(self, pipeline: Pipeline, backends: Backends) -> None:
         self._pipeline = pipeline
-        self._callees = callees
+        self._backends = backends
 
     async def explain(self, query: Query, row: int) -> schema.ExplainResponse:
         """Make the slate of a traced query, and say why the item at `row` stands where it does."""
@@ -85,7 +85,7 @@ class Explainer:
         asked["item"] = row
         try:
             async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
-                (found,) = await answered(self._callees.place, asked, wire.PLACED)
+                (found,) = await answered(self._backends.place, asked, wire.PLACED)
             if found["failed"] or math.isnan(found["tower"]):
                 raise StageError("retrieval failed")
         except Exception as error:
@@ -100,7 +100,7 @@ class Explainer:
         asked["place"] = at
         try:
             async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
-                (found,) = await answered(self._callees.explain, asked, wire.EXPLAINED)
+                (found,) = await answered(self._backends.explain, asked, wire.EXPLAINED)
             if found["failed"]:
                 raise StageError("ranking failed")
         except Exception as error:

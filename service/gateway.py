@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import bentoml
 from starlette.exceptions import HTTPException
@@ -11,6 +12,8 @@ from starlette.exceptions import HTTPException
 from recsys.errors import TandemError
 from service import compose, doors, pinned, readiness, workers
 from service.auth.tls import Tls
+from service.backends.backends import Backends
+from service.backends.client import BackendClient
 from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
 from service.recommender import Recommender
@@ -56,14 +59,15 @@ class Gateway:
     def __init__(self) -> None:
         workers.become_one()
         workers.require_guarded(settings())
+        self._clients: Sequence[BackendClient] = ()
         self._recommender = self._make_recommender()
         DOORS.connect(self._recommender, settings())
 
     def _make_recommender(self) -> Recommender:
         if not SPLIT:
             return compose.inline_recommender(environment(), settings())
-        urls = settings().retrieval_url or self.retrieval, settings().ranking_url or self.ranking
-        return compose.recommender(environment(), settings(), compose.callees(*urls))
+        self._clients = compose.clients(self, settings())
+        return compose.recommender(environment(), settings(), Backends.remote(*self._clients))
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
@@ -81,6 +85,7 @@ class Gateway:
         await self._recommender.finish()
         self._following.cancel()
         await self._recommender.close()
+        await asyncio.gather(*(client.close() for client in self._clients))
         await asyncio.to_thread(compose.close_traces, compose.GATEWAY)
 
     async def __is_ready__(self) -> bool:

@@ -18,7 +18,7 @@ from recsys.impression import Impression
 from recsys.store.base import UserStore
 from recsys.types import Id, is_load_test
 from service import wire
-from service.callees import Call
+from service.backends.backends import Call
 from service.query import Degraded, Query
 from service.schema import Mode
 from service.stages import answered, rank_table

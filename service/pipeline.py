@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.store.base import UserStore
+from service.backends.backends import Backends
 from service.breaker import Breaker
-from service.callees import Callees
 from service.outage import Outage
 from service.patience import Patience
 from service.query import Degraded, Query, Ranked
@@ -52,13 +52,13 @@ class Pipeline:
     def __init__(
         self,
         store: UserStore,
-        callees: Callees,
+        backends: Backends,
         settings: Settings,
         wrap: Callable[[Stage], Stage] = lambda stage: stage,
         redis: Outage | None = None,
     ) -> None:
         """wrap: what each stage is put into. redis: where this process reports how the store is."""
-        stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(callees), RankingScorer(callees)]
+        stages: list[Stage] = [UserHydrator(store, settings), RetrievalSource(backends), RankingScorer(backends)]
         self._guarded = [(wrap(stage), Breaker()) for stage in stages]
         self.outages = {
             Degraded.STORE: redis or Outage("Redis", "Answers are made without users' histories."),

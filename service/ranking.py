@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import bentoml
-import numpy as np
 
-from service import compose, workers
+from service import compose, wire, workers
 from service.models import RankingModel
 from service.settings import environment, settings
-from service.shell import DRAIN, NEVER_SHED_MS, NOTHING_AROUND, Shell
+from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
 
 
 @bentoml.service(
@@ -22,23 +21,23 @@ class Ranking(Shell):
     def __init__(self) -> None:
         workers.become_one()
         holder = compose.ranking(environment())
-        self._model = RankingModel(holder, compose.puts(environment()))
-        self._follow(compose.RANKING, holder)
+        model = RankingModel(holder, compose.puts(environment()))
+        self._serve(compose.RANKING, model, holder)
 
-    @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
-    def rank(self, rows: np.ndarray) -> np.ndarray:
-        """Scores for wire rows, see `service.wire`."""
-        return self._model.rank(rows)
+    @rows_api("rank", **BATCHED)
+    async def rank(self, rows: wire.Rows) -> wire.Rows:
+        """Scores for rows of `wire.RANK`."""
+        return self._compute("rank", rows)
 
-    @bentoml.api
-    def explain(self, rows: np.ndarray) -> np.ndarray:
+    @rows_api("explain")
+    async def explain(self, rows: wire.Rows) -> wire.Rows:
         """What the features of a candidate contribute to its score."""
-        return self._model.explain(rows)
+        return self._compute("explain", rows)
 
-    @bentoml.api
-    def features(self, rows: np.ndarray) -> np.ndarray:
+    @rows_api("features")
+    async def features(self, rows: wire.Rows) -> wire.Rows:
         """The features of candidates that were shown."""
-        return self._model.features(rows)
+        return self._compute("features", rows)
 
 
-Ranking.add_asgi_middleware(compose.lane, role=compose.RANKING, drain=DRAIN)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+add_backend_app(Ranking, compose.RANKING)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import bentoml
-import numpy as np
 
-from service import compose, workers
+from service import compose, wire, workers
 from service.models import RetrievalModel
 from service.settings import environment, settings
-from service.shell import DRAIN, NEVER_SHED_MS, NOTHING_AROUND, Shell
+from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
 
 
 @bentoml.service(
@@ -22,28 +21,28 @@ class Retrieval(Shell):
     def __init__(self) -> None:
         workers.become_one()
         holder = compose.retrieval(environment())
-        self._model = RetrievalModel(holder, compose.puts(environment()))
-        self._follow(compose.RETRIEVAL, holder)
+        model = RetrievalModel(holder, compose.puts(environment()))
+        self._serve(compose.RETRIEVAL, model, holder)
 
-    @bentoml.api(batchable=True, max_batch_size=settings().max_batch * 4, max_latency_ms=NEVER_SHED_MS)
-    def retrieve(self, rows: np.ndarray) -> np.ndarray:
-        """Candidates for wire rows, see `service.wire`."""
-        return self._model.retrieve(rows)
+    @rows_api("retrieve", **BATCHED)
+    async def retrieve(self, rows: wire.Rows) -> wire.Rows:
+        """Candidates for rows of `wire.RETRIEVE`."""
+        return self._compute("retrieve", rows)
 
-    @bentoml.api
-    def complete(self, rows: np.ndarray) -> np.ndarray:
+    @rows_api("complete")
+    async def complete(self, rows: wire.Rows) -> wire.Rows:
         """Tower scores of candidates that were chosen before."""
-        return self._model.complete(rows)
+        return self._compute("complete", rows)
 
-    @bentoml.api
-    def place(self, rows: np.ndarray) -> np.ndarray:
+    @rows_api("place")
+    async def place(self, rows: wire.Rows) -> wire.Rows:
         """Where the tower puts an item."""
-        return self._model.place(rows)
+        return self._compute("place", rows)
 
-    @bentoml.api
-    def similar(self, rows: np.ndarray) -> np.ndarray:
+    @rows_api("similar")
+    async def similar(self, rows: wire.Rows) -> wire.Rows:
         """The items most like one."""
-        return self._model.similar(rows)
+        return self._compute("similar", rows)
 
 
-Retrieval.add_asgi_middleware(compose.lane, role=compose.RETRIEVAL, drain=DRAIN)  # type: ignore[attr-defined]  # the decorator makes it a `Service`
+add_backend_app(Retrieval, compose.RETRIEVAL)

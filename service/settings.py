@@ -8,6 +8,7 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -16,7 +17,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from service.auth import key
-from service.places import require_place
 
 STARTER = "TANDEM_STARTER"
 """The environment variable with the pid of `make serve`, for the process that it starts and that ends with it."""
@@ -155,8 +155,18 @@ class Settings(BaseSettings):
 
     @field_validator("retrieval_url", "ranking_url")
     @classmethod
-    def _is_place(cls, url: str) -> str:
-        return require_place(url)
+    def _is_url(cls, url: str) -> str:
+        """ValueError unless it is empty or the URL of a host."""
+        if not url:
+            return url
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "tcp") and parts.hostname and parts.port != 0
+        except ValueError:  # the port is too high
+            valid = False
+        if not valid or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in url:
+            raise ValueError("write it as http://host:port")
+        return url
 
     @model_validator(mode="after")
     def _has_hops(self) -> Settings:

@@ -11,7 +11,7 @@ from recsys.errors import StageError
 from recsys.matching import packed
 from recsys.types import PAD
 from service import wire
-from service.callees import Call
+from service.backends.backends import Call
 from service.outage import Outage
 from service.pipeline import RESERVE, count_answer
 from service.query import Degraded, Query

@@ -17,7 +17,7 @@ from recsys.store.base import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
 from service import wire
-from service.callees import Call, Callees
+from service.backends.backends import Backends, Call
 from service.modes import choose
 from service.query import Degraded, Query, Ranked
 from service.rungs import listed, take_list
@@ -111,9 +111,9 @@ class RetrievalSource:
 
     name, degraded, share = "retrieve", Degraded.RETRIEVAL, 0.6
 
-    def __init__(self, callees: Callees) -> None:
-        self._retrieve = callees.retrieve
-        self._complete = callees.complete
+    def __init__(self, backends: Backends) -> None:
+        self._retrieve = backends.retrieve
+        self._complete = backends.complete
 
     def wants(self, query: Query) -> bool:
         """A batch list stands as it is."""
@@ -173,8 +173,8 @@ class RankingScorer:
 
     name, degraded, share = "rank", Degraded.RANKING, 1.0
 
-    def __init__(self, callees: Callees) -> None:
-        self._rank = callees.rank
+    def __init__(self, backends: Backends) -> None:
+        self._rank = backends.rank
 
     def wants(self, query: Query) -> bool:
         """Lists keep their order."""

@@ -11,7 +11,7 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import arbiter, batching, pinned
+from service import arbiter, bentoml_patches, pinned
 from service.auth import setup
 from service.auth.tls import Tls
 from service.forking import LEAN_MALLOC, ONE_THREAD
@@ -54,7 +54,7 @@ def become_one() -> None:
     logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()
-    batching.dispatch_at_once()
+    bentoml_patches.dispatch_at_once()
     if os.environ.get(ARBITER) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
 

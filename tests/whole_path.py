@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store import MemoryStore
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.explanation import Explainer
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
@@ -46,24 +46,24 @@ class World:
     async def rank(self, rows):
         return self.ranking.rank(rows)
 
-    def callees(self, **calls):
-        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
-        return replace(callees, **calls)
+    def backends(self, **calls):
+        backends = replace(Backends.local(self.retrieval, self.ranking), retrieve=self.retrieve, rank=self.rank)
+        return replace(backends, **calls)
 
     def pipeline(self, store=None, **calls):
-        return Pipeline(store or self.store, self.callees(**calls), Settings())
+        return Pipeline(store or self.store, self.backends(**calls), Settings())
 
     def run(self, *queries, store=None, **calls):
         asyncio.run(self.pipeline(store, **calls).run(list(queries)))
         return queries[0]
 
     def explain(self, query, row, **calls):
-        return asyncio.run(Explainer(self.pipeline(**calls), self.callees(**calls)).explain(query, row))
+        return asyncio.run(Explainer(self.pipeline(**calls), self.backends(**calls)).explain(query, row))
 
     def similar(self, query, row, store=None, **calls):
         async def scene():
             await self.pipeline(store, **calls).hydrate(query)
-            await SimilarItems(self.callees(**calls).similar).find(query, row)
+            await SimilarItems(self.backends(**calls).similar).find(query, row)
 
         asyncio.run(scene())
         return query

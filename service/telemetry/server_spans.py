@@ -1,4 +1,4 @@
-"""ASGI middlewares that make server spans: for requests at the HTTP door, and for calls at the lane of a service.
+"""ASGI middlewares that make server spans: for requests at the HTTP door, and for calls of a backend.
 
 OpenTelemetry's own ASGI middleware is not used here. It starts a span with the raw path, the query and the client's
 address, and a path may hold a user's id. Its hooks can overwrite such attributes, but not remove them.
@@ -12,8 +12,8 @@ from opentelemetry.trace import Span
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.backends.rows import width_of
 from service.http.probes import PROBES
-from service.lane import PREFIX, width_of
 from service.telemetry.tracing import STATES, TRACES, Tracer, mark_broken
 
 UNTRACED = (*PROBES, "/metrics")
@@ -73,8 +73,8 @@ def _with_status(span: Span, send: Send) -> Send:
     return sending
 
 
-class LaneSpans:
-    """A server span for each request that a call of a lane is made for."""
+class BackendSpans:
+    """A server span for each request of the batch that a call of a backend is made for."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, service: str) -> None:
         self._app = app
@@ -88,7 +88,8 @@ class LaneSpans:
         if _TRACES not in headers or width is None or not length.isdigit():
             await self._app(scope, receive, send)
             return
-        queries = int(length) // width
-        name = f"{self._service}/{scope['path'].removeprefix(PREFIX)}"
-        with self._tracer.asked(name, headers[_TRACES], queries, headers.get(_STATES, b"")):
+        name = f"{self._service}/{scope['path'].removeprefix('/')}"
+        with self._tracer.serving(name, headers[_TRACES], int(length) // width, headers.get(_STATES, b"")) as spans:
+            for span in spans:
+                send = _with_status(span, send)
             await self._app(scope, receive, send)

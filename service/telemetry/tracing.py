@@ -32,7 +32,7 @@ from opentelemetry.trace import (
 
 from recsys.store.base import UserState
 from service import schema, wire
-from service.callees import Call, Callees
+from service.backends.backends import Backends, Call
 from service.query import Query
 from service.recommender import Recommender
 from service.stages import Stage
@@ -129,29 +129,26 @@ class Tracer:
         kind = SpanKind.INTERNAL if stage.name == "hydrate" else self._asks
         return _TracedStage(stage, self._tracer, kind)
 
-    def callees(self, callees: Callees) -> Callees:
+    def backends(self, backends: Backends) -> Backends:
         """Wrap calls: a call of a stage carries the stage's spans, any other call has a span of its own."""
         return replace(
-            callees,
-            retrieve=_for_stage(callees.retrieve, lambda query: query.made_by != schema.Mode.HYBRID),
-            complete=_for_stage(callees.complete, lambda query: query.made_by == schema.Mode.HYBRID),
-            rank=_for_stage(callees.rank, lambda _: True),
-            similar=self._alone("similar", callees.similar),
-            place=self._alone("place", callees.place),
-            explain=self._alone("explain", callees.explain),
+            backends,
+            retrieve=_for_stage(backends.retrieve, lambda query: query.made_by != schema.Mode.HYBRID),
+            complete=_for_stage(backends.complete, lambda query: query.made_by == schema.Mode.HYBRID),
+            rank=_for_stage(backends.rank, lambda _: True),
+            similar=self._alone("similar", backends.similar),
+            place=self._alone("place", backends.place),
+            explain=self._alone("explain", backends.explain),
         )
 
     @contextmanager
-    def asked(self, name: str, told: bytes, queries: int, states: bytes = b"") -> Iterator[None]:
-        """The spans of a received call, one for each request that the call is made for.
-
-        told, states: by `headers`.
-        """
+    def serving(self, name: str, parents: bytes, queries: int, states: bytes = b"") -> Iterator[Sequence[Span]]:
+        """The server spans of a call, one for each request of its batch; parents, states: by `headers`."""
         attributes: dict[str, str | int] = {QUERIES: queries, "rpc.method": name}
-        above = [trace.set_span_in_context(NonRecordingSpan(each), Context()) for each in _contexts(told, states)]
+        above = [trace.set_span_in_context(NonRecordingSpan(each), Context()) for each in _contexts(parents, states)]
         spans = [self._tracer.start_span(name, each, SpanKind.SERVER, attributes) for each in above]
         try:
-            yield
+            yield spans
         except BaseException as error:
             for span in spans:
                 mark_broken(span, type(error).__name__)
@@ -259,16 +256,15 @@ def _for_stage(call: Call, wants: Callable[[Query], bool]) -> Call:
     return traced
 
 
-def headers() -> str:
-    """The header lines of a call with its spans; empty if no span is sampled."""
+def headers() -> dict[str, str]:
+    """The headers that name the spans of a call; none if no span is sampled."""
     contexts = [span.get_span_context() for span in _carried.get()]
     if not contexts:
-        return ""
-    told = " ".join(f"00-{context.trace_id:032x}-{context.span_id:016x}-01" for context in contexts)
-    states = [quote(context.trace_state.to_header()) for context in contexts]
-    told_states = ";".join(states) if any(states) else ""
-    carried = f"{STATES}: {told_states}\r\n" if 0 < len(told_states) <= STATES_BYTES else ""
-    return f"{TRACES}: {told}\r\n{carried}"
+        return {}
+    spans = " ".join(f"00-{context.trace_id:032x}-{context.span_id:016x}-01" for context in contexts)
+    of_each = [quote(context.trace_state.to_header()) for context in contexts]
+    states = ";".join(of_each) if any(of_each) else ""
+    return {TRACES: spans} | ({STATES: states} if 0 < len(states) <= STATES_BYTES else {})
 
 
 def _contexts(told: bytes, states: bytes) -> Iterator[SpanContext]:

@@ -18,7 +18,7 @@ APIS = ("retrieve", "complete", "place", "similar", "rank", "explain", "features
 
 PATHS = (
     *(f"/{api}" for api in APIS),
-    *(f"/{prefix}{api}" for prefix in ("rows/", "api/v1/", "__call__/") for api in ("rank", "retrieve")),
+    *(f"/{prefix}{api}" for prefix in ("api/v1/", "__call__/") for api in ("rank", "retrieve")),
     *("/recommend", "/similar", "/explain", "/events", "/items", "/users/x", "/", "/__call__", "/predict"),
     *("/livez", "/readyz", "/metrics", "/schema.json", "/rank/submit", "/status", "/tandem.v1.Recommender/Recommend"),
 )

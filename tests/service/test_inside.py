@@ -14,7 +14,7 @@ def opened(deployment):
 
 
 def test_nothing_listens_on_a_port_but_the_doors(deployment, opened):
-    """BentoML's process manager has no port for commands; sockets of the callees are in a folder of this user's."""
+    """BentoML's process manager has no port for commands; sockets of the backends are in a folder of this user's."""
     ports, paths = opened
     assert ports == {deployment.port, deployment.grpc_port}
     assert len(paths) == 2
@@ -24,7 +24,7 @@ def test_nothing_listens_on_a_port_but_the_doors(deployment, opened):
 
 
 def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
-    """At every socket, by every header of BentoML's; the callees still answer rows."""
+    """At every socket, by every header of BentoML's; the backends still answer rows."""
     canary = pickles.Canary(tmp_path / "canary")
     ports, paths = opened
     told = {}

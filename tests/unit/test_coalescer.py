@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from recsys.errors import StageError
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.coalescer import AT_ONCE_SECONDS, BACKLOG, Coalescer
 from service.pace import Pace
 from service.recommender import Recommender
@@ -327,8 +327,8 @@ def test_who_is_alone_takes_its_place():
 
 def test_who_comes_while_nothing_is_waited_for_gathers():
     """Models in this process, and nobody else to ask: the loop turns before they compute, so that others meet."""
-    models = SimpleNamespace(**dict.fromkeys(Callees.__dataclass_fields__, lambda rows: rows))
-    retrieve, sizes = Callees.local(models, models).retrieve, []
+    models = SimpleNamespace(**dict.fromkeys(Backends.__dataclass_fields__, lambda rows: rows))
+    retrieve, sizes = Backends.local(models, models).retrieve, []
 
     async def run(batch, land):
         sizes.append(len(await retrieve(np.zeros((len(batch), 1), np.uint8))))

@@ -18,7 +18,7 @@ from recsys.store import MemoryStore
 from recsys.store.memory_items import MemoryItems
 from recsys.types import Event
 from service import schema
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.items import CALM_SECONDS, LOOK_SECONDS, ItemDesk, ItemFollower
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
@@ -59,8 +59,8 @@ class Deployment:
 
         served = self.served.with_items(self.knows["gateway"])
         query = Query(served, user, k, time.monotonic() + 30, **more)
-        callees = replace(Callees.local(self.retrieval, self.ranking), retrieve=retrieve, rank=rank)
-        asyncio.run(Pipeline(self.store, callees, Settings()).run([query]))
+        backends = replace(Backends.local(self.retrieval, self.ranking), retrieve=retrieve, rank=rank)
+        asyncio.run(Pipeline(self.store, backends, Settings()).run([query]))
         return [served.item_id(int(row)) for row in query.items], query
 
 

@@ -17,7 +17,7 @@ from recsys.segment import FreshSegment
 from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
 from recsys.user_list import digest
-from service.callees import Callees
+from service.backends.backends import Backends
 from service.models import RankingModel, RetrievalModel
 from service.pipeline import Pipeline
 from service.query import Query
@@ -37,8 +37,8 @@ class Scene:
         tiny.publish(folder, self.store)
         self.served = ServedGeneration.load(folder)
         retriever, ranker = Retriever.load(folder), Ranker.load(folder)
-        callees = Callees.local(RetrievalModel(Held(retriever)), RankingModel(Held(ranker)))
-        self.pipeline = Pipeline(self.store, callees, Settings())
+        backends = Backends.local(RetrievalModel(Held(retriever)), RankingModel(Held(ranker)))
+        self.pipeline = Pipeline(self.store, backends, Settings())
         self.maker = ListMaker(folder.manifest, folder.tables(), folder.spec(), retriever, ranker)
 
     def add(self, user, *items):

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import suppress
-from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -15,20 +14,19 @@ from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
 from service import compose, doors
+from service.backends.client import BackendClient
 from service.drain import Drain
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from service.hop import Hop
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
-from service.lane import Lane
 from service.query import Query
 from service.schema import Mode
 from service.settings import Settings
 from service.telemetry import tracing
-from service.telemetry.server_spans import HttpSpans, LaneSpans
+from service.telemetry.server_spans import BackendSpans, HttpSpans
+from tests.backend_server import Server, rows
 from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.hop_server import Server, rows
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
 from tests.whole_path import World
 
@@ -180,28 +178,29 @@ class TestRpc:
         assert span.status.status_code == StatusCode.ERROR
 
 
-class TestLane:
+class TestBackend:
     def test_a_call_is_a_span_for_each_request(self, tmp_path, traces):
         """Below the stage's; one for which nobody is sampled has none, and one that breaks says so."""
         path = tmp_path / "socket"
 
-        def traced(app):
-            return LaneSpans(Lane(app), traces.tracer, "ranking")
+        def add_spans(service):
+            service.add_asgi_middleware(BackendSpans, tracer=traces.tracer, service="ranking")
 
         async def scene():
-            hop = Hop(f"file://{path}", tracing.headers)
-            await hop.call("double", rows(2))
+            client = BackendClient(f"file://{path}", 5.0, tracing.headers)
+            await client.call("double", rows(2))
             assert traces.taken() == ()
             stated = SAMPLED | {"tracestate": "shop=a;b c,other=~"}
             with traces.tracer.request("one", stated, {}) as one, traces.tracer.request("two", {}, {}) as two:
                 token = tracing._carried.set([one, two])
-                np.testing.assert_array_equal(await hop.call("double", rows(3)), 2 * rows(3))
+                np.testing.assert_array_equal(await client.call("double", rows(3)), 2 * rows(3))
                 with suppress(StageError):
-                    await hop.call("breaks", rows(1))
+                    await client.call("breaks", rows(1))
                 tracing._carried.reset(token)
+            await client.close()
             return one, two
 
-        with Server({"uds": str(path)}, make=traced):
+        with Server({"uds": str(path)}, add=add_spans):
             above = asyncio.run(scene())
         spans = [span for span in traces.taken() if span.name.startswith("ranking/")]
         assert [span.name for span in spans] == ["ranking/double"] * 2 + ["ranking/breaks"] * 2
@@ -223,10 +222,10 @@ class TestOff:
         assert type(doors.Doors().http_app()) is Starlette
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.stages"] * 3
-        lane = compose.lane(http_app(Endpoints(), None), "ranking", Drain())
-        assert type(lane._app) is Lane
-        proxy = SimpleNamespace(to_async=SimpleNamespace(retrieve=None))
-        assert compose.callees(proxy, proxy)
+        app = http_app(Endpoints(), None)
+        assert compose.backend(app, "ranking", Drain())._app is app
+        away = Settings(retrieval_url="http://retrieval", ranking_url="http://ranking")
+        assert [client._headers for client in compose.clients(None, away)] == [None, None]
 
     def test_no_span_is_made(self, world, recommender, monkeypatch):
         """At the door, in a stage or for a call, though the caller sends a traceparent."""

@@ -1,4 +1,4 @@
-"""BentoML's dispatcher, as retrieval and ranking have it."""
+"""The patches of private parts of BentoML."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 CALLS = """
 import asyncio
 from bentoml._internal.marshal.dispatcher import CorkDispatcher
-from service import batching
+from service import bentoml_patches
 {patch}
 
 async def main():
@@ -33,7 +33,19 @@ def lone_call(patch):
     )
 
 
-def test_a_lone_call_waits_for_nobody_though_others_did_before():
-    """However long batches waited of late; as it comes, BentoML would have the call wait for as long as they did."""
-    assert lone_call("batching.dispatch_at_once()").stdout == "[1]\n"
+def test_a_lone_call_does_not_wait_as_long_as_batches_before_it():
+    """Without the patch the call waits, until the dispatcher gives it up."""
+    assert lone_call("bentoml_patches.dispatch_at_once()").stdout == "[1]\n"
     assert lone_call("").stdout == "None\n"
+
+
+def test_another_dispatcher_is_left_alone():
+    """Where BentoML has no such attribute, a warning is logged and BentoML's own wait applies."""
+    run = lone_call("""
+from bentoml._internal.marshal.dispatcher import Optimizer
+Optimizer.__init__, real = lambda self, _: None, Optimizer.__init__
+bentoml_patches.dispatch_at_once()
+Optimizer.__init__ = real
+""")
+    assert run.stdout == "None\n"
+    assert "lone calls may wait longer" in run.stderr

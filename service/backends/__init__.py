@@ -1,0 +1,1 @@
+"""How the gateway calls retrieval and ranking."""

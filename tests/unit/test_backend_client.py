@@ -1,0 +1,385 @@
+"""A call of a backend: raw rows over a socket, and the result when the backend fails, closes or restarts."""
+
+import asyncio
+import socket
+import time
+from contextlib import asynccontextmanager
+
+import aiohttp
+import numpy as np
+import pytest
+import uvloop
+
+from recsys.errors import StageError
+from service.backends import client as clients
+from service.backends import rows as wire_rows
+from service.backends.client import BackendClient
+from service.shell import add_backend_app
+from tests.backend_server import Server, rows
+from tests.deployment import free_port
+from tests.edge.pickles import Canary, requests, send
+
+
+@pytest.fixture(autouse=True)
+def renewed(monkeypatch):
+    """Sessions are not renewed during a test; call this with other seconds."""
+
+    def renew(seconds):
+        monkeypatch.setattr(clients, "SESSION_SECONDS", seconds)
+
+    renew(60)
+    return renew
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run])
+def run(request):
+    """Each of the two event loops; workers run uvloop."""
+    return request.param
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "with space.sock"
+
+
+@pytest.fixture
+def url(path):
+    return "file://" + str(path).replace(" ", "%20")
+
+
+@pytest.fixture
+def server(path):
+    with Server({"uds": str(path)}) as running:
+        yield running
+
+
+@asynccontextmanager
+async def connected(url, seconds=5.0):
+    client = BackendClient(url, seconds)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def fewer_connections(server, count):
+    end = time.monotonic() + 10
+    while server.connections > count and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    return server.connections
+
+
+def test_rows_come_back_as_the_api_returned_them(server, url, run):
+    """Few and many, from any part of an array, merged or not, over one connection that stays open."""
+
+    async def scene():
+        async with connected(url) as client:
+            for sent in (rows(1), rows(3)[::2], rows(60_000, 64)):
+                answer = await client.call("double", sent)
+                np.testing.assert_array_equal(answer, 2 * sent)
+                answer[0] = 0  # the caller may write to it
+                assert server.connections == 1
+            np.testing.assert_array_equal(await client.call("slow", rows(2)), rows(2)[:, ::-1])
+
+    run(scene())
+
+
+def test_calls_at_once_do_not_mix(server, url, run):
+    """BentoML computes them together, and each call receives the rows of its own answer."""
+
+    async def scene():
+        async with connected(url) as client:
+            for _ in range(3):
+                sent = [rows(count) for count in range(1, 30)]
+                answers = await asyncio.gather(*(client.call("double", each) for each in sent))
+                for one, other in zip(sent, answers, strict=True):
+                    np.testing.assert_array_equal(2 * one, other)
+            return server.connections
+
+    assert run(scene()) <= 29
+    assert max(server.sizes) > 29
+
+
+def test_a_cancelled_call_closes_its_connection(server, url, run):
+    """No other call receives its answer."""
+
+    async def scene():
+        async with connected(url) as client:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.call("slow", rows(9)), 0.05)
+            answer = await client.call("double", rows(1))
+            return answer, await fewer_connections(server, 1)
+
+    answer, connections = run(scene())
+    np.testing.assert_array_equal(answer, 2 * rows(1))
+    assert connections == 1
+
+
+def test_a_failed_api_is_a_stage_error(server, url, run):
+    """So is an API that does not exist, and rows of another width; the next call is answered."""
+
+    async def scene():
+        async with connected(url) as client:
+            for name, count, status in (("breaks", 7, "500"), ("nothing", 7, "404"), ("narrow", 14, "400")):
+                with pytest.raises(StageError, match=status):
+                    await client.call(name, rows(1, count))
+            await client.call("narrow", rows(1))
+            return await client.call("double", rows(1))
+
+    np.testing.assert_array_equal(run(scene()), 2 * rows(1))
+
+
+def test_a_restarted_backend_is_called_again(path, url, run):
+    """The connection of before is closed: the call is sent over a new one."""
+
+    async def scene():
+        async with connected(url) as client:
+            with Server({"uds": str(path)}, keep_alive=1) as server:
+                await client.call("double", rows(1))
+                assert await fewer_connections(server, 0) == 0
+                await client.call("double", rows(1))
+            path.unlink(missing_ok=True)
+            with Server({"uds": str(path)}):
+                return await client.call("double", rows(2))
+
+    np.testing.assert_array_equal(run(scene()), 2 * rows(2))
+
+
+def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url, run):
+    """The call is sent twice at most."""
+    received = []
+
+    async def serve(reader, writer):
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(7)
+            received.append(len(received))
+            if len(received) in (2, 4, 5):
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\nx-row-bytes: 7\r\ncontent-length: 7\r\n\r\n" + rows(1).tobytes())
+        writer.close()
+
+    async def scene():
+        async with await asyncio.start_unix_server(serve, path), connected(url) as client:
+            for _ in range(2):
+                np.testing.assert_array_equal(await client.call("double", rows(1)), rows(1))
+            assert len(received) == 3
+            with pytest.raises(StageError, match="double"):
+                await client.call("double", rows(1))
+            assert len(received) == 5
+
+    run(asyncio.wait_for(scene(), 10))
+
+
+@pytest.mark.parametrize(("seconds", "both"), [(0.02, True), (60, False)])
+def test_new_connections_reach_every_worker(path, url, run, renewed, seconds, both):
+    """One worker serves all calls of a connection, so sessions are renewed."""
+    renewed(seconds)
+
+    async def scene(workers):
+        async with connected(url) as client:
+            end = time.monotonic() + (20 if both else 0.5)
+            while time.monotonic() < end and not all(worker.sizes for worker in workers):
+                await asyncio.sleep(0.001)
+                np.testing.assert_array_equal(await client.call("double", rows(1)), 2 * rows(1))
+            end = time.monotonic() + 5
+            while sum(worker.connections for worker in workers) > 1 and time.monotonic() < end:
+                await asyncio.sleep(0.02)
+            assert sum(worker.connections for worker in workers) == 1
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        with Server({}, listening=listening) as one, Server({}, listening=listening) as other:
+            run(scene([one, other]))
+    assert (bool(one.sizes) and bool(other.sizes)) is both
+
+
+def test_a_renewed_session_does_not_break_calls_in_flight(server, url, run, renewed):
+    """The session of before closes after the last of its calls."""
+    renewed(0)
+
+    async def scene():
+        async with connected(url) as client:
+            slow = [asyncio.create_task(client.call("slow", rows(2))) for _ in range(5)]
+            for _ in range(20):
+                await client.call("double", rows(1))
+            for answer in await asyncio.gather(*slow):
+                np.testing.assert_array_equal(answer, rows(2)[:, ::-1])
+            return await fewer_connections(server, 1)
+
+    assert run(scene()) <= 1
+
+
+def test_without_a_backend_a_call_fails_at_once(url, run):
+    """A backend that is down costs no timeout."""
+
+    async def scene():
+        async with connected(url) as client:
+            await client.call("double", rows(1))
+
+    with pytest.raises(StageError, match="nothing listens"):
+        run(scene())
+
+
+def test_half_an_answer_is_a_stage_error(path, url, run):
+    """The backend died while it answered."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nx-row-bytes: 7\r\ncontent-length: 70\r\n\r\n1234567")
+        writer.close()
+
+    async def scene():
+        async with await asyncio.start_unix_server(serve, path), connected(url) as client:
+            with pytest.raises(StageError, match="double"):
+                await asyncio.wait_for(client.call("double", rows(1)), 5)
+
+    run(scene())
+
+
+class TestTcp:
+    def test_an_address_that_does_not_answer_delays_a_call_only(self, run, monkeypatch):
+        """The next address of the name is tried beside it. The kernel closes connections of a dead network."""
+        port, options = free_port(), []
+        real = clients._socket
+
+        def observed(address):
+            made = real(address)
+            options.append(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+            return made
+
+        monkeypatch.setattr(clients, "_socket", observed)
+
+        async def scene():
+            async with connected("http://ranking") as client:
+                return await client.call("double", rows(2))
+
+        with silent() as full, Server({"port": port, "host": "127.0.0.1"}):
+            resolve(monkeypatch, full, port)
+            np.testing.assert_array_equal(run(scene()), 2 * rows(2))
+        assert set(options) == {clients.UNACKNOWLEDGED_MS}
+
+    def test_a_call_ends_if_no_address_answers(self, run):
+        """After the time to connect; here the queue of a listener is full, and the kernel drops packets."""
+
+        async def scene(port):
+            async with connected(f"tcp://127.0.0.1:{port}", 0.1) as client:
+                await client.call("double", rows(1))
+
+        with silent() as port, pytest.raises(StageError, match="did not accept"):
+            run(asyncio.wait_for(scene(port), 20))
+
+    def test_connections_spread_over_the_addresses_of_a_name(self, run, monkeypatch, renewed):
+        """New sessions use other addresses. While the DNS server is slow or fails, the addresses of before are used."""
+        renewed(0)
+        ports = [free_port(), free_port()]
+        resolve(monkeypatch, *ports)
+
+        async def scene(servers):
+            async with connected("http://ranking") as client:
+                end = time.monotonic() + 20
+                while time.monotonic() < end and not all(server.sizes for server in servers):
+                    await client.call("double", rows(1))
+                for seconds in (0, 60):
+                    resolve(monkeypatch, seconds=seconds)
+                    for _ in range(3):
+                        await asyncio.wait_for(client.call("double", rows(1)), 10)
+
+        places = [{"port": port, "host": "127.0.0.1"} for port in ports]
+        with Server(places[0]) as one, Server(places[1]) as other:
+            run(scene([one, other]))
+        assert one.sizes
+        assert other.sizes
+
+    def test_an_unknown_name_is_a_stage_error(self, run, monkeypatch):
+        """It names the URL."""
+        resolve(monkeypatch)
+
+        async def scene():
+            async with connected("http://ranking:3000") as client:
+                await client.call("double", rows(1))
+
+        with pytest.raises(StageError, match=r"nothing listens at http://ranking:3000"):
+            run(scene())
+
+
+def resolve(monkeypatch, *ports, seconds=0):
+    """Let every name have the address of loopback with each port; without a port no name is known, after seconds."""
+
+    async def addresses(_, name, *__, **options):
+        await asyncio.sleep(seconds)
+        if not ports:
+            raise OSError("Temporary failure in name resolution")
+        each = {"hostname": name, "host": "127.0.0.1", "family": socket.AF_INET, "proto": 6, "flags": 0}
+        return [each | {"port": port} for port in ports]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", addresses)
+
+
+class silent:  # noqa: N801  # used as a function
+    """A port of loopback that does not answer: its queue is full."""
+
+    def __enter__(self):
+        self._listening = socket.socket()
+        self._listening.bind(("127.0.0.1", 0))
+        self._listening.listen(0)
+        port = self._listening.getsockname()[1]
+        self._first = socket.create_connection(("127.0.0.1", port))
+        return port
+
+    def __exit__(self, *_):
+        self._first.close()
+        self._listening.close()
+
+
+def raw(path, *lines, body=b""):
+    """The answer to a request that the client does not send."""
+    head = "\r\n".join([*lines, "host: x", "connection: close", "", ""]).encode()
+    return send(str(path), head + body, 10)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["content-length: 7"],
+        ["x-row-bytes: 0", "content-length: 7"],
+        ["x-row-bytes: -7", "content-length: 7"],
+        ["x-row-bytes: seven", "content-length: 7"],
+        ["x-row-bytes: 3", "content-length: 7"],
+        ["x-row-bytes: 99999999999", "content-length: 7"],
+        ["x-row-bytes: 7", "content-length: 0"],
+        ["x-row-bytes: 7"],
+    ],
+)
+def test_a_body_that_is_not_rows_is_refused(server, path, lines):
+    """With a sentence; the API is not called."""
+    answer = raw(path, "POST /double HTTP/1.1", *lines, body=bytes(7))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"Send whole rows" in answer
+    assert server.sizes == []
+
+
+def test_a_body_without_an_end_is_refused(server, path, monkeypatch):
+    """Before it is in memory."""
+    monkeypatch.setattr(wire_rows, "MAX_BYTES", 100)
+    answer = raw(path, "POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 700", body=bytes(700))
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_pickle_is_not_executed(server, path, tmp_path):
+    """With every header of BentoML: rows that hold a pickle are computed as rows, all else is refused."""
+    canary = Canary(tmp_path / "canary")
+    for request in requests(canary):
+        send(str(path), request.replace(b"POST /rank HTTP", b"POST /double HTTP"), 10)
+    assert not canary.path.exists()
+    assert raw(path, "GET /livez HTTP/1.1").startswith(b"HTTP/1.1 200")
+
+
+def test_a_host_of_one_backend_has_its_metrics(path, tmp_path, monkeypatch):
+    """BentoML's own metrics are off; GET /metrics returns the deployment's."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    with Server({"uds": str(path)}, add=lambda service: add_backend_app(service, "ranking")):
+        answer = raw(path, "GET /metrics HTTP/1.1")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"content-type: text/plain; version=" in answer
+        assert raw(path, "GET /nothing HTTP/1.1").startswith(b"HTTP/1.1 404")
