@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from recsys.environment import Environment
 from recsys.list_maker import ListMaker, Past
+from recsys.retrieval.registry import names_of
 from recsys.rules import compiled, select
 from recsys.rules.catalogue import DAY, TablesCatalogue
-from recsys.types import Source
 from recsys.user_list import UserList
 
 SCHEMA = pa.schema(
@@ -71,7 +71,7 @@ class ListExport:
         slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
         for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
-            names = ",".join(Source(sources.get(row, slate.brought(row))).names())
+            names = ",".join(names_of(sources.get(row, slate.brought(row))))
             told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
             self._rows.append((*told, manifest.id, self._now))
         if len(self._rows) >= ROWS:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from recsys.features import FEATURES
 from recsys.impression import Impression
-from recsys.types import Event, Source
+from recsys.retrieval.registry import names_of
+from recsys.types import Event
 from training.impressions import PREFIX
 
 COLUMNS = pa.schema(
@@ -42,7 +43,7 @@ def to_table(shown: Mapping[str, Impression], events: Mapping[str, Sequence[Even
         for at, item in enumerate(map(str, told.items)):
             slate = entry, user, told.generation, told.time, told.asked, told.mode
             place = item, int(told.places[at]), float(told.scores[at])
-            sources = ",".join(Source(int(told.sources[at])).names())
+            sources = ",".join(names_of(int(told.sources[at])))
             rows.append((*slate, *place, sources, item in taken, taken.get(item)))
     arrays = [
         pa.array(list(column), field.type) for column, field in zip(zip(*rows, strict=True), COLUMNS, strict=True)

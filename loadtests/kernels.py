@@ -81,7 +81,7 @@ def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[H
         found = np.unique(np.concatenate([near, rng.integers(0, len(tables), CANDIDATES, np.int32)]))
         items[query] = rng.permutation(found)[:CANDIDATES]
     tower = -np.sort(-rng.random(items.shape, np.float32), axis=1)
-    return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint8))
+    return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint16))
 
 
 KEPT = (0.01, 0.1, 0.5)

@@ -14,7 +14,7 @@ import numpy as np
 from recsys.grown import NO_ROWS, Grown
 from recsys.matching import TokenMatch, meets, packed, unpacked
 from recsys.passing import FEW, PassingItems
-from recsys.sources import most_popular
+from recsys.retrieval.sources.popular import most_popular
 from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool
 

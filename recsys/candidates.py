@@ -10,13 +10,13 @@ from recsys.kernels import keys
 from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
-from recsys.types import F32, I32, I64, PAD, U8, Bool, Candidates, Source, padded
+from recsys.types import F32, I32, I64, PAD, U16, Bool, Candidates, padded
 
 
-def ordered(items: I32, scores: F32, sources: U8, real: Bool, of: U64, k: int) -> Candidates:
+def ordered(items: I32, scores: F32, sources: U16, real: Bool, of: U64, k: int) -> Candidates:
     """The first k candidates of each row by keys [B, any], or by places, sorted; those that are not real padded."""
     shape = len(of), min(k, of.shape[1])
-    found = Candidates(np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.uint8))
+    found = Candidates(np.empty(shape, np.int32), np.empty(shape, np.float32), np.empty(shape, np.uint16))
     kernel.order(items, scores, sources, real, of, found.items, found.tower, found.sources)
     return found
 
@@ -65,31 +65,29 @@ def drop(items: I32, others: I32, k: int) -> I32:
     return np.take_along_axis(np.where(gone, PAD, items), order, axis=1).astype(np.int32)
 
 
-def joined(lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None) -> tuple[I32, U8, Bool]:
+def joined(lists: dict[int, I32], shares: dict[int, int], past: I32 | None) -> tuple[I32, U16, Bool]:
     """The distinct items of several lists, with the flags of every list that named them, and which one without named.
 
-    lists: [B, any] int32 each, best first, PAD for none; of each the first shares[source] that are not in past [B, H]
-    are taken. All [B, W], padded on the right, in the order in which the lists name them.
+    lists: by the source's flag, [B, any] int32 each, best first, PAD for none; of each the first shares[flag] that are
+    not in past [B, H] are taken. All [B, W], padded on the right, in the order in which the lists name them.
     """
     asked = beside(lists, shares, past)
     shape = asked[0].shape
-    items, sources, kept = padded(*shape), np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    items, sources, kept = padded(*shape), np.zeros(shape, np.uint16), np.zeros(shape, bool)
     kernel.join(*asked, items, sources, kept)
     return items, sources, kept
 
 
-def beside(
-    lists: dict[Source, I32], shares: dict[Source, int], past: I32 | None
-) -> tuple[I32, I64, I64, U8, I32, bool]:
+def beside(lists: dict[int, I32], shares: dict[int, int], past: I32 | None) -> tuple[I32, I64, I64, U16, I32, bool]:
     """What `join` of the kernels is told of lists, shares and past as of `joined`."""
     wide = np.concatenate(list(lists.values()), axis=1)
-    plan = _plan(tuple((source, items.shape[1], shares[source]) for source, items in lists.items()))
+    plan = _plan(tuple((flag, items.shape[1], shares[flag]) for flag, items in lists.items()))
     had = np.zeros((len(wide), 0), np.int32) if past is None else plain(past)
     return plain(wide), *plan, had, past is not None
 
 
 @cache
-def _plan(lists: tuple[tuple[Source, int, int], ...]) -> tuple[I64, I64, U8]:
-    """Of sources, widths of their lists and shares: where the lists begin and the last one ends, shares, flags."""
-    sources, widths, shares = zip(*lists, strict=True)
-    return np.cumsum([0, *widths]), np.array(shares), np.array(sources, np.uint8)
+def _plan(lists: tuple[tuple[int, int, int], ...]) -> tuple[I64, I64, U16]:
+    """Of flags, widths of lists and shares: where the lists begin and the last one ends, shares, flags."""
+    flags, widths, shares = zip(*lists, strict=True)
+    return np.cumsum([0, *widths]), np.array(shares), np.array(flags, np.uint16)

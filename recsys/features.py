@@ -18,8 +18,9 @@ from recsys.kernels import features as kernels
 from recsys.kernels.columns import Rows
 from recsys.kernels.compiled import plain
 from recsys.neighbours import powers
+from recsys.retrieval.registry import RETRIEVED
 from recsys.tables import POPULARITY_WINDOWS, ItemTables
-from recsys.types import CLOCK, F32, HISTORY_LENGTH, Candidates, Histories, Source
+from recsys.types import CLOCK, F32, HISTORY_LENGTH, Candidates, Histories
 
 ALIKE = 10
 """Newest history items whose likeness to a candidate is a feature each."""
@@ -30,7 +31,6 @@ ALIKE_WITHIN = 20
 COVISIT_DECAYS = (0.0, 0.5, 0.9)
 FOLLOW_DECAYS = (0.0, 0.5, 0.9)
 EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
-FLAGS = (Source.TOWER, Source.COVISIT, Source.EASE, Source.POPULAR, Source.FRESH, Source.REPEAT)
 VOTE_SCALE = np.float32(1e3)
 """Brings votes, shares of a few thousandths, to where log1p bends."""
 
@@ -67,9 +67,10 @@ FEATURES = (
     "lift_daypart",
     "lift_weekend",
     "lift_context",
-    *(f"from_{flag.names()[0]}" for flag in FLAGS),
+    *(f"from_{source.name}" for source in RETRIEVED),
 )
-"""Names of the columns that `build` returns, in order."""
+"""Names of the columns that `build` returns, in order. The sources' columns are the last: a ranker that was trained
+before a source was added reads the first columns."""
 
 
 PLACE = {name: index for index, name in enumerate(FEATURES)}
@@ -92,10 +93,10 @@ ROWS = np.array(
         repeats=PLACE["repeat_count"],
         told=PLACE["history_length"],
         lifts=PLACE["lift_daypart"],
-        flags=PLACE[f"from_{FLAGS[0].names()[0]}"],
+        flags=PLACE[f"from_{RETRIEVED[0].name}"],
     )
 )
-FLAG_BITS = np.array(FLAGS, np.uint8)
+SOURCE_FLAGS = np.array([source.flag for source in RETRIEVED], np.uint16)
 RANKS = np.array([PLACE[name] for name in ("tower_rank", "covisit_rank", "ease_rank", "popularity_rank")])
 LOGGED = np.array(
     [
@@ -131,7 +132,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
         *(tables.covisit.rows, tables.covisit.weights, tables.follow.rows, tables.follow.weights),
         # What was put since is taken by nobody yet, and new: 0 of both, as behind a table's end.
         *(tables.ease.rows, tables.ease.weights, base(tables.popularity), base(tables.age)),
-        *(powers(COVISIT_DECAYS), powers(EASE_DECAYS), VOTE_SCALE, FLAG_BITS, moments.STEPS, LOG_PLACES),
+        *(powers(COVISIT_DECAYS), powers(EASE_DECAYS), VOTE_SCALE, SOURCE_FLAGS, moments.STEPS, LOG_PLACES),
         *(ROWS, LOGGED, x, counts, order, to_log),
     )
     np.log1p(to_log, out=to_log)

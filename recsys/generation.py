@@ -84,6 +84,11 @@ class Manifest:
         return float(self.data.get("last", 0))
 
     @property
+    def sources(self) -> list[str] | None:
+        """The candidate sources that the ranker was trained with, by name; None where the manifest names none."""
+        return self.settings.get("sources")
+
+    @property
     def seen_rule(self) -> SeenRule:
         """Which of a user's past items the dataset leaves out of slates."""
         return SeenRule.from_json(self.settings["exclude_seen"])

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recsys.types import F32, U8, Id
+from recsys.flags import pack_flags, unpack_flags
+from recsys.types import F32, U16, Id
 
 _HEAD = struct.Struct("<III")
 """CRC-32 of all that follows it, bytes of the JSON, items."""
@@ -21,7 +22,7 @@ class Impression:
     """One slate.
 
     time: when it was shown, asked: the moment the features are of, unix seconds. items: n ids, places: [n] from 0 on.
-    scores: [n], the ranker's. sources: [n] `Source` flags. features: [n, F], the columns of `features.FEATURES`.
+    scores: [n], the ranker's. sources: [n] flags of the sources. features: [n, F], the columns of `features.FEATURES`.
     """
 
     generation: str
@@ -32,15 +33,15 @@ class Impression:
     items: list[Id]
     places: npt.NDArray[np.int16]
     scores: F32
-    sources: U8
+    sources: U16
     features: F32
 
     def pack(self) -> bytes:
         """As it stands in the store."""
         head = [self.generation, self.user_id, self.time, self.asked, self.mode, self.items, self.features.shape[1]]
         text = json.dumps(head, separators=(",", ":")).encode()
-        arrays = (self.features, self.scores, self.places, self.sources)
-        blob = _HEAD.pack(0, len(text), len(self.items)) + text + b"".join(array.tobytes() for array in arrays)
+        columns = b"".join(array.tobytes() for array in (self.features, self.scores, self.places))
+        blob = _HEAD.pack(0, len(text), len(self.items)) + text + columns + pack_flags(self.sources)
         return zlib.crc32(blob[4:]).to_bytes(4, "little") + blob[4:]
 
     @classmethod
@@ -58,5 +59,5 @@ class Impression:
         scores = np.frombuffer(blob, "<f4", count, at)
         at += scores.nbytes
         places = np.frombuffer(blob, "<i2", count, at)
-        sources = np.frombuffer(blob, np.uint8, count, at + places.nbytes)
+        sources = unpack_flags(blob, at + places.nbytes, count)
         return cls(generation, user_id, time, asked, mode, items, places, scores, sources, features)

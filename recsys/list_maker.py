@@ -92,7 +92,7 @@ class ListMaker:
 
     def _list(self, user: Past, candidates: Candidates, scores: np.ndarray, row: int, now: float) -> UserList:
         items, sources = candidates.items[row], candidates.sources[row].copy()
-        sources[np.isin(items, self.trending)] |= np.uint8(Source.TRENDING)
+        sources[np.isin(items, self.trending)] |= np.uint16(Source.TRENDING)
         scores = np.where(self.gone(user, items, now), -np.inf, scores)
         best = np.argsort(-scores, kind="stable")[:LIST_LENGTH]
         best = best[np.isfinite(scores[best])]

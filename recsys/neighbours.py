@@ -20,6 +20,9 @@ from recsys.types import F32, I32, PAD, Bool, padded
 RECENT = 48
 """History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
 
+VOTE_DECAY = 0.9
+"""The decay of the votes by which sources choose candidates."""
+
 
 @dataclass(frozen=True)
 class Neighbours:

@@ -104,7 +104,7 @@ class Ranker:
 
     def __init__(self, net: RankerNet, tables: ItemTables, grower: Grower | None = None) -> None:
         """grower: needed by `with_items` alone."""
-        self._net = net.eval()
+        self._net, self._width = net.eval(), len(net.mean)
         self._scores = FeatureMajorNet(net).scores
         self._tables = tables
         self._grown = Latest(lambda puts: Ranker(net, grower.grow(puts))) if grower else None
@@ -154,7 +154,8 @@ class Ranker:
             if len(candidates) > CHUNK:
                 some = histories.take(chunk), candidates.take(chunk)
             built = features.columns(self._tables, *some)
-            scores[chunk] = self._scores(built)
+            # A net from before a source was added has no column for that source.
+            scores[chunk] = self._scores(built[:, : self._width])
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
         kernel.leave_out(plain(candidates.items), scores)
@@ -162,12 +163,16 @@ class Ranker:
 
     @torch.inference_mode()
     def contributions(self, row: F32) -> F32:
-        """What the score of one candidate's features [F] loses when each alone is set to its training mean: [F]."""
-        x = torch.from_numpy(np.repeat(row[None], len(row) + 1, axis=0))
-        places = torch.arange(len(row))
+        """What the score of one candidate's features [F] loses when each alone is set to its training mean: [F].
+
+        0 of a feature that the net does not have.
+        """
+        x = torch.from_numpy(np.repeat(row[None, : self._width], self._width + 1, axis=0))
+        places = torch.arange(self._width)
         x[places, places] = self._net.mean
         scores = self._net(x)
-        lost: F32 = (scores[-1] - scores[:-1]).numpy()
+        lost = np.zeros(len(row), np.float32)
+        lost[: self._width] = (scores[-1] - scores[:-1]).numpy()
         return lost
 
 

@@ -18,31 +18,22 @@ from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.near import NearIndex, compile_kernels
-from recsys.sources import FreshItems, most_popular, repeats
+from recsys.neighbours import VOTE_DECAY
+from recsys.retrieval.registry import RETRIEVED, trained_with
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, load_user_tower
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Bool, Candidates, Histories, Source
-
-SHARES = {Source.COVISIT: 64, Source.EASE: 32, Source.POPULAR: 64, Source.FRESH: 32, Source.REPEAT: 32}
-"""How many candidates each source may bring; the tower brings the rest of CANDIDATES, and the share of those that a
-generation lacks. On MovieLens 1M, leave one out, the tower's first 512 hold .859 of the targets, a mix .84: it is
-other data (recent popularity beats the tower on MovieTweetings) that the rest is for."""
-
-VOTE_DECAY = 0.9
+from recsys.types import CANDIDATES, F32, I32, PAD, U16, Bool, Candidates, Histories, Source
 
 NEIGHBOURS = 128
 """Of the items most like one, how many co-visitation and EASE name together, at most; the embeddings name the rest."""
 
-NO_SOURCE = Source(0)
-"""Of candidates that the query brings along: who asked knows whose they are."""
-
-PUT_SHARE = 32
-"""Of the tower's share, what goes to the best of the items put since, at most: without a place of their own, items
-that nobody could take yet stand behind a catalogue that everybody could."""
+NO_SOURCE = 0
+"""The flags of candidates that the query brings along: the caller knows where these come from."""
 
 
 class Retriever:
-    """The towers, the index and the other sources of one generation."""
+    """The towers, the index and the sources of one generation."""
 
     def __init__(
         self,
@@ -51,8 +42,12 @@ class Retriever:
         exclude_seen: bool,
         grower: Grower | None = None,
         clusters: Clusters | None = None,
+        sources: Sequence[CandidateSource] = RETRIEVED,
     ) -> None:
-        """grower: needed by `with_items` alone. clusters: of the items, where not all are to be looked through."""
+        """grower: needed by `with_items` alone. clusters: of the items, where not all are to be looked through.
+
+        sources: those that retrieve here; every registered one where a generation is trained.
+        """
         self._encoder = encoder
         self._tables, self._weighed_by = tables, _weighed_by(tables)
         self._index: ExactIndex | GrownIndex
@@ -62,14 +57,10 @@ class Retriever:
         else:
             self._index = NearIndex(tables.embeddings, tables.available, tables.rounded, clusters)
         self._exclude_seen = exclude_seen
-        self._popular = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
-        self._fresh = FreshItems(tables)
         self._allowed = AllowedItems(tables)
-        absent = {Source.REPEAT} if exclude_seen else set()
-        if not tables.ease.width:
-            absent.add(Source.EASE)
-        self._shares = {source: share for source, share in SHARES.items() if source not in absent}
-        self._plan = _plan(self._shares)
+        self._sources = [each for each in sources if each.finder and each.finder.serves(tables, exclude_seen)]
+        self._finders = {each.flag: each.finder(tables) for each in self._sources if each.finder}
+        self._plan = _plan(self._sources, self._finders)
         self._grown = Latest(lambda puts: self._over(grower.grow(puts))) if grower else None
 
     @classmethod
@@ -78,7 +69,8 @@ class Retriever:
         tables = folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
         encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
-        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, folder.clusters())
+        sources = trained_with(folder.manifest.sources)
+        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, folder.clusters(), sources)
 
     def with_items(self, puts: PutItems) -> Retriever:
         """The retriever of the generation and of the items put since; itself where none was."""
@@ -89,14 +81,11 @@ class Retriever:
         other: Retriever = copy.copy(self)
         assert isinstance(self._index, ExactIndex)
         other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
-        other._index = GrownIndex(self._index, tables)
+        other._index = grown = GrownIndex(self._index, tables)
         other._encoder = self._encoder.over(tables.embeddings)
-        other._popular = self._popular[tables.available[self._popular]]
-        other._fresh = self._fresh.over(tables)
         other._allowed = self._allowed.over(tables)
-        brought = min(PUT_SHARE, other._index.count)
-        other._shares = self._shares | {Source.FRESH: self._shares[Source.FRESH] + brought}
-        other._plan = _plan(other._shares)
+        other._finders = {flag: finder.over(tables, grown) for flag, finder in self._finders.items()}
+        other._plan = _plan(self._sources, other._finders)
         return other
 
     def retrieve(self, histories: Histories, extra: I32 | None = None, filters: I32 | None = None) -> Candidates:
@@ -112,7 +101,7 @@ class Retriever:
         users, past = self._encoder.encode(histories), histories.items
         shares = dict(self._plan)
         allowed = None if filters is None else self._allowed.of(filters)
-        lists = self._lists(users, past, shares, allowed)
+        lists = self._found(users, past, shares, allowed)
         if extra is not None:
             lists[NO_SOURCE] = only(np.where(self._tables.knows(extra), extra, PAD).astype(np.int32), allowed)
             shares[NO_SOURCE] = extra.shape[1]
@@ -125,7 +114,7 @@ class Retriever:
             of = first(of, kept, CANDIDATES)
         return ordered(items, scores, sources, real, of, CANDIDATES)
 
-    def complete(self, histories: Histories, items: I32, sources: U8) -> Candidates:
+    def complete(self, histories: Histories, items: I32, sources: U16) -> Candidates:
         """Items [B, K] that were chosen before, with the tower's scores as of now, best first.
 
         Those that are no item here, or may not be shown, are left out.
@@ -157,7 +146,9 @@ class Retriever:
         asked, tables = np.array([[item]], np.int32), self._tables
         vector = np.asarray(tables.embeddings[asked[0]])
         allowed = None if filters is None else self._allowed.of(filters)
-        lists = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed, exactly=True)}
+        lists: dict[int, I32] = {
+            Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed, exactly=True)
+        }
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
                 lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))
@@ -176,59 +167,20 @@ class Retriever:
             return histories
         return histories.only(self._tables.knows(histories.items))
 
-    def each_source(self, histories: Histories, k: int) -> dict[Source, I32]:
-        """What each source says alone if it is asked for k items: [B, at most k] int32, best first, padded."""
+    def each_source(self, histories: Histories, k: int) -> dict[int, I32]:
+        """The k items of each source alone, by the source's flag: [B, at most k] int32, best first, padded."""
         histories = self._known(histories)
         users, past = self._encoder.encode(histories), histories.items
-        lists = self._lists(users, past, dict.fromkeys((Source.TOWER, *self._shares), k))
-        return {source: drop(items, past, k) if self._exclude_seen else items[:, :k] for source, items in lists.items()}
+        lists = self._found(users, past, dict.fromkeys(self._plan, k))
+        return {flag: drop(items, past, k) if self._exclude_seen else items[:, :k] for flag, items in lists.items()}
 
-    def _lists(
-        self,
-        users: F32,
-        past: I32,
-        shares: dict[Source, int],
-        allowed: Sequence[Allowed | None] | None = None,
-    ) -> dict[Source, I32]:
-        """The items of each source in `shares`, and as many more as may have been had and are dropped."""
-        tables, spare = self._tables, past.shape[1] if self._exclude_seen else 0
-        may = masks(allowed)
-        lists: dict[Source, I32] = {}
-        for source, k in shares.items():
-            if source == Source.TOWER:
-                lists[source] = self._index.search(users, k + spare, allowed)
-            elif source == Source.COVISIT:
-                lists[source] = tables.covisit.best(past, k + spare, VOTE_DECAY, may)
-            elif source == Source.EASE:
-                lists[source] = tables.ease.best(past, k + spare, VOTE_DECAY, may)
-            elif source == Source.POPULAR:
-                lists[source] = self._bring_popular(k + spare, len(past), allowed)
-            elif source == Source.FRESH:
-                lists[source] = self._bring_fresh(users, past, allowed)
-            else:
-                lists[source] = repeats(only(past, allowed), tables.available, k)
-        return lists
-
-    def _bring_popular(self, k: int, batch: int, allowed: Sequence[Allowed | None] | None) -> I32:
-        """What is popular, for everybody the same, or of what a filter leaves."""
-        popular = self._popular[None, :k]
-        if batch > 1 or allowed is not None:
-            popular = np.broadcast_to(popular, (batch, popular.shape[1]))
-        if allowed is None:
-            return popular
-        popular = popular.copy()
-        for row, of in zip(popular, allowed, strict=True):
-            if of is not None:
-                best = of.popular[: len(row)]
-                row[: len(best)], row[len(best) :] = best, PAD
-        return popular
-
-    def _bring_fresh(self, users: F32, past: I32, allowed: Sequence[Allowed | None] | None) -> I32:
-        """New items of liked categories, and the best of those put since."""
-        items = only(self._fresh.best(past), allowed)
-        if not isinstance(self._index, GrownIndex):
-            return items
-        return np.concatenate([items, self._index.fresh(users, PUT_SHARE, allowed)], axis=1)
+    def _found(
+        self, users: F32, past: I32, shares: dict[int, int], allowed: Sequence[Allowed | None] | None = None
+    ) -> dict[int, I32]:
+        """The items of each source by its flag: the share, and as many more as the history may take away."""
+        batch = RetrievalBatch(users, past, self._tables, self._index, allowed)
+        spare = past.shape[1] if self._exclude_seen else 0
+        return {flag: self._finders[flag].find(batch, share + spare) for flag, share in shares.items()}
 
     def tower_scores(self, users: F32, items: I32) -> F32:
         """Inner products of users [B, d] with items [B, K], -inf for PAD; each the same bits whatever the batch."""
@@ -243,13 +195,19 @@ def _weighed_by(tables: ItemTables) -> tuple[np.ndarray, ...]:
     return embeddings.base, embeddings.late, embeddings.tail, available.base, available.tail
 
 
-def _room(shape: tuple[int, ...]) -> tuple[I32, F32, U8, Bool, U64, Bool]:
+def _room(shape: tuple[int, ...]) -> tuple[I32, F32, U16, Bool, U64, Bool]:
     """Items, scores, sources, which are real, their keys and which are kept, to be written."""
-    kinds = np.int32, np.float32, np.uint8, bool, np.uint64, bool
+    kinds = np.int32, np.float32, np.uint16, bool, np.uint64, bool
     items, scores, sources, real, of, kept = (np.empty(shape, kind) for kind in kinds)
     return items, scores, sources, real, of, kept
 
 
-def _plan(shares: dict[Source, int]) -> dict[Source, int]:
-    """The shares of all sources: the tower's is what the others leave."""
-    return {Source.TOWER: CANDIDATES - sum(shares.values()), **shares}
+def _plan(sources: Sequence[CandidateSource], finders: dict[int, Finder]) -> dict[int, int]:
+    """The share of each source by its flag. The source without a share of its own has what the others leave.
+
+    On MovieLens 1M, leave one out, the tower's first 512 hold .859 of the targets, a mix .84. The other sources are for
+    other data: recent popularity beats the tower on MovieTweetings.
+    """
+    shares = {each.flag: each.share and each.share + finders[each.flag].put_share for each in sources}
+    rest = CANDIDATES - sum(share or 0 for share in shares.values())
+    return {flag: rest if share is None else share for flag, share in shares.items()}

@@ -76,7 +76,9 @@ class SmokeQueries:
             ]
 
         scores = np.load(folder / f"{PREFIX}.scores.npy", allow_pickle=False)
-        smoke = cls(Histories(*read(Histories)), Candidates(*read(Candidates)), scores)
+        items, tower, sources = read(Candidates)
+        # Generations from before flags had two bytes store them as bytes.
+        smoke = cls(Histories(*read(Histories)), Candidates(items, tower, sources.astype(np.uint16)), scores)
         if not (smoke.found.items != PAD).any():
             raise ValueError("its smoke queries found nothing, and so prove nothing")
         return smoke

@@ -19,6 +19,7 @@ from recsys.errors import GenerationError
 from recsys.generation import RANKER, TOWERS, GenerationFolder, Manifest
 from recsys.lift import ContextLift
 from recsys.neighbours import Neighbours
+from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.rounded import is_rounded, width
 from recsys.spec import CONTENT_TOKENS, FeatureSpec
 from recsys.strings import StringTable, hashed
@@ -74,7 +75,7 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
     if (clusters := folder.clusters()) is not None:
         yield from _clusters(clusters, items, manifest.dims["embedding"])
     yield from _towers(folder, manifest, spec)
-    yield from _ranker(folder)
+    yield from _ranker(folder, manifest)
 
 
 def _expected(name: str, manifest: Manifest) -> tuple[type, tuple[int, ...]]:
@@ -203,11 +204,12 @@ def _towers(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec) -> 
                     break
 
 
-def _ranker(folder: GenerationFolder) -> Iterator[str]:
+def _ranker(folder: GenerationFolder, manifest: Manifest) -> Iterator[str]:
+    wanted = len(features.FEATURES) - len(RETRIEVED) + len(trained_with(manifest.sources))
     with safe_open(folder.path / RANKER, "np") as file:
         taken = tuple(file.get_slice("mean").get_shape())
-        if taken != (len(features.FEATURES),):
-            yield f"the ranker takes {taken[0]} features, and this code makes {len(features.FEATURES)}"
+        if taken != (wanted,):
+            yield f"the ranker takes {taken[0]} features, and this code makes {wanted} of the generation's sources"
         for name in file.keys():  # noqa: SIM118 no mapping
             numbers = file.get_tensor(name)
             # A deviation is infinite where a feature never varied: it then says nothing.

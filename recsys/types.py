@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntFlag
-from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 Bool = npt.NDArray[np.bool_]
 
 PAD = -1
@@ -59,8 +59,15 @@ EXTRA = 32
 """Candidates that a query may bring along to retrieval, at most: what is trending, what a rule pins."""
 
 
+FLAG_BITS = 16
+"""Bits of the flags that say which sources named a candidate: arrays of them are uint16."""
+
+
 class Source(IntFlag):
-    """Where a candidate came from; a candidate may come from several."""
+    """The flags of this repository's sources. Lists and impressions store flags: no bit gets another meaning.
+
+    `recsys.retrieval.registry` has every source. A source that is added takes a bit from 1 << 8 on.
+    """
 
     TOWER = 1
     COVISIT = 2
@@ -70,16 +77,6 @@ class Source(IntFlag):
     REPEAT = 32
     EASE = 64
     TRENDING = 128
-
-    def names(self) -> list[str]:
-        """Lower-case names, in the order above."""
-        return list(names_of(int(self)))
-
-
-@cache
-def names_of(flags: int) -> tuple[str, ...]:
-    """As `Source.names`, of flags as they stand in an array: to make a `Source` takes eight times as long."""
-    return tuple(flag.name.lower() for flag in Source if flags & flag and flag.name)
 
 
 class Event(NamedTuple):
@@ -156,12 +153,12 @@ class Candidates:
     """What retrieval found for B queries, best tower score first, padded on the right.
 
     items: [B, K] int32 item rows, PAD where there is none. tower: [B, K] float32 scores.
-    sources: [B, K] uint8, `Source` flags.
+    sources: [B, K] uint16, the flags of the sources that named each.
     """
 
     items: I32
     tower: F32
-    sources: U8
+    sources: U16
 
     def __len__(self) -> int:
         return len(self.items)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.types import F32, I32, U8, Event
+from recsys.flags import pack_flags, unpack_flags
+from recsys.types import F32, I32, U16, Event
 
 _HEAD = struct.Struct("<IdII")
 """CRC-32 of all that follows it, when it was made, the digest of the events known, items."""
@@ -18,19 +19,20 @@ _HEAD = struct.Struct("<IdII")
 @dataclass(frozen=True, slots=True, eq=False)
 class UserList:
     """made_at: unix seconds. events: `digest` of the stored events that it knows. items: [n] rows of the generation,
-    best first. sources: [n] `Source` flags. scores: [n], the ranker's.
+    best first. sources: [n] flags of the sources. scores: [n], the ranker's.
     """
 
     made_at: float
     events: int
     items: I32
-    sources: U8
+    sources: U16
     scores: F32
 
     def pack(self) -> bytes:
         """As it stands in the store."""
-        arrays = (self.items.astype(np.int32), self.scores.astype(np.float32), self.sources.astype(np.uint8))
-        blob = _HEAD.pack(0, self.made_at, self.events, len(self.items)) + b"".join(each.tobytes() for each in arrays)
+        columns = self.items.astype(np.int32).tobytes(), self.scores.astype(np.float32).tobytes()
+        head = _HEAD.pack(0, self.made_at, self.events, len(self.items))
+        blob = head + b"".join(columns) + pack_flags(self.sources)
         return zlib.crc32(blob[4:]).to_bytes(4, "little") + blob[4:]
 
     @classmethod
@@ -45,7 +47,7 @@ class UserList:
             raise ValueError("the list is damaged")
         items = np.frombuffer(blob, np.int32, count, _HEAD.size)
         scores = np.frombuffer(blob, np.float32, count, _HEAD.size + items.nbytes)
-        return cls(made_at, events, items, np.frombuffer(blob, np.uint8, count, _HEAD.size + 2 * items.nbytes), scores)
+        return cls(made_at, events, items, unpack_flags(blob, _HEAD.size + 2 * items.nbytes, count), scores)
 
 
 def digest(events: Sequence[Event]) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import F32, names_of
+from recsys.retrieval.registry import names_of
+from recsys.types import F32
 from service import schema
 from service.query import Query
 

@@ -12,7 +12,7 @@ from recsys.conditions import in_words, values_in_words
 from recsys.errors import StageError
 from recsys.features import FEATURES
 from recsys.matching import meets
-from recsys.types import Source
+from recsys.retrieval.registry import names_of
 from service import answers, schema, wire
 from service.backends.backends import Backends
 from service.filters import FILTERS
@@ -54,9 +54,9 @@ class Explainer:
             dropped_by, reason = None, _stands(query, int(stood[0]))
         else:
             dropped_by, reason = self._dropped(query, row, place, _whose(query, rankable, ranked))
-        source = Source(int(candidates.sources[at[0]])) if len(at) else Source(0)
+        flags = int(candidates.sources[at[0]]) if len(at) else 0
         if len(stood):
-            source |= Source(int(query.sources[stood[0]]))
+            flags |= int(query.sources[stood[0]])
         return schema.ExplainResponse(
             user_id=query.user_id,
             item_id=query.generation.item_id(row),
@@ -66,7 +66,7 @@ class Explainer:
             place=int(stood[0]) + 1 if len(stood) else None,
             dropped_by=dropped_by,
             reason=reason,
-            sources=source.names(),
+            sources=list(names_of(flags)),
             tower_score=None if tower is None else answers.known(round(tower, answers.PLACES)),
             tower_place=place,
             score=round(float(candidates.scores[at[0]]), 4) if len(at) else None,

@@ -17,7 +17,7 @@ from recsys.matching import Match, matches
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
 from recsys.spec import NOTHING_TOLD
-from recsys.types import F32, I32, I64, U8, Bool, Event, Id
+from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id
 from recsys.user_list import UserList
 from service.schema import Mode
 from service.served import ServedGeneration
@@ -30,7 +30,7 @@ class Ranked(NamedTuple):
 
     items: I32
     tower: F32
-    sources: U8
+    sources: U16
     scores: F32
 
 
@@ -52,7 +52,7 @@ def _nothing(kind: type) -> np.ndarray:
 _NO_ROWS, _NO_SCORES = _nothing(np.int32), _nothing(np.float32)
 _NO_RECORD = UserRecord.empty()
 
-NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint8), _NO_SCORES)
+NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint16), _NO_SCORES)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +96,7 @@ class Query:
     made_by: Mode = Mode.REALTIME
     items: I32 = field(init=False)
     tower: F32 = field(init=False)
-    sources: U8 = field(init=False)
+    sources: U16 = field(init=False)
     scores: F32 = field(init=False)
     candidates: Ranked = NOTHING_RANKED
     removed: dict[str, int] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class Query:
                 self.dropped[reason] = self.items[gone]
             self.keep(np.flatnonzero(~gone))
 
-    def set_candidates(self, items: I32, tower: F32, sources: U8) -> None:
+    def set_candidates(self, items: I32, tower: F32, sources: U16) -> None:
         """Start over with these candidates; until a scorer has spoken the tower's score orders them."""
         self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.types import I32, U8, Source
+from recsys.types import I32, U16, Source
 from service.query import Query
 
 
@@ -25,17 +25,17 @@ def take_list(query: Query) -> None:
 def take_popular(query: Query) -> None:
     """What is popular, whoever asks."""
     popular = query.generation.popular
-    _in_order(query, popular, np.full(len(popular), Source.POPULAR, np.uint8))
+    _in_order(query, popular, np.full(len(popular), Source.POPULAR, np.uint16))
 
 
-def listed(query: Query) -> tuple[I32, U8]:
+def listed(query: Query) -> tuple[I32, U16]:
     """The user's list, best first, and who proposed each item; empty where there is none."""
     if query.listed is not None and len(query.listed.items):
-        return query.listed.items, query.listed.sources | np.uint8(Source.PRECOMPUTED)
+        return query.listed.items, query.listed.sources | np.uint16(Source.PRECOMPUTED)
     candidates = query.record.candidates
-    return candidates, np.full(len(candidates), Source.PRECOMPUTED, np.uint8)
+    return candidates, np.full(len(candidates), Source.PRECOMPUTED, np.uint16)
 
 
-def _in_order(query: Query, items: I32, sources: U8) -> None:
+def _in_order(query: Query, items: I32, sources: U16) -> None:
     query.set_candidates(items, np.full(len(items), np.nan, np.float32), sources)
     query.scores = 0 - np.arange(len(items), dtype=np.float32)  # and no -0 for the first

@@ -14,8 +14,8 @@ from recsys import soundness
 from recsys.generation import GenerationFolder, Manifest
 from recsys.grown import Grown
 from recsys.items import CATEGORIES, Latest, PutItem, PutItems
+from recsys.retrieval.sources.popular import most_popular
 from recsys.segment import FreshSegment, Kept, encoded
-from recsys.sources import most_popular
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, F64, I32, Bool, Id

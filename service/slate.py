@@ -9,9 +9,9 @@ import numpy as np
 from recsys.candidates import places
 from recsys.kernels import slates as kernel
 from recsys.kernels.compiled import plain
+from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within
-from recsys.sources import AT_ONCE
 from recsys.types import F32, F64, I32, PAD, Bool, Id
 from service.filters import FILTERS, allowed
 from service.query import Query
@@ -33,10 +33,10 @@ def make_slate(query: Query, without: int = PAD) -> None:
     rows = np.array(slate.items, np.int32)
     at = places(rows, query.items) if slate.places is None else slate.places
     known = at >= 0
-    tower, sources = np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.uint8)
+    tower, sources = np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.uint16)
     tower[known], sources[known] = query.tower[at[known]], query.sources[at[known]]
     if slate.words:
-        brought = np.array([slate.brought(row) for row in slate.items], np.uint8)
+        brought = np.array([slate.brought(row) for row in slate.items], np.uint16)
         sources[~known] = brought[~known]
     query.tower, query.sources = tower, sources
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
@@ -58,7 +58,7 @@ def _picked(query: Query) -> bool:
     elif generation.fresh is not None:
         shown = generation.shows(query.items)
     items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
-    sources, removed = np.empty(query.k, np.uint8), np.zeros(len(_PICKED), np.int64)
+    sources, removed = np.empty(query.k, np.uint16), np.zeros(len(_PICKED), np.int64)
     columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
     gone = plain(query.seen), plain(query.excluded)
     if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:

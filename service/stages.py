@@ -161,7 +161,7 @@ class RetrievalSource:
         query.set_candidates(*wire.found(found))
         if query.extra:
             mine = [query.extra.get(row, 0) for row in query.items.tolist()]
-            query.sources = query.sources | np.array(mine, np.uint8)
+            query.sources = query.sources | np.array(mine, np.uint16)
 
     def fall_back(self, query: Query) -> None:
         """The list that was made before where the user has one, else what is popular."""

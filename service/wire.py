@@ -18,7 +18,20 @@ from recsys import moments
 from recsys.features import FEATURES
 from recsys.history import History
 from recsys.matching import FILTER_WORDS
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories
+from recsys.types import (
+    CANDIDATES,
+    CLOCK,
+    CONTEXTS,
+    EXTRA,
+    F32,
+    HISTORY_LENGTH,
+    I32,
+    PAD,
+    U8,
+    U16,
+    Candidates,
+    Histories,
+)
 
 SLATE = 100
 """Places of a slate, at most."""
@@ -36,7 +49,7 @@ _HISTORY = [
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
     ("tower", "<f4", CANDIDATES),
-    ("sources", "u1", CANDIDATES),
+    ("sources", "<u2", CANDIDATES),
 ]
 _FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.matching.packed`, 0 all over for none
 HISTORY = np.dtype(_HISTORY)
@@ -119,11 +132,11 @@ def _clock(hour: float) -> bytes:
     return moments.clock(np.array([3600 * hour])).tobytes()
 
 
-def named(items: I32, tower: F32, sources: U8) -> bytes:
+def named(items: I32, tower: F32, sources: U16) -> bytes:
     """The candidates of a query as they stand behind its history: CANDIDATES at most, padded on the right."""
     short = CANDIDATES - len(items)
     told = _raw(items, np.int32), _PADDING[: 4 * short], _raw(tower, np.float32), bytes(4 * short)
-    return b"".join((*told, _raw(sources, np.uint8), bytes(short)))
+    return b"".join((*told, _raw(sources, np.uint16), bytes(2 * short)))
 
 
 def _raw(column: np.ndarray, kind: type) -> bytes:
@@ -154,11 +167,11 @@ def failure(dtype: np.dtype) -> bytes:
     return record.tobytes()
 
 
-def found(record: bytearray) -> tuple[I32, F32, U8]:
+def found(record: bytearray) -> tuple[I32, F32, U16]:
     """The candidates in a record of RETRIEVED, in its own memory."""
     items = np.frombuffer(record, np.int32, CANDIDATES)
     tower = np.frombuffer(record, np.float32, CANDIDATES, _TOWER_AT)
-    sources = np.frombuffer(record, np.uint8, CANDIDATES, _SOURCES_AT)
+    sources = np.frombuffer(record, np.uint16, CANDIDATES, _SOURCES_AT)
     end = record.find(_PADDING[:4], 0, _TOWER_AT)  # no row has such bytes, nor have two that stand side by side
     count = CANDIDATES if end < 0 else end // 4
     return items[:count], tower[:count], sources[:count]

@@ -52,7 +52,7 @@ class Generation:
 def answered(user_id):
     """A query whose slate is that one item."""
     query = Query(Generation(), user_id, 10, 0.0)
-    query.set_candidates(np.zeros(1, np.int32), np.full(1, np.nan, np.float32), np.full(1, Source.POPULAR, np.uint8))
+    query.set_candidates(np.zeros(1, np.int32), np.full(1, np.nan, np.float32), np.full(1, Source.POPULAR, np.uint16))
     query.scores = np.full(1, SCORED.score, np.float32)
     query.words, query.removed = {0: tuple(SCORED.rules)}, {"seen": 2}
     return query

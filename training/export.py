@@ -29,6 +29,7 @@ from recsys.generation import (
 from recsys.proof import Proof
 from recsys.ranker import Ranker
 from recsys.record import UserRecord
+from recsys.retrieval.registry import RETRIEVED
 from recsys.smoke import SmokeQueries
 from recsys.strings import StringTable
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD
@@ -100,6 +101,7 @@ def export(
                 **(profile.to_json() if profile else {}),
             },
             settings={
+                "sources": [source.name for source in RETRIEVED],
                 "exclude_seen": stage.exclude_seen.to_json(),
                 "item_id_type": id_type(log.catalogue.ids),
                 "user_id_type": id_type(log.user_ids),

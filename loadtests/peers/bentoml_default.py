@@ -75,7 +75,7 @@ class PeerRanking:
         candidates = (
             np.array(found.items, np.int32),
             np.array(found.tower, np.float32),
-            np.array(found.sources, np.uint8),
+            np.array(found.sources, np.uint16),
         )
         return Scores(scores=self._engine.scores(_stacked(past), *candidates).tolist())
 

@@ -19,7 +19,7 @@ from recsys.history import History, assemble, hidden_rows, stack
 from recsys.record import UserRecord
 from recsys.store.base import UserState
 from recsys.store.redis import RedisUserStore
-from recsys.types import F32, I32, U8, Histories
+from recsys.types import F32, I32, U16, Histories
 
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
 """Environment variables of a peer: where the generation lies, the store's URL, and "plain" or "kernels"."""
@@ -40,11 +40,11 @@ class Engine(ABC):
         self._spec = folder.spec()
 
     @abstractmethod
-    def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
+    def candidates(self, past: Histories) -> tuple[I32, F32, U16]:
         """Item rows, tower scores and sources for one user, best tower score first."""
 
     @abstractmethod
-    def scores(self, past: Histories, items: I32, tower: F32, sources: U8) -> F32:
+    def scores(self, past: Histories, items: I32, tower: F32, sources: U16) -> F32:
         """The ranker's score of each candidate."""
 
     def slate(self, state: UserState, k: int) -> Ranked:

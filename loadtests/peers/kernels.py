@@ -6,7 +6,7 @@ from loadtests.peers.engine import Engine
 from recsys.generation import GenerationFolder
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
-from recsys.types import F32, I32, PAD, U8, Candidates, Histories
+from recsys.types import F32, I32, PAD, U16, Candidates, Histories
 
 
 class KernelRecommender(Engine):
@@ -16,13 +16,13 @@ class KernelRecommender(Engine):
         super().__init__(folder)
         self._retriever, self._ranker = Retriever.load(folder), Ranker.load(folder)
 
-    def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
+    def candidates(self, past: Histories) -> tuple[I32, F32, U16]:
         """As `Engine.candidates`."""
         found = self._retriever.retrieve(past)
         real = found.items[0] != PAD
         return found.items[0][real], found.tower[0][real], found.sources[0][real]
 
-    def scores(self, past: Histories, items: I32, tower: F32, sources: U8) -> F32:
+    def scores(self, past: Histories, items: I32, tower: F32, sources: U16) -> F32:
         """As `Engine.scores`."""
         scores: F32 = self._ranker.score(past, Candidates(items[None], tower[None], sources[None]))[0]
         return scores

@@ -14,14 +14,15 @@ from loadtests.peers import plain_features
 from loadtests.peers.engine import Engine
 from loadtests.peers.plain_tower import encode
 from recsys.generation import RANKER, TOWERS, GenerationFolder
-from recsys.neighbours import RECENT, Neighbours
+from recsys.neighbours import RECENT, VOTE_DECAY, Neighbours
 from recsys.ranker import RankerNet
-from recsys.retriever import SHARES, VOTE_DECAY
-from recsys.sources import FRESH_PER_TOKEN, LIKED_TOKENS, most_popular
-from recsys.sources import RECENT as RECENT_TOKENS
+from recsys.retrieval.registry import RETRIEVED
+from recsys.retrieval.sources.fresh import LIKED_TOKENS, PER_TOKEN
+from recsys.retrieval.sources.fresh import RECENT as RECENT_TOKENS
+from recsys.retrieval.sources.popular import most_popular
 from recsys.spec import NO_TOKEN
 from recsys.towers import load_user_tower
-from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U8, Candidates, Histories, Source
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U16, Candidates, Histories, Source
 
 
 class PlainRecommender(Engine):
@@ -40,9 +41,9 @@ class PlainRecommender(Engine):
         absent = {Source.REPEAT} if self.exclude_seen else set()
         if not tables.ease.width:
             absent.add(Source.EASE)
-        self._shares = {source: share for source, share in SHARES.items() if source not in absent}
+        self._shares = {each.flag: each.share for each in RETRIEVED if each.share and each.flag not in absent}
 
-    def candidates(self, past: Histories) -> tuple[I32, F32, U8]:
+    def candidates(self, past: Histories) -> tuple[I32, F32, U16]:
         """As `Engine.candidates`."""
         user, rows = encode(self._tower, self.tables.embeddings, past), past.items[0]
         items, sources = self._joined(self._lists(user, rows), rows[rows != PAD])
@@ -50,18 +51,20 @@ class PlainRecommender(Engine):
         order = np.argsort(-tower, kind="stable")[:CANDIDATES]
         return items[order], tower[order], sources[order]
 
-    def scores(self, past: Histories, items: I32, tower: F32, sources: U8) -> F32:
+    def scores(self, past: Histories, items: I32, tower: F32, sources: U16) -> F32:
         """As `Engine.scores`."""
         x = plain_features.build(self.tables, past, Candidates(items[None], tower[None], sources[None]))
         with torch.inference_mode():
             scores: F32 = self._net(torch.from_numpy(x[0])).numpy()
         return scores
 
-    def _lists(self, user: F32, past: I32) -> dict[Source, I32]:
+    def _lists(self, user: F32, past: I32) -> dict[int, I32]:
         """What each source names, best first, with as many more as may have been had."""
         spare = len(past) if self.exclude_seen else 0
         wanted = CANDIDATES - sum(self._shares.values()) + spare
-        lists = {Source.TOWER: self._shown[self._index.search(user, min(wanted, len(self._shown)))[1][0]]}
+        lists: dict[int, I32] = {
+            Source.TOWER: self._shown[self._index.search(user, min(wanted, len(self._shown)))[1][0]]
+        }
         for source, k in self._shares.items():
             if source == Source.COVISIT:
                 lists[source] = _most_voted(self.tables.covisit, past, k + spare)
@@ -71,22 +74,24 @@ class PlainRecommender(Engine):
                 lists[source] = self._popular[: k + spare]
             elif source == Source.FRESH:
                 lists[source] = self._bring_fresh(past)
-            else:
+            elif source == Source.REPEAT:
                 lists[source] = _repeats(past[past != PAD], self.tables.available, k)
+            else:
+                raise NotImplementedError(f"The plain peer lacks the source of flag {source}.")
         return lists
 
-    def _joined(self, lists: dict[Source, I32], past: I32) -> tuple[I32, U8]:
+    def _joined(self, lists: dict[int, I32], past: I32) -> tuple[I32, U16]:
         """The distinct items of all lists that may be shown, and the flags of those that named them."""
         shares = {Source.TOWER: CANDIDATES - sum(self._shares.values()), **self._shares}
         parts = []
         for source, rows in lists.items():
             if self.exclude_seen:
                 rows = rows[~np.isin(rows, past)]
-            parts.append((rows[: shares[source]], np.uint8(source)))
+            parts.append((rows[: shares[source]], np.uint16(source)))
         everything = np.concatenate([rows for rows, _ in parts])
-        flags = np.concatenate([np.full(len(rows), flag, np.uint8) for rows, flag in parts])
+        flags = np.concatenate([np.full(len(rows), flag, np.uint16) for rows, flag in parts])
         items, first, inverse = np.unique(everything, return_index=True, return_inverse=True)
-        sources = np.zeros(len(items), np.uint8)
+        sources = np.zeros(len(items), np.uint16)
         np.bitwise_or.at(sources, inverse, flags)
         order = np.argsort(first)
         items, sources = items[order].astype(np.int32), sources[order]
@@ -116,7 +121,7 @@ def _newest_of_tokens(content: I32, newest: I32) -> dict[int, I32]:
     order = np.argsort(token, kind="stable")
     tokens, starts = np.unique(token[order], return_index=True)
     parts = np.split(newest[place][order], starts[1:])
-    return {int(each): part[:FRESH_PER_TOKEN] for each, part in zip(tokens, parts, strict=True)}
+    return {int(each): part[:PER_TOKEN] for each, part in zip(tokens, parts, strict=True)}
 
 
 def _most_voted(table: Neighbours, past: I32, k: int) -> I32:

@@ -11,15 +11,15 @@ from recsys.features import (
     COVISIT_DECAYS,
     EASE_DECAYS,
     FEATURES,
-    FLAGS,
     FOLLOW_DECAYS,
+    SOURCE_FLAGS,
     VOTE_SCALE,
 )
 from recsys.lift import places
 from recsys.neighbours import RECENT, Neighbours
 from recsys.spec import NO_TOKEN
 from recsys.tables import ItemTables
-from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, Candidates, Histories
+from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, U16, Candidates, Histories
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
@@ -42,7 +42,7 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
 
 
 def _of_one(
-    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U8, when: tuple[float, float]
+    tables: ItemTables, history: I32, context: U8, items: I32, tower: F32, sources: U16, when: tuple[float, float]
 ) -> F32:
     """Features of one query's K candidates: [K, F]."""
     popularity = np.log1p(tables.popularity[items])
@@ -75,7 +75,7 @@ def _of_one(
         np.log1p(np.float32((history != PAD).sum())),
         *when,
         *_lifts(tables, context, items),
-        *((sources & flag) != 0 for flag in FLAGS),
+        *((sources & flag) != 0 for flag in SOURCE_FLAGS),
     ]
     features = np.empty((len(items), len(FEATURES)), np.float32)
     for index, column in enumerate(columns):

@@ -256,7 +256,7 @@ def lifts(table, columns, clock, items, counts, x, first):
 def derive(x, rows, items, counts, tower, sources, flags, popularity, age, told, scale, order):
     """What is looked up or made of votes, before logarithms, and what each is ordered by: keys as in `kernels.keys`.
 
-    rows: `Rows`. tower, sources: [B, K]. flags: [S] uint8. popularity: [n, W] and age: [n], 0 of rows from n on. told:
+    rows: `Rows`. tower, sources: [B, K]. flags: [S] uint16. popularity: [n, W] and age: [n], 0 of rows from n on. told:
     [B, T], the same for every candidate of a query. scale: of votes by covisit and follow. order: [B, 4, K] uint64 for
     tower, slowest votes of covisit, votes of ease and decayed popularity; what is not real comes last.
     """

@@ -16,7 +16,7 @@ from recsys.kernels.top import insert
 def pick(items, scores, tower, sources, shown, available, seen, excluded, out_items, out, out_sources, removed):
     """The best of candidates [n] that may be shown, best first and the first of equals; how many.
 
-    items: int32, scores, tower: float32, no NaN among scores, sources: uint8. shown: [n] bool, which may be shown; or
+    items: int32, scores, tower: float32, no NaN among scores, sources: uint16. shown: [n] bool, which may be shown; or
     [0], then available [m] bool says of which rows. seen, excluded: rows that may not. out_items, out_sources:
     [k], out: [2, k] float32, scores and tower. removed: [3] int64, how many are not available, seen, and excluded,
     each by the first of these.

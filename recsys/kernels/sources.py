@@ -166,7 +166,7 @@ def join(lists, starts, shares, flags, past, drop_past, out, sources, kept):
 
     lists: [B, W] int32, list s in columns starts[s] to starts[s + 1], best first, PAD for none. Of each, the first
     shares[s] that are not in past [B, H] are taken, or may be, where past is not dropped. out: [B, W] int32, PAD all
-    over, sources: [B, W] uint8, 0 all over; in the order in which items are met. kept: [B, W] bool, which of them a
+    over, sources: [B, W] uint16, 0 all over; in the order in which items are met. kept: [B, W] bool, which of them a
     list without a flag named. W and H are well below SLOTS.
     """
     had, found = ballot(0), ballot(0)
@@ -248,4 +248,4 @@ def order(items, scores, sources, real, keys, of_items, of_scores, of_sources):
             shown = real[query, place]
             of_items[query, at] = items[query, place] if shown else np.int32(-1)
             of_scores[query, at] = scores[query, place] if shown else np.float32(0)
-            of_sources[query, at] = sources[query, place] if shown else np.uint8(0)
+            of_sources[query, at] = sources[query, place] if shown else np.uint16(0)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys.sources import AT_ONCE
+from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.tables import ItemTables
 from recsys.types import F32, F64, I32, Bool, Id
 

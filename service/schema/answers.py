@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from recsys.retrieval.registry import SOURCES
+
 
 class ScoredItem(BaseModel):
     """An item at its place in a slate."""
@@ -17,8 +19,7 @@ class ScoredItem(BaseModel):
         description="Inner product of the user's and the item's embedding. Null if retrieval did not score the item."
     )
     sources: list[str] = Field(
-        description="Candidate sources that proposed the item: tower, covisit, ease, popular, fresh, repeat, trending, "
-        "precomputed."
+        description=f"Candidate sources that proposed the item: {', '.join(source.name for source in SOURCES)}."
     )
     rules: list[str] = Field(description="Rules that moved the item to its place, such as pin, quota, boost and bury.")
 

@@ -25,7 +25,7 @@ def shown(user="7", at=NOON, items=("a", "b", "c"), width=WIDTH):
     """A slate whose features are numbered."""
     n = len(items)
     features = np.arange(n * width, dtype=np.float32).reshape(n, width)
-    sources = np.full(n, Source.TOWER | Source.EASE, np.uint8)
+    sources = np.full(n, Source.TOWER | Source.EASE, np.uint16)
     places, scores = np.arange(n, dtype=np.int16), -np.arange(n, dtype=np.float32)
     return Impression("g1", user, at, at - 0.01, "realtime", list(items), places, scores, sources, features)
 

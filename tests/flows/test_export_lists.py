@@ -81,7 +81,7 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
         f"[[quota]]\nnew_within_days={tables.age[newest] + 0.001:.4f}\nat_least=1\nwithin=4"
     )
     best = np.array([first, second], np.int32)
-    made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint8), np.array([2, 1], np.float32))
+    made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint16), np.array([2, 1], np.float32))
     with ListExport(Environment(tmp_path, None), replace(maker, rules=parse(rules)), 5, now) as export:
         export.begin()
         export.add("someone", (UserRecord.empty(), []), made)

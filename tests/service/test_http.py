@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from recsys.types import Source
+from recsys.retrieval.registry import SOURCES
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
 from service.pages import api
@@ -241,9 +241,10 @@ def test_the_api_page_and_its_files_come_from_this_host(client):
 
 
 def test_the_page_has_a_colour_for_every_source(client):
-    """White letters on nothing are none."""
+    """White letters need a background: each source has its own colour here, and an added source is grey."""
     page = client.get("/").text
-    assert [name for source in Source for name in source.names() if f"--{name}:" not in page] == []
+    assert [source.name for source in SOURCES if f"--{source.name}:" not in page] == []
+    assert "`var(--${source}, var(--soft))`" in page
 
 
 def test_metrics_show_stages_and_batches(client):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.items import PutItem, PutItems
-from recsys.types import Event, Source, names_of
+from recsys.retrieval.registry import names_of
+from recsys.types import Event, Source
 from service import answers, schema
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
@@ -32,7 +33,7 @@ def query(served):
     found.set_candidates(
         np.array([4, 0, 2], np.int32),
         np.array([0.123456, np.nan, -1e-9], np.float32),
-        np.array([Source.TOWER | Source.EASE, 0, Source.TRENDING], np.uint8),
+        np.array([Source.TOWER | Source.EASE, 0, Source.TRENDING], np.uint16),
     )
     found.scores = np.array([2.0, 1 / 3, -7.00004], np.float32)
     found.words, found.removed = {0: ("pin",)}, {"seen": 2}

@@ -22,7 +22,7 @@ from recsys.rounded import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower
-from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, PAD, Candidates, Histories
+from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, FLAG_BITS, PAD, Candidates, Histories
 from service import wire
 
 
@@ -66,14 +66,14 @@ def queries(n, batch, rng):
     """Histories of all lengths, candidates of all counts, ties among the scores."""
     past = Histories.empty(rng.random(batch) * 1e6 + 1.7e9)
     items = np.full((batch, CANDIDATES), PAD, np.int32)
-    tower, sources = np.zeros(items.shape, np.float32), np.zeros(items.shape, np.uint8)
+    tower, sources = np.zeros(items.shape, np.float32), np.zeros(items.shape, np.uint16)
     for query in range(batch):
         length, count = int(rng.integers(0, 130)), int(rng.integers(0, min(n, CANDIDATES) + 1))
         times = np.sort(rng.random(length) * 1e7 + 1.69e9)
         past.put(query, rng.integers(0, n, length).astype(np.int32), times, np.zeros(length, np.uint8))
         items[query, :count] = rng.permutation(n)[:count]
         tower[query, :count] = np.sort(rng.normal(size=count).astype(np.float32).round(1))[::-1]
-        sources[query, :count] = rng.integers(0, 256, count)
+        sources[query, :count] = rng.integers(0, 1 << FLAG_BITS, count)
     past.context[:] = rng.integers(0, 3, (batch, CLOCK + CONTEXTS))
     return past, Candidates(items, tower, sources)
 

@@ -14,7 +14,8 @@ from recsys.fresh import Grower
 from recsys.generation import TOWERS
 from recsys.items import NOTHING_PUT
 from recsys.ranker import Ranker
-from recsys.retriever import PUT_SHARE, Retriever
+from recsys.retrieval.sources.fresh import PUT_SHARE
+from recsys.retriever import Retriever
 from recsys.spec import FeatureSpec
 from recsys.towers import ItemEncoder, Towers
 from recsys.types import CANDIDATES, PAD, Histories, Source
@@ -191,7 +192,7 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
 def test_the_popular_source_goes_on_behind_what_is_hidden(retriever, world, histories):
     """The most popular items hidden, the next ones take their places."""
     ids = world[0].tables().ids
-    best = [ids[int(row)] for row in retriever._popular[:30]]
+    best = [ids[int(row)] for row in retriever._finders[Source.POPULAR]._rows[:30]]
     puts = putting(*(hide(item_id, n + 1) for n, item_id in enumerate(best)))
     brought = retriever.with_items(puts).each_source(histories, 15)[Source.POPULAR]
     assert (brought[:, :15] != PAD).all()

@@ -60,7 +60,7 @@ def test_a_slate_picked_in_one_go_is_the_same(
     generation = served[world]
     query = Query(generation, "u", k, 0.0, rules=CompiledRules(Rules(exclude_seen=exclude_seen, hide_unavailable=hide)))
     items = np.array(candidates, np.int32)
-    query.set_candidates(items, np.linspace(-1, 1, ROWS, dtype=np.float32), (items * 7 % 256).astype(np.uint8))
+    query.set_candidates(items, np.linspace(-1, 1, ROWS, dtype=np.float32), (items * 7 % 1024).astype(np.uint16))
     query.scores = np.array(scores, np.float32)
     query.record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
     query.past = np.array(since, np.int32), np.zeros(len(since)), np.zeros(len(since), np.uint8)
@@ -81,7 +81,7 @@ def test_an_item_that_this_process_has_not_heard_of_is_not_shown(served, world, 
     """Retrieval may have: then there is no id to say, whatever may be hidden."""
     query = Query(served[world], "u", 3, 0.0, rules=CompiledRules(Rules(hide_unavailable=hide)))
     items = np.array([ROWS + 5_000, *range(10)], np.int32)
-    query.set_candidates(items, np.linspace(1, 0, 11, dtype=np.float32), np.ones(11, np.uint8))
+    query.set_candidates(items, np.linspace(1, 0, 11, dtype=np.float32), np.ones(11, np.uint16))
     query.scores = np.linspace(1, 0, 11, dtype=np.float32)
     query.record = UserRecord.empty()
     query.history = np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.uint8)

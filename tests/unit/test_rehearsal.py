@@ -55,8 +55,8 @@ def test_it_trains_exports_and_tries(tmp_path, monkeypatch, request):
     monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.setattr(rehearsal, "watch_parent", lambda *_: None)
     assert rehearsal.main() == 0
-    assert search.scan.signatures
-    assert sources.join.signatures
+    assert search.find.signatures
+    assert sources.bring.signatures
     assert not list(tmp_path.glob("tandem-rehearsal-*"))
 
 

@@ -11,7 +11,8 @@ from recsys.kernels import columns
 from recsys.kernels.compiled import plain
 from recsys.neighbours import RECENT, Neighbours, powers
 from recsys.record import UserRecord
-from recsys.retriever import SHARES, Retriever
+from recsys.retrieval.sources.popular import SOURCE as POPULAR
+from recsys.retriever import Retriever
 from recsys.strings import StringTable
 from recsys.types import PAD, Source
 
@@ -41,7 +42,7 @@ def test_every_source_is_named(scene):
     found = retriever.retrieve(histories)
     ordered = np.argsort(-tables.popularity[:, 3], kind="stable")
     for items, sources, history in zip(found.items, found.sources, histories.items, strict=True):
-        popular = ordered[~np.isin(ordered, history)][: SHARES[Source.POPULAR]]
+        popular = ordered[~np.isin(ordered, history)][: POPULAR.share]
         for item, source in zip(items[items != PAD].tolist(), sources[items != PAD].tolist(), strict=True):
             assert source
             assert bool(source & Source.POPULAR) == (item in popular)

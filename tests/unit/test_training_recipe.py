@@ -10,6 +10,7 @@ import torch
 from recsys.errors import GenerationError
 from recsys.ranker import RankerNet
 from recsys.record import UserRecord
+from recsys.retrieval.registry import RETRIEVED
 from recsys.retriever import Retriever
 from recsys.tables import ItemTables
 from recsys.types import HISTORY_LENGTH
@@ -67,7 +68,8 @@ def test_a_generation_is_whole_and_reads_back(taught, tmp_path):
     folder = export(tmp_path, log, trained, quick(), "ring", bad_rows=3)
     manifest = folder.verify(users=True)
     assert manifest.dims == {"items": 40, "embedding": 16, "users": 150, "history": HISTORY_LENGTH, "candidates": 10}
-    assert manifest.settings == {"exclude_seen": True, "item_id_type": "str", "user_id_type": "str"}
+    of_data = {"exclude_seen": True, "item_id_type": "str", "user_id_type": "str"}
+    assert manifest.settings == {"sources": [source.name for source in RETRIEVED], **of_data}
     assert manifest.data["bad_rows"] == 3
     assert manifest.metrics["two_stage"] == trained.evaluation.served
     json.loads(manifest.to_json())

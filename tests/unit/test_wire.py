@@ -77,7 +77,7 @@ def test_of_a_long_history_the_newest_goes():
 def test_candidates_stand_behind_a_history(count):
     """Padded on the right."""
     items, tower = np.arange(count, dtype=np.int32), np.arange(count, dtype=np.float32) / 7
-    sources = np.arange(count).astype(np.uint8)
+    sources = np.arange(count).astype(np.uint16)
     records = [each + wire.named(items, tower, sources) for each in told(histories(3))]
     table = wire.as_table(wire.asking(wire.EXPLAIN, records), wire.EXPLAIN)
     found = wire.candidates(table)
@@ -95,7 +95,7 @@ def test_what_was_found_is_read_in_place(count):
     """Without the padding, and as arrays that kernels take as they are."""
     table = np.zeros(1, wire.RETRIEVED)
     rows = 2**31 - 1 - np.arange(count, dtype=np.int32)  # which are most like the padding
-    columns = rows, np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint8)
+    columns = rows, np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint16)
     wire.put_candidates(table, slice(None), Candidates(*(each[None] for each in columns)))
     record = bytearray(table.tobytes())
     for found, expected in zip(wire.found(record), columns, strict=True):
@@ -135,7 +135,7 @@ def test_each_record_says_whose_it_is_and_when_it_is_due():
 def test_candidates_are_padded_not_zeroed():
     """A place without a candidate is PAD, since 0 is an item."""
     table = np.zeros(1, wire.RETRIEVED)
-    found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.uint8)))
+    found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.uint16)))
     wire.put_candidates(table, slice(None), found)
     assert wire.candidates(table).items[0, :2].tolist() == [7, 0]
     assert (wire.candidates(table).items[0, 2:] == PAD).all()

@@ -1,0 +1,1 @@
+"""Retrieval: the candidate sources and their registry."""

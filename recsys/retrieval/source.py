@@ -1,0 +1,93 @@
+"""What a candidate source is: a name, a flag, a share, and the class that finds its items."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from recsys.types import CANDIDATES, F32, FLAG_BITS, I32
+
+if TYPE_CHECKING:  # the index brings torch, which a gateway with remote stages does without
+    from recsys.allowed import Allowed
+    from recsys.fresh import GrownIndex
+    from recsys.index import ExactIndex
+    from recsys.tables import ItemTables
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalBatch:
+    """A batch of B queries, as each source receives the batch.
+
+    users: [B, d] float32 user embeddings. past: [B, H] int32 item rows of the histories, newest last, padded with PAD.
+    tables, index: of the generation and of the items put since. allowed: for each query the items that its filter
+    leaves, or None without a filter; None where no query of the batch has a filter.
+    """
+
+    users: F32
+    past: I32
+    tables: ItemTables
+    index: ExactIndex | GrownIndex
+    allowed: Sequence[Allowed | None] | None
+
+
+class Finder(ABC):
+    """Finds the items of one source in one generation. What is computed once for a generation belongs in `__init__`."""
+
+    put_share = 0
+    """Candidates that the source brings beyond its share because of items put since the generation, at most."""
+
+    def __init__(self, tables: ItemTables) -> None:  # noqa: B027 - most sources compute nothing here
+        """tables: of the generation, without the items put since."""
+
+    @classmethod
+    def serves(cls, tables: ItemTables, exclude_seen: bool) -> bool:
+        """Whether the source has items in a generation. The tower gets the share of a source that has none."""
+        return True
+
+    def over(self, tables: ItemTables, index: GrownIndex) -> Self:
+        """The finder over the tables and the index grown by the items put since. Called once for each put."""
+        return self
+
+    @abstractmethod
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The k items of each query, best first: [B, any] int32, padded with PAD. Items may repeat.
+
+        Only items that the query's filter leaves, and available ones: an unavailable item uses up the share. Retrieval
+        drops the items of the history where the dataset excludes seen items; k has room for these items.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSource:
+    """A source of candidates; ValueError where the source is wrong in itself.
+
+    name: in answers, in `/explain`, in exported files, and in the ranker's feature `from_NAME`. flag: one bit. Lists
+    and impressions store flags, so a bit never gets another meaning. share: candidates of a query that the source
+    brings, at most; None for the one source that brings what the others leave. finder: finds the items. A source
+    without a finder has the share 0: its items come with the query, and the ranker has no feature for the source.
+    """
+
+    name: str
+    flag: int
+    share: int | None
+    finder: type[Finder] | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"Name the source by up to 32 of a-z, 0-9 and _, not {self.name!r}.")
+        if self.flag.bit_count() != 1 or not 0 < self.flag < 1 << FLAG_BITS:
+            raise ValueError(f"The flag of the source {self.name} must be one bit of {FLAG_BITS}, not {self.flag}.")
+        if self.share is not None and not 0 <= self.share < CANDIDATES:
+            raise ValueError(f"The share of the source {self.name} must be 0 to {CANDIDATES - 1}, not {self.share}.")
+        if self.share != 0 and self.finder is None:
+            raise ValueError(f"The source {self.name} has a share and no finder: give it a subclass of Finder.")
+        if self.share == 0 and self.finder is not None:
+            raise ValueError(f"The source {self.name} has a finder and the share 0: give it a share.")
+        if self.finder is not None and (not issubclass(self.finder, Finder) or inspect.isabstract(self.finder)):
+            raise ValueError(f"The finder of the source {self.name} must be a subclass of Finder with a method find.")

@@ -1,0 +1,19 @@
+"""The items that are taken soon after the items of the history."""
+
+from __future__ import annotations
+
+from recsys.allowed import masks
+from recsys.neighbours import VOTE_DECAY
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
+from recsys.types import I32, Source
+
+
+class CovisitedItems(Finder):
+    """Counts the votes of the newest items of a history."""
+
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The items with the most votes."""
+        return batch.tables.covisit.best(batch.past, k, VOTE_DECAY, masks(batch.allowed))
+
+
+SOURCE = CandidateSource("covisit", Source.COVISIT, 64, CovisitedItems)

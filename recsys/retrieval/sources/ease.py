@@ -1,0 +1,25 @@
+"""The items that EASE, a linear model of what is taken together, adds to the history."""
+
+from __future__ import annotations
+
+from recsys.allowed import masks
+from recsys.neighbours import VOTE_DECAY
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
+from recsys.tables import ItemTables
+from recsys.types import I32, Source
+
+
+class EaseItems(Finder):
+    """Counts the votes of the newest items of a history."""
+
+    @classmethod
+    def serves(cls, tables: ItemTables, exclude_seen: bool) -> bool:
+        """Whether training built the model: for a large catalogue training builds none."""
+        return tables.ease.width > 0
+
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The items with the most votes."""
+        return batch.tables.ease.best(batch.past, k, VOTE_DECAY, masks(batch.allowed))
+
+
+SOURCE = CandidateSource("ease", Source.EASE, 32, EaseItems)

@@ -1,0 +1,61 @@
+"""The items with the most recent interactions."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recsys.grown import Grown
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
+from recsys.tables import ItemTables
+from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool, Source
+
+if TYPE_CHECKING:
+    from recsys.fresh import GrownIndex
+
+AT_ONCE = 4_096
+"""Rows that are read in one step while the first available rows are looked for."""
+
+
+def most_popular(tables: ItemTables, k: int, may: Bool | Grown | None = None) -> I32:
+    """The k most popular rows, best first; fewer where fewer rows are available. may: other rows than the available."""
+    may = tables.available if may is None else may
+    found: I32 = np.zeros(0, np.int32)
+    for start in range(0, len(tables.by_popularity), AT_ONCE):
+        rows = np.asarray(tables.by_popularity[start : start + AT_ONCE])
+        found = np.concatenate([found, rows[may[rows]]])
+        if len(found) >= k:
+            break
+    return found[:k]
+
+
+class PopularItems(Finder):
+    """The same items for every user, or the most popular of what a filter leaves."""
+
+    def __init__(self, tables: ItemTables) -> None:
+        self._rows = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
+
+    def over(self, tables: ItemTables, index: GrownIndex) -> PopularItems:
+        """The same without the items that a put hides."""
+        other = copy.copy(self)
+        other._rows = self._rows[tables.available[self._rows]]
+        return other
+
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The most popular items."""
+        popular = self._rows[None, :k]
+        if len(batch.past) > 1 or batch.allowed is not None:
+            popular = np.broadcast_to(popular, (len(batch.past), popular.shape[1]))
+        if batch.allowed is None:
+            return popular
+        popular = popular.copy()
+        for row, of in zip(popular, batch.allowed, strict=True):
+            if of is not None:
+                best = of.popular[: len(row)]
+                row[: len(best)], row[len(best) :] = best, PAD
+        return popular
+
+
+SOURCE = CandidateSource("popular", Source.POPULAR, 64, PopularItems)

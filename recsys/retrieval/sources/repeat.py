@@ -1,0 +1,34 @@
+"""The items that the user took last, where the dataset shows seen items again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.allowed import only
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
+from recsys.tables import ItemTables
+from recsys.types import I32, PAD, Source
+
+
+class RepeatedItems(Finder):
+    """Reads the history."""
+
+    @classmethod
+    def serves(cls, tables: ItemTables, exclude_seen: bool) -> bool:
+        """Not where every seen item is excluded."""
+        return not exclude_seen
+
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The available items of the history, newest first, each once."""
+        histories, available = only(batch.past, batch.allowed), batch.tables.available
+        found = np.full((len(histories), k), PAD, np.int32)
+        for row, history in enumerate(histories):
+            past = history[history != PAD][::-1]
+            items, first = np.unique(past, return_index=True)
+            latest = items[np.argsort(first)]
+            latest = latest[available[latest]][:k]
+            found[row, : len(latest)] = latest
+        return found
+
+
+SOURCE = CandidateSource("repeat", Source.REPEAT, 32, RepeatedItems)

@@ -1,0 +1,17 @@
+"""The items whose embeddings are nearest to the user's."""
+
+from __future__ import annotations
+
+from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
+from recsys.types import I32, Source
+
+
+class TowerItems(Finder):
+    """Searches the index."""
+
+    def find(self, batch: RetrievalBatch, k: int) -> I32:
+        """The items with the largest inner products."""
+        return batch.index.search(batch.users, k, batch.allowed)
+
+
+SOURCE = CandidateSource("tower", Source.TOWER, None, TowerItems)

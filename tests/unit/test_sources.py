@@ -1,0 +1,219 @@
+"""Candidate sources: one file adds one, and a wrong one is an error at the import."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.errors import GenerationError
+from recsys.generation import GenerationFolder
+from recsys.impression import Impression
+from recsys.retrieval import registry
+from recsys.retrieval.source import CandidateSource, Finder
+from recsys.trial import try_out
+from recsys.types import FLAG_BITS, Source
+from recsys.user_list import UserList
+
+ROOT = Path(__file__).resolve().parents[2]
+NINTH = 1 << 8
+
+ADDED = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from recsys.retrieval import sources
+sources.__path__.append(sys.argv[1])  # as if the file lay in the folder of the sources
+from recsys import features
+from recsys.generation import GenerationFolder
+from recsys.list_maker import ListMaker
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.trial import try_out
+from recsys.types import PAD
+from recsys.user_list import UserList
+from service import answers
+from tests import tiny
+from tests.whole_path import World
+from training import dataset
+from training.export import export
+from training.log import encode
+from training.recipe import train
+
+def seen(folder):
+    world = World(folder)
+    query = world.run(world.query(traced=True))
+    slate = answers.slate(query)
+    explained = [world.explain(world.query(traced=True), int(row)) for row in query.items]
+    retriever, ranker = Retriever.load(folder), Ranker.load(folder)
+    maker = ListMaker(folder.manifest, folder.tables(), folder.spec(), retriever, ranker)
+    [made] = maker.make([(query.record, [])], query.now)
+    candidates = query.candidates
+    return {
+        "proposed": candidates.items[(candidates.sources & 256) != 0].tolist(),
+        "seen": query.seen.tolist(),
+        "popularity": folder.tables().popularity[:, 0].tolist(),
+        "degraded": query.degraded,
+        "slate": [[folder.tables().ids.rows[str(item.item_id)], item.sources] for item in slate.items],
+        "explained": [[told.sources, {f.name: [f.value, f.contribution] for f in told.features}] for told in explained],
+        "listed": made.items[(UserList.unpack(made.pack()).sources & 256) != 0].tolist(),
+    }
+
+old = GenerationFolder(Path(sys.argv[2]))
+try_out(old)
+log = encode(dataset.read(tiny.write(Path(sys.argv[3]) / "data")))
+config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2), ranker=replace(tiny.CONFIG.ranker, epochs=2))
+new = export(Path(sys.argv[3]) / "generations", log, train(log, config), config, "tiny")
+try_out(new)
+print(json.dumps({"features": features.FEATURES, "new": str(new.path), "of_old": seen(old), "of_new": seen(new)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def added(tiny_world, tmp_path_factory):
+    """What a process finds that has a ninth source: the example of docs/sources.md, in one file."""
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    package, home = tmp_path_factory.mktemp("package"), tmp_path_factory.mktemp("home")
+    (package / "evergreen.py").write_text(example, encoding="utf-8")
+    asked = [sys.executable, "-c", ADDED, package, tiny_world[0].path, home]
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout.splitlines()[-1])
+
+
+def test_a_ninth_source_in_one_file_proposes_candidates_and_is_named(added):
+    """Its share of unseen items are candidates; answer, explanation, list and the ranker's feature name the source."""
+    assert added["features"][-1] == "from_evergreen"
+    found = added["of_new"]
+    order = np.argsort(-np.array(found["popularity"]), kind="stable").tolist()
+    wanted = [row for row in order if row not in found["seen"]][:16]
+    assert sorted(found["proposed"]) == sorted(wanted)
+    assert set(found["listed"]) == set(wanted)
+    assert not found["degraded"]
+    named = 0
+    for (row, sources), (explained, of_one) in zip(found["slate"], found["explained"], strict=True):
+        assert ("evergreen" in sources) == (row in wanted)
+        assert explained == sources
+        assert of_one["from_evergreen"][0] == (row in wanted)
+        named += row in wanted
+    assert named
+
+
+def test_a_generation_from_before_a_source_is_served_without_the_source(added):
+    """The smoke queries hold, no candidate has the flag, and the feature says nothing."""
+    found = added["of_old"]
+    assert not found["proposed"]
+    assert not found["degraded"]
+    assert len(found["slate"]) == 10
+    for sources, of_one in found["explained"]:
+        assert "evergreen" not in sources
+        assert of_one["from_evergreen"] == [0, 0]
+        assert any(contribution for _, contribution in of_one.values())
+
+
+def test_a_generation_of_a_source_that_the_code_lacks_is_refused(added):
+    """With a sentence that names the sources of both."""
+    with pytest.raises(
+        GenerationError, match=r"trained with the sources .*repeat, evergreen, and this code has .*repeat\."
+    ):
+        try_out(GenerationFolder(Path(added["new"])))
+
+
+class Nothing(Finder):
+    """Finds nothing."""
+
+    def find(self, batch, k):
+        return np.zeros((len(batch.past), 0), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"finder": None}, "has a share and no finder"),
+        ({"finder": Finder}, "subclass of Finder with a method find"),
+        ({"finder": type("Lazy", (Finder,), {})}, "subclass of Finder with a method find"),
+        ({"finder": dict}, "subclass of Finder"),
+        ({"share": 0}, "share 0"),
+        ({"share": 512}, "must be 0 to 511"),
+        ({"share": -1}, "must be 0 to 511"),
+        ({"flag": 0}, "one bit of 16"),
+        ({"flag": 3}, "one bit of 16"),
+        ({"flag": -256}, "one bit of 16"),
+        ({"flag": 1 << FLAG_BITS}, "one bit of 16"),
+        ({"name": "Ever green"}, "Name the source"),
+    ],
+)
+def test_a_source_that_is_wrong_in_itself_is_an_error(wrong, told):
+    """Where the file is imported, and never another source's items later."""
+    right = {"name": "evergreen", "flag": NINTH, "share": 16, "finder": Nothing}
+    CandidateSource(**right)
+    with pytest.raises(ValueError, match=told):
+        CandidateSource(**right | wrong)
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        (CandidateSource("popular", NINTH, 16, Nothing), "names and flags of their own"),
+        (CandidateSource("evergreen", Source.TRENDING, 16, Nothing), "names and flags of their own"),
+        (CandidateSource("evergreen", NINTH, None, Nothing), "here: tower, evergreen"),
+        (CandidateSource("evergreen", NINTH, 225, Nothing), "leave 63 of 512"),
+    ],
+)
+def test_sources_that_contradict_each_other_are_an_error(added, told):
+    """A name or a flag twice, two that take the rest, and shares that leave no rest."""
+    with pytest.raises(ValueError, match=told):
+        registry.checked([*registry.SOURCES, added])
+
+
+def test_a_file_without_a_source_is_an_error(tmp_path, monkeypatch):
+    """A module in the folder that defines no SOURCE is named."""
+    folder = tmp_path / "spare_sources"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "empty.py").write_text("source = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"spare_sources\.empty must define SOURCE"):
+        registry.discovered(importlib.import_module("spare_sources"))
+
+
+FLAGS = np.array([Source.TOWER | Source.TRENDING, NINTH, 1 << 15 | Source.EASE], np.uint16)
+
+
+def stored(flags):
+    """A list and an impression with these flags, and how each is read."""
+    count = len(flags)
+    scores, items = np.arange(count, dtype=np.float32), np.arange(count, dtype=np.int32)
+    features = np.ones((count, 2), np.float32)
+    shown = Impression("g", 1, 1.0, 1.0, "batch", [*range(count)], items.astype(np.int16), scores, flags, features)
+    return (UserList(1.0, 7, items, flags, scores).pack(), UserList.unpack), (shown.pack(), Impression.unpack)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_stored_flags_are_read_by_this_version_and_by_the_last(count):
+    """Sixteen bits come back; earlier versions read the low eight of them, where they wrote theirs."""
+    for blob, unpack in stored(FLAGS[:count]):
+        assert unpack(blob).sources.tolist() == FLAGS[:count].tolist()
+        low = blob[len(blob) - 2 * count : len(blob) - count]
+        assert list(low) == (FLAGS[:count] & 255).tolist()
+
+
+def test_flags_that_earlier_versions_stored_are_read():
+    """One byte an item; and flags of any other length are refused, not guessed."""
+    for blob, unpack in stored(FLAGS & 255):
+        assert unpack(resealed(blob[:-3])).sources.tolist() == (FLAGS & 255).tolist()
+        for wrong in (blob[:-2], blob[:-4], blob + b"\0"):
+            with pytest.raises(ValueError, match="flags of 3 items"):
+                unpack(resealed(wrong))
+
+
+def resealed(blob):
+    """The bytes with a checksum that is right."""
+    return zlib.crc32(blob[4:]).to_bytes(4, "little") + blob[4:]
