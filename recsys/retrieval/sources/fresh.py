@@ -52,7 +52,7 @@ class FreshItems(Finder):
 
     def over(self, tables: ItemTables, index: GrownIndex) -> FreshItems:
         """The same new items, and the items put since."""
-        other = copy.copy(self)
+        other: FreshItems = copy.copy(self)
         other._put, other.put_share = index, min(PUT_SHARE, index.count)
         return other
 

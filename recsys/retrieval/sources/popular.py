@@ -39,7 +39,7 @@ class PopularItems(Finder):
 
     def over(self, tables: ItemTables, index: GrownIndex) -> PopularItems:
         """The same without the items that a put hides."""
-        other = copy.copy(self)
+        other: PopularItems = copy.copy(self)
         other._rows = self._rows[tables.available[self._rows]]
         return other
 
