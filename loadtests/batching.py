@@ -24,7 +24,7 @@ from loadtests.turns import Variant, turns
 from loadtests.world import HOME, world
 
 MOST_MS = 100
-"""Of a window: who has less than four times as long left does not wait (`service.coalescer`)."""
+"""Of a window: who has less than four times as long left does not wait (`service.recommend.batcher`)."""
 
 
 def main() -> int:

@@ -18,7 +18,6 @@ from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import KeyGuard
 from service.auth.tenants import TenantRecommender
 from service.auth.tls import Tls
-from service.compose import GATEWAY, tracer
 from service.drain import Drain
 from service.grpc.server import GrpcServer
 from service.http.admin import AdminPort
@@ -26,10 +25,11 @@ from service.http.app import http_app
 from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
 from service.ports import require_free
-from service.recommender import Recommender
 from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.server_spans import HttpSpans
+from service.verbs.recommender import Recommender
+from service.wiring import GATEWAY, tracer
 
 logger = logging.getLogger("tandem")
 

@@ -10,16 +10,17 @@ import bentoml
 from starlette.exceptions import HTTPException
 
 from recsys.errors import TandemError
-from service import compose, doors, pinned, readiness, workers
+from service import doors, wiring, workers
 from service.auth.tls import Tls
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
+from service.generations import pinned, readiness
 from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
-from service.recommender import Recommender
 from service.retrieval import Retrieval
 from service.settings import environment, settings
 from service.shell import NOTHING_AROUND
+from service.verbs.recommender import Recommender
 
 TLS = Tls.from_settings(settings())
 DOORS = doors.Doors()
@@ -65,9 +66,9 @@ class Gateway:
 
     def _make_recommender(self) -> Recommender:
         if not SPLIT:
-            return compose.inline_recommender(environment(), settings())
-        self._clients = compose.clients(self, settings())
-        return compose.recommender(environment(), settings(), Backends.remote(*self._clients))
+            return wiring.inline_recommender(environment(), settings())
+        self._clients = wiring.clients(self, settings())
+        return wiring.recommender(environment(), settings(), Backends.remote(*self._clients))
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
@@ -86,7 +87,7 @@ class Gateway:
         self._following.cancel()
         await self._recommender.close()
         await asyncio.gather(*(client.close() for client in self._clients))
-        await asyncio.to_thread(compose.close_traces, compose.GATEWAY)
+        await asyncio.to_thread(wiring.close_traces, wiring.GATEWAY)
 
     async def __is_ready__(self) -> bool:
         if reason := readiness.STOPPING if DOORS.closing else self._recommender.unready:

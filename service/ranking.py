@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bentoml
 
-from service import compose, wire, workers
-from service.models import RankingModel
+from service import wiring, workers
+from service.backends import wire
+from service.backends.models import RankingModel
 from service.settings import environment, settings
 from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
 
@@ -20,9 +21,9 @@ class Ranking(Shell):
 
     def __init__(self) -> None:
         workers.become_one()
-        holder = compose.ranking(environment())
-        model = RankingModel(holder, compose.puts(environment()))
-        self._serve(compose.RANKING, model, holder)
+        holder = wiring.ranking(environment())
+        model = RankingModel(holder, wiring.puts(environment()))
+        self._serve(wiring.RANKING, model, holder)
 
     @rows_api("rank", **BATCHED)
     async def rank(self, rows: wire.Rows) -> wire.Rows:
@@ -40,4 +41,4 @@ class Ranking(Shell):
         return self._compute("features", rows)
 
 
-add_backend_app(Ranking, compose.RANKING)
+add_backend_app(Ranking, wiring.RANKING)

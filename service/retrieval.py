@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bentoml
 
-from service import compose, wire, workers
-from service.models import RetrievalModel
+from service import wiring, workers
+from service.backends import wire
+from service.backends.models import RetrievalModel
 from service.settings import environment, settings
 from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
 
@@ -20,9 +21,9 @@ class Retrieval(Shell):
 
     def __init__(self) -> None:
         workers.become_one()
-        holder = compose.retrieval(environment())
-        model = RetrievalModel(holder, compose.puts(environment()))
-        self._serve(compose.RETRIEVAL, model, holder)
+        holder = wiring.retrieval(environment())
+        model = RetrievalModel(holder, wiring.puts(environment()))
+        self._serve(wiring.RETRIEVAL, model, holder)
 
     @rows_api("retrieve", **BATCHED)
     async def retrieve(self, rows: wire.Rows) -> wire.Rows:
@@ -45,4 +46,4 @@ class Retrieval(Shell):
         return self._compute("similar", rows)
 
 
-add_backend_app(Retrieval, compose.RETRIEVAL)
+add_backend_app(Retrieval, wiring.RETRIEVAL)

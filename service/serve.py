@@ -28,9 +28,9 @@ from recsys.store.redis import RedisGenerationStore
 from service import probe
 from service.auth import setup
 from service.auth.tls import Tls
+from service.generations.fallback import Spare
 from service.ports import place, require_free
 from service.settings import STARTER, Settings
-from service.spare import Spare
 from service.telemetry import exporters
 
 START_SECONDS = 120
@@ -221,7 +221,7 @@ def _ended(code: int) -> str:
 def spare(environment: Environment) -> Spare:
     """What this host can serve without a store."""
     os.environ.setdefault("BENTOML_HOME", str(environment.folder("bentoml")))  # read when BentoML is imported
-    from service import pinned
+    from service.generations import pinned
 
     store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # asked for nothing here
     return Spare(GenerationCache(environment.folder("cache"), store), pinned.folder())

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service import compose, readiness, wire, workers
+from service import wiring, workers
+from service.backends import wire
 from service.backends.rows import Rows, rows_of
 from service.drain import Drain
-from service.holder import GenerationHolder
+from service.generations import readiness
+from service.generations.holder import GenerationHolder
 from service.settings import environment, settings
 from service.telemetry import metrics
 
@@ -48,7 +50,7 @@ def rows_api(name: str, **options: Any) -> Any:
 
 def add_backend_app(service: Any, role: str) -> None:
     """Add spans, the drain and GET /metrics to BentoML's app of a service."""
-    service.add_asgi_middleware(compose.backend, role=role, drain=DRAIN)
+    service.add_asgi_middleware(wiring.backend, role=role, drain=DRAIN)
     service.mount_asgi_app(Starlette(routes=[Route("/metrics", _metrics)]))
 
 
@@ -68,7 +70,7 @@ class Shell:
     def _serve(self, role: str, model: Any, holder: GenerationHolder[Any]) -> None:
         self._role = role
         self._model = model
-        self._adopter = compose.adopter(role, environment(), settings(), [holder])
+        self._adopter = wiring.adopter(role, environment(), settings(), [holder])
         self._adopter.start()
 
     def _compute(self, api: str, rows: wire.Rows) -> wire.Rows:
@@ -86,7 +88,7 @@ class Shell:
     def stop_following(self) -> None:
         """Close the store, and export the last spans."""
         self._adopter.stop()
-        compose.close_traces(self._role)
+        wiring.close_traces(self._role)
 
     async def __is_ready__(self) -> bool:
         if reason := readiness.STOPPING if DRAIN.begun else self._adopter.unready_backend:

@@ -11,12 +11,13 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import arbiter, bentoml_patches, pinned
+from service import arbiter, bentoml_patches
 from service.auth import setup
 from service.auth.tls import Tls
 from service.forking import LEAN_MALLOC, ONE_THREAD
+from service.generations import pinned
+from service.generations.fallback import PINNED
 from service.settings import STARTER, Settings
-from service.spare import PINNED
 from service.telemetry import exporters
 
 logger = logging.getLogger("tandem")

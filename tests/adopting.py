@@ -8,8 +8,8 @@ from typing import Any
 from recsys.errors import GenerationError, StoreUnavailable
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import MemoryBoard
-from service.adoption import Adopter
-from service.holder import GenerationHolder
+from service.generations.follower import Adopter
+from service.generations.holder import GenerationHolder
 
 
 class Aliases:

@@ -11,9 +11,9 @@ import grpc
 import httpx
 from google.protobuf.message_factory import GetMessageClass
 
-from service.deadline import HEADER
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
+from service.recommend.deadlines import HEADER
 from service.schema.verbs import Verb
 from tests.deployment import Deployment
 

@@ -14,7 +14,7 @@ import uvloop
 from recsys.types import Source
 from service import schema
 from service.grpc.server import GrpcServer
-from service.query import Query
+from service.recommend.query import Query
 from tests.deployment import free_port
 
 SCORED = schema.ScoredItem(

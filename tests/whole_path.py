@@ -10,13 +10,13 @@ from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.store import MemoryStore
 from service.backends.backends import Backends
-from service.explanation import Explainer
-from service.models import RankingModel, RetrievalModel
-from service.pipeline import Pipeline
-from service.query import Query
-from service.served import ServedGeneration
+from service.backends.models import RankingModel, RetrievalModel
+from service.generations.served import ServedGeneration
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import Query
 from service.settings import Settings
-from service.similar import SimilarItems
+from service.verbs.explain import Explainer
+from service.verbs.similar import SimilarItems
 from tests import tiny
 
 

@@ -11,9 +11,9 @@ from service import schema
 from service.auth.guard import caller
 from service.auth.keyring import Entry
 from service.auth.rate_limits import RateLimits
-from service.query import Query
-from service.recommender import Recommender
+from service.recommend.query import Query
 from service.telemetry import metrics
+from service.verbs.recommender import Recommender
 
 USERLESS = frozenset({"due", "forget_item", "full", "item", "put_items", "ready", "status"})
 """Attributes of a recommender that name no user. Any other needs a method below: a new verb without one fails."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from service import wire
+from service.backends import wire
 from service.backends.client import BackendClient
-from service.models import RankingModel, RetrievalModel
+from service.backends.models import RankingModel, RetrievalModel
 
 Call = Callable[[wire.Rows], Awaitable[wire.Rows]]
 """One call for many queries."""

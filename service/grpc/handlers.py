@@ -14,14 +14,16 @@ from grpc.aio import ServicerContext
 from pydantic import BaseModel
 
 from recsys.errors import QueryError, TandemError
-from service import answers, deadline, schema
+from service import schema
 from service.grpc import convert, limits, verdict
 from service.grpc.convert import SERVICE
-from service.pipeline import RESERVE
-from service.recommender import Recommender
+from service.recommend import deadlines
+from service.recommend.pipeline import RESERVE
 from service.schema import verbs
 from service.schema.verbs import Verb
 from service.schema.verdict import INTERNAL, error_body, too_large
+from service.verbs import answers
+from service.verbs.recommender import Recommender
 
 logger = logging.getLogger("tandem")
 
@@ -116,8 +118,8 @@ def _seconds(context: ServicerContext, timed: bool) -> float | None:
     timed: whether the metadata `x-deadline-ms` counts, like HTTP's header.
     """
     metadata = context.invocation_metadata() or ()
-    asked = [value for name, value in metadata if name == deadline.HEADER] if timed else ()
-    seconds = deadline.asked_seconds(asked)
+    asked = [value for name, value in metadata if name == deadlines.HEADER] if timed else ()
+    seconds = deadlines.asked_seconds(asked)
     left: float | None = context.time_remaining()
     if left is None:
         return seconds

@@ -16,8 +16,8 @@ from service.grpc.interceptors.metrics import Metrics
 from service.grpc.interceptors.overload import Overload
 from service.grpc.interceptors.tracing import Tracing
 from service.ports import place
-from service.recommender import Recommender
 from service.telemetry.tracing import Tracer
+from service.verbs.recommender import Recommender
 
 
 class GrpcServer:

@@ -13,15 +13,17 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from recsys.errors import NoGeneration, TandemError
-from service import answers, deadline, schema
+from service import schema
 from service.http import bodies, paths
 from service.http.errors import error_response, internal_error
 from service.http.paths import MergeRoute, UserRoute
-from service.recommender import Recommender
+from service.recommend import deadlines
 from service.schema import verbs
 from service.schema.verbs import Q, Verb
 from service.schema.verdict import checked
 from service.telemetry import metrics
+from service.verbs import answers
+from service.verbs.recommender import Recommender
 
 logger = logging.getLogger("tandem")
 
@@ -101,7 +103,7 @@ class Endpoints:
 
     def _due(self, request: Request) -> float:
         """When the response is due, counted from when the request came."""
-        return self._ready().due(deadline.asked_seconds(request.headers.getlist(deadline.HEADER)))
+        return self._ready().due(deadlines.asked_seconds(request.headers.getlist(deadlines.HEADER)))
 
     def _ready(self) -> Recommender:
         if self.recommender is None:

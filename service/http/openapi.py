@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import schema
-from service.deadline import HEADER, MOST_MS
 from service.http.operations import IDS, OPERATIONS, TAGS, Examples, Operation
+from service.recommend.deadlines import HEADER, MOST_MS
 from service.schema.verbs import TIMED, WITH_BODY
 
 ABOUT = """\

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.admission import overloaded
 from service.http.endpoints import Endpoints
 from service.http.errors import error_response
+from service.recommend.admission import overloaded
 from service.schema.verbs import TIMED
 from service.telemetry import metrics
 

@@ -31,11 +31,12 @@ from opentelemetry.trace import (
 )
 
 from recsys.store.base import UserState
-from service import schema, wire
+from service import schema
+from service.backends import wire
 from service.backends.backends import Backends, Call
-from service.query import Query
-from service.recommender import Recommender
-from service.stages import Stage
+from service.recommend.query import Query
+from service.recommend.stages import Stage
+from service.verbs.recommender import Recommender
 
 QUERIES = "tandem.batch.queries"
 

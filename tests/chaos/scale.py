@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.world import untrained
-from service.adoption import TRIM_SECONDS
+from service.generations.follower import TRIM_SECONDS
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants

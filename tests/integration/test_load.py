@@ -18,7 +18,7 @@ from loadtests.tally import ANSWERED, Tally
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.base import Trending
 from recsys.types import LOAD_TEST_USERS
-from service.impressions import PATIENCE
+from service.verbs.impressions import PATIENCE
 from tests import tiny
 from tests.deployment import ROOT, Deployment
 from tests.server import Server

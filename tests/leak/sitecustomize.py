@@ -14,10 +14,10 @@ KEPT = []
 
 
 class Leak(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports `service.models` as ever, and wraps what it holds."""
+    """Imports `service.backends.models` as ever, and wraps what it holds."""
 
     def find_spec(self, name, path, target=None):
-        if name != "service.models":
+        if name != "service.backends.models":
             return None
         sys.meta_path.remove(self)
         found = importlib.util.find_spec(name)

@@ -21,10 +21,10 @@ from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.base import UserState
 from recsys.store.memory import MemoryStore
 from recsys.types import PAD, Event
-from service.query import Query
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
+from service.recommend.query import Query
+from service.recommend.stages import UserHydrator
 from service.settings import Settings
-from service.stages import UserHydrator
 from tests import tiny
 from tests.deployment import Deployment
 

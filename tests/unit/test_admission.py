@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from recsys.errors import QueryError
-from service.admission import FORGET_SECONDS, LEAST, MOST_OF_ONE, START, TARGET_SHARE, Admission
+from service.recommend.admission import FORGET_SECONDS, LEAST, MOST_OF_ONE, START, TARGET_SHARE, Admission
 
 
 class World:

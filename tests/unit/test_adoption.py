@@ -12,10 +12,10 @@ from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.store import MemoryStore
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import ANNOUNCED_SECONDS, Holding
-from service.adoption import Adopter
-from service.holder import HELD, GenerationHolder
-from service.readiness import REFUSED
-from service.spare import Spare
+from service.generations.fallback import Spare
+from service.generations.follower import Adopter
+from service.generations.holder import HELD, GenerationHolder
+from service.generations.readiness import REFUSED
 from tests import adopting, tiny
 from tests.adopting import Cache
 
@@ -174,7 +174,7 @@ def test_all_fall_back_together_where_one_refuses(world):
 def test_who_loads_for_long_is_heard_meanwhile(world, monkeypatch):
     """It stays on the board, or the gateway would move without it."""
     store, board, _, _ = world
-    monkeypatch.setattr("service.adoption.ANNOUNCED_SECONDS", 0.04)
+    monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
     told = []
     monkeypatch.setattr(board, "announce", told.append)
     Adopter("ranking", store, board, [GenerationHolder(Cache(), lambda name: time.sleep(0.2) or name)]).look()

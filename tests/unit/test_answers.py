@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from recsys.items import PutItem, PutItems
 from recsys.retrieval.registry import names_of
 from recsys.types import Event, Source
-from service import answers, schema
+from service import schema
+from service.generations.served import ServedGeneration
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.query import Degraded, Query
+from service.recommend.query import Degraded, Query
 from service.schema import Mode
-from service.served import ServedGeneration
+from service.verbs import answers
 from tandem_client import answers as client_answers
 from tandem_client import messages
 

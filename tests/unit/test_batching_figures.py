@@ -12,7 +12,7 @@ from loadtests.point import Point
 from loadtests.report import write
 from loadtests.report.of_batching import of_batching, table
 from loadtests.tally import Outcome, Tally
-from service.pace import Pace
+from service.recommend.pace import Pace
 from service.settings import Settings
 
 SHAPE = Shape("shifting", ((2, 20.0), (2, 400.0)))

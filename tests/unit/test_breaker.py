@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.breaker import FAILURES, PATIENCE, REST_SECONDS, Breaker
+from service.recommend.circuit_breaker import FAILURES, PATIENCE, REST_SECONDS, Breaker
 
 
 class Clock:

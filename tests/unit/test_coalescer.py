@@ -10,10 +10,10 @@ import uvloop
 
 from recsys.errors import StageError
 from service.backends.backends import Backends
-from service.coalescer import AT_ONCE_SECONDS, BACKLOG, Coalescer
-from service.pace import Pace
-from service.recommender import Recommender
+from service.recommend.batcher import AT_ONCE_SECONDS, BACKLOG, Coalescer
+from service.recommend.pace import Pace
 from service.settings import Settings
+from service.verbs.recommender import Recommender
 
 
 def coalescer_of(run, *sizes, at_once=lambda query: None, pace=0.0, spare=0):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recsys.errors import GenerationError
-from service import wire
-from service.models import answer_each
+from service.backends import wire
+from service.backends.models import answer_each
 
 FAILED = b"failed"
 LATER = time.time() + 3600

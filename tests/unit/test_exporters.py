@@ -24,11 +24,11 @@ class Exporter(SpanExporter):
 """
 
 WORKER = """
-from service import compose
+from service import wiring
 from opentelemetry import trace
 
 {before}
-tracer = compose.tracer("gateway")
+tracer = wiring.tracer("gateway")
 if tracer is None:
     print("off")
 else:

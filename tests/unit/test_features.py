@@ -23,7 +23,7 @@ from recsys.strings import StringTable
 from recsys.tables import ItemTables
 from recsys.towers import UserEncoder, UserTower
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, FLAG_BITS, PAD, Candidates, Histories
-from service import wire
+from service.backends import wire
 
 
 def test_each_feature_is_described():

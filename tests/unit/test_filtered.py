@@ -14,9 +14,9 @@ from recsys.history import stack
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
 from recsys.types import Candidates, Source
-from service import wire
-from service.models import RetrievalModel
-from service.query import Query
+from service.backends import wire
+from service.backends.models import RetrievalModel
+from service.recommend.query import Query
 from service.schema import Mode
 from tests import tiny
 from tests.put_items import item, putting

@@ -12,13 +12,13 @@ import pytest
 from recsys.errors import StoreFull
 from recsys.store import UserState
 from recsys.types import Event
-from service import impressions
-from service.impressions import PATIENCE, WAITING, ImpressionLog
-from service.query import Query
-from service.recommender import Recommender
+from service.generations.switcher import Succession
+from service.recommend.query import Query
 from service.settings import Settings
-from service.succession import Succession
-from service.users import LOGGED_WITHIN, UserDesk
+from service.verbs import impressions
+from service.verbs.impressions import PATIENCE, WAITING, ImpressionLog
+from service.verbs.recommender import Recommender
+from service.verbs.users import LOGGED_WITHIN, UserDesk
 from tests.whole_path import counted
 
 USER = "the-one-to-forget"
@@ -66,8 +66,8 @@ class Generation:
 @pytest.fixture
 def soon(monkeypatch):
     """A second look, and a sweep, that come soon."""
-    monkeypatch.setattr("service.users.LOGGED_WITHIN", 0.05)
-    monkeypatch.setattr("service.users.SWEEP_SECONDS", 0.2)
+    monkeypatch.setattr("service.verbs.users.LOGGED_WITHIN", 0.05)
+    monkeypatch.setattr("service.verbs.users.SWEEP_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_one_sweep_is_for_all_who_are_merged_before_it(soon):
 
 def test_a_gateway_that_closes_sweeps_first(soon, monkeypatch):
     """It waits until no process has anything of the merged user to log, and no longer."""
-    monkeypatch.setattr("service.users.SWEEP_SECONDS", 1e6)
+    monkeypatch.setattr("service.verbs.users.SWEEP_SECONDS", 1e6)
     users = Users()
 
     async def scene():

@@ -19,7 +19,7 @@ from recsys.retriever import Retriever
 from recsys.spec import FeatureSpec
 from recsys.towers import ItemEncoder, Towers
 from recsys.types import CANDIDATES, PAD, Histories, Source
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 from tests import put_items, tiny
 from tests.put_items import LATER, UNSEEN, hide, item, putting
 from training.fit import item_embeddings

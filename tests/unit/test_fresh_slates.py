@@ -19,12 +19,12 @@ from recsys.store.memory_items import MemoryItems
 from recsys.types import Event
 from service import schema
 from service.backends.backends import Backends
-from service.items import CALM_SECONDS, LOOK_SECONDS, ItemDesk, ItemFollower
-from service.models import RankingModel, RetrievalModel
-from service.pipeline import Pipeline
-from service.query import Query
-from service.served import ServedGeneration
+from service.backends.models import RankingModel, RetrievalModel
+from service.generations.served import ServedGeneration
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import Query
 from service.settings import Settings
+from service.verbs.items import CALM_SECONDS, LOOK_SECONDS, ItemDesk, ItemFollower
 from tests import put_items, tiny
 from tests.put_items import LATER, hide, item, putting
 from tests.whole_path import Held

@@ -7,8 +7,8 @@ import pytest
 import uvloop
 
 from recsys.errors import StageError
-from service.coalescer import Coalescer
-from service.pace import ENOUGH, Pace
+from service.recommend.batcher import Coalescer
+from service.recommend.pace import ENOUGH, Pace
 from tests.unit.test_coalescer import land_all, later
 
 

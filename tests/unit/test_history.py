@@ -8,7 +8,7 @@ from recsys.history import assemble as join
 from recsys.record import UserRecord
 from recsys.strings import StringTable
 from recsys.types import Event
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from recsys.errors import GenerationError
-from service.holder import HELD, GenerationHolder
+from service.generations.holder import HELD, GenerationHolder
 
 
 class Cache:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from recsys.trial import load_ranker, load_retriever
-from service import wire
-from service.models import RankingModel, RetrievalModel
+from service.backends import wire
+from service.backends.models import RankingModel, RetrievalModel
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,6 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from recsys.errors import NoGeneration, StageError, StoreUnavailable
-from service.admission import overloaded
 from service.http import bodies, headers
 from service.http.app import PAGE, http_app
 from service.http.door import HttpDoor
@@ -23,6 +22,7 @@ from service.http.endpoints import Endpoints
 from service.http.errors import error_response
 from service.http.probes import PROBES
 from service.http.unread import SMALL_BODY
+from service.recommend.admission import overloaded
 from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
 from service.schema.verdict import MAX_BODY
 from service.telemetry.metrics import request_seconds

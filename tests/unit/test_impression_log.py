@@ -4,13 +4,13 @@ import asyncio
 from types import SimpleNamespace
 
 from recsys.types import LOAD_TEST_USERS
-from service.impressions import ImpressionLog
 from service.schema import Mode
+from service.verbs.impressions import ImpressionLog
 
 
 def test_it_is_woken_by_each_slate_and_sleeps_where_there_is_none(monkeypatch):
     """Each is flushed soon after it was shown; between two nothing is."""
-    monkeypatch.setattr("service.impressions.REST_SECONDS", 0.0)
+    monkeypatch.setattr("service.verbs.impressions.REST_SECONDS", 0.0)
     log, flushed = ImpressionLog(None, None, 100.0), []
     shown = SimpleNamespace(made_by=Mode.REALTIME, items=[1], degraded=[], user_id="u")
 

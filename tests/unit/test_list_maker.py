@@ -18,10 +18,10 @@ from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
 from recsys.user_list import digest
 from service.backends.backends import Backends
-from service.models import RankingModel, RetrievalModel
-from service.pipeline import Pipeline
-from service.query import Query
-from service.served import ServedGeneration
+from service.backends.models import RankingModel, RetrievalModel
+from service.generations.served import ServedGeneration
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import Query
 from service.settings import Settings
 from tests import tiny
 from tests.whole_path import Held

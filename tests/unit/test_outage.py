@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.outage import CALM_SECONDS, Outage
+from service.telemetry.outage import CALM_SECONDS, Outage
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.pace import CROWD_SECONDS, ENOUGH, MEMORY_SECONDS, PAIR, PLENTY, Pace
+from service.recommend.pace import CROWD_SECONDS, ENOUGH, MEMORY_SECONDS, PAIR, PLENTY, Pace
 
 CROWD = 30
 

@@ -11,10 +11,10 @@ import uvloop
 from recsys.errors import StageError
 from recsys.store import MemoryStore
 from recsys.types import Event
-from service.breaker import FAILURES, REST_SECONDS
-from service.patience import Patience
-from service.pipeline import GONE_SECONDS
-from service.query import Degraded
+from service.recommend.circuit_breaker import FAILURES, REST_SECONDS
+from service.recommend.patience import Patience
+from service.recommend.pipeline import GONE_SECONDS
+from service.recommend.query import Degraded
 from tests.whole_path import World, counted, ids, slow
 
 
@@ -250,8 +250,8 @@ def test_of_a_batch_whoever_has_the_longest_time_tries(world):
 
 def test_who_goes_and_did_not_try_gives_nobody_a_turn(world, monkeypatch):
     """Whoever came while all was well: of a stage that hangs all would wait, each in another's place."""
-    monkeypatch.setattr("service.pipeline.GONE_SECONDS", 60)
-    monkeypatch.setattr("service.breaker.REST_SECONDS", 60)
+    monkeypatch.setattr("service.recommend.pipeline.GONE_SECONDS", 60)
+    monkeypatch.setattr("service.recommend.circuit_breaker.REST_SECONDS", 60)
     begun = []
 
     class Hanging(MemoryStore):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from recsys.items import PutItem, PutItems
 from recsys.record import UserRecord
 from recsys.rules import CompiledRules, Rules
-from service import slate
-from service.query import Query
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
+from service.recommend import slate
+from service.recommend.query import Query
 
 PICKED = slate._picked
 ROWS = 20

@@ -11,11 +11,11 @@ from recsys.retriever import Retriever
 from recsys.rules import compiled, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
-from service import wire
-from service.breaker import FAILURES
-from service.query import Degraded
+from service.backends import wire
+from service.generations.served import ServedGeneration
+from service.recommend.circuit_breaker import FAILURES
+from service.recommend.query import Degraded
 from service.schema import Mode
-from service.served import ServedGeneration
 from tests.whole_path import World, broken, ids
 
 

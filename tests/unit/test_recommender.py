@@ -11,10 +11,10 @@ from recsys.errors import QueryError, StoreUnavailable
 from recsys.items import NOTHING_PUT, PutItem
 from recsys.store import MemoryStore
 from recsys.types import Source
-from service.query import NO_RULES, Degraded
-from service.recommender import Desks, Recommender
+from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest
 from service.settings import Settings
+from service.verbs.recommender import Desks, Recommender
 from tests.whole_path import World, broken, counted, ids
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from recsys.items import PutItem, PutItems
 from recsys.rules import Rules, RulesFile
-from service import rulebook
-from service.rulebook import Rulebook
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
+from service.verbs.rules import Rulebook
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def test_the_log_names_rules_without_effect_once(tmp_path, served, monkeypatch, 
     path = tmp_path / "rules.toml"
     path.write_text("")
     rules = Rulebook(path, tmp_path / "last")
-    monkeypatch.setattr(rulebook, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
 
     def warnings():
         return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
@@ -79,7 +78,7 @@ def test_the_file_is_followed_for_as_long_as_somebody_follows(tmp_path, monkeypa
     path = tmp_path / "rules.toml"
     path.write_text("")
     rules = Rulebook(path, tmp_path / "last")
-    monkeypatch.setattr(rulebook, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
     looks, look = [], rules._file.look
 
     def breaks_once():

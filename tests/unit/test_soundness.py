@@ -20,7 +20,7 @@ from recsys.retriever import Retriever
 from recsys.smoke import SmokeQueries
 from recsys.trial import load_ranker, load_retriever, try_out
 from recsys.types import CLOCK, CONTEXTS
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 from tests import tiny
 
 

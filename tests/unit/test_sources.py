@@ -38,7 +38,7 @@ from recsys.retriever import Retriever
 from recsys.trial import try_out
 from recsys.types import PAD
 from recsys.user_list import UserList
-from service import answers
+from service.verbs import answers
 from tests import tiny
 from tests.whole_path import World
 from training import dataset

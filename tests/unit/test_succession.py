@@ -10,9 +10,9 @@ from recsys.cache import GenerationCache
 from recsys.errors import NoGeneration
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import Holding
-from service.holder import GenerationHolder
-from service.spare import Spare
-from service.succession import Succession
+from service.generations.fallback import Spare
+from service.generations.holder import GenerationHolder
+from service.generations.switcher import Succession
 from tests import adopting
 
 
@@ -55,8 +55,10 @@ def gateway(world, tmp_path, monkeypatch):
     holder = following._holders[0]
     pipeline = Pipeline()
     succession = Succession(following, holder, pipeline, Spare(GenerationCache(tmp_path, store)), Settings())
-    monkeypatch.setattr("service.succession._made_up", lambda served, count, due: [Asked() for _ in range(count)])
-    monkeypatch.setattr("service.succession.metrics.live_generation.set", lambda created: None)
+    monkeypatch.setattr(
+        "service.generations.switcher._made_up", lambda served, count, due: [Asked() for _ in range(count)]
+    )
+    monkeypatch.setattr("service.generations.switcher.metrics.live_generation.set", lambda created: None)
     monkeypatch.setattr(GenerationHolder, "get", lambda self, generation: Served(generation))
 
     def look():
@@ -101,7 +103,7 @@ def test_doors_open_where_nothing_can_be_served(gateway, world):
 def test_doors_do_not_stay_shut(gateway, monkeypatch):
     """What loads for ever is not waited for: the live generation is told then."""
     succession, *_ = gateway
-    monkeypatch.setattr("service.succession.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("service.generations.switcher.SETTLE_SECONDS", 0.1)
     succession.adopter.outlook = succession.adopter._read()
     assert asyncio.run(settles(succession))
     with pytest.raises(NoGeneration, match="is being loaded"):
@@ -112,7 +114,7 @@ def test_doors_stay_shut_while_another_gateway_answers(gateway, world, monkeypat
     """Requests of one socket go to either, and one has what to answer from."""
     succession, *_ = gateway
     _, board, *_ = world
-    monkeypatch.setattr("service.succession.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("service.generations.switcher.SETTLE_SECONDS", 0.1)
     board.announce(Holding("gateway x 1", "gateway", ("a",), in_force="a"))
     succession.adopter.outlook = succession.adopter._read()
     assert not asyncio.run(settles(succession))
@@ -189,8 +191,8 @@ def test_a_refusal_ends_when_the_generation_serves(world, gateway, monkeypatch):
     store, *_ = world
     succession, pipeline, look = gateway
     look()
-    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
-    monkeypatch.setattr("service.adoption.PATIENCE", 0)
+    monkeypatch.setattr("service.generations.switcher.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.generations.follower.PATIENCE", 0)
     pipeline.broken = True
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     assert look() == "a"
@@ -204,7 +206,7 @@ def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, monkeypat
     store, *_ = world
     succession, pipeline, look = gateway
     look()
-    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.WARM_UP_SECONDS", 0)
     pipeline.broken = True
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     assert look() == "a"
@@ -216,8 +218,8 @@ def test_a_generation_that_does_not_warm_up_is_refused(world, gateway, monkeypat
 def test_a_gateway_starts_without_what_never_comes_up(gateway, monkeypatch, caplog):
     """Nobody announced itself as ranking: it waits for a while, says so, and then its answers say what they lack."""
     succession, pipeline, look = gateway
-    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0.5)
-    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.ALONE_SECONDS", 0.5)
+    monkeypatch.setattr("service.generations.switcher.WARM_UP_SECONDS", 0)
     caplog.set_level("INFO", "tandem")
     pipeline.broken = True
     start, told = time.monotonic(), []
@@ -240,8 +242,8 @@ def test_a_gateway_waits_for_what_is_there_and_fails(world, gateway, monkeypatch
     """A generation that no process can rank is refused at a start, too; so is one where all is in one process."""
     _, board, *_ = world
     succession, pipeline, look = gateway
-    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0)
-    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.ALONE_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.WARM_UP_SECONDS", 0)
     pipeline.broken = True
     board.announce(Holding("ranking x 1", "ranking", ("a",)))
     assert look() is None
@@ -257,8 +259,8 @@ def test_the_next_generation_waits_for_what_is_away(world, gateway, monkeypatch)
     store, *_ = world
     _, pipeline, look = gateway
     look()
-    monkeypatch.setattr("service.succession.ALONE_SECONDS", 0)
-    monkeypatch.setattr("service.succession.WARM_UP_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.ALONE_SECONDS", 0)
+    monkeypatch.setattr("service.generations.switcher.WARM_UP_SECONDS", 0)
     pipeline.broken = True
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     assert look() == "a"
@@ -275,7 +277,7 @@ def test_what_is_away_is_asked_for_though_nobody_else_asks(gateway, monkeypatch)
             await asyncio.wait_for(succession.follow(), seconds)
 
     monkeypatch.setattr(succession.adopter, "start", lambda: None)
-    monkeypatch.setattr("service.succession.ASK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("service.generations.switcher.ASK_AGAIN_SECONDS", 0.2)
     asyncio.run(scene(0.7))
     assert 2 <= pipeline.asked <= 4
     pipeline.broken, pipeline.asked = False, 0

@@ -9,16 +9,16 @@ import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 from recsys.items import NOTHING_PUT
-from service import wire
+from service.backends import wire
 from service.backends.backends import Backends
-from service.pipeline import Pipeline
-from service.query import NO_RULES
-from service.recommender import Desks
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import NO_RULES
 from service.schema import RecommendRequest, SimilarRequest
 from service.settings import Settings
-from service.similar import SimilarItems
 from service.telemetry import tracing
 from service.telemetry.tracing import STATES, TRACES, TracedRecommender
+from service.verbs.recommender import Desks
+from service.verbs.similar import SimilarItems
 from tests.traces import SAMPLED, UNSAMPLED, Traces
 from tests.whole_path import World, broken
 

@@ -13,14 +13,14 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from recsys.errors import QueryError, StageError
-from service import compose, doors
+from service import doors, wiring
 from service.backends.client import BackendClient
 from service.drain import Drain
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
-from service.query import Query
+from service.recommend.query import Query
 from service.schema import Mode
 from service.settings import Settings
 from service.telemetry import tracing
@@ -217,15 +217,15 @@ class TestOff:
     def test_nothing_is_wrapped(self, world, monkeypatch):
         """The composition root puts together what there would be without any of this."""
         monkeypatch.delenv("OTEL_TRACES_EXPORTER", raising=False)
-        assert compose.tracer("gateway") is None
-        assert compose.tracer("ranking") is None
+        assert wiring.tracer("gateway") is None
+        assert wiring.tracer("ranking") is None
         assert type(doors.Doors().http_app()) is Starlette
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
-        assert stages == ["service.stages"] * 3
+        assert stages == ["service.recommend.stages"] * 3
         app = http_app(Endpoints(), None)
-        assert compose.backend(app, "ranking", Drain())._app is app
+        assert wiring.backend(app, "ranking", Drain())._app is app
         away = Settings(retrieval_url="http://retrieval", ranking_url="http://ranking")
-        assert [client._headers for client in compose.clients(None, away)] == [None, None]
+        assert [client._headers for client in wiring.clients(None, away)] == [None, None]
 
     def test_no_span_is_made(self, world, recommender, monkeypatch):
         """At the door, in a stage or for a call, though the caller sends a traceparent."""

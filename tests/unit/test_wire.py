@@ -9,7 +9,7 @@ from recsys import moments
 from recsys.history import NO_HISTORY
 from recsys.matching import FILTER_WORDS, TokenMatch, packed
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, PAD, Candidates, Histories
-from service import wire
+from service.backends import wire
 
 NO_CONTEXT = np.zeros(CONTEXTS, np.uint8)
 

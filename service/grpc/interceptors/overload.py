@@ -6,14 +6,14 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from service.admission import overloaded
 from service.grpc import limits, verdict
 from service.grpc.convert import SERVICE
 from service.grpc.handlers import Handler
 from service.grpc.interceptors.verb_calls import VerbInterceptor
-from service.recommender import Recommender
+from service.recommend.admission import overloaded
 from service.schema import verbs
 from service.schema.verdict import error_body
+from service.verbs.recommender import Recommender
 
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}" for verb in verbs.TIMED}
 

@@ -23,11 +23,11 @@ from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.base import GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from recsys.store.life import Life
-from service import readiness
-from service.holder import GenerationHolder
-from service.outage import Outage
-from service.readiness import ReadinessLog
+from service.generations import readiness
+from service.generations.holder import GenerationHolder
+from service.generations.readiness import ReadinessLog
 from service.telemetry import metrics
+from service.telemetry.outage import Outage
 
 logger = logging.getLogger("tandem")
 

@@ -10,8 +10,8 @@ from recsys.errors import QueryError
 from recsys.matching import FILTER_WORDS, ConditionError, TokenMatch, match
 from recsys.types import Id
 from service import schema
+from service.generations.served import ServedGeneration
 from service.schema.verdict import NAME_CHARACTERS
-from service.served import ServedGeneration
 
 NAMED = 20
 """Event types that an error lists, at most."""

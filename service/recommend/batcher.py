@@ -1,7 +1,7 @@
 """Merges the requests that wait in this process into one batch, so that a hop is paid once for all of them.
 
 A lone request starts at once. While as many batches as allowed are under way, or the last one left less than the pace
-ago (`service.pace`), newcomers wait and leave together; where many wait, more batches than that may be under way.
+ago (`service.recommend.pace`), newcomers wait and leave together; where many wait, more batches may be under way.
 Each is answered as soon as it is done, and whoever's time runs out while it waits is answered with what is here.
 """
 
@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Generic, TypeVar
 
 from recsys.errors import StageError
-from service.pace import Pace
+from service.recommend.pace import Pace
 from service.settings import SHORT
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ Run = Callable[[Sequence[T], Callable[[T, Exception | None], None]], Awaitable[N
 
 
 class Coalescer(Generic[T]):
-    """Runs what is submitted in batches. How many may wait is `service.admission`'s."""
+    """Runs what is submitted in batches. How many may wait is `service.recommend.admission`'s."""
 
     def __init__(
         self,

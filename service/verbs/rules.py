@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys.rules import CompiledRules, Rules, RulesFile, compiled, unknown_items
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 

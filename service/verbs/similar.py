@@ -10,14 +10,14 @@ import numpy as np
 from recsys.errors import StageError
 from recsys.matching import packed
 from recsys.types import PAD
-from service import wire
+from service.backends import wire
 from service.backends.backends import Call
-from service.outage import Outage
-from service.pipeline import RESERVE, count_answer
-from service.query import Degraded, Query
-from service.rungs import take_popular
-from service.slate import make_slate
-from service.stages import answered
+from service.recommend.fallbacks import take_popular
+from service.recommend.pipeline import RESERVE, count_answer
+from service.recommend.query import Degraded, Query
+from service.recommend.slate import make_slate
+from service.recommend.stages import answered
+from service.telemetry.outage import Outage
 from service.telemetry.throttled_logger import ThrottledLogger
 
 UNAVAILABLE = ThrottledLogger("Similar items are not available: %s")

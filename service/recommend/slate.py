@@ -13,8 +13,8 @@ from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within
 from recsys.types import F32, F64, I32, PAD, Bool, Id
-from service.filters import FILTERS, allowed
-from service.query import Query
+from service.recommend.filters import FILTERS, allowed
+from service.recommend.query import Query
 
 _NO_MARKS = np.zeros(0, bool)
 

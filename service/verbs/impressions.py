@@ -17,11 +17,11 @@ from recsys.errors import StageError
 from recsys.impression import Impression
 from recsys.store.base import UserStore
 from recsys.types import Id, is_load_test
-from service import wire
+from service.backends import wire
 from service.backends.backends import Call
-from service.query import Degraded, Query
+from service.recommend.query import Degraded, Query
+from service.recommend.stages import answered, rank_table
 from service.schema import Mode
-from service.stages import answered, rank_table
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -38,7 +38,7 @@ ROUNDING = 1e-4
 REST_SECONDS = 0.2
 PATIENCE = 2.0
 """Seconds that a slate waits at most, then ranking has for the features of a batch, then the store to take them: nobody
-waits for it, but who is forgotten has to be forgotten once more after all three (`service.users`)."""
+waits for it, but who is forgotten has to be forgotten once more after all three (`service.verbs.users`)."""
 
 
 class ImpressionLog:

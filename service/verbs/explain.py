@@ -13,14 +13,16 @@ from recsys.errors import StageError
 from recsys.features import FEATURES
 from recsys.matching import meets
 from recsys.retrieval.registry import names_of
-from service import answers, schema, wire
+from service import schema
+from service.backends import wire
 from service.backends.backends import Backends
-from service.filters import FILTERS
-from service.pipeline import RESERVE, Pipeline
-from service.query import Degraded, Query
-from service.rungs import listed
-from service.stages import answered, can_rank, history_table, rank_table
+from service.recommend.fallbacks import listed
+from service.recommend.filters import FILTERS
+from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.query import Degraded, Query
+from service.recommend.stages import answered, can_rank, history_table, rank_table
 from service.telemetry.throttled_logger import ThrottledLogger
+from service.verbs import answers
 
 INCOMPLETE = ThrottledLogger("An explanation is made without %s: %s")
 

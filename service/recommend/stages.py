@@ -16,13 +16,13 @@ from recsys.record import UserRecord
 from recsys.store.base import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
-from service import wire
+from service.backends import wire
 from service.backends.backends import Backends, Call
-from service.modes import choose
-from service.query import Degraded, Query, Ranked
-from service.rungs import listed, take_list
+from service.generations.served import ServedGeneration
+from service.recommend.fallbacks import listed, take_list
+from service.recommend.modes import choose
+from service.recommend.query import Degraded, Query, Ranked
 from service.schema import Mode
-from service.served import ServedGeneration
 from service.settings import Settings
 from service.telemetry.throttled_logger import ThrottledLogger
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from recsys.store.base import UserStore
 from service.backends.backends import Backends
-from service.breaker import Breaker
-from service.outage import Outage
-from service.patience import Patience
-from service.query import Degraded, Query, Ranked
+from service.recommend.circuit_breaker import Breaker
+from service.recommend.patience import Patience
+from service.recommend.query import Degraded, Query, Ranked
+from service.recommend.slate import make_slate
+from service.recommend.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 from service.settings import Settings
-from service.slate import make_slate
-from service.stages import RankingScorer, RetrievalSource, Stage, UserHydrator
 from service.telemetry import metrics
+from service.telemetry.outage import Outage
 from service.telemetry.throttled_logger import ThrottledLogger
 
 RESERVE = 0.008

@@ -17,10 +17,10 @@ from recsys.spec import FeatureSpec
 from recsys.store.items import ItemReader, ItemWriter, said
 from recsys.types import Id
 from service import schema
-from service.outage import Outage
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 from service.telemetry import metrics
-from service.vocabulary import known_row
+from service.telemetry.outage import Outage
+from service.verbs.vocabulary import known_row
 
 logger = logging.getLogger("tandem")
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from recsys.errors import TandemError
 from recsys.items import NOTHING_PUT, PutItems
-from service import wire
-from service.holder import GenerationHolder
+from service.backends import wire
+from service.generations.holder import GenerationHolder
 
 if TYPE_CHECKING:  # and with them torch, which a gateway that calls them elsewhere does without
     from recsys.ranker import Ranker

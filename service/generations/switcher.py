@@ -19,14 +19,14 @@ import numpy as np
 
 from recsys.errors import NOTHING_LIVE, GenerationError, NoGeneration, TandemError
 from recsys.types import U8, Event, Id
-from service.adoption import Adopter
-from service.holder import GenerationHolder
-from service.pipeline import Pipeline
-from service.query import Query
-from service.readiness import ReadinessLog, not_up
-from service.served import ServedGeneration
+from service.generations.fallback import Spare
+from service.generations.follower import Adopter
+from service.generations.holder import GenerationHolder
+from service.generations.readiness import ReadinessLog, not_up
+from service.generations.served import ServedGeneration
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import Query
 from service.settings import Settings
-from service.spare import Spare
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -126,7 +126,7 @@ class Succession:
 
     @property
     def unready(self) -> str | None:
-        """Why this gateway is not ready, in a sentence of `service.readiness`; None where it is."""
+        """Why this gateway is not ready, in a sentence of `service.generations.readiness`; None where it is."""
         if self._in_force is not None:
             return None
         if self._awaited:

@@ -7,7 +7,7 @@ import numpy as np
 from recsys.retrieval.registry import names_of
 from recsys.types import F32
 from service import schema
-from service.query import Query
+from service.recommend.query import Query
 
 PLACES = 4
 """Decimal places of a score in an answer."""

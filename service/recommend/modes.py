@@ -7,9 +7,9 @@ no list: everything is computed, of what the filter leaves.
 from __future__ import annotations
 
 from recsys.user_list import digest
-from service.filters import allowed
-from service.query import Query
-from service.rungs import listed
+from service.recommend.fallbacks import listed
+from service.recommend.filters import allowed
+from service.recommend.query import Query
 from service.schema import Mode
 from service.settings import Settings
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from recsys.errors import StageError
-from service.query import Query
+from service.recommend.query import Query
 
 
 class Patience:

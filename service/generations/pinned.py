@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bentoml.models import BentoModel
 
-PIN = Path(__file__).resolve().parent.parent / "pinned.json"
+PIN = Path(__file__).resolve().parents[2] / "pinned.json"
 """Beside service/ in a bento that `make build` made; a checkout has none."""
 
 

@@ -18,31 +18,31 @@ from recsys.items import PutItems
 from recsys.store.board import RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
-from service.adoption import Adopter
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
+from service.backends.models import RankingModel, RetrievalModel
 from service.drain import Drain, LastAnswers
-from service.explanation import Explainer
-from service.holder import GenerationHolder
-from service.impressions import ImpressionLog
-from service.items import ItemDesk, ItemFollower
-from service.models import RankingModel, RetrievalModel
-from service.outage import Outage
-from service.pipeline import Pipeline
-from service.query import Degraded
-from service.recommender import Desks, Recommender
-from service.rulebook import Rulebook
-from service.served import ServedGeneration
+from service.generations.fallback import PINNED, Spare
+from service.generations.follower import Adopter
+from service.generations.holder import GenerationHolder
+from service.generations.served import ServedGeneration
+from service.generations.switcher import Succession
+from service.recommend.pipeline import Pipeline
+from service.recommend.query import Degraded
+from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import Settings
 from service.settings import settings as in_force
-from service.similar import SimilarItems
-from service.spare import PINNED, Spare
-from service.stages import RankingScorer, RetrievalSource
-from service.succession import Succession
 from service.telemetry import exporters, tracing
+from service.telemetry.outage import Outage
 from service.telemetry.server_spans import BackendSpans
-from service.trending import TrendingItems
-from service.users import UserDesk
+from service.verbs.explain import Explainer
+from service.verbs.impressions import ImpressionLog
+from service.verbs.items import ItemDesk, ItemFollower
+from service.verbs.recommender import Desks, Recommender
+from service.verbs.rules import Rulebook
+from service.verbs.similar import SimilarItems
+from service.verbs.trending import TrendingItems
+from service.verbs.users import UserDesk
 
 if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
     from recsys.ranker import Ranker

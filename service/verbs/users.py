@@ -15,10 +15,10 @@ from recsys.store.base import EVENTS_EXPIRE, UserStore
 from recsys.types import Event, Id
 from recsys.user_list import UserList
 from service import schema
-from service.impressions import PATIENCE
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 from service.telemetry.throttled_logger import ThrottledLogger
-from service.vocabulary import check_types, checked_context, unknown_types
+from service.verbs.impressions import PATIENCE
+from service.verbs.vocabulary import check_types, checked_context, unknown_types
 
 logger = logging.getLogger("tandem")
 

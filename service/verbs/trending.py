@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from recsys.errors import TandemError
 from recsys.store.base import Trending, UserStore
 from recsys.types import EXTRA, Source
-from service.served import ServedGeneration
+from service.generations.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys.types import I32, U16, Source
-from service.query import Query
+from service.recommend.query import Query
 
 
 def take_list(query: Query) -> None:

@@ -19,8 +19,8 @@ from recsys.rules import CompiledRules, Rules
 from recsys.spec import NOTHING_TOLD
 from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id
 from recsys.user_list import UserList
+from service.generations.served import ServedGeneration
 from service.schema import Mode
-from service.served import ServedGeneration
 
 NO_RULES = CompiledRules(Rules())
 

@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from recsys.segment import FreshSegment
 from recsys.store.base import UserStore
 from recsys.types import Id
-from service import answers, schema
-from service.admission import Admission
-from service.coalescer import Coalescer
-from service.explanation import Explainer
-from service.impressions import ImpressionLog
-from service.items import ItemDesk
-from service.pace import Pace
-from service.pipeline import RESERVE, Pipeline
-from service.query import Query
-from service.rulebook import Rulebook
-from service.served import ServedGeneration
+from service import schema
+from service.generations.served import ServedGeneration
+from service.generations.switcher import Succession
+from service.recommend.admission import Admission
+from service.recommend.batcher import Coalescer
+from service.recommend.pace import Pace
+from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.query import Query
 from service.settings import Settings
-from service.similar import SimilarItems
-from service.succession import Succession
 from service.telemetry import metrics
-from service.trending import TrendingItems
-from service.users import UserDesk, event, refuse_future
-from service.vocabulary import check_types, checked_context, checked_filter, known_row
+from service.verbs import answers
+from service.verbs.explain import Explainer
+from service.verbs.impressions import ImpressionLog
+from service.verbs.items import ItemDesk
+from service.verbs.rules import Rulebook
+from service.verbs.similar import SimilarItems
+from service.verbs.trending import TrendingItems
+from service.verbs.users import UserDesk, event, refuse_future
+from service.verbs.vocabulary import check_types, checked_context, checked_filter, known_row
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from recsys.candidates import among
 from recsys.matching import meets
 from recsys.types import I32, Bool
-from service.query import Query
+from service.recommend.query import Query
 
 
 class CandidateFilter(Protocol):

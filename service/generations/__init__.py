@@ -1,0 +1,1 @@
+"""Which generation a process holds, and which one the gateway answers from."""

@@ -1,0 +1,1 @@
+"""What the deployment offers, without HTTP, gRPC or BentoML: one module a verb, and the recommender over them."""
