@@ -35,14 +35,14 @@ from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
 from service.telemetry.outage import Outage
 from service.telemetry.server_spans import BackendSpans
-from service.verbs.explain import Explainer
+from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
-from service.verbs.items import ItemDesk, ItemFollower
-from service.verbs.recommender import Desks, Recommender
-from service.verbs.rules import Rulebook
+from service.verbs.items import ItemFollower, ItemVerbs
+from service.verbs.recommender import Dependencies, Recommender
+from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
-from service.verbs.trending import TrendingItems
-from service.verbs.users import UserDesk
+from service.verbs.trending import TrendingFollower
+from service.verbs.users import UserVerbs
 
 if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
     from recsys.ranker import Ranker
@@ -99,18 +99,18 @@ def recommender(
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
-    desks = Desks(
+    dependencies = Dependencies(
         pipeline=pipeline,
         succession=succession,
-        users=UserDesk(users),
-        items=ItemDesk(RedisItemWriter(_url(environment)), _items(_url(environment))),
+        users=UserVerbs(users),
+        items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
         similar=SimilarItems(backends.similar, pipeline.outages[Degraded.RETRIEVAL]),
-        explainer=Explainer(pipeline, backends),
-        trending=TrendingItems(users),
+        explainer=SlateExplainer(pipeline, backends),
+        trending=TrendingFollower(users),
         impressions=ImpressionLog(users, backends.features, settings.impressions_per_second),
-        rules=Rulebook(environment.rules, environment.folder("cache") / "rules.last.toml"),
+        rules=RulesFollower(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
-    return kind(desks, users, settings)
+    return kind(dependencies, users, settings)
 
 
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:

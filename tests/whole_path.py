@@ -15,7 +15,7 @@ from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
-from service.verbs.explain import Explainer
+from service.verbs.explain import SlateExplainer
 from service.verbs.similar import SimilarItems
 from tests import tiny
 
@@ -58,7 +58,7 @@ class World:
         return queries[0]
 
     def explain(self, query, row, **calls):
-        return asyncio.run(Explainer(self.pipeline(**calls), self.backends(**calls)).explain(query, row))
+        return asyncio.run(SlateExplainer(self.pipeline(**calls), self.backends(**calls)).explain(query, row))
 
     def similar(self, query, row, store=None, **calls):
         async def scene():

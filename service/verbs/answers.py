@@ -41,7 +41,7 @@ def slate(query: Query) -> schema.RecommendResponse:
     )
 
 
-def likes(query: Query, item_id: int | str) -> schema.SimilarResponse:
+def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:
     """The items most like one, of a query whose candidates they are."""
     generation = query.generation
     columns = query.items.tolist(), rounded(query.scores, 6), rounded(query.tower), query.sources.tolist()

@@ -35,7 +35,7 @@ _LIST = "The list that was made for the user"
 _POPULAR = "There is no list for the user; popularity"
 
 
-class Explainer:
+class SlateExplainer:
     """Explains one item of one slate."""
 
     def __init__(self, pipeline: Pipeline, backends: Backends) -> None:

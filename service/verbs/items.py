@@ -85,7 +85,7 @@ class ItemFollower:
                 time.sleep(REST_SECONDS)
 
 
-class ItemDesk:
+class ItemVerbs:
     """Takes what is put, against the generation in force."""
 
     def __init__(self, writer: ItemWriter, follower: ItemFollower) -> None:

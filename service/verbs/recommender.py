@@ -1,4 +1,4 @@
-"""The recommender behind both doors: the verbs. Knows no HTTP, no gRPC and no BentoML."""
+"""The recommender: every verb of both doors, without HTTP, gRPC or BentoML."""
 
 from __future__ import annotations
 
@@ -21,47 +21,44 @@ from service.recommend.query import Query
 from service.settings import Settings
 from service.telemetry import metrics
 from service.verbs import answers
-from service.verbs.explain import Explainer
+from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
-from service.verbs.items import ItemDesk
-from service.verbs.rules import Rulebook
+from service.verbs.items import ItemVerbs
+from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
-from service.verbs.trending import TrendingItems
-from service.verbs.users import UserDesk, event, refuse_future
+from service.verbs.trending import TrendingFollower
+from service.verbs.users import UserVerbs, check_timestamps, to_event
 from service.verbs.vocabulary import check_types, checked_context, checked_filter, known_row
 
 
 @dataclass(frozen=True, slots=True)
-class Desks:
-    """Who does what, behind the recommender."""
+class Dependencies:
+    """The parts that the recommender calls."""
 
     pipeline: Pipeline
     succession: Succession
-    users: UserDesk
-    items: ItemDesk
+    users: UserVerbs
+    items: ItemVerbs
     similar: SimilarItems
-    explainer: Explainer
-    trending: TrendingItems
+    explainer: SlateExplainer
+    trending: TrendingFollower
     impressions: ImpressionLog
-    rules: Rulebook
+    rules: RulesFollower
 
 
 class Recommender:
-    """Answers every verb from the generation in force.
-
-    query_kind: what its queries are. due: when an answer must be there, by the monotonic clock; `due()` gives it.
-    """
+    """Answers every verb from the generation in force. due: a deadline in monotonic seconds."""
 
     query_kind: type[Query] = Query
 
-    def __init__(self, desks: Desks, store: UserStore, settings: Settings) -> None:
-        self._desks = desks
+    def __init__(self, dependencies: Dependencies, store: UserStore, settings: Settings) -> None:
+        self._dependencies = dependencies
         self._store = store
         self._settings = settings
         self._counted: FreshSegment | None = None
         self._coalescer = Coalescer(
-            desks.pipeline.run,
-            desks.pipeline.at_once,
+            dependencies.pipeline.run,
+            dependencies.pipeline.at_once,
             settings.max_batch,
             settings.max_in_flight,
             Pace.of(settings),
@@ -72,45 +69,47 @@ class Recommender:
     @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
-        return self._desks.succession.in_force is not None
+        return self._dependencies.succession.in_force is not None
 
     @property
     def unready(self) -> str | None:
-        """Why no generation is in force, in a sentence that anybody may read; None where one is."""
-        return self._desks.succession.unready
+        """Why no generation is in force, for /readyz; None if one is."""
+        return self._dependencies.succession.unready
 
     @property
     def full(self) -> bool:
-        """Whether so many slates are under way that whoever comes now is to come back later."""
+        """Whether so many slates are under way that a new request is refused."""
         return self._admission.full
 
     @property
     def live(self) -> ServedGeneration:
-        """The generation in force, with the items put since; NoGeneration where there is none."""
-        live = self._desks.succession.live.with_items(self._desks.items.current)
+        """The generation in force with the items put since; NoGeneration if there is none."""
+        live = self._dependencies.succession.live.with_items(self._dependencies.items.current)
         if live.fresh is not self._counted:
             self._counted = live.fresh
             metrics.count_segment(live.fresh)
         return live
 
     def due(self, seconds: float | None = None) -> float:
-        """When an answer must be there that is wanted within so many seconds, or within what the settings say."""
+        """The deadline of a request that may take these seconds, at most the deadline of the settings."""
         most = self._settings.deadline_ms / 1000
         return time.monotonic() + (most if seconds is None else min(seconds, most))
 
     async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
-        """The answered query of one user, or of each of several in their order; each from one generation."""
+        """The answered query of each user of the request, in the order of the request. One generation answers all."""
         generation, now = self.live, time.time()
         users = [request.user_id] if request.user_ids is None else request.user_ids
         queries = [self._query(request, user, generation, due, now) for user in users]
         with self._admission.slates(len(queries)):
             await self._coalescer.submit(queries, due - RESERVE)
-        for query in queries:
-            self._note(query, request.log_impression)
+        for query in queries:  # a refused request has no slate to log
+            self._dependencies.succession.note(query)
+            if request.log_impression:
+                self._dependencies.impressions.note(query)
         return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
-        """The items most like one, the likest first whatever the rules put elsewhere."""
+        """The items most similar to an item, the most similar first. Of the rules only the filters apply."""
         generation = self.live
         row = known_row(request.item_id, generation)
         query = self.query_kind(
@@ -120,57 +119,55 @@ class Recommender:
             due,
             exclude=list(request.exclude),
             filter=checked_filter(request.filter, generation),
-            rules=self._desks.rules.of(generation).filters,
+            rules=self._dependencies.rules.of(generation).filters,
         )
         if request.user_id is not None:
-            await self._desks.pipeline.hydrate(query)
-        await self._desks.similar.find(query, row)
-        return answers.likes(query, request.item_id)
+            await self._dependencies.pipeline.hydrate(query)
+        await self._dependencies.similar.find(query, row)
+        return answers.similar(query, request.item_id)
 
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
-        """Why an item stands where it does in a user's slate, or why it does not."""
+        """Why an item has its place in a user's slate, or why the slate lacks the item."""
         generation = self.live
         row = known_row(request.item_id, generation)
         query = self._query(request, request.user_id, generation, due, time.time())
         query.traced = True
-        return await self._desks.explainer.explain(query, row)
+        return await self._dependencies.explainer.explain(query, row)
 
     async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
-        """Store events; the next `recommend` of these users knows them."""
-        return await self._desks.users.add_events(events, self.live if self.ready else None)
+        """Store events. The next slate of each of these users takes them into account."""
+        return await self._dependencies.users.add_events(events, self.live if self.ready else None)
 
     async def user(self, user_id: Id) -> schema.UserResponse:
-        """What is stored of a user."""
-        return await self._desks.users.show(user_id, self.live)
+        """What is stored about a user."""
+        return await self._dependencies.users.show(user_id, self.live)
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Remove a user from everything that is stored, from what waits to be, and from what would be asked again."""
-        self._desks.impressions.forget(user_id)
-        self._desks.succession.forget(user_id)
-        return await self._desks.users.forget(user_id)
+        """Delete a user from the store and from this process."""
+        self._forget_here(user_id)
+        return await self._dependencies.users.forget(user_id)
 
     async def merge(self, user_id: Id, into: Id) -> schema.MergedResponse:
-        """Give what a user did to another user, and forget the first; the next `recommend` of the other knows it."""
-        live = self.live
-        self._desks.impressions.forget(user_id)
-        self._desks.succession.forget(user_id)
-        return await self._desks.users.merge(user_id, into, live)
+        """Give a user's events to another user, and delete the first user."""
+        generation = self.live
+        self._forget_here(user_id)
+        return await self._dependencies.users.merge(user_id, into, generation)
 
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
-        """Store items; within a second or so every process knows them, and hides what is not available any more."""
-        return await self._desks.items.put(items, self.live)
+        """Store items. Every process receives them within about a second."""
+        return await self._dependencies.items.put(items, self.live)
 
     async def item(self, item_id: Id) -> schema.ItemResponse:
-        """What is known of an item."""
-        return await self._desks.items.show(item_id, self.live)
+        """What is known about an item."""
+        return await self._dependencies.items.show(item_id, self.live)
 
     async def forget_item(self, item_id: Id) -> schema.ForgottenItemResponse:
-        """Drop what was put of an item; within a second or so every process has it as the generation's tables do."""
-        return await self._desks.items.forget(item_id, self.live)
+        """Drop what was put for an item. Every process does so within about a second."""
+        return await self._dependencies.items.forget(item_id, self.live)
 
     def status(self) -> schema.StatusResponse:
-        """What is in force, and which process holds what."""
-        succession = self._desks.succession
+        """What is in force, and what each process holds."""
+        succession = self._dependencies.succession
         served, adopter = self.live if self.ready else None, succession.adopter
         outlook, fresh = adopter.outlook, served.fresh if served else None
         return schema.StatusResponse(
@@ -180,10 +177,10 @@ class Recommender:
             topology=self._settings.topology,
             store=outlook.fault or "ok",
             away=succession.away,
-            rules=self._desks.rules.told(served),
+            rules=self._dependencies.rules.problems(served),
             refused=succession.refused(),
             processes=[
-                schema.Process(name=told.name, held=list(told.held)) for told in (adopter.holding, *outlook.processes)
+                schema.Process(name=each.name, held=list(each.held)) for each in (adopter.holding, *outlook.processes)
             ],
             fresh_items=len(fresh.items) if fresh else 0,
             hidden_items=fresh.hidden_count if fresh else 0,
@@ -193,26 +190,26 @@ class Recommender:
         )
 
     async def follow(self) -> None:
-        """Adopt whatever goes live, and keep up with what is trending and what was shown, for ever."""
+        """Follow the live generation, trending items and rules, and log impressions; never returns."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._desks.succession.follow())
-            group.create_task(self._desks.trending.follow())
-            group.create_task(self._desks.impressions.follow())
-            group.create_task(self._desks.rules.follow(lambda: self.live if self.ready else None))
+            group.create_task(self._dependencies.succession.follow())
+            group.create_task(self._dependencies.trending.follow())
+            group.create_task(self._dependencies.impressions.follow())
+            group.create_task(self._dependencies.rules.follow(lambda: self.live if self.ready else None))
 
     async def settled(self) -> None:
-        """Return when it is known what is answered from at first, or that it may take a while yet."""
-        await self._desks.succession.settled()
+        """Return when the first generation is in force, or will not be soon."""
+        await self._dependencies.succession.settled()
 
     async def finish(self) -> None:
-        """Do what was promised: log what was shown, and forget who is to be forgotten. For when no more is asked."""
-        await asyncio.gather(self._desks.impressions.flush(), self._desks.users.close())
+        """Log the last impressions and finish the deletion of users. Call it after the last request."""
+        await asyncio.gather(self._dependencies.impressions.flush(), self._dependencies.users.finish())
 
     async def close(self) -> None:
-        """Let go of connections."""
-        await asyncio.to_thread(self._desks.succession.adopter.stop)
+        """Close the connections."""
+        await asyncio.to_thread(self._dependencies.succession.adopter.stop)
         await self._store.close()
-        await self._desks.items.close()
+        await self._dependencies.items.close()
 
     def _query(
         self,
@@ -222,26 +219,26 @@ class Recommender:
         due: float,
         now: float,
     ) -> Query:
-        refuse_future("session", request.session, now)
+        check_timestamps("session", request.session, now)
         check_types("session", request.session, generation)
+        session_user: Id = "" if user_id is None else user_id
         return self.query_kind(
             generation,
             user_id,
             request.k,
             due,
-            [event("" if user_id is None else user_id, told, now) for told in request.session],
-            list(request.exclude),
-            now,
-            generation.spec.encode_context(checked_context(request.context, generation)),
-            request.mode,
-            checked_filter(request.filter, generation),
-            request.context,
-            self._desks.rules.of(generation),
-            self._desks.trending.rows(generation, now),
+            session=[to_event(session_user, each, now) for each in request.session],
+            exclude=list(request.exclude),
+            now=now,
+            context=generation.spec.encode_context(checked_context(request.context, generation)),
+            mode=request.mode,
+            filter=checked_filter(request.filter, generation),
+            told_context=request.context,
+            rules=self._dependencies.rules.of(generation),
+            extra=self._dependencies.trending.rows(generation, now),
         )
 
-    def _note(self, query: Query, log_impression: bool) -> None:
-        """Remember a query whose slate is given; what was made for a request that is refused is shown to nobody."""
-        self._desks.succession.note(query)
-        if log_impression:
-            self._desks.impressions.note(query)
+    def _forget_here(self, user_id: Id) -> None:
+        """Drop the user's impressions and queries that this process keeps."""
+        self._dependencies.impressions.forget(user_id)
+        self._dependencies.succession.forget(user_id)

@@ -20,7 +20,7 @@ HELD = 4
 """Generations for which rules are kept compiled."""
 
 
-class Rulebook:
+class RulesFollower:
     """Follows the file of rules."""
 
     def __init__(self, path: Path, last: Path) -> None:
@@ -70,7 +70,7 @@ class Rulebook:
             logger.warning("A rule has no effect. %s", sentence)
         return made
 
-    def told(self, generation: ServedGeneration | None) -> list[str]:
+    def problems(self, generation: ServedGeneration | None) -> list[str]:
         """What is wrong with the rules, in sentences."""
         fault = [self._file.fault] if self._file.fault else []
         if generation is None:

@@ -20,7 +20,7 @@ STALE_SECONDS = 3_600.0
 """Age from which what was trending says nothing of now: the flow stands still."""
 
 
-class TrendingItems:
+class TrendingFollower:
     """Follows what is trending."""
 
     def __init__(self, users: UserStore) -> None:

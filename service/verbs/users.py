@@ -38,7 +38,7 @@ AHEAD_SECONDS = 60
 """How far in the future a timestamp may lie: clocks differ."""
 
 
-class UserDesk:
+class UserVerbs:
     """Takes and gives what is stored of users."""
 
     def __init__(self, users: UserStore) -> None:
@@ -52,14 +52,14 @@ class UserDesk:
     ) -> schema.EventsResponse:
         """Store events but those of ignored types; generation: the one in force, where there is one."""
         now = time.time()
-        refuse_future("events", events, now)
+        check_timestamps("events", events, now)
         if generation is not None:
             check_types("events", events, generation)
             for index, told in enumerate(events):
                 checked_context(told.context, generation, f"events.{index}.context")
         ignored = generation.spec.events.ignored if generation else ()
         kept = [told for told in events if told.event_type not in ignored]
-        stored = await self._users.add_events([event(told.user_id, told, now) for told in kept])
+        stored = await self._users.add_events([to_event(told.user_id, told, now) for told in kept])
         items = [told.item_id for told in events]
         rows = generation.rows_of(items) if generation else items
         unknown = dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None)
@@ -98,7 +98,7 @@ class UserDesk:
         kept = await asyncio.shield(self._keep(self._merge(user_id, into, generation)))
         return schema.MergedResponse(user_id=user_id, into=into, events=kept)
 
-    async def close(self) -> None:
+    async def finish(self) -> None:
         """Wait until all whose forgetting began are forgotten, and what another process had yet to log is removed."""
         self._closing.set()
         while self._forgetting:  # one that ends leaves a second look
@@ -162,7 +162,7 @@ class UserDesk:
             IMPRESSIONS_LEFT.warn(error)
 
 
-def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent], now: float) -> None:
+def check_timestamps(field: str, told: Sequence[schema.Event | schema.SessionEvent], now: float) -> None:
     """QueryError names the first event in this field that has yet to happen: so read milliseconds, too."""
     for index, each in enumerate(told):
         if each.timestamp is not None and each.timestamp > now + AHEAD_SECONDS:
@@ -172,7 +172,7 @@ def refuse_future(field: str, told: Sequence[schema.Event | schema.SessionEvent]
             )
 
 
-def event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:
+def to_event(user_id: Id, told: schema.Event | schema.SessionEvent, now: float) -> Event:
     """An event as it came; now: for one that names no time."""
     moment = now if told.timestamp is None else told.timestamp
     if not isinstance(told, schema.Event):

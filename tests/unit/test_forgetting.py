@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.verbs import impressions
 from service.verbs.impressions import PATIENCE, WAITING, ImpressionLog
 from service.verbs.recommender import Recommender
-from service.verbs.users import LOGGED_WITHIN, UserDesk
+from service.verbs.users import LOGGED_WITHIN, UserVerbs
 from tests.whole_path import counted
 
 USER = "the-one-to-forget"
@@ -110,18 +110,18 @@ def lost():
 
 
 def recommender(users, *, log=None, succession=None):
-    """A recommender of the desks that forget."""
+    """A recommender of the dependencies that forget."""
     quiet = SimpleNamespace(
         forget=lambda user: None, flush=lambda: asyncio.sleep(0), adopter=SimpleNamespace(stop=lambda: None)
     )
-    desks = SimpleNamespace(
+    dependencies = SimpleNamespace(
         pipeline=SimpleNamespace(run=None, at_once=1),
         succession=succession or quiet,
-        users=UserDesk(users),
+        users=UserVerbs(users),
         items=SimpleNamespace(close=lambda: asyncio.sleep(0)),
         impressions=log or quiet,
     )
-    return Recommender(desks, users, Settings(max_batch=1, max_in_flight=1))
+    return Recommender(dependencies, users, Settings(max_batch=1, max_in_flight=1))
 
 
 def test_a_slate_that_waited_too_long_is_let_go(log, monkeypatch):
@@ -241,10 +241,10 @@ def test_a_full_store_is_looked_into_again(soon):
     users = Users(full=True)
 
     async def scene():
-        desk = UserDesk(users)
+        verbs = UserVerbs(users)
         with pytest.raises(StoreFull):
-            await desk.forget(USER)
-        await desk.close()
+            await verbs.forget(USER)
+        await verbs.finish()
 
     asyncio.run(scene())
     assert users.told == ["user", "impressions"]
@@ -258,12 +258,12 @@ def test_one_sweep_is_for_all_who_are_merged_before_it(soon):
     users = Users(full=True)
 
     async def scene():
-        desk = UserDesk(users)
-        await asyncio.gather(*(desk.merge(user, "login", SERVED) for user in "abc"))
+        verbs = UserVerbs(users)
+        await asyncio.gather(*(verbs.merge(user, "login", SERVED) for user in "abc"))
         while users.told.count("swept a, b, c") < 2:
             await asyncio.sleep(0.01)
-        await desk.merge("d", "login", SERVED)
-        await desk.close()
+        await verbs.merge("d", "login", SERVED)
+        await verbs.finish()
 
     asyncio.run(scene())
     assert users.told == [f"merged {user}" for user in "abc"] + ["swept a, b, c"] * 2 + ["merged d", "swept d"]
@@ -275,9 +275,9 @@ def test_a_gateway_that_closes_sweeps_first(soon, monkeypatch):
     users = Users()
 
     async def scene():
-        one = UserDesk(users)
+        one = UserVerbs(users)
         await one.merge("a", "login", SERVED)
-        await one.close()
+        await one.finish()
 
     asyncio.run(scene())
     assert users.told == ["merged a", "swept a"]
@@ -295,13 +295,13 @@ def test_what_began_is_finished(soon):
     users = Slow()
 
     async def scene():
-        desk = UserDesk(users)
-        call = asyncio.create_task(desk.forget(USER))
+        verbs = UserVerbs(users)
+        call = asyncio.create_task(verbs.forget(USER))
         await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await desk.close()
+        await verbs.finish()
 
     asyncio.run(scene())
     assert users.told == ["begun", "user", "impressions"]

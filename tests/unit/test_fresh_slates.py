@@ -24,7 +24,7 @@ from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
-from service.verbs.items import CALM_SECONDS, LOOK_SECONDS, ItemDesk, ItemFollower
+from service.verbs.items import CALM_SECONDS, LOOK_SECONDS, ItemFollower, ItemVerbs
 from tests import put_items, tiny
 from tests.put_items import LATER, hide, item, putting
 from tests.whole_path import Held
@@ -122,7 +122,7 @@ def test_a_full_store_makes_room_of_what_the_generation_learned(path, monkeypatc
     now = [end - 5]
     store = MemoryItems(lambda: now[0])
     follower = ItemFollower(store, lambda: now[0])
-    desk = ItemDesk(store, follower)
+    desk = ItemVerbs(store, follower)
 
     def put(*ids):
         answer = asyncio.run(desk.put([schema.Item(item_id=item_id) for item_id in ids], path.served))

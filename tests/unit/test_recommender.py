@@ -14,7 +14,7 @@ from recsys.types import Source
 from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest
 from service.settings import Settings
-from service.verbs.recommender import Desks, Recommender
+from service.verbs.recommender import Dependencies, Recommender
 from tests.whole_path import World, broken, counted, ids
 
 
@@ -30,10 +30,10 @@ def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
     noted = []
     desk = SimpleNamespace(note=noted.append, live=world.served, current=NOTHING_PUT)
     nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-    desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+    dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
 
     async def scene():
-        recommender = Recommender(desks, world.store, Settings(max_in_flight=1, max_under_way=5))
+        recommender = Recommender(dependencies, world.store, Settings(max_in_flight=1, max_under_way=5))
 
         async def ask(*users):
             request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
@@ -55,10 +55,10 @@ def test_a_request_for_several_is_one_that_came(world):
     """Its users come together, so that they tell nothing of how many others will."""
     desk = SimpleNamespace(note=lambda _: None, live=world.served, current=NOTHING_PUT)
     nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-    desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+    dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
 
     async def scene():
-        recommender = Recommender(desks, world.store, Settings())
+        recommender = Recommender(dependencies, world.store, Settings())
         request = RecommendRequest(user_ids=[3, 4, 5, 6, 7], mode=Mode.REALTIME)
         now = time.monotonic()
         assert len(await recommender.recommend(request, now + 5)) == 5
@@ -73,9 +73,9 @@ class TestFilterValues:
     def ask(self, world, fresh, *values):
         desk = SimpleNamespace(live=world.served, current=fresh, note=lambda _: None)
         nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-        desks = Desks(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+        dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
         request = RecommendRequest(user_id=4, filter={"categories": list(values)})
-        recommender = Recommender(desks, world.store, Settings())
+        recommender = Recommender(dependencies, world.store, Settings())
 
         async def ask():
             return await recommender.recommend(request, time.monotonic() + 5)

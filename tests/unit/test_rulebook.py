@@ -9,7 +9,7 @@ import pytest
 from recsys.items import PutItem, PutItems
 from recsys.rules import Rules, RulesFile
 from service.generations.served import ServedGeneration
-from service.verbs.rules import Rulebook
+from service.verbs.rules import RulesFollower
 
 
 @pytest.fixture
@@ -21,19 +21,19 @@ def test_an_item_is_told_as_unknown_until_it_is_put(tmp_path, served):
     """A mistyped id is a rule that moves nothing; one that is put since is none."""
     path = tmp_path / "rules.toml"
     path.write_text('[[pin]]\nitem = "drama-1"\nplace = 1\n[[boost]]\nitems = ["opera-1"]\nby = 1.0\n')
-    rules = Rulebook(path, tmp_path / "last")
-    (told,) = rules.told(served)
+    rules = RulesFollower(path, tmp_path / "last")
+    (told,) = rules.problems(served)
     assert "boost" in told
     assert "'opera-1'" in told
-    assert rules.told(None) == []
-    assert rules.told(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
+    assert rules.problems(None) == []
+    assert rules.problems(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
 
 
 def test_the_log_names_rules_without_effect_once(tmp_path, served, monkeypatch, caplog):
     """After an edit, with no request: a column and an item that the generation lacks are warnings, once each."""
     path = tmp_path / "rules.toml"
     path.write_text("")
-    rules = Rulebook(path, tmp_path / "last")
+    rules = RulesFollower(path, tmp_path / "last")
     monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
 
     def warnings():
@@ -77,7 +77,7 @@ def test_the_file_is_followed_for_as_long_as_somebody_follows(tmp_path, monkeypa
     """By one thread, which a look that breaks does not end, and which goes when whoever follows does."""
     path = tmp_path / "rules.toml"
     path.write_text("")
-    rules = Rulebook(path, tmp_path / "last")
+    rules = RulesFollower(path, tmp_path / "last")
     monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
     looks, look = [], rules._file.look
 

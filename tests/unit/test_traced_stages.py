@@ -17,7 +17,7 @@ from service.schema import RecommendRequest, SimilarRequest
 from service.settings import Settings
 from service.telemetry import tracing
 from service.telemetry.tracing import STATES, TRACES, TracedRecommender
-from service.verbs.recommender import Desks
+from service.verbs.recommender import Dependencies
 from service.verbs.similar import SimilarItems
 from tests.traces import SAMPLED, UNSAMPLED, Traces
 from tests.whole_path import World, broken
@@ -44,9 +44,11 @@ class Inside:
         desk = SimpleNamespace(live=world.served, current=NOTHING_PUT, note=lambda _: None)
         trending, rules = SimpleNamespace(rows=lambda *_: {}), SimpleNamespace(of=lambda _: NO_RULES)
         pipeline = Pipeline(world.store, backends, Settings(), traces.tracer.stage)
-        desks = Desks(pipeline, desk, None, desk, SimilarItems(backends.similar), None, trending, desk, rules)
+        dependencies = Dependencies(
+            pipeline, desk, None, desk, SimilarItems(backends.similar), None, trending, desk, rules
+        )
         self.traces = traces
-        self.recommender = TracedRecommender(desks, world.store, Settings(max_in_flight=1))
+        self.recommender = TracedRecommender(dependencies, world.store, Settings(max_in_flight=1))
 
     async def _hear(self, name, call, asked):
         self.headers.setdefault(name, []).append(tracing.headers())
