@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -13,7 +12,6 @@ import httpx
 import pytest
 import redis
 
-from loadtests.slo import Slo
 from loadtests.tally import ANSWERED, Tally
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.base import Trending
@@ -102,33 +100,6 @@ def test_a_load_test_leaves_no_trace(shop, tmp_path):
         marked = {key for key in after if key.startswith(f"user:{LOAD_TEST_USERS}".encode())}
         assert bool(marked) == bool(more)
         assert {key: value for key, value in after.items() if key not in marked} == before
-
-
-@pytest.fixture
-def braked(published, embedded_url, tmp_path):
-    """A deployment as any other, and the folder of brakes that nobody has pulled yet (tests/chaos/brakes)."""
-    brakes = tmp_path / "brakes"
-    brakes.mkdir()
-    more = {"PYTHONPATH": f"{ROOT / 'tests' / 'chaos' / 'brakes'}", "TANDEM_BRAKES": str(brakes)}
-    with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=embedded_url, **more) as running:
-        yield running, brakes
-
-
-@pytest.mark.slow
-def test_an_injected_sleep_turns_the_gate_red(braked, tmp_path):
-    """The negative control: the same deployment passes, is refused by the lines it breaks, and passes again."""
-    deployment, brakes = braked
-    passed = locust(deployment.url, tmp_path / "before.json")
-    assert passed.returncode == 0, passed.stdout + passed.stderr
-    (brakes / "ranking").write_text(str(1.2 * Slo.read().p99_ms / 1000))
-    slowed = locust(deployment.url, tmp_path / "slowed.json")
-    assert slowed.returncode == 1, slowed.stdout + slowed.stderr
-    assert re.search(r"^p99 ms .* BROKEN$", slowed.stdout, re.MULTILINE), slowed.stdout
-    assert re.search(r"^error share .* held$", slowed.stdout, re.MULTILINE), slowed.stdout
-    assert "p99 ms was" in (tmp_path / "slowed.html").read_text()
-    (brakes / "ranking").unlink()
-    healed = locust(deployment.url, tmp_path / "after.json")
-    assert healed.returncode == 0, healed.stdout + healed.stderr
 
 
 class Refuses(BaseHTTPRequestHandler):

@@ -1,25 +1,15 @@
 """The report of a load test: the verdict in words, and a page that stands alone."""
 
 import json
-import math
-import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
-from xml.etree.ElementTree import tostring
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from loadtests.histogram import Histogram
-from loadtests.report import Bars, Chart, Line, Report, Rule, Table, write
+from loadtests.report import write
 from loadtests.report.of_load import of_load, sentence
-from loadtests.report.page import page
-from loadtests.report.scale import Scale
-from loadtests.report.svg import svg
 from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
 
@@ -115,62 +105,6 @@ def test_words_of_a_failure_are_text(tmp_path):
     shown = write(of_load(run), tmp_path / "load.json").read_text()
     assert "<script" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt; ?" in shown
-
-
-def test_a_table_marks_what_broke():
-    """Green and red are those of the words in it."""
-    shown = page(Report("t", "b", "s", None, [Table("x", ["", ""], [["a", "held"], ["b", "BROKEN"]])]))
-    assert '<td class="good">held</td>' in shown
-    assert '<td class="bad">BROKEN</td>' in shown
-
-
-def test_bars_stand_on_each_other_and_the_scale_holds_them():
-    """The second kind begins where the first ends; what has no height is not drawn."""
-    chart = Chart("", "", "", bars=[Bars("a", "first", [(0, 1, 30)]), Bars("b", "bad", [(0, 1, 40), (1, 2, 0)])])
-    assert [(part.label, foot, top) for part, _, _, foot, top in chart.stacked()] == [("a", 0, 30), ("b", 30, 70)]
-    assert chart.y.high >= 70
-
-
-@pytest.mark.parametrize("axis", ["x", "y"])
-def test_what_others_are_held_against_is_named_in_its_colour(axis):
-    """A limit is no label of an axis; one that is infinite is not drawn."""
-    rules = [Rule("limit", 3.0, axis), Rule("of nothing", math.inf, axis)]
-    drawn = tostring(svg(Chart("", "", "", [Line("", "first", [(1, 2.0), (5, 4.0)])], rules=rules)), encoding="unicode")
-    assert re.search('<text [^>]*class="word bad">limit</text>', drawn)
-    assert "of nothing" not in drawn
-
-
-def test_a_line_is_broken_where_nothing_was_measured():
-    """A second without answers is a gap, and no zero."""
-    line = Line("", "first", [(0, 1.0), (1, math.inf), (2, 3.0), (3, 4.0)])
-    assert line.pieces() == [[(0, 1.0)], [(2, 3.0), (3, 4.0)]]
-
-
-@given(st.lists(st.floats(1e-3, 1e7), min_size=1, max_size=30), st.booleans())
-def test_a_scale_holds_all_values_between_round_ends(values, log):
-    """Places keep the order, ticks are few and inside, ends are ticks of a linear one."""
-    scale = Scale.over(values, log)
-    assert scale.low <= min(values) * 1.002
-    assert scale.high >= max(values) * 0.998
-    places = [scale.place(value) for value in sorted(values)]
-    assert places == sorted(places)
-    assert all(0 <= place <= 1 for place in places)
-    assert 1 <= len(scale.ticks) <= 12
-    assert all(scale.low * 0.998 <= tick <= scale.high * 1.002 for tick in scale.ticks)
-
-
-@given(st.lists(st.floats(0.02, 1e5), max_size=200))
-def test_bars_of_a_histogram_count_everything_once(times):
-    """In the bar that holds it, to 1 %; bars meet without a gap."""
-    histogram = Histogram()
-    for time in times:
-        histogram.add(time)
-    bars = histogram.bars(25)
-    assert sum(count for _, _, count in bars) == len(times)
-    assert all(first[1] == second[0] for first, second in pairwise(bars))
-    for low, high, count in bars:
-        assert sum(low * 1.011 < time < high * 0.989 for time in times) <= count
-        assert count <= sum(low * 0.989 <= time <= high * 1.011 for time in times)
 
 
 def test_the_generator_loads_no_model_no_store_and_no_pictures_beforehand():

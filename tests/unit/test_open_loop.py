@@ -2,7 +2,6 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtests.arrivals import SHAPES, Shape
-from loadtests.doors import HttpDoor
 from loadtests.histogram import Histogram
 from loadtests.tally import ANSWERED, Outcome, Tally
 from loadtests.visitors import Population, Visitors
@@ -36,12 +34,6 @@ def test_gaps_are_as_random_as_poisson_says():
     """As many gaps longer than the mean as an exponential has: bursts are part of the load."""
     gaps = np.diff(list(Shape("steady", ((100, 100),)).arrivals(1)))
     assert abs((gaps > 0.01).mean() - math.exp(-1)) < 0.02
-
-
-def test_nobody_arrives_where_the_rate_is_0():
-    """A pause is one."""
-    shape = Shape("pause", ((1, 50), (5, 0), (1, 50)))
-    assert not [at for at in shape.arrivals(1) if 1 <= at < 6]
 
 
 def test_users_are_zipf_and_some_are_strangers():
@@ -72,11 +64,6 @@ def test_percentiles_are_right_to_a_hundredth(times, share):
     assert len(back) == len(times)
 
 
-def test_of_nothing_no_time_is_told():
-    """An empty one holds no promise."""
-    assert Histogram().percentile(0.5) == math.inf
-
-
 def test_a_run_is_kept_by_second_and_outcome():
     """So that what happened when is known afterwards, from the file too."""
     tally = Tally()
@@ -93,16 +80,3 @@ def test_a_run_is_kept_by_second_and_outcome():
         assert len(each.of(*Outcome, first=1, end=4)) == 1
         assert each.words == {"status 500": 1}
         assert len(each.lag) == 1
-
-
-@pytest.mark.parametrize(("status", "taken"), [(200, True), (503, False), (0, False)])
-def test_a_click_that_was_not_taken_is_told(status, taken):
-    """0 is what Locust has where no answer came."""
-    session = SimpleNamespace(post=lambda *_, **__: SimpleNamespace(status_code=status))
-    assert HttpDoor(session, 0).click("ann", "a") is taken
-
-
-def test_users_may_have_names():
-    """Then there are as many as names."""
-    visitors = Visitors(Population(cold_share=0.0, names=("ann", "bob")), 1)
-    assert {visitors.one() for _ in range(100)} == {"ann", "bob"}

@@ -4,16 +4,14 @@ import json
 import random
 import subprocess
 import sys
-from math import inf
 
 import pytest
 
 from loadtests.arrivals import Shape
-from loadtests.memory import Sample, connections, role, sample
-from loadtests.peers.servers import PeerError
+from loadtests.memory import Sample, sample
 from loadtests.report import write
 from loadtests.report.of_soak import of_soak
-from loadtests.soak_verdict import DESCRIPTORS, MEMORY_MIB, growth, judge
+from loadtests.soak_verdict import MEMORY_MIB, growth, judge
 from loadtests.swaps import Swaps
 from loadtests.tally import Outcome, Tally
 
@@ -41,18 +39,6 @@ def tally(failed=0, word="status 503", count=1_000):
 
 def broken(verdict):
     return [line.name for line in verdict.lines if not line.held]
-
-
-def test_what_failed_is_told():
-    """In words, the most frequent first, clicks behind them, and what was refused."""
-    told = tally(failed=2)
-    told.add(1.0, 9.0, Outcome.FAILED, "no answer")
-    told.failed_clicks = 3
-    failed = ["2 failed: status 503", "1 failed: no answer", "3 clicks failed"]
-    assert told.complaints == failed
-    told.add(1.0, 9.0, Outcome.REJECTED)
-    assert told.complaints == [*failed, "1 of 1,002 were told to come back later (429)"]
-    assert tally().complaints == []
 
 
 def test_what_grows_while_it_warms_up_is_no_leak():
@@ -85,13 +71,6 @@ def test_each_line_can_break_alone(told, lines):
     assert not verdict.held
 
 
-def test_a_leak_is_measured_by_its_second_half():
-    """A MiB a second over a hundred: between the middle of both tenths lie 45."""
-    assert growth(samples(lambda at: 500.0 + at), lambda each: each.memory) == pytest.approx(45, abs=1)
-    assert growth(samples(descriptors=lambda at: 80 + at), lambda each: each.descriptors) > DESCRIPTORS
-    assert growth([], lambda each: each.memory) == inf
-
-
 @pytest.mark.parametrize("leaks", [True, False])
 def test_every_run_has_a_report(tmp_path, leaks):
     """The sentence names what broke, and the figures can be read as JSON."""
@@ -105,10 +84,6 @@ def test_every_run_has_a_report(tmp_path, leaks):
 
 
 TAKES = 'taken, opened = bytearray(b"x") * (64 << 20), [open("/dev/null") for _ in range(20)]'
-CONNECTS = """
-client = socket.create_connection(listener.getsockname())
-accepted = listener.accept()
-"""
 
 
 def sampled_around(does):
@@ -140,37 +115,6 @@ def test_a_process_is_sampled():
     assert after.memory - before.memory == pytest.approx(64, abs=4)
     assert after.private - before.private == pytest.approx(64, abs=4)
     assert after.descriptors - before.descriptors == 20
-
-
-def test_clients_connections_are_no_descriptors_of_ours():
-    """What a listener accepted is the client's doing; the client's own end is counted here, too."""
-    before, after = sampled_around(CONNECTS)
-    assert after.descriptors - before.descriptors == 1
-
-
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [
-        (b"python\0-m\0x\0--service-name\0Retrieval\0--fd\0003\0", "retrieval"),
-        (b"python\0-m\0service.forkserver\0005\0", "forkserver"),
-        (b"python\0-m\0service\0serve\0", "supervisor"),
-    ],
-)
-def test_processes_have_roles(command, name):
-    """By what BentoML starts them with."""
-    assert role(command) == name
-
-
-def test_clients_connections_are_counted(tmp_path):
-    """Open ones to the port alone."""
-    table = tmp_path / "tcp"
-    rows = [
-        "0: 0100007F:0BB8 0100007F:D431 01",
-        "1: 0100007F:0BB8 0100007F:D432 06",
-        "2: 0100007F:D431 0100007F:0BB8 01",
-    ]
-    table.write_text("\n".join(["sl local rem st", *rows]) + "\n")
-    assert connections(table, 3000) == 1
 
 
 class Store:
@@ -207,17 +151,3 @@ def test_swaps_go_to_and_fro_and_one_that_nobody_follows_is_missed(monkeypatch):
     assert went == ["a", "b", "b", "a", "a", "b", "b"]
     assert swaps.done == [1.0, 2.0, 3.0]
     assert swaps.missed == 1
-
-
-def test_a_rehearsal_goes_there_and_back(monkeypatch):
-    """And ends the run where nobody follows."""
-    store, asked = Store(), []
-    swaps = Swaps(store, [Generation("a"), Generation("b")], "http://x", [])
-    monkeypatch.setattr(swaps, "_serves", lambda wanted: asked.append(wanted) or True)
-    swaps.rehearse(1)
-    assert asked == ["b", "a"]
-    assert store.live == "a"
-    assert swaps.done == []
-    monkeypatch.setattr(swaps, "_serves", lambda _: False)
-    with pytest.raises(PeerError, match="did not follow to b"):
-        swaps.rehearse(0)

@@ -103,45 +103,6 @@ def test_who_never_answers_is_given_up():
     assert tally.words == {"no answer in 0.2 s": SENT}
 
 
-def test_a_connection_that_was_closed_while_idle_is_replaced():
-    """The server closes as the next request comes, which it never reads; no request is lost by it."""
-
-    async def once(writer, number):
-        if number == 0:
-            writer.write(answer(200, SLATE))
-            await writer.drain()
-        return number == 0
-
-    tally, _ = fired(once)
-    assert tally.count() == tally.count(Outcome.WHOLE) == SENT
-
-
-def test_a_connection_that_breaks_off_fails_its_request():
-    """Half an answer is none."""
-
-    async def half(writer, _):
-        writer.write(answer(200, SLATE)[:60])
-        await writer.drain()
-        return False
-
-    tally, _ = fired(half)
-    assert tally.words == {"no answer": SENT}
-
-
-def test_nobody_there_is_told():
-    """Every request failed, and none is missing."""
-    tally = Tally()
-
-    async def run():
-        volley = Volley("http://127.0.0.1:9", 5, 0, 5.0, tally)
-        await volley.follow(SHAPE, 1, Visitors(Population(), 1), counted=True)
-        await volley.settle()
-        await volley.close()
-
-    uvloop.run(run())
-    assert tally.words == {"no answer": SENT}
-
-
 @pytest.mark.parametrize(
     ("behaviour", "outcome", "word"),
     [
