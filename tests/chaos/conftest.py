@@ -11,11 +11,10 @@ from tests.chaos.served import Pair
 from tests.chaos.world import World
 
 
-@pytest.fixture(params=["valkey", pytest.param("redis", marks=pytest.mark.slow)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    """An empty world on each of the servers."""
-    url = request.getfixturevalue(f"own_{request.param}_url")
-    world = World(url, tmp_path)
+@pytest.fixture
+def world(own_valkey_url: str, tmp_path: Path) -> Iterator[World]:
+    """An empty world."""
+    world = World(own_valkey_url, tmp_path)
     world.empty()
     yield world
     world.unlimited()

@@ -42,25 +42,6 @@ def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):
         world.deployment.start()
 
 
-@pytest.mark.slow
-def test_a_gateway_starts_without_ranking_and_takes_it_in_when_it_comes(pair, tmp_path, monkeypatch):
-    """Ready after a minute, answers and /status say what they lack; the return is noticed though nobody asks."""
-    monkeypatch.setattr("tests.deployment.READY_SECONDS", 240)
-    world = Served(tmp_path, pair)
-    ranking = world.deploy(GRPC_PORT="0")
-    ranking._command += ["--role", "ranking"]
-    world.settings = {"TANDEM_RANKING_URL": ranking.url, "TANDEM_START_EMPTY": "true"}
-    with world:
-        answer = httpx.post(f"{world.deployment.url}/recommend", json={"user_id": "me"}, timeout=10).json()
-        assert (len(answer["items"]), answer["degraded"]) == (10, ["ranking"])
-        assert world.status()["away"] == ["ranking"]
-        told = httpx.get(f"{world.deployment.url}/metrics", timeout=10).text
-        assert 'tandem_stage_away{stage="ranking"} 1.0' in told
-        with ranking:
-            assert world.wait_for(lambda status: status["away"] == []) is not None
-        assert "starts without it after 60 s" in world.deployment.log.read_text()
-
-
 def test_an_empty_home_and_no_redis_is_a_sentence(tmp_path):
     """There is nothing to serve, and it says what to do."""
     ports = {"PORT": "39997", "GRPC_PORT": "0"}

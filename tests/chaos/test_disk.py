@@ -6,7 +6,7 @@ from flows.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError
 from recsys.generation import GenerationFolder
-from tests.chaos import faults, served
+from tests.chaos import served
 from tests.chaos.served import altered, fill, remount, small_disk
 
 
@@ -15,20 +15,6 @@ def mounts(tmp_path):
     """Only root may mount a file system."""
     if not served.may_mount(tmp_path / "probe"):
         pytest.skip("needs root and the right to mount a file system")
-
-
-@pytest.mark.slow
-def test_a_full_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
-    """With a sentence that names the folder; when there is room, the next is adopted without a restart."""
-    outcome = faults.cache_full(pair, tmp_path)
-    assert outcome.passed, outcome
-
-
-@pytest.mark.slow
-def test_a_read_only_cache_refuses_the_next_and_serves_the_old(pair, tmp_path):
-    """Likewise."""
-    outcome = faults.cache_read_only(pair, tmp_path)
-    assert outcome.passed, outcome
 
 
 def test_a_full_model_store_is_a_sentence_and_leaves_nothing(pair, tmp_path):

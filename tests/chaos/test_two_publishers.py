@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from recsys.publisher import Publisher
 from recsys.store.base import LIVE, PREVIOUS
 from tests.chaos.world import World
 
@@ -117,18 +116,6 @@ def test_the_second_stops_with_a_sentence(two: World) -> None:
     second.kill()
 
 
-def test_a_claim_is_renewed_for_as_long_as_the_work_takes(two: World) -> None:
-    """A publisher that works for several leases keeps its claim."""
-    first = Other(two, "g2", "smoke")
-    assert first.line() == "smoke"
-    time.sleep(3 * LEASE)
-    second = Other(two, "g3", "nowhere")
-    assert second.line().startswith("PublisherBusy")
-    assert first.go_on() == "done"
-    assert two.alias(LIVE) == "g2"
-    second.kill()
-
-
 def test_one_that_slept_past_its_claim_can_no_more_finish(two: World) -> None:
     """Stopped in the middle, overtaken, woken: its manifest is refused, and run again it does not go live by itself."""
     sleeper = Other(two, "g2", "smoke")
@@ -169,33 +156,3 @@ def test_the_claim_of_a_killed_one_is_free_at_once(two: World) -> None:
     two.publish("g3")
     assert two.alias(LIVE) == "g3"
     first.kill()
-
-
-def test_a_clock_one_hour_off_decides_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids and times of machines whose clocks differ by an hour: live, order and what is deleted follow the fences."""
-    from recsys.generation import new_id
-
-    now = time.time()
-    ids = []
-    for step, offset in enumerate((0, -3600, 0, 3600, -3600)):
-        generation = new_id(now + 60 * step + offset)
-        with monkeypatch.context() as patch:
-            patch.setattr(time, "time", lambda at=now + 60 * step + offset: at)
-            world.make(generation, items=30, users=5)
-            world.publish(generation)
-        ids.append(generation)
-        assert world.alias(LIVE) == generation
-    assert ids != sorted(ids)
-    assert world.store.generations() == ids[-3:]
-    assert (world.alias(LIVE), world.alias(PREVIOUS)) == (ids[-1], ids[-2])
-    assert world.files() == {"generations", "trials", *(f"generations/{generation}" for generation in ids[-3:])}
-
-
-def test_the_next_publisher_clears_what_a_dead_one_wanted_to_try(two: World) -> None:
-    """A copy that a killed publisher left in the folder for trials goes with the next publish."""
-    first = Other(two, "g2", "smoke")
-    assert first.line() == "smoke"
-    first.kill()
-    assert [path.name for path in (two.home / "work" / "trials").iterdir()] == [f"g2.{first.pid}"]
-    Publisher(two.store, two.home / "work" / "trials", lambda folder: None).publish(two.folder("g3"))
-    assert list((two.home / "work" / "trials").iterdir()) == []
