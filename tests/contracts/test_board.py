@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from recsys.errors import StoreError, StoreUnavailable
+from recsys.errors import StoreUnavailable
 from recsys.store.board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
 from recsys.store.life import Life, born, place
 from recsys.store.redis import ALIASES_CHANNEL
@@ -118,30 +118,6 @@ def test_who_says_no_more_is_forgotten_by_the_servers_clock(request, url):
     board.close()
 
 
-@pytest.mark.parametrize("url", ["own_valkey_url", "own_redis_url"])
-def test_who_may_only_read_can_look_and_wait(request, url):
-    """Reading works with an ACL that forbids every write; announcing is a StoreError that names no password."""
-    url = request.getfixturevalue(url)
-    with redis.Redis.from_url(url) as client:
-        client.acl_setuser(
-            "reader", enabled=True, reset=True, passwords=["+secret"], keys=["*"], channels=["*"],
-            categories=["+@read", "+@pubsub", "+@connection"],
-        )  # fmt: skip
-        client.delete("processes")
-        writer = RedisBoard(url)
-        writer.announce(GATEWAY)
-        client.sadd("processes", "someone gone")
-        reader = RedisBoard(_as_reader(url))
-        assert reader.processes() == [GATEWAY]
-        with pytest.raises(StoreError) as refused:
-            reader.announce(RANKING)
-        assert "secret" not in str(refused.value)
-        reader.wait(0.01)
-        for each in (reader, writer):
-            each.close()
-        client.acl_deluser("reader")
-
-
 def test_a_board_out_of_reach_says_so_and_waits_no_longer_than_told():
     """A wait is a wait: whoever follows aliases must not spin when Redis is away."""
     board = RedisBoard("redis://127.0.0.1:1/0")
@@ -164,9 +140,3 @@ def test_what_is_no_holding_is_left_out(own_valkey_url):
             assert board.processes() == [GATEWAY]
         client.delete("process:odd", "processes")
     board.close()
-
-
-def _as_reader(url: str) -> str:
-    """The same server, as the user who may only read."""
-    scheme, rest = url.split("://")
-    return f"{scheme}://reader:secret@{rest}"

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import redis
 
 from recsys.errors import StoreError
 from recsys.store.scripts import COPY_ENTRIES, MARK
@@ -73,76 +72,6 @@ def test_many_at_once(real: Store) -> None:
         assert in_dumps(real, "to forget") == []
     logged = [str(logged.event.user_id) for logged in real.flows.read_log(count=9_999)]
     assert (logged.count("7"), logged.count("8"), len(logged)) == (900, 50, 950)
-
-
-def test_one_copy_serves_all_who_wait(real: Store) -> None:
-    """Of twenty at once the first has a copy of each stream, and the others the next one together."""
-    gone = [f"to forget {n}" for n in range(20)]
-    real.add(*[click("a", user=user) for user in (*gone, "7")])
-    real.users(lambda users: users.add_impressions([(user, b"shown") for user in (*gone, "7")]))
-
-    async def scene(users: Any) -> None:
-        run, copied = users._redis.eval, []
-
-        async def counted(script: str, *told: Any) -> Any:
-            if script == COPY_ENTRIES:
-                copied.append(told[2])
-            return await run(script, *told)
-
-        users._redis.eval = counted
-        await asyncio.gather(*(users.forget_user(user) for user in gone))
-        assert 1 <= copied.count("events") <= 2
-        assert 1 <= copied.count("impressions") <= 2
-
-    with uncompressed(real):
-        real.users(scene)
-        assert in_dumps(real, "to forget") == []
-    assert [str(logged.event.user_id) for logged in real.flows.read_log()] == ["7"]
-    assert len(real.flows.read_impressions()) == 1
-
-
-def test_a_round_outlives_who_began_it(real: Store) -> None:
-    """Whoever waits for one stays forgotten where another who waits is cancelled, and a store closes after it."""
-    fill(real)
-
-    async def scene(users: Any) -> None:
-        run, copying = users._redis.eval, asyncio.Event()
-
-        async def told(script: str, *more: Any) -> Any:
-            if script == COPY_ENTRIES:
-                copying.set()
-                await asyncio.sleep(0.05)
-            return await run(script, *more)
-
-        users._redis.eval = told
-        forgetting = asyncio.create_task(users.forget_impressions(USER))
-        await copying.wait()
-        forgetting.cancel()
-
-    with uncompressed(real):
-        real.users(scene)
-        assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
-        assert b"impressions" not in in_dumps(real, USER)
-
-
-def test_after_a_round_that_failed(real: Store) -> None:
-    """Who asks when the store is back has a round of their own."""
-    fill(real)
-
-    async def scene(users: Any) -> None:
-        run = users._redis.eval
-
-        async def refused(*told: Any) -> Any:
-            raise redis.ConnectionError
-
-        users._redis.eval = refused
-        with pytest.raises(StoreError):
-            await users.forget_impressions("another")
-        users._redis.eval = run
-        await users.forget_impressions(USER)
-
-    real.users(scene)
-    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 
 @pytest.mark.parametrize(("script", "kept"), [(MARK, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
@@ -216,60 +145,6 @@ def test_one_who_was_paused_starts_again(real: Store, script: str) -> None:
         assert said == [b"stale", b"done"]
 
     real.users(scene)
-    assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
-
-
-def test_others_are_kept_out_of_a_long_stream(real: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each step of marking and of copying says that it lives: the way through may take longer than the lock lasts."""
-    monkeypatch.setattr("recsys.store.redis_forget._ALONE_MS", 300)
-    monkeypatch.setattr("recsys.store.redis_forget.ENTRIES_AT_ONCE", 10)
-    real.users(lambda users: users.add_impressions([("7", b"shown")] * 60 + [(USER, b"shown")]))
-
-    async def scene(users: Any) -> None:
-        run, said = users._redis.eval, []
-
-        async def slow(script: str, *told: Any) -> Any:
-            await asyncio.sleep(0.08)
-            reply = await run(script, *told)
-            if script in (MARK, COPY_ENTRIES):
-                said.append(reply[0])
-            return reply
-
-        users._redis.eval = slow
-        async with asyncio.timeout(10):
-            await users.forget_impressions(USER)
-        assert said == ([b"more"] * 6 + [b"done"]) + ([b"more"] * 6 + [b"done"])
-
-    real.users(scene)
-
-
-def test_little_travels(real: Store) -> None:
-    """A gateway that forgets somebody carries no stream through its loop, and asks for many hashes at once."""
-    shown = [("7", b"x" * 5_000)] * 600 + [(USER, b"shown")]
-    real.users(lambda users: users.add_impressions(shown))
-    real.generations.write_users("g1", 700, {f"user {n}": b"record" for n in range(5_000)})
-    before = real.client.info("stats")["total_net_output_bytes"]
-
-    async def scene(users: Any) -> None:
-        run, asked = users._redis.execute_command, []
-
-        async def counted(*told: Any, **more: Any) -> Any:
-            asked.append(told[0])
-            return await run(*told, **more)
-
-        users._redis.execute_command = counted
-        await users.forget_user(USER)
-        assert len(asked) < 50
-
-    real.users(scene)
-    assert real.client.info("stats")["total_net_output_bytes"] - before < 200_000
-
-
-def test_what_one_who_was_killed_left(real: Store) -> None:
-    """A copy that never took its place is no part of the next one."""
-    fill(real)
-    real.client.xadd("impressions:copy", {"u": "8", "d": "half"}, id="1-0")
-    real.users(lambda users: users.forget_user(USER))
     assert [told.data for told in real.flows.read_impressions()] == [b"shown to 7"]
 
 

@@ -99,19 +99,6 @@ class TestForget:
             there = store.generations.read_records("g1", whole.user_buckets, list(ids))
             assert there == [None, *(records.bytes_at(row) for row in range(1, 1_100))]
 
-    def test_another_hash_is_lost(self, real: Store, tmp_path: Path) -> None:
-        """What an eviction took is written again, and no more: who was forgotten in another hash stays forgotten."""
-        folder = synthesise(tmp_path / "made", "g1", 20, 4, 1_100, 100)
-        whole = Publisher(real.generations, tmp_path).publish(folder)
-        ids, _ = folder.users()
-        hashes = [user_bucket(user, whole.user_buckets) for user in ids]
-        real.users(lambda users: users.forget_user(ids[0]))
-        lost = next(each for each in hashes if each != hashes[0])
-        real.client.delete(f"gen:g1:users:{lost}")
-        Publisher(real.generations, tmp_path).publish(folder)
-        there = real.generations.read_records("g1", whole.user_buckets, list(ids))
-        assert [row for row, record in enumerate(there) if record is None] == [0]
-
     def test_whose_ids_look_alike(self, store: Store) -> None:
         """An id is told as text or as a number, which are one user; one that begins or is quoted alike is another."""
         others = ["70", 70, "-7", -7, "7,8", '"7"', '7"', "7\\", " 7", "07", "\u0667", "7\ud800", "7\u00fc", "[7"]
@@ -139,12 +126,6 @@ class TestForget:
         store.users(lambda users: users.forget_impressions(USER))
         assert [told.data for told in store.flows.read_impressions()] == [b"shown to 7"]
         assert store.read("g1", USER)[0].record == b"record"
-
-    def test_nobody(self, store: Store) -> None:
-        """One who is not there is soon forgotten."""
-        store.publish("g1")
-        store.users(lambda users: users.forget_user("nobody"))
-        assert store.read("g1", "7")[0].record == b"record"
 
 
 def everything(store: Store) -> list[bytes]:

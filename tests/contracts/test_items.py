@@ -100,13 +100,6 @@ def seqs(items: dict[str, PutItem], ids: Sequence[str]) -> list[int]:
     return [items[text].seq for text in ids]
 
 
-def test_nothing_was_put(shelf: Shelf) -> None:
-    """An empty store leaves what is known as it is, whatever that is."""
-    assert shelf.reader.changes(NOTHING_PUT) is NOTHING_PUT
-    known = NOTHING_PUT.joined([PutItem("a", 1, 1, 1.0)], "before", 1)
-    assert shelf.reader.changes(known) is known
-
-
 def test_what_is_put_comes_back(shelf: Shelf) -> None:
     """Id with its type, title, availability and every column, of any script, with the times they were told."""
     start = time.time()
@@ -147,23 +140,6 @@ def test_the_last_put_wins_and_says_only_what_it_says(shelf: Shelf) -> None:
     assert shelf.all()["a"].title == "three"
 
 
-def test_only_what_changed_is_read(shelf: Shelf) -> None:
-    """Given what is known, the answer is all there is; where nothing changed it is the very same object."""
-    shelf.put(*(Put(f"i{n}") for n in range(1200)))
-    known = shelf.reader.changes(NOTHING_PUT)
-    assert len(known) == 1200
-    assert shelf.reader.changes(known) is known
-    shelf.put(Put("i7", "renamed"), Put("new"))
-    after = shelf.reader.changes(known)
-    assert after.version > known.version
-    old = {item.text: item for item in known.items}
-    changed = {item.text for item in after.items if old.get(item.text) is not item}
-    assert changed == {"i7", "new"}
-    assert [item.seq for item in after.items] == sorted(item.seq for item in after.items)
-    assert shelf.put()
-    assert shelf.reader.changes(after) is after
-
-
 def test_no_more_than_there_is_room_for(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past CAPACITY nothing of a put is stored, and what is there can still be changed."""
     small(monkeypatch, 3)
@@ -188,38 +164,6 @@ def test_a_full_store_still_hides(shelf: Shelf, monkeypatch: pytest.MonkeyPatch)
     assert shelf.put(Put("a", available=False), Put("b", "changed"))
 
 
-def test_what_hides_takes_no_room_of_what_is_put(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Items hidden count for nothing until something else is said of them; who says both does not only hide."""
-    small(monkeypatch, 2, 9)
-    assert shelf.put(Put("a", available=False), Put("b", available=False), Put("c", available=False))
-    assert shelf.put(Put("d"), Put("a", "titled"))
-    assert not shelf.put(Put("b", "titled"))
-    assert not shelf.put(Put("c", available=False), Put("c", content={"brand": "x"}))
-    assert not shelf.put(Put("e", "titled", False))
-    assert not shelf.put(Put("e", available=True))
-    assert not shelf.put(Put("e", available=False), Put("e", "titled"))
-    assert shelf.put(Put("a", available=False), Put("d", "changed"))
-    assert shelf.all().keys() == {"a", "b", "c", "d"}
-    items = shelf.all()
-    shelf.forget(items["a"], items["b"])
-    assert shelf.put(Put("b", "titled"))
-    assert not shelf.put(Put("e"))
-
-
-def test_what_is_forgotten_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those who follow let go of it; what was put again meanwhile, or never was, stays as it is."""
-    small(monkeypatch, 3)
-    shelf.put(Put("a"), Put("b"), Put("c"))
-    known = shelf.reader.changes(NOTHING_PUT)
-    items = {item.text: item for item in known.items}
-    shelf.put(Put("b", "again"))
-    shelf.forget()
-    shelf.forget(items["a"], items["b"], PutItem("never", 1, 1, 1.0))
-    assert shelf.all(known).keys() == shelf.all().keys() == {"b", "c"}
-    assert shelf.put(Put("d"))
-    assert shelf.all(known).keys() == {"b", "c", "d"}
-
-
 def test_one_item_is_read(shelf: Shelf) -> None:
     """As all its puts left it, at once; a number and its text are one item, and one that was not put is none."""
     shelf.put(Put(7, "seven"), Put("a b", available=False, content={"price": 2.5}))
@@ -240,36 +184,6 @@ def test_one_item_is_removed(shelf: Shelf) -> None:
     (again,) = shelf.reader.changes(known).items
     assert (again.text, again.title) == ("a", None)
     assert again.seq not in {item.seq for item in known.items}
-
-
-def test_nothing_is_removed_from_an_empty_store(real: Shelf) -> None:
-    """And nothing is left of the attempt."""
-    assert not real.remove("a")
-    assert real.client.keys("*") == []
-
-
-def test_what_is_hidden_and_removed_leaves_room(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of either kind."""
-    small(monkeypatch, 1, 2)
-    assert shelf.put(Put("a", "A"), Put("b", available=False))
-    assert not shelf.put(Put("c", "C"))
-    assert shelf.remove("a")
-    assert shelf.put(Put("c", "C"))
-    assert not shelf.put(Put("d", available=False))
-    assert shelf.remove("b")
-    assert shelf.put(Put("d", available=False))
-
-
-def test_what_expired_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the fake, by its clock."""
-    small(monkeypatch, 1)
-    now = [0.0]
-    shelf = Shelf(MemoryItems(lambda: now[0]), None)
-    assert shelf.put(Put("a"))
-    assert not shelf.put(Put("b"))
-    now[0] = ITEMS_EXPIRE + 1.0
-    assert shelf.put(Put("b"))
-    assert shelf.all().keys() == {"b"}
 
 
 def test_what_expired_in_a_store_leaves_room(real: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,22 +273,6 @@ def test_who_was_cut_off_looks_at_once(real: Shelf) -> None:
     start = time.monotonic()
     assert real.reader.wait(0, 30)
     assert time.monotonic() - start < 10
-
-
-def test_several_announcements_are_one(real: Shelf) -> None:
-    """Who looked after the last of them need not look again for each."""
-    assert real.reader.wait(0, 30)
-    for name in "abc":
-        real.put(Put(name))
-    time.sleep(0.2)
-    assert real.reader.wait(0, 30)
-    assert not real.reader.wait(0, 0.1)
-
-
-def test_a_wait_in_which_nothing_is_heard_says_so(shelf: Shelf) -> None:
-    """Of whatever kind the shelf is; the first may hear that it subscribed."""
-    shelf.reader.wait(0, 0.05)
-    assert not shelf.reader.wait(0, 0.05)
 
 
 def test_sixty_at_once_agree(real: Shelf) -> None:

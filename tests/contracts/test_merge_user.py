@@ -103,14 +103,6 @@ def test_nothing_is_left(store: Store) -> None:
     assert store.client is None or [text for text in everything(store) if ANON.encode() in text] == []
 
 
-def test_users_who_are_not_there(store: Store) -> None:
-    """Merging a stranger changes nothing; a login without a past becomes what the visitor was."""
-    store.add(click("x", 1.0, user=LOGIN))
-    assert merge(store, user="nobody") == 1
-    assert merge(store, user=LOGIN, into="new") == 1
-    assert (told(store), told(store, "new")) == ([], [("x", 1.0, "click")])
-
-
 @pytest.mark.parametrize("ids", [(7, "login"), ("7", 8), ('"7",', "[7"), ("7,8", "é\n\\"), ("🙂", "7\ud800")])
 def test_ids_of_any_kind(store: Store, ids: tuple[str | int, str | int]) -> None:
     """Numbers and text, quotes, commas and surrogates: only these two users are touched."""

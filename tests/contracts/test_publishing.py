@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import redis
@@ -15,22 +15,11 @@ from recsys.generation import Manifest, Part
 from recsys.store import GenerationStore, RedisGenerationStore
 from recsys.store.base import CHUNK, LIVE, PREVIOUS, Claim
 from recsys.store.redis import UNFINISHED_EXPIRE
-from tests.contracts.stores import Store
 
 SHORT = 0.25
 """A lease that is over before a test has slept, and not before it has written, on a busy machine either."""
 
 PARTS = {"small": 5, "two": CHUNK + 1}
-
-
-@pytest.fixture(name="store")
-def generations_of(store: Store) -> GenerationStore:
-    return store.generations
-
-
-@pytest.fixture(name="real")
-def generations_of_real(real: Store) -> tuple[RedisGenerationStore, Any]:
-    return cast(RedisGenerationStore, real.generations), real.client
 
 
 def manifest(generation: str) -> Manifest:
@@ -102,12 +91,6 @@ class TestClaim:
         with pytest.raises(PublisherBusy):
             store.claim("g2")
 
-    def test_release_of_what_is_lost(self, store: GenerationStore) -> None:
-        """Letting go of a claim that another holds by now takes nothing from them."""
-        store.release(lost(store, "g1"))
-        with pytest.raises(PublisherBusy, match="g-other"):
-            store.claim("g2")
-
     @pytest.mark.parametrize(
         "call",
         [
@@ -152,13 +135,6 @@ class TestClaim:
         assert client.ttl("gen:g1:part:small:0") == -1
         assert client.ttl("gen:g1:part:stray:0") > 0
 
-    def test_a_lost_counter(self, real: tuple[RedisGenerationStore, Any]) -> None:
-        """If the counter is evicted or deleted, fences go on above those that generations have."""
-        store, client = real
-        publish(store, "g1", "g2")
-        client.delete("fence")
-        assert store.claim("g3").fence == 3
-
 
 class TestResuming:
     def test_what_is_there_is_told(self, store: GenerationStore) -> None:
@@ -169,14 +145,6 @@ class TestResuming:
         store.write_users("g1", 1, {"a": b"of a"}, claim)
         stored = store.stored(manifest("g1"), claim)
         assert (stored.chunks, list(stored.records)) == ({"small": [0], "two": [CHUNK, 0]}, [1])
-
-    def test_a_part_of_a_part(self, store: GenerationStore) -> None:
-        """Chunks are written from any one on, and read from any one on."""
-        claim = store.claim("g1")
-        store.write_part("g1", "two", b"z", first=1, claim=claim)
-        store.write_part("g1", "two", b"x" * CHUNK, claim=claim)
-        assert list(store.read_part("g1", "two", CHUNK + 1, first=1)) == [b"z"]
-        assert list(store.read_part("g1", "two", CHUNK + 1, count=1)) == [b"x" * CHUNK]
 
     def test_what_is_there_stays_until_it_is_mended(self, store: GenerationStore) -> None:
         """A publisher writes what is missing; over what is there it writes by a word of its own."""
@@ -237,11 +205,6 @@ class TestOrder:
         store.promote("g20260101-130000", forward=True)
         assert store.promote("g20260101-120000", forward=True).was == "g20260101-130000"
 
-    def test_the_beginning_counts_not_the_end(self, store: GenerationStore) -> None:
-        """Whose publish began first is older, though the clock of neither is asked; published again changes nothing."""
-        publish(store, "g1", "g2", "g1")
-        assert store.generations() == ["g1", "g2"]
-
     def test_the_older_does_not_overtake(self, store: GenerationStore) -> None:
         """After a newer generation was live an older one does not go live by itself, and the way to do it is told."""
         publish(store, "g1", "g2")
@@ -262,14 +225,6 @@ class TestOrder:
                 store.promote(generation, forward=True)
         publish(store, "g4")
         assert store.promote("g4", forward=True).was == "g1"
-
-    def test_once_more_is_no_move(self, store: GenerationStore) -> None:
-        """Promoting what is live, as a retry does whose answer was lost, is neither a move nor refused."""
-        publish(store, "g1", "g2")
-        store.promote("g1", forward=True)
-        store.promote("g2", forward=True)
-        moved = store.promote("g2", forward=True)
-        assert (moved.was, moved.live, moved.previous) == ("g2", "g2", "g1")
 
 
 class TestRollback:

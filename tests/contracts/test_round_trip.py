@@ -38,11 +38,6 @@ def replies(real, run):
     return trip
 
 
-def test_commands_are_binary_safe(replies):
-    """Line ends, bytes that are no text and empty values arrive as they were sent."""
-    assert replies([(b"ECHO", b"a\r\n\xff"), (b"PING",), (b"ECHO", b"")]) == [b"a\r\n\xff", b"PONG", b""]
-
-
 def test_each_command_has_its_reply(replies):
     """Replies come in the order of the commands, and a refused command leaves the other replies as they are."""
     commands = [(b"SET", b"k", b"v\r\n"), (b"LRANGE", b"k", b"0", b"-1"), (b"GET", b"k"), (b"HGET", b"h", b"f")]
@@ -50,12 +45,6 @@ def test_each_command_has_its_reply(replies):
     assert (ok, value, missing) == (b"OK", b"v\r\n", None)
     assert isinstance(refused, redis.ResponseError)
     assert str(refused).startswith("WRONGTYPE")
-
-
-def test_a_large_reply_is_complete(replies):
-    """A reply of 2 MB, which arrives in many reads, does not disturb the short replies beside it."""
-    large = bytes(range(256)) * 8_192
-    assert replies([(b"SET", b"large", large), (b"GET", b"large"), (b"PING",)]) == [b"OK", large, b"PONG"]
 
 
 def test_a_late_reply_reaches_no_later_call(replies):
@@ -94,23 +83,6 @@ def test_a_cancelled_call_leaves_no_reply_behind(replies):
                 await call
 
     assert replies([(b"ECHO", b"yours")], before=cancelled) == [b"yours"]
-
-
-def test_concurrent_calls_do_not_mix(replies):
-    """Each concurrent call has a connection of its own, and later calls use the same connections."""
-
-    async def many(client):
-        for _ in range(3):
-            texts = [b"%d" % number for number in range(30)]
-            calls = (round_trip(client, [(b"ECHO", text), (b"CLIENT", b"ID")], 5.0) for text in texts)
-            pairs = await asyncio.gather(*calls)
-            assert [text for text, _ in pairs] == texts
-            connections.append({number for _, number in pairs})
-
-    connections = []
-    replies([(b"PING",)], before=many)
-    assert [len(each) for each in connections] == [30] * 3
-    assert connections[0] == connections[1] == connections[2]
 
 
 def test_a_closed_connection_is_replaced(replies, real):

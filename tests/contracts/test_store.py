@@ -20,10 +20,6 @@ from tests.contracts.stores import SIZES, USERS, Store, content, keys, manifest
 
 
 class TestGenerations:
-    def test_ping(self, store: Store) -> None:
-        """A store that is there says so."""
-        store.generations.ping()
-
     @pytest.mark.parametrize("name", SIZES)
     def test_part_comes_back(self, store: Store, name: str) -> None:
         """A part comes back byte by byte, in chunks, whatever its size is beside a chunk's."""
@@ -32,17 +28,6 @@ class TestGenerations:
         chunks = list(store.generations.read_part("g1", name, len(data)))
         assert b"".join(chunks) == data
         assert all(len(chunk) == CHUNK for chunk in chunks[:-1])
-
-    def test_part_takes_a_memoryview(self, store: Store) -> None:
-        """Mmapped data is written without a copy made of it first."""
-        store.generations.write_part("g1", "p", memoryview(content(CHUNK + 1)))  # type: ignore[arg-type]
-        assert b"".join(store.generations.read_part("g1", "p", CHUNK + 1)) == content(CHUNK + 1)
-
-    @pytest.mark.parametrize("size", [1, CHUNK, 2 * CHUNK])
-    def test_missing_part(self, store: Store, size: int) -> None:
-        """A part that was never written is refused by its name."""
-        with pytest.raises(GenerationError, match="absent"):
-            list(store.generations.read_part("g1", "absent", size))
 
     def test_part_that_ends_early(self, store: Store) -> None:
         """A part with fewer bytes than its manifest says is refused, in the last chunk too."""
@@ -108,14 +93,6 @@ class TestAliases:
         assert store.generations.aliases() == ("g2", "g1")
         store.generations.promote("g1")
         assert store.generations.aliases() == ("g1", "g2")
-
-    def test_promote_twice(self, store: Store) -> None:
-        """Promoting what is live already changes nothing: a retry doesn't lose the way back."""
-        store.publish("g1")
-        store.publish("g2")
-        for generation in ("g1", "g2", "g2"):
-            store.generations.promote(generation)
-        assert store.generations.aliases() == ("g2", "g1")
 
     def test_promote_is_guarded(self, store: Store) -> None:
         """A generation without a manifest can't go live, and the refusal moves no alias."""
@@ -247,25 +224,6 @@ class TestUsers:
         assert store.read("g1", "a")[0].events == [*late[1:], click]
         store.add(late[0], Event("a", "next", 9_001.0))
         assert store.read("g1", "a")[0].events == [*late[2:], click, Event("a", "next", 9_001.0)]
-
-    def test_at_one_moment(self, store: Store) -> None:
-        """Events of the same time keep the order they came in, also where another is told late."""
-        events = [Event("a", item, 5.0) for item in range(20)]
-        store.add(*events[:10])
-        store.add(Event("a", "late", 4.0), *events[10:])
-        assert store.read("g1", "a")[0].events == [Event("a", "late", 4.0), *events]
-
-    def test_same_user_twice(self, store: Store) -> None:
-        """A user asked for twice in one call is answered twice."""
-        store.add(Event("a", 1, 1.0))
-        first, second = store.read("g1", "a", "a")
-        assert first == second
-        assert len(first.events) == 1
-
-    def test_nobody(self, store: Store) -> None:
-        """No users are no states and no events are nothing to do."""
-        store.add()
-        assert store.read("g1") == []
 
     def test_unreadable_events_are_left_out(self, real: Store) -> None:
         """What is stored and no event is skipped; the user's other events, and other users, are read."""
