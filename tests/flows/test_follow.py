@@ -2,20 +2,16 @@
 
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import redis
 
 from recsys.errors import NoGeneration, RulesError
-from recsys.store import RedisFlowStore
-from recsys.store.base import LoggedEvent
 from recsys.user_list import digest
 from tests import tiny
 from training.watch import unwatched
 
-ROOT = Path(__file__).parents[2]
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
 
 
@@ -155,41 +151,6 @@ class TestRefresh:
             patched.setattr(lists, "read_active", forgotten_then)
             assert refresh().lists == 1
         assert shop.listed("a") == [None]
-
-    def test_the_log_is_read_no_further_back_than_need_be(self, shop, monkeypatch):
-        """From the last time on for lists, from their window on for trends; they stay the same."""
-        shop.click("a", "drama-24")
-        shop.click("b", "drama-24")
-        refresh()
-        read_log, told = RedisFlowStore.read_log, []
-        watched = lambda self, after="", count=1_000: told.append(after) or read_log(self, after, count)  # noqa: E731
-        monkeypatch.setattr(RedisFlowStore, "read_log", watched)
-        start = time.time()
-        assert (refresh().trending, bool(told), "" in told) == (1, True, False)
-        day_before = min(int(after.partition("-")[0]) for after in told)
-        assert 0 <= day_before - int((start - 86_400) * 1000) < 60_000
-
-    def test_no_step_takes_a_log(self, shop, monkeypatch):
-        """Prefect looks at every element of an argument, and a log has a hundred thousand events."""
-        from prefect import Task
-
-        call, given = Task.__call__, []
-        watched = lambda self, *told, **more: given.extend((*told, *more.values())) or call(self, *told, **more)  # noqa: E731
-        monkeypatch.setattr(Task, "__call__", watched)
-        shop.click("a", "drama-1")
-        assert (refresh().lists, batch(shop).lists) == (1, tiny.USERS + 1)
-        held = [each for told in given if isinstance(told, list | tuple) for each in told]
-        assert held
-        assert not any(isinstance(each, LoggedEvent) for each in held)
-
-    def test_trends_fade_without_events(self, shop):
-        """They are told anew each time: one that the flow wrote long ago is no trend for those who serve."""
-        shop.click("a", "drama-24")
-        shop.click("b", "drama-24")
-        refresh()
-        made_at = shop.with_users(lambda store: store.read_trending()).made_at
-        refresh()
-        assert shop.with_users(lambda store: store.read_trending()).made_at > made_at
 
     def test_nothing_live(self, shop):
         """Says how to have something."""

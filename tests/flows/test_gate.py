@@ -1,8 +1,6 @@
 """The gate in the real flow, against a real store: what it must refuse it refuses, and says why with both figures."""
 
-import logging
 import re
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +8,6 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from recsys.generation import Manifest
 from recsys.store.base import LIVE
 from recsys.store.connect import open_store
 from tests import tiny
@@ -92,15 +89,13 @@ def test_a_tenth_of_the_rows_is_refused_before_anything_is_trained(world, tmp_pa
     assert "Learning curves" not in error.report.read_text()
 
 
-@pytest.mark.parametrize("column", ["genre", "year", "title"])
-def test_an_empty_item_column_is_refused(world, tmp_path, column):
-    """A column that lost its values is named with both shares, whatever kind of column it is."""
+def test_an_empty_item_column_is_refused(world, tmp_path):
+    """A column that lost its values is named with both shares."""
     data = tiny.write(tmp_path / "data")
     items = pd.read_csv(data / "items.csv")
-    items.assign(**{column: ""}).to_csv(data / "items.csv", index=False)
-    name = {"genre": "categories"}.get(column, column)
-    told = line(refused(world, data), f"column {name}")
-    assert f"column {name}: 0.0% of 75, and live {world[1].manifest.id} has 100.0%" in told
+    items.assign(genre="").to_csv(data / "items.csv", index=False)
+    told = line(refused(world, data), "column categories")
+    assert f"column categories: 0.0% of 75, and live {world[1].manifest.id} has 100.0%" in told
 
 
 def test_half_a_catalogue_is_refused(world, tmp_path):
@@ -111,43 +106,3 @@ def test_half_a_catalogue_is_refused(world, tmp_path):
     sentence = line(refused(world, data), "events described")
     assert "events whose item is in the items table ([items]): 5" in sentence
     assert re.search(r"The column 'item_id' of .*interactions.csv: row \d+ '[a-z]+-\d+' and row \d+ '", sentence)
-
-
-def test_a_worse_model_is_refused(world, tmp_path):
-    """Towers and a ranker that were never trained are worse than what is live, and worse than EASE."""
-    config = replace(
-        tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=0), ranker=replace(tiny.CONFIG.ranker, epochs=0)
-    )
-    error = refused(world, tiny.write(tmp_path / "data"), config)
-    for name in ("recall@10, all queries, live", "ndcg@10, all queries, best baseline"):
-        assert "would pass" in line(error, name)
-
-
-def test_force_promotes_and_is_written_down(world, tmp_path):
-    """What was refused goes live with --force; the manifest, the run's log and the report say past what."""
-    from flows.run import run
-
-    environment, before = world
-    told: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: told.append(record.getMessage())
-    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
-    for logger in loggers:
-        logger.addHandler(handler)
-    data = tiny.write(tmp_path / "data")
-    items = pd.read_csv(data / "items.csv")
-    items.assign(year="").to_csv(data / "items.csv", index=False)
-    try:
-        published = run(str(data), tiny.CONFIG, True, unwatched)
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-    (sentence,) = published.manifest.forced
-    assert sentence.startswith("items with a value in column year: 0.0% of 75")
-    assert f"The gate: {sentence}" in told
-    assert any(line.startswith("Forced past the gate (--force)") for line in told)
-    assert "Forced past the gate." in published.report.read_text()
-    with open_store(environment) as store:
-        generations = store.generations()
-        assert generations.alias(LIVE) == published.manifest.id != before.manifest.id
-        assert Manifest.from_json(generations.read_manifest(published.manifest.id)).forced == [sentence]
