@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from loadtests.generations import main, synthesise
+from loadtests.generations import synthesise
 from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
 from recsys.publisher import Publisher
@@ -49,11 +49,3 @@ def test_a_folder_that_can_not_be_is_a_sentence(store, tmp_path):
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(GenerationError, match=r"can't be written into .+cache.+TANDEM_HOME"):
         GenerationCache(tmp_path / "cache", store).fetch("g1")
-
-
-def test_the_table_of_publishing_and_loading(capsys, monkeypatch):
-    """The command measures and prints every row with its ratios, and ends by its limits."""
-    monkeypatch.setattr("sys.argv", ["generations", "--items", "3000", "--users", "50", "--passes", "1"])
-    assert main() in (0, 1)
-    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert {"plain write", "publish", "load / plain read", "publish / plain write"} <= set(rows)

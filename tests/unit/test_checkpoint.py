@@ -11,14 +11,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recsys.towers import Towers
 from tests.flows.ring import log_of, quick, ring
-from training.averaging import DECAY, Average
 from training.checkpoint import Checkpoints
 from training.fit import fit_towers
-from training.judge import tower_judge
-from training.optimizers import TABLES
-from training.split import split
 
 KILLED = """
     import os, signal
@@ -108,33 +103,6 @@ def test_a_checkpoint_of_something_else_is_not_taken(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_judge_or_other_code_is_another_training(tmp_path, monkeypatch):
-    """Rolling and horizon teach the same events and judge otherwise; new code may not even have the same weights."""
-    log, config = log_of(ring(users=60)), quick()
-    judges = [tower_judge(split(log, config, protocol), seed=0) for protocol in ("rolling", "rolling", "horizon")]
-    one, same_again, other = (judge.key for judge in judges)
-    assert one == same_again != other
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.of(log, config.tower, 1, one).save({"x": torch.zeros(2)}, {"done": 1})
-    assert checkpoints.of(log, config.tower, 1, same_again).load()
-    assert checkpoints.of(log, config.tower, 1, other).load() is None
-    monkeypatch.setattr("training.checkpoint.code", lambda: "edited")
-    assert checkpoints.of(log, config.tower, 1, one).load() is None
-
-
-def test_a_snapshot_that_does_not_fit_begins_anew(tmp_path):
-    """Weights of another shape, or ones that are missing, are as good as none; nothing of them stays."""
-    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=1)
-    whole = fit_towers(log, config, 7)
-    checkpoint = Checkpoints(tmp_path).of(log, config, 7, "test")
-    for misfit in ({"now.item.ids.weight": torch.zeros(2, 2)}, {}):
-        fit_towers(log, config, 7, checkpoint=checkpoint)
-        tensors, facts = checkpoint.load()
-        del tensors["now.item.ids.weight"]
-        checkpoint.save(tensors | misfit, facts)
-        assert same(fit_towers(log, config, 7, checkpoint=checkpoint).towers, whole.towers)
-
-
 def test_what_nobody_came_back_for_is_removed(tmp_path):
     """Checkpoints, and files that a kill left half written, go after a week; younger ones stay."""
     week = 7 * 86_400
@@ -144,24 +112,3 @@ def test_what_nobody_came_back_for_is_removed(tmp_path):
         os.utime(path, (time.time() - age,) * 2)
     Checkpoints(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["towers-young.safetensors"]
-
-
-def test_rows_that_rest_are_averaged_as_if_they_had_been_counted_in():
-    """A table averaged when its rows are touched equals one averaged whole at every step."""
-    torch.manual_seed(0)
-    towers = Towers(9, 4, 2, 8)
-    plain = {name: towers.get_parameter(name).detach().clone() for name in TABLES}
-    average = Average(towers, TABLES)
-    for step in range(1, 40):
-        rows = {TABLES[0]: torch.randperm(9)[:3], TABLES[1]: torch.randperm(4)[:2]}
-        average.before(rows)
-        with torch.no_grad():
-            for name, touched in rows.items():
-                towers.get_parameter(name)[touched] += torch.randn(len(touched), 8)
-        average.update(rows)
-        decay = min(DECAY, (1 + step) / (10 + step))
-        for name in TABLES:
-            plain[name] = torch.lerp(plain[name], towers.get_parameter(name).detach(), 1 - decay)
-    whole = average.whole()
-    for name in TABLES:
-        torch.testing.assert_close(whole.get_parameter(name), plain[name], atol=1e-5, rtol=1e-4)

@@ -1,7 +1,6 @@
 """The typed client over both doors: the gRPC door over a fake recommender, and a scripted HTTP server."""
 
 import asyncio
-import inspect
 import json
 import sys
 import threading
@@ -10,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-import tandem_client as package
 from recsys.errors import QueryError, StoreUnavailable
 from tandem_client import (
     AsyncClient,
@@ -20,14 +18,10 @@ from tandem_client import (
     DeadlineExceeded,
     Event,
     NotFound,
-    Overloaded,
     RequestRefused,
     SessionEvent,
     Unavailable,
 )
-from tandem_client.answers import ErrorBody
-from tandem_client.errors import unanswered
-from tandem_client.retry import Tries
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender, RpcServer, slate
 
@@ -300,21 +294,6 @@ def test_no_answer_in_time_is_a_deadline_and_the_service_was_told_of_it(grpc_cli
     assert recommender.dues[0] < 0.3
 
 
-def test_pauses_double_are_jittered_and_end_with_the_deadline():
-    """What the service says about coming back is the least; past the end the error itself comes out."""
-    now = [0.0]
-    tries = Tries(2.0, clock=lambda: now[0], chance=lambda: 1.0)
-    assert [tries.pause_after(unanswered("no")) for _ in range(3)] == [0.05, 0.1, 0.2]
-    full = Overloaded(ErrorBody(code="overloaded", message="Too many wait."), retry_after=1.0)
-    assert tries.pause_after(full) == pytest.approx(1.4)
-    now[0] = 1.0
-    with pytest.raises(Overloaded):
-        tries.pause_after(full)
-    now[0] = 2.0
-    with pytest.raises(DeadlineExceeded):
-        tries.left()
-
-
 @pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://x", "grpc://x", "http://", ""])
 def test_an_address_that_is_none_is_told_what_one_is(url):
     """Before anything is sent."""
@@ -333,13 +312,6 @@ def test_a_deadline_that_is_none_is_refused_in_a_sentence(http_client, grpc_clie
     assert not web.came
 
 
-def test_a_deadline_is_any_real_number(http_client, web):
-    """As numpy has them too, and as long as a day."""
-    web.script = [(200, {"stored": 1, "unknown_items": []}, {})] * 3
-    for seconds in (np.float32(5), np.int64(5), 86_400):
-        http_client.add_events([{"user_id": 1, "item_id": 2}], deadline=seconds)
-
-
 def test_ids_as_pandas_has_them_are_integers(http_client, web):
     """Wherever an id may stand, as a dictionary and as a model; a boolean is none."""
     web.script = [(200, {"stored": 2, "unknown_items": []}, {})]
@@ -350,14 +322,6 @@ def test_ids_as_pandas_has_them_are_integers(http_client, web):
     assert told == {"events": [{"user_id": 7, "item_id": 8, "event_id": "e1"}] * 2}
     with pytest.raises(RequestRefused):
         http_client.similar(np.bool_(True))
-
-
-def test_every_exported_error_is_drawn():
-    """The tree in the docstring of `errors` is the tree."""
-    drawn = package.errors.__doc__
-    errors = [kind for _, kind in inspect.getmembers(package, inspect.isclass) if issubclass(kind, ClientError)]
-    assert all(f"{kind.__name__} " in drawn for kind in errors)
-    assert len(errors) == 8
 
 
 def test_without_grpcio_the_extra_is_named(monkeypatch):

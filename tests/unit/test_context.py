@@ -12,9 +12,7 @@ from recsys import features, moments
 from recsys.errors import DatasetError
 from recsys.events import SeenRule
 from recsys.kernels import columns
-from recsys.lift import VALUES, ContextLift, places, starts_of
-from recsys.spec import FeatureSpec
-from recsys.towers import Towers
+from recsys.lift import VALUES, places, starts_of
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring import START, quick
 from training import recipe
@@ -85,15 +83,6 @@ def test_the_clock_is_told_coarsely():
     coarse = places(context, starts_of([]))
     assert coarse[:, 0].tolist() == [-1] + [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
     assert coarse[:8, 1].tolist() == [-1, 4, 4, 4, 4, 4, 5, 5]
-
-
-def test_contexts_travel_in_the_spec():
-    """Columns keep their order and values their rows, through JSON."""
-    spec = FeatureSpec(("",), {}, ("click",), (("device", ("mobile", "desktop")), ("country", ("de", "at", "ch"))))
-    back = FeatureSpec.from_json(spec.to_json())
-    assert back == spec
-    assert back.encode_context({"country": "at", "device": "mobile"}).tolist() == [1, 2, 0, 0]
-    assert back.encode_context({"country": "AT"}).tolist() == [0, 0, 0, 0]
 
 
 def test_a_log_holds_the_context_of_its_events(shop):
@@ -173,13 +162,6 @@ def test_a_value_without_events_is_an_unknown_value():
     assert not torch.equal(devices[2], devices[0])
 
 
-def test_towers_with_contexts_read_back(tmp_path):
-    """Sizes follow from the tensors."""
-    towers = Towers(9, 4, 2, 8, contexts=(3, 5))
-    towers.save(tmp_path / "towers")
-    assert [len(e.weight) for e in Towers.load(tmp_path / "towers").user.contexts] == [3, 5]
-
-
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
     of, asked = places(context[None], table.starts), items.astype(np.int32)[None]
@@ -227,27 +209,6 @@ def test_an_unknown_context_lifts_nothing():
     found = lifts(table, nowhere, items)
     assert not found[:2].any()
     assert np.array_equal(found[2], table.table[:5, table.starts[2]])
-
-
-def test_a_catalogue_too_large_keeps_the_lifts_of_the_clock(monkeypatch):
-    """The columns' are left out, and asking for them is no error."""
-    log = log_of(by_device(40, 10), "device")
-    monkeypatch.setattr("training.lift.CELLS", len(log.catalogue) * 7)
-    table = context_lift(log)
-    assert np.array_equal(table.starts, starts_of([]))
-    context = log.context_of(np.array([3]))[0]
-    assert len(places(context, table.starts)) == CLOCK
-    found = lifts(table, context, np.arange(5))
-    assert found[:2].any()
-    assert not found[2].any()
-
-
-def test_lifts_survive_their_folder(tmp_path):
-    """Two arrays."""
-    table = ContextLift(np.ones((3, 6), np.float32), starts_of([]))
-    table.save(tmp_path, "lift")
-    assert np.array_equal(np.load(tmp_path / "lift.table.npy"), table.table)
-    assert np.array_equal(np.load(tmp_path / "lift.starts.npy"), table.starts)
 
 
 def test_towers_and_ranker_use_the_context():

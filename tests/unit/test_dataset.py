@@ -1,7 +1,5 @@
 """The data contract: what a dataset may look like, and what is said where it can't be used."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,16 +187,6 @@ def test_a_time_is_read_by_its_format_and_zone(shop, cell, settings):
     """One moment in the notations that are known or stated; an offset in the cell goes before the stated zone."""
     folder = shop(f"who,what,when\n1,2,{cell}\n1,3,{cell}\n", more=settings)
     assert read(folder).interactions["timestamp"].tolist() == [NOON, NOON]
-
-
-@pytest.mark.parametrize(
-    ("cell", "utc"),
-    [("2024-10-27 02:30", "2024-10-27T00:30Z"), ("2024-03-31 02:30", "2024-03-31T01:00Z")],
-)
-def test_hours_that_a_clock_repeats_or_skips(shop, cell, utc):
-    """The first of two; and the end of the gap."""
-    read_as = read(shop(f"who,what,when\n1,2,{cell}\n", more='timezone = "Europe/Berlin"')).interactions["timestamp"]
-    assert read_as.tolist() == [pd.Timestamp(utc).timestamp()]
 
 
 def test_times_of_parquet_have_no_format(shop):
@@ -393,13 +381,6 @@ def test_integer_ids_beside_a_missing_one_stay_integers(shop):
     assert dataset.interactions["user_id"].dtype == "int64"
 
 
-def test_a_parquet_file_of_joined_frames_is_read(shop):
-    """Its index repeats, and a bad row in it takes no good one along."""
-    frame = pd.concat([rows(10), rows(10, what=range(200, 210))])
-    frame.iloc[3, 2] = -1
-    assert len(read(shop(frame, "log.parquet")).interactions) == 19
-
-
 ITEMS = """
 [items]
 file = "items.parquet"
@@ -495,21 +476,6 @@ def test_a_moment_that_is_none_is_named(shop):
     """What is no date gets a sentence with the entry's name."""
     with pytest.raises(DatasetError, match=r"labels_from is a date or a time .* not soon"):
         read(shop(rows(), more='[evaluation]\nlabels_from = "soon"\n'))
-
-
-@pytest.mark.skipif(
-    not Path("data/ml-1m.toml").resolve().parents[2].joinpath("shared/data/ml-1m").is_dir(),
-    reason="MovieLens 1M is not beside this checkout",
-)
-def test_a_mapping_may_stand_apart_from_its_data():
-    """data/ml-1m.toml names a folder outside the repository, whose data may not be passed on."""
-    dataset = read("data/ml-1m.toml")
-    assert (len(dataset.interactions), dataset.interactions["user_id"].nunique(), dataset.bad_rows) == (
-        999_611,
-        6_040,
-        0,
-    )
-    assert len(dataset.items) == 3_883
 
 
 def test_lists_where_one_value_is_wanted_are_named(shop, tmp_path):

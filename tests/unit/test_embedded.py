@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import redis
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
-from recsys.store import OpenStore, RedisGenerationStore, open_store
+from recsys.store import RedisGenerationStore, open_store
 from recsys.store import embedded as module
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.redis import address
@@ -103,13 +102,6 @@ class TestLife:
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_keep_leaves_a_healthy_server(self, store: EmbeddedStore) -> None:
-        """keep() does nothing to a server that answers."""
-        store.ensure()
-        pid = server_pid(store)
-        assert not store.keep()
-        assert server_pid(store) == pid
-
     def test_swept_socket(self, store: EmbeddedStore) -> None:
         """A socket file that someone removed comes back: the server is started again, one server, same data."""
         store.ensure()
@@ -121,23 +113,6 @@ class TestLife:
         assert not wait_until_gone({pid}, 5)
         with client(store) as connection:
             assert connection.get("k") == b"v"
-
-    def test_outlives_the_thread_that_asked(self, store: EmbeddedStore) -> None:
-        """A server started from a short-lived thread stays when that thread ends."""
-        thread = threading.Thread(target=store.ensure)
-        thread.start()
-        thread.join()
-        time.sleep(0.3)
-        assert server_pid(store)
-
-    def test_many_threads_one_server(self, store: EmbeddedStore) -> None:
-        """Threads that ask at once get one server."""
-        threads = [threading.Thread(target=store.ensure) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     def test_dies_with_its_parent(
@@ -154,17 +129,6 @@ class TestLife:
 
 
 class TestSharing:
-    def test_attach(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
-        """A second process uses the server of the first, and its stop() leaves it alone."""
-        owner = other(store.folder)
-        assert owner.stdout
-        assert owner.stdout.readline().strip() == store.url
-        pid = server_pid(store)
-        store.ensure()
-        assert server_pid(store) == pid
-        store.stop()
-        assert server_pid(store) == pid
-
     def test_outliving_the_owner(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
         """Who attached and outlives the owner starts the server again, with the data."""
         owner = other(store.folder)
@@ -234,15 +198,6 @@ class TestPlaces:
         with pytest.raises(SettingsError, match=r"can't write .*Set TANDEM_HOME"):
             EmbeddedStore(tmp_path / "file").ensure()
 
-    def test_no_binary(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A binary that isn't there or can't run is told, and the lock is let go."""
-        for path in (store.folder / "absent", store.folder.parent):
-            monkeypatch.setattr(module, "_binary", lambda path=path: path)
-            with pytest.raises(SettingsError, match="can't be started"):
-                store.ensure()
-        monkeypatch.undo()
-        store.ensure()
-
     def test_server_that_gives_up(self, store: EmbeddedStore) -> None:
         """A server that ends at its start is reported with its own last words."""
         store.folder.mkdir()
@@ -261,15 +216,6 @@ class TestOpenStore:
             store.keep()
         with pytest.raises(StoreUnavailable):
             store.generations().ping()
-
-    def test_redis_url(self, tmp_path: Path, redis_server_url: str) -> None:
-        """With REDIS_URL nothing is started, and nothing is stopped."""
-        for _ in range(2):
-            with open_store(Environment(tmp_path, redis_server_url)) as store:
-                assert isinstance(store, OpenStore)
-                store.keep()
-                store.generations().ping()
-        assert list(tmp_path.iterdir()) == []
 
     def test_nobody_there(self, tmp_path: Path) -> None:
         """A Redis that doesn't answer is named without its password, with the way out, at once."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recsys import features
 from recsys.fresh import Grower
-from recsys.generation import TOWERS
 from recsys.items import NOTHING_PUT
 from recsys.ranker import Ranker
 from recsys.retrieval.sources.fresh import PUT_SHARE
 from recsys.retriever import Retriever
 from recsys.spec import FeatureSpec
-from recsys.towers import ItemEncoder, Towers
 from recsys.types import CANDIDATES, PAD, Histories, Source
 from service.generations.served import ServedGeneration
 from tests import put_items, tiny
-from tests.put_items import LATER, UNSEEN, hide, item, putting
-from training.fit import item_embeddings
+from tests.put_items import UNSEEN, hide, item, putting
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +58,6 @@ def test_the_embedding_is_what_training_gives_an_unseen_item(world):
     assert np.linalg.norm(grown.embeddings.tail, axis=1) == pytest.approx([1, 1, 0])
 
 
-def test_the_encoder_is_the_tower_without_ids(world):
-    """For the content of every item: the towers as training evaluates them, their ids forgotten."""
-    folder, log = world
-    towers = Towers.load(folder.path / TOWERS)
-    towers.item.ids.weight.data.zero_()
-    expected = item_embeddings(towers, log.catalogue.content)
-    np.testing.assert_array_equal(ItemEncoder.load(folder.path / TOWERS).encode(log.catalogue.content), expected)
-
-
 def test_features_are_those_of_an_item_that_nobody_took(world, retriever, histories):
     """A fresh item in an unseen item's place has the same features to the bit, and so has every other candidate.
 
@@ -91,40 +77,6 @@ def test_features_are_those_of_an_item_that_nobody_took(world, retriever, histor
     expected = features.build(tables, histories, found)
     got = features.build(grown, replace(histories, items=swapped[1]), replace(found, items=swapped[0]))
     np.testing.assert_array_equal(got, expected)
-
-
-def test_a_fresh_item_costs_no_memory_for_the_rows_before_it(retriever, ranker, histories):
-    """Seqs begin anywhere below a billion: what is allocated for every row up to there makes each call a slow one."""
-    grown = retriever.with_items(TWINS)
-    scored = ranker.with_items(TWINS)
-    scored.score(histories, grown.retrieve(histories))
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak until now
-    before = peak_bytes()
-    scored.score(histories, grown.retrieve(histories))
-    assert peak_bytes() - before < 32 << 20
-
-
-def peak_bytes():
-    """The most memory that this process had at once."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
-
-
-def test_without_fresh_items_everything_is_the_same_object(retriever, ranker):
-    """No put, no detour: what answers is the generation's own retriever and ranker."""
-    assert retriever.with_items(NOTHING_PUT) is retriever
-    assert ranker.with_items(NOTHING_PUT) is ranker
-    assert retriever.with_items(TWINS) is retriever.with_items(TWINS)
-
-
-def test_items_put_that_the_generation_knows_change_no_candidate(retriever, ranker, histories):
-    """A put that says nothing new: candidates and scores of grown tables are those of the plain ones, to the bit."""
-    puts = putting(item("comedy-1", 1, "drama", year=1950), hide("comedy-2", 2, available_at=0.0))
-    plain, grown = retriever.retrieve(histories), retriever.with_items(puts).retrieve(histories)
-    for name in ("items", "tower", "sources"):
-        np.testing.assert_array_equal(getattr(grown, name), getattr(plain, name))
-    scores = ranker.with_items(puts).score(histories, plain)
-    np.testing.assert_array_equal(scores, ranker.score(histories, plain))
 
 
 def test_the_segment_is_merged_exactly(retriever, world, histories):
@@ -235,25 +187,6 @@ def test_a_row_not_heard_of_is_no_item_and_no_error(retriever, ranker, histories
         np.testing.assert_array_equal(scores[:, kept], ranker.with_items(puts).score(shorter, fewer))
 
 
-def test_a_new_segment_keeps_what_was_encoded(world, monkeypatch):
-    """Only what changed is encoded anew, and the result is what encoding everything gives."""
-    folder, _ = world
-    tables = folder.tables()
-    grower = Grower.load(folder, tables)
-    first = putting(*(item(f"f{n}", n + 1, tiny.CATEGORIES[n % 3]) for n in range(30)))
-    grower.grow(first)
-    encoded = []
-    encode = ItemEncoder.encode
-    monkeypatch.setattr(ItemEncoder, "encode", lambda self, c: encoded.append(len(c)) or encode(self, c))
-    changed = item("f3", 4, "drama", "comedy", version=2)
-    second = first.joined([changed, item("new", 99, "action", version=2)], "e", 2)
-    kept = grower.grow(second)
-    assert encoded == [2]
-    anew = Grower.load(folder, tables).grow(second)
-    np.testing.assert_array_equal(kept.embeddings.tail, anew.embeddings.tail)
-    np.testing.assert_array_equal(kept.content.tail, anew.content.tail)
-
-
 def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
     """Not in every request that filters or caps: 10,000 puts held its loop for 120 ms each time."""
     served = ServedGeneration.load(world[0])
@@ -269,15 +202,6 @@ def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
         assert content[1:-1].tolist() == encode(served.spec, [told.content for told in puts.items]).tolist()
         assert not content[-1].any()
     assert [count for count in encoded if count] == [2, 2]
-
-
-def test_numbers_that_an_emptied_store_gives_again_are_other_items(world):
-    """What was encoded before the store began anew is not taken for what was put since."""
-    grower = Grower.load(world[0], world[0].tables())
-    grower.grow(putting(item("f1", 1, "drama")))
-    other = NOTHING_PUT.joined([item("f1", 1, "comedy", put_at=LATER + 1)], "later", 1)
-    expected = Grower.load(world[0], world[0].tables()).grow(other)
-    np.testing.assert_array_equal(grower.grow(other).content.tail, expected.content.tail)
 
 
 def test_histories_close_up(histories):

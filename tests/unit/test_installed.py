@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from recsys.installed import packages
 from tests.surroundings import surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,13 +67,6 @@ def test_ctrl_c_while_it_imports_is_no_fault(awaited, command, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped.\n")
 
 
-def test_ctrl_c_later_is_none_either():
-    """The same, once what was begun is let go."""
-    with pytest.raises(SystemExit) as ended, packages():
-        raise KeyboardInterrupt
-    assert ended.value.code == 130
-
-
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["service config", "service config --page", "flows generations --json"])
 def test_whoever_reads_no_further_is_told_nothing(command, unbuffered, tmp_path):
@@ -91,15 +83,3 @@ def test_whoever_reads_no_further_is_told_nothing(command, unbuffered, tmp_path)
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
-
-
-def test_another_pipe_that_breaks_is_a_fault():
-    """Nobody stopped reading what is printed: the traceback stays."""
-    with pytest.raises(BrokenPipeError), packages():
-        raise BrokenPipeError
-
-
-def test_a_module_of_our_own_that_is_missing_is_a_fault():
-    """It is not installed by anybody: the traceback stays."""
-    with pytest.raises(ModuleNotFoundError, match="nowhere"), packages():
-        import recsys.nowhere  # noqa: F401

@@ -1,19 +1,13 @@
 """Layers of a small net over sixteen candidates at once, and rows found behind a table's end."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys import moments
-from recsys.grown import Grown, table
 from recsys.kernels import spans
-from recsys.kernels.compiled import compiled
 from recsys.kernels.layers import LANES, UNITS, layer, packed
-from recsys.kernels.net import rectify
-from recsys.kernels.tables import SOON, ahead, asked_at, locate
-from recsys.kernels.turn import turn
 from recsys.ranker import FeatureMajorNet, RankerNet
 
 
@@ -29,21 +23,6 @@ def test_a_layer_is_a_product(out, width, more, flat, seed):
     layer(blocks, given.reshape(-1) if flat else given, got.reshape(-1) if flat else got)
     np.testing.assert_allclose(got[:out], weight @ given[:width] + bias[:, None], rtol=1e-4, atol=1e-4)
     assert (got[-1] == 7).all()
-
-
-@compiled
-def turned(rows, out):
-    """`turn`, as Python may call it."""
-    turn(rows, out)
-
-
-@pytest.mark.parametrize("width", [0, LANES, 4 * LANES])
-def test_rows_are_turned(width):
-    """Each number stands where it does in the transposed array."""
-    rows = np.arange(LANES * width, dtype=np.float32).reshape(LANES, width)
-    got = np.empty((width, LANES), np.float32)
-    turned(rows, got)
-    np.testing.assert_array_equal(got, rows.T)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40))
@@ -66,33 +45,6 @@ def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
     np.testing.assert_array_equal(compiled_net.scores(x[..., order]), got[:, order])
     for few in (count // 2, max(count - 1, 0)):
         np.testing.assert_array_equal(compiled_net.scores(x[1:, :, :few]), got[1:, :few])
-
-
-def test_what_is_no_number_stays_so():
-    """And what is below 0 is 0."""
-    out = np.empty(3, np.float32)
-    rectify(np.array([np.nan, -1, 2, 5], np.float32), out)
-    np.testing.assert_array_equal(out, np.array([np.nan, 0, 2], np.float32))
-
-
-def test_a_row_is_found_before_and_behind_the_end():
-    """What is no row is nowhere, and nobody asks for it ahead of time."""
-    column = Grown(np.zeros((3, 2), np.float32), np.array([4, 9], np.int32), np.zeros((2, 2), np.float32))
-    of = table(column)
-    found = {row: locate(3, of.late, np.int32(row)) for row in (-(2**31), -1, 0, 2, 3, 4, 5, 9, 10, 2**31 - 1)}
-    assert found == {-(2**31): -1, -1: -1, 0: 0, 2: 2, 3: -1, 4: 3, 5: -1, 9: 4, 10: -1, 2**31 - 1: -1}
-    assert locate(3, table(np.zeros((3, 2), np.float32)).late, np.int32(3)) == -1
-    for row in found:
-        ahead(of.base, np.full((1, 20), row, np.int32), 0, 0, 20)
-
-
-@pytest.mark.parametrize("count", [0, 1, SOON, SOON + 1, 30])
-def test_each_voter_is_asked_for_once(count):
-    """In their order: the first of them at once, each of the others so many steps before it votes."""
-    asked = [range(*asked_at(step, count)) for step in range(count)]
-    assert [at for some in asked for at in some] == list(range(count))
-    assert asked[:1] == [range(min(SOON + 1, count))][:count]
-    assert all(at == step + SOON for step, some in enumerate(asked) if step for at in some)
 
 
 @given(st.floats(-1e12, 1e12) | st.sampled_from([0.0, 1.0, 2.0**20 - 1, 2.0**20, np.nextafter(2.0**20 - 1, 0)]))

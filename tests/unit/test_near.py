@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import typeof
 
 from recsys import near as module
-from recsys import retriever, scans
 from recsys.clusters import Clusters
 from recsys.grown import table
 from recsys.index import ExactIndex
@@ -15,7 +13,6 @@ from recsys.kernels.sources import score
 from recsys.near import NearIndex
 from recsys.types import PAD
 from tests.unit.test_allowed import of_mask
-from tests.unit.test_features import tables_of
 from tests.unit.test_index import KINDS, awkward
 
 
@@ -37,7 +34,7 @@ def parted(items, count, rng, probes):
     st.sampled_from([0.0, 0.2, 0.9, 1.0]),
     st.lists(st.sampled_from([None, 0.0, 0.01, 0.5]), min_size=1, max_size=6),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_all_clusters_are_all_items(kind, seed, n, d, k, count, hidden, shares):
     """Who looks through every cluster finds what exact search does, to the bit, with filters and puts and without."""
     rng = np.random.default_rng(seed)
@@ -61,7 +58,7 @@ def test_all_clusters_are_all_items(kind, seed, n, d, k, count, hidden, shares):
     st.integers(1, 40),
     st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count, put):
     """Of the clusters whose centres score best, by every score; of all items where those have fewer than k."""
     rng = np.random.default_rng(seed)
@@ -90,18 +87,6 @@ def test_some_clusters_are_the_best_of_their_items(kind, seed, n, k, count, put)
         assert (rows[query, len(best) :] == PAD).all()
 
 
-@pytest.mark.parametrize("kind", ["constant", "near ties"])
-def test_more_of_nearly_one_score_than_a_list_has_room_for(kind, monkeypatch):
-    """All items are looked through."""
-    monkeypatch.setattr(scans, "ROOM", 0)
-    rng = np.random.default_rng(0)
-    items, shown = awkward(kind, rng, 2_000, 24), np.ones(2_000, bool)
-    users = awkward("plain", rng, 3, 24)
-    near = NearIndex(items, shown, None, parted(items, 4, rng, 1))
-    for ours, theirs in zip(near.scored(users, 5), ExactIndex(items, shown).scored(users, 5), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def test_what_a_filter_leaves_is_searched_exactly():
     """However few clusters are looked through; who asks for nothing beside it gets what is near."""
     rng = np.random.default_rng(0)
@@ -113,42 +98,3 @@ def test_what_a_filter_leaves_is_searched_exactly():
     np.testing.assert_array_equal(found[:2], exact.search(users, 20, asked)[:2])
     np.testing.assert_array_equal(found[2:], near.search(users[2:], 20))
     assert (found[2:] != exact.search(users[2:], 20)).any()
-
-
-def test_clusters_bring_their_kernel_the_kinds_that_are_compiled_at_every_start(tmp_path, monkeypatch):
-    """Of clusters and items that are mapped, too: no request waits for a compiler."""
-    kinds, kernel = [], module.kernel.look_among
-    monkeypatch.setattr(
-        module.kernel, "look_among", lambda *given: kinds.append(list(map(typeof, given))) or kernel(*given)
-    )
-    module.compile_kernels()
-    rng = np.random.default_rng(0)
-    items = awkward("plain", rng, 5_000, 16)
-    parted(items, 50, rng, 9).save(tmp_path)
-    np.save(tmp_path / "items.npy", items)
-    mapped = np.load(tmp_path / "items.npy", mmap_mode="r")
-    near = NearIndex(mapped, np.ones(len(items), bool), None, Clusters.load(tmp_path))
-    near.scored(items[:3], 100)
-    near.scored(items[:1], 100, hidden=np.array([3], np.int32))
-    assert kinds[1:] == kinds[:1] * 2
-
-
-def test_a_retriever_without_clusters_compiles_their_kernel(monkeypatch):
-    """Since the next generation may have some."""
-    asked = []
-    monkeypatch.setattr(retriever, "compile_kernels", lambda: asked.append(1))
-    rng = np.random.default_rng(0)
-    retriever.Retriever(None, tables_of(50, rng), True)
-    assert asked
-
-
-def test_clusters_are_read_as_they_were_written(tmp_path):
-    """All of them."""
-    rng = np.random.default_rng(0)
-    items = rng.normal(size=(500, 8)).astype(np.float32)
-    clusters = parted(items, 20, rng, 3)
-    clusters.save(tmp_path)
-    again = Clusters.load(tmp_path)
-    for name in ("centres", "rows", "starts"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(clusters, name))
-    assert again.probes == 3

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 
 import pytest
 
 from loadtests.generations import synthesise
 from recsys.errors import GenerationError
-from recsys.generation import MANIFEST, GenerationFolder
-from recsys.proof import Proof
 from recsys.publisher import Publisher
 from recsys.store import MemoryStore
 from recsys.store.base import CHUNK
@@ -69,29 +66,6 @@ def test_a_damaged_folder_mends_nothing(folder, store, tmp_path, part, bit, stor
     after = everything(store)
     assert after.keys() == whole.keys()
     assert [key for key, value in after.items() if value not in (whole[key], before[key])] == []
-
-
-def test_a_folder_that_was_proved_is_hashed_again_once_it_was_written_to(folder, store, tmp_path):
-    """Proved it is compared only; a bit flipped after that voids the proof, and its part is named."""
-    Proof(folder).note()
-    assert Proof(folder).stands
-    flip(folder.path / "popularity.npy", 1)
-    with pytest.raises(GenerationError, match=r"popularity\.npy"):
-        Publisher(store, tmp_path).publish(folder)
-    assert nothing_of(store, folder)
-
-
-@pytest.mark.parametrize("damage", ["missing", "short"])
-def test_a_folder_with_half_a_part(folder, store, tmp_path, damage):
-    """A part that is missing or cut short is named, whatever was to come after it."""
-    path = folder.path / "popularity.npy"
-    if damage == "short":
-        path.write_bytes(path.read_bytes()[:-1])
-    else:
-        path.unlink()
-    with pytest.raises(GenerationError, match=r"popularity\.npy"):
-        Publisher(store, tmp_path).publish(folder)
-    assert nothing_of(store, folder)
 
 
 def test_a_smoke_test_tries_what_the_store_gives_and_has_the_last_word(folder, store, tmp_path):
@@ -164,56 +138,6 @@ def test_who_is_forgotten_meanwhile_is_not_brought_back(folder, tmp_path):
     manifest = Publisher(store, tmp_path).publish(folder)
     there = store.read_records("g1", manifest.user_buckets, list(folder.users()[0]))
     assert [row for row, record in enumerate(there) if record is None] == [7]
-
-
-def test_another_generation_of_that_id(folder, store, tmp_path):
-    """A folder whose manifest is not the one in the store is refused, and the one in the store stays."""
-    Publisher(store, tmp_path).publish(folder)
-    before = store.read_manifest("g1")
-    other = GenerationFolder(shutil.copytree(folder.path, tmp_path / "other"))
-    (other.path / MANIFEST).write_text((other.path / MANIFEST).read_text().replace("synthetic", "changed"))
-    with pytest.raises(GenerationError, match=r"another generation under the id g1.+flows delete g1"):
-        Publisher(store, tmp_path).publish(other)
-    assert store.read_manifest("g1") == before
-
-
-def test_a_lost_connection_leaves_what_is_there_for_the_rerun(folder, tmp_path):
-    """Where the store goes away nothing is thrown away: the next run goes on."""
-    from recsys.errors import StoreUnavailable
-
-    class Flaky(MemoryStore):
-        away = False
-
-        def write_users(self, *given):
-            if not self.away:
-                self.away = True
-                raise StoreUnavailable("No Redis answers.")
-            super().write_users(*given)
-
-    store = Flaky()
-    with pytest.raises(StoreUnavailable):
-        Publisher(store, tmp_path).publish(folder)
-    assert not nothing_of(store, folder)
-    Publisher(store, tmp_path).publish(folder)
-    assert store.generations() == ["g1"]
-
-
-def test_progress_never_falls_and_gets_to_the_end(folder, store, tmp_path):
-    """Shares rise from step to step, and the last is all of it, with the size."""
-    told = []
-    Publisher(store, tmp_path).publish(folder, lambda share, word: told.append((share, word)))
-    shares = [share for share, _ in told]
-    assert shares == sorted(shares)
-    assert told[-1] == (1.0, f"{folder.manifest.size / 2**20:.0f} MiB")
-    assert len(told) > len(folder.manifest.stored_parts)
-
-
-def test_a_folder_that_never_came_into_the_store_goes_late(store, tmp_path):
-    """Of folders the store knows nothing of the newest three stay: one of them may be about to be published."""
-    for n in range(5):
-        (tmp_path / f"g{n}").mkdir()
-    assert Publisher(store, tmp_path).forget(tmp_path) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["g2", "g3", "g4"]
 
 
 def nothing_of(store, folder):

@@ -2,18 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from recsys import features
-from recsys.candidates import among
 from recsys.kernels import columns
 from recsys.kernels.compiled import plain
 from recsys.neighbours import RECENT, Neighbours, powers
-from recsys.record import UserRecord
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
 from recsys.retriever import Retriever
-from recsys.strings import StringTable
 from recsys.types import PAD, Source
 
 
@@ -112,50 +107,3 @@ def test_fresh_items_are_the_newest_of_liked_categories(scene):
             assert set(tables.content[item].tolist()) & liked
             brought += 1
     assert brought
-
-
-def test_features_of_a_query_do_not_depend_on_its_neighbours(scene):
-    """A batch of one is still a batch: the same bits, alone or together."""
-    retriever, tables, histories = scene
-    candidates = retriever.retrieve(histories)
-    together = features.build(tables, histories, candidates)
-    for row in range(0, len(histories), 7):
-        one = slice(row, row + 1)
-        assert np.array_equal(together[one], features.build(tables, histories.take(one), candidates.take(one)))
-    nobody = slice(0, 0)
-    assert features.build(tables, histories.take(nobody), candidates.take(nobody)).shape[0] == 0
-    assert together.shape[-1] == len(features.FEATURES)
-    assert np.isfinite(together).all()
-
-
-@given(st.lists(st.text()))
-@settings(max_examples=50, deadline=None)
-def test_strings_survive_packing(strings):
-    """Every script, empty strings included."""
-    table = StringTable.pack(strings)
-    assert list(table) == strings
-
-
-@given(st.lists(st.integers(0, 2**31 - 1), max_size=50), st.lists(st.integers(0, 2**31 - 1), max_size=50))
-@settings(max_examples=50, deadline=None)
-def test_user_records_survive_packing(items, candidates):
-    """What is packed comes back, whatever the lengths."""
-    record = UserRecord(
-        np.array(items, np.int32),
-        np.arange(len(items), dtype=np.float64),
-        np.arange(len(items)).astype(np.uint8),
-        np.unique(np.array(items, np.int32)),
-        np.array(candidates, np.int32),
-    )
-    back = UserRecord.unpack(record.pack())
-    for field in ("items", "times", "types", "seen", "candidates"):
-        assert np.array_equal(getattr(back, field), getattr(record, field))
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 300, 2**31 - 1]))
-@settings(max_examples=100, deadline=None)
-def test_among_is_numpys_isin(seed, most):
-    """Few and many, some of them twice, padding among them."""
-    rng = np.random.default_rng(seed)
-    rows, others = (rng.integers(PAD, most, rng.integers(0, 400)).astype(np.int32) for _ in range(2))
-    np.testing.assert_array_equal(among(rows, others), np.isin(rows, others))

@@ -243,16 +243,3 @@ def test_a_worker_that_starts_after_a_broken_edit_has_the_rules_before(tmp_path)
     last.write_text("no rules of this code")
     assert RulesFile(path, last=last).current == Rules()
     assert {each.name for each in tmp_path.iterdir()} == {"rules.toml", "rules.last.toml"}
-
-
-def test_rules_that_can_not_be_kept_are_in_force(tmp_path):
-    """A disk that takes nothing costs a later worker its rules, and this one nothing."""
-    path = tmp_path / "rules.toml"
-    path.write_text("exclude_seen = true")
-    assert RulesFile(path, last=tmp_path / "nowhere" / "rules.last.toml").current.exclude_seen is True
-
-
-def test_a_folder_in_its_place_is_told(tmp_path):
-    """What can't be read is a sentence, too."""
-    with pytest.raises(RulesError, match="can't be read"):
-        RulesFile(tmp_path)

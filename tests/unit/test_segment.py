@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.items import ITEMS_EXPIRE, PutItems
+from recsys.items import ITEMS_EXPIRE
 from recsys.segment import FreshSegment
 from tests.put_items import hide, item, putting
 
@@ -42,15 +42,6 @@ class TestSegment:
         assert later.hidden.tolist() == []
         assert later.shows(np.array([0])).tolist() == [True]
 
-    def test_what_a_put_changes_is_the_same_kind_of_array(self):
-        """A mapped table may not be written to, and a copy that may is another kind: a request would compile for it."""
-        mapped = np.array([True, True, False])
-        mapped.flags.writeable = False
-        segment = FreshSegment.of(putting(hide("a", 1)), lambda _: [0], mapped, 0.0)
-        assert segment.available.base.tolist() == [False, True, False]
-        assert not segment.available.base.flags.writeable
-        assert self.segment(hide("a", 1)).available.base.flags.writeable
-
     def test_shown_again(self):
         """What the tables hide is shown where a later put says so; what they say already changes nothing."""
         segment = self.segment(item("c", 1), item("a", 2))
@@ -73,13 +64,3 @@ def test_what_was_put_too_long_ago_is_let_go():
     puts = putting(item("old", 1, put_at=0.0), item("new", 2, put_at=1000.0))
     assert puts.unexpired(500.0) is puts
     assert [i.text for i in puts.unexpired(ITEMS_EXPIRE + 500.0).items] == ["new"]
-
-
-def test_the_snapshot_replaces_by_id():
-    """An item that changed stands once; what changed in another epoch stands alone."""
-    puts = putting(item("a", 2), item("b", 1))
-    assert [i.text for i in puts.items] == ["b", "a"]
-    later = puts.joined([item("a", 2, version=2), item("c", 3, version=2)], "e", 2)
-    assert [(i.text, i.version) for i in later.items] == [("b", 1), ("a", 2), ("c", 2)]
-    assert [i.text for i in later.joined([item("z", 1)], "another", 1).items] == ["z"]
-    assert isinstance(later, PutItems)

@@ -5,7 +5,7 @@ import pytest
 
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
-from training.baselines import DECAY, Ease, Ials, ItemKnn, incidence
+from training.baselines import DECAY, Ease, Ials, ItemKnn
 from training.evaluate import evaluate
 from training.rows import baselines
 from training.split import split
@@ -35,14 +35,6 @@ def test_item_knn_is_cosine_with_decayed_votes(monkeypatch):
         np.testing.assert_allclose(scores[row], slow_knn(log, items[items != PAD], 40), rtol=1e-4, atol=1e-6)
 
 
-def test_a_user_with_everything_counts_with_the_newest():
-    """Of a long history only the newest interactions make neighbours."""
-    log = log_of(ring(users=1, steps=30, noise=0.0))
-    short = ItemKnn(log, length=3).weights
-    newest = set(log.items[-3:].tolist())
-    assert set(short.tocoo().row.tolist()) == newest
-
-
 def test_ease_has_no_weight_from_an_item_to_itself():
     """A history does not vote for what it holds, and an item with one interaction can't be recommended."""
     frame = ring(users=80)
@@ -52,12 +44,6 @@ def test_ease_has_no_weight_from_an_item_to_itself():
     assert not np.diag(ease.weights).any()
     lone = int(np.flatnonzero(log.catalogue.ids == 999)[0])
     assert np.isneginf(ease.score(log.final_histories(np.arange(3)))[:, lone]).all()
-
-
-def test_a_user_counts_once_for_an_item():
-    """Repeats do not weigh more in what the models of taste are fitted on."""
-    log = log_of(ring(users=20, items=5, steps=30), exclude_seen=False)
-    assert set(incidence(log).data.tolist()) == {1.0}
 
 
 def test_ials_answers_for_users_it_never_saw():

@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from tests.flows.ring import log_of, quick, ring
-from training.evaluate import evaluate, measure, places, rank_targets, slates
+from training.evaluate import measure, places, rank_targets, slates
 from training.evaluation import FURTHER, METRICS, SEGMENTS, Evaluation
 from training.rows import baselines, same_for_all
 from training.split import split
@@ -71,17 +70,6 @@ def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclu
         assert place == slow_place(shown, log.items[event])
 
 
-def test_chunks_do_not_change_ranks(monkeypatch):
-    """A budget of one row at a time gives the ranks and the coverage of all at once."""
-    parts = split(log_of(ring(users=60)), quick(), "horizon")
-    scorers = {"x": lambda histories: np.cos(histories.items[:, -1:] * np.arange(1, 41)).astype(np.float32)}
-    at_once = rank_targets(parts, scorers)["x"]
-    monkeypatch.setattr("training.evaluate.CELLS", 1)
-    slowly = rank_targets(parts, scorers)["x"]
-    assert slowly.places.tolist() == at_once.places.tolist()
-    assert slowly.shown.tolist() == at_once.shown.tolist()
-
-
 def test_metrics_of_one_target_are_hits_and_their_discount():
     """Recall counts places under k, NDCG weighs them by 1/log2(place + 2); warm, cold and new are apart."""
     row = row_of([0, 1, 9, 10], users=[0, 0, 1, 2], warm=[True, True, False, False], new=[False, True, False, True])
@@ -111,13 +99,6 @@ def test_slates_are_the_first_ten_that_can_be_shown():
     assert slates(scores).tolist() == [*range(5, 15), 20, 21]
 
 
-def test_coverage_is_the_share_of_the_catalogue_on_some_slate():
-    """One list for all covers ten of the items, whatever the users."""
-    parts = split(log_of(ring(users=100), exclude_seen=False), quick())
-    row = evaluate(parts, {"x": same_for_all(np.arange(40, dtype=np.float32))})["x"]
-    assert row["coverage@10"] == 10 / 40
-
-
 def test_an_empty_segment_is_valid_json_and_has_no_column():
     """Without cold users their metrics are null for programs and no column for people."""
     evaluation = evaluation_of(dict.fromkeys(NAMES, row_of([0, 50])))
@@ -133,16 +114,6 @@ def test_every_figure_of_the_contract_is_there():
         assert f"{prefix}queries" in row
         assert all({prefix + metric, f"{prefix}se_{metric}"} <= set(row) for metric in (*METRICS, *FURTHER))
     assert {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20", "coverage@10"} <= set(row)
-
-
-def test_the_tables_fit_a_terminal_of_eighty_columns():
-    """With every segment there, no figure and no name is cut."""
-    row = row_of([0, 50, 3], warm=[True, False, True], new=[True, False, False])
-    console = Console(width=80)
-    with console.capture() as capture:
-        console.print(evaluation_of(dict.fromkeys(NAMES, row)).to_table())
-    assert "…" not in capture.get()
-    assert "recency_popularity" in capture.get()
 
 
 def test_a_baseline_ahead_of_us_is_told():

@@ -8,10 +8,10 @@ from recsys import features, moments
 from recsys.towers import Past, Towers
 from recsys.types import CLOCK, CONTEXTS, PAD
 from tests.flows.ring import log_of, quick, ring
-from training.baselines import Ease, popularity, recency_popularity
+from training.baselines import Ease, popularity
 from training.crops import Crops
 from training.loss import corrected_softmax
-from training.neighbours import ease_table, followers
+from training.neighbours import followers
 from training.orders import ORDERS, WEIGHED, Examples, best_order, fit_order, found, order_by
 from training.tables import build_tables
 
@@ -140,38 +140,6 @@ def test_neighbours_are_what_follows():
     assert (np.diff(weights, axis=1) <= 0).all()
 
 
-def test_neighbours_counted_in_blocks_are_those_counted_at_once(monkeypatch):
-    """Where the pairs of a log are too many to hold, blocks of items give the same table."""
-    log = log_of(ring(items=40, users=60))
-    whole = followers(log, 4, 0.8, neighbours=8)
-    monkeypatch.setattr("training.neighbours.PAIRS", 200)
-    parts = followers(log, 4, 0.8, neighbours=8)
-    np.testing.assert_array_equal(whole.rows, parts.rows)
-    np.testing.assert_allclose(whole.weights, parts.weights, rtol=1e-5)
-
-
-def test_ease_stays_away_from_large_catalogues(monkeypatch):
-    """Up to its limit of items the table holds EASE's own largest weights; past it there is none."""
-    log = log_of(ring(items=30, users=60))
-    table, model = ease_table(log), Ease(log, 300.0, 5)
-    for place, item in enumerate(model.kept):
-        own = model.weights[place]
-        best = np.sort(own[own > 0])[::-1]
-        np.testing.assert_allclose(table.weights[item][: len(best)], best[: table.width], rtol=1e-5)
-    monkeypatch.setattr("training.neighbours.EASE_LIMIT", 10)
-    assert ease_table(log).width == 0
-
-
-def test_recency_popularity_halves_with_each_half_life():
-    """An event one half-life before the end counts half."""
-    log = log_of(ring(users=50))
-    expected = np.zeros(len(log.catalogue))
-    for item, time in zip(log.items, log.times, strict=True):
-        expected[item] += 0.5 ** ((log.end - time) / 100_000)
-    np.testing.assert_allclose(recency_popularity(log, half_life=100_000), expected, rtol=1e-4)
-    assert popularity(log).sum() == len(log)
-
-
 def test_ease_scores_only_what_it_knows():
     """Items with too few interactions score -inf, an item's neighbours in the ring score above the average."""
     log = log_of(ring(users=200, noise=0.1))
@@ -205,19 +173,6 @@ def test_too_few_examples_are_enough_to_choose_an_order(strongest):
     assert best_order(Examples(x, answer, np.ones((30, 40), bool), np.ones(30, np.float32))) == (strongest, 1.0)
 
 
-@pytest.mark.parametrize("name", ORDERS)
-def test_an_order_is_the_ranker_that_stands_in_for_it(name):
-    """What `best_order` measures is what the untaught ranker then serves."""
-    rng = np.random.default_rng(0)
-    x = rng.random((20, 40, len(features.FEATURES))).astype(np.float32)
-    answer = rng.random((20, 40)) < 0.2
-    examples = Examples(x, answer, np.ones((20, 40), bool), np.ones(20, np.float32))
-    expected = sum(weight * x[..., features.FEATURES.index(feature)] for feature, weight in ORDERS[name].items())
-    with torch.no_grad():
-        scores = order_by(ORDERS[name])(torch.from_numpy(x)).numpy()
-    assert found(examples, scores) == pytest.approx(found(examples, expected))
-
-
 def test_fitted_weights_find_what_no_stated_order_does():
     """Where answers follow from a sum that no order states, weights fitted on one half rank the other."""
     rng = np.random.default_rng(0)
@@ -231,12 +186,3 @@ def test_fitted_weights_find_what_no_stated_order_does():
     with torch.no_grad():
         scores = order_by(weights)(torch.from_numpy(x[~half])).numpy()
     assert found(examples.at(~half), scores) > 0.9 > best_order(examples)[1]
-
-
-def test_without_an_example_popularity_orders():
-    """Nothing found is no reason to trust a tower."""
-    none = np.zeros((0, 1, len(features.FEATURES)), np.float32)
-    assert (
-        best_order(Examples(none, np.zeros((0, 1), bool), np.zeros((0, 1), bool), np.zeros(0, np.float32)))[0]
-        == "popularity_decayed"
-    )

@@ -9,11 +9,10 @@ import pytest
 
 from recsys.generation import FORMAT, Manifest
 from tests.flows.ring import dataset, log_of, ring
-from training.check import GateConfig, failed
+from training.check import failed
 from training.evaluation import Evaluation
 from training.gate import check_data, check_model, check_trained
 from training.glimpse import Glimpse, Scores
-from training.inspection import count
 from training.profile import DataProfile, Live, filled
 from training.score_checks import chance, stability, typical
 
@@ -200,19 +199,6 @@ def test_the_stability_index_stays_within_chance_where_nothing_changed():
     assert typical(Scores(4, (0, 2, 2, 0, 0, 0, 0, 0, 0, 0))) == pytest.approx(0.2)
 
 
-def test_scores_are_counted_by_what_the_first_ten_hold():
-    """Even scores of 40 candidates leave a quarter to the first ten, NaN is broken, and no candidates count nowhere."""
-    scores = np.full((5, 40), 1.0, np.float32)
-    scores[1, 0] = 50
-    scores[2, 3] = np.nan
-    scores[3] = -np.inf
-    scores[4, 10:] = -np.inf
-    *bars, even, broken = count(scores).tolist()
-    assert bars == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
-    assert (even, broken) == (2, 1)
-    assert count(scores + 1000).tolist() == count(scores).tolist()
-
-
 def test_columns_are_filled_as_far_as_they_have_values():
     """Empty text, no categories, no number and not available are no values; nor has what only the log names any."""
     table = pd.DataFrame(
@@ -254,11 +240,3 @@ def test_a_live_generation_of_another_format_is_nothing_to_compare_with():
     (told,) = [each for each in checks if "g1" in each.sentence]
     assert told.verdict == "not judged"
     assert told.sentence == f"live g1 has format 1, this run makes format {FORMAT}: nothing to compare with."
-
-
-def test_thresholds_are_settings():
-    """Another configuration moves each bound."""
-    strict = GateConfig(errors=0.0, tolerance=0.0, least=0.99, filled=1.0, index=0.0)
-    before = live(row(0.2, 0.1))
-    lines(check_model(evaluation(row(0.199, 0.1)), DATA, before, strict), "recall@10, all queries, live")
-    lines(check_data(replace(DATA, rows=9_800), live(), strict), "rows")

@@ -1,6 +1,5 @@
 """Clusters of a generation's items, and whether they are taken."""
 
-import re
 import shutil
 from dataclasses import replace
 
@@ -18,7 +17,7 @@ from recsys.retriever import Retriever
 from recsys.rounded import rounded
 from recsys.store.memory import MemoryStore
 from recsys.trial import try_out
-from recsys.types import CANDIDATES, PAD
+from recsys.types import PAD
 from tests import tiny
 from tests.put_items import hide, item, putting
 from tests.unit.test_features import tables_of
@@ -52,14 +51,6 @@ def test_each_item_is_in_the_cluster_whose_centre_is_nearest(n, count):
         np.testing.assert_allclose(items[of] @ centres[cluster], best[of], atol=1e-6)
     for ours, theirs in zip(clustered(items, count, 0), (centres, rows, starts), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_items_that_are_all_alike_have_clusters_too():
-    """Of which all but some are empty, and none is of nothing."""
-    items = np.ones((100, 4), np.float32) / 2
-    centres, rows, starts = clustered(items, 9, 0)
-    assert np.isfinite(centres).all()
-    assert len(rows) == starts[-1] == 100
 
 
 def world(items, rng, available=None):
@@ -97,19 +88,6 @@ def test_clusters_are_taken_where_they_find_nearly_all_and_pay(monkeypatch):
     assert choice.sentence.startswith(told)
 
 
-@pytest.mark.parametrize("who", ["users", "new"])
-def test_each_of_whom_it_is_asked_has_to_find_enough(who, monkeypatch):
-    """Whoever is new stands where nobody of the log does."""
-    monkeypatch.setattr(near, "TIMES", 0.0)
-    rng = np.random.default_rng(0)
-    tables, asked = world(bunches(20_000, rng), rng)
-    few = len(getattr(asked, who))
-    monkeypatch.setattr(near, "recall", lambda _, best: 0.9799 if len(best) == few else 1.0)
-    choice = near.choose(tables, asked, 0)
-    assert choice.clusters is None
-    assert "97.9% of those for " + {"users": "users", "new": "somebody new"}[who] in choice.sentence
-
-
 @pytest.mark.parametrize(
     ("items", "times", "told"),
     [
@@ -144,85 +122,6 @@ def single_threaded(kind):
         return kind(*given)
 
     return made
-
-
-def test_items_that_may_not_be_shown_do_not_count():
-    """Of 20,000 a thousand are left, which are too few; of nothing as well."""
-    rng = np.random.default_rng(0)
-    items = bunches(20_000, rng)
-    for left in (1_000, 0):
-        choice = near.choose(*world(items, rng, np.arange(len(items)) < left), 0)
-        assert choice == near.Choice(None, f"Searched exactly: clusters of so few items ({left:,}) can't pay.")
-
-
-@pytest.mark.parametrize("items", [*range(1, 16), 500, 5_000, 50_000])
-def test_so_many_clusters_hold_as_many_items_as_are_asked_for(items):
-    """And half as many hold no more."""
-    clusters = min(int(4 * items**0.5), items)
-    least = near.least_probes(clusters, items)
-    assert least * items / clusters >= CANDIDATES >= least * items / clusters / 2
-
-
-def test_what_falls_short_is_not_told_to_be_there():
-    """Shares are cut, not rounded."""
-    assert [near._percent(share) for share in (0.97999, 0.98, 1.0, 0.985)] == ["97.9%", "98%", "100%", "98.5%"]
-
-
-@pytest.mark.parametrize(
-    ("measured", "told"),
-    [
-        ({1: 6.0, 32: 4.97}, "Searched exactly: of the best 200 items .*, 4.9 times as fast .*, and 5 times are asked"),
-        ({1: 4.97, 32: 6.0}, "Searched exactly: of the best 200 items .*, 4.9 times as fast .*, and 5 times are asked"),
-        ({1: 5.0, 32: 7.5}, "Searched by clusters: of the best 200 items .*, 5 times as fast as all items.$"),
-    ],
-)
-def test_one_user_and_many_have_to_be_five_times_as_fast(measured, told, monkeypatch):
-    """All items beside the near, as many as candidates are asked for; the lesser is told."""
-    asked_for = []
-
-    def times(one, other, users, batch):
-        asked_for.append((type(one.func.__self__), type(other.func.__self__), one.keywords, other.keywords))
-        return measured[batch]
-
-    monkeypatch.setattr(near, "times", times)
-    rng = np.random.default_rng(0)
-    choice = near.choose(*world(bunches(20_000, rng), rng), 0)
-    assert (choice.clusters is None) == ("exactly" in told)
-    assert re.match(told, choice.sentence)
-    assert asked_for == [(ExactIndex, NearIndex, {"k": CANDIDATES}, {"k": CANDIDATES})] * 2
-
-
-@pytest.mark.parametrize("batch", [1, 32])
-def test_times_are_how_many_times_as_long_the_first_takes(batch, monkeypatch):
-    """For the same users, so many at once."""
-    clock, asked = [0.0], []
-    monkeypatch.setattr(near.time, "thread_time", lambda: clock[0])
-
-    def search(seconds):
-        def work(users):
-            asked.append(len(users))
-            clock[0] += seconds * len(users)
-
-        return work
-
-    users = np.zeros((64, 4), np.float32)
-    assert near.times(search(3.0), search(0.5), users, batch) == 6.0
-    assert set(asked) == {batch}
-
-
-@pytest.mark.parametrize("users", [1, 33])
-def test_few_users_are_asked_for_again(users):
-    """So that 32 at once are 32."""
-    asked = []
-    near.times(lambda some: asked.append(len(some)), lambda some: asked.append(len(some)), np.zeros((users, 4)), 32)
-    assert set(asked) == {32}
-
-
-def test_recall_is_the_share_of_the_best():
-    """In any order, whatever else is found."""
-    best = np.arange(200)[None]
-    assert near.recall(np.concatenate([np.arange(100), np.arange(1000, 1100)])[None], best) == 0.5
-    assert near.recall(best[:, ::-1], best) == 1.0
 
 
 @pytest.fixture(scope="module")
@@ -267,14 +166,6 @@ def test_clusters_go_through_the_store(searched_by_clusters, tmp_path):
     ours, theirs = (Retriever.load(folder)._index for folder in (there, generation))
     assert isinstance(ours, NearIndex)
     np.testing.assert_array_equal(ours.search(users, 5), theirs.search(users, 5))
-
-
-def test_a_dataset_that_does_not_ask_has_none(tiny_world):
-    """Nothing is measured and nothing told."""
-    generation, _ = tiny_world
-    assert generation.clusters() is None
-    assert isinstance(Retriever.load(generation)._index, ExactIndex)
-    assert not any("Searched" in warning for warning in generation.manifest.metrics["warnings"])
 
 
 def test_what_an_item_is_like_is_looked_for_among_all(searched_by_clusters, monkeypatch):

@@ -1,7 +1,6 @@
 """The whole of training on a small log: what comes out works, is no better than it should be, and is all there."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +11,11 @@ from recsys.ranker import RankerNet
 from recsys.record import UserRecord
 from recsys.retrieval.registry import RETRIEVED
 from recsys.retriever import Retriever
-from recsys.tables import ItemTables
 from recsys.types import HISTORY_LENGTH
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.export import export, precompute
 from training.orders import FITTED, ORDERS
-from training.split import split
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +32,6 @@ def test_what_is_served_has_learned_the_ring(taught):
     rows = trained.evaluation.rows
     assert rows["two_stage"]["recall@10"] > 0.6
     assert rows["two_stage"]["recall@10"] > 1.5 * rows["recency_popularity"]["recall@10"]
-
-
-def test_labels_are_unknown_to_the_towers_that_find_their_candidates(monkeypatch):
-    """The ranker's first stage is built from nothing later than the first label."""
-    log = log_of(ring())
-    parts = split(log, quick())
-    ends = []
-    fit = recipe.fit_first_stage
-    monkeypatch.setattr(recipe, "fit_first_stage", lambda log, *rest: ends.append(log.end) or fit(log, *rest))
-    recipe.train(log, quick())
-    assert ends[0] < log.times[parts.labels].min()
-    assert ends[1] < log.times[parts.test].min()
-    assert ends[2] == log.end
 
 
 def test_a_log_too_small_for_a_ranker_says_so_and_still_serves(tmp_path):
@@ -111,25 +95,3 @@ def test_what_was_seen_long_ago_is_not_precomputed(tmp_path):
     best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net), 50)
     for user in range(20):
         assert not set(best[user].tolist()) & set(log.items[log.users == user].tolist())
-
-
-def test_tables_survive_their_folder(taught, tmp_path):
-    """Every item table comes back from its files as it was saved."""
-    tables = taught[1].stage.tables
-    tables.save(tmp_path)
-    loaded = ItemTables.load(tmp_path)
-    for name in ("embeddings", "content", "available", "popularity", "age"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(tables, name))
-    for name in ("covisit", "follow", "ease"):
-        np.testing.assert_array_equal(getattr(loaded, name).rows, getattr(tables, name).rows)
-        np.testing.assert_array_equal(getattr(loaded, name).weights, getattr(tables, name).weights)
-
-
-def test_the_same_seed_gives_the_same_figures():
-    """Two runs on two threads: towers, ranker and every figure are equal to the last bit."""
-    config = replace(quick(), threads=2)
-    first, second = (recipe.train(log_of(ring(users=150)), config) for _ in range(2))
-    assert first.evaluation.rows == second.evaluation.rows
-    for one, other in ((first.stage.towers, second.stage.towers), (first.net, second.net)):
-        for name, value in one.state_dict().items():
-            assert torch.equal(value, other.state_dict()[name]), name

@@ -5,8 +5,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from recsys.types import PAD
 from tests.flows.ring import dataset, log_of, quick, ring
@@ -18,8 +16,6 @@ from training.config import CONFIGS
 from training.evaluation import SERVED
 from training.glimpse import Glimpse, Scores, Slate
 from training.report import Curves, Findings, write
-from training.report.charts import histogram, learning_curve, nice_ticks
-from training.report.markup import Markup, element, join
 from training.report.page import page
 from training.split import split
 from training.watch import unwatched
@@ -133,29 +129,6 @@ def test_a_refused_run_says_so_first_and_leaves_out_what_it_does_not_have(found)
     assert "Learning curves" not in html
 
 
-def test_curves_keep_what_a_step_says_of_its_loss_and_pass_everything_on():
-    """The share and the loss of each word that has one, by step; the watch behind hears all of it."""
-    heard = []
-
-    class Loud:
-        def __init__(self, step):
-            heard.append(step)
-
-        def __enter__(self):
-            return lambda share, word: heard.append((share, word))
-
-        def __exit__(self, *_):
-            heard.append("end")
-
-    curves = Curves(Loud)
-    with curves("towers") as progress:
-        progress(0.5, "loss 1.250")
-        progress(0.6, "candidates")
-        progress(1.0, "loss 0.75")
-    assert curves.curves == {"towers": [(0.5, 1.25), (1.0, 0.75)]}
-    assert heard == ["towers", (0.5, "loss 1.250"), (0.6, "candidates"), (1.0, "loss 0.75"), "end"]
-
-
 def test_a_run_leaves_the_curve_of_every_step_that_trains(found):
     """Towers and ranker each tell a loss that falls."""
     curves = found[0].curves
@@ -181,29 +154,3 @@ def test_slates_are_what_the_metrics_count(found):
         assert list(slate.history) == [str(parts.log.catalogue.ids[i]) for i in items[: slate.events][-8:]]
         assert slate.targets == (str(parts.log.catalogue.ids[items[slate.events]]),)
     assert sum(bool(slate.hits) for slate in slates) >= 10 * recall / 2
-
-
-@given(low=st.floats(-1e6, 1e6), width=st.floats(0, 1e6))
-def test_ticks_are_round_few_and_hold_the_data(low, width):
-    """Whatever the range, two to eight ticks ascend from its low end or below to its high end or above."""
-    ticks = nice_ticks(low, low + width)
-    assert 2 <= len(ticks) <= 8
-    assert ticks == sorted(set(ticks))
-    slack = 1e-6 * max(abs(low), width, 1)
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= low + width - slack
-
-
-def test_charts_stand_on_odd_figures():
-    """One point, equal points, a loss that is no number and an empty histogram are drawn without complaint."""
-    for curve in ([(0.5, 1.0)], [(0.1, 2.0), (0.9, 2.0)], [(0.1, float("nan")), (0.5, 1.0)]):
-        assert "polyline" in learning_curve(curve, "x")
-    assert "rect" in histogram([0] * 10, None, "x")
-
-
-def test_only_elements_are_taken_as_they_are():
-    """Text is escaped in elements and attributes, elements are not escaped twice, and None is nothing."""
-    inner = element("b", "<", title='"')
-    assert inner == '<b title="&quot;">&lt;</b>'
-    assert element("p", inner, None, "&") == '<p><b title="&quot;">&lt;</b>&amp;</p>'
-    assert isinstance(join("a", inner), Markup)

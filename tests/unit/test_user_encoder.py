@@ -75,18 +75,6 @@ def test_a_user_is_the_same_in_any_batch():
             np.testing.assert_array_equal(encoder.encode(Histories(*(each[some] for each in columns))), together[some])
 
 
-def test_what_is_trained_later_is_another_ones():
-    """A tower that changes in place does not change who was made of it."""
-    rng = np.random.default_rng(3)
-    tower, asked = tower_of(rng, 8, 3, [3, 3]), histories(rng, 5, 40)
-    encoder = UserEncoder(tower, rng.normal(size=(40, 8)).astype(np.float32))
-    before = encoder.encode(asked)
-    with torch.no_grad():
-        for weight in tower.parameters():
-            weight += 1
-    np.testing.assert_array_equal(encoder.encode(asked), before)
-
-
 def test_nothing_before_and_nothing_of_the_padding_counts():
     """What stands at a place that is no item is not looked at."""
     rng = np.random.default_rng(2)
