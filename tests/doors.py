@@ -37,7 +37,7 @@ class Doors:
         self._grpc.close()
 
     def verdicts(
-        self, verb: Verb[Any, Any], values: Mapping[str, Any], deadlines: Sequence[str] = ()
+        self, verb: Verb[Any], values: Mapping[str, Any], deadlines: Sequence[str] = ()
     ) -> tuple[Verdict, Verdict]:
         """Over HTTP and over gRPC; deadlines: x-deadline-ms, as often as it is told."""
         takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
@@ -46,7 +46,7 @@ class Doors:
         return self.http(verb, json.dumps(values).encode(), values, told), self.grpc(verb, data, told)
 
     def http(
-        self, verb: Verb[Any, Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
+        self, verb: Verb[Any], data: bytes, values: Mapping[str, Any] = {}, headers: Sequence[tuple[str, str]] = ()
     ) -> Verdict:
         """The verdict on this body, or on the user or item that the values name where the path does."""
         path, body = verb.path, {"content": data, "headers": [("content-type", "application/json"), *headers]}
@@ -59,7 +59,7 @@ class Doors:
         assert answer.status_code == 200 or 400 <= answer.status_code < 500, answer.text
         return OK if answer.is_success else answer.json()["error"]
 
-    def grpc(self, verb: Verb[Any, Any], data: bytes, metadata: Sequence[tuple[str, str]] = ()) -> Verdict:
+    def grpc(self, verb: Verb[Any], data: bytes, metadata: Sequence[tuple[str, str]] = ()) -> Verdict:
         """The verdict on this message."""
         call = self._grpc.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")
         try:

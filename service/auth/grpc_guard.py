@@ -13,7 +13,7 @@ from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
 from service.auth.keyring import Scope
 from service.grpc import verdict
 from service.grpc.convert import SERVICE
-from service.schema.verdict import INTERNAL, error_body
+from service.schema.errors import INTERNAL, error_body
 
 logger = logging.getLogger("tandem")
 

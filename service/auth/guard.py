@@ -19,7 +19,7 @@ from service.schema import verbs
 from service.schema.verbs import Verb
 from service.telemetry import metrics
 
-SCOPES: dict[Verb[Any, Any], Scope] = {
+SCOPES: dict[Verb[Any], Scope] = {
     verbs.RECOMMEND: Scope.READ,
     verbs.SIMILAR: Scope.READ,
     verbs.EXPLAIN: Scope.READ,

@@ -29,7 +29,7 @@ from pydantic_core import PydanticCustomError
 
 from recsys.errors import SettingsError
 from service.auth import key
-from service.schema.verdict import NAME_CHARACTERS
+from service.schema.errors import NAME_CHARACTERS
 
 MAX_KEYS = 1000
 

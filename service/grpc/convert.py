@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from recsys.errors import QueryError
 from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.schema.verdict import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
+from service.schema.errors import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 

@@ -20,8 +20,8 @@ from service.grpc.convert import SERVICE
 from service.recommend import deadlines
 from service.recommend.pipeline import RESERVE
 from service.schema import verbs
+from service.schema.errors import INTERNAL, error_body, too_large
 from service.schema.verbs import Verb
-from service.schema.verdict import INTERNAL, error_body, too_large
 from service.verbs import answers
 from service.verbs.recommender import Recommender
 
@@ -49,7 +49,7 @@ def handlers(recommender: Recommender) -> Any:
     return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
 
-def _answers(recommender: Recommender) -> dict[Verb[Any, Any], Answer]:
+def _answers(recommender: Recommender) -> dict[Verb[Any], Answer]:
     async def recommend(request: schema.RecommendRequest, due: float) -> BaseModel:
         """One slate or several: the same message holds both."""
         queries = await recommender.recommend(request, due)
@@ -73,7 +73,7 @@ def _answers(recommender: Recommender) -> dict[Verb[Any, Any], Answer]:
     }
 
 
-def _handler(recommender: Recommender, verb: Verb[Any, Any], answer: Answer) -> Handler:
+def _handler(recommender: Recommender, verb: Verb[Any], answer: Answer) -> Handler:
     """The handler of a verb. A call of one message is on the wire a stream of one: only so its message has a limit."""
     method = SERVICE.methods_by_name[verb.rpc]
     gives = GetMessageClass(method.output_type)

@@ -22,8 +22,8 @@ from service.grpc import limits
 from service.grpc.convert import SERVICE
 from service.grpc.handlers import received
 from service.grpc.verdict import abort
+from service.schema.errors import error_body
 from service.schema.verbs import IDS_BYTES
-from service.schema.verdict import error_body
 
 REFLECTION = reflection.SERVICE_NAME
 

@@ -5,7 +5,7 @@ Each option is described in grpc's include/grpc/impl/channel_arg_names.h.
 
 from __future__ import annotations
 
-from service.schema.verdict import MAX_BODY
+from service.schema.errors import MAX_BODY
 
 CONNECTIONS = 1000
 """Connections of a process. grpc closes each further one."""

@@ -9,7 +9,7 @@ import grpc
 from grpc.aio import ServicerContext
 
 from service import schema
-from service.schema.verdict import AGAIN
+from service.schema.errors import RETRY_AFTER_SECONDS
 
 ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -41,7 +41,7 @@ async def abort(context: ServicerContext, body: schema.ErrorBody, retry_after: i
 
     retry_after: seconds until a retry may succeed; None for what the error's code implies.
     """
-    retry_after = AGAIN.get(body.code) if retry_after is None else retry_after
+    retry_after = RETRY_AFTER_SECONDS.get(body.code) if retry_after is None else retry_after
     trailing: list[tuple[str, str | bytes]] = [(ERROR_KEY, json.dumps(body.model_dump(exclude_none=True)).encode())]
     if retry_after is not None:
         trailing.append((PUSHBACK_KEY, str(1000 * retry_after)))

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from recsys.errors import QueryError
 from service import schema
 from service.schema import verbs
+from service.schema.errors import query_error, require_few_values, too_large
 from service.schema.verbs import Verb
-from service.schema.verdict import query_error, require_few_values, too_large
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -28,7 +28,7 @@ SHOWN_CHARACTERS = 64
 """Of a content type that an error repeats; the header may have kilobytes."""
 
 
-async def body(request: Request, verb: Verb[Any, Any], model: type[B]) -> B:
+async def body(request: Request, verb: Verb[Any], model: type[B]) -> B:
     """Read and validate the JSON body of a verb; QueryError names the first wrong field."""
     return parse(model, await _read(request, verb.most_bytes), verb.most_values)
 

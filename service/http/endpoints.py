@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
@@ -19,8 +18,8 @@ from service.http.errors import error_response, internal_error
 from service.http.paths import MergeRoute, UserRoute
 from service.recommend import deadlines
 from service.schema import verbs
+from service.schema.errors import checked
 from service.schema.verbs import Q, Verb
-from service.schema.verdict import checked
 from service.telemetry import metrics
 from service.verbs import answers
 from service.verbs.recommender import Recommender
@@ -111,7 +110,7 @@ class Endpoints:
         return self.recommender
 
 
-async def _body(request: Request, verb: Verb[Q, Any]) -> Q:
+async def _body(request: Request, verb: Verb[Q]) -> Q:
     return await bodies.body(request, verb, verb.takes)
 
 

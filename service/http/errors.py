@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from recsys.errors import QueryError, TandemError
 from service import schema
-from service.schema.verdict import AGAIN, INTERNAL, error_body
+from service.schema.errors import INTERNAL, RETRY_AFTER_SECONDS, error_body
 
 _STATUS = {
     "unauthenticated": 401,
@@ -31,8 +31,8 @@ def error_response(error: TandemError) -> Response:
     body = error_body(error)
     status = _STATUS.get(body.code, 422) if isinstance(error, QueryError) else 503
     response = json_error(status, body)
-    if body.code in AGAIN:
-        response.headers["retry-after"] = str(AGAIN[body.code])
+    if body.code in RETRY_AFTER_SECONDS:
+        response.headers["retry-after"] = str(RETRY_AFTER_SECONDS[body.code])
     if body.code == "timeout":
         response.headers["connection"] = "close"  # the rest of the body is no request
     return response

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from recsys.errors import QueryError
 from recsys.types import Id
 from service import schema
-from service.schema.verdict import checked
+from service.schema.errors import checked
 
 
 class AnyConvertor(PathConvertor):

@@ -16,7 +16,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import bodies
-from service.schema.verdict import MAX_BODY
+from service.schema.errors import MAX_BODY
 
 SMALL_BODY = 16 << 10
 """Bytes of an unread body after which a connection stays open: uvicorn drops so many itself."""

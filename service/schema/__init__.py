@@ -1,8 +1,6 @@
 """What the doors take and give: pydantic models, the one source of validation and of the OpenAPI document."""
 
 from service.schema.answers import (
-    ErrorBody,
-    ErrorResponse,
     EventsResponse,
     ExplainResponse,
     Feature,
@@ -21,6 +19,7 @@ from service.schema.answers import (
     StoredEvent,
     UserResponse,
 )
+from service.schema.errors import ErrorBody, ErrorResponse
 from service.schema.requests import (
     Event,
     EventsRequest,
@@ -37,39 +36,3 @@ from service.schema.requests import (
     StatusRequest,
     UserRequest,
 )
-
-__all__ = [
-    "ErrorBody",
-    "ErrorResponse",
-    "Event",
-    "EventsRequest",
-    "EventsResponse",
-    "ExplainRequest",
-    "ExplainResponse",
-    "Feature",
-    "ForgottenItemResponse",
-    "ForgottenResponse",
-    "Item",
-    "ItemRequest",
-    "ItemResponse",
-    "ItemsRequest",
-    "ItemsResponse",
-    "MergeBody",
-    "MergeRequest",
-    "MergedResponse",
-    "Mode",
-    "Process",
-    "RecommendRequest",
-    "RecommendResponse",
-    "ScoredItem",
-    "SessionEvent",
-    "SimilarItem",
-    "SimilarRequest",
-    "SimilarResponse",
-    "SlatesResponse",
-    "StatusRequest",
-    "StatusResponse",
-    "StoredEvent",
-    "UserRequest",
-    "UserResponse",
-]

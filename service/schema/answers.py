@@ -33,15 +33,9 @@ class RecommendResponse(BaseModel):
     mode: str = Field(description="How the slate was made: batch, hybrid or realtime.")
     history: int = Field(description="Interactions of the user that the answer takes into account.")
     removed: dict[str, int] = Field(description="Number of candidates that filters removed, by reason.")
-    degraded: list[str] = Field(
-        description="Stages that failed or were late, which the answer was made without. Normally empty."
-    )
-    unknown_items: list[int | str] = Field(
-        description="Items of the session that neither the generation nor a put describes. They have no effect."
-    )
-    unknown_types: list[str] = Field(
-        description="Event types of the session that the generation does not know. Such events have no effect."
-    )
+    degraded: list[str] = Field(description="Stages that failed or were late. The answer was made without them.")
+    unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
+    unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
 
 
 class SlatesResponse(BaseModel):
@@ -107,12 +101,8 @@ class ExplainResponse(BaseModel):
     rules: list[str]
     history: int
     degraded: list[str]
-    unknown_items: list[int | str] = Field(
-        description="Items of the session that neither the generation nor a put describes. They have no effect."
-    )
-    unknown_types: list[str] = Field(
-        description="Event types of the session that the generation does not know. Such events have no effect."
-    )
+    unknown_items: list[int | str] = Field(description="Items of the session that are not known. They have no effect.")
+    unknown_types: list[str] = Field(description="Event types of the session that are not known. They have no effect.")
 
 
 class StoredEvent(BaseModel):
@@ -152,9 +142,7 @@ class MergedResponse(BaseModel):
 
     user_id: int | str = Field(description="The user that was deleted.")
     into: int | str
-    events: int = Field(
-        description="Number of events that are now stored for `into`, as GET /users/{user_id} shows them."
-    )
+    events: int = Field(description="Number of events that GET /users/{user_id} now shows for `into`.")
 
 
 class EventsResponse(BaseModel):
@@ -248,17 +236,3 @@ class StatusResponse(BaseModel):
     )
     data: dict[str, Any] = Field(description="The dataset that the generation in force was trained on.")
     metrics: dict[str, Any] = Field(description="Metrics of the evaluation after the training.")
-
-
-class ErrorBody(BaseModel):
-    """An error."""
-
-    code: str = Field(description="A fixed word for the kind of error, for programs.", examples=["invalid"])
-    message: str = Field(description="What is wrong, and the fix.", examples=["This field is required; send it."])
-    field: str | None = Field(None, description="The field that is wrong, if one is.", examples=["events.0.item_id"])
-
-
-class ErrorResponse(BaseModel):
-    """The body of every answer whose status is not 2xx."""
-
-    error: ErrorBody

@@ -17,20 +17,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventType, Filter, Id, Timestamp
-
-USERS_AT_ONCE = 100
-"""Users of one request, at most."""
+from service.schema.fields import Category, ColumnName, ColumnValue, Context, EventId, EventType, Filter, Id, Timestamp
 
 
-EventId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
-
-
-class _Body(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SessionEvent(_Body):
+class SessionEvent(_Request):
     """An event of this session that was not sent to /events."""
 
     item_id: Id
@@ -49,16 +43,21 @@ class Mode(StrEnum):
     REALTIME = "realtime"
 
 
-class _Wish(_Body):
-    """The fields that all requests for a slate have."""
+class _ItemsWanted(_Request):
+    """The fields of a request for a list of items."""
 
     k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
+    exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
+    filter: Filter = Field(default_factory=dict)
+
+
+class _SlateRequest(_ItemsWanted):
+    """The fields of a request for a slate."""
+
     session: Annotated[list[SessionEvent], FailFast()] = Field(
         default_factory=list, max_length=100, description="Events of this session that were not sent to /events."
     )
-    exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
     context: Context = Field(default_factory=dict)
-    filter: Filter = Field(default_factory=dict)
     mode: Mode = Field(
         Mode.AUTO,
         description="batch: the list that a flow made for the user. hybrid: that list, ranked again with session and "
@@ -67,20 +66,20 @@ class _Wish(_Body):
     )
 
 
-_WHOM: list[JsonValue] = [
+_ONE_OR_SEVERAL_USERS: list[JsonValue] = [
     {"properties": {"user_ids": {"type": "null"}}},
     {
         "required": ["user_ids"],
         "properties": {"user_ids": {"type": "array"}, "user_id": {"type": "null"}, "session": {"maxItems": 0}},
     },
 ]
-"""The rules of `_is_for_one_or_several` as a JSON schema."""
+"""The JSON schema of `_names_one_or_several_users`."""
 
 
-class RecommendRequest(_Wish):
+class RecommendRequest(_SlateRequest):
     """A request for a slate: for a user, for a visitor without an id, or for each of several users."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": _WHOM})
+    model_config = ConfigDict(json_schema_extra={"oneOf": _ONE_OR_SEVERAL_USERS})
 
     user_id: Id | None = Field(
         None,
@@ -88,7 +87,7 @@ class RecommendRequest(_Wish):
         "the session alone.",
     )
     user_ids: list[Id] | None = Field(
-        None, min_length=1, max_length=USERS_AT_ONCE, description="Several users, in place of user_id."
+        None, min_length=1, max_length=100, description="Several users, in place of user_id."
     )
     log_impression: StrictBool = Field(
         True,
@@ -97,34 +96,31 @@ class RecommendRequest(_Wish):
     )
 
     @model_validator(mode="after")
-    def _is_for_one_or_several(self) -> RecommendRequest:
+    def _names_one_or_several_users(self) -> RecommendRequest:
         if self.user_id is not None and self.user_ids is not None:
-            raise PydanticCustomError("whom", "Name one user in user_id or several in user_ids, not both")
+            raise _error("user_id", "Name one user in user_id or several in user_ids, not both")
         if self.user_ids is not None and self.session:
-            raise PydanticCustomError("whose_session", "A session is one user's; name that one in user_id")
+            raise _error("session", "A session belongs to one user; name that user in user_id")
         return self
 
 
-class ExplainRequest(_Wish):
+class ExplainRequest(_SlateRequest):
     """A request to explain the place of an item in a user's slate."""
 
     user_id: Id | None = Field(None, description="The user. Default: a visitor without an id.")
     item_id: Id
 
 
-class SimilarRequest(_Body):
+class SimilarRequest(_ItemsWanted):
     """A request for the items most similar to an item."""
 
     item_id: Id
     user_id: Id | None = Field(
         None, description="Leave out items that this user has seen, if the dataset has `exclude_seen`."
     )
-    k: int = Field(10, strict=True, ge=1, le=100, description="Number of items in the answer.")
-    exclude: list[Id] = Field(default_factory=list, max_length=1000, description="Items not to show.")
-    filter: Filter = Field(default_factory=dict)
 
 
-class Event(_Body):
+class Event(_Request):
     """An event: a user acted on an item."""
 
     user_id: Id
@@ -145,13 +141,13 @@ class Event(_Body):
     )
 
 
-class EventsRequest(_Body):
+class EventsRequest(_Request):
     """A list of events."""
 
     events: Annotated[list[Event], FailFast()] = Field(min_length=1, max_length=1000)
 
 
-class Item(_Body):
+class Item(_Request):
     """An item to add or change. A field that is left out keeps its value."""
 
     item_id: Id
@@ -165,42 +161,47 @@ class Item(_Body):
     )
 
 
-class ItemsRequest(_Body):
+class ItemsRequest(_Request):
     """A list of items. If an item is named twice, the last entry counts."""
 
     items: Annotated[list[Item], FailFast()] = Field(min_length=1, max_length=1000)
 
 
-class ItemRequest(_Body):
+class ItemRequest(_Request):
     """A request about one item."""
 
     item_id: Id
 
 
-class UserRequest(_Body):
+class UserRequest(_Request):
     """A request about one user."""
 
     user_id: Id
 
 
-class MergeBody(_Body):
+class MergeBody(_Request):
     """The body of a merge."""
 
     into: Id = Field(description="The user that gets the events, such as a login.")
 
 
-class MergeRequest(_Body):
+class MergeRequest(_Request):
     """A merge of two ids of one person: the first is deleted, the second gets its events."""
 
     user_id: Id
     into: Id
 
     @model_validator(mode="after")
-    def _are_two(self) -> MergeRequest:
+    def _names_two_users(self) -> MergeRequest:
         if str(self.user_id) == str(self.into):
-            raise PydanticCustomError("same_user", "Must differ from user_id")
+            raise _error("into", "Must differ from user_id")
         return self
 
 
-class StatusRequest(_Body):
+class StatusRequest(_Request):
     """A request for the status; it has no fields."""
+
+
+def _error(field: str, message: str) -> PydanticCustomError:
+    """An error of a rule about several fields, of which it names one."""
+    return PydanticCustomError("fields", message, {"field": field})

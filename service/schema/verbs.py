@@ -1,4 +1,4 @@
-"""The verbs of both doors and of the clients: names, request and answer models."""
+"""The verbs of both doors: names, paths, request models and limits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from service import schema
-from service.schema.verdict import MAX_BODY
+from service.schema.errors import MAX_BODY
 
 Q = TypeVar("Q", bound=BaseModel)
-A = TypeVar("A", bound=BaseModel)
 
 
 IDS_BYTES = 16 << 10
@@ -29,11 +28,11 @@ ITEMS_VALUES = 80_000
 
 
 @dataclass(frozen=True)
-class Verb(Generic[Q, A]):
+class Verb(Generic[Q]):
     """A verb.
 
-    name: its label in metrics. rpc: its name in tandem.v1.Recommender. method, path: of HTTP. most_bytes: of a body or
-    a message. most_values: of a JSON body.
+    name: its label in metrics. rpc: its name in tandem.v1.Recommender. method, path: of HTTP. takes: the model of a
+    request. most_bytes: of a body or a message. most_values: of a JSON body.
     """
 
     name: str
@@ -41,32 +40,24 @@ class Verb(Generic[Q, A]):
     method: str
     path: str
     takes: type[Q]
-    gives: type[A]
     most_bytes: int = IDS_BYTES
     most_values: int = VALUES
 
 
-RECOMMEND = Verb(
-    "recommend", "Recommend", "POST", "/recommend", schema.RecommendRequest, schema.RecommendResponse, SLATE_BYTES
-)
-RECOMMEND_MANY = Verb(
-    "recommend", "Recommend", "POST", "/recommend", schema.RecommendRequest, schema.SlatesResponse, SLATE_BYTES
-)
-SIMILAR = Verb("similar", "Similar", "POST", "/similar", schema.SimilarRequest, schema.SimilarResponse, SLATE_BYTES)
-EXPLAIN = Verb("explain", "Explain", "POST", "/explain", schema.ExplainRequest, schema.ExplainResponse, SLATE_BYTES)
-EVENTS = Verb("events", "AddEvents", "POST", "/events", schema.EventsRequest, schema.EventsResponse, MAX_BODY)
-ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, schema.ItemsResponse, MAX_BODY, ITEMS_VALUES)
-ITEM = Verb("item", "GetItem", "GET", "/items/{item_id}", schema.ItemRequest, schema.ItemResponse)
-FORGET_ITEM = Verb(
-    "forget_item", "ForgetItem", "DELETE", "/items/{item_id}", schema.ItemRequest, schema.ForgottenItemResponse
-)
-USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest, schema.UserResponse)
-FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest, schema.ForgottenResponse)
-MERGE = Verb("merge", "MergeUser", "POST", "/users/{user_id}/merge", schema.MergeRequest, schema.MergedResponse)
-STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest, schema.StatusResponse)
+RECOMMEND = Verb("recommend", "Recommend", "POST", "/recommend", schema.RecommendRequest, SLATE_BYTES)
+SIMILAR = Verb("similar", "Similar", "POST", "/similar", schema.SimilarRequest, SLATE_BYTES)
+EXPLAIN = Verb("explain", "Explain", "POST", "/explain", schema.ExplainRequest, SLATE_BYTES)
+EVENTS = Verb("events", "AddEvents", "POST", "/events", schema.EventsRequest, MAX_BODY)
+ITEMS = Verb("items", "PutItems", "PUT", "/items", schema.ItemsRequest, MAX_BODY, ITEMS_VALUES)
+ITEM = Verb("item", "GetItem", "GET", "/items/{item_id}", schema.ItemRequest)
+FORGET_ITEM = Verb("forget_item", "ForgetItem", "DELETE", "/items/{item_id}", schema.ItemRequest)
+USER = Verb("user", "GetUser", "GET", "/users/{user_id}", schema.UserRequest)
+FORGET = Verb("forget", "ForgetUser", "DELETE", "/users/{user_id}", schema.UserRequest)
+MERGE = Verb("merge", "MergeUser", "POST", "/users/{user_id}/merge", schema.MergeRequest)
+STATUS = Verb("status", "Status", "GET", "/status", schema.StatusRequest)
 
 WITH_BODY = (RECOMMEND, SIMILAR, EXPLAIN, EVENTS, ITEMS, MERGE)
 """Verbs whose request over HTTP has a body."""
 
-TIMED = (RECOMMEND, RECOMMEND_MANY, SIMILAR, EXPLAIN)
+TIMED = (RECOMMEND, SIMILAR, EXPLAIN)
 """Verbs with a deadline, which a request may set."""

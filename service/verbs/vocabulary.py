@@ -11,7 +11,7 @@ from recsys.matching import FILTER_WORDS, ConditionError, TokenMatch, match
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
-from service.schema.verdict import NAME_CHARACTERS
+from service.schema.errors import NAME_CHARACTERS
 
 NAMED = 20
 """Event types that an error lists, at most."""

@@ -23,8 +23,8 @@ from service.http.errors import error_response
 from service.http.probes import PROBES
 from service.http.unread import SMALL_BODY
 from service.recommend.admission import overloaded
+from service.schema.errors import MAX_BODY
 from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
-from service.schema.verdict import MAX_BODY
 from service.telemetry.metrics import request_seconds
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender

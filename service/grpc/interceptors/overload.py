@@ -12,7 +12,7 @@ from service.grpc.handlers import Handler
 from service.grpc.interceptors.verb_calls import VerbInterceptor
 from service.recommend.admission import overloaded
 from service.schema import verbs
-from service.schema.verdict import error_body
+from service.schema.errors import error_body
 from service.verbs.recommender import Recommender
 
 _TIMED = {f"/{SERVICE.full_name}/{verb.rpc}" for verb in verbs.TIMED}

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from recsys.conditions import TAGS
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
-from service.schema.answers import ErrorBody
 
 B = TypeVar("B", bound=BaseModel)
 
 _ID_KINDS = {"constrained-int", "constrained-str"}
 """Pydantic's names of the alternatives of `schema.Id`. They are not fields of the body."""
-
-_MEANT = {"whom": "user_id", "whose_session": "session", "same_user": "into"}
-"""The field to name, by the type of an error that looks at several fields."""
 
 UNKNOWN_FIELD = "There is no field of this name; remove it."
 
@@ -31,13 +27,6 @@ _SENTENCES = {
 }
 """In place of pydantic's messages, by the type of the error."""
 
-_JSON_SENTENCES = {
-    "lone leading surrogate in hex escape": "A text holds half of a surrogate pair",
-    "unexpected end of hex escape": "A text holds half of a surrogate pair, or an incomplete escape",
-    "number out of range": "A number has too many digits",
-}
-"""In place of the JSON parser's words."""
-
 NAME_CHARACTERS = 64
 """Characters of a field's name that an error repeats. No valid name is longer."""
 
@@ -45,26 +34,33 @@ MAX_BODY = 4 << 20
 """Bytes of the largest body of any verb: 1,000 events with all texts of the greatest length are 3.4 MB in ASCII."""
 
 
+class ErrorBody(BaseModel):
+    """An error."""
+
+    code: str = Field(description="A fixed word for the kind of error, for programs.", examples=["invalid"])
+    message: str = Field(description="What is wrong, and the fix.", examples=["This field is required; send it."])
+    field: str | None = Field(None, description="The field that is wrong, if one is.", examples=["events.0.item_id"])
+
+
+class ErrorResponse(BaseModel):
+    """The body of every answer whose status is not 2xx."""
+
+    error: ErrorBody
+
+
 def query_error(error: ValidationError) -> QueryError:
     """The first error of a request, with its field and the fix."""
     first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return QueryError(_json_sentence(first["msg"].removeprefix("Invalid JSON: ")), code="not_json")
+    kind, details = first["type"], first.get("ctx", {})
+    if kind == "json_invalid":
+        return QueryError(f"The body is not valid JSON: {details['error']}.", code="not_json")
     # Pydantic adds "[key]" to the path of an entry's name. The name itself may have megabytes.
-    place = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part not in ("[key]", "") and part not in TAGS]
-    if place and place[-1] in _ID_KINDS:
-        return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(place[:-1]))
-    own = _SENTENCES.get(first["type"])
-    sentence = own.format(**first.get("ctx", {})) if own else first["msg"].rstrip(".") + "."
-    return QueryError(sentence, _MEANT.get(first["type"]) or ".".join(place))
-
-
-def _json_sentence(message: str) -> str:
-    """What is wrong with JSON, from the parser's message, which ends with line and column."""
-    for words, sentence in _JSON_SENTENCES.items():
-        if message.startswith(words):
-            return f"{sentence}{message.removeprefix(words)}."
-    return f"The body is not valid JSON: {message}."
+    path = [str(part)[:NAME_CHARACTERS] for part in first["loc"] if part not in ("[key]", "") and part not in TAGS]
+    if path and path[-1] in _ID_KINDS:
+        return QueryError("Send a string of 1 to 256 characters or an integer of 64 bits.", ".".join(path[:-1]))
+    own = _SENTENCES.get(kind)
+    sentence = own.format(**details) if own else first["msg"].rstrip(".") + "."
+    return QueryError(sentence, details.get("field") or ".".join(path))
 
 
 def checked(model: type[B], values: Mapping[str, object]) -> B:
@@ -105,13 +101,11 @@ def error_body(error: TandemError) -> ErrorBody:
         return ErrorBody(code=error.code, message=str(error), field=error.field or None)
     if isinstance(error, NoGeneration):
         return ErrorBody(code="not_ready", message=str(error))
-    if isinstance(error, StoreError):
-        return ErrorBody(code="store", message=str(error))
-    return ErrorBody(code="unavailable", message=str(error))
+    return ErrorBody(code="store" if isinstance(error, StoreError) else "unavailable", message=str(error))
 
 
 INTERNAL = ErrorBody(code="internal", message="Internal error; the log has the traceback.")
 """The body of an unexpected error."""
 
-AGAIN = {"overloaded": 1, "not_ready": 1, "store": 1, "unavailable": 1}
+RETRY_AFTER_SECONDS = {"overloaded": 1, "not_ready": 1, "store": 1, "unavailable": 1}
 """Seconds until another try may help, by code."""
