@@ -56,9 +56,10 @@ status: .venv/installed ## what is live
 
 # Those that ask no running deployment for speed share the cores, the longest first; the others have them to themselves.
 # Threads of numpy and of torch, one a core in each of two processes, would wait for each other by spinning: a quarter of some tests' CPU.
-SHARING = tests/integration/test_demo.py tests/flows tests/skew tests/integration/test_bento.py \
-	$(patsubst %,tests/chaos/test_%.py,away disk publisher_killed room two_publishers) \
-	$(patsubst %,tests/service/test_%.py,client_package lifecycle input_matrix keys modes odd_questions put_items put_items_later requests schemathesis traces two_doors) \
+SHARING = tests/integration/test_demo.py tests/flows tests/service/test_lifecycle.py tests/integration/test_bento.py \
+	tests/service/test_modes.py tests/service/test_event_types.py tests/integration/test_proxy.py tests/skew \
+	$(patsubst %,tests/chaos/test_%.py,away disk outage_log publisher_killed room two_publishers) \
+	$(patsubst %,tests/service/test_%.py,client_package grpc inside input_matrix keys libraries_unchanged odd_questions put_items put_items_later requests schemathesis traces two_doors) \
 	tests/unit tests/contracts tests/browser
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each

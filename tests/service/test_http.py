@@ -266,7 +266,7 @@ def test_metrics_name_nobody_and_no_path_that_was_asked_for(client):
     assert 'tandem_request_seconds_count{code="200",verb="forget"}' in text
 
 
-def test_two_thousand_requests_at_twenty_at_once_all_succeed(client):
+def test_hundreds_of_requests_at_twenty_at_once_all_succeed(client):
     """BentoML's defaults fail 2 to 35 % of calls between services here; ours none.
 
     A stage may be late where somebody else takes the core for half a second: such a slate says so, and is rare.
@@ -277,6 +277,6 @@ def test_two_thousand_requests_at_twenty_at_once_all_succeed(client):
         return answer.status_code, tuple(answer.json()["degraded"])
 
     with ThreadPoolExecutor(20) as pool:
-        answers = Counter(pool.map(one, range(2000)))
+        answers = Counter(pool.map(one, range(800)))
     assert {status for status, _ in answers} == {200}
-    assert answers[200, ()] >= 1980, answers
+    assert answers[200, ()] >= 792, answers

@@ -1,4 +1,4 @@
-"""/similar and /explain asked with every combination of what may be asked: an answer that agrees with itself."""
+"""/similar and /explain with many combinations of their fields: an answer that agrees with itself."""
 
 from __future__ import annotations
 
@@ -41,11 +41,10 @@ def test_likes(client, user, k):
 
 
 @pytest.mark.parametrize("user", [None, KNOWN, STRANGER])
-@pytest.mark.parametrize("mode", ["auto", "batch", "hybrid", "realtime"])
-@pytest.mark.parametrize("k", [1, 100])
+@pytest.mark.parametrize(("mode", "k"), [("auto", 1), ("batch", 100), ("hybrid", 1), ("realtime", 100)])
 def test_reasons(client, user, mode, k):
     """A place in the slate or what kept it out of it, one of the two; and what was excluded or filtered is told so."""
-    for context, filters, excluded, session in product(CONTEXTS, FILTERS, EXCLUDED, SESSIONS):
+    for (context, session), filters, excluded in product(zip(CONTEXTS, SESSIONS, strict=True), FILTERS, EXCLUDED):
         wish = {"context": context, "filter": filters, "exclude": excluded, "session": session, "mode": mode, "k": k}
         told = ask(client, "/explain", user_id=user, item_id="drama-1", **wish)
         assert (told["place"] is None) != (told["dropped_by"] is None)
