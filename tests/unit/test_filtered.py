@@ -5,7 +5,6 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
@@ -13,7 +12,7 @@ from recsys.conditions import Condition
 from recsys.history import stack
 from recsys.ranker import Ranker
 from recsys.retriever import Retriever
-from recsys.types import Candidates, Source
+from recsys.types import Candidates
 from service.backends import wire
 from service.backends.models import RetrievalModel
 from service.recommend.query import Query
@@ -129,62 +128,6 @@ def large(tmp_path_factory):
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2))
     made = export(folder / "generations", log, train(log, config), config, "large")
     return World(made), made
-
-
-def a_filter(rng):
-    """Conditions on price and truth, and a set at times; one in four keeps few items."""
-    low = round(float(rng.gamma(2, 10)), 2)
-    width = float((0.2 if rng.random() < 0.25 else 40) * rng.random())
-    wanted = {"price": {str(rng.choice(["gt", "gte"])): low, str(rng.choice(["lt", "lte"])): low + width}}
-    if rng.random() < 0.3:
-        wanted["on_sale"] = bool(rng.random() < 0.5)
-    if rng.random() < 0.3:
-        wanted["year"] = [int(year) for year in rng.integers(1990, 2020, 8)]
-    return wanted if rng.random() < 0.9 else {"on_sale": True}
-
-
-def those_that_meet(frame, wanted):
-    """Rows of the table, as pandas compares the words that stand in it."""
-    met = np.ones(len(frame), bool)
-    for column, condition in wanted.items():
-        values = frame[column]
-        if column == "on_sale":
-            met &= values.str.lower().isin(["yes", "true"] if condition else ["no", "false", "n", "0", "f"])
-        elif isinstance(condition, list):
-            met &= values.isin(condition)
-        for bound, number in condition.items() if isinstance(condition, dict) else ():
-            met &= getattr(values, {"lt": "lt", "lte": "le", "gt": "gt", "gte": "ge"}[bound])(number)
-    return met.to_numpy()
-
-
-def test_a_thousand_filters_and_users(large):
-    """Each of a batch gets the tower's best of what its own filter leaves, none else, and a whole slate of them."""
-    world, folder = large
-    tables, retriever = folder.tables(), Retriever.load(folder)
-    table = pd.read_csv(folder.path.parents[1] / "data" / "items.csv", dtype={"on_sale": str}, keep_default_na=True)
-    assert table.item_id.tolist() == [tables.ids[row] for row in range(len(tables))]
-    rng, most, small = np.random.default_rng(3), retriever._plan[Source.TOWER], 0
-    for _ in range(25):
-        wanted = [a_filter(rng) for _ in range(40)]
-        users = rng.integers(0, tiny.USERS, len(wanted)).tolist()
-        queries = [
-            world.query(user=user, k=10, now=1.7e9, filter=filters(each), mode=Mode.REALTIME)
-            for user, each in zip(users, wanted, strict=True)
-        ]
-        world.run(*queries)
-        for query, each in zip(queries, wanted, strict=True):
-            met = those_that_meet(table, each)
-            left = np.flatnonzero(met & ~np.isin(np.arange(len(met)), query.seen)).astype(np.int32)
-            past = stack([query.history], [query.now], [query.context])
-            scores = retriever.tower_scores(retriever._encoder.encode(past), left[None])[0]
-            best = left[np.lexsort((left, -scores))]
-            found = query.candidates.items.tolist()
-            assert set(best[:most].tolist()) <= set(found) <= set(best.tolist())
-            assert found == [row for row in best.tolist() if row in set(found)]
-            assert len(query.items) == min(10, len(left))
-            assert (query.degraded, query.removed.get("filter")) == ([], None)
-            small += len(left) <= len(table) // 100
-    assert small > 100
 
 
 def test_a_range_holds_where_stages_are_away(large):

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys import strings
 from recsys.history import assemble as join
 from recsys.record import UserRecord
-from recsys.strings import StringTable
 from recsys.types import Event
 from service.generations.served import ServedGeneration
 
@@ -63,16 +61,3 @@ def test_an_item_the_generation_does_not_know_is_left_out(served):
     """It waits for the next generation and spoils nothing."""
     told = query(served, Event("u", "opera-1", 30.0), Event("u", "drama-1", 31.0))
     assert names(served, assemble(told)) == ["drama-1"]
-
-
-def test_items_of_a_large_catalogue_are_looked_up_together(served, tiny_world, monkeypatch):
-    """However many events: one by one, 200 of them held the gateway's loop for 10 ms."""
-    monkeypatch.setattr(strings, "FEW", 0)
-    large, asked = ServedGeneration.load(tiny_world[0]), []
-    find = StringTable.find
-    monkeypatch.setattr(StringTable, "find", lambda self, texts: asked.append(list(texts)) or find(self, texts))
-    names = ["drama-1", "opera-1", "comedy-2", "drama-1"]
-    events = [Event("u", name, float(at)) for at, name in enumerate(names)]
-    past = assemble(query(large, *events))
-    assert asked == [names]
-    assert past[0].tolist() == assemble(query(served, *events))[0].tolist()

@@ -3,16 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from recsys.errors import DatasetError
 from recsys.events import EventRules, SeenRule
 from recsys.record import UserRecord
-from recsys.types import PAD, Histories
+from recsys.types import PAD
 from tests.flows.ring import quick
 from training import dataset
-from training.baselines import frequent_items, newest_items, popularity
-from training.crops import Batch, Crops
+from training.baselines import popularity
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.export import _seen_until
@@ -62,13 +60,6 @@ def test_a_session_s_best_event_grades_its_item():
     log = log_of(FUNNEL)
     view = log.weights[0]
     assert log.grades.tolist() == pytest.approx([view, 8 * view, view, 0, view, view])
-
-
-def test_in_a_log_of_one_type_each_event_is_asked_for_by_itself():
-    """Repeats within a session stay queries: a play of a song after the same song is a prediction."""
-    log = log_of([("u", "a", 0, "play"), ("u", "a", 10, "play"), ("u", "b", 20, "play")], EventRules())
-    assert log.first_touch.tolist() == [0, 1, 2]
-    assert log.weights.tolist() == log.grades.tolist() == [1, 1, 1]
 
 
 def test_weights_are_of_the_type_and_the_share_of_the_value():
@@ -164,18 +155,6 @@ def test_a_record_knows_until_when_each_item_is_hidden():
     assert set(items_of(log, read.seen)) == {"a", "b", "c"}
 
 
-def test_a_crop_with_nothing_to_predict_is_left_out():
-    """A session of one item that is longer than a crop: what is left of it may begin at its one first touch."""
-    config = quick().tower
-    views = [("u", "again", 10.0 + at, "view") for at in range(config.length + 1)]
-    log, made = log_of([("u", "before", 0.0, "view"), *views]), 0
-    for seed in range(20):
-        for crop in Crops(log, config).epoch(np.random.default_rng(seed)):
-            made += 1
-            assert len(Batch.of(crop, torch.arange(2), config).weights) == 2
-    assert 0 < made < 20
-
-
 def test_what_follows_an_item_is_what_sessions_made_of_it():
     """After a, one purchase of b outweighs several views of c; a step from an item to itself is none."""
     rows = [("buyer", "a", 0, "view"), ("buyer", "b", 60, "view"), ("buyer", "b", 90, "purchase")]
@@ -187,16 +166,6 @@ def test_what_follows_an_item_is_what_sessions_made_of_it():
     assert items_of(log, table.rows[a]) == ["b", "c"]
     plain = log_of(rows, EventRules())
     assert items_of(plain, followers(plain, 3, 0.7).rows[a])[0] == "c"
-
-
-def test_personal_baselines_order_the_user_s_own_items():
-    """Newest first; most frequent first and the newer of equals; and behind them what is popular."""
-    past = Histories.empty(np.array([0.0]), 6)
-    past.put(0, np.array([0, 1, 1, 2, 0, 3], np.int32), np.zeros(6), np.zeros(6, np.uint8))
-    fill = np.array([0, 0, 0, 0, 5, 9], np.float32)
-    assert np.argsort(-newest_items(past, 6, fill)[0]).tolist() == [3, 0, 2, 1, 5, 4]
-    assert np.argsort(-frequent_items(past, 6, fill)[0]).tolist() == [0, 1, 3, 2, 5, 4]
-    assert np.argsort(-frequent_items(past, 6, fill, 0.5)[0]).tolist() == [3, 0, 2, 1, 5, 4]
 
 
 def test_figures_are_of_the_targets_and_of_each_type():
@@ -318,13 +287,6 @@ def test_the_target_that_is_proposed_looks_like_an_order(tmp_path, kinds, target
     """Where no type does, none is named: the rarest one may be a cancellation."""
     (assumed,) = read(tmp_path, INTERACTIONS + TYPES, kinds).assumptions
     assert f'such as target = ["{target}"].' in assumed
-
-
-@pytest.mark.parametrize("name", ["Storno", "retoure", "remboursement", "devolución"])
-def test_a_cancellation_in_another_language_needs_a_meaning(tmp_path, name):
-    """It would count as a liking."""
-    with pytest.raises(DatasetError, match=f"negative = ..{name}"):
-        read(tmp_path, INTERACTIONS + TYPES, f"view,purchase,{name}")
 
 
 def test_several_types_without_a_meaning_are_said(tmp_path):

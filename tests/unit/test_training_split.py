@@ -142,14 +142,6 @@ def test_a_user_asks_ten_times_at_most_and_is_warm_if_known():
     assert len(split(log, replace(quick(), test_queries=7)).test) == 7
 
 
-def test_runs_of_several_seeds_answer_the_same_questions():
-    """The queries are drawn by a seed of their own."""
-    log = log_of(ring(users=400))
-    config = replace(quick(), test_queries=50)
-    first, second = (split(log, replace(config, seed=seed)).test for seed in (0, 1))
-    assert first.tolist() == second.tolist()
-
-
 def test_an_item_without_a_known_event_is_new():
     """New is what the models were told nothing of."""
     frame = ring()
@@ -171,15 +163,6 @@ def test_a_share_of_the_items_can_be_hidden(protocol):
     assert not hidden & set(parts.before_test.items[parts.labels].tolist())
     assert parts.new.any()
     assert set(parts.log.items[parts.test[parts.new]].tolist()) <= hidden
-
-
-def test_an_item_that_nobody_took_is_not_ranked():
-    """Targets are ranked among what occurs in the log and is available; the models do not know what occurs."""
-    log = log_of(ring())
-    log = replace(log, items=np.where(log.items == 3, 4, log.items).astype(np.int32))
-    parts = split(log, quick())
-    assert np.flatnonzero(~parts.ranked).tolist() == [3]
-    assert parts.before_test.catalogue.available.all()
 
 
 def test_the_test_can_begin_at_a_stated_moment():
@@ -214,16 +197,6 @@ def test_labels_moved_before_the_split_are_refused(parts):
         replace(parts, labels=early)
 
 
-@pytest.mark.parametrize("protocol", ["rolling", "horizon"])
-def test_test_events_dated_before_the_split_are_refused(protocol):
-    """Moving the clock of the test events, and not their place, is found too."""
-    parts = split(log_of(ring()), quick(), protocol)
-    times = parts.log.times.copy()
-    times[parts.test] = parts.log.times[0]
-    with pytest.raises(DatasetError, match="test events are no later than what the models saw"):
-        replace(parts, log=replace(parts.log, times=times))
-
-
 def test_models_that_know_everything_are_refused(parts):
     """A model told the whole log can't be tested on it."""
     with pytest.raises(DatasetError, match="Nothing was measured"):
@@ -253,13 +226,3 @@ def test_an_unknown_protocol_is_named():
     """A protocol that does not exist is refused with the names of those that do."""
     with pytest.raises(DatasetError, match=r"'daily'.*loo, rolling, horizon"):
         split(log_of(ring()), quick(), "daily")
-
-
-def test_queries_can_be_held_to_a_users_newest_events(parts):
-    """Cut to three events a query knows the newest three, and still ranks nothing that its user has seen."""
-    events = parts.test[:20]
-    whole, seen = parts.past(events)
-    cut, still_seen = replace(parts, history=3).past(events)
-    np.testing.assert_array_equal(cut.items[:, -3:], whole.items[:, -3:])
-    assert (cut.items[:, :-3] == PAD).all()
-    np.testing.assert_array_equal(seen[1], still_seen[1])
