@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-SEED, EXAMPLES = 5, 40
+SEED, EXAMPLES = 5, 20
 
 
 def test_what_is_served_is_what_is_documented(deployment, tmp_path):

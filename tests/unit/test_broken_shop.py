@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -95,11 +96,17 @@ def has(sentence, *words):
         at = sentence.index(word, at) + len(word)
 
 
+@cache
+def moment_of(cell):
+    """The time that a cell holds; NaT where it holds none."""
+    return pd.to_datetime(cell, errors="coerce", utc=True)
+
+
 def when(form, unit=1):
     """A time of the good shop in another format; what is no time stays."""
 
     def change(cell):
-        moment = pd.to_datetime(cell, errors="coerce", utc=True)
+        moment = moment_of(cell)
         if moment is pd.NaT:
             return cell
         return moment.strftime(form) if form else str(int(moment.timestamp()) * unit)
