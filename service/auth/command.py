@@ -72,7 +72,7 @@ def _add(path: Path, options: argparse.Namespace) -> None:
 def _list(path: Path) -> None:
     if not path.exists():
         raise SettingsError(f"There is no file {path}.")
-    records = parse(key_editor.read(path), path.name)
+    records = parse(key_editor.read(path), str(path))
     for each in records:
         rate = f"{each.rate:g}/s, burst {each.allowed_burst}" if each.rate else "any rate"
         users = f"users {each.users}..." if each.users else "all users"

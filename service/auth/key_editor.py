@@ -25,7 +25,7 @@ def add(path: Path, record: KeyRecord) -> None:
     with _locked(path):
         text = read(path)
         text += "\n" * bool(text and not text.endswith("\n")) + "\n" * bool(text) + _table(record)
-        parse(text, path.name)
+        parse(text, str(path))
         _replace(path, text)
 
 
@@ -33,7 +33,7 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
     """Remove a key; SettingsError where no key has the name, or several have it and no id is given."""
     with _locked(path):
         text = read(path)
-        records = parse(text, path.name)
+        records = parse(text, str(path))
         found = [each for each in records if each.name == name and key_id in {None, each.id}]
         if not path.exists():
             raise SettingsError(f"There is no file {path}.")

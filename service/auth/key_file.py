@@ -28,7 +28,7 @@ class KeyFile(FollowedFile[Keyring]):
 
     def parse(self, text: str) -> Keyring:
         """The keys of a text."""
-        return Keyring([record.entry() for record in parse(text, self.path.name)])
+        return Keyring([record.entry() for record in parse(text, str(self.path))])
 
     def nothing(self) -> Keyring:
         """No keys."""

@@ -148,18 +148,18 @@ class _Document(BaseModel):
     key: Annotated[list[KeyRecord], Field(max_length=MAX_KEYS)] = Field(default_factory=list)
 
 
-def parse(text: str, name: str = "keys.toml") -> list[KeyRecord]:
+def parse(text: str, path: str = "keys.toml") -> list[KeyRecord]:
     """The records of a file's text; SettingsError names the first wrong field and what is expected."""
     try:
         records = _Document.model_validate(tomllib.loads(text)).key
     except ValidationError as error:
-        raise SettingsError(f"{name}: {first_fault(error)}") from None  # pydantic's message shows values
+        raise SettingsError(f"{path}: {first_fault(error)}") from None  # pydantic's message shows values
     except (RecursionError, ValueError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else key.redacted(str(error))
-        raise SettingsError(f"{name} is not valid TOML: {why}.") from None
+        raise SettingsError(f"{path} is not valid TOML: {why}.") from None
     ids = [each.id for each in records]
     if twice := next((each for each in ids if ids.count(each) > 1), None):
-        raise SettingsError(f"{name}: the id {twice} is there twice; each key needs its own id.")
+        raise SettingsError(f"{path}: the id {twice} is there twice; each key needs its own id.")
     return records
 
 

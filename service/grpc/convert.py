@@ -49,8 +49,8 @@ def parse(kind: type[M], data: bytes) -> M:
     size = message.ByteSize()
     message.DiscardUnknownFields()
     if message.ByteSize() != size:
-        named = size - message.ByteSize() <= NAMED_BYTES
-        raise QueryError(UNKNOWN_FIELD, _unknown_field(kind.FromString(data)) if named else "")
+        few = size - message.ByteSize() <= NAMED_BYTES
+        raise (few and _unknown_field(kind.FromString(data))) or QueryError(UNKNOWN_FIELD)
     return message
 
 
@@ -215,15 +215,18 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _unknown_field(message: Message) -> str:
-    """The path of a field that the proto does not have: the names on the way and its number; empty for none."""
+def _unknown_field(message: Message, path: str = "") -> QueryError | None:
+    """The error for the first field that the proto does not have, or has with another type; None without one."""
     for unknown in UnknownFieldSet(message):
-        return str(unknown.field_number)
+        field = message.DESCRIPTOR.fields_by_number.get(unknown.field_number)
+        if field is None:
+            return QueryError(UNKNOWN_FIELD, f"{path}{unknown.field_number}")
+        return QueryError("The bytes of this field are of another type; send the type of the proto.", path + field.name)
     for field, value in message.ListFields():
         for name, each in _parts(field, value):
-            if path := _unknown_field(each):
-                return f"{name}.{path}"
-    return ""
+            if error := _unknown_field(each, f"{path}{name}."):
+                return error
+    return None
 
 
 def _parts(field: FieldDescriptor, value: Any) -> list[tuple[str, Message]]:

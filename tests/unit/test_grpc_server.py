@@ -159,11 +159,14 @@ def test_what_nobody_foresaw_is_one_sentence_here_and_a_traceback_in_the_log(stu
         (b"\x0a\x04\x0a\x02\xff\xfe", "not_protobuf", None),  # text that is no UTF-8
         (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x78\x01", "invalid", "15"),
         (pb.RecommendRequest(user_id=YOU).SerializeToString() + b"\x22\x04\x78\x01\x78\x01", "invalid", "session.0.15"),
+        (b"\x18\x0a\x1a\x01\x05", "invalid", "k"),  # a varint in the first place, and bytes in the second
+        (b"\x22\x02\x08\x01", "invalid", "session.0.item_id"),
     ],
 )
 def test_bytes_that_are_no_request_are_refused(channel, recommender, caplog, data, code, field):
-    """Whatever they are, it is the caller's fault and said so; a field that is not in the proto is named by number."""
+    """An unknown field is named by its number, a field of another type by its name; nothing is logged."""
     status, body, _ = refused(raw(channel), data)
+    assert ("another type" in body["message"]) == (field in {"k", "session.0.item_id"})
     assert status == grpc.StatusCode.INVALID_ARGUMENT
     assert (body["code"], body.get("field")) == (code, field)
     assert not caplog.records

@@ -160,7 +160,7 @@ def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_pa
     """Where none were stored it has no key. The start of a deployment is refused."""
     path, last = tmp_path / "keys.toml", tmp_path / "last"
     path.write_text("[[key")
-    with pytest.raises(SettingsError, match="not valid TOML"):
+    with pytest.raises(SettingsError, match=f"^{path} is not valid TOML"):
         KeyFile(path)
     assert KeyFile(path, last=last).current.entries == ()
     path.write_text(TABLE)
