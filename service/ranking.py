@@ -25,17 +25,17 @@ class Ranking(Shell):
         model = RankingModel(holder, wiring.puts(environment()))
         self._serve(wiring.RANKING, model, holder)
 
-    @rows_api("rank", **BATCHED)
+    @rows_api(**BATCHED)
     async def rank(self, rows: wire.Rows) -> wire.Rows:
         """Scores for rows of `wire.RANK`."""
         return self._compute("rank", rows)
 
-    @rows_api("explain")
+    @rows_api()
     async def explain(self, rows: wire.Rows) -> wire.Rows:
         """What the features of a candidate contribute to its score."""
         return self._compute("explain", rows)
 
-    @rows_api("features")
+    @rows_api()
     async def features(self, rows: wire.Rows) -> wire.Rows:
         """The features of candidates that were shown."""
         return self._compute("features", rows)

@@ -25,22 +25,22 @@ class Retrieval(Shell):
         model = RetrievalModel(holder, wiring.puts(environment()))
         self._serve(wiring.RETRIEVAL, model, holder)
 
-    @rows_api("retrieve", **BATCHED)
+    @rows_api(**BATCHED)
     async def retrieve(self, rows: wire.Rows) -> wire.Rows:
         """Candidates for rows of `wire.RETRIEVE`."""
         return self._compute("retrieve", rows)
 
-    @rows_api("complete")
+    @rows_api()
     async def complete(self, rows: wire.Rows) -> wire.Rows:
         """Tower scores of candidates that were chosen before."""
         return self._compute("complete", rows)
 
-    @rows_api("place")
+    @rows_api()
     async def place(self, rows: wire.Rows) -> wire.Rows:
         """Where the tower puts an item."""
         return self._compute("place", rows)
 
-    @rows_api("similar")
+    @rows_api()
     async def similar(self, rows: wire.Rows) -> wire.Rows:
         """The items most like one."""
         return self._compute("similar", rows)

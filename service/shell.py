@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from service import wiring, workers
 from service.backends import wire
-from service.backends.rows import Rows, rows_of
+from service.backends.rows import Rows
 from service.drain import Drain
 from service.generations import readiness
 from service.generations.holder import GenerationHolder
@@ -43,9 +43,9 @@ BATCHED: dict[str, Any] = {
 """BentoML merges the calls of several gateway processes."""
 
 
-def rows_api(name: str, **options: Any) -> Any:
-    """BentoML's decorator of an API over raw rows; name: of its width in `wire.WIDTHS`."""
-    return bentoml.api(input_spec=rows_of(wire.WIDTHS[name]), output_spec=Rows, **options)
+def rows_api(**options: Any) -> Any:
+    """BentoML's decorator of an API over raw rows."""
+    return bentoml.api(input_spec=Rows, output_spec=Rows, **options)
 
 
 def add_backend_app(service: Any, role: str) -> None:

@@ -18,9 +18,11 @@ from recsys.items import PutItems
 from recsys.store.board import RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from service.backends import wire
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
+from service.backends.rows import RowsOnly
 from service.drain import Drain, LastAnswers
 from service.generations.fallback import PINNED, Spare
 from service.generations.follower import Adopter
@@ -149,7 +151,8 @@ def tracer(role: str) -> tracing.Tracer | None:
 def backend(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
     """The middleware of retrieval and ranking."""
     traces = tracer(role)
-    return LastAnswers(app if traces is None else BackendSpans(app, traces, role), lambda: drain.begun)
+    traced = app if traces is None else BackendSpans(app, traces, role)
+    return LastAnswers(RowsOnly(traced, wire.WIDTHS), lambda: drain.begun)
 
 
 def close_traces(role: str) -> None:

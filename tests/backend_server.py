@@ -8,12 +8,12 @@ import bentoml
 import numpy as np
 import uvicorn
 
-from service.backends.rows import Rows, rows_of
+from service.backends.rows import Rows
 from service.shell import NOTHING_AROUND
 
 
 def make_service(sizes):
-    """A service with one batchable API and others that fail, wait, or accept one width; sizes: of each batch."""
+    """A service with one batchable API and others that fail or wait; sizes: of each batch."""
 
     @bentoml.service(**NOTHING_AROUND)
     class Doubles:
@@ -21,10 +21,6 @@ def make_service(sizes):
         async def double(self, rows: np.ndarray) -> np.ndarray:
             sizes.append(len(rows))
             return 2 * rows
-
-        @bentoml.api(batchable=True, input_spec=rows_of(7), output_spec=Rows)
-        async def narrow(self, rows: np.ndarray) -> np.ndarray:
-            return rows
 
         @bentoml.api(input_spec=Rows, output_spec=Rows)
         async def breaks(self, rows: np.ndarray) -> np.ndarray:

@@ -6,15 +6,17 @@ leads to a deserializer.
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import bentoml
 import numpy as np
-from bentoml.exceptions import BadInput, BentoMLException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Scope
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.http.probes import METHODS, PROBES
+from service.telemetry.throttled_logger import ThrottledLogger
 
 CONTENT_TYPE = "application/x-tandem-rows"
 
@@ -24,27 +26,19 @@ WIDTH = "x-row-bytes"
 MAX_BYTES = 16 << 20
 """Of one body. 512 of the widest rows are 3.3 MB."""
 
+_REFUSED = ThrottledLogger("%s %.100r of %s is refused with %d.")
+
 
 class Rows(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML exports it as Any
-    """An array [B, width] of uint8; a subclass by `rows_of` accepts one width only.
-
-    A batch of BentoML's dispatcher may hold rows of several calls, so a call with rows of another width must not reach
-    it: the other calls of the batch would fail.
-    """
+    """An array [B, width] of uint8. `RowsOnly` has checked its size."""
 
     __root_input__: ClassVar[bool] = True  # BentoML passes the array itself to the API, as its one argument
     media_type: ClassVar[str | None] = CONTENT_TYPE
-    width: ClassVar[int] = 0
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> Any:  # noqa: ARG003  # of BentoML's signature
         """Read the rows of a call. The array may be written to: compiled kernels require that."""
-        body = await _read(request)
-        width = width_of(request.scope)
-        if width is None or width != (cls.width or width) or not body or len(body) % width:
-            expected = f"{cls.width} bytes each" if cls.width else "all of one width"
-            raise BadInput(f"Send whole rows, {expected}, with the header {WIDTH}.")
-        return np.frombuffer(body, np.uint8).reshape(-1, width)
+        return np.frombuffer(bytearray(await request.body()), np.uint8).reshape(-1, width_of(request.scope))
 
     @classmethod
     async def to_http_response(cls, obj: Any, serde: object) -> Response:  # noqa: ARG003  # of BentoML's signature
@@ -52,23 +46,42 @@ class Rows(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML exports it as
         return Response(obj.tobytes(), media_type=CONTENT_TYPE, headers={WIDTH: str(obj.shape[1])})
 
 
-def rows_of(width: int) -> type[Rows]:
-    """The input of an API whose rows have `width` bytes."""
-    return type("Rows", (Rows,), {"width": width, "__module__": __name__})
+class RowsOnly:
+    """The ASGI middleware of a backend: it passes on calls of whole rows, probes and GET /metrics, and nothing else.
+
+    A batch of BentoML's dispatcher may hold rows of several calls. A call with rows of another width must not reach the
+    dispatcher, because the other calls of the batch would fail. BentoML also logs a traceback for each call that it
+    refuses itself.
+    """
+
+    def __init__(self, app: ASGIApp, widths: Mapping[str, int]) -> None:
+        """widths: bytes of a row, by the name of the API."""
+        self._app = app
+        self._widths = {f"/{api}": width for api, width in widths.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is not None:
+            client = (scope["client"] or ("a unix socket",))[0]
+            _REFUSED.warn(scope["method"], scope["path"], client, refusal.status_code)
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        path, width = scope["path"], self._widths.get(scope["path"])
+        if scope["method"] in METHODS and path in (*PROBES, "/metrics"):
+            return None
+        if width is None or scope["method"] != "POST":
+            return PlainTextResponse("There is nothing here.", 404)
+        length = dict(scope["headers"]).get(b"content-length", b"")  # uvicorn has checked the number
+        if width_of(scope) != width or not length or not int(length) or int(length) % width:
+            return PlainTextResponse(f"Send whole rows, {width} bytes each, with the header {WIDTH}.", 400)
+        if int(length) > MAX_BYTES:
+            return PlainTextResponse(f"The rows of a call have at most {MAX_BYTES:,} bytes.", 413)
+        return None
 
 
 def width_of(scope: Scope) -> int | None:
     """The width of a row by the header of a call; None without a valid header."""
     value: bytes = dict(scope["headers"]).get(WIDTH.encode(), b"")
     return int(value) if value.isdigit() and len(value) < 10 and int(value) else None
-
-
-async def _read(request: Request) -> bytearray:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            raise BentoMLException(
-                f"The rows of a call have at most {MAX_BYTES:,} bytes.", error_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            )
-    return body

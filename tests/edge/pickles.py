@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.backends.wire import WIDTHS
+
 MEDIA = "application/vnd.bentoml+pickle"
 
 KINDS = (MEDIA, "application/octet-stream", "application/json", "multipart/form-data; boundary=x", "text/plain", "")
@@ -14,10 +16,8 @@ KINDS = (MEDIA, "application/octet-stream", "application/json", "multipart/form-
 CONTAINERS = ("", "ndarray", "pandas", "PandasDataFrame", "default", "Pickle")
 """What BentoML's runners name what a payload unpickles to (`payload-container`)."""
 
-APIS = ("retrieve", "complete", "place", "similar", "rank", "explain", "features")
-
 PATHS = (
-    *(f"/{api}" for api in APIS),
+    *(f"/{api}" for api in WIDTHS),
     *(f"/{prefix}{api}" for prefix in ("api/v1/", "__call__/") for api in ("rank", "retrieve")),
     *("/recommend", "/similar", "/explain", "/events", "/items", "/users/x", "/", "/__call__", "/predict"),
     *("/livez", "/readyz", "/metrics", "/schema.json", "/rank/submit", "/status", "/tandem.v1.Recommender/Recommend"),
@@ -42,7 +42,7 @@ class Canary:
 
 
 def requests(canary: Canary) -> Iterator[bytes]:
-    """As HTTP/1.1: each body at each path, by each kind and container."""
+    """As HTTP/1.1: each body at each path, by each kind and container, and as whole rows of each API."""
     bodies = list(canary.bodies())
     for path in PATHS:
         for number, kind in enumerate(KINDS):
@@ -52,6 +52,10 @@ def requests(canary: Canary) -> Iterator[bytes]:
         for data, more in bodies:
             args = {"args-number": "1", "batch-size": "1", "x-row-bytes": str(len(data)), "payload-meta": "{}"}
             yield _request(path, data, {"content-type": MEDIA, **args, **more})
+    for api, width in WIDTHS.items():
+        for data, more in bodies:
+            rows = data + bytes(-len(data) % width)  # a pickle ends before the padding
+            yield _request(f"/{api}", rows, {"content-type": MEDIA, "x-row-bytes": str(width), **more})
 
 
 def _request(path: str, data: bytes, headers: dict[str, str]) -> bytes:

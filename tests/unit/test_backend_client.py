@@ -12,8 +12,9 @@ import uvloop
 
 from recsys.errors import StageError
 from service.backends import client as clients
-from service.backends import rows as wire_rows
+from service.backends import wire
 from service.backends.client import BackendClient
+from service.backends.rows import RowsOnly
 from service.shell import add_backend_app
 from tests.backend_server import Server, rows
 from tests.deployment import free_port
@@ -116,14 +117,13 @@ def test_a_cancelled_call_closes_its_connection(server, url, run):
 
 
 def test_a_failed_api_is_a_stage_error(server, url, run):
-    """So is an API that does not exist, and rows of another width; the next call is answered."""
+    """So is an API that does not exist; the next call is answered."""
 
     async def scene():
         async with connected(url) as client:
-            for name, count, status in (("breaks", 7, "500"), ("nothing", 7, "404"), ("narrow", 14, "400")):
+            for name, status in (("breaks", "500"), ("nothing", "404")):
                 with pytest.raises(StageError, match=status):
-                    await client.call(name, rows(1, count))
-            await client.call("narrow", rows(1))
+                    await client.call(name, rows(1))
             return await client.call("double", rows(1))
 
     np.testing.assert_array_equal(run(scene()), 2 * rows(1))
@@ -338,41 +338,50 @@ def raw(path, *lines, body=b""):
     return send(str(path), head + body, 10)
 
 
+def guarded(path, width=7):
+    """A server of one backend with the middleware that its worker has; its API `double` takes rows of this width."""
+    widths = {"double": width}
+    return Server({"uds": str(path)}, add=lambda service: service.add_asgi_middleware(RowsOnly, widths=widths))
+
+
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "status"),
     [
-        ["content-length: 7"],
-        ["x-row-bytes: 0", "content-length: 7"],
-        ["x-row-bytes: -7", "content-length: 7"],
-        ["x-row-bytes: seven", "content-length: 7"],
-        ["x-row-bytes: 3", "content-length: 7"],
-        ["x-row-bytes: 99999999999", "content-length: 7"],
-        ["x-row-bytes: 7", "content-length: 0"],
-        ["x-row-bytes: 7"],
+        (["POST /double HTTP/1.1", "content-length: 7"], b"400"),
+        *(
+            (["POST /double HTTP/1.1", f"x-row-bytes: {width}", "content-length: 7"], b"400")
+            for width in ("0", "-7", "seven", "3", "99999999999", "14")
+        ),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 0"], b"400"),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 8"], b"400"),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7"], b"400"),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7", "transfer-encoding: chunked"], b"400"),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 700000000"], b"413"),
+        (["GET /double HTTP/1.1"], b"404"),
+        (["GET / HTTP/1.1"], b"404"),
+        (["GET /docs.json HTTP/1.1"], b"404"),
+        (["GET /schema.json HTTP/1.1"], b"404"),
+        (["POST /slow HTTP/1.1", "x-row-bytes: 7", "content-length: 7"], b"404"),
     ],
 )
-def test_a_body_that_is_not_rows_is_refused(server, path, lines):
-    """With a sentence; the API is not called."""
-    answer = raw(path, "POST /double HTTP/1.1", *lines, body=bytes(7))
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"Send whole rows" in answer
+def test_what_is_no_call_with_rows_is_refused(path, lines, status, caplog):
+    """By its head, before BentoML: no API is called, no page of BentoML is shown, and no traceback is logged."""
+    with guarded(path) as server:
+        answer = raw(path, *lines, body=bytes(7))
+    assert answer.startswith(b"HTTP/1.1 " + status)
     assert server.sizes == []
+    assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_body_without_an_end_is_refused(server, path, monkeypatch):
-    """Before it is in memory."""
-    monkeypatch.setattr(wire_rows, "MAX_BYTES", 100)
-    answer = raw(path, "POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 700", body=bytes(700))
-    assert answer.startswith(b"HTTP/1.1 413")
-
-
-def test_a_pickle_is_not_executed(server, path, tmp_path):
+def test_a_pickle_is_not_executed(path, tmp_path):
     """With every header of BentoML: rows that hold a pickle are computed as rows, all else is refused."""
     canary = Canary(tmp_path / "canary")
-    for request in requests(canary):
-        send(str(path), request.replace(b"POST /rank HTTP", b"POST /double HTTP"), 10)
-    assert not canary.path.exists()
-    assert raw(path, "GET /livez HTTP/1.1").startswith(b"HTTP/1.1 200")
+    with guarded(path, wire.WIDTHS["rank"]) as server:
+        for request in requests(canary):
+            send(str(path), request.replace(b"POST /rank HTTP", b"POST /double HTTP"), 10)
+        assert not canary.path.exists()
+        assert raw(path, "GET /livez HTTP/1.1").startswith(b"HTTP/1.1 200")
+    assert server.sizes
 
 
 def test_a_host_of_one_backend_has_its_metrics(path, tmp_path, monkeypatch):
