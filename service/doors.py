@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Coroutine
 from functools import cache
-from typing import cast
 
 from starlette.types import ASGIApp
 
@@ -16,7 +15,7 @@ from service import serve
 from service.auth import setup
 from service.auth.grpc_guard import GrpcGuard
 from service.auth.guard import KeyGuard
-from service.auth.tenants import TenantRecommender
+from service.auth.tenants import TenantCheck
 from service.auth.tls import Tls
 from service.drain import Drain
 from service.grpc.server import GrpcServer
@@ -28,6 +27,7 @@ from service.ports import require_free
 from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.server_spans import HttpSpans
+from service.verbs.calls import Calls
 from service.verbs.recommender import Recommender
 from service.wiring import GATEWAY, tracer
 
@@ -79,10 +79,9 @@ class Doors:
     def connect(self, recommender: Recommender, settings: Settings) -> None:
         """Let all doors call a recommender."""
         self._keys = key_guard()
-        if self._keys:
-            recommender = cast(Recommender, TenantRecommender(recommender, self._keys.limits))
-        self._endpoints.recommender = recommender
-        self._rpc = _rpc(recommender, settings)
+        calls = Calls(recommender, TenantCheck(self._keys.limits)) if self._keys else Calls(recommender)
+        self._endpoints.calls = calls
+        self._rpc = _rpc(calls, settings)
         if self._keys and settings.admin_port:
             self._admin = _admin(bounded(self.http_app(admin=True), lambda: self.closing), settings)
         self._drain = Drain(self._rpc, settings.drain_seconds)
@@ -121,9 +120,9 @@ def _admin(app: ASGIApp, settings: Settings) -> AdminPort:
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
 
-def _rpc(recommender: Recommender, settings: Settings) -> GrpcServer | None:
+def _rpc(calls: Calls, settings: Settings) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
     keys, tls, traces = key_guard(), Tls.from_settings(settings), tracer(GATEWAY)
     guard = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
-    return GrpcServer(recommender, settings.host, settings.grpc_port, guard, tls, traces)
+    return GrpcServer(calls, settings.host, settings.grpc_port, guard, tls, traces)

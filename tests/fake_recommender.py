@@ -15,6 +15,7 @@ from recsys.types import Source
 from service import schema
 from service.grpc.server import GrpcServer
 from service.recommend.query import Query
+from service.verbs.calls import Calls
 from tests.deployment import free_port
 
 SCORED = schema.ScoredItem(
@@ -186,8 +187,9 @@ class FakeRecommender:
 class RpcServer:
     """The door over a recommender, on a loop and a loopback port of its own; a context manager."""
 
-    def __init__(self, recommender: Any, **more: Any) -> None:
+    def __init__(self, recommender: Any, check: Any = lambda _: None, **more: Any) -> None:
         self.recommender = recommender
+        self._calls = Calls(recommender, check)
         self._more = {"guard": None} | more
         self.port = free_port()
         self.place = f"127.0.0.1:{self.port}"
@@ -204,7 +206,7 @@ class RpcServer:
 
     def __enter__(self) -> RpcServer:
         self._thread.start()
-        self.door = GrpcServer(self.recommender, "127.0.0.1", self.port, **self._more)
+        self.door = GrpcServer(self._calls, "127.0.0.1", self.port, **self._more)
         self.run(self.door.start())
         return self
 

@@ -34,7 +34,7 @@ _UNAUTHENTICATED = response_of(unauthenticated())
 
 def _public(scope: Scope) -> keyring.Scope | None:
     """The scope that a request needs on the public port; None for a path that the public port does not have."""
-    if scope["method"] == MERGE.method and is_merge(scope):
+    if scope["method"] == MERGE.method and is_merge(scope["path"]):
         return SCOPES[MERGE]
     return PUBLIC.get(scope["path"])
 

@@ -38,7 +38,7 @@ class Rows(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML exports it as
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> Any:  # noqa: ARG003  # of BentoML's signature
         """Read the rows of a call. The array may be written to: compiled kernels require that."""
-        return np.frombuffer(bytearray(await request.body()), np.uint8).reshape(-1, width_of(request.scope))
+        return np.frombuffer(bytearray(await request.body()), np.uint8).reshape(-1, width_of(request.scope) or 1)
 
     @classmethod
     async def to_http_response(cls, obj: Any, serde: object) -> Response:  # noqa: ARG003  # of BentoML's signature

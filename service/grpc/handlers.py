@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 from grpc.aio import ServicerContext
-from pydantic import BaseModel
 
 from recsys.errors import QueryError, TandemError
-from service import schema
+from service.auth.guard import SCOPES
 from service.grpc import convert, limits, verdict
 from service.grpc.convert import SERVICE
+from service.grpc.interceptors.verb_calls import reported
 from service.recommend import deadlines
+from service.recommend.admission import overloaded
 from service.recommend.pipeline import RESERVE
 from service.schema import verbs
 from service.schema.errors import INTERNAL, error_body, too_large
 from service.schema.verbs import Verb
-from service.verbs import answers
-from service.verbs.recommender import Recommender
+from service.telemetry import metrics
+from service.verbs.calls import Calls
 
 logger = logging.getLogger("tandem")
 
@@ -33,68 +34,57 @@ RETURN_SECONDS = 0.002
 ROUNDING = 0.01
 """By how much the deadline that arrives may exceed the client's: from 1 s on, gRPC sends it in hundredths."""
 
-Answer = Callable[[Any, float], Awaitable[BaseModel]]
-"""Takes a request and its deadline (monotonic seconds); gives an answer."""
-
 Handler = Callable[[Any, ServicerContext], Awaitable[bytes]]
 """Takes the call's messages, which it reads from the context, and gives the bytes of the answer."""
 
 
-def handlers(recommender: Recommender) -> Any:
-    """Handlers of all verbs, as grpc takes them."""
-    methods = {
-        verb.rpc: grpc.stream_unary_rpc_method_handler(_handler(recommender, verb, answer))
-        for verb, answer in _answers(recommender).items()
-    }
-    return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
+class VerbHandlers:
+    """The handlers of the verbs. They bound the calls in flight, and count and time each call."""
 
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._in_flight = 0
 
-def _answers(recommender: Recommender) -> dict[Verb[Any], Answer]:
-    async def recommend(request: schema.RecommendRequest, due: float) -> BaseModel:
-        """One slate or several: the same message holds both."""
-        queries = await recommender.recommend(request, due)
-        return schema.SlatesResponse.model_construct(slates=[answers.slate(query) for query in queries])
+    @property
+    def handlers(self) -> Any:
+        """As grpc takes them."""
+        methods = {verb.rpc: grpc.stream_unary_rpc_method_handler(self._handler(verb)) for verb in SCOPES}
+        return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
-    async def status(_: schema.StatusRequest, __: float) -> BaseModel:
-        return recommender.status()
+    def _handler(self, verb: Verb[Any]) -> Handler:
+        """The handler of a verb. It reads a stream of one message: grpc would read a unary call's without a limit."""
 
-    return {
-        verbs.RECOMMEND: recommend,
-        verbs.SIMILAR: lambda request, due: recommender.similar(request, due),
-        verbs.EXPLAIN: lambda request, due: recommender.explain(request, due),
-        verbs.EVENTS: lambda request, _: recommender.add_events(request.events),
-        verbs.ITEMS: lambda request, _: recommender.put_items(request.items),
-        verbs.ITEM: lambda request, _: recommender.item(request.item_id),
-        verbs.FORGET_ITEM: lambda request, _: recommender.forget_item(request.item_id),
-        verbs.USER: lambda request, _: recommender.user(request.user_id),
-        verbs.FORGET: lambda request, _: recommender.forget(request.user_id),
-        verbs.MERGE: lambda request, _: recommender.merge(request.user_id, request.into),
-        verbs.STATUS: status,
-    }
+        async def handle(_: Any, context: ServicerContext) -> bytes:
+            start = time.monotonic()
 
+            def report(status: grpc.StatusCode) -> None:
+                metrics.timed(verb.name, status.name)(time.monotonic() - start)
 
-def _handler(recommender: Recommender, verb: Verb[Any], answer: Answer) -> Handler:
-    """The handler of a verb. A call of one message is on the wire a stream of one: only so its message has a limit."""
-    method = SERVICE.methods_by_name[verb.rpc]
-    gives = GetMessageClass(method.output_type)
-    parse = partial(convert.request, GetMessageClass(method.input_type), verb.takes)
-    timed = verb in verbs.TIMED
+            self._in_flight += 1
+            try:
+                with reported(context, report):
+                    return await self._answer(verb, context)
+            finally:
+                self._in_flight -= 1
 
-    async def handle(_: Any, context: ServicerContext) -> bytes:
+        return handle
+
+    async def _answer(self, verb: Verb[Any], context: ServicerContext) -> bytes:
+        method = SERVICE.methods_by_name[verb.rpc]
         try:
-            due = recommender.due(_seconds(context, timed))
-            answered = await answer(parse(await received(context, verb.most_bytes)), due)
-            return bytes(convert.message_of(gives, answered).SerializeToString())
+            if self._in_flight > limits.CALLS:
+                raise overloaded()
+            due = self._calls.due(verb, _seconds(context, verb in verbs.TIMED))
+            message = await received(context, verb.most_bytes)
+            request = convert.request(GetMessageClass(method.input_type), verb.takes, message)
+            answer = await self._calls.answer(verb, request, due)
+            return bytes(convert.message_of(GetMessageClass(method.output_type), answer).SerializeToString())
         except TandemError as error:
             body = error_body(error)
-        except grpc.aio.AbortError:
-            raise
         except Exception:
             logger.exception("%s failed", verb.name)
             body = INTERNAL
         return await verdict.abort(context, body)
-
-    return handle
 
 
 async def received(context: ServicerContext, most: int) -> bytes:

@@ -10,14 +10,12 @@ from recsys.errors import SettingsError
 from service.auth.grpc_guard import GrpcGuard
 from service.auth.tls import Tls
 from service.grpc import limits
-from service.grpc.handlers import handlers
+from service.grpc.handlers import VerbHandlers
 from service.grpc.health import LOOK_SECONDS, Health, OpenEndedCalls, reflection_handlers
-from service.grpc.interceptors.metrics import Metrics
-from service.grpc.interceptors.overload import Overload
 from service.grpc.interceptors.tracing import Tracing
 from service.ports import place
 from service.telemetry.tracing import Tracer
-from service.verbs.recommender import Recommender
+from service.verbs.calls import Calls
 
 
 class GrpcServer:
@@ -25,7 +23,7 @@ class GrpcServer:
 
     def __init__(
         self,
-        recommender: Recommender,
+        calls: Calls,
         host: str,
         port: int,
         guard: GrpcGuard | None,
@@ -36,11 +34,11 @@ class GrpcServer:
         self._place = place(host, port)
         self._tls = tls
         self._open_ended = OpenEndedCalls()
-        self._health = Health(lambda: recommender.ready, self._open_ended)
-        self._recommender = recommender
+        self._health = Health(lambda: calls.ready, self._open_ended)
+        self._verbs = VerbHandlers(calls)
         tracing = [] if tracer is None else [Tracing(tracer)]
         keys = [] if guard is None else [guard]
-        self._interceptors = [*tracing, *keys, Metrics(), Overload(recommender)]
+        self._interceptors = [*tracing, *keys]
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -79,6 +77,6 @@ class GrpcServer:
         """
         server = grpc.aio.server(interceptors=self._interceptors, options=limits.OPTIONS)
         server.add_generic_rpc_handlers(
-            (handlers(self._recommender), self._health.handlers, reflection_handlers(self._open_ended))
+            (self._verbs.handlers, self._health.handlers, reflection_handlers(self._open_ended))
         )
         return server

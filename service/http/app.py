@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Route
 
 from service import schema
 from service.auth.guard import KeyGuard
@@ -23,11 +23,8 @@ from service.http.endpoints import Endpoints
 from service.http.errors import error_response, json_error, method_refused, nothing_at
 from service.http.keyed_openapi import openapi_with_keys
 from service.http.openapi import openapi
-from service.http.overload import Overload
 from service.pages import api
 from service.telemetry import metrics
-
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 PAGE = Path(__file__).parents[1] / "pages" / "index.html"
 
@@ -49,7 +46,7 @@ def http_app(
         keys = [Middleware(HttpGuard, guard=guard, keyless=keyless, admin=admin, admin_address=admin_address)]
     return Starlette(
         routes=_routes(endpoints, keyed=guard is not None),
-        middleware=[*keys, Middleware(Overload, endpoints=endpoints)],
+        middleware=keys,
         exception_handlers={HTTPException: _http_error},
     )
 
@@ -64,7 +61,6 @@ def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
         Route("/metrics", _metrics, methods=["GET"]),
         Route("/", _page, methods=["GET"]),
         *api.ROUTES,
-        Route("/{path:any}", _not_found, methods=_METHODS),
     ]
 
 
@@ -84,17 +80,11 @@ async def _page(_: Request) -> Response:
     return HTMLResponse(page, headers=headers.of_page(page))
 
 
-async def _not_found(request: Request) -> Response:
-    routes = [route for route in request.app.routes[:-1] if isinstance(route, Route)]
-    here = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
-    if here:
-        return method_refused(here[0].path_format, {method for route in here for method in route.methods or ()})
-    return error_response(nothing_at(request.url.path))
-
-
 async def _http_error(request: Request, error: Exception) -> Response:
-    """The response for an error of Starlette's routing, for example of a method that no route has."""
+    """The response for an error of Starlette's routing: no such path, or no such method."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        return await _not_found(request)
+    if error.status_code == 404:
+        return error_response(nothing_at(request.url.path))
+    if error.status_code == 405 and error.headers:
+        return method_refused(request.url.path, error.headers["Allow"].split(", "))
     return json_error(error.status_code, schema.ErrorBody(code="http", message=f"{error.detail}."))

@@ -1,4 +1,4 @@
-"""The JSON body of a request: read within a limit and a deadline, then validated."""
+"""The request in a path and a JSON body, which is read within a limit and a deadline, and then validated."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from starlette.requests import Request
 
 from recsys.errors import QueryError
 from service import schema
+from service.http import paths
 from service.schema import verbs
-from service.schema.errors import query_error, require_few_values, too_large
+from service.schema.errors import checked, query_error, require_few_values, too_large
 from service.schema.verbs import Verb
 
 B = TypeVar("B", bound=BaseModel)
@@ -21,45 +22,40 @@ KIND = "application/json"
 BODY_SECONDS = 8.0
 """Time for a whole body. A body that never ends would hold its connection, and the end of the process, forever."""
 
-EVENT_BYTES = 64 << 10
-"""Bytes of a body that may be one event without the list. The largest event is 39 kB, with each character escaped."""
-
 SHOWN_CHARACTERS = 64
 """Of a content type that an error repeats; the header may have kilobytes."""
 
 
-async def body(request: Request, verb: Verb[Any], model: type[B]) -> B:
-    """Read and validate the JSON body of a verb; QueryError names the first wrong field."""
-    return parse(model, await _read(request, verb.most_bytes), verb.most_values)
+async def request_of(verb: Verb[B], request: Request) -> BaseModel:
+    """The request of a verb, from path and body; QueryError names the first wrong field."""
+    ids: dict[str, Any] = paths.ids(request)
+    if verb not in verbs.WITH_BODY:
+        return checked(verb.takes, ids)
+    data = await _read(request, verb.most_bytes)
+    require_few_values(data, verb.most_values)
+    if verb is verbs.EVENTS:
+        return _events(data)
+    if verb is verbs.MERGE:
+        return checked(verb.takes, ids | _parsed(schema.MergeBody, data).model_dump())
+    return _parsed(verb.takes, data)
 
 
-async def events(request: Request) -> list[schema.Event]:
-    """The events of a body: a list of events, or one event."""
-    return parse_events(await _read(request, verbs.EVENTS.most_bytes))
-
-
-def parse(model: type[B], data: bytes | bytearray, most_values: int) -> B:
-    """The request in a JSON body."""
-    require_few_values(data, most_values)
+def _parsed(model: type[B], data: bytearray) -> B:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise query_error(error) from error
 
 
-def parse_events(data: bytes | bytearray) -> list[schema.Event]:
-    """The events in a JSON body. A body of more than EVENT_BYTES is a list and is validated once."""
-    most = verbs.EVENTS.most_values
-    if len(data) > EVENT_BYTES:
-        return parse(schema.EventsRequest, data, most).events
-    require_few_values(data, most)
+def _events(data: bytearray) -> schema.EventsRequest:
+    """A list of events, or one event without the list."""
     try:
-        return schema.EventsRequest.model_validate_json(data).events
+        return schema.EventsRequest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         if (first["type"], first["loc"]) != ("missing", ("events",)):
             raise query_error(error) from error
-    return [parse(schema.Event, data, most)]
+    return schema.EventsRequest.model_construct(events=[_parsed(schema.Event, data)])
 
 
 async def _read(request: Request, most: int) -> bytearray:

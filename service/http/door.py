@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.drain import LastAnswers
 from service.http.errors import method_refused
 from service.http.headers import SecurityHeaders
+from service.http.paths import PathAsSent
 from service.http.probes import METHODS, PROBES
 from service.http.unread import UnreadBodies
 
@@ -52,5 +53,5 @@ class HttpDoor:
 
 
 def bounded(app: ASGIApp, draining: Callable[[], bool]) -> ASGIApp:
-    """Wrap an app in what every response of an HTTP port needs."""
-    return SecurityHeaders(LastAnswers(UnreadBodies(app), draining))
+    """Wrap an app in what every request and response of an HTTP port needs."""
+    return PathAsSent(SecurityHeaders(LastAnswers(UnreadBodies(app), draining)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
@@ -13,120 +14,57 @@ from starlette.routing import BaseRoute, Route
 
 from recsys.errors import NoGeneration, TandemError
 from service import schema
+from service.auth.guard import SCOPES
 from service.http import bodies, paths
 from service.http.errors import error_response, internal_error
-from service.http.paths import MergeRoute, UserRoute
 from service.recommend import deadlines
 from service.schema import verbs
-from service.schema.errors import checked
-from service.schema.verbs import Q, Verb
+from service.schema.verbs import Verb
 from service.telemetry import metrics
-from service.verbs import answers
-from service.verbs.recommender import Recommender
+from service.verbs.calls import Calls
 
 logger = logging.getLogger("tandem")
 
-_Endpoint = Callable[[Request], Awaitable[BaseModel]]
-
-ITEM, USER = "/items/{item_id:any}", "/users/{user_id:any}"
-
 
 class Endpoints:
-    """The endpoints of a process; `recommender` is None until the process has one, and they answer 503."""
+    """The endpoints of a process; `calls` is None until the process has a recommender, and they answer 503."""
 
     def __init__(self) -> None:
-        self.recommender: Recommender | None = None
-
-    @property
-    def full(self) -> bool:
-        """Whether the recommender takes no more slates now."""
-        return self.recommender is not None and self.recommender.full
+        self.calls: Calls | None = None
 
     def routes(self) -> list[BaseRoute]:
-        """The route of each verb."""
-        return [
-            Route("/recommend", _timed("recommend", self._recommend), methods=["POST"]),
-            Route("/similar", _timed("similar", self._similar), methods=["POST"]),
-            Route("/explain", _timed("explain", self._explain), methods=["POST"]),
-            Route("/events", _timed("events", self._events), methods=["POST"]),
-            Route("/items", _timed("items", self._items), methods=["PUT"]),
-            Route(ITEM, _timed("item", self._item), methods=["GET"]),
-            Route(ITEM, _timed("forget_item", self._forget_item), methods=["DELETE"]),
-            MergeRoute(f"{USER}/merge", _timed("merge", self._merge), methods=["POST"]),
-            UserRoute(USER, _timed("user", self._user), methods=["GET"]),
-            UserRoute(USER, _timed("forget", self._forget), methods=["DELETE"]),
-            Route("/status", _timed("status", self._status), methods=["GET"]),
-        ]
+        """A route for each path of a verb."""
+        by_path: dict[str, dict[str, Verb[Any]]] = {}
+        for verb in SCOPES:
+            by_path.setdefault(paths.template(verb), {})[verb.method] = verb
+        return [Route(path, self._endpoint(methods), methods=list(methods)) for path, methods in by_path.items()]
 
-    async def _recommend(self, request: Request) -> BaseModel:
-        due = self._due(request)
-        body = await _body(request, verbs.RECOMMEND)
-        slates = [answers.slate(query) for query in await self._ready().recommend(body, due)]
-        return slates[0] if body.user_ids is None else schema.SlatesResponse.model_construct(slates=slates)
+    def _endpoint(self, methods: Mapping[str, Verb[Any]]) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint of a path, as Starlette calls it. methods: the verb of each method; HEAD is as GET."""
 
-    async def _similar(self, request: Request) -> BaseModel:
-        due = self._due(request)
-        return await self._ready().similar(await _body(request, verbs.SIMILAR), due)
+        async def respond(request: Request) -> Response:
+            start = time.monotonic()
+            verb = methods["GET" if request.method == "HEAD" else request.method]
+            response = await _response(verb, self._answer(verb, request))
+            metrics.timed(verb.name, response.status_code)(time.monotonic() - start)
+            return response
 
-    async def _explain(self, request: Request) -> BaseModel:
-        due = self._due(request)
-        return await self._ready().explain(await _body(request, verbs.EXPLAIN), due)
+        return respond
 
-    async def _events(self, request: Request) -> BaseModel:
-        return await self._ready().add_events(await bodies.events(request))
-
-    async def _items(self, request: Request) -> BaseModel:
-        body = await _body(request, verbs.ITEMS)
-        return await self._ready().put_items(body.items)
-
-    async def _item(self, request: Request) -> BaseModel:
-        return await self._ready().item(paths.item_id(request))
-
-    async def _forget_item(self, request: Request) -> BaseModel:
-        return await self._ready().forget_item(paths.item_id(request))
-
-    async def _user(self, request: Request) -> BaseModel:
-        return await self._ready().user(paths.user_id(request))
-
-    async def _forget(self, request: Request) -> BaseModel:
-        return await self._ready().forget(paths.user_id(request))
-
-    async def _merge(self, request: Request) -> BaseModel:
-        user_id = paths.user_id(request)
-        body = await bodies.body(request, verbs.MERGE, schema.MergeBody)
-        merge = checked(schema.MergeRequest, {"user_id": user_id, "into": body.into})
-        return await self._ready().merge(merge.user_id, merge.into)
-
-    async def _status(self, _: Request) -> BaseModel:
-        return self._ready().status()
-
-    def _due(self, request: Request) -> float:
-        """When the response is due, counted from when the request came."""
-        return self._ready().due(deadlines.asked_seconds(request.headers.getlist(deadlines.HEADER)))
-
-    def _ready(self) -> Recommender:
-        if self.recommender is None:
+    async def _answer(self, verb: Verb[Any], request: Request) -> BaseModel:
+        if self.calls is None:
             raise NoGeneration("The service is starting.")
-        return self.recommender
+        asked = request.headers.getlist(deadlines.HEADER) if verb in verbs.TIMED else ()
+        due = self.calls.due(verb, deadlines.asked_seconds(asked))
+        parsed = await bodies.request_of(verb, request)
+        answer = await self.calls.answer(verb, parsed, due)
+        if isinstance(parsed, schema.RecommendRequest) and parsed.user_ids is None:
+            assert isinstance(answer, schema.SlatesResponse)
+            return answer.slates[0]
+        return answer
 
 
-async def _body(request: Request, verb: Verb[Q]) -> Q:
-    return await bodies.body(request, verb, verb.takes)
-
-
-def _timed(verb: str, endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint as Starlette calls it: with JSON or an error as its response, and with its time in the metrics."""
-
-    async def respond(request: Request) -> Response:
-        start = time.monotonic()
-        response = await _response(verb, endpoint(request))
-        metrics.timed(verb, response.status_code)(time.monotonic() - start)
-        return response
-
-    return respond
-
-
-async def _response(verb: str, work: Awaitable[BaseModel]) -> Response:
+async def _response(verb: Verb[Any], work: Awaitable[BaseModel]) -> Response:
     try:
         return Response((await work).model_dump_json(), media_type="application/json")
     except TandemError as error:
@@ -134,5 +72,5 @@ async def _response(verb: str, work: Awaitable[BaseModel]) -> Response:
     except ClientDisconnect:
         return Response(status_code=400)  # the client has closed the connection
     except Exception:
-        logger.exception("%s failed", verb)
+        logger.exception("%s failed", verb.name)
         return internal_error()

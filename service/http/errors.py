@@ -51,7 +51,7 @@ def nothing_at(path: str, elsewhere: str = "") -> QueryError:
 def method_refused(path: str, methods: Iterable[str]) -> Response:
     """The response for a method that a path does not have."""
     allowed = ", ".join(sorted(methods))
-    response = error_response(QueryError(f"{path} takes {allowed}.", code="method"))
+    response = error_response(QueryError(f"{path[:100]} takes {allowed}.", code="method"))
     response.headers["allow"] = allowed
     return response
 

@@ -1,4 +1,4 @@
-"""The user or item that a path names, exactly as the client sent it."""
+"""Paths with ids. They are matched as the client sent them: an encoded slash or line break is part of an id."""
 
 from __future__ import annotations
 
@@ -7,62 +7,52 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import QueryError
-from recsys.types import Id
-from service import schema
-from service.schema.errors import checked
+from service.schema.verbs import MERGE, Verb
 
 
-class AnyConvertor(PathConvertor):
-    """The rest of a path, line breaks included; Starlette's `path` ends at a line break.
+class UserConvertor(PathConvertor):
+    """The id of a user. A path that ends in "/merge" is of a merge, and "/users/merge" is of the user "merge"."""
 
-    With `path`, DELETE /users/ann%0a would forget the user ann, and no request could forget the user "ann%0ab".
-    """
-
-    regex = r"[\s\S]*"
+    regex = r"(?!.*/merge$).*"
 
 
-register_url_convertor("any", AnyConvertor())
+register_url_convertor("user", UserConvertor())
 
 
-class MergeRoute(Route):
-    """The path of a merge; in "/users/a%2Fmerge" the slash is part of a user's id."""
+class PathAsSent:
+    """An ASGI middleware: routes match the percent-encoded path, and "/users/a%2Fmerge" is of the user "a/merge"."""
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As Starlette's, for paths that end in "/merge" as they were sent."""
-        return super().matches(scope) if is_merge(scope) else (Match.NONE, {})
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
-
-class UserRoute(Route):
-    """The path of a user."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As Starlette's, but for the paths of merges."""
-        return (Match.NONE, {}) if is_merge(scope) else super().matches(scope)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        await self._app(scope, receive, send)
 
 
-def is_merge(scope: Scope) -> bool:
-    """Whether a path is of a merge; "/users/merge" is of the user "merge"."""
-    return scope["type"] == "http" and re.fullmatch(rb"/users/.*/merge", scope["raw_path"], re.DOTALL) is not None
+def template(verb: Verb) -> str:
+    """The path of a verb's route."""
+    kind = "path" if verb is MERGE else "user"
+    return verb.path.replace("{user_id}", f"{{user_id:{kind}}}").replace("{item_id}", "{item_id:path}")
 
 
-def user_id(request: Request) -> Id:
-    """The user that a path names, text always; QueryError for what is no id."""
-    _require_utf8(request, "user_id")
-    return checked(schema.UserRequest, request.path_params).user_id
+def is_merge(path: str) -> bool:
+    """Whether a path, as it was sent, is of a merge."""
+    return re.fullmatch("/users/.*/merge", path) is not None
 
 
-def item_id(request: Request) -> Id:
-    """The item that a path names, likewise."""
-    _require_utf8(request, "item_id")
-    return checked(schema.ItemRequest, request.path_params).item_id
+def ids(request: Request) -> dict[str, str]:
+    """The ids in a path, text always; QueryError for other bytes than UTF-8."""
+    return {field: _decoded(field, sent) for field, sent in request.path_params.items()}
 
 
-def _require_utf8(request: Request, field: str) -> None:
+def _decoded(field: str, sent: str) -> str:
     try:
-        unquote_to_bytes(request.scope["raw_path"]).decode()
-    except UnicodeDecodeError as error:  # the server puts one sign for all such bytes, and with it one id for many
+        return unquote_to_bytes(sent.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
         raise QueryError("Send the id percent-encoded as UTF-8.", field) from error

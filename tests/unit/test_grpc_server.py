@@ -20,6 +20,7 @@ from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.errors import error_response
 from service.schema import verbs
 from service.telemetry.metrics import request_seconds
+from service.verbs.calls import Calls
 from tandem_client import Client
 from tandem_client.errors import ClientError
 from tests.fake_recommender import FakeRecommender, RpcServer, answered
@@ -299,7 +300,7 @@ def test_workers_share_a_port_and_one_that_cannot_be_had_is_named(server):
     with twin:
         pass
     with pytest.raises(SettingsError, match="GRPC_PORT"):
-        server.run(GrpcServer(FakeRecommender(), "203.0.113.1", server.port, guard=None).start())
+        server.run(GrpcServer(Calls(FakeRecommender()), "203.0.113.1", server.port, guard=None).start())
 
 
 def hammered(server, callers=8):

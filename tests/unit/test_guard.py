@@ -5,6 +5,8 @@ import gc
 import logging
 import weakref
 from datetime import UTC, datetime
+from typing import get_args
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -22,7 +24,7 @@ from service.auth.guard import SCOPES, KeyGuard, presented_key
 from service.auth.http_guard import HttpGuard
 from service.auth.key_file import KeyFile
 from service.auth.rate_limits import RateLimits
-from service.auth.tenants import TenantRecommender
+from service.auth.tenants import USER_FIELDS, TenantCheck
 from service.gateway import Gateway
 from service.grpc import convert
 from service.grpc.convert import SERVICE
@@ -32,6 +34,7 @@ from service.http.endpoints import Endpoints
 from service.http.openapi import openapi
 from service.http.probes import PROBES
 from service.schema import verbs
+from service.verbs.calls import Calls
 from tandem_client import Client, NotAllowed, Overloaded
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.keys import Keys
@@ -69,7 +72,7 @@ def recommender():
 @pytest.fixture
 def endpoints(guard, recommender):
     endpoints = Endpoints()
-    endpoints.recommender = TenantRecommender(recommender, guard.limits)
+    endpoints.calls = Calls(recommender, TenantCheck(guard.limits))
     return endpoints
 
 
@@ -87,7 +90,7 @@ def admin(endpoints, guard):
 
 @pytest.fixture
 def rpc(guard, recommender):
-    with RpcServer(TenantRecommender(recommender, guard.limits), guard=GrpcGuard(guard, ADMIN)) as server:
+    with RpcServer(recommender, TenantCheck(guard.limits), guard=GrpcGuard(guard, ADMIN)) as server:
         yield server
 
 
@@ -212,12 +215,18 @@ def test_a_tenants_key_names_no_user_of_another_tenant(case, keys, public, admin
     assert call(rpc, verb, bearer(keys.texts["tenant"]), values)[0] == "PERMISSION_DENIED"
 
 
-def test_a_verb_without_a_check_of_its_users_is_not_reached():
-    """A verb that is added to the recommender alone fails, instead of answering about users of other tenants."""
-    recommender = FakeRecommender()
-    recommender.neighbours = lambda user_id: [user_id]
-    with pytest.raises(AttributeError, match="no check of users for neighbours"):
-        TenantRecommender(recommender, None).neighbours("shop-2:u")
+def test_every_field_that_names_a_user_is_checked():
+    """A verb with a new field of ids fails here until `TenantCheck` knows whether the field names users."""
+
+    def fields(model):
+        for name, field in model.model_fields.items():
+            if name in {"events", "items", "session"}:
+                yield from fields(get_args(field.annotation)[0])
+            elif str(-(2**63)) in repr(field):  # an `Id`
+                yield name
+
+    named = {name for verb in SCOPES for name in fields(verb.takes)}
+    assert named == {*USER_FIELDS, "user_ids", "item_id", "exclude"}
 
 
 def test_a_request_without_a_user_is_open_to_a_tenant(keys, public):
@@ -235,7 +244,7 @@ def test_other_paths_are_not_on_the_public_port(path, keys, public, admin):
     for name in ("reader", "all"):
         answer = public.get(path, headers=dict(bearer(keys.texts[name])))
         assert answer.status_code == 404
-        message = f"There is nothing at {path}." + (f" {ADMIN}" if name == "all" else "")
+        message = f"There is nothing at {quote(path)}." + (f" {ADMIN}" if name == "all" else "")
         assert answer.json()["error"]["message"] == message
     assert admin.get(path, headers=dict(bearer(keys.texts["reader"]))).status_code == (200 if path == "/" else 403)
     assert admin.get(path).status_code == (200 if path == "/" else 401)

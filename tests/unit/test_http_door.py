@@ -26,6 +26,7 @@ from service.recommend.admission import overloaded
 from service.schema.errors import MAX_BODY
 from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
 from service.telemetry.metrics import request_seconds
+from service.verbs.calls import Calls
 from tests.deployment import free_port
 from tests.fake_recommender import FakeRecommender
 from tests.uvicorn_server import running
@@ -50,7 +51,7 @@ def recommender():
 @pytest.fixture
 def app(recommender):
     endpoints = Endpoints()
-    endpoints.recommender = recommender
+    endpoints.calls = Calls(recommender)
     return built(endpoints)
 
 

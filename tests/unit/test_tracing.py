@@ -25,6 +25,7 @@ from service.schema import Mode
 from service.settings import Settings
 from service.telemetry import tracing
 from service.telemetry.server_spans import BackendSpans, HttpSpans
+from service.verbs.calls import Calls
 from tests.backend_server import Server, rows
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
@@ -50,7 +51,7 @@ def recommender():
 def client(recommender, traces):
     """The app of the HTTP door."""
     endpoints = Endpoints()
-    endpoints.recommender = recommender
+    endpoints.calls = Calls(recommender)
     app = http_app(endpoints, None)
     return TestClient(HttpSpans(app, traces.tracer, app.routes), raise_server_exceptions=False)
 
@@ -223,7 +224,7 @@ class TestOff:
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.recommend.stages"] * 3
         app = http_app(Endpoints(), None)
-        assert wiring.backend(app, "ranking", Drain())._app is app
+        assert wiring.backend(app, "ranking", Drain())._app._app is app
         away = Settings(retrieval_url="http://retrieval", ranking_url="http://ranking")
         assert [client._headers for client in wiring.clients(None, away)] == [None, None]
 

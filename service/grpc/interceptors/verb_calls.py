@@ -6,13 +6,15 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc.aio import ServicerContext
 
 from service.grpc.convert import SERVICE
-from service.grpc.handlers import Handler
+
+if TYPE_CHECKING:
+    from service.grpc.handlers import Handler
 
 _VERBS = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
 
