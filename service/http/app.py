@@ -5,31 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from service import schema
 from service.auth.guard import KeyGuard
 from service.auth.http_guard import HttpGuard
-from service.http import headers
 from service.http.endpoints import Endpoints
 from service.http.errors import error_response, json_error, method_refused, nothing_at
 from service.http.keyed_openapi import openapi_with_keys
 from service.http.openapi import openapi
-from service.pages import api
+from service.pages import files
 from service.telemetry import metrics
-
-PAGE = Path(__file__).parents[1] / "pages" / "index.html"
-
-KEYLESS = ("/", *api.PATHS)
-"""Paths of the admin port that need no key: they hold no data of the deployment."""
 
 
 def http_app(
@@ -42,13 +35,12 @@ def http_app(
     """
     keys = []
     if guard is not None:
-        keyless = KEYLESS if admin else ()
+        keyless = files.PATHS if admin else ()
         keys = [Middleware(HttpGuard, guard=guard, keyless=keyless, admin=admin, admin_address=admin_address)]
-    return Starlette(
-        routes=_routes(endpoints, keyed=guard is not None),
-        middleware=keys,
-        exception_handlers={HTTPException: _http_error},
-    )
+    routes = _routes(endpoints, keyed=guard is not None)
+    app = Starlette(routes=routes, middleware=keys, exception_handlers={HTTPException: _http_error})
+    app.router.redirect_slashes = False  # a path with one more slash does not exist
+    return app
 
 
 def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
@@ -59,8 +51,7 @@ def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
         *endpoints.routes(),
         Route("/openapi.json", document, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
-        Route("/", _page, methods=["GET"]),
-        *api.ROUTES,
+        *files.ROUTES,
     ]
 
 
@@ -73,11 +64,6 @@ def _document(keyed: bool) -> bytes:
 def _metrics(_: Request) -> Response:
     """Not async, so that Starlette calls it in a thread: it reads files."""
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _page(_: Request) -> Response:
-    page = PAGE.read_text(encoding="utf-8")
-    return HTMLResponse(page, headers=headers.of_page(page))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -28,10 +28,10 @@ class HttpSpans:
     """A server span for each request of the HTTP door, by OpenTelemetry's semantic conventions."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer, routes: Sequence[BaseRoute]) -> None:
-        """routes: those of the door; the last matches every path, and names no span."""
+        """routes: those of the door."""
         self._app = app
         self._tracer = tracer
-        self._routes = [route for route in routes[:-1] if isinstance(route, Route)]
+        self._routes = [route for route in routes if isinstance(route, Route)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on inside a span."""

@@ -11,7 +11,7 @@ import pytest
 from recsys.retrieval.registry import SOURCES
 from service.http.app import http_app
 from service.http.endpoints import Endpoints
-from service.pages import api
+from service.pages import files
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_the_openapi_document_names_every_verb(client):
     """What is served is what is documented."""
     document = client.get("/openapi.json").json()
     routes = {route.path_format for route in http_app(Endpoints(), None).routes}
-    assert set(document["paths"]) == routes - {"/", "/metrics", "/openapi.json", "/{path}", *api.PATHS}
+    assert set(document["paths"]) == routes - {"/metrics", "/openapi.json", *files.PATHS}
     assert document["components"]["schemas"]["SimilarRequest"]["required"] == ["item_id"]
 
 
@@ -223,14 +223,16 @@ def test_the_page_is_served(client):
     assert "Tandem" in page.text
 
 
-def test_the_api_page_and_its_files_come_from_this_host(client):
-    """/docs, and each file that the page names, is served with its type; no source is on another host."""
-    page = client.get("/docs")
-    named = re.findall(r'(?:src|href)="([^"]*)"', page.text)
-    assert {f"/{name}" for name in named} == api.PATHS - {"/docs"}
-    policy = page.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
-    assert "unsafe" not in policy
+def test_the_pages_and_their_files_come_from_this_host(client):
+    """/, /docs and each file that they name is served with its type; no source is on another host, none is inline."""
+    pages = [client.get("/"), client.get("/docs")]
+    named = [name for page in pages for name in re.findall(r'(?:src|stylesheet" href)="([^"]*)"', page.text)]
+    assert {f"/{name}" for name in named} == files.PATHS - {"/", "/docs"}
+    for page in pages:
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+        assert page.headers["referrer-policy"] == "no-referrer"
     for name in named:
         answer = client.get(f"/{name}")
         assert answer.status_code == 200
@@ -242,9 +244,9 @@ def test_the_api_page_and_its_files_come_from_this_host(client):
 
 def test_the_page_has_a_colour_for_every_source(client):
     """White letters need a background: each source has its own colour here, and an added source is grey."""
-    page = client.get("/").text
-    assert [source.name for source in SOURCES if f"--{source.name}:" not in page] == []
-    assert "`var(--${source}, var(--soft))`" in page
+    style, script = (client.get(f"/pages/index.{kind}").text for kind in ("css", "js"))
+    assert [source.name for source in SOURCES if f"--{source.name}:" not in style] == []
+    assert "`var(--${source}, var(--soft))`" in script
 
 
 def test_metrics_show_stages_and_batches(client):

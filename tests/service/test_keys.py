@@ -22,10 +22,10 @@ from service.gateway import Gateway
 from service.grpc import convert
 from service.grpc.convert import SERVICE
 from service.grpc.tandem.v1 import recommender_pb2
-from service.http.app import KEYLESS, http_app
+from service.http.app import http_app
 from service.http.endpoints import Endpoints
 from service.http.probes import PROBES
-from service.pages import api
+from service.pages import files
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
 from tests.deployment import IN_A_ROW, Deployment, descendants, free_port
@@ -226,12 +226,12 @@ def test_no_route_answers_without_a_key(keyed):
             public = ask(method, keyed.deployment.url + path, headers=headers).status_code
             assert (public == 401) == (path not in PROBES), (method, path)
             admin = ask(method, keyed.admin + path, headers=headers).status_code
-            assert (admin == 401) == (path not in KEYLESS), (method, path)
+            assert (admin == 401) == (path not in files.PATHS), (method, path)
 
 
 def test_what_operators_read_is_on_the_admin_port_alone(keyed):
     """The public port answers 404 for them, and serves the probes without a key."""
-    pages = {"/", *api.PATHS}
+    pages = files.PATHS
     for path in ("/metrics", "/openapi.json", *pages, "/status", "/docs.json", "/schema.json"):
         told = keyed.told("all")
         assert ask("GET", keyed.deployment.url + path, headers=told).status_code == 404

@@ -1,4 +1,4 @@
-"""The page /docs: Swagger UI shows /openapi.json, from files of this package and no other host."""
+"""The pages / and /docs, from files of this package and no other host. On /docs Swagger UI shows /openapi.json."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ _VARY = {"vary": "accept-encoding"}
 _PACKED = {"content-encoding": "gzip", **_VARY}
 
 _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "/": ("index.html", "text/html", _PAGE),
+    "/pages/index.css": ("index.css", "text/css", {}),
+    "/pages/index.js": ("index.js", "text/javascript", {}),
     "/docs": ("api.html", "text/html", _PAGE),
     "/docs/api.css": ("api.css", "text/css", {}),
     "/docs/api.js": ("api.js", "text/javascript", {}),
@@ -38,7 +41,7 @@ _FILES: dict[str, tuple[str, str, dict[str, str]]] = {
 """File, media type and headers, by path."""
 
 PATHS = frozenset(_FILES)
-"""The page and its files hold no data of the deployment: the admin port returns them without a key."""
+"""The pages and their files hold no data of the deployment: the admin port returns them without a key."""
 
 
 def _endpoint(name: str, media_type: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
