@@ -19,7 +19,6 @@ from service.auth.guard import KeyGuard
 from service.auth.http_guard import HttpGuard
 from service.http.endpoints import Endpoints
 from service.http.errors import error_response, json_error, method_refused, nothing_at
-from service.http.keyed_openapi import openapi_with_keys
 from service.http.openapi import openapi
 from service.pages import files
 from service.telemetry import metrics
@@ -58,7 +57,7 @@ def _routes(endpoints: Endpoints, keyed: bool) -> Sequence[BaseRoute]:
 @cache
 def _document(keyed: bool) -> bytes:
     """Made once: 50 kB of JSON take 1 ms."""
-    return json.dumps(openapi_with_keys() if keyed else openapi()).encode()
+    return json.dumps(openapi(keyed)).encode()
 
 
 def _metrics(_: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,9 +11,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import schema
-from service.http.operations import IDS, OPERATIONS, TAGS, Examples, Operation
+from service.auth.guard import SCOPES, unauthenticated
+from service.http.operations import IDS, OPERATIONS, TAGS, Examples
 from service.recommend.deadlines import HEADER, MOST_MS
-from service.schema.verbs import TIMED, WITH_BODY
+from service.schema import verbs
+from service.schema.verbs import Verb
 
 ABOUT = """\
 A two-stage recommender. The gRPC port has the same operations: `tandem.v1.Recommender`.
@@ -38,8 +41,6 @@ REFUSALS = {
     503: "No generation is live, or the store can't be reached.",
 }
 
-LIMITS = {verb.path: {"most_bytes": verb.most_bytes, "most_values": verb.most_values} for verb in WITH_BODY}
-
 RETRY_AFTER = {
     "retry-after": {
         "description": "Seconds until another try may help.",
@@ -48,12 +49,38 @@ RETRY_AFTER = {
 }
 
 
+GIVES: Mapping[Verb[Any, Any], tuple[type[BaseModel], ...]] = {
+    verbs.RECOMMEND: (schema.RecommendResponse, schema.SlatesResponse)
+}
+"""Models of an answer, where there are several."""
+
+TAKES: Mapping[Verb[Any, Any], tuple[type[BaseModel], ...]] = {
+    **{verb: (verb.takes,) for verb in verbs.WITH_BODY},
+    verbs.EVENTS: (schema.EventsRequest, schema.Event),
+    verbs.MERGE: (schema.MergeBody,),
+}
+"""Models of a body."""
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, as in `authorization: Bearer KEY`."},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "A key, in a header of its own."},
+}
+
+REFUSALS_OF_KEYS = {
+    401: str(unauthenticated()),
+    403: "The key lacks the scope, or the request names users of another tenant.",
+    429: "The key's rate is used up, or too many requests are waiting. Try again later.",
+}
+
+
 @cache
-def openapi() -> dict[str, Any]:
-    """The document."""
-    operations = [operation for methods in OPERATIONS.values() for operation in methods.values()]
+def openapi(keyed: bool = False) -> dict[str, Any]:
+    """The document. keyed: whether requests need a key."""
     models: list[type[BaseModel]] = [schema.ErrorResponse]
-    models += [model for each in operations for model in (*each.gives, *each.takes)]
+    paths: dict[str, dict[str, Any]] = {}
+    for verb in OPERATIONS:
+        models += [*_gives(verb), *TAKES.get(verb, ())]
+        paths.setdefault(verb.path, {})[verb.method.lower()] = _operation(verb, keyed)
     _, definitions = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)],
         ref_template="#/components/schemas/{model}",
@@ -62,44 +89,48 @@ def openapi() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Tandem", "version": "1", "description": ABOUT},
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
-        "paths": {
-            path: {method: _operation(path, operation) for method, operation in methods.items()}
-            for path, methods in OPERATIONS.items()
-        },
-        "components": {"schemas": definitions["$defs"]},
+        "paths": paths,
+        "components": {"schemas": definitions["$defs"], **({"securitySchemes": SCHEMES} if keyed else {})},
     }
 
 
-def _operation(path: str, operation: Operation) -> dict[str, Any]:
-    body = {"requestBody": {"required": True, **_content(*operation.takes, examples=operation.examples)}}
-    statuses = sorted({*operation.refuses, *(OF_BODIES if operation.takes else ()), 503})
+def _gives(verb: Verb[Any, Any]) -> tuple[type[BaseModel], ...]:
+    return GIVES.get(verb, (verb.gives,))
+
+
+def _operation(verb: Verb[Any, Any], keyed: bool) -> dict[str, Any]:
+    about, takes, scope = OPERATIONS[verb], TAKES.get(verb, ()), SCOPES[verb].value
+    body = {"requestBody": {"required": True, **_content(*takes, examples=about.examples)}}
+    refusals = {status: REFUSALS[status] for status in (*about.refuses, *(OF_BODIES if takes else ()), 503)}
+    refusals |= REFUSALS_OF_KEYS if keyed else {}
     return {
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "description": operation.description,
-        "operationId": operation.id,
-        "parameters": _parameters(path),
-        **(body if operation.takes else {}),
+        "tags": [about.tag],
+        "summary": about.summary,
+        "description": about.description + (f" The key needs the scope `{scope}`." if keyed else ""),
+        "operationId": about.id,
+        "parameters": _parameters(verb),
+        **(body if takes else {}),
+        **({"security": [{name: [scope]} for name in SCHEMES]} if keyed else {}),
         "responses": {
-            "200": {"description": "OK", **_content(*operation.gives)},
-            **{str(status): _refusal(path, status) for status in statuses},
+            "200": {"description": "OK", **_content(*_gives(verb))},
+            **{str(status): _refusal(verb, status, refusals[status]) for status in sorted(refusals)},
         },
     }
 
 
-def _refusal(path: str, status: int) -> dict[str, Any]:
+def _refusal(verb: Verb[Any, Any], status: int, about: str) -> dict[str, Any]:
+    limits = {"most_bytes": verb.most_bytes, "most_values": verb.most_values}
     headers = {"headers": RETRY_AFTER} if status in {429, 503} else {}
-    about = REFUSALS[status].format(**LIMITS.get(path, {}))
-    return {"description": about, **headers, **_content(schema.ErrorResponse)}
+    return {"description": about.format(**limits), **headers, **_content(schema.ErrorResponse)}
 
 
-def _parameters(path: str) -> list[dict[str, Any]]:
-    if path in {verb.path for verb in TIMED}:
+def _parameters(verb: Verb[Any, Any]) -> list[dict[str, Any]]:
+    if verb in verbs.TIMED:
         about = "Milliseconds until the answer is due. `degraded` names the stages that were not done by then."
         number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
         return [{"name": HEADER, "in": "header", "required": False, "description": about, "schema": number}]
     text = {"type": "string", "minLength": 1, "maxLength": 256}
-    named = re.findall(r"{(\w+)}", path)
+    named = re.findall(r"{(\w+)}", verb.path)
     return [{"name": name, "in": "path", "required": True, "example": IDS[name], "schema": text} for name in named]
 
 
