@@ -22,7 +22,7 @@ from service.backends import wire
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
-from service.backends.rows import RowsOnly
+from service.backends.rows_only import RowsOnly
 from service.drain import Drain, LastAnswers
 from service.generations.fallback import PINNED, Spare
 from service.generations.follower import Adopter

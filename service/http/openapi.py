@@ -49,12 +49,22 @@ RETRY_AFTER = {
 }
 
 
-GIVES: Mapping[Verb[Any, Any], tuple[type[BaseModel], ...]] = {
-    verbs.RECOMMEND: (schema.RecommendResponse, schema.SlatesResponse)
+GIVES: Mapping[Verb[Any], tuple[type[BaseModel], ...]] = {
+    verbs.RECOMMEND: (schema.RecommendResponse, schema.SlatesResponse),
+    verbs.SIMILAR: (schema.SimilarResponse,),
+    verbs.EXPLAIN: (schema.ExplainResponse,),
+    verbs.EVENTS: (schema.EventsResponse,),
+    verbs.ITEMS: (schema.ItemsResponse,),
+    verbs.ITEM: (schema.ItemResponse,),
+    verbs.FORGET_ITEM: (schema.ForgottenItemResponse,),
+    verbs.USER: (schema.UserResponse,),
+    verbs.FORGET: (schema.ForgottenResponse,),
+    verbs.MERGE: (schema.MergedResponse,),
+    verbs.STATUS: (schema.StatusResponse,),
 }
-"""Models of an answer, where there are several."""
+"""Models of an answer."""
 
-TAKES: Mapping[Verb[Any, Any], tuple[type[BaseModel], ...]] = {
+TAKES: Mapping[Verb[Any], tuple[type[BaseModel], ...]] = {
     **{verb: (verb.takes,) for verb in verbs.WITH_BODY},
     verbs.EVENTS: (schema.EventsRequest, schema.Event),
     verbs.MERGE: (schema.MergeBody,),
@@ -79,7 +89,7 @@ def openapi(keyed: bool = False) -> dict[str, Any]:
     models: list[type[BaseModel]] = [schema.ErrorResponse]
     paths: dict[str, dict[str, Any]] = {}
     for verb in OPERATIONS:
-        models += [*_gives(verb), *TAKES.get(verb, ())]
+        models += [*GIVES[verb], *TAKES.get(verb, ())]
         paths.setdefault(verb.path, {})[verb.method.lower()] = _operation(verb, keyed)
     _, definitions = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)],
@@ -94,11 +104,7 @@ def openapi(keyed: bool = False) -> dict[str, Any]:
     }
 
 
-def _gives(verb: Verb[Any, Any]) -> tuple[type[BaseModel], ...]:
-    return GIVES.get(verb, (verb.gives,))
-
-
-def _operation(verb: Verb[Any, Any], keyed: bool) -> dict[str, Any]:
+def _operation(verb: Verb[Any], keyed: bool) -> dict[str, Any]:
     about, takes, scope = OPERATIONS[verb], TAKES.get(verb, ()), SCOPES[verb].value
     body = {"requestBody": {"required": True, **_content(*takes, examples=about.examples)}}
     refusals = {status: REFUSALS[status] for status in (*about.refuses, *(OF_BODIES if takes else ()), 503)}
@@ -112,19 +118,19 @@ def _operation(verb: Verb[Any, Any], keyed: bool) -> dict[str, Any]:
         **(body if takes else {}),
         **({"security": [{name: [scope]} for name in SCHEMES]} if keyed else {}),
         "responses": {
-            "200": {"description": "OK", **_content(*_gives(verb))},
+            "200": {"description": "OK", **_content(*GIVES[verb])},
             **{str(status): _refusal(verb, status, refusals[status]) for status in sorted(refusals)},
         },
     }
 
 
-def _refusal(verb: Verb[Any, Any], status: int, about: str) -> dict[str, Any]:
+def _refusal(verb: Verb[Any], status: int, about: str) -> dict[str, Any]:
     limits = {"most_bytes": verb.most_bytes, "most_values": verb.most_values}
     headers = {"headers": RETRY_AFTER} if status in {429, 503} else {}
     return {"description": about.format(**limits), **headers, **_content(schema.ErrorResponse)}
 
 
-def _parameters(verb: Verb[Any, Any]) -> list[dict[str, Any]]:
+def _parameters(verb: Verb[Any]) -> list[dict[str, Any]]:
     if verb in verbs.TIMED:
         about = "Milliseconds until the answer is due. `degraded` names the stages that were not done by then."
         number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}

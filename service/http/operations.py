@@ -38,7 +38,7 @@ class Operation:
     examples: Examples = field(default_factory=dict)
 
 
-OPERATIONS: dict[Verb[Any, Any], Operation] = {
+OPERATIONS: dict[Verb[Any], Operation] = {
     verbs.RECOMMEND: Operation(
         "recommend",
         SLATES,

@@ -14,7 +14,7 @@ from recsys.errors import StageError
 from service.backends import client as clients
 from service.backends import wire
 from service.backends.client import BackendClient
-from service.backends.rows import RowsOnly
+from service.backends.rows_only import RowsOnly
 from service.shell import add_backend_app
 from tests.backend_server import Server, rows
 from tests.deployment import free_port
