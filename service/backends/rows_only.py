@@ -1,0 +1,52 @@
+"""What a backend accepts: calls with whole rows, probes and GET /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.backends.rows import WIDTH, width_of
+from service.http.probes import METHODS, PROBES
+from service.telemetry.throttled_logger import ThrottledLogger
+
+MAX_BYTES = 16 << 20
+"""Of one body. 512 of the widest rows are 3.3 MB."""
+
+_REFUSED = ThrottledLogger("%s %.100r of %s is refused with %d.")
+
+
+class RowsOnly:
+    """The ASGI middleware of a backend: it passes on calls of whole rows, probes and GET /metrics, and nothing else.
+
+    A batch of BentoML's dispatcher may hold rows of several calls. A call with rows of another width must not reach the
+    dispatcher, because the other calls of the batch would fail. BentoML also logs a traceback for each call that it
+    refuses itself.
+    """
+
+    def __init__(self, app: ASGIApp, widths: Mapping[str, int]) -> None:
+        """widths: bytes of a row, by the name of the API."""
+        self._app = app
+        self._widths = {f"/{api}": width for api, width in widths.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if refusal is not None:
+            client = (scope["client"] or ("a unix socket",))[0]
+            _REFUSED.warn(scope["method"], scope["path"], client, refusal.status_code)
+        await (self._app if refusal is None else refusal)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        path, width = scope["path"], self._widths.get(scope["path"])
+        if scope["method"] in METHODS and path in (*PROBES, "/metrics"):
+            return None
+        if width is None or scope["method"] != "POST":
+            return PlainTextResponse("There is nothing here.", 404)
+        length = dict(scope["headers"]).get(b"content-length", b"")  # uvicorn has checked the number
+        if width_of(scope) != width or not length or not int(length) or int(length) % width:
+            return PlainTextResponse(f"Send whole rows, {width} bytes each, with the header {WIDTH}.", 400)
+        if int(length) > MAX_BYTES:
+            return PlainTextResponse(f"The rows of a call have at most {MAX_BYTES:,} bytes.", 413)
+        return None
