@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recsys.arrival import Arrival, unwritable
 from recsys.errors import GenerationError
-from recsys.generation import MANIFEST, GenerationFolder, Manifest
+from recsys.generation import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.proof import Proof
 from recsys.store.base import GenerationStore
 
@@ -45,6 +45,8 @@ class GenerationCache:
 
         GenerationError if it is missing, not what its manifest says, makes no sense, or has no room.
         """
+        if not NAME.fullmatch(generation):
+            raise GenerationError(f"{generation!r} is no id of a generation.")
         folder = GenerationFolder(self._folder / generation)
         if Proof(folder).stands:  # without the lock: somebody may hold it for as long as a download takes
             _used(folder.path)

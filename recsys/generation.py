@@ -32,7 +32,8 @@ MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
 USER_IDS, USER_RECORDS = "user_ids", "user_records"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Of a generation and of its parts. It becomes a path and a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Manifest:
                 )
             raw["parts"] = {name: Part(**part) for name, part in raw["parts"].items()}
             for name in (raw["id"], *raw["parts"]):
-                if not _NAME.fullmatch(name):  # it becomes a path and a key
+                if not NAME.fullmatch(name):
                     raise GenerationError(f"The generation's manifest names {name[:80]!r}, which is no name of a part.")
             return cls(**raw)
         except (ValueError, TypeError, KeyError) as error:
@@ -135,7 +136,7 @@ def describe(folder: Path) -> dict[str, Part]:
     return {
         path.name: _part(path)
         for path in sorted(folder.iterdir())
-        if _NAME.fullmatch(path.name) and path.name != MANIFEST
+        if NAME.fullmatch(path.name) and path.name != MANIFEST
     }
 
 

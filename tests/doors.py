@@ -9,12 +9,11 @@ from urllib.parse import quote
 
 import grpc
 import httpx
-from google.protobuf.message_factory import GetMessageClass
 
-from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.recommend.deadlines import HEADER
 from service.schema.verbs import Verb
+from tandem_client.messages import request_of
 from tests.deployment import Deployment
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
@@ -40,8 +39,7 @@ class Doors:
         self, verb: Verb[Any], values: Mapping[str, Any], deadlines: Sequence[str] = ()
     ) -> tuple[Verdict, Verdict]:
         """Over HTTP and over gRPC; deadlines: x-deadline-ms, as often as it is told."""
-        takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
-        data = convert.message_of(takes, values).SerializeToString()
+        data = request_of(verb.rpc, values).SerializeToString()
         told = [(HEADER, deadline) for deadline in deadlines]
         return self.http(verb, json.dumps(values).encode(), values, told), self.grpc(verb, data, told)
 

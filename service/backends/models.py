@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from recsys.errors import TandemError
+from recsys.generation import NAME
 from recsys.items import NOTHING_PUT, PutItems
 from service.backends import wire
 from service.generations.holder import GenerationHolder
@@ -150,6 +151,9 @@ def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: 
         if not due < soon:
             rows.setdefault(generation, []).append(row)
     for generation, at in rows.items():
+        if not NAME.fullmatch(generation):
+            logger.warning("%d queries name no generation.", len(at))
+            continue
         table = asked if len(at) == len(asked) else asked[at]
         try:
             answered = answer(generation, table)

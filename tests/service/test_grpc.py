@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from tandem_client import Client
+from tandem_client.messages import request_of
 
 SERVICE = "tandem.v1.Recommender"
 
@@ -161,15 +162,6 @@ WRONG = [
 ]
 
 
-def message(takes, told):
-    """A request message that says what this JSON body does."""
-    from service.grpc import convert
-    from service.grpc.tandem.v1 import recommender_pb2
-
-    kind = getattr(recommender_pb2, takes.DESCRIPTOR.name)
-    return takes.FromString(convert.message_of(kind, told).SerializeToString())
-
-
 @pytest.mark.parametrize(("verb", "method", "path", "body"), WRONG)
 def test_a_wrong_request_gets_the_same_verdict_at_both_doors(reflected, web, verb, method, path, body):
     """Code, sentence and field, word for word."""
@@ -177,7 +169,7 @@ def test_a_wrong_request_gets_the_same_verdict_at_both_doors(reflected, web, ver
     assert 400 <= answer.status_code < 500, answer.text
     call, takes = reflected.method(verb)
     with pytest.raises(grpc.RpcError) as caught:
-        call(message(takes, body), timeout=10)
+        call(takes.FromString(request_of(verb, body).SerializeToString()), timeout=10)
     assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
     assert json.loads(dict(caught.value.trailing_metadata())["tandem-error-bin"]) == answer.json()["error"]
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 import grpc
 import httpx
 import pytest
-from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -19,7 +18,6 @@ from service.auth import key, key_editor
 from service.auth.guard import SCOPES
 from service.auth.keyring import KeyRecord, Scope
 from service.gateway import Gateway
-from service.grpc import convert
 from service.grpc.convert import SERVICE
 from service.grpc.tandem.v1 import recommender_pb2
 from service.http.app import http_app
@@ -28,6 +26,7 @@ from service.http.probes import PROBES
 from service.pages import files
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
+from tandem_client.messages import request_of
 from tests.deployment import IN_A_ROW, Deployment, descendants, free_port
 
 OWN, OTHERS = "shop-1:ann", "shop-2:bob"
@@ -86,8 +85,7 @@ class Keyed:
 
     def grpc(self, verb, name, user=OWN):
         """Likewise."""
-        takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
-        message = convert.message_of(takes, values_of(verb, user)).SerializeToString()
+        message = request_of(verb.rpc, values_of(verb, user)).SerializeToString()
         with grpc.insecure_channel(self.deployment.grpc) as channel:
             try:
                 method = channel.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")

@@ -49,3 +49,13 @@ def test_a_folder_that_can_not_be_is_a_sentence(store, tmp_path):
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(GenerationError, match=r"can't be written into .+cache.+TANDEM_HOME"):
         GenerationCache(tmp_path / "cache", store).fetch("g1")
+
+
+@pytest.mark.parametrize("name", ["../other", "..", ".", "", "a/b", "a\0b", "\ufffd"])
+def test_a_name_that_is_no_id_reaches_no_folder(store, tmp_path, name):
+    """A row of a call may name any generation. A path as the name must not lead out of the cache."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(GenerationError, match="is no id of a generation"):
+        GenerationCache(tmp_path / "cache", store).fetch(name)
+    assert (tmp_path / "other" / "file").exists()

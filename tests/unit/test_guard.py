@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 import grpc
 import pytest
-from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from starlette.responses import PlainTextResponse
@@ -26,7 +25,6 @@ from service.auth.key_file import KeyFile
 from service.auth.rate_limits import RateLimits
 from service.auth.tenants import USER_FIELDS, TenantCheck
 from service.gateway import Gateway
-from service.grpc import convert
 from service.grpc.convert import SERVICE
 from service.http.app import http_app
 from service.http.door import HttpDoor
@@ -36,6 +34,7 @@ from service.http.probes import PROBES
 from service.schema import verbs
 from service.verbs.calls import Calls
 from tandem_client import Client, NotAllowed, Overloaded
+from tandem_client.messages import request_of
 from tests.fake_recommender import FakeRecommender, RpcServer
 from tests.keys import Keys
 from tests.whole_path import counted
@@ -120,8 +119,7 @@ def http(client, verb, told=(), values=None):
 
 def call(server, verb, told=(), values=None):
     """The status and the sentence of a verb over gRPC."""
-    takes = GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
-    message = convert.message_of(takes, BODIES[verb] if values is None else values).SerializeToString()
+    message = request_of(verb.rpc, BODIES[verb] if values is None else values).SerializeToString()
     with grpc.insecure_channel(server.place) as channel:
         try:
             channel.unary_unary(f"/{SERVICE.full_name}/{verb.rpc}")(message, metadata=list(told), timeout=10)
