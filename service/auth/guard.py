@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from recsys.errors import QueryError
 from service.auth.key_file import KeyFile
-from service.auth.keyring import Entry, Scope
+from service.auth.keyring import KeyRecord, Scope
 from service.auth.rate_limits import RateLimits
 from service.schema import verbs
 from service.schema.verbs import Verb
@@ -38,7 +38,7 @@ AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
 _BEARER = b"bearer "
 
-caller: ContextVar[Entry] = ContextVar("caller")
+caller: ContextVar[KeyRecord] = ContextVar("caller")
 """The entry of the key that the current request was sent with. Each request runs in a context of its own."""
 
 
@@ -94,14 +94,14 @@ class KeyGuard:
         self.limits = limits
         self._clock = clock
 
-    def admit(self, key: bytes | None, scope: Scope | None) -> Entry:
+    def admit(self, key: bytes | None, scope: Scope | None) -> KeyRecord:
         """Return the entry of a key in force that has the scope, count the request and set `caller`.
 
         scope: None where any key will do. Raises Refusal otherwise. The rate is checked before the scope, so that
         refused requests count too.
         """
         entry = None if key is None else self.keys.current.find(key)
-        if entry is None or entry.expires <= self._clock():
+        if entry is None or entry.end <= self._clock():
             raise self.count_refusal(unauthenticated(), entry)
         if entry.interval and (wait := self.limits.take(entry)):
             seconds = math.ceil(wait)
@@ -113,7 +113,7 @@ class KeyGuard:
         caller.set(entry)
         return entry
 
-    def count_refusal(self, refusal: Refusal, entry: Entry | None) -> Refusal:
+    def count_refusal(self, refusal: Refusal, entry: KeyRecord | None) -> Refusal:
         """Count the refusal in the metrics and return it."""
         metrics.key_refused_total.labels(refusal.code, entry.name if entry else "").inc()
         return refusal

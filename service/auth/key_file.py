@@ -28,7 +28,7 @@ class KeyFile(FollowedFile[Keyring]):
 
     def parse(self, text: str) -> Keyring:
         """The keys of a text."""
-        return Keyring([record.entry() for record in parse(text, str(self.path))])
+        return Keyring(parse(text, str(self.path)))
 
     def nothing(self) -> Keyring:
         """No keys."""
@@ -42,7 +42,7 @@ class KeyFile(FollowedFile[Keyring]):
         """Read the file if it changed, and warn of a file without keys: a copy may have been cut off."""
         before = self.current
         super().look()
-        if self.current is not before and not self.current.entries:
+        if self.current is not before and not self.current.records:
             logger.warning("%s has no key: every request is refused.", self.path)
 
     async def follow(self) -> None:

@@ -9,22 +9,13 @@ import math
 import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
+from functools import cached_property
 from hmac import compare_digest
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from recsys.errors import SettingsError
@@ -47,46 +38,6 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key in force. name: of its owner; two keys have one name while one replaces the other.
-
-    digest: the key's hash, 32 bytes. users: the prefix of the user ids that it may name, "" for all. expires: unix
-    seconds. interval: seconds between requests at its rate, 0 for no limit. tolerance: seconds by which requests may
-    run ahead of the rate; it stands for the burst.
-    """
-
-    id: str
-    name: str
-    digest: bytes
-    scopes: frozenset[Scope]
-    users: str = ""
-    expires: float = math.inf
-    interval: float = 0.0
-    tolerance: float = 0.0
-
-    def covers(self, user_id: int | str) -> bool:
-        """Whether the key may name this user; 7 and "7" are the same user."""
-        return str(user_id).startswith(self.users)
-
-
-class Keyring:
-    """The keys in force."""
-
-    def __init__(self, entries: Sequence[Entry] = ()) -> None:
-        self.entries = tuple(entries)
-        self._by_id = {entry.id: entry for entry in entries}
-
-    def find(self, presented: bytes) -> Entry | None:
-        """The entry of a presented key, expired or not. An unknown id takes the same time as a wrong secret."""
-        entry = self._by_id.get(key.id_of(presented), _NO_ENTRY)
-        matches = compare_digest(key.digest(presented), entry.digest)
-        return entry if matches and entry is not _NO_ENTRY else None
-
-
-_NO_ENTRY = Entry("", "", bytes(32), frozenset())
-
-
 def _timestamp(value: object) -> datetime:
     """The start of a day in UTC, or a time with its offset."""
     with suppress(ValueError):
@@ -99,20 +50,46 @@ def _timestamp(value: object) -> datetime:
     raise PydanticCustomError("timestamp", "not a time")
 
 
+Timestamp = Annotated[datetime, BeforeValidator(_timestamp)]
+WRITE_TIME = "write a day (2027-01-01, in UTC) or a time with its offset"
+
+
 class KeyRecord(BaseModel):
-    """A key as the file has it."""
+    """A key in force, as the file has it. Two keys have one name while one replaces the other.
+
+    The description of a field says in an error what to write.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9]{4,32}$")]
-    name: Annotated[str, StringConstraints(strict=True, pattern=f"^{NAME}$")]
-    sha256: Annotated[str, StringConstraints(strict=True, pattern="^[0-9a-f]{64}$")]
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3)]
-    rate: Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)] | None = None
-    burst: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
-    users: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)] | None = None
-    expires: Annotated[datetime, BeforeValidator(_timestamp)] | None = None
-    created: Annotated[datetime, BeforeValidator(_timestamp)] | None = None
+    id: str = Field(
+        strict=True,
+        pattern=r"^[a-z0-9]{4,32}$",
+        description="write the 4 to 32 lower-case letters or digits of the key's id",
+    )
+    name: str = Field(
+        strict=True, pattern=f"^{NAME}$", description="write up to 64 letters, digits, dots, dashes or underscores"
+    )
+    sha256: str = Field(
+        strict=True, pattern="^[0-9a-f]{64}$", description="write the 64 hexadecimal digits of the key's SHA-256"
+    )
+    scopes: list[Scope] = Field(min_length=1, max_length=3, description=f"write a list of {', '.join(Scope)}")
+    rate: float | None = Field(
+        None,
+        strict=True,
+        gt=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="write a number of requests a second, above 0 and up to 1000000",
+    )
+    burst: int | None = Field(
+        None, strict=True, ge=1, le=1_000_000, description="write a whole number of requests from 1 to 1000000"
+    )
+    users: str | None = Field(
+        None, strict=True, min_length=1, max_length=256, description="write the prefix of its users' ids, as text"
+    )
+    expires: Timestamp | None = Field(None, description=WRITE_TIME)
+    created: Timestamp | None = Field(None, description=WRITE_TIME)
 
     @model_validator(mode="after")
     def _fits(self) -> KeyRecord:
@@ -122,24 +99,48 @@ class KeyRecord(BaseModel):
             raise ValueError("burst is set without rate; set the requests a second too")
         return self
 
-    @property
+    @cached_property
+    def digest(self) -> bytes:
+        """The key's hash, 32 bytes."""
+        return bytes.fromhex(self.sha256)
+
+    @cached_property
+    def end(self) -> float:
+        """When the key expires, in unix seconds."""
+        return self.expires.timestamp() if self.expires else math.inf
+
+    @cached_property
     def allowed_burst(self) -> int:
         """Requests at once; by default as many as in one second."""
         return self.burst or max(1, math.ceil(self.rate or 1))
 
-    def entry(self) -> Entry:
-        """The entry of the keyring."""
-        interval = 1 / self.rate if self.rate else 0.0
-        return Entry(
-            id=self.id,
-            name=self.name,
-            digest=bytes.fromhex(self.sha256),
-            scopes=frozenset(self.scopes),
-            users=self.users or "",
-            expires=self.expires.timestamp() if self.expires else math.inf,
-            interval=interval,
-            tolerance=(self.allowed_burst - 1) * interval,
-        )
+    @cached_property
+    def interval(self) -> float:
+        """Seconds between requests at the key's rate, 0 for no limit."""
+        return 1 / self.rate if self.rate else 0.0
+
+    @cached_property
+    def tolerance(self) -> float:
+        """Seconds by which requests may run ahead of the rate; it stands for the burst."""
+        return (self.allowed_burst - 1) * self.interval
+
+    def covers(self, user_id: int | str) -> bool:
+        """Whether the key may name this user; 7 and "7" are the same user."""
+        return str(user_id).startswith(self.users or "")
+
+
+class Keyring:
+    """The keys in force."""
+
+    def __init__(self, records: Sequence[KeyRecord] = ()) -> None:
+        self.records = tuple(records)
+        self._by_id = {each.id: each for each in records}
+
+    def find(self, presented: bytes) -> KeyRecord | None:
+        """The record of a presented key, expired or not. An unknown id takes the same time as a wrong secret."""
+        found = self._by_id.get(key.id_of(presented))
+        matches = compare_digest(key.digest(presented), found.digest if found else bytes(32))
+        return found if matches else None
 
 
 class _Document(BaseModel):
@@ -175,19 +176,5 @@ def first_fault(error: ValidationError) -> str:
     if first["msg"].startswith("Value error, "):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}.".removeprefix(": ")
     verb = "is missing" if first["type"] == "missing" else "is wrong"
-    expected = next((EXPECTED[part] for part in place if part in EXPECTED and part != "key"), EXPECTED["key"])
-    return f"{field} {verb}; {expected}."
-
-
-EXPECTED = {
-    "key": f"write tables, [[key]], at most {MAX_KEYS}",
-    "id": "write the 4 to 32 lower-case letters or digits of the key's id",
-    "name": "write up to 64 letters, digits, dots, dashes or underscores",
-    "sha256": "write the 64 hexadecimal digits of the key's SHA-256",
-    "scopes": f"write a list of {', '.join(Scope)}",
-    "rate": "write a number of requests a second, above 0 and up to 1000000",
-    "burst": "write a whole number of requests from 1 to 1000000",
-    "users": "write the prefix of its users' ids, as text",
-    "expires": "write a day (2027-01-01, in UTC) or a time with its offset",
-    "created": "write a day (2027-01-01, in UTC) or a time with its offset",
-}
+    wanted = (KeyRecord.model_fields[part].description for part in place if part in KeyRecord.model_fields)
+    return f"{field} {verb}; {next(wanted, f'write tables, [[key]], at most {MAX_KEYS}')}."

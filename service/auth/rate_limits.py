@@ -16,7 +16,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from service.auth.keyring import Entry
+from service.auth.keyring import KeyRecord
 
 SLOTS = 1 << 13
 """Rows of the file, eight times as many as keys are allowed: a revoked key keeps its row until a restart."""
@@ -55,7 +55,7 @@ class RateLimits:
         scratch.write_bytes(bytes(_SIZE))
         scratch.replace(path)
 
-    def take(self, entry: Entry) -> float:
+    def take(self, entry: KeyRecord) -> float:
         """Count a request that is allowed now and return 0; else return the seconds until one is allowed."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
@@ -69,7 +69,7 @@ class RateLimits:
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
 
-    def charge(self, entry: Entry, requests: int) -> None:
+    def charge(self, entry: KeyRecord, requests: int) -> None:
         """Count so many more requests of the key now; later requests wait for them."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
@@ -78,7 +78,7 @@ class RateLimits:
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
 
-    def _due_of(self, row: int, entry: Entry, now: float) -> float:
+    def _due_of(self, row: int, entry: KeyRecord, now: float) -> float:
         """The arrival time of the next request, now at the earliest; a time that no request can have set is ignored."""
         due = self._due[2 * row + 1]
         most = now + entry.tolerance + (MAX_COST + 1) * entry.interval

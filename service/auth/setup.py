@@ -58,7 +58,7 @@ def check(settings: Settings) -> None:
     doors = {"PORT": http_port(settings), "GRPC_PORT": settings.grpc_port}
     require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
     if keys_required(settings):
-        if not KeyFile(Path(settings.keys)).current.entries:
+        if not KeyFile(Path(settings.keys)).current.records:
             logger.warning("%s has no key: every request is refused.", settings.keys)
         if settings.admin_port:
             require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST")

@@ -81,4 +81,4 @@ def test_the_file_of_keys_and_the_admin_port_are_checked(keys, tmp_path):
     setup.prepare(settings, environment)
     keys.path.write_text("[[key")
     guard = setup.key_guard(settings, environment)
-    assert len(guard.keys.current.entries) == len(keys.texts)
+    assert len(guard.keys.current.records) == len(keys.texts)

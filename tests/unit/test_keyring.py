@@ -21,7 +21,7 @@ def _too_large(path):
 
 
 def ring(text=TABLE):
-    return Keyring([each.entry() for each in parse(text)])
+    return Keyring(parse(text))
 
 
 def table(**more):
@@ -52,12 +52,12 @@ def test_no_two_keys_are_alike():
 
 def test_a_field_that_is_left_out_sets_no_limit():
     """The key is for every user, at any rate, and does not expire."""
-    [entry] = ring().entries
-    assert (entry.users, entry.interval, entry.expires) == ("", 0.0, float("inf"))
+    [entry] = ring().records
+    assert (entry.users, entry.interval, entry.end) == (None, 0.0, float("inf"))
     assert entry.covers(7)
-    [entry] = ring(table(rate="50", users='"shop-1:"', expires="2027-01-01")).entries
+    [entry] = ring(table(rate="50", users='"shop-1:"', expires="2027-01-01")).records
     assert (entry.interval, round(entry.tolerance, 9)) == (0.02, 0.98)
-    assert entry.expires == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
+    assert entry.end == datetime(2027, 1, 1, tzinfo=UTC).timestamp()
     assert [entry.covers(user) for user in ("shop-1:7", "shop-1:", "shop-10:7", "SHOP-1:7", 7)] == [
         *(True, True),
         *(False, False, False),
@@ -149,11 +149,11 @@ def test_a_mounted_secret_is_followed(tmp_path):
     (tmp_path / "data").symlink_to("one")
     (tmp_path / "keys.toml").symlink_to("data/keys.toml")
     keys = KeyFile(tmp_path / "keys.toml")
-    assert len(keys.current.entries) == 1
+    assert len(keys.current.records) == 1
     (tmp_path / "next").symlink_to("two")
     (tmp_path / "next").replace(tmp_path / "data")
     keys.look()
-    assert keys.current.entries == ()
+    assert keys.current.records == ()
 
 
 def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_path):
@@ -162,7 +162,7 @@ def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_pa
     path.write_text("[[key")
     with pytest.raises(SettingsError, match=f"^{path} is not valid TOML"):
         KeyFile(path)
-    assert KeyFile(path, last=last).current.entries == ()
+    assert KeyFile(path, last=last).current.records == ()
     path.write_text(TABLE)
     KeyFile(path, last=last)
     path.unlink()
@@ -230,4 +230,4 @@ def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
 
 def test_a_scope_is_one_of_three():
     """The scope admin does not include the others."""
-    assert ring(table(scopes='["admin"]')).entries[0].scopes == {Scope.ADMIN}
+    assert ring(table(scopes='["admin"]')).records[0].scopes == [Scope.ADMIN]

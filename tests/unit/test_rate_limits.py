@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from service.auth.keyring import Entry
+from service.auth.keyring import KeyRecord
 from service.auth.rate_limits import SLOTS, RateLimits
 
 
 def entry(rate, burst, name="abcd"):
-    return Entry(name, "shop", b"", frozenset(), interval=1 / rate, tolerance=(burst - 1) / rate)
+    return KeyRecord(id=name.rjust(4, "0"), name="shop", sha256="0" * 64, scopes=["read"], rate=rate, burst=burst)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_more_keys_than_there_are_rows_share_and_are_counted_all_the_same(path, 
     limits = RateLimits(path, clock)
     for number in range(SLOTS):
         limits.take(entry(1, 1, f"{number:x}"))
-    assert allowed(limits, entry(1, 3, "one-more")) <= 3
+    assert allowed(limits, entry(1, 3, "onemore")) <= 3
 
 
 def test_a_time_that_no_request_has_set_is_ignored(path, clock):
