@@ -1,34 +1,46 @@
-"""How a worker drains: it turns not ready, its HTTP answers close their connections, and gRPC takes no new call.
+"""How a worker ends in order on SIGTERM, which BentoML sends to the workers of all services at once.
 
-The parent of the workers sends DRAIN to the workers of the entry service, waits TANDEM_DRAIN_SECONDS, and sends SIGTERM
-(`service.ending`). On SIGTERM uvicorn closes idle connections at once and answers the requests under way. A worker that
-receives SIGTERM alone drains without the wait.
+A worker turns not ready, serves on for TANDEM_DRAIN_SECONDS, and then calls uvicorn's own handler, which closes idle
+connections and waits for the requests in flight. A gateway's HTTP answers close their connections meanwhile, and its
+gRPC server drains beside. Retrieval and ranking end after their gateways: once the gateways' connections are closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:  # retrieval and ranking have no gRPC server and need not import it
     from service.grpc.server import GrpcServer
 
-DRAIN = signal.SIGUSR1
-"""Sent before SIGTERM. A worker that is still loading ends by it; it has no requests."""
+LAST_CALLS_SECONDS = 1.0
+"""Time after the drain in which a gateway without a connection may still call: a request may just begin there."""
+
+BACKEND_SECONDS = 20.0
+"""From SIGTERM to the end of a backend, at most, whatever connections are open."""
+
+LOOK_SECONDS = 0.1
 
 
 class Drain:
     """The drain of one worker."""
 
-    def __init__(self, rpc: GrpcServer | None = None, seconds: float = 0.0) -> None:
-        """rpc: the gRPC server, if there is one. seconds: between DRAIN and SIGTERM."""
+    def __init__(self, rpc: GrpcServer | None = None, seconds: float = 0.0, backend: bool = False) -> None:
+        """rpc: the gRPC server, if there is one. seconds: from not ready to the close of the listening sockets.
+
+        backend: whether the worker ends after the gateways that are connected to it.
+        """
         self._rpc = rpc
         self._seconds = seconds
+        self._backend = backend
+        self._parent = os.getppid()
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -37,23 +49,42 @@ class Drain:
         return self._draining is not None
 
     def await_signal(self) -> None:
-        """Begin on DRAIN; call this on the event loop."""
-        with suppress(RuntimeError, ValueError):  # not the main thread, as in tests
-            asyncio.get_running_loop().add_signal_handler(DRAIN, self._begin, self._seconds)
+        """Begin on SIGTERM, in place of uvicorn's handler; call this on the event loop, which uvicorn runs."""
+        close = signal.getsignal(signal.SIGTERM)
+        if threading.current_thread() is threading.main_thread() and callable(close):  # a test may have neither
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin, close)
 
     async def finish(self) -> None:
         """Return when the gRPC server has drained; uvicorn has closed its connections before."""
-        self._begin(0.0)
-        assert self._draining is not None
+        if self._draining is None:  # the server ended without a signal
+            self._draining = asyncio.create_task(self._drain_rpc(0.0))
         await self._draining
 
-    def _begin(self, seconds: float) -> None:
+    def _begin(self, close: Callable[[int, None], Any]) -> None:
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain(seconds))
+            self._draining = asyncio.create_task(self._drain(close))
 
-    async def _drain(self, seconds: float) -> None:
+    async def _drain(self, close: Callable[[int, None], Any]) -> None:
+        # A parent that was killed is replaced, and its ports are needed: no time for load balancers then.
+        seconds = self._seconds if os.getppid() == self._parent else 0.0
+        rpc = asyncio.create_task(self._drain_rpc(seconds))
+        await asyncio.sleep(seconds)
+        if self._backend:
+            await self._gateways_closed(seconds, getattr(close, "__self__", None))
+        close(signal.SIGTERM, None)
+        await rpc
+
+    async def _drain_rpc(self, seconds: float) -> None:
         if self._rpc:
             await self._rpc.drain(seconds)
+
+    async def _gateways_closed(self, since: float, server: object) -> None:
+        """Return when no connection to this worker's server is open, or BACKEND_SECONDS after SIGTERM."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + BACKEND_SECONDS - since
+        await asyncio.sleep(LAST_CALLS_SECONDS)
+        while isinstance(server, uvicorn.Server) and server.server_state.connections and loop.time() < end:
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 class LastAnswers:

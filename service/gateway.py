@@ -19,7 +19,6 @@ from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
 from service.retrieval import Retrieval
 from service.settings import environment, settings
-from service.shell import NOTHING_AROUND
 from service.verbs.recommender import Recommender
 
 TLS = Tls.from_settings(settings())
@@ -33,7 +32,7 @@ PINNED = pinned.model()
     workers=settings().gateway_workers,
     http={"host": settings().host, "port": settings().port},  # BentoML's default is every address
     runner_probe={"enabled": False},  # /readyz needs a generation, not both backends: the gateway answers without them
-    **NOTHING_AROUND,  # BentoML's log, metrics and spans name paths with user ids
+    **workers.OPTIONS,
     traffic={"timeout": REQUEST_SECONDS + settings().deadline_ms / 1000},
     **({"ssl": TLS.bentoml_options()} if TLS else {}),
 )

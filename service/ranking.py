@@ -8,14 +8,10 @@ from service import wiring, workers
 from service.backends import wire
 from service.backends.models import RankingModel
 from service.settings import environment, settings
-from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
+from service.shell import BATCHED, Shell, add_backend_app, rows_api
 
 
-@bentoml.service(
-    name="Ranking",
-    workers=settings().ranking_workers,
-    **NOTHING_AROUND,
-)
+@bentoml.service(name="Ranking", workers=settings().ranking_workers, **workers.OPTIONS)
 class Ranking(Shell):
     """From hundreds of candidates to their order."""
 

@@ -8,14 +8,10 @@ from service import wiring, workers
 from service.backends import wire
 from service.backends.models import RetrievalModel
 from service.settings import environment, settings
-from service.shell import BATCHED, NOTHING_AROUND, Shell, add_backend_app, rows_api
+from service.shell import BATCHED, Shell, add_backend_app, rows_api
 
 
-@bentoml.service(
-    name="Retrieval",
-    workers=settings().retrieval_workers,
-    **NOTHING_AROUND,
-)
+@bentoml.service(name="Retrieval", workers=settings().retrieval_workers, **workers.OPTIONS)
 class Retrieval(Shell):
     """From many items to hundreds."""
 

@@ -35,7 +35,10 @@ from service.telemetry import exporters
 
 START_SECONDS = 120
 STOP_SECONDS = 28.0
-"""What the services have to stop in order (`service.ending`); within 30 the store has stopped, too."""
+"""Time for the services to stop in order (`service.drain`). The store stops after them, within 30 s."""
+
+CLOSE_SECONDS = 8
+"""Time for the HTTP requests in flight when the gateway closes. A client that reads slowly would take it all."""
 
 ROOM = 1 << 20
 """Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
@@ -172,8 +175,8 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
         "BENTOML_DO_NOT_TRACK": "True",
     }
     place = ["--host", settings.host, "--port", str(settings.port)]
-    beside = ["service.launch"] if settings.forkserver else []
-    command = [sys.executable, "-m", *beside, "bentoml", "serve", SERVICES[role or "gateway"], *place]
+    limit = ["--timeout-graceful-shutdown", str(CLOSE_SECONDS)]
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place, *limit]
     # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
     # Killed and not asked, should this process die: while it starts its workers, circus drops a SIGTERM ("arbiter is
     # already running arbiter_start_watchers") and lives on for ever. The workers are tied to it, and end by themselves.

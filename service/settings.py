@@ -66,9 +66,6 @@ class Settings(BaseSettings):
     gateway_workers: int = Field(1, ge=1, le=64, description="Processes of the gateway.")
     retrieval_workers: int = Field(1, ge=1, le=64, description="Processes of retrieval.")
     ranking_workers: int = Field(1, ge=1, le=64, description="Processes of ranking.")
-    forkserver: bool = Field(
-        True, description="Whether workers are forked from a process that has imported all modules (on Linux)."
-    )
     drain_seconds: float = Field(
         0.0,
         ge=0,

@@ -24,14 +24,7 @@ from service.telemetry import metrics
 NEVER_SHED_MS = 60_000
 """BentoML answers 503 to a call that waits longer than `max_latency_ms`. The gateway's deadlines end a wait earlier."""
 
-NOTHING_AROUND: dict[str, Any] = {
-    "logging": {"access": {"enabled": False}},
-    "metrics": {"enabled": False},
-    "tracing": {"excluded_urls": ".*"},
-}
-"""Turns BentoML's log, metrics and spans of each call off; `service.telemetry` has the deployment's own."""
-
-DRAIN = Drain()
+DRAIN = Drain(seconds=settings().drain_seconds, backend=True)
 """Of this process, which runs one of the two services."""
 
 
@@ -49,8 +42,8 @@ def rows_api(**options: Any) -> Any:
 
 
 def add_backend_app(service: Any, role: str) -> None:
-    """Add spans, the drain and GET /metrics to BentoML's app of a service."""
-    service.add_asgi_middleware(wiring.backend, role=role, drain=DRAIN)
+    """Add spans and GET /metrics to BentoML's app of a service."""
+    service.add_asgi_middleware(wiring.backend, role=role)
     service.mount_asgi_app(Starlette(routes=[Route("/metrics", _metrics)]))
 
 
@@ -81,7 +74,7 @@ class Shell:
 
     @bentoml.on_startup
     async def await_stop(self) -> None:
-        """Drain before the end, if this service runs on a host of its own."""
+        """End in order on SIGTERM: after the gateways."""
         DRAIN.await_signal()
 
     @bentoml.on_shutdown

@@ -23,7 +23,6 @@ from service.backends.backends import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
 from service.backends.rows_only import RowsOnly
-from service.drain import Drain, LastAnswers
 from service.generations.fallback import PINNED, Spare
 from service.generations.follower import Adopter
 from service.generations.holder import GenerationHolder
@@ -148,11 +147,10 @@ def tracer(role: str) -> tracing.Tracer | None:
     return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
 
 
-def backend(app: ASGIApp, role: str, drain: Drain) -> ASGIApp:
+def backend(app: ASGIApp, role: str) -> ASGIApp:
     """The middleware of retrieval and ranking."""
     traces = tracer(role)
-    traced = app if traces is None else BackendSpans(app, traces, role)
-    return LastAnswers(RowsOnly(traced, wire.WIDTHS), lambda: drain.begun)
+    return RowsOnly(app if traces is None else BackendSpans(app, traces, role), wire.WIDTHS)
 
 
 def close_traces(role: str) -> None:

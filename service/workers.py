@@ -1,4 +1,4 @@
-"""What the parent of all workers tells them, once, and what each of them does first."""
+"""What the parent of the workers does once, what each worker does first, and the options that all services share."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import logging
 import os
 import signal
 import sys
+from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import arbiter, bentoml_patches
+from service import bentoml_patches
 from service.auth import setup
 from service.auth.tls import Tls
-from service.forking import LEAN_MALLOC, ONE_THREAD
 from service.generations import pinned
 from service.generations.fallback import PINNED
 from service.settings import STARTER, Settings
@@ -22,23 +22,41 @@ from service.telemetry import exporters
 
 logger = logging.getLogger("tandem")
 
-ARBITER = "TANDEM_ARBITER"
-"""Names the process that starts the workers, so that one whose starter died while it loaded knows."""
+PARENT = "TANDEM_PARENT"
+"""The environment variable with the pid of the workers' parent; a worker whose parent died while it loaded ends."""
+
+_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
+"""For glibc. By default each thread has an arena that keeps freed memory: a retrieval worker with two generations of a
+million items held 283 MiB, and holds 238 so. Arrays below 4 MiB, all that a request needs, stay on the heap."""
+
+_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+"""For numpy; the other cores are for other workers. `torch.set_num_threads` has no effect on numpy."""
+
+OPTIONS: dict[str, Any] = {
+    "envs": [{"name": name, "value": value} for name, value in (_MEMORY | _THREADS).items()],
+    "logging": {"access": {"enabled": False}},
+    "metrics": {"enabled": False},
+    "tracing": {"excluded_urls": ".*"},
+}
+"""BentoML's options of all three services. Its log, metrics and spans name paths with user ids; `service.telemetry` has
+the deployment's own."""
 
 
 def prepare(environment: Environment, settings: Settings) -> None:
-    """Called in the parent of all workers, by each service: tell them who it is, where the store is, what is pinned.
+    """Called in the parent of all workers, by each service: set what the workers read, and patch BentoML.
 
     Without REDIS_URL it starts the embedded store, which ends with that process.
     """
-    if os.environ.get(ARBITER) == str(os.getpid()):
+    if os.environ.get(PARENT) == str(os.getpid()):
         return
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):
         tls.check()
-    os.environ[ARBITER] = str(os.getpid())
-    for name, value in (LEAN_MALLOC | ONE_THREAD).items():
-        os.environ.setdefault(name, value)
+    os.environ[PARENT] = str(os.getpid())
     if starter := os.environ.get(STARTER):
         watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
     if fault := pinned.fault():
@@ -47,7 +65,7 @@ def prepare(environment: Environment, settings: Settings) -> None:
         os.environ[PINNED] = str(folder)
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
-    arbiter.attend(settings.forkserver, settings.drain_seconds)
+    bentoml_patches.supervise_privately()
 
 
 def become_one() -> None:
@@ -56,7 +74,7 @@ def become_one() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()
     bentoml_patches.dispatch_at_once()
-    if os.environ.get(ARBITER) not in (None, str(os.getppid())):
+    if os.environ.get(PARENT) not in (None, str(os.getppid())):
         sys.exit("The process that started this worker is gone.")
 
 
@@ -69,6 +87,6 @@ def require_guarded(settings: Settings) -> None:
         setup.check_listening(settings)
     except SettingsError as error:
         logger.critical("%s", error)
-        if os.environ.get(ARBITER) == str(os.getppid()):
+        if os.environ.get(PARENT) == str(os.getppid()):
             os.kill(os.getppid(), signal.SIGTERM)
         os._exit(1)  # an exception here becomes a traceback of BentoML's, and the parent starts another worker

@@ -9,13 +9,13 @@ import numpy as np
 import uvicorn
 
 from service.backends.rows import Rows
-from service.shell import NOTHING_AROUND
+from service.workers import OPTIONS
 
 
 def make_service(sizes):
     """A service with one batchable API and others that fail or wait; sizes: of each batch."""
 
-    @bentoml.service(**NOTHING_AROUND)
+    @bentoml.service(**OPTIONS)
     class Doubles:
         @bentoml.api(batchable=True, max_batch_size=99_999, input_spec=Rows, output_spec=Rows)
         async def double(self, rows: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def serve(port: int) -> None:
     """Serve the gateway as a worker of BentoML does, until both doors have answered."""
     gateway = importlib.import_module("service.gateway").Gateway
     gateway.inner.prepare_workers()
-    os.environ.pop("TANDEM_ARBITER")  # there is no process between the parent and the worker
+    os.environ.pop("TANDEM_PARENT")  # there is no process between the parent and the worker
     server = uvicorn.Server(uvicorn.Config(gateway.to_asgi(), port=port, log_config=None, server_header=False))
     client = threading.Thread(target=ask, args=(server, port), daemon=True)
     client.start()

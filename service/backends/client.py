@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -46,6 +47,7 @@ class BackendClient:
         parts = urlsplit(url)
         self._url = url
         self._socket = unquote(parts.path) if parts.scheme == "file" else None
+        self._descriptor = None if self._socket is None else _descriptor(self._socket)
         host = "backend" if self._socket else f"{parts.hostname}:{parts.port or PORT}"
         self._base = URL(f"http://{host}")
         self._apis: dict[str, URL] = {}
@@ -79,6 +81,9 @@ class BackendClient:
         session, self._session = self._session, None
         if session is not None:
             await session.retire()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     async def _send(self, session: _Session, api: str, rows: np.ndarray) -> np.ndarray:
         url = self._apis.get(api)
@@ -111,7 +116,8 @@ class BackendClient:
 
     def _connector(self) -> aiohttp.BaseConnector:
         if self._socket is not None:
-            return aiohttp.UnixConnector(self._socket, limit=0)
+            path = self._socket if self._descriptor is None else f"/proc/self/fd/{self._descriptor}"
+            return aiohttp.UnixConnector(path, limit=0)
         self._addresses = self._addresses or Addresses()
         return aiohttp.TCPConnector(
             limit=0, resolver=self._addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, socket_factory=_socket
@@ -151,6 +157,16 @@ class _Session:
     async def _close_if_done(self) -> None:
         if self._retired and not self._calls:
             await self._http.close()
+
+
+def _descriptor(path: str) -> int | None:
+    """A descriptor by which a unix socket is reached after its path is gone; None if there is none.
+
+    BentoML removes the folder of the sockets when it begins to stop, and the gateway drains after that.
+    """
+    with suppress(OSError, AttributeError):  # Linux only
+        return os.open(path, os.O_PATH)
+    return None
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
