@@ -59,8 +59,6 @@ def sample(pid: int, port: int, at: float) -> Sample:
 def role(command: bytes) -> str:
     """Of a process of the deployment, by its command line."""
     words = command.split(b"\0")
-    if b"service.forkserver" in words:
-        return "forkserver"
     if b"--service-name" in words:
         return words[words.index(b"--service-name") + 1].decode().lower()
     return "supervisor"

@@ -35,7 +35,7 @@ from loadtests.tally import Outcome
 from loadtests.world import HOME, World, world
 
 TOPOLOGIES = ("split", "inline", "inline_two")
-"""Of the peers; inline_two: with two gateways. split_spawned, on request: with an interpreter for each worker."""
+"""Of the peers; inline_two: with two gateways."""
 MORE = 4
 """Requests after the first: with two gateways, one of them is the first for the other."""
 
@@ -124,9 +124,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _topology(text: str) -> str:
-    known = (*TOPOLOGIES, "split_spawned")
-    if text not in known:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+    if text not in TOPOLOGIES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(TOPOLOGIES)}")
     return text
 
 

@@ -75,6 +75,7 @@ class Gateway:
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         await DOORS.open()
+        wiring.count_workers(wiring.GATEWAY, environment(), settings())
         if bentoml.server_context.worker_index == 1:
             DOORS.log_addresses()
 

@@ -65,6 +65,8 @@ class Shell:
         self._model = model
         self._adopter = wiring.adopter(role, environment(), settings(), [holder])
         self._adopter.start()
+        if bentoml.server_context.service_type == "entry_service":  # else a gateway of this host counts
+            wiring.count_workers(role, environment(), settings())
 
     def _compute(self, api: str, rows: wire.Rows) -> wire.Rows:
         """Compute on the event loop: a worker computes one batch at a time, and a thread costs 0.1 ms more."""

@@ -44,6 +44,7 @@ from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
 from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs
+from service.worker_count import WorkerCount
 
 if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
     from recsys.ranker import Ranker
@@ -81,6 +82,15 @@ def adopter(
     url = _url(environment)
     spare = _spare(environment).ids
     return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds, _redis())
+
+
+def count_workers(role: str, environment: Environment, settings: Settings) -> None:
+    """Count the workers of this host for /metrics, until this process ends."""
+    wanted = {role: getattr(settings, f"{role}_workers")}
+    if role == GATEWAY and settings.topology == "split":
+        away = {RETRIEVAL: settings.retrieval_url, RANKING: settings.ranking_url}
+        wanted |= {name: getattr(settings, f"{name}_workers") for name, url in away.items() if not url}
+    WorkerCount(RedisBoard(_url(environment)), wanted).start()
 
 
 def recommender(

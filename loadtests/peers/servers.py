@@ -51,7 +51,6 @@ PEERS = {
     "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
     "split_prompt": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MERGE_MS": "0"}),
     "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
-    "split_spawned": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_FORKSERVER": "no"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
     "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
     "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),

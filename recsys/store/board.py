@@ -80,6 +80,9 @@ class Board(Protocol):
     def processes(self) -> list[Holding]:
         """What every process alive says, by name; who ended on this machine is left out at once."""
 
+    def remove_ended(self) -> list[Holding]:
+        """Remove the processes of this machine that ended without `withdraw`; return those that this call removed."""
+
     def wait(self, seconds: float) -> None:
         """Return after so long, or as soon as an alias moves."""
 
@@ -116,14 +119,25 @@ class RedisBoard:
             pipe.execute()
 
     def processes(self) -> list[Holding]:
+        return [holding for holding in self._announced() if not holding.ended]
+
+    def remove_ended(self) -> list[Holding]:
+        ended = [holding for holding in self._announced() if holding.ended]
+        with sentences(self._address):  # several processes may call this at once, and one removes the name
+            removed = [holding for holding in ended if self._redis.srem(_PROCESSES, holding.name)]
+        for holding in removed:
+            self.withdraw(holding.name)
+        return removed
+
+    def _announced(self) -> list[Holding]:
+        """The announcements that have not expired."""
         with sentences(self._address):
             names = sorted(self._redis.smembers(_PROCESSES))
             told = self._redis.mget([_process(name) for name in names]) if names else []
         gone = [name for name, text in zip(names, told, strict=True) if text is None]
         if gone:
             self._forget(gone)
-        holdings = [holding for text in told if text is not None and (holding := Holding.from_json(text))]
-        return [holding for holding in holdings if not holding.ended]
+        return [holding for text in told if text is not None and (holding := Holding.from_json(text))]
 
     def _forget(self, names: list[str]) -> None:
         """Drop names that nothing stands behind any more, where that is allowed."""
@@ -172,6 +186,12 @@ class MemoryBoard:
 
     def processes(self) -> list[Holding]:
         return [self._told[name] for name in sorted(self._told) if not self._told[name].ended]
+
+    def remove_ended(self) -> list[Holding]:
+        ended = [holding for holding in self._told.values() if holding.ended]
+        for holding in ended:
+            self.withdraw(holding.name)
+        return ended
 
     def wait(self, seconds: float) -> None:
         self._rung.wait(seconds)

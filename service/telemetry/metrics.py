@@ -34,6 +34,15 @@ stage_away = Gauge(
     multiprocess_mode="livesum",
 )
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
+workers = Gauge(  # the dead do not write, so the newest value is from a running process
+    "tandem_workers",
+    "Workers of a service that it should have, and that run",
+    ["service", "state"],
+    multiprocess_mode="mostrecent",
+)
+worker_deaths_total = Counter(
+    "tandem_worker_deaths_total", "Workers that ended without an orderly stop", ["service"]
+)
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds",

@@ -50,13 +50,11 @@ def main() -> int:
 
 
 def killed(folder: Path, binary: Path | None) -> Iterator[Outcome]:
-    """Workers of each service, with a process to fork others from and without."""
+    """Workers of each service."""
     with Served(folder / "killed", Pair.make(folder / "killed-pair"), binary) as world:
         for service in workers.SERVICES:
             yield workers.worker_killed(world, service)
         yield workers.both_killed(world)
-        for service in workers.SERVICES:
-            yield workers.worker_killed(world, service, forks=False)
     with Served(folder / "one", Pair.make(folder / "one-pair"), binary, **workers.TWO_GATEWAYS) as world:
         for service in workers.SERVICES:
             yield workers.one_killed(world, service)

@@ -41,7 +41,7 @@ def test_a_host_with_one_role_is_not_ready_while_it_drains(role, pair, own_valke
             time.sleep(0.05)
         assert ready.status_code == 503
         ready = httpx.get(f"{host.url}/readyz", timeout=5)  # the first may have been asked just before the end began
-        assert (ready.status_code, ready.headers["connection"]) == (503, "close")
+        assert ready.status_code == 503
         assert httpx.get(f"{host.url}/livez", timeout=5).status_code == 200
         assert httpx.post(f"{host.url}/none", timeout=5).status_code == 404  # whoever asks is still answered
         assert host.stop() == 0

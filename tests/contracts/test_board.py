@@ -68,6 +68,8 @@ def test_who_was_killed_on_this_machine_is_gone(board):
     ended.kill()
     ended.wait()
     assert board.processes() == told[1:]
+    assert [board.remove_ended(), board.remove_ended()] == [told[:1], []]
+    assert board.processes() == told[1:]
 
 
 def test_the_bell_ends_a_wait(board):

@@ -130,19 +130,22 @@ def test_a_failed_api_is_a_stage_error(server, url, run):
 
 
 def test_a_restarted_backend_is_called_again(path, url, run):
-    """The connection of before is closed: the call is sent over a new one."""
+    """Over a new connection, also when BentoML has removed the path of the socket, as it does first in a stop."""
 
-    async def scene():
+    async def scene(listening):
         async with connected(url) as client:
-            with Server({"uds": str(path)}, keep_alive=1) as server:
+            with Server({}, keep_alive=1, listening=listening) as server:
                 await client.call("double", rows(1))
                 assert await fewer_connections(server, 0) == 0
                 await client.call("double", rows(1))
-            path.unlink(missing_ok=True)
-            with Server({"uds": str(path)}):
+            path.unlink()
+            with Server({}, listening=listening):
                 return await client.call("double", rows(2))
 
-    np.testing.assert_array_equal(run(scene()), 2 * rows(2))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        np.testing.assert_array_equal(run(scene(listening)), 2 * rows(2))
 
 
 def test_a_connection_that_closes_during_a_call_is_replaced_once(path, url, run):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CALLS = """
 import asyncio
 from bentoml._internal.marshal.dispatcher import CorkDispatcher
@@ -49,3 +51,40 @@ Optimizer.__init__ = real
 """)
     assert run.stdout == "None\n"
     assert "lone calls may wait longer" in run.stderr
+
+
+ARBITER = """
+from bentoml._internal.utils import circus
+from service import bentoml_patches
+{patch}
+made = circus.create_standalone_arbiter([])
+print(made.endpoint, made.pubsub_endpoint, made.check_delay, made.ctrl.endpoint, made.ctrl.check_delay)
+"""
+
+
+def arbiter(patch):
+    code = ARBITER.format(patch=patch)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_process_manager_has_no_port_and_checks_each_second():
+    """Without the patch it has two ports of loopback, and checks every ten seconds."""
+    told = arbiter("bentoml_patches.supervise_privately()").stdout
+    assert told == "inproc://circus-control inproc://circus-events 1.0 inproc://circus-control 1000.0\n"
+    told = arbiter("").stdout.split()
+    assert told[0].startswith("tcp://127.0.0.1:")
+    assert told[2] == "10"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "circus.Arbiter.__base__.__init__ = lambda self, *args, **options: None",
+        "circus.create_standalone_arbiter = lambda watchers: circus.Arbiter(watchers, 'tcp://127.0.0.1:0', 'tcp://127.0.0.1:0')",
+    ],
+)
+def test_another_process_manager_is_left_alone(change):
+    """Where BentoML starts circus in another way, a warning is logged and BentoML's own values apply."""
+    run = arbiter(f"{change}\nbentoml_patches.supervise_privately()")
+    assert "takes commands on a port of this machine" in run.stderr
+    assert "inproc" not in run.stdout

@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 from recsys.errors import QueryError, StageError
 from service import doors, wiring
 from service.backends.client import BackendClient
-from service.drain import Drain
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
 from service.http.app import http_app
@@ -224,7 +223,7 @@ class TestOff:
         stages = [type(stage).__module__ for stage, _ in world.pipeline()._guarded]
         assert stages == ["service.recommend.stages"] * 3
         app = http_app(Endpoints(), None)
-        assert wiring.backend(app, "ranking", Drain())._app._app is app
+        assert wiring.backend(app, "ranking")._app is app
         away = Settings(retrieval_url="http://retrieval", ranking_url="http://ranking")
         assert [client._headers for client in wiring.clients(None, away)] == [None, None]
 

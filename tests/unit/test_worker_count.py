@@ -1,0 +1,47 @@
+"""The count of workers, read as a gateway's /metrics reads it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COUNT = """
+import os, subprocess, sys
+from recsys.store.board import Holding, MemoryBoard
+from recsys.store.life import Life, born, place
+from service.telemetry import metrics
+from service.worker_count import WorkerCount
+
+show = lambda: [print(line) for line in metrics.exposition().decode().splitlines()
+                if line.startswith(("tandem_workers{", "tandem_worker_deaths_total{", "tandem_slates_limit "))]
+limit = "from service.telemetry import metrics; metrics.slates_limit.set(8); print(flush=True); input()"
+workers = [subprocess.Popen([sys.executable, "-c", limit], stdin=-1, stdout=-1) for _ in range(2)]
+board = MemoryBoard()
+for worker in workers:
+    worker.stdout.readline()
+    board.announce(Holding(f"gateway here {worker.pid}", "gateway", life=Life(worker.pid, place(), born(worker.pid))))
+count = WorkerCount(board, {"gateway": 2})
+count.count()
+show()
+workers[0].kill()
+workers[0].wait()
+count.count()
+count.count()
+show()
+workers[1].kill()
+"""
+
+
+def test_a_dead_worker_is_counted_once_and_its_gauges_go(tmp_path):
+    """Of two gateways one is killed: one death, one of two alive, and its limit leaves the sum over both."""
+    variables = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert sorted(done.stdout.splitlines()) == [
+        "tandem_slates_limit 16.0",
+        "tandem_slates_limit 8.0",
+        'tandem_worker_deaths_total{service="Gateway"} 1.0',
+        'tandem_workers{service="Gateway",state="alive"} 1.0',
+        'tandem_workers{service="Gateway",state="alive"} 2.0',
+    ], done.stderr
