@@ -70,7 +70,7 @@ def supervise_privately() -> None:
             logger.warning("This BentoML calls circus in another way than 1.4.40. %s", _COST)
         original(arbiter, *args, **options)
 
-    Arbiter.__init__ = init  # type: ignore[method-assign]
+    Arbiter.__init__ = init  # type: ignore[method-assign, assignment]
 
 
 _COST = "The process manager takes commands on a port of this machine, and replaces a dead worker after up to 10 s."

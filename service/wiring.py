@@ -36,6 +36,7 @@ from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
 from service.telemetry.outage import Outage
 from service.telemetry.server_spans import BackendSpans
+from service.telemetry.worker_count import WorkerCount
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemFollower, ItemVerbs
@@ -44,7 +45,6 @@ from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
 from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs
-from service.worker_count import WorkerCount
 
 if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
     from recsys.ranker import Ranker

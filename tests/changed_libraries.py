@@ -1,4 +1,4 @@
-"""Start a gateway in this process, ask both doors, and print what it changed in the server libraries: a JSON list."""
+"""Start a deployment in this process, call both doors, and print what it changed in the libraries: a JSON list."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import sys
 import threading
 import time
 import types
+from contextlib import suppress
 
 import uvicorn
 
 from tandem_client import Client, DeadlineExceeded, Unavailable
 
-LIBRARIES = ("uvicorn", "starlette", "grpc", "uvloop", "httptools")
+LIBRARIES = (
+    *("bentoml", "_bentoml_impl", "_bentoml_sdk", "circus"),
+    *("uvicorn", "starlette", "grpc", "uvloop", "httptools"),
+    *("redis", "prometheus_client"),
+)
 READY_SECONDS = 120
 
 
@@ -26,10 +31,8 @@ def import_all() -> None:
         package = importlib.import_module(library)
         for module in pkgutil.walk_packages(package.__path__, f"{library}.", onerror=lambda _: None):
             if not module.name.endswith("__main__"):
-                try:
+                with suppress(Exception):  # the module needs a package or a platform that is not there
                     importlib.import_module(module.name)
-                except (ImportError, AttributeError):  # it needs a package that is not installed
-                    continue
 
 
 def attributes() -> dict[str, object]:
@@ -41,7 +44,8 @@ def attributes() -> dict[str, object]:
                 found[f"{module.__name__}.{name}"] = value
             if isinstance(value, type) and value.__module__.split(".")[0] in LIBRARIES:
                 for attribute, content in vars(value).items():
-                    found[f"{value.__module__}.{value.__qualname__}.{attribute}"] = content
+                    if attribute != "__slotnames__":  # what `copy` keeps of a class that it copied
+                        found[f"{value.__module__}.{value.__qualname__}.{attribute}"] = content
     return found
 
 

@@ -40,9 +40,7 @@ workers = Gauge(  # the dead do not write, so the newest value is from a running
     ["service", "state"],
     multiprocess_mode="mostrecent",
 )
-worker_deaths_total = Counter(
-    "tandem_worker_deaths_total", "Workers that ended without an orderly stop", ["service"]
-)
+worker_deaths_total = Counter("tandem_worker_deaths_total", "Workers that ended without an orderly stop", ["service"])
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds",

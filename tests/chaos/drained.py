@@ -1,7 +1,8 @@
-"""Deployments that are told to stop under load, over both doors: is anything lost that they had accepted?
+"""Deployments that stop under load, over both doors: is an accepted request lost?
 
-A request is accepted once its bytes went out on a connection that the server had taken. Who finds nobody there (refused
-or never connected) is not, and goes elsewhere; whoever gets no answer then, or one that is none, was lost.
+A request is accepted once its bytes went out on a connection that a worker had accepted. A refused connection is not
+accepted, nor is one that comes after the drain: the workers have closed the listening socket, and the process manager
+holds it for a second more, so the kernel takes the connection and resets it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ NOBODY = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connec
 made for such a call would be logged and not be answered, which is counted."""
 
 
+RESET = ("ClientOSError: [Errno 104]", "ServerDisconnectedError")
+"""Errors of a connection that the kernel took and no worker accepted."""
+
+
 @dataclass
 class Drains:
     """What came of some drains, over both doors together."""
@@ -41,8 +46,13 @@ class Drains:
 
 
 def accepted(answers: Sequence[Answer]) -> list[Answer]:
-    """Those that reached somebody."""
+    """The answers of requests that reached a worker."""
     return [each for each in answers if not each.said.startswith(NOBODY)]
+
+
+def before_or_answered(answers: Sequence[Answer], closed: float) -> list[Answer]:
+    """The answers, without those of connections that were reset after the listening socket was closed."""
+    return [each for each in answers if each.due < closed or not each.said.startswith(RESET)]
 
 
 def drain(world: Served, drains: Drains, moment: float, unready_for: float, rate: float = 20.0) -> None:
@@ -61,7 +71,7 @@ def drain(world: Served, drains: Drains, moment: float, unready_for: float, rate
             time.sleep(0.02)
         drains.seconds.append(time.time() - told)
         code = deployment.process.wait(1)
-    drains.http += load.answers
+    drains.http += before_or_answered(load.answers, told + unready_for)
     drains.rpc += rpc.answers
     slates = [each for each in (*load.answers, *rpc.answers) if not each.failed and not each.degraded]
     if code:

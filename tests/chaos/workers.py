@@ -85,7 +85,9 @@ def one_killed(world: Served, service: str) -> Outcome:
         wrong.append(f"{counted:.0f} deaths were counted")
     wrong += [f"{name} live" for name in _fewer(world)]
     how = f"one of {len(before)} {service.lower()} workers killed" if len(before) > 1 else f"{service.lower()} killed"
-    return judge(f"{how}, both doors", answers, world.expected, back, within=BACK, down=service == "Gateway", wrong=wrong)
+    return judge(
+        f"{how}, both doors", answers, world.expected, back, within=BACK, down=service == "Gateway", wrong=wrong
+    )
 
 
 def both_killed(world: Served) -> Outcome:

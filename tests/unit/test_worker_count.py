@@ -12,7 +12,7 @@ import os, subprocess, sys
 from recsys.store.board import Holding, MemoryBoard
 from recsys.store.life import Life, born, place
 from service.telemetry import metrics
-from service.worker_count import WorkerCount
+from service.telemetry.worker_count import WorkerCount
 
 show = lambda: [print(line) for line in metrics.exposition().decode().splitlines()
                 if line.startswith(("tandem_workers{", "tandem_worker_deaths_total{", "tandem_slates_limit "))]
