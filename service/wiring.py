@@ -29,7 +29,6 @@ from service.generations.holder import GenerationHolder
 from service.generations.served import ServedGeneration
 from service.generations.switcher import Succession
 from service.recommend.pipeline import Pipeline
-from service.recommend.query import Degraded
 from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import Settings
 from service.settings import settings as in_force
@@ -115,7 +114,7 @@ def recommender(
         succession=succession,
         users=UserVerbs(users),
         items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
-        similar=SimilarItems(backends.similar, pipeline.outages[Degraded.RETRIEVAL]),
+        similar=SimilarItems(pipeline, backends),
         explainer=SlateExplainer(pipeline, backends),
         trending=TrendingFollower(users),
         impressions=ImpressionLog(users, backends.features, settings.impressions_per_second),

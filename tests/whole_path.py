@@ -63,7 +63,7 @@ class World:
     def similar(self, query, row, store=None, **calls):
         async def scene():
             await self.pipeline(store, **calls).hydrate(query)
-            await SimilarItems(self.backends(**calls).similar).find(query, row)
+            await SimilarItems(self.pipeline(**calls), self.backends(**calls)).find(query, row)
 
         asyncio.run(scene())
         return query

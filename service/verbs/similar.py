@@ -1,59 +1,47 @@
-"""Items most like one: asked of retrieval, then filtered and topped up like any slate."""
+"""Items similar to an item: retrieval finds them, then filters and popular items apply as for any slate."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import numpy as np
 
-from recsys.errors import StageError
 from recsys.matching import packed
 from recsys.types import PAD
 from service.backends import wire
-from service.backends.backends import Call
+from service.backends.backends import Backends
 from service.recommend.fallbacks import take_popular
-from service.recommend.pipeline import RESERVE, count_answer
+from service.recommend.pipeline import Pipeline, count_answer
 from service.recommend.query import Degraded, Query
 from service.recommend.slate import make_slate
-from service.recommend.stages import answered
-from service.telemetry.outage import Outage
-from service.telemetry.throttled_logger import ThrottledLogger
-
-UNAVAILABLE = ThrottledLogger("Similar items are not available: %s")
+from service.verbs.backend_call import call_backend
 
 
 class SimilarItems:
-    """Finds them."""
+    """Finds the items similar to an item."""
 
-    def __init__(self, call: Call, retrieval: Outage | None = None) -> None:
-        """retrieval: where this process reports how retrieval is."""
-        self._call = call
-        self._retrieval = retrieval or Outage("retrieval", "Popular items stand for similar ones.")
+    def __init__(self, pipeline: Pipeline, backends: Backends) -> None:
+        self._pipeline = pipeline
+        self._similar = backends.similar
 
     async def find(self, query: Query, row: int) -> None:
-        """Set the slate of a query to the items most like the one at `row`; what is popular where that can't be had."""
-        try:
-            async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
-                await self._ask(query, row)
-        except Exception as error:
-            self._retrieval.without()
-            if not self._retrieval.away:
-                UNAVAILABLE.warn(str(error) or type(error).__name__)
-            query.leave_out(Degraded.RETRIEVAL)
+        """Set the slate of a query to the items most similar to the item at `row`, or to popular items."""
+        stage, request = Degraded.RETRIEVAL, _request(query, row)
+        found = await call_backend(self._pipeline, stage, query, self._similar, request, wire.SIMILAR_FOUND)
+        if found is None:
             take_popular(query)
+        else:
+            real = found["items"] != PAD
+            query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
+            query.scores = found["scores"][real]
         query.keep(query.items != row)
         make_slate(query, without=row)
         count_answer(query)
 
-    async def _ask(self, query: Query, row: int) -> None:
-        asked = np.zeros(1, wire.SIMILAR)
-        asked["generation"], asked["item"] = query.generation.id.encode("ascii"), row
-        asked["filter"] = packed(query.matches)
-        asked["due"] = query.due + time.time() - time.monotonic()
-        (found,) = await answered(self._call, asked, wire.SIMILAR_FOUND)
-        if found["failed"]:
-            raise StageError("retrieval failed")
-        real = found["items"] != PAD
-        query.set_candidates(found["items"][real], found["tower"][real], found["sources"][real])
-        query.scores = found["scores"][real]
+
+def _request(query: Query, row: int) -> np.ndarray:
+    request = np.zeros(1, wire.SIMILAR)
+    request["generation"], request["item"] = query.generation.id.encode("ascii"), row
+    request["filter"] = packed(query.matches)
+    request["due"] = query.due + time.time() - time.monotonic()
+    return request

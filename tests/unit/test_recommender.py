@@ -122,17 +122,17 @@ class TestExplanation:
         [
             (4, {}, {}, "The ranker"),
             (4, {}, {"rank": broken}, "Retrieval"),
-            (4, {}, {"retrieve": broken}, "The list that was made for the user"),
-            (4, {"mode": Mode.BATCH}, {}, "The list that was made for the user"),
-            ("nobody", {"mode": Mode.BATCH}, {}, "There is no list for the user; popularity"),
-            ("nobody", {}, {"retrieve": broken}, "There is no list for the user; popularity"),
+            (4, {}, {"retrieve": broken}, "The user's precomputed list"),
+            (4, {"mode": Mode.BATCH}, {}, "The user's precomputed list"),
+            ("nobody", {"mode": Mode.BATCH}, {}, "The user has no precomputed list; popularity"),
+            ("nobody", {}, {"retrieve": broken}, "The user has no precomputed list; popularity"),
         ],
     )
     def test_it_names_whose_order_an_item_is_too_far_down_in(self, world, user, asked, calls, whose):
         """The ranker only where it ranked, and a list only where there is one."""
         far = int(world.run(world.query(user=user, k=8, **asked), **calls).items[-1])
         told = world.explain(world.query(user=user, k=5, traced=True, **asked), far, **calls)
-        assert told.reason == f"{whose} puts it at place {told.ranked_place}, and 5 were asked for."
+        assert told.reason == f"{whose} puts it at place {told.ranked_place}, and the slate ends at place 5."
 
     def test_it_names_a_list_only_where_there_is_one(self, world, monkeypatch):
         """A stranger's slate in mode batch is what is popular."""
@@ -141,7 +141,7 @@ class TestExplanation:
         other = next(row for row in range(len(world.served.tables)) if row not in held)
         told = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
         assert told.dropped_by == "retrieval"
-        assert told.reason == "There is no list for the user, and the item is not among what is popular."
+        assert told.reason == "The user has no precomputed list, and the item is not among the popular items."
 
 
 class TestSimilar:

@@ -45,7 +45,7 @@ class Inside:
         trending, rules = SimpleNamespace(rows=lambda *_: {}), SimpleNamespace(of=lambda _: NO_RULES)
         pipeline = Pipeline(world.store, backends, Settings(), traces.tracer.stage)
         dependencies = Dependencies(
-            pipeline, desk, None, desk, SimilarItems(backends.similar), None, trending, desk, rules
+            pipeline, desk, None, desk, SimilarItems(pipeline, backends), None, trending, desk, rules
         )
         self.traces = traces
         self.recommender = TracedRecommender(dependencies, world.store, Settings(max_in_flight=1))

@@ -1,0 +1,40 @@
+"""One backend call for one query, outside the pipeline's batches."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+
+from recsys.errors import StageError
+from service.backends.backends import Call
+from service.recommend.pipeline import RESERVE, Pipeline
+from service.recommend.query import Degraded, Query
+from service.recommend.stages import answered
+from service.telemetry.throttled_logger import ThrottledLogger
+
+FAILED = ThrottledLogger("An answer is made without %s: %s")
+
+
+async def call_backend(
+    pipeline: Pipeline, stage: Degraded, query: Query, call: Call, request: np.ndarray, dtype: np.dtype
+) -> Any | None:
+    """The backend's record of `dtype` for a request of one row.
+
+    None if the backend fails or the query is due: the query is then degraded by `stage`.
+    """
+    try:
+        async with asyncio.timeout(query.due - RESERVE - time.monotonic()):
+            (found,) = await answered(call, request, dtype)
+        if found["failed"]:
+            raise StageError(f"{stage} failed")
+    except Exception as error:
+        outage = pipeline.outages[stage]
+        outage.without()
+        if not outage.away:
+            FAILED.warn(stage, str(error) or type(error).__name__)
+        query.leave_out(stage)
+        return None
+    return found
