@@ -1,6 +1,6 @@
-"""Log slates that were shown, with the features that ranked them. No training reads this log yet.
+"""Log impressions: the slates that were shown, with the features that ranked them. No training reads this log yet.
 
-Written after the reply, a few at once, and never at its cost: what can't be had or written is counted and let go.
+Slates are logged after the reply, in batches. A slate that can't be logged is counted and dropped.
 """
 
 from __future__ import annotations
@@ -26,38 +26,40 @@ from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
 
-AT_ONCE = 16
-"""Slates whose features are asked for together."""
+BATCH = 16
+"""Slates that are logged together."""
 
-WAITING = 256
-"""Slates that wait to be logged, at most; beyond, the oldest go."""
+QUEUE = 256
+"""Slates that may wait; if more come, the oldest are dropped."""
 
 ROUNDING = 1e-4
-"""Scores of one candidate in two batches differ by less; its features do not at all."""
+"""By how much the score of a candidate may differ between two batches. Features do not differ."""
 
 REST_SECONDS = 0.2
-PATIENCE = 2.0
-"""Seconds that a slate waits at most, then ranking has for the features of a batch, then the store to take them: nobody
-waits for it, but who is forgotten has to be forgotten once more after all three (`service.verbs.users`)."""
+"""From a slate to the batch that logs it, so that others join."""
+
+STEP_SECONDS = 2.0
+"""Seconds for each step of a slate: waiting, the call of ranking, and the write. Users who are deleted are deleted once
+more after all three steps (`service.verbs.users`)."""
 
 
 class ImpressionLog:
-    """Logs slates, as many a second as it may."""
+    """Logs slates, at most `per_second`. features: the call of ranking."""
 
     def __init__(self, users: UserStore, features: Call, per_second: float) -> None:
         self._users = users
         self._features = features
         self._per_second = per_second
         self._tokens, self._filled = per_second, time.monotonic()
-        self._waiting: deque[tuple[Query, float]] = deque(maxlen=WAITING)
-        self._gone: set[str] = set()  # forgotten while their slates were on the way
+        self._waiting: deque[tuple[Query, float]] = deque(maxlen=QUEUE)
+        self._deleted: set[str] = set()  # users deleted while a batch with their slates was under way
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
-        """Keep a slate to be logged, if there is room; only one that the ranker made for a user with an id.
+        """Queue a slate that the ranker made, if the rate allows.
 
-        No event could label the slate of a visitor without an id, and no forgetting would reach it. No user sees
-        the slate of a load-test user.
+        The slates of visitors without an id are not logged: no event could label such a slate, and no deletion would
+        reach it. No user sees the slate of a load-test user.
         """
         if query.user_id is None or is_load_test(query.user_id):
             return
@@ -65,30 +67,30 @@ class ImpressionLog:
             return
         if Degraded.RETRIEVAL in query.degraded or Degraded.RANKING in query.degraded:
             return
-        if self._may():
-            if len(self._waiting) == WAITING:
+        if self._take_token():
+            if len(self._waiting) == QUEUE:
                 metrics.impressions_total.labels("lost").inc()
             self._waiting.append((query, time.time()))
             self._noted.set()
 
     def forget(self, user_id: Id) -> None:
-        """Log nothing of a user that is not logged yet."""
-        self._gone.add(str(user_id))
-        kept = [told for told in self._waiting if str(told[0].user_id) != str(user_id)]
-        self._waiting = deque(kept, maxlen=WAITING)
+        """Drop the slates of a user that are not logged yet."""
+        self._deleted.add(str(user_id))
+        kept = [(query, moment) for query, moment in self._waiting if str(query.user_id) != str(user_id)]
+        self._waiting = deque(kept, maxlen=QUEUE)
 
     async def follow(self) -> None:
-        """Log what is noted, for ever."""
+        """Log queued slates forever."""
         while True:
-            await self._noted.wait()  # who shows nothing is not woken for it
+            await self._noted.wait()
             await asyncio.sleep(REST_SECONDS)
             self._noted.clear()
             await self.flush()
 
     async def flush(self) -> None:
-        """Log what is noted, and return when it is, or lost: within 4 * PATIENCE, as what waits goes stale."""
+        """Log the queued slates, or drop them: takes 4 * STEP_SECONDS at most, because slates that wait go stale."""
         async with self._logging:
-            self._gone.clear()
+            self._deleted.clear()
             while self._waiting:
                 batch = self._next()
                 try:
@@ -98,37 +100,36 @@ class ImpressionLog:
                     logger.debug("%d impressions were lost: %s", len(batch), str(error) or type(error).__name__)
 
     def _next(self) -> list[tuple[Query, float]]:
-        """The next that wait, without those that have waited for too long."""
-        popped = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
-        batch = [(query, moment) for query, moment in popped if moment >= time.time() - PATIENCE]
+        """The next slates, without stale ones."""
+        popped = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        batch = [(query, moment) for query, moment in popped if moment >= time.time() - STEP_SECONDS]
         metrics.impressions_total.labels("lost").inc(len(popped) - len(batch))
         return batch
 
     async def _log(self, batch: list[tuple[Query, float]]) -> None:
         queries = [query for query, _ in batch]
-        due = time.monotonic() + PATIENCE
-        # What topped a slate up is not among the candidates.
-        stood = [at[at >= 0] for at in (places(query.items, query.candidates.items) for query in queries)]
-        asked = rank_table(wire.FEATURES_OF, queries, [query.candidates for query in queries])
-        asked["due"] = due + time.time() - time.monotonic()
-        for row, places_of_one in zip(asked, stood, strict=True):
-            row["places"][: len(places_of_one)] = places_of_one
-        async with asyncio.timeout(PATIENCE):
-            found = await answered(self._features, asked, wire.FEATURES_FOUND)
+        # Items that filled up a short slate are not among the candidates: their place is -1.
+        shown = [at[at >= 0] for at in (places(query.items, query.candidates.items) for query in queries)]
+        request = rank_table(wire.FEATURES_OF, queries, [query.candidates for query in queries])
+        request["due"] = time.time() + STEP_SECONDS
+        for row, at in zip(request, shown, strict=True):
+            row["places"][: len(at)] = at
+        async with asyncio.timeout(STEP_SECONDS):
+            found = await answered(self._features, request, wire.FEATURES_FOUND)
         if wire.failed(found).all():
             raise StageError("ranking failed")
-        told = [
-            impression
-            for (query, moment), of_query, row in zip(batch, stood, found, strict=True)
-            if (impression := _impression(query, moment, of_query, row)) is not None
+        impressions = [
+            _impression(query, moment, at, row) for (query, moment), at, row in zip(batch, shown, found, strict=True)
         ]
-        rows = [(slate.user_id, slate.pack()) for slate in told if str(slate.user_id) not in self._gone]
-        async with asyncio.timeout(PATIENCE):
+        made = [each for each in impressions if each is not None]
+        rows = [(each.user_id, each.pack()) for each in made if str(each.user_id) not in self._deleted]
+        async with asyncio.timeout(STEP_SECONDS):
             await self._users.add_impressions(rows)
         metrics.impressions_total.labels("logged").inc(len(rows))
-        metrics.impressions_total.labels("changed").inc(len(batch) - len(told))
+        metrics.impressions_total.labels("changed").inc(len(batch) - len(made))
 
-    def _may(self) -> bool:
+    def _take_token(self) -> bool:
+        """Whether the rate allows one more slate (a token bucket of one second)."""
         now = time.monotonic()
         self._tokens = min(self._per_second, self._tokens + (now - self._filled) * self._per_second)
         self._filled = now
@@ -138,24 +139,26 @@ class ImpressionLog:
         return True
 
 
-def _impression(query: Query, moment: float, places: np.ndarray, found: np.ndarray) -> Impression | None:
-    """What was shown; None where ranking, asked again, does not score as it did: an item was put in between."""
-    scores = found["scores"][: len(places)]
-    used = query.candidates.scores[places]
-    assert query.user_id is not None
-    if found["failed"] or not len(places) or not np.allclose(scores, used, rtol=ROUNDING, atol=ROUNDING):
+def _impression(query: Query, moment: float, at: np.ndarray, found: np.ndarray) -> Impression | None:
+    """The impression of a slate; None if ranking gives other scores now, because an item was put since.
+
+    at: places of the shown candidates. found: their features and scores.
+    """
+    scores, used = found["scores"][: len(at)], query.candidates.scores[at]
+    if found["failed"] or not len(at) or not np.allclose(scores, used, rtol=ROUNDING, atol=ROUNDING):
         return None
-    items = query.candidates.items[places]
-    shown = {row: place for place, row in enumerate(query.items.tolist())}
+    assert query.user_id is not None
+    rows = query.candidates.items[at].tolist()
+    place_of = {row: place for place, row in enumerate(query.items.tolist())}
     return Impression(
         generation=query.generation.id,
         user_id=query.user_id,
         time=moment,
         asked=query.now,
         mode=query.made_by.value,
-        items=[query.generation.item_id(row) for row in items.tolist()],
-        places=np.array([shown[row] for row in items.tolist()], np.int16),
+        items=[query.generation.item_id(row) for row in rows],
+        places=np.array([place_of[row] for row in rows], np.int16),
         scores=used,
-        sources=query.candidates.sources[places],
-        features=found["features"][: len(places)].copy(),
+        sources=query.candidates.sources[at],
+        features=found["features"][: len(at)].copy(),
     )

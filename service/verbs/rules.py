@@ -1,10 +1,9 @@
-"""The rules in force in this process, and what they mean for each generation."""
+"""The rules in force in this process, compiled for each generation."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from service.generations.served import ServedGeneration
 logger = logging.getLogger("tandem")
 
 LOOK_SECONDS = 1.0
-"""How often the file is looked at."""
+"""Between two looks at the file."""
 
 HELD = 4
 """Generations for which rules are kept compiled."""
@@ -27,52 +26,39 @@ class RulesFollower:
         """last: where the text in force is kept, for a worker that starts while the file is wrong."""
         self._file = RulesFile(path, last=last)
         self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
-        self._compiling = threading.Lock()
 
     async def follow(self, live: Callable[[], ServedGeneration | None]) -> None:
-        """Look for ever, on a thread: a disk may let one wait, and a way there and back for each look costs more.
-
-        live: returns the generation in force. New rules are compiled for it at once, and their problems are logged.
-        """
-        ended = threading.Event()
-        threading.Thread(target=self._look, args=(ended, live), name="rules", daemon=True).start()
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            ended.set()
-
-    def _look(self, ended: threading.Event, live: Callable[[], ServedGeneration | None]) -> None:
-        while not ended.wait(LOOK_SECONDS):
+        """Look at the file forever. New rules are compiled at once for the generation in force, `live()`."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
             try:
-                self._file.look()
+                await asyncio.to_thread(self._file.look)  # a slow disk must not stop the loop
                 if (generation := live()) is not None:
                     self.of(generation)
             except Exception:
-                logger.exception("The file of rules can't be looked at.")
+                logger.exception("The file of rules can't be read.")
 
     def of(self, generation: ServedGeneration) -> CompiledRules:
-        """The rules as a generation understands them."""
+        """The rules compiled for a generation."""
+        rules = self._file.current
         held = self._compiled.get(generation.id)
-        if held is None or held[0] is not self._file.current:
-            with self._compiling:  # the thread that looks and a request may come at once: one of them logs
-                return self._compile(generation)
-        return held[1]
-
-    def _compile(self, generation: ServedGeneration) -> CompiledRules:
-        rules, held = self._file.current, self._compiled.get(generation.id)
         if held is not None and held[0] is rules:
             return held[1]
         made = compiled(rules, generation.spec)
         self._compiled[generation.id] = rules, made
         while len(self._compiled) > HELD:
             self._compiled.pop(next(iter(self._compiled)))
-        for sentence in (*made.inactive, *unknown_items(rules, generation.rows_of)):
+        for sentence in _without_effect(rules, made, generation):
             logger.warning("A rule has no effect. %s", sentence)
         return made
 
     def problems(self, generation: ServedGeneration | None) -> list[str]:
-        """What is wrong with the rules, in sentences."""
-        fault = [self._file.fault] if self._file.fault else []
-        if generation is None:
-            return fault
-        return [*fault, *self.of(generation).inactive, *unknown_items(self._file.current, generation.rows_of)]
+        """The error in the file, and the rules without effect in a generation."""
+        problems = [self._file.fault] if self._file.fault else []
+        if generation is not None:
+            problems += _without_effect(self._file.current, self.of(generation), generation)
+        return problems
+
+
+def _without_effect(rules: Rules, made: CompiledRules, generation: ServedGeneration) -> list[str]:
+    return [*made.inactive, *unknown_items(rules, generation.rows_of)]

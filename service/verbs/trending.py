@@ -1,4 +1,4 @@
-"""What is trending, as a flow wrote it last: candidates for everyone, until the next time."""
+"""Trending items, as a flow wrote them last: candidates of every query until the flow writes again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.generations.served import ServedGeneration
 logger = logging.getLogger("tandem")
 
 LOOK_SECONDS = 5.0
-"""How often a gateway looks; the flow that writes it runs every few minutes."""
+"""Between two reads; the flow runs every few minutes."""
 
 STALE_SECONDS = 3_600.0
-"""Age from which what was trending says nothing of now: the flow stands still."""
+"""Age from which trending items are dropped: the flow no longer runs."""
 
 
 class TrendingFollower:
-    """Follows what is trending."""
+    """Follows the trending items."""
 
     def __init__(self, users: UserStore) -> None:
         self._users = users
@@ -29,24 +29,23 @@ class TrendingFollower:
         self._rows: tuple[str, Mapping[int, int]] = "", {}
 
     async def follow(self) -> None:
-        """Look for ever; with the store away what was known stands until it is stale."""
+        """Read the store forever. Without the store the last items stay until they are stale."""
         while True:
             try:
                 trending = await self._users.read_trending()
                 if trending != self._trending:
                     self._trending, self._rows = trending, ("", {})
             except TandemError:
-                logger.debug("What is trending can't be read.")
+                logger.debug("Trending items can't be read.")
             except Exception:
-                logger.exception("What is trending can't be read.")
+                logger.exception("Trending items can't be read.")
             await asyncio.sleep(LOOK_SECONDS)
 
     def rows(self, generation: ServedGeneration, now: float) -> Mapping[int, int]:
-        """Rows of a generation that are trending, each with the source's flag."""
+        """The rows of trending items in a generation, each with the source's flag."""
         if self._trending is None or now - self._trending.made_at > STALE_SECONDS:
             return {}
         if self._rows[0] != generation.id:
             found = generation.item_rows([item for item, _ in self._trending.items])
-            rows = dict.fromkeys(found[:EXTRA].tolist(), int(Source.TRENDING))
-            self._rows = generation.id, rows
+            self._rows = generation.id, dict.fromkeys(found[:EXTRA].tolist(), int(Source.TRENDING))
         return self._rows[1]

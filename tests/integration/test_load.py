@@ -16,7 +16,7 @@ from loadtests.tally import ANSWERED, Tally
 from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.base import Trending
 from recsys.types import LOAD_TEST_USERS
-from service.verbs.impressions import PATIENCE
+from service.verbs.impressions import STEP_SECONDS
 from tests import tiny
 from tests.deployment import ROOT, Deployment
 from tests.server import Server
@@ -95,7 +95,9 @@ def test_a_load_test_leaves_no_trace(shop, tmp_path):
         told = json.loads((tmp_path / "load.json").read_text())
         assert 60 < told["requests"] < 180, "a second user sends nothing"
         assert Tally.from_json(told).count(*ANSWERED) > 60
-        time.sleep(3 * PATIENCE)  # a slate waits, is asked for its features and is written, each for so long at most
+        time.sleep(
+            3 * STEP_SECONDS
+        )  # a slate waits, is asked for its features and is written, each for so long at most
         after = what_users_have(store)
         marked = {key for key in after if key.startswith(f"user:{LOAD_TEST_USERS}".encode())}
         assert bool(marked) == bool(more)

@@ -16,7 +16,7 @@ from service.generations.switcher import Succession
 from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs import impressions
-from service.verbs.impressions import PATIENCE, WAITING, ImpressionLog
+from service.verbs.impressions import QUEUE, STEP_SECONDS, ImpressionLog
 from service.verbs.recommender import Recommender
 from service.verbs.users import LOGGED_WITHIN, UserVerbs
 from tests.whole_path import counted
@@ -135,7 +135,7 @@ def test_a_slate_that_waited_too_long_is_let_go(log, monkeypatch):
     monkeypatch.setattr(impressions, "REST_SECONDS", 0.01)
     log.note(query())
     log.note(query("in time"))
-    log._waiting[0] = log._waiting[0][0], time.time() - PATIENCE - 0.1
+    log._waiting[0] = log._waiting[0][0], time.time() - STEP_SECONDS - 0.1
 
     async def scene():
         following = asyncio.create_task(log.follow())
@@ -157,7 +157,7 @@ def test_a_process_that_ends_logs_what_waits(monkeypatch, ranked):
             written.extend(user for user, _ in shown)
 
     log = ImpressionLog(Slow(), None, 1e9)
-    monkeypatch.setattr(impressions, "AT_ONCE", 1)
+    monkeypatch.setattr(impressions, "BATCH", 1)
 
     async def scene():
         following = asyncio.create_task(log.follow())
@@ -174,15 +174,15 @@ def test_a_process_that_ends_logs_what_waits(monkeypatch, ranked):
 def test_what_the_queue_has_no_room_for_is_counted(log):
     """The oldest go, as lost as those that ranking did not answer."""
     before = lost()
-    for _ in range(WAITING + 3):
+    for _ in range(QUEUE + 3):
         log.note(query())
     assert lost() - before == 3
-    assert len(log._waiting) == WAITING
+    assert len(log._waiting) == QUEUE
 
 
 def test_a_store_that_takes_long_is_not_waited_for(monkeypatch, ranked):
     """What is not written in time is lost, so that nothing is logged after the second look."""
-    monkeypatch.setattr(impressions, "PATIENCE", 0.05)
+    monkeypatch.setattr(impressions, "STEP_SECONDS", 0.05)
     written = []
 
     class Slow(Users):
@@ -226,14 +226,14 @@ def test_who_is_forgotten_while_their_slate_is_on_the_way_is_not_logged(monkeypa
         await asyncio.sleep(0.1)
         following.cancel()
 
-    monkeypatch.setattr(impressions, "AT_ONCE", 1)
+    monkeypatch.setattr(impressions, "BATCH", 1)
     asyncio.run(scene())
     assert written == [("another", b"shown")]
 
 
 def test_the_second_look_is_later_than_any_slate():
     """One may wait, then be asked for, then be written."""
-    assert LOGGED_WITHIN > 3 * PATIENCE
+    assert LOGGED_WITHIN > 3 * STEP_SECONDS
 
 
 def test_a_full_store_is_looked_into_again(soon):
