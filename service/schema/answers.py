@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 
 from recsys.retrieval.registry import SOURCES
 
+SOURCE_NAMES = ", ".join(source.name for source in SOURCES)
+
 
 class ScoredItem(BaseModel):
     """An item at its place in a slate."""
@@ -15,12 +17,8 @@ class ScoredItem(BaseModel):
     item_id: int | str
     title: str
     score: float = Field(description="The slate is ordered by the score. Scores of two answers can't be compared.")
-    tower_score: float | None = Field(
-        description="Inner product of the user's and the item's embedding. Null if retrieval did not score the item."
-    )
-    sources: list[str] = Field(
-        description=f"Candidate sources that proposed the item: {', '.join(source.name for source in SOURCES)}."
-    )
+    tower_score: float | None = Field(description="Inner product of the user's and the item's embedding, if any.")
+    sources: list[str] = Field(description=f"Candidate sources that proposed the item: {SOURCE_NAMES}.")
     rules: list[str] = Field(description="Rules that moved the item to its place, such as pin, quota, boost and bury.")
 
 
@@ -50,9 +48,7 @@ class SimilarItem(BaseModel):
     item_id: int | str
     title: str
     score: float = Field(description="The list is ordered by the score. Scores of two answers can't be compared.")
-    likeness: float | None = Field(
-        description="Inner product of the two embeddings. Null if only popularity proposed the item."
-    )
+    likeness: float | None = Field(description="Inner product of the two embeddings. Null for a popular item.")
     sources: list[str]
 
 
@@ -71,9 +67,7 @@ class Feature(BaseModel):
 
     name: str
     value: float
-    contribution: float = Field(
-        description="By how much the score falls if this feature alone is set to its mean over the training data."
-    )
+    contribution: float = Field(description="How much the score falls if the feature is set to its training mean.")
 
 
 class ExplainResponse(BaseModel):
@@ -86,17 +80,15 @@ class ExplainResponse(BaseModel):
     mode: str
     place: int | None = Field(description="Place in the slate, from 1 on. Null if the slate lacks the item.")
     dropped_by: str | None = Field(
-        description="What dropped the item: retrieval, a filter (seen, unavailable, excluded, filter), ranking or "
-        "rules. Null if the item is in the slate."
+        description="What dropped the item: retrieval, unavailable, seen, excluded, filter, ranking or rules. Null if "
+        "the item is in the slate."
     )
     reason: str = Field(description="The same in a sentence.")
     sources: list[str]
     tower_score: float | None
     tower_place: int | None = Field(description="Place by the tower's score alone, among all items that may be shown.")
     score: float | None
-    ranked_place: int | None = Field(
-        description="Place by the ranker's score, among the candidates that passed the filters."
-    )
+    ranked_place: int | None = Field(description="Place by score among the candidates that passed the filters.")
     features: list[Feature]
     rules: list[str]
     history: int
@@ -112,9 +104,7 @@ class StoredEvent(BaseModel):
     title: str | None = Field(description="Null if the generation in force does not know the item.")
     event_type: str
     timestamp: float
-    context: dict[str, str] = Field(
-        description="The context that was sent with the event. Empty in the generation's history."
-    )
+    context: dict[str, str] = Field(description="The context that was sent with the event. Empty in `history`.")
 
 
 class UserResponse(BaseModel):
@@ -157,9 +147,7 @@ class EventsResponse(BaseModel):
         description="Event types that the live generation does not know. Such events are stored, and no slate takes "
         "them into account until a generation knows their type."
     )
-    too_old: int = Field(
-        description="Number of events older than 90 days. The log of events holds them; no user's history does."
-    )
+    too_old: int = Field(description="Number of events older than 90 days. They are in the log, in no history.")
 
 
 class ItemsResponse(BaseModel):
@@ -167,17 +155,13 @@ class ItemsResponse(BaseModel):
 
     stored: int = Field(description="Number of distinct items.")
     new: int = Field(description="Number of items that the live generation does not know.")
-    known: int = Field(
-        description="Number of items that the live generation knows. A put changes their title and availability, not "
-        "their content."
-    )
+    known: int = Field(description="Number of items that it knows. A put changes their title and availability.")
     unplaced: list[int | str] = Field(
         description="New items without a category or column value that the live generation knows. They can't be "
         "matched to users by content."
     )
     ignored_columns: list[str] = Field(
-        description="Columns and categories that were sent for items that the live generation knows. They have no "
-        "effect before the next training."
+        description="Columns sent for items that the live generation knows. They have no effect before a training."
     )
 
 
@@ -191,9 +175,7 @@ class ItemResponse(BaseModel):
     columns: dict[str, bool | float | str] = Field(description="Further columns that describe the item.")
     available: bool = Field(description="Whether the item may be shown.")
     known: bool = Field(description="Whether the live generation knows the item.")
-    put_at: float | None = Field(
-        description="When the item was last put, in unix seconds. Null if the item was not put since the training."
-    )
+    put_at: float | None = Field(description="When the item was last put, in unix seconds.")
 
 
 class ForgottenItemResponse(BaseModel):
@@ -201,9 +183,7 @@ class ForgottenItemResponse(BaseModel):
 
     item_id: int | str
     forgotten: bool = Field(description="Whether the item had been put.")
-    known: bool = Field(
-        description="Whether the live generation knows the item. Then the generation's tables apply to the item again."
-    )
+    known: bool = Field(description="Whether the live generation knows the item: then its tables apply again.")
 
 
 class Process(BaseModel):
@@ -221,18 +201,12 @@ class StatusResponse(BaseModel):
     live: str | None = Field(description="The generation that the alias `live` names. Null if the alias can't be read.")
     topology: str
     store: str = Field(description="`ok`, or why the store can't be read.")
-    away: list[str] = Field(
-        description="Stages that answers of this process are made without now, named as in `degraded`."
-    )
+    away: list[str] = Field(description="Stages that are away from this process now, named as in `degraded`.")
     rules: list[str] = Field(description="Errors in the file of rules, and rules without effect in this generation.")
-    refused: dict[str, str] = Field(
-        description="Generations that can't be served, with the reason and the process that found it."
-    )
+    refused: dict[str, str] = Field(description="Generations that can't be served: the process, and its reason.")
     processes: list[Process] = Field(description="Every process of the deployment that announced itself.")
     fresh_items: int = Field(description="Number of items that were put and that the generation does not know.")
     hidden_items: int = Field(description="Number of items that a put hides.")
-    event_types: list[str] = Field(
-        description="Event types that the generation in force was trained on, the most frequent first."
-    )
+    event_types: list[str] = Field(description="Event types of the training data, the most frequent first.")
     data: dict[str, Any] = Field(description="The dataset that the generation in force was trained on.")
     metrics: dict[str, Any] = Field(description="Metrics of the evaluation after the training.")

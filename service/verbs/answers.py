@@ -1,4 +1,4 @@
-"""From queries to the answers of both doors."""
+"""Answered queries as models of the answers of both doors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service import schema
 from service.recommend.query import Query
 
 PLACES = 4
-"""Decimal places of a score in an answer."""
+"""Decimal places of a score."""
 
 
 def slate(query: Query) -> schema.RecommendResponse:
@@ -42,7 +42,7 @@ def slate(query: Query) -> schema.RecommendResponse:
 
 
 def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:
-    """The items most like one, of a query whose candidates they are."""
+    """The items similar to an item, of an answered query."""
     generation = query.generation
     columns = query.items.tolist(), rounded(query.scores, 6), rounded(query.tower), query.sources.tolist()
     items = [
@@ -65,11 +65,11 @@ def similar(query: Query, item_id: int | str) -> schema.SimilarResponse:
 
 
 def rounded(values: F32, places: int = PLACES) -> list[float]:
-    """Scores [n] as an answer has them."""
+    """Rounded scores [n]."""
     numbers: list[float] = np.round(values.astype(np.float64), places).tolist()
     return numbers
 
 
 def known(score: float) -> float | None:
-    """None for NaN: no model gave this score."""
+    """The score, or None for NaN: no model scored the item."""
     return score if score == score else None

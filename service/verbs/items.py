@@ -1,4 +1,4 @@
-"""Items put while a generation is in force: a thread that knows of all of them, and the desk that takes new ones."""
+"""Items put while a generation is in force: the thread that follows them, and the verbs about items."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ from service.verbs.vocabulary import known_row
 logger = logging.getLogger("tandem")
 
 LOOK_SECONDS, CALM_SECONDS = 0.5, 1.0
-"""How often a process looks for what was put where it can't hear of it, half of what hiding an item may take; and where
-it can: a message may get lost."""
+"""Between two looks without and with Redis's messages. Half of what hiding an item may take; a message may get lost."""
 
 REST_SECONDS = 0.1
-"""Between two looks, however much is put: what is put meanwhile is taken in together, at CAPACITY in 9 to 20 ms."""
+"""After a message: puts of this time are read together. At CAPACITY a look takes 9 to 20 ms."""
 
 ITEM_BYTES = 4096
-"""Of an item as it is stored: at CAPACITY 40 MB in the store, and some more in each process."""
+"""Of a stored item: at CAPACITY 40 MB in the store, and somewhat more in each process."""
 
 EXPIRY_SECONDS = 60.0
-"""How often what was put too long ago is let go."""
+"""Between two removals of expired items."""
 
 
 class ItemFollower:
-    """What was put, as this process knows it; with the store away it keeps what it has. clock: unix seconds."""
+    """The items put, as this process knows them. Without the store it keeps what it has. clock: unix seconds."""
 
     def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None) -> None:
         """redis: where this process reports how the store is."""
@@ -51,12 +50,12 @@ class ItemFollower:
         self.current: PutItems = NOTHING_PUT
 
     def start(self) -> None:
-        """Read what there is, then follow it on a thread that ends with the process."""
+        """Read all items, then follow the changes on a thread that ends with the process."""
         self.look()
         threading.Thread(target=self._follow, name="items", daemon=True).start()
 
     def look(self) -> None:
-        """Take in what changed."""
+        """Read the changes."""
         try:
             known = self._reader.changes(self.current)
         except StoreUnavailable as error:
@@ -80,13 +79,13 @@ class ItemFollower:
             try:
                 self.look()
             except Exception:
-                logger.exception("What was put could not be read; trying again.")
+                logger.exception("The items put could not be read; trying again.")
             if announced:
                 time.sleep(REST_SECONDS)
 
 
 class ItemVerbs:
-    """Takes what is put, against the generation in force."""
+    """The verbs about items, against the generation in force (`live`)."""
 
     def __init__(self, writer: ItemWriter, follower: ItemFollower) -> None:
         self._writer = writer
@@ -94,12 +93,12 @@ class ItemVerbs:
 
     @property
     def current(self) -> PutItems:
-        """All that was put, as far as this process knows."""
+        """The items put, as this process knows them."""
         return self._follower.current
 
-    async def put(self, told: Sequence[schema.Item], live: ServedGeneration) -> schema.ItemsResponse:
-        """Store items; QueryError names what can't be one."""
-        puts = [_put(item, place, live.spec) for place, item in enumerate(told)]
+    async def put(self, items: Sequence[schema.Item], live: ServedGeneration) -> schema.ItemsResponse:
+        """Store items. QueryError names the first wrong item."""
+        puts = [_put(item, f"items.{index}", live.spec) for index, item in enumerate(items)]
         if not await self._writer.put(puts) and not await self._put_after_forgetting(puts, live):
             raise QueryError(
                 f"No more than {CAPACITY:,} items are kept between two generations, {HIDING_CAPACITY:,} with those "
@@ -107,107 +106,104 @@ class ItemVerbs:
                 "items",
                 "full",
             )
-        ids = {str(item.item_id): item.item_id for item in told}
-        new = [item_id for text, item_id in ids.items() if text not in live.tables.ids.rows]
+        ids = {str(item.item_id) for item in items}
+        new = {text for text in ids if text not in live.tables.ids.rows}
         metrics.items_put_total.labels("new").inc(len(new))
         metrics.items_put_total.labels("known").inc(len(ids) - len(new))
         return schema.ItemsResponse(
             stored=len(ids),
             new=len(new),
             known=len(ids) - len(new),
-            unplaced=_unplaced(puts, set(new), live),
-            ignored_columns=_ignored(puts, live),
+            unplaced=_unplaced([put for put in puts if str(put.item_id) in new], live),
+            ignored_columns=_columns([put for put in puts if str(put.item_id) not in new]),
         )
 
     async def show(self, item_id: Id, live: ServedGeneration) -> schema.ItemResponse:
-        """What is known of an item, with the newest put, of which this process may not know yet."""
+        """What is known about an item, with its newest put, which this process may not have received."""
         put = await self._writer.read(item_id)
-        known = _with(put, live)
-        row = known_row(item_id, known)
-        content = known.content_of(row)
+        generation = _with(put, live)
+        row = known_row(item_id, generation)
+        content = generation.content_of(row)
         return schema.ItemResponse(
-            item_id=known.item_id(row),
+            item_id=generation.item_id(row),
             generation=live.id,
-            title=known.title(row),
+            title=generation.title(row),
             categories=[str(category) for category in content.get(CATEGORIES, ())],
             columns={column: value for column, value in content.items() if column != CATEGORIES},
-            available=bool(known.shows(np.array([row], np.int32))[0]),
+            available=bool(generation.shows(np.array([row], np.int32))[0]),
             known=row < len(live.tables),
             put_at=put.put_at if put else None,
         )
 
     async def forget(self, item_id: Id, live: ServedGeneration) -> schema.ForgottenItemResponse:
-        """Drop what was put of an item; QueryError where neither a put nor the generation has it."""
+        """Drop what was put for an item. QueryError if neither a put nor the generation has the item."""
         forgotten = await self._writer.remove(item_id)
         if not forgotten:
             known_row(item_id, _with(None, live))
         known = str(item_id) in live.tables.ids.rows
         return schema.ForgottenItemResponse(item_id=item_id, forgotten=forgotten, known=known)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._writer.close()
+
     async def _put_after_forgetting(self, puts: Sequence[Put], live: ServedGeneration) -> bool:
-        """Put again, in place of what the live generation was trained with."""
+        """Put again, in place of items that the live generation was trained with."""
         learned = [item for item in self.current.items if live.has_learned(item)]
         if not learned:
             return False
         await self._writer.forget(learned)
         return await self._writer.put(puts)
 
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._writer.close()
-
 
 def _with(put: PutItem | None, live: ServedGeneration) -> ServedGeneration:
-    """The generation with this one put, or without any."""
+    """The generation with this put alone, or with none."""
     if put is None:
         return replace(live, fresh=None)
     tables, puts = live.tables, PutItems(items=(put,))
     return replace(live, fresh=FreshSegment.of(puts, tables.ids.rows_of, tables.available, live.manifest.data_end))
 
 
-def _put(item: schema.Item, place: int, spec: FeatureSpec) -> Put:
-    """What an item of a request says; QueryError names the column that the generation does not have."""
-    columns = [column for column in spec.content_columns if column != CATEGORIES]
+def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
+    """The put of an item. QueryError names a category or a column that the generation does not have."""
+    content: dict[str, object] = {}
     for column, value in item.columns.items():
-        field = f"items.{place}.columns.{column}"
-        if column not in columns:
-            there = f"it has {', '.join(columns)}" if columns else "it has none"
-            raise QueryError(f"The live generation knows no item column of this name; {there}.", field)
-        if wanted := _wanted(column, value, spec):
-            raise QueryError(f"This column {wanted}.", field)
-    content: dict[str, object] = {
-        column: value if column in spec.edges or isinstance(value, bool) else str(value)
-        for column, value in item.columns.items()
-    }
+        if problem := _problem(column, value, spec):
+            raise QueryError(problem, f"{field}.columns.{column}")
+        content[column] = value if column in spec.edges or isinstance(value, bool) else str(value)
     if item.categories is not None:
         if CATEGORIES not in spec.content_columns:
-            raise QueryError("The live generation knows no categories; leave them out.", f"items.{place}.categories")
+            raise QueryError("The live generation knows no categories; leave them out.", f"{field}.categories")
         content[CATEGORIES] = list(item.categories)
     put = Put(item.item_id, item.title, item.available, content)
     size = sum(map(len, said(put).values()))
     if size > ITEM_BYTES:
-        raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", f"items.{place}")
+        raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", field)
     return put
 
 
-def _wanted(column: str, value: object, spec: FeatureSpec) -> str | None:
-    """What a column holds and what to send, where a value is of another kind."""
+def _problem(column: str, value: object, spec: FeatureSpec) -> str | None:
+    """What is wrong with the value of a column."""
+    columns = [name for name in spec.content_columns if name != CATEGORIES]
+    if column not in columns:
+        there = f"it has {', '.join(columns)}" if columns else "it has none"
+        return f"The live generation knows no item column of this name; {there}."
     if column in spec.booleans:
-        return None if isinstance(value, bool) else "is true or false in the live generation; send true or false"
-    if column in spec.edges:
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return None if is_number else "is numeric in the live generation; send a number"
-    return "holds text in the live generation; send a string or a number" if isinstance(value, bool) else None
+        right, kind = isinstance(value, bool), "is true or false in the live generation; send true or false"
+    elif column in spec.edges:
+        right, kind = not isinstance(value, (bool, str)), "is numeric in the live generation; send a number"
+    else:
+        right, kind = not isinstance(value, bool), "holds text in the live generation; send a string or a number"
+    return None if right else f"This column {kind}."
 
 
-def _ignored(puts: Sequence[Put], live: ServedGeneration) -> list[str]:
-    """The columns that this put names of items that the generation knows: the content of such an item stays."""
-    known = (put.content for put in puts if str(put.item_id) in live.tables.ids.rows)
-    return list(dict.fromkeys(column for content in known for column in content))
+def _columns(puts: Sequence[Put]) -> list[str]:
+    """The columns and categories of these puts, each once."""
+    return list(dict.fromkeys(column for put in puts for column in put.content))
 
 
-def _unplaced(puts: Sequence[Put], new: set[int | str], live: ServedGeneration) -> list[int | str]:
-    """New items of which this put says nothing that the generation knows: nobody is likely to be shown them."""
-    asked = [put for put in puts if put.item_id in new and put.available is not False]
-    content = live.spec.encode_items([put.content for put in asked])
-    return [put.item_id for put, tokens in zip(asked, content, strict=True) if not tokens.any()]
+def _unplaced(new: Sequence[Put], live: ServedGeneration) -> list[Id]:
+    """New items without any content that the generation knows: few users are likely to be shown them."""
+    shown = [put for put in new if put.available is not False]
+    content = live.spec.encode_items([put.content for put in shown])
+    return [put.item_id for put, tokens in zip(shown, content, strict=True) if not tokens.any()]
