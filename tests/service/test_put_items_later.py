@@ -20,36 +20,18 @@ from training.log import encode
 from training.recipe import train
 
 
-def test_with_the_store_gone_what_is_known_stays(tiny_world, tmp_path):
-    """Redis killed and back: hidden stays hidden, fresh stays, a put is a sentence with 503, and afterwards works."""
-    store = EmbeddedStore(tmp_path / "store")
+@pytest.fixture(scope="module")
+def world(tiny_world, tmp_path_factory):
+    """A deployment over an embedded store, a client of the deployment, and the folder of the store."""
+    home = tmp_path_factory.mktemp("later")
+    store = EmbeddedStore(home / "store")
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))
     with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
+        Deployment(home / "home", home / "log", REDIS_URL=url) as running,
         httpx.Client(base_url=running.url, timeout=30) as client,
     ):
-        put(client, comedy("kept"), {"item_id": "comedy-3", "available": False})
-
-        def whole():
-            items, _ = recommend(client, "stranger")
-            return "kept" in items and "comedy-3" not in items
-
-        poll("known", whole)
-        store.stop()
-        for _ in range(10):
-            assert whole()
-        refused = client.put("/items", json={"items": [comedy("late")]})
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "store"
-        store = EmbeddedStore(tmp_path / "store")
-        assert store.ensure() == url
-        poll("put again", lambda: client.put("/items", json={"items": [comedy("late")]}).status_code == 200, 1)
-        poll("recommended again", lambda: whole() and "late" in recommend(client, "stranger")[0])
-        with redis.Redis.from_url(url) as behind:
-            behind.flushdb()
-        for _ in range(5):
-            assert "comedy-3" not in recommend(client, "stranger")[0]
+        yield store, client
     store.stop()
 
 
@@ -65,34 +47,52 @@ def next_generation(tmp_path_factory):
     return export(folder / "generations", log, train(log, config), config, "next")
 
 
-def test_the_next_generation_takes_its_items_over(tiny_world, next_generation, tmp_path):
+def test_the_next_generation_takes_its_items_over(world, tiny_world, next_generation):
     """What it contains leaves the segment and keeps being recommended; what was hidden stays so; back again too."""
-    store = EmbeddedStore(tmp_path / "store")
-    url = store.ensure()
-    generations = RedisGenerationStore(url)
-    first = tiny.publish(tiny_world[0], generations)
-    with (
-        Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=url) as running,
-        httpx.Client(base_url=running.url, timeout=30) as client,
-    ):
-        put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
+    store, client = world
+    generations, first = RedisGenerationStore(store.url), tiny_world[0].manifest.id
+    put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
 
-        def serves(generation, fresh):
-            status = client.get("/status").json()
-            items, answer = recommend(client, "stranger")
-            return (
-                (status["generation"], status["fresh_items"], answer["generation"]) == (generation, fresh, generation)
-                and {"premiere", "encore"} <= items.keys()
-                and "comedy-3" not in items
-            )
+    def serves(generation, fresh):
+        status = client.get("/status").json()
+        items, answer = recommend(client, "stranger")
+        return (
+            (status["generation"], status["fresh_items"], answer["generation"]) == (generation, fresh, generation)
+            and {"premiere", "encore"} <= items.keys()
+            and "comedy-3" not in items
+        )
 
-        poll("put", lambda: serves(first, 2))
-        second = tiny.publish(next_generation, generations)
-        poll("the next generation", lambda: serves(second, 1))
-        assert recommend(client, "stranger")[0]["premiere"]["title"] == "A new premiere"
-        generations.promote(first)
-        poll("the one before", lambda: serves(first, 2))
+    poll("put", lambda: serves(first, 2))
+    second = tiny.publish(next_generation, generations)
+    poll("the next generation", lambda: serves(second, 1))
+    assert recommend(client, "stranger")[0]["premiere"]["title"] == "A new premiere"
+    generations.promote(first)
+    poll("the one before", lambda: serves(first, 2))
+
+
+def test_with_the_store_gone_what_is_known_stays(world):
+    """Redis killed and back: hidden stays hidden, fresh stays, a put is a sentence with 503, and afterwards works."""
+    store, client = world
+    put(client, comedy("kept"), {"item_id": "comedy-3", "available": False})
+
+    def whole():
+        items, _ = recommend(client, "stranger")
+        return "kept" in items and "comedy-3" not in items
+
+    poll("known", whole)
     store.stop()
+    for _ in range(10):
+        assert whole()
+    refused = client.put("/items", json={"items": [comedy("late")]})
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "store"
+    assert store.ensure() == store.url
+    poll("put again", lambda: client.put("/items", json={"items": [comedy("late")]}).status_code == 200, 1)
+    poll("recommended again", lambda: whole() and "late" in recommend(client, "stranger")[0])
+    with redis.Redis.from_url(store.url) as behind:
+        behind.flushdb()
+    for _ in range(5):
+        assert "comedy-3" not in recommend(client, "stranger")[0]
 
 
 def test_who_may_only_read_serves(tiny_world, tmp_path):
