@@ -281,26 +281,6 @@ def test_a_value_that_is_no_number_leaves_its_row(shop, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cells", "more", "found"),
-    [
-        (["TRUE", "False", "", "1"], "", [True, False, True, True]),
-        (["in_stock", "Out of Stock", "sold-out", "unavailable"], "", [True, False, False, False]),
-        (
-            ["yes", "preorder", "no", ""],
-            'available_values = { preorder = true, "" = false }',
-            [True, True, False, False],
-        ),
-    ],
-)
-def test_words_for_stock(shop, tmp_path, cells, more, found):
-    """Known words in any case; the mapping adds others; an empty cell hides nothing unless the mapping says so."""
-    table = pd.DataFrame({"what": [100, 101, 102, 103], "stock": cells})
-    table.to_csv(tmp_path / "items.csv", index=False)
-    section = f'[items]\nfile = "items.csv"\nitem_id = "what"\navailable = "stock"\n{more}\n'
-    assert read(shop(rows(), more=section)).items["available"].tolist() == found
-
-
-@pytest.mark.parametrize(
     ("cells", "more", "words"),
     [
         (["3", "0", "17", "1"], "", ["'stock'", "row 0 '3'", "row 2 '17'", "available_values", "pieces"]),
