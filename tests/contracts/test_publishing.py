@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -15,11 +15,22 @@ from recsys.generation import Manifest, Part
 from recsys.store import GenerationStore, RedisGenerationStore
 from recsys.store.base import CHUNK, LIVE, PREVIOUS, Claim
 from recsys.store.redis import UNFINISHED_EXPIRE
+from tests.contracts.stores import Store
 
 SHORT = 0.25
 """A lease that is over before a test has slept, and not before it has written, on a busy machine either."""
 
 PARTS = {"small": 5, "two": CHUNK + 1}
+
+
+@pytest.fixture(name="store")
+def generations_of(store: Store) -> GenerationStore:
+    return store.generations
+
+
+@pytest.fixture(name="real")
+def generations_of_real(real: Store) -> tuple[RedisGenerationStore, Any]:
+    return cast(RedisGenerationStore, real.generations), real.client
 
 
 def manifest(generation: str) -> Manifest:
