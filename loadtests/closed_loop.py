@@ -1,6 +1,6 @@
 """Callers that ask again once they are answered: what few of them get, where nobody else comes meanwhile.
 
-`python -m loadtests.closed_loop [--peers split,split_prompt,fastapi_same_kernels] [--callers 1,2,4,8,32]
+`python -m loadtests.closed_loop [--peers split,split_unmerged,fastapi_same_kernels] [--callers 1,2,4,8,32]
 [--seconds 5] [--passes 3] [--beside 0]`: so many connections, each with one request at a time, to peers that all run;
 they are loaded in turns. `--peers split --beside 5`: one more asks for five users in one request, and again a second
 after its answer; it is not counted. A closed loop hides what an open one shows (who is slow is asked less), so that
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     made = argparse.ArgumentParser(prog="python -m loadtests.closed_loop", description=__doc__)
     made.add_argument("--items", type=items, default=100_000)
-    made.add_argument("--peers", type=peers, default=["split", "split_prompt", "fastapi_same_kernels"])
+    made.add_argument("--peers", type=peers, default=["split", "split_unmerged", "fastapi_same_kernels"])
     made.add_argument("--callers", type=several(number(int, 1, 1000)), default=[1, 2, 4, 8, 32])
     made.add_argument("--seconds", type=number(float, 1, 3600), default=5)
     made.add_argument("--passes", type=number(int, 1, 100), default=3)

@@ -24,9 +24,6 @@ STARTER = "TANDEM_STARTER"
 MOST_SHOWN = 80
 """Characters of a wrong value that an error repeats."""
 
-SHORT = 4
-"""Times the wait in force that a request must have left to wait for company at all: its stages need the time."""
-
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
 
@@ -77,30 +74,12 @@ class Settings(BaseSettings):
         default_factory=_deadline, ge=1, le=999_999, description="Deadline of a request; default from slo.toml."
     )
     max_batch: int = Field(32, ge=1, le=512, description="Requests merged into one call, at most.")
-    max_in_flight: int = Field(
-        2,
-        ge=1,
-        le=64,
-        description="Merged calls in flight in a gateway process; split: two more while many requests wait.",
-    )
-    merge_ms: float = Field(
-        12.0,
-        ge=0,
-        le=1000,
-        description="How long requests wait to be merged, at most; 0: TANDEM_MERGE_LEAST_MS. One or two requests in a "
-        "process do not wait, nor does one whose deadline leaves less than 4 times the wait.",
-    )
-    merge_least_ms: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="Least time between merged calls. A deadline with less than 4 times as long left does not wait.",
-    )
+    max_in_flight: int = Field(2, ge=1, le=64, description="Batches in flight in a gateway process, at most.")
     max_under_way: int = Field(
         512,
         ge=1,
         le=100_000,
-        description="Slates in flight in a gateway process, at most; the limit in force is learned and lower.",
+        description="Slates in flight in a gateway process, at most; the limit in force adapts to the load.",
     )
     list_fresh_seconds: float = Field(
         3600.0,
@@ -172,18 +151,6 @@ class Settings(BaseSettings):
                 "TANDEM_TOPOLOGY=inline keeps retrieval and ranking inside the gateway: leave TANDEM_RETRIEVAL_URL and "
                 "TANDEM_RANKING_URL empty, or choose split."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _leaves_time(self) -> Settings:
-        """Of waits that were asked for: the usual ones stand, and a short deadline has fewer requests wait."""
-        for name in ("merge_ms", "merge_least_ms"):
-            if name in self.model_fields_set and getattr(self, name) * SHORT > self.deadline_ms:
-                raise SettingsError(
-                    f"{variable(name)}={getattr(self, name):g} is more than a quarter of TANDEM_DEADLINE_MS="
-                    f"{self.deadline_ms}: at the longest wait nobody would have the time for it, and none would wait. "
-                    f"Set less than {self.deadline_ms / SHORT:g}."
-                )
         return self
 
     @model_validator(mode="after")

@@ -49,7 +49,6 @@ class Peer:
 PEERS = {
     "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
     "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
-    "split_prompt": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MERGE_MS": "0"}),
     "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
     "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
     "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),

@@ -1,118 +1,96 @@
-"""How many slates may be under way in this process: learned from how long they take, so that overload is told at once.
+"""The limit of slates in flight in this process. Overload is refused at once, because a late answer helps nobody.
 
-Additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for
-Congestion Avoidance", 1989). What is let in beyond what the cores can do waits, and what waits is answered without
-its stages: that costs nearly as much as a whole answer, and is worth less than a plain word to come back.
+The limit follows the time that slates take: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
+Increase and Decrease Algorithms for Congestion Avoidance", 1989).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from recsys.errors import QueryError
 from service.telemetry import metrics
 
 LEAST = 32
-"""Slates that are always let in: one whole batch, whatever is slow for another reason than load."""
-
-MOST_OF_ONE = LEAST // 2
-"""Places that one request for many users takes, at most."""
-
-MOST_OF_MANY = 0.5
-"""Share of the limit from which on no request for many users is let in: they shut out nobody who asks alone."""
+"""Lowest limit: one full batch. Slates may be slow for another reason than load, such as a slow store."""
 
 START = 128
-FORGET_SECONDS = 10.0
-"""Time constant with which a limit below START comes back to it while slates are quick and few: what a squeeze taught
-is not true of the hour after it, in which nobody may come near the limit, and so nobody would teach it better."""
+"""Limit of a process that starts. Below it every fast slate raises the limit, above it only if half of it is used."""
 
 DECREASE = 0.8
+"""Factor of a decrease."""
+
 TARGET_SHARE = 0.4
-"""Of a deadline. Above it there are too many; the rest is for what varies."""
+"""Share of the deadline that a slate may take before the limit decreases."""
+
+MOST_OF_ONE = LEAST // 2
+"""Places that one request for several users takes, at most."""
+
+MOST_OF_MANY = 0.5
+"""Share of the limit that requests for several users may use, so that requests for one user are still admitted."""
 
 
 class Admission:
-    """Counts slates under way against a limit."""
+    """Counts the slates in flight against the limit."""
 
     def __init__(self, deadline: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """deadline: seconds that a request has. most: of the limit."""
+        """deadline: seconds that a request has. most: the highest limit."""
         self._target = TARGET_SHARE * deadline
         self._most = most
-        self._least = min(LEAST, most)
         self._clock = clock
-        self._limit = self._start = float(min(START, most))
-        self.limit = int(self._limit)
-        """How many may be under way."""
-        self._under_way = 0
-        self._of_many = 0  # of those, for requests for many users
-        self._decreased = self._told = clock()
-        metrics.slates_limit.set(self.limit)
+        self._in_flight = 0
+        self._of_many = 0  # of those in flight: slates of requests for several users
+        self._decreased = clock()
+        self._set_limit(min(START, most))
+
+    @property
+    def limit(self) -> int:
+        """Slates that may be in flight."""
+        return int(self._limit)
 
     @property
     def full(self) -> bool:
-        """Whether whoever comes now is to come back later."""
-        return self._under_way >= self.limit
+        """Whether no further request is admitted."""
+        return self._in_flight >= self.limit
 
-    def slates(self, count: int) -> _Places:
-        """Places for the slates of one request while they are made; QueryError `overloaded` where it is full.
+    @contextmanager
+    def slates(self, count: int) -> Iterator[None]:
+        """Hold the places of one request; QueryError `overloaded` if there is none.
 
-        Of many users it is full sooner, so that there is room for who asks alone.
-        A request is let in whole: its last slates may stand above the limit. That a hundred slates take long together
-        says nothing of how long one takes: nothing is learned from it.
+        A request is admitted as a whole: its last slates may exceed the limit. The time of a request for several users
+        does not change the limit, because its slates wait for each other.
         """
-        return _Places(self, count)
-
-    def enter(self, places: int, many: bool) -> float:
-        """Take places, and return the time; QueryError `overloaded` where none is free. `slates` calls it."""
+        many, places = count > 1, min(count, MOST_OF_ONE)
         if self.full or (many and self._of_many >= MOST_OF_MANY * self.limit):
             raise overloaded()
-        self._under_way += places
+        start = self._clock()
+        self._in_flight += places
         self._of_many += places * many
-        return self._clock()
-
-    def leave(self, places: int, many: bool, since: float | None) -> None:
-        """Return places. since: when they were taken; None where their time must not change the limit."""
         try:
-            if since is not None:
-                seconds = self._clock() - since
-                if seconds <= self._target or not many:
-                    self._learn(seconds)
+            yield
+            if not many:
+                self._adapt(self._clock() - start)
         finally:
-            self._under_way -= places
+            self._in_flight -= places
             self._of_many -= places * many
 
-    def _learn(self, seconds: float) -> None:
-        now, since = self._clock(), self._told
-        self._told = now
+    def _adapt(self, seconds: float) -> None:
+        """Change the limit by the time of one slate."""
+        now = self._clock()
         if seconds <= self._target:
-            if 2 * self._under_way > self._limit:  # a limit that nobody reaches teaches nothing
-                self._limit = min(self._limit + 1 / self._limit, self._most)
-            elif self._limit < self._start:
-                self._limit += (self._start - self._limit) * min(1.0, (now - since) / FORGET_SECONDS)
-        elif now - self._decreased > self._target:  # those under way now were let in by the limit before
-            self._limit = max(DECREASE * self._limit, self._least)
+            if self._limit < START or 2 * self._in_flight > self._limit:
+                self._set_limit(min(self._limit + 1 / self._limit, self._most))
+        elif now - self._decreased > self._target:  # slates in flight now were admitted by the limit before
             self._decreased = now
-        if int(self._limit) != self.limit:
-            self.limit = int(self._limit)
-            metrics.slates_limit.set(self.limit)
+            self._set_limit(max(DECREASE * self._limit, min(LEAST, self._most)))
 
-
-class _Places:
-    """Of one request."""
-
-    __slots__ = ("_admission", "_many", "_places", "_since")
-
-    def __init__(self, admission: Admission, count: int) -> None:
-        self._admission, self._places, self._many = admission, min(count, MOST_OF_ONE), count > 1
-
-    def __enter__(self) -> None:
-        self._since = self._admission.enter(self._places, self._many)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._admission.leave(self._places, self._many, None if kind else self._since)
+    def _set_limit(self, limit: float) -> None:
+        self._limit = limit
+        metrics.slates_limit.set(self.limit)
 
 
 def overloaded() -> QueryError:
-    """What is said of a request that comes while it is full."""
+    """The error of a request that is not admitted."""
     return QueryError("Too many requests wait; try again in a second.", code="overloaded")

@@ -26,7 +26,7 @@ NO_RULES = CompiledRules(Rules())
 
 
 class Ranked(NamedTuple):
-    """Candidates as they were scored, before filters and selection."""
+    """Candidates as they were scored, before filters and selection; the columns are aligned."""
 
     items: I32
     tower: F32
@@ -35,75 +35,67 @@ class Ranked(NamedTuple):
 
 
 class Degraded(StrEnum):
-    """What an answer had to do without; the order is that of the stages."""
+    """The stages that an answer may lack, in their order."""
 
     STORE = "store"
     RETRIEVAL = "retrieval"
     RANKING = "ranking"
 
 
-def _nothing(kind: type) -> np.ndarray:
-    """An empty array that all queries share, and that nobody may write to."""
-    none: np.ndarray = np.zeros(0, kind)
-    none.flags.writeable = False
-    return none
+def _empty(dtype: type) -> np.ndarray:
+    """An empty array, read-only because all queries share it."""
+    empty: np.ndarray = np.zeros(0, dtype)
+    empty.flags.writeable = False
+    return empty
 
 
-_NO_ROWS, _NO_SCORES = _nothing(np.int32), _nothing(np.float32)
+_NO_ROWS, _NO_SCORES = _empty(np.int32), _empty(np.float32)
 _NO_RECORD = UserRecord.empty()
 
-NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _nothing(np.uint16), _NO_SCORES)
+NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _empty(np.uint16), _NO_SCORES)
 
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """One request and what the stages found for it.
-
-    user_id: None for a visitor without an id, of whom only the session is known.
-    due: when the answer must be there, by the monotonic clock. now: the moment asked about, unix seconds. context:
-    [CONTEXTS] uint8 rows, 0 for what is unknown. mode: how the slate is to be made; made_by: how it was. extra: item
-    rows that are candidates whoever else names them, and the sources that named them. traced: whether `dropped` is
-    kept. matches: what the filter means for the generation. excluded: rows of `exclude`. past: item rows, times and
-    event types, oldest first; history: the events of it that still stand; told: as it goes over hops, once that was
-    asked. items, tower, scores, sources: the candidates, aligned, and in the end the slate; candidates: as they were
-    ranked. removed: how many each filter took, by its reason; dropped: which. words: the rules that moved a row;
-    passed_over: the cap that kept one out.
-    """
+    """One request for a slate, and what the stages found for it. The generation stays the same from start to end."""
 
     generation: ServedGeneration
-    user_id: Id | None
+    user_id: Id | None  # None: a visitor without an id, of whom only the session is known
     k: int
-    due: float
+    due: float  # when the answer must be there, monotonic seconds
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
-    now: float = field(default_factory=time.time)
-    context: U8 = field(default_factory=lambda: NOTHING_TOLD)
-    mode: Mode = Mode.REALTIME
+    now: float = field(default_factory=time.time)  # unix seconds
+    context: U8 = field(default_factory=lambda: NOTHING_TOLD)  # [CONTEXTS] rows, 0 for an unknown value
+    mode: Mode = Mode.REALTIME  # as requested
     filter: Mapping[str, Stated] = field(default_factory=dict)
-    told_context: Mapping[str, str] = field(default_factory=dict)
+    context_values: Mapping[str, str] = field(default_factory=dict)  # the context as in the request, for rules
     rules: CompiledRules = NO_RULES
-    extra: Mapping[int, int] = field(default_factory=dict)
-    traced: bool = False
+    extra: Mapping[int, int] = field(default_factory=dict)  # more candidates: rows, and the flags of their sources
+    traced: bool = False  # whether `dropped` is kept
+
+    stages_passed: int = 0
+    finished: bool = False  # the slate is made; no stage may change the query any more
+    degraded: list[Degraded] = field(default_factory=list)
 
     record: UserRecord = _NO_RECORD
     events: list[Event] = field(default_factory=list)
     listed: UserList | None = None
-    matches: tuple[Match, ...] = field(init=False)
-    excluded: I32 = field(init=False)
-    past: History = NO_HISTORY
-    history: History = NO_HISTORY
-    told: bytes | None = None
-    made_by: Mode = Mode.REALTIME
-    items: I32 = field(init=False)
+    matches: tuple[Match, ...] = field(init=False)  # the filter, compiled for the generation
+    excluded: I32 = field(init=False)  # rows of `exclude`
+    past: History = NO_HISTORY  # all events, oldest first
+    history: History = NO_HISTORY  # the events of `past` that were not revoked
+    wire_history: bytes | None = None  # its record of wire.HISTORY, made once
+    made_by: Mode = Mode.REALTIME  # the mode of the answer
+    items: I32 = field(init=False)  # the candidates, in the end the slate; aligned with the next three
     tower: F32 = field(init=False)
     sources: U16 = field(init=False)
     scores: F32 = field(init=False)
     candidates: Ranked = NOTHING_RANKED
-    removed: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, I32] = field(default_factory=dict)
-    passed_over: dict[int, str] = field(default_factory=dict)
-    words: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    degraded: list[Degraded] = field(default_factory=list)
+    removed: dict[str, int] = field(default_factory=dict)  # number of candidates by the reason of the filter
+    dropped: dict[str, I32] = field(default_factory=dict)  # those candidates
+    passed_over: dict[int, str] = field(default_factory=dict)  # the cap that kept a row out
+    words: dict[int, tuple[str, ...]] = field(default_factory=dict)  # the rules that moved a row
 
     def __post_init__(self) -> None:
         self.excluded = self.generation.item_rows(self.exclude) if self.exclude else _NO_ROWS
@@ -121,7 +113,7 @@ class Query:
 
     @property
     def unknown_types(self) -> list[str]:
-        """Event types of the session that the generation does not know, each once."""
+        """Event types of the session that the generation does not have, each once."""
         if not self.session:
             return []
         spec = self.generation.spec
@@ -129,12 +121,12 @@ class Query:
 
     @property
     def seen_rule(self) -> SeenRule:
-        """Which of the user's past items are left out of slates."""
+        """The rule for past items of the user that slates leave out."""
         return self.rules.rules.seen_rule(self.generation.manifest.seen_rule)
 
     @property
     def seen(self) -> I32:
-        """Rows of the user's past items that are left out of slates."""
+        """Rows of the user's past items that the slate leaves out."""
         return hidden_rows(self.record, self.past, self.seen_rule, self.generation.spec, self.now)
 
     def keep(self, kept: I64 | np.ndarray) -> None:
@@ -143,7 +135,7 @@ class Query:
         self.sources, self.scores = self.sources[kept], self.scores[kept]
 
     def remove(self, gone: Bool, reason: str) -> None:
-        """Take the candidates where the mask is true out, and count them under a reason."""
+        """Remove the candidates where the mask is true, and count them by the reason."""
         count = int(np.count_nonzero(gone))
         if count:
             self.removed[reason] = self.removed.get(reason, 0) + count
@@ -152,11 +144,11 @@ class Query:
             self.keep(np.flatnonzero(~gone))
 
     def set_candidates(self, items: I32, tower: F32, sources: U16) -> None:
-        """Start over with these candidates; until a scorer has spoken the tower's score orders them."""
+        """Replace the candidates. The tower's scores order them until the ranker has scored them."""
         self.items, self.tower, self.sources = items, tower, sources
         self.scores = tower
 
     def leave_out(self, stage: Degraded) -> None:
-        """Say that a stage had to be done without."""
+        """Mark the answer as made without a stage."""
         if stage not in self.degraded:
             self.degraded.append(stage)

@@ -28,7 +28,7 @@ def make_slate(query: Query, without: int = PAD) -> None:
         if gone is not None:
             query.remove(gone, each.reason)
     catalogue = _Catalogue(query, without)
-    slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.told_context, query.traced)
+    slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.context_values, query.traced)
     query.words, query.passed_over = slate.words, slate.passed_over
     rows = np.array(slate.items, np.int32)
     at = places(rows, query.items) if slate.places is None else slate.places

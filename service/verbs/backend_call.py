@@ -12,7 +12,7 @@ from recsys.errors import StageError
 from service.backends.backends import Call
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Degraded, Query
-from service.recommend.stages import answered
+from service.recommend.records import answered
 from service.telemetry.throttled_logger import ThrottledLogger
 
 FAILED = ThrottledLogger("An answer is made without %s: %s")

@@ -16,7 +16,8 @@ from service.recommend.fallbacks import listed
 from service.recommend.filters import FILTERS
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Degraded, Query
-from service.recommend.stages import can_rank, history_table, rank_table
+from service.recommend.records import history_table, rank_table
+from service.recommend.stages import can_rank
 from service.verbs import answers
 from service.verbs.backend_call import call_backend
 

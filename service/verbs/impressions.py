@@ -20,7 +20,7 @@ from recsys.types import Id, is_load_test
 from service.backends import wire
 from service.backends.backends import Call
 from service.recommend.query import Degraded, Query
-from service.recommend.stages import answered, rank_table
+from service.recommend.records import answered, rank_table
 from service.schema import Mode
 from service.telemetry import metrics
 

@@ -14,8 +14,7 @@ from service import schema
 from service.generations.served import ServedGeneration
 from service.generations.switcher import Succession
 from service.recommend.admission import Admission
-from service.recommend.batcher import Coalescer
-from service.recommend.pace import Pace
+from service.recommend.batcher import RequestBatcher
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
@@ -56,13 +55,8 @@ class Recommender:
         self._store = store
         self._settings = settings
         self._counted: FreshSegment | None = None
-        self._coalescer = Coalescer(
-            dependencies.pipeline.run,
-            dependencies.pipeline.at_once,
-            settings.max_batch,
-            settings.max_in_flight,
-            Pace.of(settings),
-            spare=2 if settings.topology == "split" else 0,
+        self._batcher = RequestBatcher(
+            dependencies.pipeline.enrich, dependencies.pipeline.finish, settings.max_batch, settings.max_in_flight
         )
         self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
 
@@ -101,7 +95,7 @@ class Recommender:
         users = [request.user_id] if request.user_ids is None else request.user_ids
         queries = [self._query(request, user, generation, due, now) for user in users]
         with self._admission.slates(len(queries)):
-            await self._coalescer.submit(queries, due - RESERVE)
+            await self._batcher.submit(queries, due - RESERVE)
         for query in queries:  # a refused request has no slate to log
             self._dependencies.succession.note(query)
             if request.log_impression:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from recsys.errors import QueryError
-from service.recommend.admission import FORGET_SECONDS, LEAST, MOST_OF_ONE, START, TARGET_SHARE, Admission
+from service.recommend.admission import LEAST, MOST_OF_ONE, START, TARGET_SHARE, Admission
 
 
 class World:
@@ -88,22 +88,21 @@ def test_the_limit_comes_back_after_a_slow_minute():
     assert world.admission.limit > 3 * LEAST
 
 
-@pytest.mark.parametrize("users", [1, 20])
-def test_a_squeeze_is_forgotten_in_a_quiet_hour(users):
-    """However few ask, alone or for many: to where it began and no further, and not at once."""
+def test_a_reduced_limit_returns_to_its_start_in_quiet_times():
+    """However few requests come: each fast slate raises the limit, but above the start only those of a busy process."""
     world = World(10)
     world.overload(60, 3)
     while world.held:
         world.serve()
-    admission, limits = world.admission, []
-    for _ in range(int(10 * FORGET_SECONDS)):
-        world.now += 0.5
-        with admission.slates(users):
-            world.now += 0.01
-        limits.append(admission.limit)
+    world.pace = 1 / 1_000
+    limits = []
+    for _ in range(10_000):
+        assert world.come()
+        world.serve()
+        limits.append(world.admission.limit)
     assert limits[0] < 2 * LEAST
     assert limits == sorted(limits)
-    assert START - 1 <= limits[-1] <= START
+    assert limits[-1] == START
 
 
 def test_never_more_than_the_setting_says():

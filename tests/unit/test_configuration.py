@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from recsys.errors import SettingsError
 from service import configuration
 from service.auth import key
 from service.settings import Settings
@@ -42,7 +41,7 @@ def test_each_setting_says_where_it_comes_from_and_no_password_is_told():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "http"), ("TANDEM_TOPOLOGY", "sideways"), ("TANDEM_MERGE_MS", "-1")]
+    ("name", "value"), [("PORT", "http"), ("TANDEM_TOPOLOGY", "sideways"), ("TANDEM_MAX_BATCH", "-1")]
 )
 def test_a_wrong_value_stops_with_a_sentence(name, value):
     """One line that names the variable as it is written, and no traceback."""
@@ -72,18 +71,6 @@ def test_a_value_that_would_fail_later_stops_with_a_short_sentence_without_its_p
     assert done.stderr.startswith(f"tandem: {told}")
     assert len(done.stderr) < 300
     assert "hunter2" not in done.stderr
-
-
-def test_a_wait_that_leaves_no_time_stops_with_a_sentence():
-    """More than a quarter of the deadline: nobody would wait the longest. The usual waits stand whatever that is."""
-    done = config(TANDEM_MERGE_MS="30", TANDEM_DEADLINE_MS="100")
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert done.stderr.startswith("tandem: TANDEM_MERGE_MS=30 is more than a quarter of TANDEM_DEADLINE_MS=100: ")
-    assert done.stderr.endswith(" Set less than 25.\n")
-    with pytest.raises(SettingsError, match="TANDEM_MERGE_LEAST_MS=30 is more"):
-        Settings(merge_least_ms=30, deadline_ms=100)
-    assert Settings(merge_ms=24, merge_least_ms=24, deadline_ms=100).merge_ms == 24
-    assert Settings(deadline_ms=20).merge_ms > 20 / 4
 
 
 def test_a_url_from_a_file_says_so(tmp_path):

@@ -115,7 +115,7 @@ def recommender(users, *, log=None, succession=None):
         forget=lambda user: None, flush=lambda: asyncio.sleep(0), adopter=SimpleNamespace(stop=lambda: None)
     )
     dependencies = SimpleNamespace(
-        pipeline=SimpleNamespace(run=None, at_once=1),
+        pipeline=SimpleNamespace(enrich=None, finish=None),
         succession=succession or quiet,
         users=UserVerbs(users),
         items=SimpleNamespace(close=lambda: asyncio.sleep(0)),

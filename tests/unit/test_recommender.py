@@ -51,22 +51,6 @@ def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
     assert sorted(query.user_id for query in noted) == [user for user in shown for _ in (1, 2)]
 
 
-def test_a_request_for_several_is_one_that_came(world):
-    """Its users come together, so that they tell nothing of how many others will."""
-    desk = SimpleNamespace(note=lambda _: None, live=world.served, current=NOTHING_PUT)
-    nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-    dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
-
-    async def scene():
-        recommender = Recommender(dependencies, world.store, Settings())
-        request = RecommendRequest(user_ids=[3, 4, 5, 6, 7], mode=Mode.REALTIME)
-        now = time.monotonic()
-        assert len(await recommender.recommend(request, now + 5)) == 5
-        return recommender._coalescer._pace.rate(now)
-
-    assert asyncio.run(scene()) == pytest.approx(1, rel=0.5)
-
-
 class TestFilterValues:
     """What a filter may name: values that some item has."""
 

@@ -1,0 +1,214 @@
+"""Merging of requests that wait: which queries share a batch, and what they do not share."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import uvloop
+
+from recsys.errors import StageError
+from service.backends.backends import Backends
+from service.recommend.batcher import RequestBatcher
+
+
+def later():
+    return time.monotonic() + 60
+
+
+class Batches:
+    """What a batcher runs: `batches` as they start, `finished` queries; each batch waits for `gate`."""
+
+    def __init__(self, max_batch=8, max_in_flight=1, run=None):
+        self.batches, self.finished, self.gate = [], [], asyncio.Event()
+        self._run = run or self.gate.wait
+        self.batcher = RequestBatcher(self._batch, self.finished.append, max_batch, max_in_flight)
+
+    async def _batch(self, queries):
+        self.batches.append(list(queries))
+        await self._run()
+
+    def submit(self, *queries, deadline=None):
+        """The task of a request."""
+        return asyncio.create_task(self.batcher.submit(queries, deadline or later()))
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request):
+    return request.param
+
+
+def test_a_lone_request_starts_at_once(run):
+    """The batch is there in the next turn of the loop: no timer runs before it."""
+
+    async def scene():
+        made = Batches()
+        task = made.submit("a")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert made.batches == [["a"]]
+        made.gate.set()
+        await task
+        assert made.finished == ["a"]
+
+    run(scene())
+
+
+def test_requests_that_come_during_a_batch_share_the_next(run):
+    """They start as soon as the batch ends, without the rest of the window."""
+
+    async def scene(window):
+        made = Batches()
+        tasks = [made.submit(n) for n in range(6)]
+        await asyncio.sleep(window)
+        assert made.batches == [[0]]
+        made.gate.set()
+        await asyncio.gather(*tasks)
+        assert made.batches == [[0], [1, 2, 3, 4, 5]]
+
+    run(scene(0.001))
+    run(scene(0.05))
+
+
+def test_a_second_batch_starts_beside_the_first_after_the_window(run):
+    """A batch that hangs holds the next one for some milliseconds only, until as many are in flight as may be."""
+
+    async def scene():
+        made = Batches(max_in_flight=2)
+        tasks = [made.submit(n) for n in range(3)]
+        async with asyncio.timeout(5):
+            while len(made.batches) < 2:
+                await asyncio.sleep(0.001)
+        tasks.append(made.submit("last"))
+        await asyncio.sleep(0.05)
+        assert made.batches == [[0], [1, 2]]
+        made.gate.set()
+        await asyncio.gather(*tasks)
+        assert made.batches[2] == ["last"]
+
+    run(scene())
+
+
+def test_a_full_batch_does_not_wait_for_the_window(run):
+    """A batch is never larger than allowed; the rest goes into the next one."""
+
+    async def scene():
+        made = Batches(max_batch=4, max_in_flight=2)
+        tasks = [made.submit(n) for n in range(11)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert made.batches == [[0], [1, 2, 3, 4]]
+        made.gate.set()
+        await asyncio.gather(*tasks)
+        assert sorted(map(len, made.batches)) == [1, 2, 4, 4]
+
+    run(scene())
+
+
+def test_each_query_has_its_own_deadline(run):
+    """In a batch that hangs and in the queue behind it, a query is finished at its deadline, and no other query is."""
+
+    async def scene():
+        made = Batches()
+        calm, soon = made.submit("calm"), time.monotonic() + 0.05
+        await asyncio.sleep(0)
+        queued = made.submit("queued", deadline=soon)
+        both = made.submit("late", "late too", deadline=soon)
+        await asyncio.wait_for(asyncio.gather(queued, both), 5)
+        assert sorted(made.finished) == ["late", "late too", "queued"]
+        assert not calm.done()
+        made.gate.set()
+        await calm
+        assert made.batches == [["calm"]]  # the others were finished before a batch could start
+
+    run(scene())
+
+
+def test_a_deadline_that_has_passed_is_answered_at_once(run):
+    """The query is finished without its batch."""
+
+    async def scene():
+        made = Batches()
+        await asyncio.wait_for(made.submit("late", deadline=time.monotonic() - 1), 5)
+        assert made.finished == ["late"]
+
+    run(scene())
+
+
+def test_a_client_that_leaves_changes_nothing_for_others(run):
+    """Before its batch starts and while it runs: the neighbours are finished, and nothing is made for the client."""
+
+    async def scene():
+        made = Batches()
+        first, gone = made.submit("first"), made.submit("gone")
+        rest = [made.submit("second"), made.submit("third")]
+        await asyncio.sleep(0)
+        gone.cancel()
+        first.cancel()
+        await asyncio.wait([first, gone])
+        assert first.cancelled()
+        assert gone.cancelled()
+        made.gate.set()
+        await asyncio.wait_for(asyncio.gather(*rest), 5)
+        assert made.finished == ["second", "third"]
+        assert made.batches == [["first"], ["second", "third"]]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(RuntimeError("broken"), RuntimeError), (asyncio.CancelledError(), StageError)]
+)
+def test_a_batch_that_breaks_fails_its_own_queries_only(run, error, raised):
+    """Every request of the batch gets the error, also of a cancelled batch; the next batch runs."""
+
+    async def scene():
+        async def breaks():
+            await asyncio.sleep(0)
+            if "bad" in made.batches[-1]:
+                raise error
+
+        made = Batches(run=breaks)
+        found = await asyncio.gather(made.submit("first"), made.submit("bad"), made.submit("x"), return_exceptions=True)
+        assert [type(each) for each in found] == [type(None), raised, raised]
+        await asyncio.wait_for(made.submit("good"), 5)
+        assert made.finished == ["first", "good"]
+
+    run(scene())
+
+
+def test_a_query_that_can_not_be_finished_fails_alone():
+    """An error in one slate is not one of its neighbours."""
+
+    async def scene():
+        finished = []
+
+        def finish(query):
+            finished.append(1 / query)
+
+        async def batch(_):
+            await asyncio.sleep(0)
+
+        batcher = RequestBatcher(batch, finish, 8, 1)
+        found = await asyncio.gather(*(batcher.submit([n], later()) for n in (1, 0, 2)), return_exceptions=True)
+        assert [type(each) for each in found] == [type(None), ZeroDivisionError, type(None)]
+        assert finished == [1, 0.5]
+
+    asyncio.run(scene())
+
+
+def test_models_in_this_process_let_requests_meet():
+    """Without the store nothing waits; the loop turns before a batch is computed, so that the others share the next."""
+    models = SimpleNamespace(**dict.fromkeys(Backends.__dataclass_fields__, lambda rows: rows))
+    retrieve, sizes = Backends.local(models, models).retrieve, []
+
+    async def batch(queries):
+        sizes.append(len(await retrieve(np.zeros((len(queries), 1), np.uint8))))
+
+    async def scene():
+        batcher = RequestBatcher(batch, lambda _: None, 8, 1)
+        await asyncio.gather(*(batcher.submit([n], later()) for n in range(6)))
+
+    asyncio.run(scene())
+    assert sizes == [1, 5]
