@@ -227,7 +227,7 @@ class Recommender:
             context=generation.spec.encode_context(checked_context(request.context, generation)),
             mode=request.mode,
             filter=checked_filter(request.filter, generation),
-            told_context=request.context,
+            context_values=request.context,
             rules=self._dependencies.rules.of(generation),
             extra=self._dependencies.trending.rows(generation, now),
         )
