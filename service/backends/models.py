@@ -21,23 +21,22 @@ if TYPE_CHECKING:  # and with them torch, which a gateway that calls them elsewh
 
 logger = logging.getLogger("tandem")
 
-
 LEAST_SECONDS = 0.001
-"""With less left, what is asked for would come too late: nobody computes it."""
+"""A row with less time left is not computed: its answer would be late."""
 
 
 class Grows(Protocol):
-    """A part of a generation that can take in what was put since."""
+    """A part of a generation that accepts the items put since."""
 
     def with_items(self, puts: PutItems) -> Self:
-        """The same and the items put."""
+        """The same with the items put."""
 
 
 T = TypeVar("T", bound=Grows)
 
 
 class _Model(Generic[T]):
-    """Answers a batch of rows that may name several generations."""
+    """Answers a batch of rows of several generations."""
 
     def __init__(self, holder: GenerationHolder[T], puts: Callable[[], PutItems] = lambda: NOTHING_PUT) -> None:
         """puts: all items put that this process knows of."""
@@ -55,7 +54,7 @@ class _Model(Generic[T]):
 
 
 class RetrievalModel(_Model["Retriever"]):
-    """Candidates for a batch of rows that may name several generations."""
+    """Candidates for a batch of rows of several generations."""
 
     def retrieve(self, rows: wire.Rows) -> wire.Rows:
         """RETRIEVE rows in, RETRIEVED rows out, in the same order; a row that can't be answered is marked failed."""
@@ -87,18 +86,14 @@ class RetrievalModel(_Model["Retriever"]):
         """SIMILAR rows in, SIMILAR_FOUND rows out."""
 
         def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
-            found = np.zeros(len(asked), wire.SIMILAR_FOUND)
-            for row, item in enumerate(asked["item"].tolist()):
-                candidates, scores = retriever.similar(item, wire.filters(asked[row : row + 1]))
-                wire.put_candidates(found, slice(row, row + 1), candidates)
-                found["scores"][row, : scores.shape[1]] = scores[0]
-            return wire.each(found)
+            rows = (asked[row : row + 1] for row in range(len(asked)))
+            return [wire.similar_found(*retriever.similar(int(row["item"][0]), wire.filters(row))) for row in rows]
 
         return self._answered(rows, wire.SIMILAR, wire.SIMILAR_FOUND, answer)
 
 
 class RankingModel(_Model["Ranker"]):
-    """Scores for a batch of rows that may name several generations."""
+    """Scores for a batch of rows of several generations."""
 
     def rank(self, rows: wire.Rows) -> wire.Rows:
         """RANK rows in, RANKED rows out, in the same order; a row that can't be answered is marked failed."""
@@ -140,9 +135,9 @@ Answer = Callable[[str, np.ndarray], Sequence[bytes]]
 
 
 def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: bytes, answer: Answer) -> list[bytes]:
-    """Answer the rows of each generation together, so that one that can't be answered fails only itself.
+    """Answer the rows of each generation together. A generation that can't be answered from fails only its own rows.
 
-    heads: the generation of each row, and when its answer is due. failure: what is said of one that has none.
+    heads: the generation of each row, and when its answer is due. failure: the record of a row without an answer.
     """
     soon = time.time() + LEAST_SECONDS
     found: list[bytes] = [failure] * len(asked)
@@ -158,11 +153,11 @@ def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: 
         try:
             answered = answer(generation, table)
         except TandemError as error:
-            # The generation itself can't be had, or not yet: that is nobody's row.
+            # The generation is not loaded, so no row is at fault.
             logger.warning("%d queries of generation %s failed: %s", len(at), generation, error)
             continue
         except Exception:
-            logger.exception("%d queries of generation %s failed together; looking for the one.", len(at), generation)
+            logger.exception("%d queries of generation %s failed together; each is tried alone.", len(at), generation)
             answered = _answer_sound(generation, table, failure, answer)
         for row, record in zip(at, answered, strict=True):
             found[row] = record
@@ -170,7 +165,7 @@ def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: 
 
 
 def _answer_sound(generation: str, asked: np.ndarray, failure: bytes, answer: Answer) -> Sequence[bytes]:
-    """Answer the rows that can be answered, in a batch of the same size: with items put since, bits follow it."""
+    """Answer the rows that can be answered, in a batch of the same size: the size changes the last bits of a score."""
     table, sound = asked.copy(), np.ones(len(asked), bool)
     for row in range(len(table)):
         try:
@@ -181,5 +176,5 @@ def _answer_sound(generation: str, asked: np.ndarray, failure: bytes, answer: An
     if not sound.any():
         return [failure] * len(table)
     table[~sound] = table[np.argmax(sound)]
-    told = answer(generation, table)
-    return [record if fine else failure for record, fine in zip(told, sound.tolist(), strict=True)]
+    records = answer(generation, table)
+    return [record if fine else failure for record, fine in zip(records, sound.tolist(), strict=True)]

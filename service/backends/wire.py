@@ -1,8 +1,8 @@
-"""What crosses a hop between the services: fixed-width rows of bytes, one a query, so that batches merge by stacking.
+"""The rows of a call of retrieval or ranking: fixed-width bytes, one row a query, so that batches are joined rows.
 
-A row carries its generation's id: rows of two generations may share a batch while one replaces the other. It carries
-the moment by which its answer must be there: nobody starts what comes too late. A row that failed says so in its own
-status byte, so it can't fail its neighbours.
+A row has its generation's id: a batch may hold rows of two generations while one replaces the other. It has the time
+at which its answer is due: a late row is not computed. A row of an answer has a byte that says whether it failed, so a
+row fails alone.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _HISTORY = [
     ("history_items", "<i4", HISTORY_LENGTH),
     ("types", "u1", HISTORY_LENGTH),
     ("context", "u1", CLOCK + CONTEXTS),
-    ("spare", "u1", 2),  # so that what follows is aligned, as kernels take it without a copy
+    ("spare", "u1", 2),  # aligns what follows: kernels then take it without a copy
 ]
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
     ("tower", "<f4", CANDIDATES),
     ("sources", "<u2", CANDIDATES),
 ]
-_FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.matching.packed`, 0 all over for none
+_FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.matching.packed`; zeros for none
 HISTORY = np.dtype(_HISTORY)
-"""What RETRIEVE, RANK and others of one history begin with."""
+"""The beginning of RETRIEVE, RANK and the other records of one history."""
 
 RETRIEVE = np.dtype([*_HISTORY, ("extra", "<i4", EXTRA), _FILTER])
 RETRIEVED = np.dtype([*_CANDIDATES, ("failed", "u1")])
@@ -77,63 +77,46 @@ WIDTHS = {
     "explain": EXPLAIN.itemsize,
     "features": FEATURES_OF.itemsize,
 }
-"""Bytes of a row that each API of retrieval and ranking is asked with."""
+"""Bytes of a row in a call, by the API of retrieval or ranking."""
 
 Rows = npt.NDArray[np.uint8]
 
-_NAMED = "items", "extra", "places"
-"""Fields of items or places that a query names, or does not."""
+_PADDED = "history_items", "items", "extra", "places"
+"""Fields that are PAD where a query names nothing."""
 
 _HEAD, _NOW = Struct("<40sd"), Struct("<d")  # _ASKED, and others
-
-
-def _begin(dtype: np.dtype, name: str) -> int:
-    assert dtype.fields is not None
-    return int(dtype.fields[name][1])
-
-
-_NOW_AT, _TIMES_END, _ITEMS_END, _TYPES_END = (
-    _begin(HISTORY, name) for name in ("now", "history_items", "types", "context")
-)
-_CLOCK_AT, _CONTEXT_AT = _TYPES_END, _TYPES_END + CLOCK
-_CONTEXT_END = _CONTEXT_AT + CONTEXTS
-_TOWER_AT, _SOURCES_AT = _begin(RETRIEVED, "tower"), _begin(RETRIEVED, "sources")
+_AT = {name: offset for name, (_, offset, *_) in (HISTORY.fields or {}).items()}
+_CONTEXT_AT = _AT["context"] + CLOCK
+_TOWER_AT, _SOURCES_AT = 4 * CANDIDATES, 8 * CANDIDATES  # of a record of RETRIEVED
 _PADDING = np.full(CANDIDATES, PAD, np.int32).tobytes()
-_NO_SCORE = np.array([-np.inf], np.float32).tobytes()
 
 
 def told(generation: str, due: float, history: History, now: float, context: U8) -> bytes:
     """A record of HISTORY. due: unix seconds. context: [CONTEXTS] rows.
 
-    Records are written as bytes: as an array of fields one took dozens of calls of numpy, of which each is 20 to 50 us
-    where others have driven its code from the cache (docs/decisions.md).
+    It is written as bytes: the fields of an array take dozens of calls of numpy, 20 to 50 us each while caches are cold
+    (docs/decisions.md).
     """
     record = bytearray(_blank(HISTORY))
     _HEAD.pack_into(record, 0, generation.encode("ascii"), due)
-    _NOW.pack_into(record, _NOW_AT, now)
-    record[_CLOCK_AT:_CONTEXT_AT] = _clock(now // 3600)
-    record[_CONTEXT_AT:_CONTEXT_END] = _raw(context, np.uint8)
-    items, times, types = history
-    if len(items) > HISTORY_LENGTH:
-        items, times, types = items[-HISTORY_LENGTH:], times[-HISTORY_LENGTH:], types[-HISTORY_LENGTH:]
-    columns = (
-        (_ITEMS_END, _raw(items, np.int32)),
-        (_TIMES_END, _raw(times, np.float64)),
-        (_TYPES_END, _raw(types, np.uint8)),
-    )
-    for end, raw in columns:
+    _NOW.pack_into(record, _AT["now"], now)
+    record[_AT["context"] : _CONTEXT_AT] = _clock(now // 3600)
+    record[_CONTEXT_AT : _AT["spare"]] = _raw(context, np.uint8)
+    ends = (_AT["types"], np.int32), (_AT["history_items"], np.float64), (_AT["context"], np.uint8)
+    for (end, kind), column in zip(ends, history, strict=True):
+        raw = _raw(column[-HISTORY_LENGTH:], kind)
         record[end - len(raw) : end] = raw
     return bytes(record)
 
 
 @lru_cache(64)
 def _clock(hour: float) -> bytes:
-    """What `moments.clock` tells of all times in an hour since 1970."""
+    """The columns of `moments.clock` for an hour since 1970."""
     return moments.clock(np.array([3600 * hour])).tobytes()
 
 
 def named(items: I32, tower: F32, sources: U16) -> bytes:
-    """The candidates of a query as they stand behind its history: CANDIDATES at most, padded on the right."""
+    """The candidates of a query, which follow its history: CANDIDATES at most, padded on the right."""
     short = CANDIDATES - len(items)
     told = _raw(items, np.int32), _PADDING[: 4 * short], _raw(tower, np.float32), bytes(4 * short)
     return b"".join((*told, _raw(sources, np.uint16), bytes(2 * short)))
@@ -144,18 +127,17 @@ def _raw(column: np.ndarray, kind: type) -> bytes:
 
 
 def asking(dtype: np.dtype, told: Sequence[bytes]) -> Rows:
-    """Records of a `dtype` that begin so, as bytes [B, width]. Items they may name further on are PAD."""
+    """Records of a `dtype` with these beginnings, as bytes [B, width]. The rest is empty."""
     rest = _blank(dtype)[len(told[0]) :] if told else b""
     return stacked([each + rest for each in told], dtype)
 
 
 @cache
 def _blank(dtype: np.dtype) -> bytes:
-    """A record that says nothing."""
+    """An empty record."""
     record = np.zeros(1, dtype)
-    for name in (*_NAMED, "history_items"):
-        if name in dtype.names:  # type: ignore[operator]  # it has some
-            record[name] = PAD
+    for name in set(_PADDED) & set(dtype.names or ()):
+        record[name] = PAD
     return record.tobytes()
 
 
@@ -172,22 +154,22 @@ def found(record: bytearray) -> tuple[I32, F32, U16]:
     items = np.frombuffer(record, np.int32, CANDIDATES)
     tower = np.frombuffer(record, np.float32, CANDIDATES, _TOWER_AT)
     sources = np.frombuffer(record, np.uint16, CANDIDATES, _SOURCES_AT)
-    end = record.find(_PADDING[:4], 0, _TOWER_AT)  # no row has such bytes, nor have two that stand side by side
+    end = record.find(_PADDING[:4], 0, _TOWER_AT)  # no row of an item has such bytes, nor have two neighbours
     count = CANDIDATES if end < 0 else end // 4
     return items[:count], tower[:count], sources[:count]
 
 
 def scores(record: bytearray, count: int) -> tuple[F32, bool]:
-    """The first so many scores in a record of RANKED, in its own memory; and whether none of them is -inf."""
-    told = np.frombuffer(record, np.float32, count)
-    return told, record.find(_NO_SCORE, 0, told.nbytes) < 0 or bool((told != -np.inf).all())
+    """The first `count` scores in a record of RANKED, in its own memory; and whether none of them is -inf."""
+    scored = np.frombuffer(record, np.float32, count)
+    return scored, bool((scored != -np.inf).all())
 
 
 def as_table(rows: Rows, dtype: np.dtype) -> np.ndarray:
-    """Bytes [B, width] as B records of `dtype`; ValueError where the width is another's."""
+    """Bytes [B, width] as B records of `dtype`; ValueError for another width."""
     if rows.shape[1] != dtype.itemsize:
-        raise ValueError(f"Rows of a size of {rows.shape[1]} bytes; {dtype.itemsize} are asked for.")
-    # A view as records asks Python whether that is safe, 12 us where no cache has it.
+        raise ValueError(f"Rows have a size of {rows.shape[1]} bytes and not of {dtype.itemsize}.")
+    # Not a view: numpy checks in Python whether a view is safe, 12 us while caches are cold.
     return np.ndarray(len(rows), dtype, rows if rows.flags.c_contiguous else np.ascontiguousarray(rows))
 
 
@@ -198,17 +180,11 @@ def as_bytes(table: np.ndarray) -> Rows:
 
 def heads(rows: Rows) -> list[tuple[str, float]]:
     """The generation of each record, and when its answer is due."""
-    told = [_HEAD.unpack_from(row) for row in rows]
-    return [(generation.rstrip(b"\0").decode("ascii", "replace"), due) for generation, due in told]
-
-
-def _some(column: I32, none: int) -> bool:
-    """Whether a row has more than that in a field that is filled from its first place on."""
-    return any(first != none for first in column[:, 0].tolist())
+    return [(name.rstrip(b"\0").decode("ascii", "replace"), due) for name, due in map(_HEAD.unpack_from, rows)]
 
 
 def stacked(records: Sequence[bytes], dtype: np.dtype) -> Rows:
-    """Records of a `dtype` as bytes [B, width], which may be written to, as kernels want it."""
+    """Records of a `dtype` as bytes [B, width], which may be written to: kernels require that."""
     return np.frombuffer(bytearray().join(records), np.uint8).reshape(len(records), dtype.itemsize)
 
 
@@ -228,21 +204,30 @@ def ranked(scores: F32) -> list[bytes]:
     return [_raw(row, np.float32) + b"\0" for row in scores]
 
 
+def similar_found(found: Candidates, scores: F32) -> bytes:
+    """A record of SIMILAR_FOUND, of one row of candidates and scores."""
+    scored = _raw(scores[0], np.float32)
+    columns = found.items[0], found.tower[0], found.sources[0]
+    return b"".join((b"\0", named(*columns), scored, bytes(4 * CANDIDATES - len(scored))))
+
+
 def histories(table: np.ndarray) -> Histories:
     """The histories in records of RETRIEVE or RANK."""
     return Histories(table["history_items"], table["times"], table["types"], table["now"], table["context"])
 
 
 def filters(table: np.ndarray) -> I32 | None:
-    """The filters in records of RETRIEVE or SIMILAR; None where nobody has one."""
-    told: I32 = table["filter"]
-    return told if _some(told, 0) else None
+    """The filters in records of RETRIEVE or SIMILAR; None if no record has one."""
+    return _unless_empty(table["filter"], 0)
 
 
 def extra(table: np.ndarray) -> I32 | None:
-    """The items that records of RETRIEVE bring along; None where nobody does."""
-    told: I32 = table["extra"]
-    return told if _some(told, PAD) else None
+    """The further items in records of RETRIEVE; None if no record has one."""
+    return _unless_empty(table["extra"], PAD)
+
+
+def _unless_empty(column: I32, none: int) -> I32 | None:
+    return column if any(first != none for first in column[:, 0].tolist()) else None
 
 
 def candidates(table: np.ndarray) -> Candidates:
@@ -250,17 +235,8 @@ def candidates(table: np.ndarray) -> Candidates:
     return Candidates(table["items"], table["tower"], table["sources"])
 
 
-def put_candidates(table: np.ndarray, rows: slice | np.ndarray, found: Candidates) -> None:
-    """Write candidates into `rows` of records that have some, padding on the right."""
-    width = found.items.shape[1]
-    for name, values, none in (("items", found.items, PAD), ("tower", found.tower, 0), ("sources", found.sources, 0)):
-        column = table[name]
-        column[rows, :width] = values
-        column[rows, width:] = none
-
-
 def has_failed(record: bytes | bytearray) -> bool:
-    """Whether a record of RETRIEVED or RANKED says so, in its last byte."""
+    """Whether a record of RETRIEVED or RANKED failed, by its last byte."""
     return record[-1] != 0
 
 

@@ -93,11 +93,9 @@ def test_candidates_stand_behind_a_history(count):
 @pytest.mark.parametrize("count", [0, 3, CANDIDATES])
 def test_what_was_found_is_read_in_place(count):
     """Without the padding, and as arrays that kernels take as they are."""
-    table = np.zeros(1, wire.RETRIEVED)
     rows = 2**31 - 1 - np.arange(count, dtype=np.int32)  # which are most like the padding
     columns = rows, np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint16)
-    wire.put_candidates(table, slice(None), Candidates(*(each[None] for each in columns)))
-    record = bytearray(table.tobytes())
+    (record,) = map(bytearray, wire.retrieved(Candidates(*(each[None] for each in columns))))
     for found, expected in zip(wire.found(record), columns, strict=True):
         assert found.tolist() == expected.tolist()
         assert found.flags.carray
@@ -134,12 +132,12 @@ def test_each_record_says_whose_it_is_and_when_it_is_due():
 
 def test_candidates_are_padded_not_zeroed():
     """A place without a candidate is PAD, since 0 is an item."""
-    table = np.zeros(1, wire.RETRIEVED)
     found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.uint16)))
-    wire.put_candidates(table, slice(None), found)
-    assert wire.candidates(table).items[0, :2].tolist() == [7, 0]
-    assert (wire.candidates(table).items[0, 2:] == PAD).all()
-    assert table["items"].shape[1] == CANDIDATES
+    record = wire.similar_found(found, np.array([[0.5, 0.25]], np.float32))
+    (row,) = wire.as_table(wire.stacked([record], wire.SIMILAR_FOUND), wire.SIMILAR_FOUND)
+    assert row["items"].tolist() == [7, 0, *[PAD] * (CANDIDATES - 2)]
+    assert row["scores"].tolist() == [0.5, 0.25, *[0.0] * (CANDIDATES - 2)]
+    assert not row["failed"]
 
 
 def test_a_row_of_another_width_is_refused():
