@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
 from functools import cache
 
 from starlette.types import ASGIApp
 
-from recsys.environment import Environment
 from service import serve
 from service.auth import setup
 from service.auth.grpc_guard import GrpcGuard
@@ -23,7 +21,6 @@ from service.http.admin import AdminPort
 from service.http.app import http_app
 from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
-from service.ports import require_free
 from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
 from service.telemetry.server_spans import HttpSpans
@@ -32,15 +29,6 @@ from service.verbs.recommender import Recommender
 from service.wiring import GATEWAY, tracer
 
 logger = logging.getLogger("tandem")
-
-
-def prepare(settings: Settings, environment: Environment) -> None:
-    """Check the ports and keys once, in the parent of all workers; SettingsError names what is wrong."""
-    setup.check(settings)
-    os.environ["PORT"] = str(setup.http_port(settings))  # the workers log it
-    if settings.grpc_port:  # the workers share the port, and would share it with another process
-        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
-    setup.prepare(settings, environment)
 
 
 @cache
@@ -58,7 +46,7 @@ class Doors:
         self._rpc: GrpcServer | None = None
         self._admin: AdminPort | None = None
         self._drain: Drain | None = None
-        self._minding: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def closing(self) -> bool:
@@ -71,8 +59,8 @@ class Doors:
 
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
-        operators = setup.operators_paths(in_force())
-        app = http_app(self._endpoints, key_guard(), admin=admin, admin_address=operators)
+        address = setup.admin_address(in_force())
+        app = http_app(self._endpoints, key_guard(), admin=admin, admin_address=address)
         traces = tracer(GATEWAY)
         return app if traces is None else HttpSpans(app, traces, app.routes)
 
@@ -91,7 +79,7 @@ class Doors:
         if self._rpc:
             await self._rpc.start()
         if self._keys:
-            self._mind(self._keys.keys.follow())
+            self._following = asyncio.create_task(self._keys.keys.follow())
         if self._admin:
             await self._admin.start()
         if self._drain:
@@ -108,11 +96,8 @@ class Doors:
             await self._drain.finish()
         if self._admin:
             await self._admin.stop()
-        for task in self._minding:
-            task.cancel()
-
-    def _mind(self, work: Coroutine[None, None, None]) -> None:
-        self._minding.append(asyncio.create_task(work))
+        if self._following:
+            self._following.cancel()
 
 
 def _admin(app: ASGIApp, settings: Settings) -> AdminPort:

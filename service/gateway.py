@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from recsys.errors import TandemError
 from service import doors, wiring, workers
+from service.auth import setup
 from service.auth.tls import Tls
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
@@ -51,7 +52,7 @@ class Gateway:
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
         try:
-            doors.prepare(settings(), environment())
+            setup.prepare(settings(), environment())
             workers.prepare(environment(), settings())
         except TandemError as error:
             sys.exit(f"tandem: {error}")

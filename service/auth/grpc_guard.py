@@ -50,7 +50,7 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
         headers = ((name.encode(), _bytes(value)) for name, value in details.invocation_metadata)
         entry = self._guard.admit(presented_key(headers), scope)
         if scope is Scope.ADMIN and method in _SCOPES:
-            sentence = f"{method.rpartition('/')[2]} is not served over gRPC: {self._admin_address}."
+            sentence = f"{method.rpartition('/')[2]} is not served over gRPC; over HTTP it is on {self._admin_address}."
             raise self._guard.count_refusal(Refusal(sentence, "forbidden"), entry)
 
 

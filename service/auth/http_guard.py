@@ -71,5 +71,5 @@ class HttpGuard:
             return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
         if wanted is not None:
             return None
-        operator = keyring.Scope.ADMIN in entry.scopes
-        return error_response(nothing_at(scope["path"], self._admin_address if operator else ""))
+        elsewhere = f"Paths for operators are on {self._admin_address}." if keyring.Scope.ADMIN in entry.scopes else ""
+        return error_response(nothing_at(scope["path"], elsewhere))

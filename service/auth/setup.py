@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,10 @@ def keys_required(settings: Settings) -> bool:
 
 
 def admin_address(settings: Settings) -> str:
-    """Where admin verbs are served, as a clause of an error message over gRPC."""
+    """Where admin verbs are served, for an error message."""
     if not settings.admin_port:
-        return "there is no admin port (TANDEM_ADMIN_PORT=0)"
-    return f"the admin port {place(settings.admin_host, settings.admin_port)} serves it over HTTP"
-
-
-def operators_paths(settings: Settings) -> str:
-    """Where the paths for operators are, as a sentence of an error message over HTTP."""
-    if not settings.admin_port:
-        return "Paths for operators are on no port (TANDEM_ADMIN_PORT=0)."
-    return f"Paths for operators are on the admin port {place(settings.admin_host, settings.admin_port)}."
+        return "no port (TANDEM_ADMIN_PORT=0)"
+    return f"the admin port {place(settings.admin_host, settings.admin_port)}"
 
 
 def http_port(settings: Settings) -> int:
@@ -113,7 +107,11 @@ def is_loopback(host: str) -> bool:
 
 
 def prepare(settings: Settings, environment: Environment) -> None:
-    """Store the keys in force and create the file of rates, once, in the parent of all workers."""
+    """Check everything, store the keys in force and create the file of rates, once, in the parent of all workers."""
+    check(settings)
+    os.environ["PORT"] = str(http_port(settings))  # the workers log it
+    if settings.grpc_port:  # the workers share the port, and would share it with another process
+        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
     if keys_required(settings):
         folder = environment.folder("cache")
         KeyFile(Path(settings.keys), last=_last(folder))

@@ -85,8 +85,8 @@ _PADDED = "history_items", "items", "extra", "places"
 """Fields that are PAD where a query names nothing."""
 
 _HEAD, _NOW = Struct("<40sd"), Struct("<d")  # _ASKED, and others
-_AT = {name: offset for name, (_, offset, *_) in (HISTORY.fields or {}).items()}
-_CONTEXT_AT = _AT["context"] + CLOCK
+_AT = {name: int(field[1]) for name, field in (HISTORY.fields or {}).items()}
+_CLOCK_AT, _CONTEXT_AT = _AT["context"], _AT["context"] + CLOCK
 _TOWER_AT, _SOURCES_AT = 4 * CANDIDATES, 8 * CANDIDATES  # of a record of RETRIEVED
 _PADDING = np.full(CANDIDATES, PAD, np.int32).tobytes()
 
@@ -100,10 +100,11 @@ def told(generation: str, due: float, history: History, now: float, context: U8)
     record = bytearray(_blank(HISTORY))
     _HEAD.pack_into(record, 0, generation.encode("ascii"), due)
     _NOW.pack_into(record, _AT["now"], now)
-    record[_AT["context"] : _CONTEXT_AT] = _clock(now // 3600)
+    record[_CLOCK_AT:_CONTEXT_AT] = _clock(now // 3600)
     record[_CONTEXT_AT : _AT["spare"]] = _raw(context, np.uint8)
-    ends = (_AT["types"], np.int32), (_AT["history_items"], np.float64), (_AT["context"], np.uint8)
-    for (end, kind), column in zip(ends, history, strict=True):
+    items, times, types = history
+    columns = (items, np.int32, _AT["types"]), (times, np.float64, _AT["history_items"]), (types, np.uint8, _CLOCK_AT)
+    for column, kind, end in columns:
         raw = _raw(column[-HISTORY_LENGTH:], kind)
         record[end - len(raw) : end] = raw
     return bytes(record)

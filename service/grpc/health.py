@@ -7,7 +7,8 @@ statuses, and one whose client reads nothing holds the lock that a change of the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -33,41 +34,55 @@ LOOK_SECONDS = 0.1
 _Status = health_pb2.HealthCheckResponse
 
 
-class OpenEndedCalls:
-    """The calls that their clients leave open, of Watch and of reflection: few, and ended when the server stops."""
+class CallLimit:
+    """At most `most` calls of a kind are open: calls that need no key or have no end must not shut out the verbs."""
 
-    def __init__(self, most: int = limits.OPEN_ENDED_CALLS) -> None:
-        self._most = most
-        self._open: set[asyncio.Timeout] = set()
+    def __init__(self, most: int, kind: str, ends_oldest: bool = False) -> None:
+        """ends_oldest: one call too many ends the oldest call, and is not refused."""
+        self._most, self._kind, self._ends_oldest = most, kind, ends_oldest
+        self._open: dict[asyncio.Timeout, None] = {}
+        self._stopped = False
 
-    async def run(self, context: ServicerContext, work: Coroutine[Any, Any, None]) -> None:
-        """Run a call's work until it ends or the server stops; refuse it if too many calls are open."""
+    @asynccontextmanager
+    async def hold(self, context: ServicerContext) -> AsyncIterator[None]:
+        """Hold a place for a call. The call is aborted if there is none, or if the place is taken away."""
         if len(self._open) >= self._most:
-            work.close()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Watch and reflection calls are open.")
+            if not self._ends_oldest:
+                await self._refuse(context)
+            self._end(next(iter(self._open)))
         try:
-            async with asyncio.timeout(None) as stop:
-                self._open.add(stop)
+            async with asyncio.timeout(None) as place:
+                self._open[place] = None
                 try:
-                    await work
+                    yield
                 finally:
-                    self._open.discard(stop)
+                    self._open.pop(place, None)
         except TimeoutError:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")
+            await self._refuse(context)
 
-    def end(self) -> None:
-        """End all of them."""
-        while self._open:
-            self._open.pop().reschedule(asyncio.get_running_loop().time())
+    def stop(self) -> None:
+        """End all calls: the server stops."""
+        self._stopped = True
+        for place in tuple(self._open):
+            self._end(place)
+
+    def _end(self, place: asyncio.Timeout) -> None:
+        del self._open[place]
+        place.reschedule(asyncio.get_running_loop().time())
+
+    async def _refuse(self, context: ServicerContext) -> None:
+        if self._stopped:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"Too many {self._kind} calls are open.")
 
 
 class Health:
     """Whether the server takes requests; for itself and for the service of the verbs."""
 
-    def __init__(self, ready: Callable[[], bool], calls: OpenEndedCalls) -> None:
+    def __init__(self, ready: Callable[[], bool], open_ended: CallLimit) -> None:
         self._ready = ready
-        self._calls = calls
-        self._checks: dict[asyncio.Timeout, None] = {}
+        self._open_ended = open_ended
+        self._checks = CallLimit(limits.CHECKS, "Check", ends_oldest=True)
         self._draining = False
 
     def drain(self) -> None:
@@ -89,42 +104,25 @@ class Health:
         return _Status.SERVING if self._ready() and not self._draining else _Status.NOT_SERVING
 
     async def _check(self, _: Any, context: ServicerContext) -> bytes:
-        if len(self._checks) >= limits.CHECKS:
-            self._end_oldest_check()
-        try:
-            async with asyncio.timeout(None) as waiting:
-                self._checks[waiting] = None
-                try:
-                    request = await _received(context, health_pb2.HealthCheckRequest)
-                finally:
-                    self._checks.pop(waiting, None)
-        except TimeoutError:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many Check calls are open.")
+        async with self._checks.hold(context):  # a client that sends its message with the call is never the oldest
+            request = await _received(context, health_pb2.HealthCheckRequest)
         status = self._status(request.service)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such service here.")
         return bytes(_Status(status=status).SerializeToString())
 
-    def _end_oldest_check(self) -> None:
-        """Not the newest: a client that sends its message with the call is answered, however many do not."""
-        oldest = next(iter(self._checks))
-        del self._checks[oldest]
-        oldest.reschedule(asyncio.get_running_loop().time())
-
     async def _watch(self, _: Any, context: ServicerContext) -> None:
-        await self._calls.run(context, self._tell(context))
-
-    async def _tell(self, context: ServicerContext) -> None:
-        request, last = await _received(context, health_pb2.HealthCheckRequest), None
-        while True:
-            status = self._status(request.service, _Status.SERVICE_UNKNOWN)
-            if status != last:
-                await context.write(_Status(status=status).SerializeToString())
-                last = status
-            await asyncio.sleep(LOOK_SECONDS)
+        async with self._open_ended.hold(context):
+            request, last = await _received(context, health_pb2.HealthCheckRequest), None
+            while True:
+                status = self._status(request.service, _Status.SERVICE_UNKNOWN)
+                if status != last:
+                    await context.write(_Status(status=status).SerializeToString())
+                    last = status
+                await asyncio.sleep(LOOK_SECONDS)
 
 
-def reflection_handlers(calls: OpenEndedCalls) -> Any:
+def reflection_handlers(open_ended: CallLimit) -> Any:
     """Reflection by grpc_reflection's servicer, as grpc takes handlers."""
     servicer = reflection.aio.ReflectionServicer((SERVICE.full_name, HEALTH, REFLECTION))
 
@@ -132,12 +130,10 @@ def reflection_handlers(calls: OpenEndedCalls) -> Any:
         while (message := await context.read()) is not grpc.aio.EOF:
             yield await _parsed(context, reflection_pb2.ServerReflectionRequest, message)
 
-    async def answer(context: ServicerContext) -> None:
-        async for response in servicer.ServerReflectionInfo(requests(context), context):
-            await context.write(response.SerializeToString())
-
     async def reflect(_: Any, context: ServicerContext) -> None:
-        await calls.run(context, answer(context))
+        async with open_ended.hold(context):
+            async for response in servicer.ServerReflectionInfo(requests(context), context):
+                await context.write(response.SerializeToString())
 
     methods = {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(reflect)}
     return grpc.method_handlers_generic_handler(REFLECTION, methods)

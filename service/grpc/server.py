@@ -11,7 +11,7 @@ from service.auth.grpc_guard import GrpcGuard
 from service.auth.tls import Tls
 from service.grpc import limits
 from service.grpc.handlers import VerbHandlers
-from service.grpc.health import LOOK_SECONDS, Health, OpenEndedCalls, reflection_handlers
+from service.grpc.health import LOOK_SECONDS, CallLimit, Health, reflection_handlers
 from service.grpc.interceptors.tracing import Tracing
 from service.ports import place
 from service.telemetry.tracing import Tracer
@@ -33,7 +33,7 @@ class GrpcServer:
         """guard: the key check; None if no key is needed."""
         self._place = place(host, port)
         self._tls = tls
-        self._open_ended = OpenEndedCalls()
+        self._open_ended = CallLimit(limits.OPEN_ENDED_CALLS, "Watch and reflection")
         self._health = Health(lambda: calls.ready, self._open_ended)
         self._verbs = VerbHandlers(calls)
         tracing = [] if tracer is None else [Tracing(tracer)]
@@ -65,7 +65,7 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Take no more calls, and answer those in flight, for `grace` seconds at most."""
         self._health.drain()
-        self._open_ended.end()
+        self._open_ended.stop()
         if self._server is not None:
             await self._server.stop(grace)
 

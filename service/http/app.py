@@ -30,7 +30,7 @@ def http_app(
     """The app of the public port, or of the admin port.
 
     guard: None if requests need no key; then there is no admin port, and the public port has every route.
-    admin_address: the address of the admin port, in a sentence for operators.
+    admin_address: where the admin port is, in words.
     """
     keys = []
     if guard is not None:

@@ -448,9 +448,9 @@ def test_watch_and_reflection_calls_do_not_shut_out_verbs(server, recommender, c
     assert next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
 
 
-def test_checks_without_messages_do_not_shut_out_others(channel, recommender, monkeypatch):
+def test_checks_without_messages_do_not_shut_out_others(server, channel, recommender, monkeypatch):
     """They need no key: beyond the limit the oldest is ended, and a check with its message is answered."""
-    monkeypatch.setattr(limits, "CHECKS", 2)
+    monkeypatch.setattr(server.door._health._checks, "_most", 2)
     silent = [channel.stream_unary("/grpc.health.v1.Health/Check").future(never(), timeout=20) for _ in range(4)]
     wait_for(lambda: sum(each.done() for each in silent) == 2)
     check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)

@@ -41,7 +41,7 @@ from tests.whole_path import counted
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 SLATE = {"user_id": "shop-1:7"}
-ADMIN = "the admin port 127.0.0.1:3002 serves it over HTTP"
+ADMIN = "the admin port 127.0.0.1:3002"
 
 
 @pytest.fixture
@@ -242,8 +242,8 @@ def test_other_paths_are_not_on_the_public_port(path, keys, public, admin):
     for name in ("reader", "all"):
         answer = public.get(path, headers=dict(bearer(keys.texts[name])))
         assert answer.status_code == 404
-        message = f"There is nothing at {quote(path)}." + (f" {ADMIN}" if name == "all" else "")
-        assert answer.json()["error"]["message"] == message
+        elsewhere = f" Paths for operators are on {ADMIN}." if name == "all" else ""
+        assert answer.json()["error"]["message"] == f"There is nothing at {quote(path)}.{elsewhere}"
     assert admin.get(path, headers=dict(bearer(keys.texts["reader"]))).status_code == (200 if path == "/" else 403)
     assert admin.get(path).status_code == (200 if path == "/" else 401)
 
