@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth import keyring
-from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key, unauthenticated
+from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key
 from service.http.errors import error_response, nothing_at
 from service.http.paths import is_merge
 from service.schema.verbs import MERGE
 
-PUBLIC: Mapping[str, keyring.Scope] = {
-    verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN and verb is not MERGE
-}
+PUBLIC = {verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN and verb is not MERGE}
 """The scope of each path of the public port but those of merges. Every other path is on the admin port alone."""
 
 
@@ -27,9 +25,6 @@ def response_of(refusal: Refusal) -> Response:
     if refusal.code == UNAUTHENTICATED:
         response.headers["www-authenticate"] = 'Bearer realm="tandem"'
     return response
-
-
-_UNAUTHENTICATED = response_of(unauthenticated())
 
 
 def _public(scope: Scope) -> keyring.Scope | None:
@@ -68,7 +63,7 @@ class HttpGuard:
         try:
             entry = self._guard.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
-            return _UNAUTHENTICATED if refusal.code == UNAUTHENTICATED else response_of(refusal)
+            return response_of(refusal)
         if wanted is not None:
             return None
         elsewhere = f"Paths for operators are on {self._admin_address}." if keyring.Scope.ADMIN in entry.scopes else ""

@@ -12,7 +12,8 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,10 +38,7 @@ class RateLimits:
             self.create(path)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         rows = memoryview(mmap.mmap(self._file, _SIZE))
-        self._names, self._due = (
-            rows.cast("Q"),
-            rows.cast("d"),
-        )  # by row: hash of the key's id, arrival time
+        self._names, self._due = rows.cast("Q"), rows.cast("d")  # by row: hash of the key's id, arrival time
         self._clock = clock
         self._rows: dict[str, int] = {}
 
@@ -57,24 +55,26 @@ class RateLimits:
 
     def take(self, entry: KeyRecord) -> float:
         """Count a request that is allowed now and return 0; else return the seconds until one is allowed."""
+        with self._locked(entry) as (row, due, now):
+            wait = due - now - entry.tolerance
+            if wait > 1e-9:
+                return wait
+            self._due[2 * row + 1] = due + entry.interval
+            return 0.0
+
+    def charge(self, entry: KeyRecord, requests: int) -> None:
+        """Count so many more requests of the key now; later requests wait for them."""
+        with self._locked(entry) as (row, due, _):
+            self._due[2 * row + 1] = due + requests * entry.interval
+
+    @contextmanager
+    def _locked(self, entry: KeyRecord) -> Iterator[tuple[int, float, float]]:
+        """Lock the row of a key; the row, the arrival time of the next request, and now."""
         row = self._row(entry.id)
         fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
         try:
             now = self._clock()
-            due = self._due_of(row, entry, now)
-            if due - now > entry.tolerance + 1e-9:
-                return due - now - entry.tolerance
-            self._due[2 * row + 1] = due + entry.interval
-            return 0.0
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
-
-    def charge(self, entry: KeyRecord, requests: int) -> None:
-        """Count so many more requests of the key now; later requests wait for them."""
-        row = self._row(entry.id)
-        fcntl.lockf(self._file, fcntl.LOCK_EX, _ROW, row * _ROW)
-        try:
-            self._due[2 * row + 1] = self._due_of(row, entry, self._clock()) + requests * entry.interval
+            yield row, self._due_of(row, entry, now), now
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, _ROW, row * _ROW)
 

@@ -10,9 +10,9 @@ connection is closed too: behind a proxy the body of one client would be a reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import bodies
@@ -27,8 +27,6 @@ LATE_SECONDS = 1.0
 DROPPED_BYTES = 2 * MAX_BODY
 """Bytes of an unread body that are read and dropped, at most."""
 
-_CLOSE = (b"connection", b"close")
-
 
 class UnreadBodies:
     """An ASGI middleware that closes a connection after a response that leaves a body unread."""
@@ -38,11 +36,13 @@ class UnreadBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        if scope["type"] == "http" and _may_be_unread(scope["headers"]):
-            body = _Body(receive, send, closes=_upgrades(scope["headers"]))
-            await self._app(scope, body.receive, body.send)
-        else:
-            await self._app(scope, receive, send)
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        # a body of unknown size, one that comes only if the server sends 100 Continue, one that uvicorn does not read
+        unsure = headers.keys() & {b"transfer-encoding", b"expect", b"upgrade"}
+        if unsure or int(headers.get(b"content-length", 0)) > SMALL_BODY:
+            body = _Body(receive, send, closes=b"upgrade" in headers)
+            receive, send = body.receive, body.send
+        await self._app(scope, receive, send)
 
 
 class _Body:
@@ -63,7 +63,9 @@ class _Body:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._closes = self._closes or not self._read
-            await self._send(_with_close(message) if self._closes else message)
+            if self._closes:
+                MutableHeaders(scope=message)["connection"] = "close"
+            await self._send(message)
         elif self._closes and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._drop()
@@ -77,20 +79,3 @@ class _Body:
             async with asyncio.timeout_at(self._end):
                 while not self._read and dropped < DROPPED_BYTES:
                     dropped += len((await self.receive()).get("body", b""))
-
-
-def _with_close(message: Message) -> Message:
-    headers = list(message.get("headers", ()))
-    return message if _CLOSE in headers else {**message, "headers": [*headers, _CLOSE]}
-
-
-def _may_be_unread(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a body may be larger than SMALL_BODY, comes only if the server sends 100 Continue, or is not read."""
-    return any(
-        name in {b"transfer-encoding", b"expect", b"upgrade"} or (name == b"content-length" and int(value) > SMALL_BODY)
-        for name, value in headers
-    )
-
-
-def _upgrades(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"upgrade" for name, _ in headers)
