@@ -47,17 +47,13 @@ class Refusal(QueryError):
         self.retry_after = retry_after
 
 
-UNAUTHENTICATED = "unauthenticated"
-"""The error code of a request without a key in force: no key, two keys, a wrong, a revoked or an expired one."""
-
-
 def unauthenticated() -> Refusal:
     """The one refusal of all requests without a key in force.
 
     A new exception each time: one that is raised again keeps the frames of all its tracebacks, with request bodies.
     """
     sentence = "Send a key that is in force, in the header authorization: Bearer KEY or x-api-key: KEY."
-    return Refusal(sentence, UNAUTHENTICATED)
+    return Refusal(sentence, "unauthenticated")
 
 
 def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

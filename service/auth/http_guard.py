@@ -8,23 +8,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth import keyring
-from service.auth.guard import SCOPES, UNAUTHENTICATED, KeyGuard, Refusal, presented_key
+from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
 from service.http.errors import error_response, nothing_at
 from service.http.paths import is_merge
 from service.schema.verbs import MERGE
 
 PUBLIC = {verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN and verb is not MERGE}
 """The scope of each path of the public port but those of merges. Every other path is on the admin port alone."""
-
-
-def response_of(refusal: Refusal) -> Response:
-    """The response for a refusal."""
-    response = error_response(refusal)
-    if refusal.retry_after is not None:
-        response.headers["retry-after"] = str(refusal.retry_after)
-    if refusal.code == UNAUTHENTICATED:
-        response.headers["www-authenticate"] = 'Bearer realm="tandem"'
-    return response
 
 
 def _public(scope: Scope) -> keyring.Scope | None:
@@ -63,7 +53,7 @@ class HttpGuard:
         try:
             entry = self._guard.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
-            return response_of(refusal)
+            return error_response(refusal, refusal.retry_after)
         if wanted is not None:
             return None
         elsewhere = f"Paths for operators are on {self._admin_address}." if keyring.Scope.ADMIN in entry.scopes else ""

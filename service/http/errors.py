@@ -26,13 +26,18 @@ _STATUS = {
 }
 
 
-def error_response(error: TandemError) -> Response:
-    """The response for an error: 4xx for an error of the request, 503 for one of the deployment."""
+def error_response(error: TandemError, retry_after: int | None = None) -> Response:
+    """The response for an error: 4xx for an error of the request, 503 for one of the deployment.
+
+    retry_after: seconds until a retry may succeed; None for what the error's code implies.
+    """
     body = error_body(error)
     status = _STATUS.get(body.code, 422) if isinstance(error, QueryError) else 503
     response = json_error(status, body)
-    if body.code in RETRY_AFTER_SECONDS:
-        response.headers["retry-after"] = str(RETRY_AFTER_SECONDS[body.code])
+    if seconds := retry_after or RETRY_AFTER_SECONDS.get(body.code):
+        response.headers["retry-after"] = str(seconds)
+    if body.code == "unauthenticated":
+        response.headers["www-authenticate"] = 'Bearer realm="tandem"'
     if body.code == "timeout":
         response.headers["connection"] = "close"  # the rest of the body is no request
     return response
