@@ -12,7 +12,6 @@ from recsys.types import I32
 from service import schema
 from service.backends import wire
 from service.backends.backends import Backends
-from service.recommend.fallbacks import listed
 from service.recommend.filters import FILTERS
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Degraded, Query
@@ -20,9 +19,6 @@ from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
 from service.verbs import answers
 from service.verbs.backend_call import call_backend
-
-_LIST = "The user's precomputed list"
-_POPULAR = "The user has no precomputed list; popularity"
 
 
 class SlateExplainer:
@@ -37,11 +33,11 @@ class SlateExplainer:
         await self._pipeline.run([query])
         candidates = query.candidates
         at, place = _position(candidates.items, row), _position(query.items, row)
-        order, rankable = _order(query), can_rank(query)  # before the calls below, which may degrade the query
+        rankable = can_rank(query)  # before the next call, which may degrade the query
         tower_score, tower_place = await self._tower(query, row)
         features = await self._features(query, at) if at is not None and rankable else []
         if place is None:
-            dropped_by, reason = _dropped(query, row, tower_place, order)
+            dropped_by, reason = _dropped(query, row, tower_place)
         else:
             dropped_by, reason = None, _placed(query, place)
         flags = 0 if at is None else int(candidates.sources[at])
@@ -98,20 +94,13 @@ def _position(items: I32, row: int) -> int | None:
     return int(at[0]) if len(at) else None
 
 
-def _order(query: Query) -> str:
-    """What put the candidates in their order."""
-    if can_rank(query):
-        return "Retrieval" if Degraded.RANKING in query.degraded else "The ranker"
-    return _LIST if len(listed(query)[0]) else _POPULAR
-
-
 def _placed(query: Query, place: int) -> str:
     rules = query.words.get(int(query.items[place]))
     moved = f" Rules moved it: {', '.join(rules)}." if rules else ""
     return f"It is at place {place + 1} of {len(query.items)}.{moved}"
 
 
-def _dropped(query: Query, row: int, tower_place: int | None, order: str) -> tuple[str, str]:
+def _dropped(query: Query, row: int, tower_place: int | None) -> tuple[str, str]:
     """What kept an item out of the slate, and a sentence."""
     rows = np.array([row], np.int32)
     for each in FILTERS:
@@ -119,19 +108,11 @@ def _dropped(query: Query, row: int, tower_place: int | None, order: str) -> tup
         if gone is not None and gone[0]:
             return each.reason, _filter_sentence(each.reason, query, row)
     if row not in query.candidates.items:
-        return "retrieval", _not_retrieved(query, tower_place, order)
+        where = f" The tower puts it at place {tower_place:,} of all items." if tower_place else ""
+        return "retrieval", f"No source proposed the item for this user in mode {query.made_by}.{where}"
     if row in query.passed_over:
         return "rules", f"A rule kept the item out: {query.passed_over[row]}."
-    return "ranking", f"{order} puts it at place {_ranked_place(query, row)}, and the slate ends at place {query.k}."
-
-
-def _not_retrieved(query: Query, tower_place: int | None, order: str) -> str:
-    if order == _POPULAR:
-        return "The user has no precomputed list, and the item is not among the popular items."
-    if order == _LIST or query.made_by == schema.Mode.HYBRID:
-        return f"{_LIST} lacks the item."
-    where = f" The tower puts it at place {tower_place:,} of all items." if tower_place else ""
-    return f"No source proposed the item.{where}"
+    return "ranking", f"It is at place {_ranked_place(query, row)} by score, and the slate ends at place {query.k}."
 
 
 def _filter_sentence(reason: str, query: Query, row: int) -> str:

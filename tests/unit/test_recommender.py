@@ -101,31 +101,21 @@ class TestExplanation:
         assert told.features
         assert not any(np.isnan(feature.value) for feature in told.features)
 
-    @pytest.mark.parametrize(
-        ("user", "asked", "calls", "whose"),
-        [
-            (4, {}, {}, "The ranker"),
-            (4, {}, {"rank": broken}, "Retrieval"),
-            (4, {}, {"retrieve": broken}, "The user's precomputed list"),
-            (4, {"mode": Mode.BATCH}, {}, "The user's precomputed list"),
-            ("nobody", {"mode": Mode.BATCH}, {}, "The user has no precomputed list; popularity"),
-            ("nobody", {}, {"retrieve": broken}, "The user has no precomputed list; popularity"),
-        ],
-    )
-    def test_it_names_whose_order_an_item_is_too_far_down_in(self, world, user, asked, calls, whose):
-        """The ranker only where it ranked, and a list only where there is one."""
-        far = int(world.run(world.query(user=user, k=8, **asked), **calls).items[-1])
-        told = world.explain(world.query(user=user, k=5, traced=True, **asked), far, **calls)
-        assert told.reason == f"{whose} puts it at place {told.ranked_place}, and the slate ends at place 5."
+    @pytest.mark.parametrize(("asked", "calls"), [({}, {}), ({}, {"rank": broken}), ({"mode": Mode.BATCH}, {})])
+    def test_it_names_the_place_of_an_item_beyond_the_slate(self, world, asked, calls):
+        """By the score of the ranker, of retrieval or of the list."""
+        far = int(world.run(world.query(k=8, **asked), **calls).items[-1])
+        told = world.explain(world.query(k=5, traced=True, **asked), far, **calls)
+        assert told.reason == f"It is at place {told.ranked_place} by score, and the slate ends at place 5."
 
-    def test_it_names_a_list_only_where_there_is_one(self, world, monkeypatch):
-        """A stranger's slate in mode batch is what is popular."""
+    def test_it_says_that_no_source_proposed_an_item(self, world, monkeypatch):
+        """The slate of an unknown user in mode batch is what is popular."""
         monkeypatch.setitem(world.served.__dict__, "popular", world.served.popular[:20])
         held = world.run(world.query(user="nobody", mode=Mode.BATCH, traced=True)).candidates.items.tolist()
         other = next(row for row in range(len(world.served.tables)) if row not in held)
         told = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
         assert told.dropped_by == "retrieval"
-        assert told.reason == "The user has no precomputed list, and the item is not among the popular items."
+        assert told.reason.startswith("No source proposed the item for this user in mode batch.")
 
 
 class TestSimilar:
