@@ -23,10 +23,10 @@ from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
 from service.settings import STARTER, Settings, environment
 from service.settings import settings as in_force
-from service.telemetry.server_spans import HttpSpans
+from service.telemetry.tracing import ServerSpans
 from service.verbs.calls import Calls
 from service.verbs.recommender import Recommender
-from service.wiring import GATEWAY, tracer
+from service.wiring import GATEWAY, traces_of
 
 logger = logging.getLogger("tandem")
 
@@ -61,8 +61,8 @@ class Doors:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
         address = setup.admin_address(in_force())
         app = http_app(self._endpoints, key_guard(), admin=admin, admin_address=address)
-        traces = tracer(GATEWAY)
-        return app if traces is None else HttpSpans(app, traces, app.routes)
+        traces = traces_of(GATEWAY)
+        return app if traces is None else ServerSpans(app, traces, app.routes)
 
     def connect(self, recommender: Recommender, settings: Settings) -> None:
         """Let all doors call a recommender."""
@@ -108,6 +108,6 @@ def _admin(app: ASGIApp, settings: Settings) -> AdminPort:
 def _rpc(calls: Calls, settings: Settings) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
-    keys, tls, traces = key_guard(), Tls.from_settings(settings), tracer(GATEWAY)
+    keys, tls, traces = key_guard(), Tls.from_settings(settings), traces_of(GATEWAY)
     guard = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
     return GrpcServer(calls, settings.host, settings.grpc_port, guard, tls, traces)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import propagate
+from opentelemetry.sdk.trace import TracerProvider
 from starlette.types import ASGIApp
 
 from recsys import soundness
@@ -34,7 +36,6 @@ from service.settings import Settings
 from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
 from service.telemetry.outage import Outage
-from service.telemetry.server_spans import BackendSpans
 from service.telemetry.worker_count import WorkerCount
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
@@ -100,12 +101,13 @@ def recommender(
 ) -> Recommender:
     """The gateway's recommender over calls, wherever they lead; models: what this process holds besides its own."""
     users = RedisUserStore(_url(environment))
-    traces, kind = tracer(GATEWAY), Recommender
+    traces, kind = traces_of(GATEWAY), Recommender
     if traces is None:
         pipeline = Pipeline(users, backends, settings, redis=_redis())
     else:
-        backends, kind = traces.backends(backends), tracing.TracedRecommender
-        pipeline = Pipeline(users, backends, settings, traces.stage, _redis())
+        kind = tracing.TracedRecommender
+        traced = partial(tracing.TracedStage, tracer=traces.get_tracer("tandem"), remote=settings.topology == "split")
+        pipeline = Pipeline(users, backends, settings, traced, _redis())
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = adopter("gateway", environment, settings, [served, *models])
     succession = Succession(following, served, pipeline, _spare(environment), settings)
@@ -132,10 +134,10 @@ def inline_recommender(environment: Environment, settings: Settings) -> Recommen
 
 def clients(gateway: Any, settings: Settings) -> tuple[BackendClient, BackendClient]:
     """The clients of retrieval and ranking. Each may take its stage's share of the deadline to connect."""
-    headers, seconds = None if tracer(GATEWAY) is None else tracing.headers, settings.deadline_ms / 1000
+    inject, seconds = None if traces_of(GATEWAY) is None else propagate.inject, settings.deadline_ms / 1000
     return (
-        BackendClient(_backend_url(gateway, RETRIEVAL, settings), seconds * RetrievalSource.share, headers),
-        BackendClient(_backend_url(gateway, RANKING, settings), seconds * RankingScorer.share, headers),
+        BackendClient(_backend_url(gateway, RETRIEVAL, settings), seconds * RetrievalSource.share, inject),
+        BackendClient(_backend_url(gateway, RANKING, settings), seconds * RankingScorer.share, inject),
     )
 
 
@@ -150,22 +152,21 @@ def _backend_url(gateway: Any, role: str, settings: Settings) -> str:
 
 
 @cache
-def tracer(role: str) -> tracing.Tracer | None:
-    """The tracer of this process; None if traces are off."""
-    provider = exporters.provider(f"tandem-{role}", in_force().traces)
-    return None if provider is None else tracing.Tracer(provider, hops=in_force().topology == "split")
+def traces_of(role: str) -> TracerProvider | None:
+    """The tracer provider of this process; None if traces are off."""
+    return exporters.provider(f"tandem-{role}", in_force().traces)
 
 
 def backend(app: ASGIApp, role: str) -> ASGIApp:
     """The middleware of retrieval and ranking."""
-    traces = tracer(role)
-    return RowsOnly(app if traces is None else BackendSpans(app, traces, role), wire.WIDTHS)
+    traces = traces_of(role)
+    return RowsOnly(app if traces is None else tracing.ServerSpans(app, traces), wire.WIDTHS)
 
 
 def close_traces(role: str) -> None:
     """Export the last spans of this process."""
-    if made := tracer(role):
-        made.close()
+    if traces := traces_of(role):
+        traces.shutdown()
 
 
 def _run_models() -> None:

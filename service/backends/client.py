@@ -38,11 +38,11 @@ class BackendClient:
     """Calls the APIs of one backend. It belongs to one event loop."""
 
     def __init__(
-        self, url: str, connect_seconds: float, headers: Callable[[], Mapping[str, str]] | None = None
+        self, url: str, connect_seconds: float, inject: Callable[[dict[str, str]], None] | None = None
     ) -> None:
         """url: file:// and the path of a socket, or http:// or tcp:// and a host.
 
-        connect_seconds: the time to connect, at most. headers: more headers of a call.
+        connect_seconds: the time to connect, at most. inject: adds headers to each call, such as those of a trace.
         """
         parts = urlsplit(url)
         self._url = url
@@ -52,7 +52,7 @@ class BackendClient:
         self._base = URL(f"http://{host}")
         self._apis: dict[str, URL] = {}
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
-        self._headers = headers
+        self._inject = inject
         self._addresses: Addresses | None = None
         self._session: _Session | None = None
 
@@ -91,8 +91,8 @@ class BackendClient:
             url = self._apis[api] = self._base / api
         body = np.ascontiguousarray(rows)
         headers = {"content-type": CONTENT_TYPE, WIDTH: str(body.shape[1])}
-        if self._headers is not None:
-            headers.update(self._headers())
+        if self._inject is not None:
+            self._inject(headers)
         status, width, answer = await session.post(url, body.data.cast("B"), headers)
         if status != 200 or not width.isdigit() or not int(width) or len(answer) % int(width):
             raise StageError(f"{api}: the backend answered {status}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+from opentelemetry.trace import TracerProvider
 
 from recsys.errors import SettingsError
 from service.auth.grpc_guard import GrpcGuard
@@ -14,7 +15,6 @@ from service.grpc.handlers import VerbHandlers
 from service.grpc.health import LOOK_SECONDS, CallLimit, Health, reflection_handlers
 from service.grpc.interceptors.tracing import Tracing
 from service.ports import place
-from service.telemetry.tracing import Tracer
 from service.verbs.calls import Calls
 
 
@@ -28,7 +28,7 @@ class GrpcServer:
         port: int,
         guard: GrpcGuard | None,
         tls: Tls | None = None,
-        tracer: Tracer | None = None,
+        traces: TracerProvider | None = None,
     ) -> None:
         """guard: the key check; None if no key is needed."""
         self._place = place(host, port)
@@ -36,7 +36,7 @@ class GrpcServer:
         self._open_ended = CallLimit(limits.OPEN_ENDED_CALLS, "Watch and reflection")
         self._health = Health(lambda: calls.ready, self._open_ended)
         self._verbs = VerbHandlers(calls)
-        tracing = [] if tracer is None else [Tracing(tracer)]
+        tracing = [] if traces is None else [Tracing(traces)]
         keys = [] if guard is None else [guard]
         self._interceptors = [*tracing, *keys]
         self._server: grpc.aio.Server | None = None

@@ -1,103 +1,57 @@
-"""Span exporters, by OpenTelemetry's own variables.
-
-OpenTelemetry reads sampler, endpoint, headers, batches, resource and propagators from its OTEL_* variables.
-"""
+"""The tracer provider of a process, configured by OpenTelemetry's own OTEL_* variables."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
 
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from recsys.errors import SettingsError
 
 VARIABLE = "OTEL_TRACES_EXPORTER"
-GROUP = "opentelemetry_traces_exporter"
-"""The entry point group of packages with exporters."""
+GROUP = "opentelemetry_traces_exporter"  # the entry points of packages with exporters
 
-CONSOLE = "console"
 OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""Exporters of `otlp`, by protocol; without a protocol the first that is installed."""
-
-PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-
-
-def check(setting: str) -> None:
-    """SettingsError names an exporter that is not installed; setting: names with commas between."""
-    for name in names(setting):
-        _exporter(name)
+"""The registered name of the exporter `otlp` for each protocol; without a protocol the first installed one."""
 
 
 def provider(service: str, setting: str) -> TracerProvider | None:
-    """The tracer provider of a process; None if traces are off.
-
-    service: its name in traces, unless OTEL_SERVICE_NAME has one.
-    """
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    """The tracer provider, or None if traces are off. service: its name in traces, unless OTEL_SERVICE_NAME is set."""
+    exporters = check(setting)
+    if not exporters or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
-    wanted = names(setting)
-    if not wanted:
-        return None
-    resource = Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
-    made = TracerProvider(resource=resource)
-    for name in wanted:
-        made.add_span_processor(BatchSpanProcessor(_exporter(name)()))
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # otherwise attributes have the names of before 2023
+    made = TracerProvider(resource=Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect()))
+    for exporter in exporters:
+        made.add_span_processor(BatchSpanProcessor(exporter()))
     return made
 
 
-def names(setting: str) -> list[str]:
-    """The names of the exporters in a setting; `none` is none."""
-    return [name for each in setting.split(",") if (name := each.strip().lower()) not in ("", "none")]
+def check(setting: str) -> list[Callable[[], SpanExporter]]:
+    """The exporters of a setting, names with commas between; SettingsError for one that is not installed."""
+    names = (name.strip().lower() for name in setting.split(","))
+    return [_exporter(name) for name in names if name not in ("", "none")]
 
 
-def _exporter(name: str) -> Callable[[], SpanExporter]:
-    """The factory of an exporter; SettingsError if no package has it."""
-    if name == CONSOLE:
+def _exporter(name: str) -> Any:
+    if name == "console":
         return _console
-    candidates = _otlp() if name == "otlp" else [name]
-    found = [each for candidate in candidates for each in entry_points(group=GROUP, name=candidate)]
-    if not found:
-        raise SettingsError(_missing(name, candidates))
-    return _loaded(found[0])
-
-
-def _otlp() -> Sequence[str]:
-    protocol = next((name for variable in PROTOCOLS if (name := os.environ.get(variable, "").strip())), None)
-    if protocol is None:
-        return list(OTLP.values())
-    if protocol not in OTLP:
-        raise SettingsError(f"The OTLP protocol is {protocol!r}; choose one of {', '.join(OTLP)}.")
-    return [OTLP[protocol]]
-
-
-def _missing(name: str, candidates: Sequence[str]) -> str:
-    if candidates[0] in OTLP.values():
-        package = f"opentelemetry-exporter-{candidates[0].replace('_', '-')}"
-        cure = f"pip install {package} (in the bento too)"
-    else:
-        there = sorted({CONSOLE, *(each.name for each in entry_points(group=GROUP))})
-        cure = f"install the package that has it, or choose one of {', '.join(there)}"
-    return f"{VARIABLE}={name} needs an exporter that is not installed: {cure}, or leave {VARIABLE} out."
-
-
-def _loaded(found: EntryPoint) -> Callable[[], SpanExporter]:
-    try:
-        made: Callable[[], SpanExporter] = found.load()
-    except ImportError as error:
-        raise SettingsError(f"{VARIABLE}: {found.value} can't be imported: {error}.") from error
-    return made
+    protocol = os.getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+    otlp = [registered for each, registered in OTLP.items() if protocol in (None, "", each)]
+    for registered in otlp if name == "otlp" else [name]:
+        for found in entry_points(group=GROUP, name=registered):
+            return found.load()
+    fix = "pip install its package, for otlp opentelemetry-exporter-otlp-proto-http or -proto-grpc"
+    raise SettingsError(f"{VARIABLE}={name} needs an exporter that is not installed; {fix}, or choose console.")
 
 
 def _console() -> SpanExporter:
-    """One line of JSON for each span on standard output, in one write: other processes write there too."""
-
-    def line(span: ReadableSpan) -> str:
-        return str(span.to_json(indent=None)) + "\n"
-
+    """One line of JSON a span, each in one write, because several processes write to one standard output."""
     out = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8", write_through=True)
-    return ConsoleSpanExporter(out=out, formatter=line)
+    return ConsoleSpanExporter(out=out, formatter=lambda span: span.to_json(indent=None) + "\n")

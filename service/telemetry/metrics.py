@@ -1,4 +1,4 @@
-"""The Prometheus metrics of a deployment, and the exposition of those of all its processes."""
+"""The Prometheus metrics of the deployment, and their exposition over all processes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ rows_together = Histogram(
     "tandem_rows_together", "Queries that a service computed at once", ["api"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
 slates_limit = Gauge(
-    "tandem_slates_limit", "Slates in flight, at most; beyond it requests get 429", multiprocess_mode="livesum"
+    "tandem_slates_limit", "Slates in flight, at most; further requests get 429", multiprocess_mode="livesum"
 )
-degraded_total = Counter("tandem_degraded_total", "Answers that were made without a stage", ["stage"])
+degraded_total = Counter("tandem_degraded_total", "Answers made without a stage", ["stage"])
 stage_away = Gauge(
     "tandem_stage_away",
-    "Gateway processes whose answers are made without a stage now",
+    "Gateway processes that answer without a stage now",
     ["stage"],
     multiprocess_mode="livesum",
 )
@@ -44,7 +44,7 @@ worker_deaths_total = Counter("tandem_worker_deaths_total", "Workers that ended 
 refused_total = Counter("tandem_generation_refused_total", "Generations that a process refused to serve", ["role"])
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds",
-    "When the generation in force was made, unix seconds",
+    "When the served generation was made, unix seconds",
     multiprocess_mode="max",
 )
 impressions_total = Counter(
@@ -52,55 +52,48 @@ impressions_total = Counter(
     "Slates to log with their features: logged, lost, or changed when computed again",
     ["outcome"],
 )
-items_put_total = Counter(
-    "tandem_items_put_total", "Items put, by whether the generation in force knows them", ["kind"]
-)
+items_put_total = Counter("tandem_items_put_total", "Items put: new to the served generation, or known", ["kind"])
 key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(
     "tandem_key_refused_total",
     "Requests refused because of the key, its scopes, its users or its rate",
     ["code", "key"],
 )
-keys_wrong = Gauge(  # set every second, so the newest value is from a running process
+keys_wrong = Gauge(  # set every second, so the most recent value is of a running process
     "tandem_keys_wrong",
-    "1 while the file of keys is wrong and the keys before are in force",
+    "1 while the file of keys is invalid and the earlier keys are used",
     multiprocess_mode="mostrecent",
 )
-fresh_items = Gauge(
-    "tandem_fresh_items", "Items that were put and that the generation in force does not know", multiprocess_mode="max"
-)
+fresh_items = Gauge("tandem_fresh_items", "Items put that the served generation does not have", multiprocess_mode="max")
 hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="max")
 
 
 def count_segment(segment: FreshSegment | None) -> None:
-    """Set the gauges of the items that were put."""
+    """Set the gauges of the items put."""
     fresh_items.set(len(segment.items) if segment else 0)
     hidden_items.set(segment.hidden_count if segment else 0)
 
 
 @cache
 def timed(verb: str, code: int | str) -> Count:
-    """Observes the seconds of a request; cached, because a lookup of labels takes a lock."""
+    """Observe the seconds of a request. Cached, because a lookup of labels takes a lock."""
     return request_seconds.labels(verb, code).observe
 
 
 @cache
 def left_out(stage: str) -> Count:
-    """Counts answers that were made without a stage."""
+    """Count answers made without a stage."""
     return degraded_total.labels(stage).inc
 
 
 @cache
 def removed(reason: str) -> Count:
-    """Counts candidates that a filter removed."""
+    """Count candidates that a filter removed."""
     return removed_total.labels(reason).inc
 
 
 def exposition() -> bytes:
-    """The metrics of all processes of the deployment, in Prometheus's text format.
-
-    BentoML sets PROMETHEUS_MULTIPROC_DIR, a folder that all processes write to.
-    """
+    """The metrics of all processes as Prometheus's text, from the folder PROMETHEUS_MULTIPROC_DIR, set by BentoML."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client has no hint for it
     return generate_latest(registry)

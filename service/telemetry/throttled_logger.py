@@ -1,4 +1,4 @@
-"""Warnings that each request may cause: one line a minute at most, so that traffic does not fill the log."""
+"""Warnings that any request may cause, at most one line a minute, so that traffic does not fill the log."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 logger = logging.getLogger("tandem")
 
 REST_SECONDS = 60.0
-"""Between two lines of one kind of warning."""
+"""Between two lines of one warning."""
 
 
 class ThrottledLogger:
-    """One kind of warning. message: the line, for `logging` to fill in."""
+    """One warning. message: a format string of `logging`."""
 
     def __init__(self, message: str, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: monotonic seconds."""
@@ -24,7 +24,7 @@ class ThrottledLogger:
         self._unlogged = 0
 
     def warn(self, *values: object, error: BaseException | None = None) -> None:
-        """Log a line with the number of warnings since the last line; error: whose traceback is logged too."""
+        """Log the warning, with the number of warnings since the last line. error: its traceback is logged too."""
         now = self._clock()
         if now < self._logged + REST_SECONDS:
             self._unlogged += 1

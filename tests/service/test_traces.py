@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import httpx
@@ -19,8 +20,8 @@ ABOVE = "00-{trace}-b7ad6b7169203331-01"
 WHO = "mary@example.com"
 
 
-class Asked:
-    """What a deployment was asked, and the spans that it left, by trace."""
+class Recorded:
+    """The answers of a deployment, and its spans by trace."""
 
     def __init__(self):
         self.answers, self.spans = {}, {}
@@ -32,13 +33,13 @@ class Asked:
                 self.spans.setdefault(span["context"]["trace_id"].removeprefix("0x"), []).append(span)
 
     def tree(self, number):
-        """The spans of a trace as pairs of service and name, by the pair of what each stands below."""
+        """The spans of a trace as pairs of service and name, each with the pair of its parent."""
         spans = {span["context"]["span_id"]: span for span in self.spans[trace(number)]}
         pairs = {key: (span["resource"]["attributes"]["service.name"], span["name"]) for key, span in spans.items()}
         return {pairs[key]: pairs.get(span["parent_id"], span["parent_id"]) for key, span in spans.items()}
 
     def request(self, number):
-        """The span that stands below the caller's."""
+        """The span below the caller's."""
         return next(span for span in self.spans[trace(number)] if span["parent_id"] == "0xb7ad6b7169203331")
 
 
@@ -51,115 +52,125 @@ def headers(number):
 
 
 @pytest.fixture(scope="module")
-def asked(tiny_world, tmp_path_factory):
-    """A deployment that was asked one of each, and has ended: the last spans are exported as it stops."""
+def recorded(tiny_world, tmp_path_factory):
+    """A deployment that answered requests and has ended: the last spans are exported as it stops."""
     home = tmp_path_factory.mktemp("traced")
-    server, told = Server(home / "store").start(), Asked()
+    server, record = Server(home / "store").start(), Recorded()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
-    tracing = {"OTEL_TRACES_EXPORTER": "console", "TANDEM_MAX_UNDER_WAY": "1", "TANDEM_DEADLINE_MS": "5000"}
+    tracing = {"OTEL_TRACES_EXPORTER": "console", "TANDEM_MAX_UNDER_WAY": "4", "TANDEM_DEADLINE_MS": "5000"}
     running = Deployment(home, home / "service.log", REDIS_URL=server.url, **tracing)
     slate = {"user_id": WHO, "mode": "realtime"}
     with running, httpx.Client(base_url=running.url, timeout=30) as client:
-        told.answers[1] = client.post("/recommend", json=slate, headers=headers(1)).json()
+        record.answers[1] = client.post("/recommend", json=slate, headers=headers(1)).json()
         client.post("/recommend", json=slate | {"k": 0}, headers=headers(2))
         client.post("/similar", json={"item_id": "comedy-1"}, headers=headers(3))
         client.post("/recommend", json=slate)  # a trace of its own
+        record.odd = client.post("/recommend", json=slate, headers={"traceparent": b"\xff\\"}).status_code
         client.post("/recommend", json=slate, headers={"traceparent": headers(4)["traceparent"][:-1] + "0"})
         with grpc.insecure_channel(running.grpc) as channel:
-            ask = RecommenderStub(channel).Recommend
+            recommend = RecommenderStub(channel).Recommend
             request = pb.RecommendRequest(user_id=pb.Id(text=WHO), mode="realtime")
-            ask(request, metadata=headers(5).items(), timeout=30)
+            recommend(request, metadata=headers(5).items(), timeout=30)
             with pytest.raises(grpc.RpcError):
-                ask(pb.RecommendRequest(user_id=pb.Id(text=WHO), k=0), metadata=headers(6).items(), timeout=30)
-        client.get(f"/users/{WHO}", headers=headers(7))
+                recommend(pb.RecommendRequest(user_id=pb.Id(text=WHO), k=0), metadata=headers(6).items(), timeout=30)
+        client.get(f"/users/{WHO}?who={WHO}", headers=headers(7))
         with ThreadPoolExecutor(20) as pool:
-            ask = lambda number: httpx.post(f"{running.url}/recommend", json=slate, headers=headers(number), timeout=30)  # noqa: E731
-            told.codes = {
-                number: answer.status_code
-                for number, answer in zip(range(100, 200), pool.map(ask, range(100, 200)), strict=True)
-            }
+            post = partial(httpx.post, f"{running.url}/recommend", json=slate, timeout=30)
+            codes = pool.map(lambda number: post(headers=headers(number)), range(100, 200))
+            record.codes = {number: answer.status_code for number, answer in zip(range(100, 200), codes, strict=True)}
         server.kill()
         time.sleep(0.5)
-        told.answers[8] = client.post("/recommend", json=slate, headers=headers(8)).json()
+        record.answers[8] = client.post("/recommend", json=slate, headers=headers(8)).json()
         client.post("/events", json={"events": [{"user_id": WHO, "item_id": "comedy-1"}]}, headers=headers(9))
     server.stop()
-    told.read(running.log)
-    return told
+    record.read(running.log)
+    return record
 
 
 GATEWAY, RETRIEVAL, RANKING = "tandem-gateway", "tandem-retrieval", "tandem-ranking"
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "POST /recommend"), (5, "tandem.v1.Recommender/Recommend")])
-def test_a_request_is_one_trace_through_three_processes(asked, number, name):
+def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
     """Below the span that the caller named, at either door."""
     door = (GATEWAY, name)
-    assert asked.tree(number) == {
+    assert recorded.tree(number) == {
         door: "0xb7ad6b7169203331",
         (GATEWAY, "hydrate"): door,
         (GATEWAY, "retrieve"): door,
-        (RETRIEVAL, "retrieval/retrieve"): (GATEWAY, "retrieve"),
+        (RETRIEVAL, "POST /retrieve"): (GATEWAY, "retrieve"),
         (GATEWAY, "rank"): door,
-        (RANKING, "ranking/rank"): (GATEWAY, "rank"),
+        (RANKING, "POST /rank"): (GATEWAY, "rank"),
     }
-    request = asked.request(number)
-    assert request["attributes"]["tandem.generation"] == asked.answers[1]["generation"]
+    request = recorded.request(number)
+    assert request["attributes"]["tandem.generation"] == recorded.answers[1]["generation"]
     assert request["attributes"]["tandem.mode"] == "realtime"
     assert request["attributes"]["tandem.degraded"] == []
-    assert {span["status"]["status_code"] for span in asked.spans[trace(number)]} == {"UNSET"}
+    assert {span["status"]["status_code"] for span in recorded.spans[trace(number)]} == {"UNSET"}
 
 
-def test_likes_are_asked_of_retrieval(asked):
-    """In the same trace."""
-    tree = asked.tree(3)
-    assert tree[RETRIEVAL, "retrieval/similar"] == (GATEWAY, "similar")
-    assert tree[GATEWAY, "similar"] == (GATEWAY, "POST /similar")
+def test_a_call_outside_the_stages_is_below_the_request(recorded):
+    """Similar items come from retrieval."""
+    assert recorded.tree(3)[RETRIEVAL, "POST /similar"] == (GATEWAY, "POST /similar")
 
 
-def test_who_names_no_span_begins_a_trace_and_who_samples_none_has_none(asked):
-    """By the sampler's default."""
-    assert trace(4) not in asked.spans
-    own = [spans for spans in asked.spans.values() if any(span["parent_id"] is None for span in spans)]
-    assert [len(spans) for spans in own] == [6]
+def test_a_caller_without_a_trace_starts_one_and_an_unsampled_trace_has_no_spans(recorded):
+    """A traceparent that is no text counts as none. Warm-ups, probes and impressions start no trace."""
+    assert trace(4) not in recorded.spans
+    own = [spans for spans in recorded.spans.values() if any(span["parent_id"] is None for span in spans)]
+    assert [len(spans) for spans in own] == [6, 6]
+    assert recorded.odd == 200
 
 
-def test_statuses_are_the_answers(asked):
-    """What the caller did wrong and what came too much is no error; a store that is away is."""
+def test_the_status_is_that_of_the_answer(recorded):
+    """An error of the caller is no error of the span; a store that is away is."""
     for number, key, code in (
         (2, "http.response.status_code", 422),
         (6, "rpc.response.status_code", "INVALID_ARGUMENT"),
         (7, "http.response.status_code", 200),
     ):
-        assert asked.request(number)["attributes"][key] == code
-        assert asked.request(number)["status"]["status_code"] == "UNSET"
-    failed = asked.request(9)
+        assert recorded.request(number)["attributes"][key] == code
+        assert recorded.request(number)["status"]["status_code"] == "UNSET"
+    failed = recorded.request(9)
     assert failed["attributes"]["http.response.status_code"] == 503
     assert failed["status"]["status_code"] == "ERROR"
 
 
-def test_what_is_turned_away_is_a_span_of_its_own(asked):
-    """429, no error, and no stage below."""
-    away = [number for number, code in asked.codes.items() if code == 429]
-    assert away
-    for number in away:
-        (span,) = asked.spans[trace(number)]
-        assert span["attributes"]["http.response.status_code"] == 429
-        assert span["status"]["status_code"] == "UNSET"
-    assert all(len(asked.spans[trace(number)]) == 6 for number, code in asked.codes.items() if code == 200)
+def test_under_load_requests_share_the_spans_of_their_batches(recorded):
+    """Each answered request has three stages below it, or links to them; a refused one has its own span only."""
+    assert set(recorded.codes.values()) == {200, 429}
+    stages = {}
+    for spans in recorded.spans.values():
+        stages |= {span["context"]["span_id"]: span["name"] for span in spans if span["kind"] != "SpanKind.SERVER"}
+    merged = 0
+    for number, code in recorded.codes.items():
+        request = recorded.request(number)
+        linked = [stages[link["context"]["span_id"]] for link in request["links"]]
+        below = [span["name"] for span in recorded.spans[trace(number)] if span["parent_id"] == _id(request)]
+        assert sorted(linked + below) == (["hydrate", "rank", "retrieve"] if code == 200 else [])
+        assert request["attributes"]["http.response.status_code"] == code
+        assert request["status"]["status_code"] == "UNSET"
+        merged += bool(linked)
+    assert merged
 
 
-def test_a_degraded_answer_says_so_and_why(asked):
-    """The request was answered; its stage is the error."""
-    assert asked.answers[8]["degraded"] == ["store"]
-    request = asked.request(8)
+def test_a_degraded_answer_is_no_error_and_its_stage_is(recorded):
+    """The request's span names the stage."""
+    assert recorded.answers[8]["degraded"] == ["store"]
+    request = recorded.request(8)
     assert request["attributes"]["tandem.degraded"] == ["store"]
     assert request["status"]["status_code"] == "UNSET"
-    hydrate = next(span for span in asked.spans[trace(8)] if span["name"] == "hydrate")
+    hydrate = next(span for span in recorded.spans[trace(8)] if span["name"] == "hydrate")
     assert hydrate["status"]["status_code"] == "ERROR"
 
 
-def test_nobody_is_named(asked):
-    """Neither a user nor what was asked for."""
-    text = json.dumps(asked.spans)
+def test_no_span_has_personal_data(recorded):
+    """No user, no item, no address of a client."""
+    text = json.dumps(recorded.spans)
     assert "mary" not in text
     assert "comedy-1" not in text
+    assert "client.address" not in text
+
+
+def _id(span):
+    return span["context"]["span_id"]

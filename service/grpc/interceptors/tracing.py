@@ -6,46 +6,42 @@ from typing import Any
 
 import grpc
 from grpc.aio import ServicerContext
-from opentelemetry.trace import Span
+from opentelemetry import propagate
+from opentelemetry.trace import Span, SpanKind, TracerProvider
 
 from service.grpc.handlers import Handler
 from service.grpc.interceptors.verb_calls import VerbInterceptor, reported
-from service.telemetry.tracing import Tracer, mark_broken
+from service.telemetry.tracing import FIELDS, mark_failed
 
-SERVER_FAULTS = {
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DATA_LOSS,
-}
+SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 """Statuses that are errors of the server, by the semantic conventions. The others are errors of the client."""
 
 
 class Tracing(VerbInterceptor):
     """Stands before all other interceptors, so that a refused call has a span too, as over HTTP."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, provider: TracerProvider) -> None:
+        self._tracer = provider.get_tracer("tandem")
 
     def wrapped(self, handler: Handler, details: Any) -> Handler:
         """The handler within a span."""
-        method = details.method.removeprefix("/")
-        carrier = {name: value for name, value in details.invocation_metadata if isinstance(value, str)}
-        attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+        name = details.method.removeprefix("/")
+        parent = propagate.extract({field: value for field, value in details.invocation_metadata if field in FIELDS})
+        attributes = {"rpc.system.name": "grpc", "rpc.method": name}
 
         async def traced(messages: Any, context: ServicerContext) -> bytes:
             with (
-                self._tracer.request(method, carrier, attributes) as span,
-                reported(context, lambda status: _set_status(span, status)),
+                self._tracer.start_as_current_span(
+                    name, parent, SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False
+                ) as span,
+                reported(context, lambda status: _end(span, status)),
             ):
                 return await handler(messages, context)
 
         return traced
 
 
-def _set_status(span: Span, status: grpc.StatusCode) -> None:
+def _end(span: Span, status: grpc.StatusCode) -> None:
     span.set_attribute("rpc.response.status_code", status.name)
-    if status in SERVER_FAULTS:
-        mark_broken(span, status.name)
+    if status.name in SERVER_FAULTS:
+        mark_failed(span, status.name)
