@@ -4,29 +4,36 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from service import configuration
+from service.__main__ import main
 from service.auth import key
-from service.settings import Settings
+from service.settings import Settings, environment, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(*options, **variables):
-    """Run `python -m service config` with these variables and no other setting."""
-    own = {line.variable for line in configuration.defaults()}
-    clean = {name: value for name, value in os.environ.items() if name not in own}
-    return subprocess.run(
-        [sys.executable, "-m", "service", "config", *options],
-        cwd=ROOT,
-        env=clean | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What `python -m service config` returns and prints with these variables and no other setting."""
+    stdout, stderr = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        for line in configuration.defaults():
+            patch.delenv(line.variable, raising=False)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["service", "config", *options])
+        for read_once in (settings, environment):
+            read_once.cache_clear()
+        code = main()
+    for read_once in (settings, environment):
+        read_once.cache_clear()
+    return SimpleNamespace(returncode=code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 
 def test_each_setting_says_where_it_comes_from_and_no_password_is_told():
