@@ -119,14 +119,11 @@ manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernete
 browser: .venv/installed-browser ## the page in Chromium: at 390 pixels, by the keyboard, with the dataset's event types (apt-get install chromium)
 	@exec $(PY) -m pytest -q tests/browser
 
-# From a copy of the code and the pin: a bento holds what lies below one folder, BentoML refuses a hidden one such as .tandem, and the
-# checkout stays as it is.
+# The pin is an argument of the bento: `flows pin` writes it, and service/generations/pinned.py reads it.
+build: export PYTHONDONTWRITEBYTECODE = 1
 build: .venv/installed ## build the bento; it holds what is live, and serves it with Redis away
-	@PYTHONDONTWRITEBYTECODE=1 $(PY) -m flows pin
-	@from=$$(mktemp -d) && trap 'rm -rf "$$from"' EXIT && mkdir "$$from/deploy" && cp -r deploy/image "$$from/deploy" && \
-		cp -r bentofile.yaml slo.toml service recsys "$$from" && export BENTOML_HOME='$(STATE)/bentoml' && \
-		if [ -f "$$BENTOML_HOME/pinned.json" ]; then cp "$$BENTOML_HOME/pinned.json" "$$from"; fi && \
-		cd "$$from" && '$(CURDIR)/.venv/bin/bentoml' build
+	@$(PY) -m flows pin
+	@BENTOML_HOME='$(STATE)/bentoml' .venv/bin/bentoml build --arg-file '$(STATE)/bentoml/pinned.json'
 
 image: build ## that bento as an image, by docker, podman or buildah (IMAGE, IMAGE_BASE, IMAGE_ARGS; docs/deploy.md)
 	@BENTOML_HOME='$(STATE)/bentoml' exec $(PY) -m deploy.image.build

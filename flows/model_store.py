@@ -27,7 +27,7 @@ CODE = Path(__file__).resolve().parent.parent
 NAME = "tandem"
 MODEL = "model.yaml"
 PIN = "pinned.json"
-"""Beside the store: names the model that the next bento pins. `make build` copies this file into the bento."""
+"""Beside the store: names the model that the next bento pins. `make build` gives this file to `bentoml build`."""
 
 
 class ModelStore:
@@ -63,7 +63,7 @@ class ModelStore:
 
     def unpin(self) -> None:
         """Let the next bento hold no generation."""
-        self._pin.unlink(missing_ok=True)
+        self._pin.write_text("{}\n", encoding="utf-8")
 
     def prune(self, kept: set[str]) -> None:
         """Drop the versions of generations that are neither `kept` nor pinned."""

@@ -13,6 +13,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from service.generations import PINNED
+
 KERNELS = "BENTO_KERNELS"
 """Names the folder of compiled kernels that an image was built with, which may be one that can't be written."""
 
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     home = Path(environment.get("TANDEM_HOME") or ".tandem").absolute()
     try:
         environment |= places(home) | kept_kernels(home, environment.get(KERNELS))
-        link_models(home, environment.get("BENTO_PATH"))
+        environment |= linked_model(home, environment.get("BENTO_PATH"))
     except OSError as error:
         sys.stderr.write(
             f"tandem: {home} can't be written ({error.strerror}) by user {os.geteuid()}. Mount a volume or a tmpfs "
@@ -104,23 +106,23 @@ def kept_kernels(home: Path, shipped: str | None) -> dict[str, str]:
     return {"NUMBA_CACHE_DIR": str(target)}
 
 
-def link_models(home: Path, bento: str | None) -> None:
-    """Let BentoML find the models of a bento in the store of this home, which is the one it looks into.
+def linked_model(home: Path, bento: str | None) -> dict[str, str]:
+    """The variable that names the generation of the bento, linked into a folder of this home.
 
-    BentoML itself looks beside a bento's code only where the bento is served as a whole, and not one service of it.
-    File by file, in folders that can be written: beside its parts stands whether a generation was found whole and
-    sound, and without that note each process reads every byte of it again.
+    The links are of files, in a folder that can be written: a note beside the parts says that the generation was
+    verified. Without the note each process reads every byte again.
     """
-    store = home / "bentoml" / "models"
-    for model in store.glob("*/*/"):
-        if any(not part.exists() for part in model.iterdir()):
-            # Of an image that was here before: BentoML lists none at all past one that lacks parts.
-            shutil.rmtree(model)
-    for part in (Path(bento) / "models").glob("*/*/*") if bento else ():
-        target = store / part.relative_to(Path(bento or "") / "models")
+    models = [path for path in (Path(bento) / "models").glob("tandem/*") if path.is_dir()] if bento else []
+    links = home / "pinned"
+    for old in links.glob("*"):
+        if old.name not in {model.name for model in models}:
+            shutil.rmtree(old)  # of another image
+    for part in (part for model in models for part in model.iterdir()):
+        target = links / part.parent.name / part.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             target.symlink_to(part)
+    return {PINNED: str(links / models[0].name)} if models else {}
 
 
 def _flags() -> frozenset[str]:

@@ -28,7 +28,7 @@ from recsys.store.redis import RedisGenerationStore
 from service import probe
 from service.auth import setup
 from service.auth.tls import Tls
-from service.generations.fallback import Spare
+from service.generations.fallback import GenerationFallback
 from service.ports import place, require_free
 from service.settings import STARTER, Settings
 from service.telemetry import exporters
@@ -100,7 +100,7 @@ def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
     try:
         return open_store(environment)
     except StoreUnavailable as error:
-        if environment.redis_url is None or not (waits or spare(environment).ids()):
+        if environment.redis_url is None or not (waits or fallback(environment).ids()):
             raise
         say(f"{error} Serving what lies on this host, if anything does, until one answers.")
         return OpenStore(environment.redis_url)
@@ -113,7 +113,7 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
         if live is not None:
             return f"generation {live}"
         say("Nothing is live in the store.")
-    here = spare(environment).ids()
+    here = fallback(environment).ids()
     if here:
         return f"generation {here[0]}"
     if waits:
@@ -221,13 +221,10 @@ def _ended(code: int) -> str:
     return f"The service was ended by {name}.{cause.get(-code, '')}"
 
 
-def spare(environment: Environment) -> Spare:
+def fallback(environment: Environment) -> GenerationFallback:
     """What this host can serve without a store."""
-    os.environ.setdefault("BENTOML_HOME", str(environment.folder("bentoml")))  # read when BentoML is imported
-    from service.generations import pinned
-
-    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # asked for nothing here
-    return Spare(GenerationCache(environment.folder("cache"), store), pinned.folder())
+    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # not read
+    return GenerationFallback(GenerationCache(environment.folder("cache"), store))
 
 
 def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:

@@ -63,8 +63,8 @@ class Shell:
     def _serve(self, role: str, model: Any, holder: GenerationHolder[Any]) -> None:
         self._role = role
         self._model = model
-        self._adopter = wiring.adopter(role, environment(), settings(), [holder])
-        self._adopter.start()
+        self._follower = wiring.follower(role, environment(), settings(), [holder])
+        self._follower.start()
         if bentoml.server_context.service_type == "entry_service":  # else a gateway of this host counts
             wiring.count_workers(role, environment(), settings())
 
@@ -82,10 +82,10 @@ class Shell:
     @bentoml.on_shutdown
     def stop_following(self) -> None:
         """Close the store, and export the last spans."""
-        self._adopter.stop()
+        self._follower.stop()
         wiring.close_traces(self._role)
 
     async def __is_ready__(self) -> bool:
-        if reason := readiness.STOPPING if DRAIN.begun else self._adopter.unready_backend:
+        if reason := readiness.STOPPING if DRAIN.begun else self._follower.unready:
             raise HTTPException(503, reason)  # which becomes the answer of /readyz
         return True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import propagate
@@ -25,11 +23,11 @@ from service.backends.backends import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
 from service.backends.rows_only import RowsOnly
-from service.generations.fallback import PINNED, Spare
-from service.generations.follower import Adopter
+from service.generations.fallback import GenerationFallback
+from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.served import ServedGeneration
-from service.generations.switcher import Succession
+from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import Settings
@@ -75,13 +73,13 @@ def puts(environment: Environment) -> Callable[[], PutItems]:
     return lambda: follower.current
 
 
-def adopter(
+def follower(
     role: str, environment: Environment, settings: Settings, holders: Sequence[GenerationHolder[Any]]
-) -> Adopter:
-    """What keeps the holders of this process up to date."""
-    url = _url(environment)
-    spare = _spare(environment).ids
-    return Adopter(role, RedisGenerationStore(url), RedisBoard(url), holders, spare, settings.poll_seconds, _redis())
+) -> GenerationFollower:
+    """The follower that loads generations into the holders of this process."""
+    url, fallback = _url(environment), GenerationFallback(_cache(environment)).ids
+    store, board = RedisGenerationStore(url), RedisBoard(url)
+    return GenerationFollower(role, store, board, holders, fallback, settings.poll_seconds, _redis())
 
 
 def count_workers(role: str, environment: Environment, settings: Settings) -> None:
@@ -109,11 +107,11 @@ def recommender(
         traced = partial(tracing.TracedStage, tracer=traces.get_tracer("tandem"), remote=settings.topology == "split")
         pipeline = Pipeline(users, backends, settings, traced, _redis())
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
-    following = adopter("gateway", environment, settings, [served, *models])
-    succession = Succession(following, served, pipeline, _spare(environment), settings)
+    following = follower(GATEWAY, environment, settings, [served, *models])
+    fallback = GenerationFallback(_cache(environment))
     dependencies = Dependencies(
         pipeline=pipeline,
-        succession=succession,
+        switcher=GenerationSwitcher(following, served, pipeline, fallback, settings),
         users=UserVerbs(users),
         items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
         similar=SimilarItems(pipeline, backends),
@@ -192,11 +190,6 @@ def _redis() -> Outage:
 
 def _cache(environment: Environment) -> GenerationCache:
     return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)), soundness.check)
-
-
-def _spare(environment: Environment) -> Spare:
-    pinned = os.environ.get(PINNED)
-    return Spare(_cache(environment), Path(pinned) if pinned else None)
 
 
 def _url(environment: Environment) -> str:

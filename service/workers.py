@@ -15,8 +15,7 @@ from recsys.store.connect import open_store
 from service import bentoml_patches
 from service.auth import setup
 from service.auth.tls import Tls
-from service.generations import pinned
-from service.generations.fallback import PINNED
+from service.generations import PINNED, pinned
 from service.settings import STARTER, Settings
 from service.telemetry import exporters
 
@@ -59,10 +58,8 @@ def prepare(environment: Environment, settings: Settings) -> None:
     os.environ[PARENT] = str(os.getpid())
     if starter := os.environ.get(STARTER):
         watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
-    if fault := pinned.fault():
-        logger.warning(fault)
-    if folder := pinned.folder():
-        os.environ[PINNED] = str(folder)
+    if model := pinned.model():
+        os.environ.setdefault(PINNED, str(model.resolve().path))  # a container names a folder that it may write
     if environment.redis_url is None:
         os.environ["REDIS_URL"] = open_store(environment).url
     bentoml_patches.supervise_privately()

@@ -24,7 +24,7 @@ PORT = "3000"
 def main() -> int:
     """Fill the folder that BENTO_KERNELS names; 1 where nothing could be served."""
     kernels = Path(os.environ["BENTO_KERNELS"])
-    if not Path("pinned.json").exists():
+    if not (Path(os.environ["BENTO_PATH"]) / "models").is_dir():
         print("tandem: this bento pins no generation, so kernels are compiled by the first start (15 s and more)")
         return 0
     with tempfile.TemporaryDirectory() as home:

@@ -218,8 +218,8 @@ class GenerationStore(Protocol):
     def alias(self, name: str) -> str | None:
         """The generation an alias names."""
 
-    def aliases(self) -> tuple[str | None, str | None]:
-        """What LIVE and PREVIOUS name, as of one moment."""
+    def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
+        """The generations that aliases name, as of one moment; None for an alias that names nothing."""
 
     def space(self) -> Space | None:
         """What the store uses and may use, None where it sets no limit or won't tell."""

@@ -37,14 +37,14 @@ _CONNECT_SECONDS, _COMMAND_SECONDS = 1.0, 2.0
 class Holding:
     """What one process says of itself.
 
-    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: ids, loaded and tried. in_force: the
-    one its answers come from, for a gateway. refused: why, by id. life: by which it is known to have ended.
+    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: ids, loaded and tried. serving:
+    ids that a gateway answers from, one for each alias. refused: why, by id. life: shows whether the process ended.
     """
 
     name: str
     role: str
     held: tuple[str, ...] = ()
-    in_force: str | None = None
+    serving: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     life: Life | None = None
 
@@ -62,8 +62,9 @@ class Holding:
         """Inverse of `to_json`; None for what is none, as an older version may have written it."""
         try:
             raw = json.loads(text)
-            told = raw["name"], raw["role"], tuple(raw["held"]), raw["in_force"], dict(raw["refused"])
-            return cls(*told, Life(**raw["life"]) if raw.get("life") else None)
+            held, serving = tuple(raw["held"]), tuple(raw["serving"])
+            life = Life(**raw["life"]) if raw.get("life") else None
+            return cls(raw["name"], raw["role"], held, serving, dict(raw["refused"]), life)
         except (ValueError, TypeError, KeyError):
             return None
 

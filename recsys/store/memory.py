@@ -194,8 +194,8 @@ class MemoryStore:
     def alias(self, name: str) -> str | None:
         return self._aliases.get(name)
 
-    def aliases(self) -> tuple[str | None, str | None]:
-        return self._aliases.get(LIVE), self._aliases.get(PREVIOUS)
+    def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
+        return tuple(self._aliases.get(name) for name in names)
 
     def space(self) -> Space | None:
         return None

@@ -243,11 +243,10 @@ class RedisGenerationStore:
             generation: Any = self._redis.get(alias_key(name))
         return None if generation is None else generation.decode()
 
-    def aliases(self) -> tuple[str | None, str | None]:
+    def aliases(self, names: Sequence[str] = (LIVE, PREVIOUS)) -> tuple[str | None, ...]:
         with sentences(self.address):
-            told: Any = self._redis.mget(alias_key(LIVE), alias_key(PREVIOUS))
-        live, previous = (None if generation is None else generation.decode() for generation in told)
-        return live, previous
+            ids: Any = self._redis.mget([alias_key(name) for name in names])
+        return tuple(None if generation is None else generation.decode() for generation in ids)
 
     def space(self) -> Space | None:
         try:

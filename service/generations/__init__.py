@@ -1,1 +1,4 @@
-"""Which generation a process holds, and which one the gateway answers from."""
+"""Generations in the processes that serve: which ones a process holds, and which one the gateway answers from."""
+
+PINNED = "TANDEM_PINNED"
+"""The environment variable with the folder of the generation that the bento pins."""

@@ -1,36 +1,36 @@
-"""What this host can serve with no store in reach: the generation it served last, and the one that its bento pins."""
+"""The generations of this host that need no store: the one that it served last, and the one that its bento pins."""
 
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
 from recsys.generation import GenerationFolder
+from service.generations import PINNED
 
 logger = logging.getLogger("tandem")
 
-PINNED = "TANDEM_PINNED"
-"""Names the folder of the generation that the bento pins, for the workers."""
 
-
-class Spare:
-    """The generations on this host that need no store."""
+class GenerationFallback:
+    """What this host can serve without a store."""
 
     def __init__(self, cache: GenerationCache, pinned: Path | None = None) -> None:
+        """pinned: the folder of the pinned generation; by default the one that the environment names."""
         self._cache = cache
-        self._pinned = pinned
+        self._pinned = pinned or (Path(os.environ[PINNED]) if os.environ.get(PINNED) else None)
 
     def ids(self) -> list[str]:
-        """The generation served last, then the pinned one; those of them that are here."""
+        """The generation served last, then the pinned one; without those that are not on this host."""
         last = self._cache.last_served
-        here = last if last and self._cache.holds(last) else None
-        return [each for each in dict.fromkeys((here, self._pin())) if each]
+        found = last if last and self._cache.holds(last) else None
+        return [each for each in dict.fromkeys((found, self._pin())) if each]
 
     def remember(self, generation: str) -> None:
-        """Note what is served now; a disk that is full or read-only forgets it, and serving goes on."""
+        """Note the generation that is served now. A full or read-only disk is logged."""
         self._cache.last_served = generation
 
     def _pin(self) -> str | None:
@@ -42,6 +42,6 @@ class Spare:
         except GenerationError as error:
             logger.error("The generation pinned in this bento can't be read: %s", error)
             return None
-        with suppress(OSError):  # it is there already, whole or linked, or can't be: the fetch will tell
+        with suppress(OSError):  # the cache has it already, or can't be written: then the fetch raises
             self._cache.link(generation, self._pinned)
         return generation

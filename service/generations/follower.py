@@ -1,29 +1,26 @@
-"""What every process that serves does with generations: follow the aliases, load what goes live, and say what it holds.
+"""Follows the serving aliases in a process: loads the generations that they name, and announces what is loaded.
 
-A thread of each process. It loads the generation that goes live beside those it holds, refuses what can't be served,
-and keeps what any gateway still answers from. Which generation answers is the gateway's to decide (`succession`).
+Each process that serves has one follower, in a thread. `switcher.py` decides which generation a gateway answers from.
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
-import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
-from recsys.errors import StoreError, StoreUnavailable, TandemError
-from recsys.store.base import GenerationStore
+from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
+from recsys.store.base import LIVE, PREVIOUS, GenerationStore
 from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
 from recsys.store.life import Life
-from service.generations import readiness
+from service.generations import memory, readiness
+from service.generations.alias_state import AliasState
 from service.generations.holder import GenerationHolder
 from service.generations.readiness import ReadinessLog
 from service.telemetry import metrics
@@ -31,54 +28,15 @@ from service.telemetry.outage import Outage
 
 logger = logging.getLogger("tandem")
 
-PATIENCE = 10.0
-"""Seconds between two tries of a generation that was refused."""
+RETRY_SECONDS = 10.0
+"""Until a refused generation is tried again."""
 
-SOON = 0.25
-"""Seconds between two looks while something is under way: a generation loads somewhere, or the store is away."""
-
-TRIM_SECONDS = 30.0
-"""Between two times that free memory goes back to the system: taking it up again costs some 10 ms."""
-
-YOUNG = 7_000
-"""Objects made and not gone after which the collector looks at them; with Python's 700 the looks took some twentieth
-of the gateway's time (docs/decisions.md)."""
+BUSY_SECONDS = 0.25
+"""Between two looks while a generation changes, or while the store is away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a process knew when it last looked.
-
-    live, previous: what the aliases name; None where they name nothing or can't be read. fault: why not. processes:
-    what the others announced. looked: False before the first look.
-    """
-
-    looked: bool = False
-    live: str | None = None
-    previous: str | None = None
-    fault: str | None = None
-    processes: tuple[Holding, ...] = ()
-
-    @property
-    def in_force(self) -> set[str]:
-        """Ids that other gateways answer from."""
-        return {told.in_force for told in self.processes if told.in_force}
-
-    @property
-    def refused(self) -> set[str]:
-        """Ids that another process refuses: they can go nowhere, whoever else could serve them."""
-        return {generation for told in self.processes for generation in told.refused}
-
-    def lacking(self, generation: str) -> list[Holding]:
-        """Processes that announced themselves and do not hold a generation."""
-        return [told for told in self.processes if generation not in told.held]
-
-
-class Adopter:
-    """Holds what is live, in one process; `outlook` is what it knows.
-
-    spare: tells what lies on this host, to serve where no alias helps, best first.
-    """
+class GenerationFollower:
+    """Holds the generations of the serving aliases in one process."""
 
     def __init__(
         self,
@@ -86,229 +44,194 @@ class Adopter:
         generations: GenerationStore,
         board: Board,
         holders: Sequence[GenerationHolder[Any]],
-        spare: Callable[[], Sequence[str]] = tuple,
+        fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
         redis: Outage | None = None,
+        aliases: Sequence[str] = (LIVE,),
     ) -> None:
-        """holders: all have to load a generation before it is held. redis: this process's report of the store."""
-        self.name = f"{role} {socket.gethostname()} {os.getpid()}"
-        self.outlook = Outlook()
+        """holders: a generation is held when each holder has it. fallback: the ids on this host, best first."""
+        self.aliases = aliases
+        self.state = AliasState()
+        self.in_force: Mapping[str, str] = {}
+        """The generation that this process answers from, by alias; the switcher sets it."""
+        self._name = f"{role} {socket.gethostname()} {os.getpid()}"
         self._life = Life.here()
-        self._spare = spare
-        self.in_force: str | None = None
         self._role = role
         self._generations = generations
         self._board = board
         self._holders = holders
+        self._fallback = fallback
         self._poll_seconds = poll_seconds
-        self._readiness = ReadinessLog()
         self._redis = redis or Outage("Redis", "Generations that are promoted now are not known.")
+        self._readiness = ReadinessLog()
+        self._kept: set[str] = set()
         self._refused: dict[str, tuple[str, float]] = {}
-        self._unheard = False
-        self._said: Holding | None = None  # as the board has it
-        self._said_at = 0.0
-        self._read_at = -math.inf  # the board
-        self._speaking = threading.Lock()
-        self.told: Callable[[], object] = lambda: None
-        """Called from any thread when what is known or held may have changed."""
+        self._announced: tuple[Holding | None, float] = None, 0.0
+        self._read_only = False
+        self._announcing = threading.Lock()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="adopter", daemon=True)
+        self._loader = ThreadPoolExecutor(1, "load")
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     @property
-    def wanted(self) -> list[str]:
-        """Ids to serve, the best first: what is live, what was, what lies on this host."""
-        named = (self.outlook.live, self.outlook.previous, *self._spare())
-        return list(dict.fromkeys(each for each in named if each))
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """Ids that every holder has."""
-        first, *others = (holder.held for holder in self._holders)
-        return tuple(each for each in first if all(each in other for other in others))
+    def held(self) -> set[str]:
+        """The generations that each holder has."""
+        return set.intersection(*(set(holder.held) for holder in self._holders))
 
     @property
     def holding(self) -> Holding:
-        """What this process says of itself."""
+        """The announcement of this process."""
         refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
-        return Holding(self.name, self._role, tuple(sorted(self.held)), self.in_force, refused, self._life)
+        serving = tuple(sorted(set(self.in_force.values())))
+        return Holding(self._name, self._role, tuple(sorted(self.held)), serving, refused, self._life)
 
-    def unready(self, refused: bool) -> str:
-        """Why there is no generation to serve; refused: whether one was refused, here or elsewhere."""
-        outlook = self.outlook
-        return readiness.why_nothing_is_served(outlook.looked, outlook.fault, outlook.live, refused)
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why this process or another one refuses generations, by id."""
+        announced = (self.holding, *self.state.processes)
+        return {each: f"{process.role}: {why}" for process in announced for each, why in process.refused.items()}
+
+    @property
+    def unready(self) -> str | None:
+        """Why this process holds no generation, in a sentence of `readiness`; None if it holds one."""
+        return None if self.held else self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why `live` is not served yet, in a sentence of `readiness`."""
+        if not self.state.looked:
+            return readiness.STARTING
+        if self.state.fault:
+            return readiness.NO_REDIS
+        if self.state.live in self.refusals:
+            return readiness.REFUSED
+        return readiness.LOADING if self.state.live else NOTHING_LIVE
+
+    def candidates(self, alias: str) -> list[str]:
+        """The generations that an alias may be served from, best first.
+
+        For `live` these are also the one that was live before, and those on this host. Another alias has no fallback.
+        """
+        ids = [self.state.named.get(alias)]
+        if alias == LIVE:
+            ids += [self.state.named.get(PREVIOUS), *self._fallback()]
+        return list(dict.fromkeys(each for each in ids if each))
 
     def start(self) -> None:
-        """Look once, so that whoever asks next finds what there is to find, and go on looking in a thread."""
-        # All that was imported lives as long as the process: out of the collector's sight it costs no pauses.
-        # Generations stay in it: they are few objects, and go.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG, 10, 10)
-        try:
-            self.look()
-        except Exception:
-            logger.exception("Looking for generations failed; trying again.")
+        """Look once, and go on in a thread."""
+        memory.freeze_imports()
+        self._look_after(0)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and tell the others."""
-        with self._speaking:  # whoever announces later comes back from the dead
+        """End the thread, and withdraw the announcement."""
+        with self._announcing:
             self._stopped.set()
             with suppress(StoreError):
-                self._board.withdraw(self.name)
+                self._board.withdraw(self._name)
         self._board.close()
 
     def refuse(self, generation: str, why: str) -> None:
-        """Leave a generation alone for a while, and say why."""
-        self._refused[generation] = why, time.monotonic() + PATIENCE
+        """Do not serve a generation for RETRY_SECONDS."""
+        self._refused[generation] = why, time.monotonic() + RETRY_SECONDS
         metrics.refused_total.labels(self._role).inc()
         logger.error("Generation %s was refused: %s", generation, why)
 
-    def accept(self, generation: str) -> None:
-        """Take back what was said against a generation."""
-        self._refused.pop(generation, None)
-
-    def refuses(self, generation: str) -> bool:
-        """Whether a generation was refused and is not to be tried again yet."""
-        _, until = self._refused.get(generation, ("", 0.0))
-        return time.monotonic() < until
+    def is_refused(self, generation: str) -> bool:
+        """Whether this process refuses a generation now."""
+        return generation in self._refused
 
     def look(self) -> None:
-        """Read the aliases and the board, load what is to be held, and announce what is."""
-        self.outlook = self._read()
-        needed = {*self.outlook.in_force, *filter(None, (self.in_force, self.outlook.live))}
-        for holder in self._holders:
-            holder.keep(needed)
-        for generation in self.outlook.in_force:
+        """Read aliases and announcements, load what is missing, and announce what is held."""
+        for generation, (_, until) in list(self._refused.items()):
+            if time.monotonic() >= until:
+                del self._refused[generation]
+        self.state = state = self._read()
+        self._kept = {*state.served, *self.in_force.values(), *state.named.values()}
+        for generation in state.served:
             self._hold(generation)
-        # Down to the best that all can serve; usually the first is held, and nothing is to be done.
-        any(self._hold(each) and self._serves(each) for each in self.wanted)
+        for alias in self.aliases:
+            for generation in self.candidates(alias):
+                if self._hold(generation) and generation not in self.refusals:
+                    break
         self.announce()
-        self.told()
-        if self._role != "gateway":  # the gateway's Succession logs that of a gateway
-            self._readiness.note(self.unready_backend)
-
-    @property
-    def unready_backend(self) -> str | None:
-        """Why retrieval or ranking is not ready; None where it is."""
-        return None if self.held else self.unready(bool(self._refused))
+        if self._role != "gateway":  # the switcher logs the readiness of a gateway
+            self._readiness.note(self.unready)
 
     def announce(self) -> None:
-        """Tell the others what is held here, where it is news or would soon be forgotten.
+        """Write what is held on the board if it changed, or if the announcement is a quarter of its time old.
 
-        Each is a write, which a store that keeps a log syncs to its disk, and answers nobody meanwhile where that is
-        slow. Who may only read Redis stays unheard.
+        Each write can delay the store's replies by a sync of its disk. A Redis user that may only read can't announce.
         """
-        with self._speaking:
+        with self._announcing:
             holding, now = self.holding, time.monotonic()
-            known = holding == self._said and now - self._said_at < ANNOUNCED_SECONDS / 4
-            if known or self._stopped.is_set():
+            before, at = self._announced
+            if self._stopped.is_set() or (holding == before and now - at < ANNOUNCED_SECONDS / 4):
                 return
             try:
                 self._board.announce(holding)
-                self._said, self._said_at = holding, now
+                self._announced = holding, now
             except StoreUnavailable:
-                pass  # `outlook.fault` says so
+                pass  # the next look reports it
             except StoreError as error:
-                if not self._unheard:
-                    logger.warning("What is held here can't be announced; batches alone tell a gateway: %s", error)
-                self._unheard = True
+                if not self._read_only:
+                    logger.warning("What is held here can't be announced, so gateways do not wait for it: %s", error)
+                self._read_only = True
 
     def _run(self) -> None:
-        given_back = time.monotonic()
         while not self._stopped.is_set():
-            try:
-                self._board.wait(SOON if self._busy() else self._poll_seconds)
-                if self._stopped.is_set():
-                    return
+            self._look_after(BUSY_SECONDS if self._is_busy() else self._poll_seconds)
+
+    def _look_after(self, seconds: float) -> None:
+        """Look after so long, or as soon as an alias moves."""
+        try:
+            self._board.wait(seconds)
+            if not self._stopped.is_set():
                 self.look()
-                if time.monotonic() - given_back > TRIM_SECONDS:
-                    _give_memory_back()
-                    given_back = time.monotonic()
-            except Exception:
-                logger.exception("Looking for generations failed; trying again.")
-                self._stopped.wait(SOON)
+        except Exception:
+            logger.exception("Looking for generations failed; trying again.")
+            self._stopped.wait(BUSY_SECONDS)
 
-    def _busy(self) -> bool:
-        """Whether something is about to change."""
-        outlook = self.outlook
-        if outlook.fault or not outlook.live:
-            return True
-        return bool(outlook.in_force - {outlook.live} or outlook.lacking(outlook.live))
+    def _is_busy(self) -> bool:
+        """Whether a generation is about to change."""
+        state = self.state
+        named = {state.named[alias] for alias in self.aliases if alias in state.named}
+        changing = state.served - named or any(state.lacking(generation) for generation in named)
+        return bool(state.fault or not state.live or changing)
 
-    @property
-    def _settled(self) -> bool:
-        """Whether all that answer do so from what is live, and this process is one of them if it is a gateway."""
-        here = self.in_force == self.outlook.live if self._role == "gateway" else bool(self.outlook.in_force)
-        return here and not self._busy()
-
-    def _read(self) -> Outlook:
+    def _read(self) -> AliasState:
+        names, named = (*self.aliases, PREVIOUS), dict[str, str]()
         try:
-            live, previous = self._generations.aliases()
-        except StoreError as error:
+            found = zip(names, self._generations.aliases(names), strict=True)
+            named = {name: generation for name, generation in found if generation}
+            others = tuple(each for each in self._board.processes() if each.name != self._name)
+        except StoreError as error:  # an unreadable board is not an empty one: a gateway would not wait
             self._redis.failed(str(error))
-            return Outlook(True, fault=str(error))
-        now, still = time.monotonic(), (live, previous) == (self.outlook.live, self.outlook.previous)
-        if still and self._settled and now - self._read_at < ANNOUNCED_SECONDS / 4:
-            self._redis.worked()
-            return self.outlook  # who comes or goes meanwhile changes nothing that is served
-        self._read_at = now
-        processes, fault = list[Holding](), None
-        try:
-            everyone = {told.name: told for told in self._board.processes()}
-            self._said = everyone.pop(self.name, None)  # a store may lose what it had, or have it as it was
-            processes = list(everyone.values())
-        except StoreUnavailable as error:  # nobody is there to be waited for, it would seem
-            fault = str(error)
-        except StoreError:
-            pass  # an ACL may forbid the board and nothing else
-        if fault:
-            self._redis.failed(fault)
-        else:
-            self._redis.worked()
-        outlook = Outlook(True, live, previous, fault, tuple(processes))
-        known = {live, previous, *self._spare(), *outlook.in_force}
-        self._refused = {each: told for each, told in self._refused.items() if each in known}
-        return outlook
-
-    def _serves(self, generation: str) -> bool:
-        """Whether nobody refuses a generation."""
-        return not self.refuses(generation) and generation not in self.outlook.refused
+            return AliasState(True, named, str(error))
+        self._redis.worked()
+        return AliasState(True, named, None, others)
 
     def _hold(self, generation: str) -> bool:
-        """Whether a generation is held now; loads it where it is not."""
-        if generation in self.held:
-            return True
-        if self.refuses(generation):
-            return False
+        """Load a generation if it is neither held nor refused; whether it is held now."""
+        if self.is_refused(generation) or generation in self.held:
+            return generation in self.held
         try:
-            for holder in self._holders:
-                self._wait(holder, generation)
-        except StoreUnavailable as error:
-            self._redis.failed(str(error))
-            self.outlook = replace(self.outlook, fault=str(error))
-            return False
-        except Exception as error:  # whatever it is: the others go on, and people are told
+            self._load(generation)
+        except StoreUnavailable:
+            return False  # the next look reports it
+        except Exception as error:  # a damaged file can raise anything
             if not isinstance(error, TandemError):
                 logger.exception("Generation %s could not be loaded.", generation)
             self.refuse(generation, str(error) or type(error).__name__)
             return False
-        self.accept(generation)
-        self.told()
-        gc.collect()  # what was let go may hold itself in a circle, and files of hundreds of MiB with it
-        _give_memory_back()
+        memory.release()
         return True
 
-    def _wait(self, holder: GenerationHolder[Any], generation: str) -> None:
-        """Until a generation is loaded; who is silent for long counts as gone, so it says meanwhile that it is here."""
-        while True:
-            self.announce()
-            with suppress(TimeoutError):
-                holder.wait(generation, ANNOUNCED_SECONDS / 8)
-                return
-
-
-def _give_memory_back() -> None:
-    """Let the system have what loading and large batches used: glibc keeps up to 64 MiB of it in every worker."""
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+    def _load(self, generation: str) -> None:
+        """Load a generation into each holder. The announcement is renewed meanwhile."""
+        for holder in self._holders:
+            loading = self._loader.submit(holder.load, generation, self._kept)
+            while not loading.done():
+                self.announce()
+                wait([loading], ANNOUNCED_SECONDS / 8)
+            loading.result()

@@ -1,45 +1,22 @@
-"""The generation that a bento pins: by explicit version, so that it serves the one it was built with, Redis or not."""
+"""The generation that a bento pins: `bentoml build --arg model=tandem:ID`, or a file of arguments by `--arg-file`.
+
+The bento records the argument and the model, by its version. So it serves that generation with Redis away.
+"""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
+import bentoml
 from bentoml.models import BentoModel
+from pydantic import BaseModel
 
-PIN = Path(__file__).resolve().parents[2] / "pinned.json"
-"""Beside service/ in a bento that `make build` made; a checkout has none."""
+
+class Arguments(BaseModel):
+    """The arguments of the bento. model: the tag of the pinned generation."""
+
+    model: str | None = None
 
 
 def model() -> BentoModel | None:
-    """The pinned model; None where nothing is pinned or the model is not in BentoML's store. Nothing is fetched."""
-    found, _ = _read()
-    return found
-
-
-def folder() -> Path | None:
-    """Where the pinned model lies; None where there is none."""
-    stored = found.stored if (found := model()) else None
-    return Path(stored.path) if stored else None
-
-
-def fault() -> str | None:
-    """Why the pin can't be used; None where it can be used, or where there is none."""
-    _, why = _read()
-    return why
-
-
-def _read() -> tuple[BentoModel | None, str | None]:
-    """The pinned model, and what is wrong with the pin."""
-    try:
-        found = BentoModel(str(json.loads(PIN.read_text(encoding="utf-8"))["model"]))
-    except FileNotFoundError:
-        return None, None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return None, f"{PIN} can't be read, so no generation is pinned: {error}"
-    if found.stored is None:
-        return None, (
-            f"{PIN} pins the model {found.tag}, which is not in BentoML's model store, so no generation is pinned. "
-            "The store, or what this host served before, has to have a generation; `make build` makes the bento anew."
-        )
-    return found, None
+    """The pinned model; None if none is pinned."""
+    tag = bentoml.use_arguments(Arguments).model
+    return BentoModel(tag) if tag else None

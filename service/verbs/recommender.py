@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.segment import FreshSegment
-from recsys.store.base import UserStore
+from recsys.store.base import LIVE, UserStore
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
-from service.generations.switcher import Succession
+from service.generations.switcher import GenerationSwitcher
 from service.recommend.admission import Admission
 from service.recommend.batcher import RequestBatcher
 from service.recommend.pipeline import RESERVE, Pipeline
@@ -35,7 +35,7 @@ class Dependencies:
     """The parts that the recommender calls."""
 
     pipeline: Pipeline
-    succession: Succession
+    switcher: GenerationSwitcher
     users: UserVerbs
     items: ItemVerbs
     similar: SimilarItems
@@ -63,12 +63,12 @@ class Recommender:
     @property
     def ready(self) -> bool:
         """Whether a generation is in force."""
-        return self._dependencies.succession.in_force is not None
+        return self._dependencies.switcher.ready
 
     @property
     def unready(self) -> str | None:
         """Why no generation is in force, for /readyz; None if one is."""
-        return self._dependencies.succession.unready
+        return self._dependencies.switcher.unready
 
     @property
     def full(self) -> bool:
@@ -78,7 +78,7 @@ class Recommender:
     @property
     def live(self) -> ServedGeneration:
         """The generation in force with the items put since; NoGeneration if there is none."""
-        live = self._dependencies.succession.live.with_items(self._dependencies.items.current)
+        live = self._dependencies.switcher.generation(LIVE).with_items(self._dependencies.items.current)
         if live.fresh is not self._counted:
             self._counted = live.fresh
             metrics.count_segment(live.fresh)
@@ -96,10 +96,8 @@ class Recommender:
         queries = [self._query(request, user, generation, due, now) for user in users]
         with self._admission.slates(len(queries)):
             await self._batcher.submit(queries, due - RESERVE)
-        for query in queries:  # a refused request has no slate to log
-            self._dependencies.succession.note(query)
-            if request.log_impression:
-                self._dependencies.impressions.note(query)
+        for query in queries if request.log_impression else ():  # a refused request has no slate to log
+            self._dependencies.impressions.note(query)
         return queries
 
     async def similar(self, request: schema.SimilarRequest, due: float) -> schema.SimilarResponse:
@@ -138,13 +136,13 @@ class Recommender:
 
     async def forget(self, user_id: Id) -> schema.ForgottenResponse:
         """Delete a user from the store and from this process."""
-        self._forget_here(user_id)
+        self._dependencies.impressions.forget(user_id)
         return await self._dependencies.users.forget(user_id)
 
     async def merge(self, user_id: Id, into: Id) -> schema.MergedResponse:
         """Give a user's events to another user, and delete the first user."""
         generation = self.live
-        self._forget_here(user_id)
+        self._dependencies.impressions.forget(user_id)
         return await self._dependencies.users.merge(user_id, into, generation)
 
     async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
@@ -161,20 +159,19 @@ class Recommender:
 
     def status(self) -> schema.StatusResponse:
         """What is in force, and what each process holds."""
-        succession = self._dependencies.succession
-        served, adopter = self.live if self.ready else None, succession.adopter
-        outlook, fresh = adopter.outlook, served.fresh if served else None
+        served, follower = self.live if self.ready else None, self._dependencies.switcher.follower
+        state, fresh = follower.state, served.fresh if served else None
         return schema.StatusResponse(
             ready=served is not None,
             generation=served.id if served else None,
-            live=outlook.live,
+            live=state.live,
             topology=self._settings.topology,
-            store=outlook.fault or "ok",
-            away=succession.away,
+            store=state.fault or "ok",
+            away=self._dependencies.pipeline.away,
             rules=self._dependencies.rules.problems(served),
-            refused=succession.refused(),
+            refused=follower.refusals,
             processes=[
-                schema.Process(name=each.name, held=list(each.held)) for each in (adopter.holding, *outlook.processes)
+                schema.Process(name=each.name, held=list(each.held)) for each in (follower.holding, *state.processes)
             ],
             fresh_items=len(fresh.items) if fresh else 0,
             hidden_items=fresh.hidden_count if fresh else 0,
@@ -186,14 +183,14 @@ class Recommender:
     async def follow(self) -> None:
         """Follow the live generation, trending items and rules, and log impressions; never returns."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._dependencies.succession.follow())
+            group.create_task(self._dependencies.switcher.follow())
             group.create_task(self._dependencies.trending.follow())
             group.create_task(self._dependencies.impressions.follow())
             group.create_task(self._dependencies.rules.follow(lambda: self.live if self.ready else None))
 
     async def settled(self) -> None:
         """Return when the first generation is in force, or will not be soon."""
-        await self._dependencies.succession.settled()
+        await self._dependencies.switcher.settled()
 
     async def finish(self) -> None:
         """Log the last impressions and finish the deletion of users. Call it after the last request."""
@@ -201,7 +198,7 @@ class Recommender:
 
     async def close(self) -> None:
         """Close the connections."""
-        await asyncio.to_thread(self._dependencies.succession.adopter.stop)
+        await asyncio.to_thread(self._dependencies.switcher.follower.stop)
         await self._store.close()
         await self._dependencies.items.close()
 
@@ -231,8 +228,3 @@ class Recommender:
             rules=self._dependencies.rules.of(generation),
             extra=self._dependencies.trending.rows(generation, now),
         )
-
-    def _forget_here(self, user_id: Id) -> None:
-        """Drop the user's impressions and queries that this process keeps."""
-        self._dependencies.impressions.forget(user_id)
-        self._dependencies.succession.forget(user_id)

@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.world import untrained
-from service.generations.follower import TRIM_SECONDS
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants
@@ -114,7 +113,6 @@ def memory_of(folder: Path, few: Pair) -> dict[str, float]:
 
 def private_memory(world: Served) -> dict[str, float]:
     """The most that a worker of each role keeps to itself, MiB."""
-    time.sleep(TRIM_SECONDS + 5)  # what batches used for a moment goes back by then
     roles = {int(told["name"].split()[-1]): told["name"].split()[0] for told in world.status()["processes"]}
     found: dict[str, float] = defaultdict(float)
     for pid in descendants(world.deployment.process.pid) & set(roles):

@@ -13,8 +13,8 @@ from recsys.store.board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoa
 from recsys.store.life import Life, born, place
 from recsys.store.redis import ALIASES_CHANNEL
 
-RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), None, {"g3": "Part x is not what its manifest says."})
-GATEWAY = Holding("gateway here 8", "gateway", ("g2",), "g2")
+RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
+GATEWAY = Holding("gateway here 8", "gateway", ("g2",), ("g2",))
 
 
 @pytest.fixture(params=["memory", "valkey", "redis"])

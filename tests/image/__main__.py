@@ -49,8 +49,9 @@ def main() -> int:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             copy(ROOT / name, checkout / name)
         _told("a generation, pinned", _python, checkout, "-m", "tests.image.tiny_pin", str(work / "state"))
-        shutil.copy2(work / "state" / "bentoml" / "pinned.json", checkout)
-        _told("bento", _python, checkout, "-m", "bentoml", "build", BENTOML_HOME=str(work / "state" / "bentoml"))
+        home = work / "state" / "bentoml"
+        pin = str(home / "pinned.json")
+        _told("bento", _python, checkout, "-m", "bentoml", "build", "--arg-file", pin, BENTOML_HOME=str(home))
         _told("image", _image, checkout, work)
         print(f"image-test: {_size()}", flush=True)
         return _run(work)

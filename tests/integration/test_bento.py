@@ -1,6 +1,5 @@
 """The package: built offline, holding serving alone, and serving from an empty folder."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,11 +15,12 @@ import psutil
 import pytest
 import yaml
 
-from recsys.generation import GenerationFolder
+from recsys.generation import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
 from tandem_client import Client
 from tests import tiny
+from tests.chaos.expected import Expected
 from tests.chaos.workers import workers
 from tests.deployment import ROOT, Deployment
 
@@ -90,10 +90,10 @@ def test_the_bento_asks_for_what_the_project_asks_for():
     assert set(listed) <= {requirement.split(";")[0].strip() for requirement in project}
 
 
-@pytest.fixture
-def checkout(tiny_world, tmp_path):
+@pytest.fixture(scope="module")
+def checkout(tiny_world, tmp_path_factory):
     """A copy of the checkout as git has it, with the environment linked and the tiny world live in its `.tandem`."""
-    copy = tmp_path / "checkout"
+    copy = tmp_path_factory.mktemp("copy") / "checkout"
     run = partial(subprocess.run, cwd=copy, check=True, capture_output=True, text=True)
     for name in run(["git", "ls-files"], cwd=ROOT).stdout.splitlines():
         if (ROOT / name).is_file():
@@ -118,7 +118,7 @@ def state_of(checkout):
     return subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def built(checkout):
     """The bento that `make build` made there, and what git said before."""
     before = state_of(checkout)
@@ -130,27 +130,44 @@ def built(checkout):
     return folder, before
 
 
-def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, checkout, tiny_world):
-    """The pin lies in TANDEM_HOME and in the bento, which lists the model."""
-    bento, before = built
-    tag = f"tandem:{tiny_world[0].manifest.id}"
-    assert state_of(checkout) == before
-    assert json.loads((bento / "src" / "pinned.json").read_text()) == {"model": tag}
-    assert f"tag: {tag}" in (bento / "bento.yaml").read_text()
+def serving(bento, folder, store, home):
+    """The bento, served from an empty folder with an empty TANDEM_HOME; home: its BENTOML_HOME."""
+    (folder / "empty").mkdir()
+    command = [str(BENTOML), "serve", str(bento), "--host", "127.0.0.1", "--port", "{port}"]
+    variables = {"REDIS_URL": store, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    return Deployment(folder / "state", folder / "log", command, folder / "empty", **variables)
 
 
-def test_after_clean_the_checkout_serves_what_is_live(built, checkout, published, embedded_url, tmp_path):
-    """As `make demo` does after `make build` and `make clean`, with another TANDEM_HOME.
-
-    A pin whose model is absent, as an older version left it in the checkout, is one warning.
-    """
-    shutil.copy2(built[0] / "src" / "pinned.json", checkout)
-    shutil.rmtree(checkout / ".tandem")
-    copy_kernels(checkout)
-    with Deployment(tmp_path / "other", tmp_path / "log", cwd=checkout, REDIS_URL=embedded_url) as running:
+def slate(running, degraded):
+    """The first slate that is degraded in this way alone: on a busy machine a stage may be late meanwhile."""
+    end = time.monotonic() + 30
+    while True:
         answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10).json()
-        assert answer["generation"] == published
-        assert running.log.read_text().count("pins the model") == 1
+        if answer["degraded"] == degraded:
+            return answer
+        assert time.monotonic() < end, answer["degraded"]
+
+
+def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, checkout, tiny_world, tmp_path):
+    """The bento lists the model, and serves it from an empty folder at both doors, with no store in reach.
+
+    The model holds nothing of any user.
+    """
+    bento, before = built
+    generation = tiny_world[0].manifest.id
+    assert state_of(checkout) == before
+    listed = yaml.safe_load((bento / "bento.yaml").read_text())
+    assert listed["args"] == {"model": f"tandem:{generation}"}
+    assert [model["tag"] for model in listed["services"][0]["models"]] == [f"tandem:{generation}"]
+    home = bento.parents[2]
+    assert not any(is_user_part(path.name) for path in (home / "models" / "tandem" / generation).iterdir())
+    copy_kernels(bento / "src")
+    with serving(bento, tmp_path, "redis://127.0.0.1:1/0", home) as running:
+        answer = slate(running, ["store"])
+        assert answer["generation"] == generation
+        assert Expected(tiny_world[0]).agrees(answer, time.time())
+        with Client(f"grpc://{running.grpc}") as client:
+            assert client.recommend(4).generation == generation
 
 
 @pytest.fixture(scope="module")
@@ -170,16 +187,9 @@ def copy_kernels(target):
 
 def test_the_bento_serves_from_an_empty_folder_against_a_redis(warm_bento, published, embedded_url, tmp_path):
     """What is shipped is enough: no checkout in sight."""
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    command = [str(BENTOML), "serve", str(warm_bento), "--host", "127.0.0.1", "--port", "{port}"]
-    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
-    with Deployment(tmp_path / "state", tmp_path / "log", command, empty, **variables) as running:
-        answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
-        assert answer.status_code == 200
-        assert answer.json()["generation"] == published
-        assert len(answer.json()["items"]) == 10
-        assert answer.json()["degraded"] == []
+    with serving(warm_bento, tmp_path, embedded_url, tmp_path / "home") as running:
+        answer = slate(running, [])
+        assert (answer["generation"], len(answer["items"])) == (published, 10)
 
 
 def test_a_killed_worker_of_a_bento_comes_back(warm_bento, published, embedded_url, tmp_path):

@@ -48,21 +48,23 @@ def test_an_image_without_kernels_keeps_those_it_compiles(tmp_path):
     }
 
 
-def test_models_of_the_bento_are_found_in_the_store_of_the_home(tmp_path):
-    """Those of this image, again after a restart, in folders that take a note; no more those of one before it."""
-    part = tmp_path / "bento" / "models" / "tandem" / "g2" / "model.yaml"
+def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
+    """That of this image, again after a restart, in a folder that takes a note; no more that of an older image."""
+    part = tmp_path / "bento" / "models" / "tandem" / "g2" / "manifest.json"
     part.parent.mkdir(parents=True)
     part.touch()
     (part.parent.parent / "latest").write_text("g2")
-    store = tmp_path / "home" / "bentoml" / "models" / "tandem"
-    (store / "g1").mkdir(parents=True)
-    (store / "g1" / "model.yaml").symlink_to(tmp_path / "gone")
+    links = tmp_path / "home" / "pinned"
+    (links / "g1").mkdir(parents=True)
+    (links / "g1" / "manifest.json").symlink_to(tmp_path / "gone")
     for _ in range(2):
-        container.link_models(tmp_path / "home", str(tmp_path / "bento"))
-        assert [each.name for each in store.iterdir()] == ["g2"]
-        assert (store / "g2" / "model.yaml").resolve() == part
-        (store / "g2" / ".proof").touch()
+        pinned = container.linked_model(tmp_path / "home", str(tmp_path / "bento"))
+        assert pinned == {"TANDEM_PINNED": str(links / "g2")}
+        assert [each.name for each in links.iterdir()] == ["g2"]
+        assert (links / "g2" / "manifest.json").resolve() == part
+        (links / "g2" / ".proof").touch()
     assert not (part.parent / ".proof").exists()
+    assert container.linked_model(tmp_path / "other", None) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
-"""What a gateway still has of a user who is forgotten: slates to be logged, a second look, queries to ask again."""
+"""What a gateway still has of a user who is forgotten: slates to be logged, and a second look."""
 
 import asyncio
-import gc
 import time
-import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +10,6 @@ import pytest
 from recsys.errors import StoreFull
 from recsys.store import UserState
 from recsys.types import Event
-from service.generations.switcher import Succession
 from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs import impressions
@@ -91,12 +88,6 @@ def ranked(monkeypatch):
     monkeypatch.setattr(impressions, "_impression", shown)
 
 
-@pytest.fixture
-def succession():
-    """One that only remembers."""
-    return Succession(None, None, None, None, None)
-
-
 def query(user=USER):
     """One that was answered."""
     query = Query(Generation(), user, 3, 0.0, [Event(user, "a", 1.0)])
@@ -109,14 +100,12 @@ def lost():
     return counted("tandem_impressions_total", outcome="lost")
 
 
-def recommender(users, *, log=None, succession=None):
+def recommender(users, *, log=None):
     """A recommender of the dependencies that forget."""
-    quiet = SimpleNamespace(
-        forget=lambda user: None, flush=lambda: asyncio.sleep(0), adopter=SimpleNamespace(stop=lambda: None)
-    )
+    quiet = SimpleNamespace(forget=lambda user: None, flush=lambda: asyncio.sleep(0))
     dependencies = SimpleNamespace(
         pipeline=SimpleNamespace(enrich=None, finish=None),
-        succession=succession or quiet,
+        switcher=SimpleNamespace(follower=SimpleNamespace(stop=lambda: None)),
         users=UserVerbs(users),
         items=SimpleNamespace(close=lambda: asyncio.sleep(0)),
         impressions=log or quiet,
@@ -321,22 +310,10 @@ def test_a_gateway_that_closes_looks_first(soon):
     assert users.told == ["user", "impressions", "closed"]
 
 
-def test_what_waits_and_what_would_be_asked_again_is_forgotten(soon, log, succession):
+def test_what_waits_to_be_logged_is_forgotten(soon, log):
     """As a number or as text; the neighbour's stay."""
     for user in (7, "7", "8"):
         log.note(query(user))
-        succession.note(query(user))
 
-    asyncio.run(recommender(Users(), log=log, succession=succession).forget("7"))
+    asyncio.run(recommender(Users(), log=log).forget("7"))
     assert [query.user_id for query, _ in log._waiting] == ["8"]
-    assert [asked.user_id for asked in succession._replayed] == ["8"]
-
-
-def test_a_query_to_ask_again_keeps_no_generation(succession):
-    """Else a gateway that few ask would hold old ones, and their deleted files, for as long as they are few."""
-    answered = query()
-    kept = weakref.ref(answered.generation)
-    succession.note(answered)
-    del answered
-    gc.collect()
-    assert kept() is None

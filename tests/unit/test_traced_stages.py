@@ -39,7 +39,7 @@ class Inside:
         self.headers = []
         self._rank = rank or world.rank
         backends = replace(world.backends(), rank=self._ranked)
-        desk = SimpleNamespace(live=world.served, current=NOTHING_PUT, note=lambda _: None)
+        desk = SimpleNamespace(generation=lambda alias: world.served, current=NOTHING_PUT, note=lambda _: None)
         trending, rules = SimpleNamespace(rows=lambda *_: {}), SimpleNamespace(of=lambda _: NO_RULES)
         traced = partial(TracedStage, tracer=traces.tracer, remote=True)
         pipeline = Pipeline(world.store, backends, Settings(), traced)

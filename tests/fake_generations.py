@@ -1,14 +1,14 @@
-"""A store, a board and a cache of words, for tests of who holds what and what succeeds."""
+"""A store, a board and a cache whose generations are words, for tests of the follower and the switcher."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.errors import GenerationError, StoreUnavailable
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import MemoryBoard
-from service.generations.follower import Adopter
+from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 
 
@@ -19,11 +19,11 @@ class Aliases:
         self.named = {LIVE: live, PREVIOUS: previous}
         self.away = False
 
-    def aliases(self) -> tuple[str | None, str | None]:
-        """Which generations they name."""
+    def aliases(self, names: Sequence[str]) -> tuple[str | None, ...]:
+        """The generations that aliases name."""
         if self.away:
             raise StoreUnavailable("No Redis answers.")
-        return self.named[LIVE], self.named[PREVIOUS]
+        return tuple(self.named.get(name) for name in names)
 
 
 class Cache:
@@ -41,11 +41,11 @@ class Cache:
         return generation
 
 
-def made() -> tuple[Aliases, MemoryBoard, Cache, Callable[..., Adopter]]:
-    """A store, a board, a cache, and a maker of adopters over them."""
+def made() -> tuple[Aliases, MemoryBoard, Cache, Callable[..., GenerationFollower]]:
+    """A store, a board, a cache, and a maker of followers over them."""
     store, board, cache = Aliases("a"), MemoryBoard(), Cache()
 
-    def adopter(role: str = "ranking", **more: Any) -> Adopter:
-        return Adopter(role, store, board, [GenerationHolder(cache, str)], **more)  # type: ignore[arg-type]  # words
+    def follower(role: str = "ranking", load: Callable[[Any], Any] = str, **more: Any) -> GenerationFollower:
+        return GenerationFollower(role, store, board, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
 
-    return store, board, cache, adopter
+    return store, board, cache, follower

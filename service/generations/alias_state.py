@@ -1,0 +1,37 @@
+"""What a process read from the store about aliases and other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from recsys.store.base import LIVE
+from recsys.store.board import Holding
+
+
+@dataclass(frozen=True, slots=True)
+class AliasState:
+    """What the store held at the last look.
+
+    looked: False before the first look. named: the generation of each alias that names one. fault: why the store can't
+    be read. processes: what the other processes announced.
+    """
+
+    looked: bool = False
+    named: Mapping[str, str] = field(default_factory=dict)
+    fault: str | None = None
+    processes: tuple[Holding, ...] = ()
+
+    @property
+    def live(self) -> str | None:
+        """The generation that is live; None if there is none, or if the store can't be read."""
+        return self.named.get(LIVE)
+
+    @property
+    def served(self) -> set[str]:
+        """The generations that other gateways answer from."""
+        return {generation for process in self.processes for generation in process.serving}
+
+    def lacking(self, generation: str) -> bool:
+        """Whether another process does not hold the generation."""
+        return any(generation not in process.held for process in self.processes)
