@@ -1,9 +1,8 @@
-"""How soon a deployment is ready, and what the first who asks then waits for.
+"""How soon a deployment is ready, for how much CPU, and how fast its first answers are.
 
 `python -m loadtests.start [--topologies split,inline_two] [--items 100k] [--passes 5]`: each topology in turns over a
-world that is published, its state kept from start to start but for the first, which has everything to fetch and is
-told apart. From the start of the process to /readyz; then at once one request, some more on connections of their own,
-and a steady load for the p99 that the first is held against. Impressions are logged, as served.
+published world. The state is kept from start to start. The first start fetches everything and is listed apart. A start
+goes from the process to /readyz. Then FIRST requests come one after the other, each on a connection of its own.
 """
 
 from __future__ import annotations
@@ -20,14 +19,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from loadtests.alike import K
-from loadtests.arrivals import Shape
 from loadtests.bench_figures import cores, machine
 from loadtests.cpu import cpu_seconds
 from loadtests.doors import judged_http
 from loadtests.ending import BROKEN, sentences, tell
 from loadtests.options import items, number, several
-from loadtests.peers.servers import READY_SECONDS, Running, Started, started
-from loadtests.point import Loader, loading
+from loadtests.peers.servers import READY_SECONDS, Started, started
 from loadtests.report.of_start import of_start
 from loadtests.slo import RESULTS
 from loadtests.start_figures import Start, verdict
@@ -36,48 +33,45 @@ from loadtests.world import HOME, World, world
 
 TOPOLOGIES = ("split", "inline", "inline_two")
 """Of the peers; inline_two: with two gateways."""
-MORE = 4
-"""Requests after the first: with two gateways, one of them is the first for the other."""
+
+FIRST = 20
+"""Requests after /readyz; with two gateways, several of them are the first of a gateway."""
 
 LOOK_SECONDS = 0.02
-"""Between two looks at /readyz: to a second they add .02 s of CPU, and they end with the start."""
+"""Between two calls of /readyz. They cost .02 s of CPU a second."""
 
 
 def main() -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args()
     starts: list[Start] = []
-    with sentences(), world(options.items, HOME) as place, loading(place) as loader:
-        shape = Shape("steady", ((options.seconds, options.rate),))
+    with sentences(), world(options.items, HOME) as place:
         for topology in options.topologies:
             shutil.rmtree(HOME / "starts" / topology, ignore_errors=True)
         for turn in range(options.passes + 1):
             for topology in options.topologies:
-                starts.append(start(topology, turn, place, loader, shape))
+                starts.append(start(topology, turn, place))
                 print(starts[-1].line(), flush=True)
     told = verdict(starts)
-    byline = (
-        f"{options.items:,} items, {options.passes} warm starts of each, {options.rate:g} requests a second, {cores()}"
-    )
+    byline = f"{options.items:,} items, {options.passes} warm starts of each, {FIRST} requests after each, {cores()}"
     figures = {"machine": machine(), "items": options.items, "starts": [each.to_json() for each in starts]}
     tell(of_start(starts, told, byline), figures | told.to_json(), RESULTS / "start.json")
     return 0 if told.held else BROKEN
 
 
-def start(topology: str, number: int, place: World, loader: Loader, shape: Shape) -> Start:
-    """One start of a deployment, from its process to a steady load."""
+def start(topology: str, number: int, place: World) -> Start:
+    """One start of a deployment, from its process to the last of its first answers."""
     begun = time.perf_counter()
     more = {"TANDEM_IMPRESSIONS_PER_SECOND": "20"}
     with started(topology, place, HOME / "starts" / topology, **more) as peer:
         _until_ready(peer)
         ready, cpu = time.perf_counter() - begun, cpu_seconds(peer.process.pid)
-        first, *others = [ask(peer.url, user) for user in place.users[: 1 + MORE]]
-        point = loader.load(Running(peer.url, peer.process.pid), topology, shape, number)
-    return Start(topology, number, ready, cpu, first, max(others), point)
+        users = [place.users[each % len(place.users)] for each in range(FIRST)]
+        return Start(topology, number, ready, cpu, tuple(ask(peer.url, user) for user in users))
 
 
 def ask(url: str, user: str) -> float:
-    """Milliseconds to a whole slate, with its connection; infinite where there is none, which is said."""
+    """Milliseconds to a slate that is not degraded, with its connection; infinite without one, with the reason."""
     parts = urlsplit(url)
     begun = time.perf_counter()
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
@@ -118,8 +112,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--items", type=items, default=100_000)
     made.add_argument("--topologies", type=several(_topology), default=list(TOPOLOGIES), help=", ".join(TOPOLOGIES))
     made.add_argument("--passes", type=number(int, 1, 100), default=5, help="warm starts of each")
-    made.add_argument("--rate", type=number(float, 1, 10_000), default=50, help="requests a second of the steady load")
-    made.add_argument("--seconds", type=number(float, 1, 3600), default=10, help="of the steady load")
     return made
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Sequence
 
 import bentoml
 from starlette.exceptions import HTTPException
 
-from recsys.errors import TandemError
 from service import doors, wiring, workers
 from service.auth import setup
 from service.auth.tls import Tls
 from service.backends.backends import Backends
-from service.backends.client import BackendClient
 from service.generations import pinned, readiness
 from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
 from service.retrieval import Retrieval
 from service.settings import environment, settings
-from service.verbs.recommender import Recommender
 
 TLS = Tls.from_settings(settings())
 DOORS = doors.Doors()
@@ -51,24 +46,20 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        try:
+        with workers.sentences():
             setup.prepare(settings(), environment())
             workers.prepare(environment(), settings())
-        except TandemError as error:
-            sys.exit(f"tandem: {error}")
 
     def __init__(self) -> None:
         workers.become_one()
         workers.require_guarded(settings())
-        self._clients: Sequence[BackendClient] = ()
-        self._recommender = self._make_recommender()
+        self._clients = wiring.clients(self, settings()) if SPLIT else ()
+        self._recommender = (
+            wiring.recommender(environment(), settings(), Backends.remote(*self._clients))
+            if self._clients
+            else wiring.inline_recommender(environment(), settings())
+        )
         DOORS.connect(self._recommender, settings())
-
-    def _make_recommender(self) -> Recommender:
-        if not SPLIT:
-            return wiring.inline_recommender(environment(), settings())
-        self._clients = wiring.clients(self, settings())
-        return wiring.recommender(environment(), settings(), Backends.remote(*self._clients))
 
     @bentoml.on_startup
     async def follow_live(self) -> None:

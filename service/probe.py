@@ -56,7 +56,8 @@ def address(environment: Mapping[str, str]) -> str:
     """The URL of the HTTP door for a client on the same host."""
     host = environment.get("TANDEM_HOST", "")
     scheme = "https" if environment.get("TANDEM_TLS_CERT") else "http"
-    return f"{scheme}://{'127.0.0.1' if host in ANYWHERE else host}:{environment.get('PORT') or 3000}"
+    address = "127.0.0.1" if host in ANYWHERE else f"[{host}]" if ":" in host else host
+    return f"{scheme}://{address}:{environment.get('PORT') or 3000}"
 
 
 if __name__ == "__main__":

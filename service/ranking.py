@@ -1,4 +1,4 @@
-"""The ranking service: a thin shell over `models.RankingModel`."""
+"""The ranking service: APIs over `models.RankingModel`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import bentoml
 from service import wiring, workers
 from service.backends import wire
 from service.backends.models import RankingModel
+from service.backends.service import BATCHED, BackendService, add_backend_app, rows_api
 from service.settings import environment, settings
-from service.shell import BATCHED, Shell, add_backend_app, rows_api
 
 
 @bentoml.service(name="Ranking", workers=settings().ranking_workers, **workers.OPTIONS)
-class Ranking(Shell):
+class Ranking(BackendService):
     """From hundreds of candidates to their order."""
 
     def __init__(self) -> None:

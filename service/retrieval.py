@@ -1,4 +1,4 @@
-"""The retrieval service: a thin shell over `models.RetrievalModel`."""
+"""The retrieval service: APIs over `models.RetrievalModel`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import bentoml
 from service import wiring, workers
 from service.backends import wire
 from service.backends.models import RetrievalModel
+from service.backends.service import BATCHED, BackendService, add_backend_app, rows_api
 from service.settings import environment, settings
-from service.shell import BATCHED, Shell, add_backend_app, rows_api
 
 
 @bentoml.service(name="Retrieval", workers=settings().retrieval_workers, **workers.OPTIONS)
-class Retrieval(Shell):
+class Retrieval(BackendService):
     """From many items to hundreds."""
 
     def __init__(self) -> None:

@@ -1,21 +1,16 @@
-"""Run the deployment: check what it needs, start it, keep its store alive, and end all of it in order."""
+"""Run the deployment: check what it needs, start BentoML, keep the embedded store alive, and stop both in order."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
-
-import redis
 
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
@@ -29,8 +24,7 @@ from service import probe
 from service.auth import setup
 from service.auth.tls import Tls
 from service.generations.fallback import GenerationFallback
-from service.ports import place, require_free
-from service.settings import STARTER, Settings
+from service.settings import STARTER, Settings, place
 from service.telemetry import exporters
 
 START_SECONDS = 120
@@ -40,12 +34,12 @@ STOP_SECONDS = 28.0
 CLOSE_SECONDS = 8
 """Time for the HTTP requests in flight when the gateway closes. A client that reads slowly would take it all."""
 
-ROOM = 1 << 20
-"""Bytes that have to be free where state lives: what is mapped there ends the process that writes it where none is."""
+STATE_BYTES = 1 << 20
+"""Free space that the folder of state needs: a process that writes to a mapped file on a full disk is killed."""
 
-ASK_AGAIN_SECONDS = 5
+SIGNAL_AGAIN_SECONDS = 1.0
 READY_SECONDS = 2
-"""For /readyz to answer in."""
+"""Timeout of a call of /readyz."""
 
 KEEP_SECONDS = 0.5
 SERVICES = {
@@ -53,80 +47,40 @@ SERVICES = {
     "retrieval": "service.retrieval:Retrieval",
     "ranking": "service.ranking:Ranking",
 }
-"""What a role is to BentoML; the gateway starts the others beside it where no URL says that they are away."""
+"""BentoML's target of each role; the gateway starts the backends that have no URL beside it."""
 
-CALLEES = ("retrieval", "ranking")
+BACKENDS = ("retrieval", "ranking")
 """Roles that have one port, and neither gRPC nor keys."""
 
 Say = Callable[[str], None]
 
 
 def serve(settings: Settings, environment: Environment, say: Say, role: str | None = None) -> int:
-    """Serve until told to stop; the exit code. SettingsError, RulesError or StoreUnavailable where it can't start.
+    """Serve until SIGTERM or SIGINT; the exit code. SettingsError, RulesError or StoreUnavailable if it can't start.
 
-    role: the one service of several hosts' that this is; None for all that no URL says is elsewhere. Such a one is
-    minded by an orchestrator and starts with nothing live and no Redis in reach, too.
+    role: the one service of several hosts that this host runs; None for all services that have no URL. An orchestrator
+    watches a role, so a role also starts when nothing is live and Redis does not answer.
     """
     check(settings, environment, role)
     waits = settings.start_empty or role is not None
     with _reached(environment, waits, say) as store:
         live = _to_serve(store, environment, waits, say)
         stop = _StopSignals()
-        if compiles_each_time():
-            say(
-                "PYTHONDONTWRITEBYTECODE is set and the libraries are not compiled: each process compiles what it "
-                "imports, which more than doubles a start. Unset it, or run once: "
-                f"{sys.executable} -m compileall -q {sysconfig.get_path('purelib')}"
-            )
-        say(f"starting {_told(settings, role)} for {live} ...")
+        say(f"starting {_services(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
+        threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
         try:
-            return _supervise(service, settings, store, stop, waits, say, doors(settings, role))
+            return _supervise(service, settings, stop, waits, say, doors(settings, role))
         finally:
             _end(service)
 
 
-def _told(settings: Settings, role: str | None) -> str:
-    """What starts here."""
-    if role in CALLEES:
-        return role
-    away = {"retrieval": settings.retrieval_url, "ranking": settings.ranking_url}
-    here = ", ".join(["the gateway", *(name for name, url in away.items() if not url)])
-    return f"{here} ({settings.topology})" + "".join(f", {name} at {url}" for name, url in away.items() if url)
-
-
-def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
-    """The store; where it is away and this host has a generation, or waits for one, what it would be reached by."""
-    try:
-        return open_store(environment)
-    except StoreUnavailable as error:
-        if environment.redis_url is None or not (waits or fallback(environment).ids()):
-            raise
-        say(f"{error} Serving what lies on this host, if anything does, until one answers.")
-        return OpenStore(environment.redis_url)
-
-
-def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say) -> str:
-    """What to start with: what is live, else what lies on this host; SettingsError where neither is, and none waits."""
-    with suppress(StoreUnavailable):
-        live = store.generations().alias(LIVE)
-        if live is not None:
-            return f"generation {live}"
-        say("Nothing is live in the store.")
-    here = fallback(environment).ids()
-    if here:
-        return f"generation {here[0]}"
-    if waits:
-        return "whatever goes live first"
-    raise SettingsError(NOTHING_LIVE)
-
-
 def check(settings: Settings, environment: Environment, role: str | None = None) -> None:
-    """Whether it can serve.
+    """Check that the deployment can serve.
 
-    SettingsError where a port is taken or open to strangers, the keys or certificates are wrong, the state can't be
-    written, an exporter of traces is not installed or a role lacks what it needs of others; RulesError where the rules
-    are wrong.
+    SettingsError if a port is taken or open to other machines without keys, the keys or certificates are wrong, the
+    state can't be written, an exporter of traces is not installed, or a role lacks a URL. RulesError if the rules are
+    wrong.
     """
     if role is not None and environment.redis_url is None:
         raise SettingsError(f"The role {role} needs REDIS_URL: all hosts serve from one store.")
@@ -138,32 +92,83 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):
         tls.check()
-    environment.folder("cache", ROOM)
+    environment.folder("cache", STATE_BYTES)
     RulesFile(environment.rules, environment.rules_named)
-    if role in (None, "gateway"):
+    if role not in BACKENDS:
         setup.check(settings)
-    require_free(settings.host, settings.port, "PORT")
-    if settings.grpc_port and role in (None, "gateway"):
-        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
+    setup.require_free(settings.host, settings.port, "PORT")
+    if settings.grpc_port and role not in BACKENDS:
+        setup.require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
 
-def compiles_each_time() -> bool:
-    """Whether Python keeps nothing of what it compiles, and nobody compiled a library, as pip does, before."""
-    forbidden = os.environ.get("PYTHONDONTWRITEBYTECODE")  # -B is not passed on to the processes of a deployment
-    return bool(forbidden) and not Path(importlib.util.cache_from_source(str(redis.__file__))).exists()
+def doors(settings: Settings, role: str | None = None) -> str:
+    """The addresses of the ports, for the log."""
+    if role in BACKENDS:
+        return _url(settings)
+    scheme = "grpcs" if settings.tls_cert else "grpc"
+    rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
+    if not (setup.keys_required(settings) and settings.admin_port):
+        return _url(settings) + rpc
+    scheme = "https" if settings.admin_tls else "http"
+    return f"{_url(settings)}{rpc}, admin port {scheme}://{place(settings.admin_host, settings.admin_port)}"
+
+
+def _url(settings: Settings) -> str:
+    return f"{'https' if settings.tls_cert else 'http'}://{place(settings.host, settings.port)}"
+
+
+def _services(settings: Settings, role: str | None) -> str:
+    """The services that start here, and where the others are."""
+    if role in BACKENDS:
+        return role
+    away = {"retrieval": settings.retrieval_url, "ranking": settings.ranking_url}
+    here = ", ".join(["the gateway", *(name for name, url in away.items() if not url)])
+    return f"{here} ({settings.topology})" + "".join(f", {name} at {url}" for name, url in away.items() if url)
+
+
+def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
+    """The store. If it does not answer, this host has to hold a generation, or to wait for one."""
+    try:
+        return open_store(environment)
+    except StoreUnavailable as error:
+        if environment.redis_url is None or not (waits or _fallback(environment).ids()):
+            raise
+        say(f"{error} Serving what lies on this host, if anything does, until one answers.")
+        return OpenStore(environment.redis_url)
+
+
+def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say) -> str:
+    """The generation to start with: the live one, else one of this host; SettingsError if there is none."""
+    with suppress(StoreUnavailable):
+        live = store.generations().alias(LIVE)
+        if live is not None:
+            return f"generation {live}"
+        say("Nothing is live in the store.")
+    here = _fallback(environment).ids()
+    if here:
+        return f"generation {here[0]}"
+    if waits:
+        return "whatever goes live first"
+    raise SettingsError(NOTHING_LIVE)
+
+
+def _fallback(environment: Environment) -> GenerationFallback:
+    """What this host can serve without a store."""
+    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # it is not called
+    return GenerationFallback(GenerationCache(environment.folder("cache"), store))
 
 
 class _StopSignals:
-    """Remembers that a stop was asked for, instead of breaking whatever runs."""
+    """Records a signal to stop, instead of an exception in the middle of a start."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.received = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._ask)
+                signal.signal(number, self._receive)
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        self.received = True
 
 
 def _start(settings: Settings, environment: Environment, store_url: str, role: str | None) -> subprocess.Popen[bytes]:
@@ -174,34 +179,26 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
         "BENTOML_HOME": str(environment.folder("bentoml")),
         "BENTOML_DO_NOT_TRACK": "True",
     }
-    place = ["--host", settings.host, "--port", str(settings.port)]
+    address = ["--host", settings.host, "--port", str(settings.port)]
     limit = ["--timeout-graceful-shutdown", str(CLOSE_SECONDS)]
-    command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *place, *limit]
-    # A session of its own: Ctrl-C reaches this process alone, which then stops the services in order.
-    # Killed and not asked, should this process die: while it starts its workers, circus drops a SIGTERM ("arbiter is
-    # already running arbiter_start_watchers") and lives on for ever. The workers are tied to it, and end by themselves.
+    command = [sys.executable, "-m", "bentoml", "serve", SERVICES[role or "gateway"], *address, *limit]
+    # A session of its own: Ctrl-C reaches this process alone, which then stops the services.
+    # SIGKILL if this process dies: circus drops a SIGTERM while it starts workers. The workers end with their parent.
     ending = preexec(signal.SIGKILL)
     return subprocess.Popen(command, env=os.environ | variables, start_new_session=True, preexec_fn=ending)
 
 
 def _supervise(
-    service: subprocess.Popen[bytes],
-    settings: Settings,
-    store: OpenStore,
-    stop: _StopSignals,
-    waits: bool,
-    say: Say,
-    told: str,
+    service: subprocess.Popen[bytes], settings: Settings, stop: _StopSignals, waits: bool, say: Say, addresses: str
 ) -> int:
     started, ready = time.monotonic(), False
-    threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
-    while not stop.asked:
+    while not stop.received:
         code = service.poll()
         if code is not None:
             raise SettingsError(_ended(code))
         if not ready and (wrong := probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS)) is None:
             ready = True
-            say(f"ready after {time.monotonic() - started:.1f} s at {told} (Ctrl-C stops)")
+            say(f"ready after {time.monotonic() - started:.1f} s at {addresses} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s ({wrong}); its log has more.")
         time.sleep(0.2 if not ready else 0.5)
@@ -210,7 +207,7 @@ def _supervise(
 
 
 def _ended(code: int) -> str:
-    """Why the services are gone, as far as the code of their parent tells it."""
+    """Why BentoML's process ended, as far as its code shows it."""
     if code >= 0:
         return f"The service ended by itself with code {code}; its lines above say why."
     cause: dict[int, str] = {
@@ -221,16 +218,10 @@ def _ended(code: int) -> str:
     return f"The service was ended by {name}.{cause.get(-code, '')}"
 
 
-def fallback(environment: Environment) -> GenerationFallback:
-    """What this host can serve without a store."""
-    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # not read
-    return GenerationFallback(GenerationCache(environment.folder("cache"), store))
-
-
 def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
-    """Start the embedded store again whenever it is gone; one that can't be costs users their history, and no more."""
+    """Start the embedded store again when it is gone. While it can't start, answers lack users' histories."""
     since: float | None = None
-    while not stop.asked:
+    while not stop.received:
         try:
             if store.keep():
                 say("the store was gone, and is started again.")
@@ -244,29 +235,13 @@ def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
         time.sleep(KEEP_SECONDS)
 
 
-def _url(settings: Settings) -> str:
-    return f"{'https' if settings.tls_cert else 'http'}://{place(settings.host, settings.port)}"
-
-
-def doors(settings: Settings, role: str | None = None) -> str:
-    """The addresses of the ports, for the log."""
-    if role in CALLEES:
-        return _url(settings)
-    scheme = "grpcs" if settings.tls_cert else "grpc"
-    rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
-    if not (setup.keys_required(settings) and settings.admin_port):
-        return _url(settings) + rpc
-    scheme = "https" if settings.admin_tls else "http"
-    return f"{_url(settings)}{rpc}, admin port {scheme}://{place(settings.admin_host, settings.admin_port)}"
-
-
 def _end(service: subprocess.Popen[bytes]) -> None:
-    """Ask the services to stop, again where circus dropped it while it started a worker; insist after a while."""
+    """Send SIGTERM until the services have ended, as circus drops one while it starts a worker; SIGKILL at the end."""
     end = time.monotonic() + STOP_SECONDS
     while (left := end - time.monotonic()) > 0:
         service.terminate()
         with suppress(subprocess.TimeoutExpired):
-            service.wait(min(ASK_AGAIN_SECONDS, left))
+            service.wait(min(SIGNAL_AGAIN_SECONDS, left))
             return
     os.killpg(service.pid, signal.SIGKILL)
     service.wait()

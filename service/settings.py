@@ -168,6 +168,11 @@ def variable(name: str) -> str:
     return str(Settings.model_fields[name].validation_alias or f"TANDEM_{name.upper()}")
 
 
+def place(host: str, port: int) -> str:
+    """The host and port as a URL has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @cache
 def settings() -> Settings:
     """The settings in force; SettingsError names the first wrong one, and ends a command of BentoML's."""

@@ -6,10 +6,12 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from recsys.environment import Environment
-from recsys.errors import SettingsError
+from recsys.errors import SettingsError, TandemError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
 from service import bentoml_patches
@@ -43,6 +45,15 @@ OPTIONS: dict[str, Any] = {
 }
 """BentoML's options of all three services. Its log, metrics and spans name paths with user ids; `service.telemetry` has
 the deployment's own."""
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """End the process with one sentence where the deployment can't start; BentoML would print a traceback."""
+    try:
+        yield
+    except TandemError as error:
+        sys.exit(f"tandem: {error}")
 
 
 def prepare(environment: Environment, settings: Settings) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from recsys.errors import SettingsError
 from service.auth.guard import KeyGuard
 from service.auth.key_file import KeyFile
 from service.auth.rate_limits import RateLimits
-from service.ports import place, require_apart, require_free
-from service.settings import Settings
+from service.settings import Settings, place
 
 logger = logging.getLogger("tandem")
+
+_NO_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
+"""Errors of the system for a host that is no address of this machine."""
 
 UNGUARDED = "none"
 """The value of TANDEM_KEYS where a proxy or a mesh guards the ports."""
@@ -50,7 +54,7 @@ def check(settings: Settings) -> None:
     reached from other machines without a key, or the command line of BentoML changes one door alone.
     """
     doors = {"PORT": http_port(settings), "GRPC_PORT": settings.grpc_port}
-    require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
+    _require_apart(**doors, **({"TANDEM_ADMIN_PORT": settings.admin_port} if keys_required(settings) else {}))
     if keys_required(settings):
         if not KeyFile(Path(settings.keys)).current.records:
             logger.warning("%s has no key: every request is refused.", settings.keys)
@@ -94,6 +98,36 @@ def require_same_doors(settings: Settings, options: dict[str, Any]) -> None:
             f"bentoml serve --host {host} (or BENTOML_HOST) sets the address of HTTP alone; gRPC stays on "
             f"{settings.host}. Set TANDEM_HOST={host} instead: it holds for HTTP and gRPC."
         )
+
+
+def require_free(host: str, port: int, variable: str, host_variable: str = "TANDEM_HOST") -> None:
+    """SettingsError if the host is no address of this machine, or a process listens on the port, shared or not."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, UnicodeError, TypeError) as error:  # the last two for a host that is no name
+            reason = getattr(error, "strerror", None) or "it is no name"
+            if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
+                raise SettingsError(
+                    f"{host_variable}={host} is no address of this machine ({reason}). Name one without a port, such "
+                    "as 127.0.0.1, or 0.0.0.0 for all."
+                ) from error
+            raise SettingsError(
+                f"{place(host, port)} can't be bound ({reason}). Choose another port: {variable}=..."
+            ) from error
+
+
+def _require_apart(**ports: int) -> None:
+    """SettingsError if two doors have one port; by the variable, 0 for a door that is not opened.
+
+    The addresses do not matter: if one door binds 0.0.0.0, a client would reach either door by chance.
+    """
+    seen: dict[int, str] = {}
+    for variable, port in ports.items():
+        if port and port in seen:
+            raise SettingsError(f"{seen[port]} and {variable} are both {port}. Choose another port: {variable}=...")
+        seen[port] = variable
 
 
 def is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ from service.grpc import limits
 from service.grpc.handlers import VerbHandlers
 from service.grpc.health import LOOK_SECONDS, CallLimit, Health, reflection_handlers
 from service.grpc.interceptors.tracing import Tracing
-from service.ports import place
+from service.settings import place
 from service.verbs.calls import Calls
 
 

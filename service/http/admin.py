@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from recsys.errors import SettingsError
 from service.auth.tls import Tls
-from service.ports import place
+from service.settings import place
 
 STOP_SECONDS = 1
 """Time for the requests under way when the port closes."""

@@ -15,7 +15,7 @@ from service.backends import client as clients
 from service.backends import wire
 from service.backends.client import BackendClient
 from service.backends.rows_only import RowsOnly
-from service.shell import add_backend_app
+from service.backends.service import add_backend_app
 from tests.backend_server import Server, rows
 from tests.deployment import free_port
 from tests.edge.pickles import Canary, requests, send

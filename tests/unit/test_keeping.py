@@ -9,12 +9,12 @@ from service import serve
 def test_its_end_and_its_return_are_said_once(monkeypatch):
     """That it was started again, and why it can't be."""
     monkeypatch.setattr(serve, "KEEP_SECONDS", 0)
-    stop, said = SimpleNamespace(asked=False), []
+    stop, said = SimpleNamespace(received=False), []
     outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
 
     def keep():
         outcome = outcomes.pop(0)
-        stop.asked = not outcomes
+        stop.received = not outcomes
         if isinstance(outcome, StoreError):
             raise outcome
         return outcome

@@ -7,8 +7,8 @@ import pytest
 from recsys.errors import SettingsError
 from service import serve
 from service.auth import setup
-from service.ports import place, require_free
-from service.settings import Settings
+from service.auth.setup import require_free
+from service.settings import Settings, place
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "127.0.0.1:3000", "http://127.0.0.1", "\udc80", "a" * 100])

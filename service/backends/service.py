@@ -51,14 +51,15 @@ def _metrics(_: Request) -> Response:
     return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-class Shell:
-    """The base of both; a subclass calls `_serve` with its model."""
+class BackendService:
+    """The base of retrieval and ranking; a subclass calls `_serve` with its model."""
 
     @bentoml.on_deployment
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers; also of the gateway's workers, if they run on this host."""
-        workers.prepare(environment(), settings())
+        with workers.sentences():
+            workers.prepare(environment(), settings())
 
     def _serve(self, role: str, model: Any, holder: GenerationHolder[Any]) -> None:
         self._role = role
