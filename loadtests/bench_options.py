@@ -33,7 +33,7 @@ def parser(told: str | None) -> argparse.ArgumentParser:
     return made
 
 
-_ASKED_FOR = {"split_grpc", "split_unmerged", "split_spawned", "inline_two", "bentoml_quiet"}
+_ASKED_FOR = {"split_grpc", "split_unmerged", "inline_two", "bentoml_quiet"}
 _DEFAULT = [name for name in PEERS if name not in _ASKED_FOR]
 
 
