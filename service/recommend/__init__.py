@@ -1,1 +1,1 @@
-"""From a query to a slate: the stages of a request, merging of requests, and what replaces a stage that fails."""
+"""From a query to a slate: the stages of a request, merging of requests, and the fallbacks of stages."""

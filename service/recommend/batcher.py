@@ -14,7 +14,7 @@ from recsys.errors import StageError
 
 T = TypeVar("T")
 
-WINDOW_SECONDS = 0.004
+WINDOW_SECONDS = 0.007
 """Longest time that a request waits for a batch in flight to end, if one more batch may start (docs/decisions.md)."""
 
 

@@ -1,4 +1,4 @@
-"""How long a caller gives an answer, as it says so itself."""
+"""The deadline that a client sends with a request."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ HEADER = "x-deadline-ms"
 MOST_MS = 999_999
 
 
-def asked_seconds(told: Sequence[str | bytes]) -> float | None:
-    """Seconds that `x-deadline-ms` gives, None where it is not there; QueryError for what is no time, or for two."""
-    if not told:
+def asked_seconds(values: Sequence[str | bytes]) -> float | None:
+    """The seconds of the header's values; None without the header, QueryError unless there is one valid value."""
+    if not values:
         return None
-    first = told[0].strip(" \t") if isinstance(told[0], str) else told[0]  # HTTP ignores spaces around a value
-    if not (len(told) == 1 and isinstance(first, str) and _is_time(first)):
+    value = values[0].strip(" \t") if isinstance(values[0], str) else ""  # HTTP ignores spaces around a value
+    valid = value.isascii() and value.isdigit() and len(value) <= len(str(MOST_MS)) and int(value) > 0
+    if len(values) > 1 or not valid:
         raise QueryError(f"Send milliseconds, a whole number from 1 to {MOST_MS}.", HEADER)
-    return int(first) / 1000
-
-
-def _is_time(told: str) -> bool:
-    return told.isascii() and told.isdigit() and len(told) <= len(str(MOST_MS)) and int(told) > 0
+    return int(value) / 1000

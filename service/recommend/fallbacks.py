@@ -1,4 +1,4 @@
-"""The rungs below the full path: lists that were made before, and what is popular."""
+"""The fallbacks of retrieval: precomputed lists, and popular items."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from service.recommend.query import Query
 
 
 def take_list(query: Query) -> None:
-    """The list that a flow made for the user, or the publish; where there is none, what is popular.
+    """Take the user's precomputed list, or popular items if there is none.
 
-    A flow's list has the ranker's scores, elsewhere they fall with the place; there are no tower scores.
+    A list made by a flow has the ranker's scores, other scores fall with the place. There are no tower scores.
     """
     items, sources = listed(query)
     if len(items):
@@ -23,13 +23,13 @@ def take_list(query: Query) -> None:
 
 
 def take_popular(query: Query) -> None:
-    """What is popular, whoever asks."""
+    """Take popular items."""
     popular = query.generation.popular
     _in_order(query, popular, np.full(len(popular), Source.POPULAR, np.uint16))
 
 
 def listed(query: Query) -> tuple[I32, U16]:
-    """The user's list, best first, and who proposed each item; empty where there is none."""
+    """The user's list, best first, and the sources of each item; the list of a flow, else of the publisher, or none."""
     if query.listed is not None and len(query.listed.items):
         return query.listed.items, query.listed.sources | np.uint16(Source.PRECOMPUTED)
     candidates = query.record.candidates
@@ -38,4 +38,4 @@ def listed(query: Query) -> tuple[I32, U16]:
 
 def _in_order(query: Query, items: I32, sources: U16) -> None:
     query.set_candidates(items, np.full(len(items), np.nan, np.float32), sources)
-    query.scores = 0 - np.arange(len(items), dtype=np.float32)  # and no -0 for the first
+    query.scores = 0 - np.arange(len(items), dtype=np.float32)  # 0 - x, because -x is -0.0 for the first

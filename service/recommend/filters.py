@@ -1,4 +1,4 @@
-"""Which candidates may not be shown, and why. Each filter is one pure method; the runner takes out and counts."""
+"""The candidates that a slate must not hold, each with a reason. Filters are pure; `make_slate` removes and counts."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from service.recommend.query import Query
 
 
 class CandidateFilter(Protocol):
-    """Says which rows go."""
+    """Finds the rows to remove."""
 
     reason: str
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask over any rows of the query's generation; None where it is clear that nobody goes."""
+        """Mask of the rows to remove, over any rows of the query's generation; None if there are none."""
 
 
 class SeenItemsFilter:
-    """What the user has already had, where that is excluded."""
+    """Items of the user's past, if the rule for seen items excludes them."""
 
     reason = "seen"
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask over the rows."""
+        """Mask of the rows to remove."""
         seen = query.seen
         return among(rows, seen) if len(seen) else None
 
 
 class ExcludedItemsFilter:
-    """What the request excludes."""
+    """Items that the request excludes."""
 
     reason = "excluded"
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask over the rows."""
+        """Mask of the rows to remove."""
         return among(rows, query.excluded) if len(query.excluded) else None
 
 
-class AskedItemsFilter:
-    """What does not meet a condition of the request's filter."""
+class RequestFilter:
+    """Items that do not meet a condition of the request's filter."""
 
     reason = "filter"
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask over the rows."""
+        """Mask of the rows to remove."""
         if not query.matches:
             return None
         return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.numbers(rows))
 
 
 class UnavailableItemsFilter:
-    """What can't be shown: an item may have been hidden since, and a fresh one be unknown here yet."""
+    """Items that are hidden, and new items that this process does not know yet."""
 
     reason = "unavailable"
 
     def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask over the rows."""
+        """Mask of the rows to remove."""
         if not query.rules.rules.hide_unavailable:
-            return ~query.generation.knows(rows)  # such a row has no id to be said
+            return ~query.generation.knows(rows)  # such a row has no item id
         return ~query.generation.shows(rows)
 
 
@@ -71,13 +71,13 @@ FILTERS: Sequence[CandidateFilter] = (
     UnavailableItemsFilter(),
     SeenItemsFilter(),
     ExcludedItemsFilter(),
-    AskedItemsFilter(),
+    RequestFilter(),
 )
-"""All of them, in the order in which the first says why."""
+"""All filters in their order. The first that removes an item gives the reason."""
 
 
 def allowed(query: Query, rows: I32) -> Bool:
-    """Mask over the rows that every filter lets pass."""
+    """Mask of the rows that pass every filter."""
     kept = np.ones(len(rows), bool)
     for each in FILTERS:
         gone = each.gone(query, rows[kept])

@@ -1,7 +1,6 @@
-"""How a slate is made where the request leaves it open: by the cheapest way that knows all that the user did.
+"""The choice of a mode if the request leaves it open: the cheapest mode that takes all events of the user into account.
 
-A list was made without the request's filter. Where fewer of its items pass than are asked for, whatever the mode, it is
-no list: everything is computed, of what the filter leaves.
+A list is made without the request's filter. If fewer than k items of the list pass the filter, the answer is computed.
 """
 
 from __future__ import annotations
@@ -14,35 +13,35 @@ from service.schema import Mode
 from service.settings import Settings
 
 FEW_EVENTS = 3
-"""Events since a list was made that ranking it anew makes up for; after more, other items belong in it."""
+"""Events since a list was made, up to which the list is ranked again. After more events it lacks relevant items."""
 
 
 def choose(query: Query, settings: Settings) -> Mode:
-    """batch, hybrid or realtime; hybrid only where there is a list to start from, and no list that a filter empties."""
-    mode = _chosen(query, settings)
-    return Mode.REALTIME if mode != Mode.REALTIME and query.filter and _left(query) < query.k else mode
+    """batch, hybrid or realtime; hybrid only if there is a list whose items pass the filter."""
+    mode = _by_list(query, settings)
+    return Mode.REALTIME if mode != Mode.REALTIME and query.filter and _allowed_items(query) < query.k else mode
 
 
-def _left(query: Query) -> int:
-    """How many of the list's items may be shown."""
+def _allowed_items(query: Query) -> int:
+    """Number of the list's items that may be shown."""
     return int(allowed(query, listed(query)[0]).sum())
 
 
-def _chosen(query: Query, settings: Settings) -> Mode:
+def _by_list(query: Query, settings: Settings) -> Mode:
     if query.mode == Mode.BATCH:
         return Mode.BATCH
     if query.mode == Mode.HYBRID:
         return Mode.HYBRID if len(listed(query)[0]) else Mode.REALTIME
     if query.mode == Mode.REALTIME or query.listed is None or not len(query.listed.items):
         return Mode.REALTIME
-    age, since = query.now - query.listed.made_at, _since(query)
+    age, since = query.now - query.listed.made_at, _events_since(query)
     if not since and not query.context.any() and age <= settings.list_fresh_seconds:
         return Mode.BATCH
     return Mode.HYBRID if since <= FEW_EVENTS and age <= settings.list_usable_seconds else Mode.REALTIME
 
 
-def _since(query: Query) -> int:
-    """How much the user did that the list does not know of; an event may come late, with a time before the list's."""
+def _events_since(query: Query) -> int:
+    """Number of events that the list does not know; a late event may have a time before that of the list."""
     assert query.listed is not None
     session = len(query.session)
     if digest(query.events) == query.listed.events:

@@ -20,8 +20,8 @@ _NO_MARKS = np.zeros(0, bool)
 
 
 def make_slate(query: Query, without: int = PAD) -> None:
-    """Set the final k candidates of a query, best first; without: a row that never is among them."""
-    if without == PAD and query.rules.rules.plain and not (query.filter or query.traced) and _picked(query):
+    """Replace the candidates of a query by the slate, best first; without: a row that the slate must not hold."""
+    if without == PAD and query.rules.rules.plain and not (query.filter or query.traced) and _pick(query):
         return
     for each in FILTERS:
         gone = each.gone(query, query.items)
@@ -42,14 +42,15 @@ def make_slate(query: Query, without: int = PAD) -> None:
     query.items, query.scores = rows, np.array(slate.scores, np.float32)
 
 
-_PICKED = "unavailable", "seen", "excluded"
-"""Why a candidate is removed, in the order of `FILTERS`."""
+_REASONS = "unavailable", "seen", "excluded"
+"""The reasons that the kernel counts, in the order of `FILTERS`."""
 
 
-def _picked(query: Query) -> bool:
-    """The same in one go, where nothing but the hard filters and the order of the scores counts, and k are left.
+def _pick(query: Query) -> bool:
+    """Make the slate in one compiled kernel; False if too few candidates are left, which need `select`.
 
-    With everything driven from the cache before, line by line: 195 us, and 449 the longer way (by hand).
+    The kernel knows the filters and the order of the scores, so the query has neither rules nor a filter. It takes 195
+    us with cold caches, `select` 449 us (by hand).
     """
     generation, rules = query.generation, query.rules.rules
     shown, available = _NO_MARKS, generation.tables.available_table.base
@@ -58,13 +59,13 @@ def _picked(query: Query) -> bool:
     elif generation.fresh is not None:
         shown = generation.shows(query.items)
     items, scores = np.empty(query.k, np.int32), np.empty((2, query.k), np.float32)
-    sources, removed = np.empty(query.k, np.uint16), np.zeros(len(_PICKED), np.int64)
+    sources, removed = np.empty(query.k, np.uint16), np.zeros(len(_REASONS), np.int64)
     columns = plain(query.items), plain(query.scores), plain(query.tower), plain(query.sources)
     gone = plain(query.seen), plain(query.excluded)
     if kernel.pick(*columns, shown, available, *gone, items, scores, sources, removed) < query.k:
         return False
     query.items, query.sources, (query.scores, query.tower) = items, sources, scores
-    for reason, count in zip(_PICKED, removed.tolist(), strict=True):
+    for reason, count in zip(_REASONS, removed.tolist(), strict=True):
         if count:
             query.removed[reason] = query.removed.get(reason, 0) + count
     query.words, query.passed_over = {}, {}
@@ -72,13 +73,13 @@ def _picked(query: Query) -> bool:
 
 
 class _Catalogue:
-    """A query's generation, as selection asks of it."""
+    """The generation of a query, as `select` reads it (`recsys.rules.catalogue`)."""
 
     def __init__(self, query: Query, without: int) -> None:
         self._query, self._without = query, without
 
     def blocks(self) -> Iterator[I32]:
-        """Every row, the most popular first, and behind them what was put since."""
+        """Every row of the generation, the most popular first, then the rows of new items."""
         generation = self._query.generation
         for start in range(0, len(generation.tables), AT_ONCE):
             yield np.asarray(generation.tables.by_popularity[start : start + AT_ONCE])
@@ -86,14 +87,14 @@ class _Catalogue:
             yield generation.fresh.rows
 
     def newest(self) -> Iterator[I32]:
-        """What was put since, the last first, and behind it the newest rows of the generation."""
+        """The rows of new items, the last first, then the rows of the generation, the newest first."""
         generation = self._query.generation
         if generation.fresh is not None and len(generation.fresh.rows):
             yield generation.fresh.newest
         yield generation.tables.newest
 
     def allowed(self, rows: I32) -> Bool:
-        """Which rows pass every filter."""
+        """Mask of the rows that pass every filter."""
         kept: Bool = allowed(self._query, rows) & (rows != self._without)
         return kept
 
@@ -106,14 +107,14 @@ class _Catalogue:
         return self._query.generation.numbers(rows)
 
     def embeddings(self, rows: I32) -> F32:
-        """Item embeddings; zero for what was put since, which is then unlike everything."""
+        """Item embeddings; zero for new items, which are then unlike all others."""
         tables = self._query.generation.tables
         known = rows < len(tables)
         found: F32 = np.asarray(tables.embeddings[np.where(known, rows, 0)]) * known[:, None]
         return found
 
     def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows were first taken in the last so many days, or, fresh ones, put; each put makes one new again."""
+        """Mask of the rows whose first interaction, or last put, is at most so many days ago."""
         generation, now = self._query.generation, self._query.now
         known = rows < len(generation.tables)
         new = generation.fresh.put_since(rows, now - days * DAY) if generation.fresh else np.zeros(len(rows), bool)
@@ -122,5 +123,5 @@ class _Catalogue:
         return new
 
     def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that are known."""
+        """Rows of the items that the generation knows."""
         return self._query.generation.item_rows(items)

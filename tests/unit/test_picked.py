@@ -15,7 +15,7 @@ from service.generations.served import ServedGeneration
 from service.recommend import slate
 from service.recommend.query import Query
 
-PICKED = slate._picked
+PICKED = slate._pick
 ROWS = 20
 
 
@@ -32,7 +32,7 @@ def made(query, way):
     query, told = copy(query), []
     query.removed = dict(query.removed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slate, "_picked", lambda query: told.append(way(query)) or told[-1])
+        patch.setattr(slate, "_pick", lambda query: told.append(way(query)) or told[-1])
         slate.make_slate(query)
     return query, told == [True]
 
