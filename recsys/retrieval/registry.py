@@ -18,11 +18,11 @@ FIRST = "tower", "covisit", "ease", "popular", "fresh", "repeat"
 follow in the order of their flags."""
 
 LEAST_REST = 64
-"""Candidates that the shares must leave to the source without a share of its own: items put since take up to 32."""
+"""Candidates that must be left to the source without a share. Items put since take up to 32 of them."""
 
 
 def checked(found: Iterable[CandidateSource]) -> tuple[CandidateSource, ...]:
-    """The sources in their order; ValueError where sources contradict each other."""
+    """The sources in their order; ValueError if sources contradict each other."""
     places = {name: place for place, name in enumerate(FIRST)}
     ordered = sorted(found, key=lambda source: (places.get(source.name, len(places)), source.flag))
     for at, source in enumerate(ordered):
@@ -34,7 +34,7 @@ def checked(found: Iterable[CandidateSource]) -> tuple[CandidateSource, ...]:
                 )
     rest = [source.name for source in ordered if source.share is None]
     if len(rest) != 1:
-        raise ValueError(f"One source has the share None, which is what the others leave; here: {', '.join(rest)}.")
+        raise ValueError(f"One source has the share None: it brings what the others leave. Here: {', '.join(rest)}.")
     left = CANDIDATES - sum(source.share or 0 for source in ordered)
     if left < LEAST_REST:
         raise ValueError(f"The shares leave {left} of {CANDIDATES} candidates to {rest[0]}; leave {LEAST_REST}.")
@@ -66,7 +66,7 @@ def names_of(flags: int) -> tuple[str, ...]:
 
 
 def trained_with(names: Sequence[str] | None) -> tuple[CandidateSource, ...]:
-    """The sources that retrieve in a generation, from the names in its manifest; GenerationError where one is unknown.
+    """The sources that retrieve in a generation, from the names in its manifest; GenerationError if one is unknown.
 
     A generation is served with the sources that its ranker was trained with. The ranker's features are the first of
     this code's features, so these sources must be the first of this code's sources.

@@ -1,4 +1,4 @@
-"""What a candidate source is: a name, a flag, a share, and the class that finds its items."""
+"""A candidate source: a name, a flag, a share, and the class that finds its items."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class RetrievalBatch:
-    """A batch of B queries, as each source receives the batch.
+    """A batch of B queries.
 
     users: [B, d] float32 user embeddings. past: [B, H] int32 item rows of the histories, newest last, padded with PAD.
     tables, index: of the generation and of the items put since. allowed: for each query the items that its filter
-    leaves, or None without a filter; None where no query of the batch has a filter.
+    leaves, or None without a filter; None if no query of the batch has a filter.
     """
 
     users: F32
@@ -58,14 +58,14 @@ class Finder(ABC):
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """The k items of each query, best first: [B, any] int32, padded with PAD. Items may repeat.
 
-        Only items that the query's filter leaves, and available ones: an unavailable item uses up the share. Retrieval
-        drops the items of the history where the dataset excludes seen items; k has room for these items.
+        Only available items that the query's filter leaves: any other item would use up the share. If the dataset
+        excludes seen items, retrieval drops the items of the history; k has room for these items.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateSource:
-    """A source of candidates; ValueError where the source is wrong in itself.
+    """A source of candidates; ValueError if a field is wrong.
 
     name: in answers, in `/explain`, in exported files, and in the ranker's feature `from_NAME`. flag: one bit. Lists
     and impressions store flags, so a bit never gets another meaning. share: candidates of a query that the source

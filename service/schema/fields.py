@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainValidator, StrictInt, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from recsys.conditions import Condition
 
+AHEAD_SECONDS = 60
+"""How far in the future a timestamp may lie: clocks differ."""
+
 Id = Annotated[
-    Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
+    Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
     | Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)],
     Field(description="A string or an integer, as in the interactions log."),
 ]
@@ -60,20 +64,29 @@ def _seconds(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        time = datetime.fromisoformat(value.upper())
+        parsed = datetime.fromisoformat(value.upper())
     except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:  # the server does not know the shop's time zone
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:  # the server does not know the shop's time zone
         raise PydanticCustomError(
             "iso_time", "Send unix seconds or an ISO 8601 time with its offset, as in 2026-11-30T08:15:00Z"
         )
-    return time.timestamp()
+    return parsed.timestamp()
+
+
+def _not_ahead(seconds: float) -> float:
+    if seconds > time.time() + AHEAD_SECONDS:  # milliseconds, for example
+        raise PydanticCustomError(
+            "future", "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset"
+        )
+    return seconds
 
 
 Timestamp = Annotated[
     float,
     Field(strict=True, ge=0, allow_inf_nan=False),
     BeforeValidator(_seconds),
+    AfterValidator(_not_ahead),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
 ]
 """Unix seconds; JSON may hold an ISO 8601 time instead."""

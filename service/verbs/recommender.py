@@ -26,7 +26,7 @@ from service.verbs.items import ItemVerbs
 from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
 from service.verbs.trending import TrendingFollower
-from service.verbs.users import UserVerbs, check_timestamps, to_event
+from service.verbs.users import UserVerbs, to_event
 from service.verbs.vocabulary import check_types, checked_context, checked_filter, known_row
 
 
@@ -210,7 +210,6 @@ class Recommender:
         due: float,
         now: float,
     ) -> Query:
-        check_timestamps("session", request.session, now)
         check_types("session", request.session, generation)
         session_user: Id = "" if user_id is None else user_id
         return self.query_kind(

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from recsys.errors import QueryError, StoreError, StoreUnavailable
+from recsys.errors import StoreError, StoreUnavailable
 from recsys.record import UserRecord
 from recsys.store.base import EVENTS_EXPIRE, UserStore
 from recsys.types import Event, Id
@@ -34,9 +34,6 @@ SWEEP_SECONDS = 30.0
 """From the first merge to the pass over the streams for all users merged by then. A pass over full streams takes the
 store 0.9 s of CPU (docs/decisions.md): too much for each login."""
 
-AHEAD_SECONDS = 60
-"""How far in the future a timestamp may lie: clocks differ."""
-
 
 class UserVerbs:
     """The verbs about users, over the store."""
@@ -52,7 +49,6 @@ class UserVerbs:
     ) -> schema.EventsResponse:
         """Store events, except those of ignored types. generation: the one in force, if there is one."""
         now = time.time()
-        check_timestamps("events", events, now)
         if generation is not None:
             check_types("events", events, generation)
             for index, event in enumerate(events):
@@ -155,16 +151,6 @@ class UserVerbs:
                 logger.warning("Merged users may be left in the log of events and in impressions: %s", error)
             if not last:
                 self._sweep_later(users)
-
-
-def check_timestamps(field: str, events: Sequence[schema.Event | schema.SessionEvent], now: float) -> None:
-    """QueryError names the first event of this field that lies in the future, as milliseconds do."""
-    for index, event in enumerate(events):
-        if event.timestamp is not None and event.timestamp > now + AHEAD_SECONDS:
-            raise QueryError(
-                "The timestamp lies in the future; send unix seconds, or an ISO 8601 time with its offset.",
-                f"{field}.{index}.timestamp",
-            )
 
 
 def to_event(user_id: Id, event: schema.Event | schema.SessionEvent, now: float) -> Event:

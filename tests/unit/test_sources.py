@@ -163,7 +163,7 @@ def test_a_source_that_is_wrong_in_itself_is_an_error(wrong, told):
     [
         (CandidateSource("popular", NINTH, 16, Nothing), "names and flags of their own"),
         (CandidateSource("evergreen", Source.TRENDING, 16, Nothing), "names and flags of their own"),
-        (CandidateSource("evergreen", NINTH, None, Nothing), "here: tower, evergreen"),
+        (CandidateSource("evergreen", NINTH, None, Nothing), "Here: tower, evergreen"),
         (CandidateSource("evergreen", NINTH, 225, Nothing), "leave 63 of 512"),
     ],
 )

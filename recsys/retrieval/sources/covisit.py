@@ -1,4 +1,4 @@
-"""The items that are taken soon after the items of the history."""
+"""The items that users take soon after the items of the history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The items that EASE, a linear model of what is taken together, adds to the history."""
+"""The items that EASE, a linear model of items taken together, predicts from the history."""
 
 from __future__ import annotations
 

@@ -28,16 +28,16 @@ RECENT = 20
 """Newest items of the history whose tokens are counted."""
 
 PUT_SHARE = 32
-"""Items put since, at most. The tower gives up as many places: beside a whole catalogue, items that nobody could take
-yet rank too low to get a place."""
+"""Items put since, at most. The tower's share falls by as many: in the tower's order, items without interactions rank
+too low among a whole catalogue."""
 
 
 class FreshItems(Finder):
-    """The available items of every content token that were first taken last."""
+    """The newest available items of every content token. An item's age counts from its first interaction."""
 
     def __init__(self, tables: ItemTables) -> None:
         newest = np.argsort(tables.age, kind="stable")
-        # An item that nobody ever took has no age. The tower knows its content and finds the item.
+        # An item without interactions has no age. The tower finds the item by its content.
         taken = np.asarray(tables.available) & (np.asarray(tables.popularity)[:, 0] > 0)
         newest = newest[taken[newest]]
         tokens = np.asarray(tables.content)[newest]
@@ -59,8 +59,9 @@ class FreshItems(Finder):
     def find(self, batch: RetrievalBatch, k: int) -> I32:
         """New items of the most frequent tokens, then the items put since with the largest inner products."""
         items = padded(len(batch.past), LIKED_TOKENS * PER_TOKEN)
-        asked = *batch.tables.content_table, len(self._offsets) - 1, plain(batch.past[:, -RECENT:])
-        kernel.favourites(*asked, LIKED_TOKENS, self._items, self._offsets, PER_TOKEN, items)
+        recent = plain(batch.past[:, -RECENT:])
+        content = *batch.tables.content_table, len(self._offsets) - 1
+        kernel.favourites(*content, recent, LIKED_TOKENS, self._items, self._offsets, PER_TOKEN, items)
         items = only(items, batch.allowed)
         if self._put is None:
             return items

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from recsys.fresh import GrownIndex
 
 AT_ONCE = 4_096
-"""Rows that are read in one step while the first available rows are looked for."""
+"""Rows that are read in one step of the search for available rows."""
 
 
 def most_popular(tables: ItemTables, k: int, may: Bool | Grown | None = None) -> I32:
-    """The k most popular rows, best first; fewer where fewer rows are available. may: other rows than the available."""
+    """The k most popular available rows, best first, or all if fewer. may: a mask in place of `available`."""
     may = tables.available if may is None else may
     found: I32 = np.zeros(0, np.int32)
     for start in range(0, len(tables.by_popularity), AT_ONCE):
@@ -51,9 +51,9 @@ class PopularItems(Finder):
         if batch.allowed is None:
             return popular
         popular = popular.copy()
-        for row, of in zip(popular, batch.allowed, strict=True):
-            if of is not None:
-                best = of.popular[: len(row)]
+        for row, allowed in zip(popular, batch.allowed, strict=True):
+            if allowed is not None:
+                best = allowed.popular[: len(row)]
                 row[: len(best)], row[len(best) :] = best, PAD
         return popular
 
