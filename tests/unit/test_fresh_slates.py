@@ -122,10 +122,10 @@ def test_a_full_store_makes_room_of_what_the_generation_learned(path, monkeypatc
     now = [end - 5]
     store = MemoryItems(lambda: now[0])
     follower = ItemFollower(store, lambda: now[0])
-    desk = ItemVerbs(store, follower)
+    verbs = ItemVerbs(store, follower)
 
     def put(*ids):
-        answer = asyncio.run(desk.put([schema.Item(item_id=item_id) for item_id in ids], path.served))
+        answer = asyncio.run(verbs.put([schema.Item(item_id=item_id) for item_id in ids], path.served))
         follower.look()
         return answer.stored
 
