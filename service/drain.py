@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:  # retrieval and ranking have no gRPC server and need not import it
     from service.grpc.server import GrpcServer
@@ -85,24 +84,3 @@ class Drain:
         await asyncio.sleep(LAST_CALLS_SECONDS)
         while isinstance(server, uvicorn.Server) and server.server_state.connections and loop.time() < end:
             await asyncio.sleep(LOOK_SECONDS)
-
-
-class LastAnswers:
-    """An ASGI middleware: once a drain has begun, each answer has `connection: close`, so that clients reconnect.
-
-    uvicorn closes the connection after such an answer.
-    """
-
-    def __init__(self, app: ASGIApp, draining: Callable[[], bool]) -> None:
-        self._app = app
-        self._draining = draining
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._draining():
-                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
-            await send(message)
-
-        await self._app(scope, receive, closing)

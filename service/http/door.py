@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.drain import LastAnswers
 from service.http.errors import method_refused
-from service.http.headers import SecurityHeaders
+from service.http.headers import ResponseHeaders
 from service.http.paths import PathAsSent
 from service.http.probes import METHODS, PROBES
 from service.http.unread import UnreadBodies
@@ -54,4 +53,4 @@ class HttpDoor:
 
 def bounded(app: ASGIApp, draining: Callable[[], bool]) -> ASGIApp:
     """Wrap an app in what every request and response of an HTTP port needs."""
-    return PathAsSent(SecurityHeaders(LastAnswers(UnreadBodies(app), draining)))
+    return PathAsSent(ResponseHeaders(UnreadBodies(app), draining))
