@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from recsys.items import NOTHING_PUT, PutItems
 from service.backends import wire
 from service.generations.holder import GenerationHolder
 
-if TYPE_CHECKING:  # and with them torch, which a gateway that calls them elsewhere does without
+if TYPE_CHECKING:  # they import torch, which a gateway with backends in other processes does not need
     from recsys.ranker import Ranker
     from recsys.retriever import Retriever
 
@@ -33,6 +34,28 @@ class Grows(Protocol):
 
 
 T = TypeVar("T", bound=Grows)
+_OfRecords = Callable[[Any, np.ndarray, Any], Sequence[bytes]]
+_OfRows = Callable[[Any, wire.Rows], wire.Rows]
+
+
+def over_rows(takes: np.dtype, gives: np.dtype) -> Callable[[_OfRecords], _OfRows]:
+    """The decorator of a method over records of one generation. It makes a method over rows of several generations.
+
+    takes, gives: the records in the rows of a call and of its answer. A row that can't be answered is marked failed.
+    """
+
+    def decorate(answer: _OfRecords) -> _OfRows:
+        @wraps(answer)
+        def method(model: _Model[Any], rows: wire.Rows) -> wire.Rows:
+            def of_generation(generation: str, records: np.ndarray) -> Sequence[bytes]:
+                return answer(model, records, model.part(generation))
+
+            answered = answer_each(wire.heads(rows), wire.as_table(rows, takes), wire.failure(gives), of_generation)
+            return wire.stacked(answered, gives)
+
+        return method
+
+    return decorate
 
 
 class _Model(Generic[T]):
@@ -43,113 +66,87 @@ class _Model(Generic[T]):
         self._holder = holder
         self._puts = puts
 
-    def _answered(
-        self, rows: wire.Rows, asks: np.dtype, gives: np.dtype, answer: Callable[[np.ndarray, T], Sequence[bytes]]
-    ) -> wire.Rows:
-        def of_generation(generation: str, asked: np.ndarray) -> Sequence[bytes]:
-            return answer(asked, self._holder.get(generation).with_items(self._puts()))
-
-        asked = wire.as_table(rows, asks)
-        return wire.stacked(answer_each(wire.heads(rows), asked, wire.failure(gives), of_generation), gives)
+    def part(self, generation: str) -> T:
+        """The part of a generation that computes answers, with the items put since; GenerationError without one."""
+        return self._holder.get(generation).with_items(self._puts())
 
 
 class RetrievalModel(_Model["Retriever"]):
-    """Candidates for a batch of rows of several generations."""
+    """Candidates."""
 
-    def retrieve(self, rows: wire.Rows) -> wire.Rows:
-        """RETRIEVE rows in, RETRIEVED rows out, in the same order; a row that can't be answered is marked failed."""
+    @over_rows(wire.RETRIEVE, wire.RETRIEVED)
+    def retrieve(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
+        """The candidates of each query."""
+        return wire.retrieved(retriever.retrieve(wire.histories(queries), wire.extra(queries), wire.filters(queries)))
 
-        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
-            return wire.retrieved(retriever.retrieve(wire.histories(asked), wire.extra(asked), wire.filters(asked)))
+    @over_rows(wire.RANK, wire.RETRIEVED)
+    def complete(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
+        """The candidates of each query with the tower scores that they lack."""
+        return wire.retrieved(retriever.complete(wire.histories(queries), queries["items"], queries["sources"]))
 
-        return self._answered(rows, wire.RETRIEVE, wire.RETRIEVED, answer)
+    @over_rows(wire.PLACE, wire.PLACED)
+    def place(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
+        """The place of an item in the order of the towers."""
+        found = np.zeros(len(queries), wire.PLACED)
+        found["tower"], found["place"] = retriever.place(wire.histories(queries), queries["item"])
+        return wire.each(found)
 
-    def complete(self, rows: wire.Rows) -> wire.Rows:
-        """RANK rows in, whose candidates have no tower scores yet; RETRIEVED rows with them out."""
-
-        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
-            return wire.retrieved(retriever.complete(wire.histories(asked), asked["items"], asked["sources"]))
-
-        return self._answered(rows, wire.RANK, wire.RETRIEVED, answer)
-
-    def place(self, rows: wire.Rows) -> wire.Rows:
-        """PLACE rows in, PLACED rows out."""
-
-        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
-            found = np.zeros(len(asked), wire.PLACED)
-            found["tower"], found["place"] = retriever.place(wire.histories(asked), asked["item"])
-            return wire.each(found)
-
-        return self._answered(rows, wire.PLACE, wire.PLACED, answer)
-
-    def similar(self, rows: wire.Rows) -> wire.Rows:
-        """SIMILAR rows in, SIMILAR_FOUND rows out."""
-
-        def answer(asked: np.ndarray, retriever: Retriever) -> list[bytes]:
-            rows = (asked[row : row + 1] for row in range(len(asked)))
-            return [wire.similar_found(*retriever.similar(int(row["item"][0]), wire.filters(row))) for row in rows]
-
-        return self._answered(rows, wire.SIMILAR, wire.SIMILAR_FOUND, answer)
+    @over_rows(wire.SIMILAR, wire.SIMILAR_FOUND)
+    def similar(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
+        """The items most similar to an item."""
+        rows = (queries[row : row + 1] for row in range(len(queries)))
+        return [wire.similar_found(*retriever.similar(int(row["item"][0]), wire.filters(row))) for row in rows]
 
 
 class RankingModel(_Model["Ranker"]):
-    """Scores for a batch of rows of several generations."""
+    """Scores."""
 
-    def rank(self, rows: wire.Rows) -> wire.Rows:
-        """RANK rows in, RANKED rows out, in the same order; a row that can't be answered is marked failed."""
+    @over_rows(wire.RANK, wire.RANKED)
+    def rank(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
+        """The scores of the candidates of each query."""
+        return wire.ranked(ranker.score(wire.histories(queries), wire.candidates(queries)))
 
-        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
-            return wire.ranked(ranker.score(wire.histories(asked), wire.candidates(asked)))
+    @over_rows(wire.EXPLAIN, wire.EXPLAINED)
+    def explain(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
+        """The features of the candidate at a place, and what each contributes to its score."""
+        found = np.zeros(len(queries), wire.EXPLAINED)
+        features, _ = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
+        for row, (of_query, place) in enumerate(zip(features, queries["place"].tolist(), strict=True)):
+            found["features"][row] = of_query[place]
+            found["contributions"][row] = ranker.contributions(of_query[place])
+        return wire.each(found)
 
-        return self._answered(rows, wire.RANK, wire.RANKED, answer)
-
-    def explain(self, rows: wire.Rows) -> wire.Rows:
-        """EXPLAIN rows in, EXPLAINED rows out: features of the candidate at a place, and what each contributes."""
-
-        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
-            found = np.zeros(len(asked), wire.EXPLAINED)
-            features, _ = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
-            for row, (of_one, place) in enumerate(zip(features, asked["place"].tolist(), strict=True)):
-                found["features"][row] = of_one[place]
-                found["contributions"][row] = ranker.contributions(of_one[place])
-            return wire.each(found)
-
-        return self._answered(rows, wire.EXPLAIN, wire.EXPLAINED, answer)
-
-    def features(self, rows: wire.Rows) -> wire.Rows:
-        """FEATURES_OF rows in, FEATURES_FOUND rows out: features and scores of the candidates at some places."""
-
-        def answer(asked: np.ndarray, ranker: Ranker) -> list[bytes]:
-            found = np.zeros(len(asked), wire.FEATURES_FOUND)
-            features, scores = ranker.features_and_scores(wire.histories(asked), wire.candidates(asked))
-            taken = asked["places"].clip(min=0)
-            found["scores"] = np.take_along_axis(scores, taken, axis=1)
-            found["features"] = np.take_along_axis(features, taken[..., None], axis=1)
-            return wire.each(found)
-
-        return self._answered(rows, wire.FEATURES_OF, wire.FEATURES_FOUND, answer)
+    @over_rows(wire.FEATURES_OF, wire.FEATURES_FOUND)
+    def features(self, queries: np.ndarray, ranker: Ranker) -> list[bytes]:
+        """The features and scores of the candidates at some places."""
+        found = np.zeros(len(queries), wire.FEATURES_FOUND)
+        features, scores = ranker.features_and_scores(wire.histories(queries), wire.candidates(queries))
+        places = queries["places"].clip(min=0)
+        found["scores"] = np.take_along_axis(scores, places, axis=1)
+        found["features"] = np.take_along_axis(features, places[..., None], axis=1)
+        return wire.each(found)
 
 
 Answer = Callable[[str, np.ndarray], Sequence[bytes]]
 """Answers records of one generation, a record each."""
 
 
-def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: bytes, answer: Answer) -> list[bytes]:
+def answer_each(heads: Sequence[tuple[str, float]], queries: np.ndarray, failure: bytes, answer: Answer) -> list[bytes]:
     """Answer the rows of each generation together. A generation that can't be answered from fails only its own rows.
 
     heads: the generation of each row, and when its answer is due. failure: the record of a row without an answer.
     """
-    soon = time.time() + LEAST_SECONDS
-    found: list[bytes] = [failure] * len(asked)
+    late = time.time() + LEAST_SECONDS
+    found: list[bytes] = [failure] * len(queries)
     rows: dict[str, list[int]] = {}
     for row, (generation, due) in enumerate(heads):
-        if not due < soon:
+        if not due < late:
             rows.setdefault(generation, []).append(row)
     for generation, at in rows.items():
         if not NAME.fullmatch(generation):
             logger.warning("%d queries name no generation.", len(at))
             continue
-        table = asked if len(at) == len(asked) else asked[at]
+        table = queries if len(at) == len(queries) else queries[at]
         try:
             answered = answer(generation, table)
         except TandemError as error:
@@ -164,9 +161,9 @@ def answer_each(heads: Sequence[tuple[str, float]], asked: np.ndarray, failure: 
     return found
 
 
-def _answer_sound(generation: str, asked: np.ndarray, failure: bytes, answer: Answer) -> Sequence[bytes]:
+def _answer_sound(generation: str, queries: np.ndarray, failure: bytes, answer: Answer) -> Sequence[bytes]:
     """Answer the rows that can be answered, in a batch of the same size: the size changes the last bits of a score."""
-    table, sound = asked.copy(), np.ones(len(asked), bool)
+    table, sound = queries.copy(), np.ones(len(queries), bool)
     for row in range(len(table)):
         try:
             answer(generation, table[row : row + 1])
