@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from service.backends import wire
 from service.backends.client import BackendClient
@@ -14,6 +13,9 @@ from service.backends.models import RankingModel, RetrievalModel
 
 Call = Callable[[wire.Rows], Awaitable[wire.Rows]]
 """One call for many queries."""
+
+RETRIEVAL = ("retrieve", "complete", "place", "similar")
+"""The APIs of retrieval. The others of `wire.WIDTHS` are those of ranking."""
 
 ON_LOOP = 8
 """Rows that are computed on the event loop if the models are in this process: about 12 ms. A thread costs more than
@@ -35,24 +37,12 @@ class Backends:
     @classmethod
     def remote(cls, retrieval: BackendClient, ranking: BackendClient) -> Backends:
         """Calls of two services in other processes."""
-        return cls._of(lambda client, api: partial(client.call, api), retrieval, ranking)
+        return cls(**{api: partial((retrieval if api in RETRIEVAL else ranking).call, api) for api in wire.WIDTHS})
 
     @classmethod
     def local(cls, retrieval: RetrievalModel, ranking: RankingModel) -> Backends:
         """Calls of models in this process; large batches run on a thread, so that the event loop stays free."""
-        return cls._of(lambda model, method: _local(getattr(model, method)), retrieval, ranking)
-
-    @classmethod
-    def _of(cls, call: Callable[[Any, str], Call], retrieval: Any, ranking: Any) -> Backends:
-        return cls(
-            retrieve=call(retrieval, "retrieve"),
-            complete=call(retrieval, "complete"),
-            place=call(retrieval, "place"),
-            similar=call(retrieval, "similar"),
-            rank=call(ranking, "rank"),
-            explain=call(ranking, "explain"),
-            features=call(ranking, "features"),
-        )
+        return cls(**{api: _local(getattr(retrieval if api in RETRIEVAL else ranking, api)) for api in wire.WIDTHS})
 
 
 def _local(compute: Callable[[wire.Rows], wire.Rows]) -> Call:
