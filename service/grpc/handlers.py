@@ -15,8 +15,8 @@ from grpc.aio import ServicerContext
 from recsys.errors import QueryError, TandemError
 from service.auth.guard import SCOPES
 from service.grpc import convert, limits, verdict
+from service.grpc.call_status import reported
 from service.grpc.convert import SERVICE
-from service.grpc.interceptors.verb_calls import reported
 from service.recommend import deadlines
 from service.recommend.admission import overloaded
 from service.recommend.pipeline import RESERVE

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from recsys.errors import NoGeneration, QueryError, SettingsError, StageError, StoreUnavailable
 from service.grpc import limits
-from service.grpc.interceptors.verb_calls import cancelled
+from service.grpc.call_status import cancelled
 from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
