@@ -25,7 +25,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, does in (("serve", "serve what is live, until Ctrl-C"), ("check", "only check that it could serve")):
         roles = ("gateway", "retrieval", "ranking")
-        commands.add_parser(name, help=does).add_argument("--role", choices=roles, help="be one of several hosts")
+        commands.add_parser(name, help=does).add_argument("--role", choices=roles, help="one service of several hosts")
     config = commands.add_parser("config", help="print the settings in force")
     how = config.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for programs")

@@ -1,4 +1,4 @@
-"""Every setting in force: its variable, its value, where that comes from, and what it does. Secrets stay hidden."""
+"""Every setting in force: its variable, its value, the source of the value, and a description, without secrets."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from service.settings import SLO_FILE, Settings, variable
 PREFIX = "TANDEM_"
 
 COLUMNS = 120
-"""How wide the table is at most."""
+"""Width of the table, at most."""
 
 NEAR = 0.8
-"""How alike two names are of which one is taken for a slip of the other."""
+"""Similarity from which an unknown name is taken for a misspelling of a setting; 1 is equal."""
 
 FROM_SLO = ("deadline_ms",)
-"""Settings whose default slo.toml has."""
+"""Settings whose default is in slo.toml."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A setting: the variable that sets it, its value as text, where that comes from, and what it does."""
+    """A setting: its variable, its value as text, the source of the value, and `told`, the description."""
 
     variable: str
     value: str
@@ -35,7 +35,7 @@ class Line:
 
 
 def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
-    """All of them; variables: those of the process. SettingsError where one that has no field is wrong."""
+    """All settings; variables: of the process. SettingsError if one that is no field of Settings is wrong."""
     require_sound(environment)
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
@@ -61,14 +61,14 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
 
 
 def require_sound(environment: Environment) -> None:
-    """SettingsError where the store's URL or what it may hold is none; whoever needs them says so no sooner."""
+    """SettingsError if the store's URL or its budget is invalid; both are else read only when they are needed."""
     if environment.redis_url:
         address(environment.redis_url)
     _ = environment.redis_budget
 
 
 def defaults() -> list[Line]:
-    """What stands where nothing is set."""
+    """The settings of an empty environment."""
     return lines(Settings.model_construct(), Environment(Path(".tandem"), None), {})
 
 
@@ -92,7 +92,7 @@ def page(found: Iterable[Line]) -> str:
 
 
 def unknown(variables: Iterable[str]) -> Iterator[str]:
-    """A sentence for each variable that looks like a setting and is none: a slip of the pen would change nothing."""
+    """A sentence for each TANDEM_ variable that is no setting: a misspelt variable has no effect."""
     known = [line.variable for line in defaults()]
     for name in sorted(variables):
         if name.startswith(PREFIX) and name not in known:

@@ -1,6 +1,6 @@
 """What a container runs: `python -m service.container [COMMAND ...]`; without a command, `python -m service serve`.
 
-The root may be read-only: all that is written goes below TANDEM_HOME. Imports nothing that has to be installed.
+The root may be read-only: everything is written below TANDEM_HOME. It imports the standard library alone.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ from pathlib import Path
 from service.generations import PINNED
 
 KERNELS = "BENTO_KERNELS"
-"""Names the folder of compiled kernels that an image was built with, which may be one that can't be written."""
+"""The environment variable with the folder of the image's compiled kernels, which may be read-only."""
 
 STAMP = "stamp"
-"""A file of it: tells the kernels of one build from those of another."""
+"""The file of that folder with the id of the build."""
 
 NATIVE = "native"
-"""As NUMBA_CPU_NAME: compile for this very processor, as outside of images; those of the image stay unused."""
+"""The value of NUMBA_CPU_NAME that compiles for the processor of this machine and leaves the image's kernels unused."""
 
 LEVEL = "x86-64-v3"
-"""What kernels are compiled for: AVX2 and its time, which servers have had since 2015. Kept kernels are taken where
-name and features are the same to the letter, and an image is rarely built on the processor that it then runs on.
-Exact search of 100,000 items took .53/.46/.58 ms of CPU a user at 1/8/32 at once, on an AMD EPYC with AVX2; compiled
-for that very processor .67/.46/.50, and for any x86-64 ("generic") 2.2/1.8/1.9: by hand, picked of three passes on busy
-cores, so read the factor of four and not the digits."""
+"""The processor that kernels are compiled for: AVX2, which servers have had since 2015. Numba loads a stored kernel
+only if the name and features are equal, and an image rarely runs on the processor that built it. Exact search of
+100,000 items took .5 ms of CPU a user on an AMD EPYC with AVX2, and 1.9 ms compiled for any x86-64 ("generic")."""
 
 FEATURES = "+cx16,+popcnt,+sahf,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
-"""Of LEVEL, for kernels that ask; LLVM takes them from the name."""
+"""The features of LEVEL."""
 
 FLAGS = frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "abm", "movbe"})
-"""By which the kernel of the system calls the newest of them."""
+"""The names in /proc/cpuinfo of the newest features of LEVEL."""
 
 
 def main(arguments: list[str]) -> int:
-    """Become the command; 1 with a sentence on stderr where there is nowhere to write."""
+    """Execute the command; 1 with a sentence on stderr if TANDEM_HOME can't be written."""
     environment = dict(os.environ)
     home = Path(environment.get("TANDEM_HOME") or ".tandem").absolute()
     try:
@@ -62,32 +60,32 @@ def main(arguments: list[str]) -> int:
 
 
 def places(home: Path) -> dict[str, str]:
-    """Where BentoML, and whoever wants a temporary file, may write; OSError where TANDEM_HOME can't be written."""
+    """The folders of BentoML and of temporary files; OSError if TANDEM_HOME can't be written."""
     bentoml, temporary = home / "bentoml", home / "tmp"
     bentoml.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=home):
         pass
     found = {"TANDEM_HOME": str(home), "BENTOML_HOME": str(bentoml)}
     if not os.access("/tmp", os.W_OK):
-        shutil.rmtree(temporary, ignore_errors=True)  # of a container that was here before
+        shutil.rmtree(temporary, ignore_errors=True)  # of a container before
         temporary.mkdir(exist_ok=True)
         found["TMPDIR"] = str(temporary)
     return found
 
 
 def for_processor(environment: dict[str, str], flags: frozenset[str]) -> None:
-    """Have kernels compiled for LEVEL, where this processor has it and nobody said otherwise."""
-    said = environment.get("NUMBA_CPU_NAME")
-    if said == NATIVE:
+    """Compile kernels for LEVEL if this processor has it and NUMBA_CPU_NAME is not set."""
+    name = environment.get("NUMBA_CPU_NAME")
+    if name == NATIVE:
         del environment["NUMBA_CPU_NAME"]
-    elif said is None and flags >= FLAGS:
+    elif name is None and flags >= FLAGS:
         environment |= {"NUMBA_CPU_NAME": LEVEL, "NUMBA_CPU_FEATURES": FEATURES}
 
 
 def kept_kernels(home: Path, shipped: str | None) -> dict[str, str]:
-    """Where compiled kernels are kept: beside those that the image was built with, copied here by the first start.
+    """The folder of compiled kernels: a copy of the image's, made at the first start, as Numba has to write there.
 
-    Numba reads no folder that it can't write. Those of an image that was here before are removed.
+    The copies of other images are removed.
     """
     kept = home / "kernels"
     kept.mkdir(exist_ok=True)
@@ -101,7 +99,7 @@ def kept_kernels(home: Path, shipped: str | None) -> dict[str, str]:
             shutil.rmtree(old, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(dir=kept))
         shutil.copytree(shipped or "", scratch, dirs_exist_ok=True)
-        with suppress(OSError):  # a container that shares this home was faster
+        with suppress(OSError):  # another container of this home was faster
             scratch.rename(target)
     return {"NUMBA_CACHE_DIR": str(target)}
 
@@ -126,7 +124,7 @@ def linked_model(home: Path, bento: str | None) -> dict[str, str]:
 
 
 def _flags() -> frozenset[str]:
-    """What this processor can, as Linux tells it; nothing on others than x86-64."""
+    """The features of this processor, by Linux; none on other processors than x86-64."""
     if platform.machine() != "x86_64":
         return frozenset()
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""`python -m service.probe [--live]`: whether the deployment on this host is ready, or alive; 0, or 1 with a sentence.
+"""`python -m service.probe [--live]`: is the deployment on this host ready, or alive? 0, or 1 with a sentence.
 
 It is the health check of a container, which has no HTTP client. It imports the standard library alone.
 """
@@ -39,7 +39,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 
 def wrong_at(url: str, seconds: float) -> OSError | None:
-    """Why a URL of this machine's own service does not answer with success; None where it does."""
+    """Why a URL of this machine does not answer with success; None if it does."""
     try:
         with _DIRECT.open(url, timeout=seconds):
             return None
