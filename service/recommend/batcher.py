@@ -53,12 +53,16 @@ class RequestBatcher(Generic[T]):
             await asyncio.gather(*(self._submit(query, deadline) for query in queries))
 
     async def _submit(self, query: T, deadline: float) -> None:
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, done))
+        entry = query, asyncio.get_running_loop().create_future()
+        self._waiting.append(entry)
         self._start_batches(now=False)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await done  # a timeout or a cancelled request cancels the future too
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await entry[1]  # a timeout or a cancelled request cancels the future too
+        finally:
+            if entry[1].cancelled() and entry in self._waiting:
+                self._waiting.remove(entry)
         self._finish(query)
 
     def _start_batches(self, now: bool) -> None:

@@ -117,6 +117,7 @@ def test_each_query_has_its_own_deadline(run):
         both = made.submit("late", "late too", deadline=soon)
         await asyncio.wait_for(asyncio.gather(queued, both), 5)
         assert sorted(made.finished) == ["late", "late too", "queued"]
+        assert not made.batcher._waiting
         assert not calm.done()
         made.gate.set()
         await calm
