@@ -59,7 +59,7 @@ def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
     (links / "g1" / "manifest.json").symlink_to(tmp_path / "gone")
     for _ in range(2):
         pinned = container.linked_model(tmp_path / "home", str(tmp_path / "bento"))
-        assert pinned == {"TANDEM_PINNED": str(links / "g2")}
+        assert pinned == {"BENTO_PINNED": str(links / "g2")}
         assert [each.name for each in links.iterdir()] == ["g2"]
         assert (links / "g2" / "manifest.json").resolve() == part
         (links / "g2" / ".proof").touch()
