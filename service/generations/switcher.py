@@ -142,6 +142,7 @@ class GenerationSwitcher:
         while whole < len(sizes):
             left_out = await warm_up.left_out(self._pipeline, served, min(sizes[whole], self._settings.max_batch))
             if self._next(alias) != served.id:
+                self._absent = ""
                 return False
             absent = left_out - {process.role for process in self.follower.state.processes}
             self._absent = "" if self.ready else ", ".join(sorted(absent))
