@@ -51,6 +51,9 @@ _HASHES_AT_ONCE = 500
 _HOT_SECONDS = 1.0
 """The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
 
+_CONNECTIONS = 64
+"""Of a client, at most; further calls wait for one. redis-py's other pool fails each call beyond its limit."""
+
 
 class RedisUserStore:
     """Users' state in Redis, for the hot path; SettingsError if `url` is none. It belongs to one event loop."""
@@ -178,13 +181,16 @@ class RedisUserStore:
 
 def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:
     """A client that retries once on a new connection; reply_seconds: the limit of each reply."""
-    return redis.asyncio.Redis.from_url(
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
+        max_connections=_CONNECTIONS,
+        timeout=_HOT_SECONDS,
         socket_connect_timeout=_HOT_SECONDS,
         socket_timeout=reply_seconds,
         **watched(url),
         retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:

@@ -13,7 +13,7 @@ from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
 from recsys.store.base import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
 from recsys.store.redis_users import parse_events
 from recsys.types import LOAD_TEST_USERS
-from tests.contracts.stores import Store, click, user_of
+from tests.contracts.stores import Store, click, manifest, user_of
 
 FORGOTTEN = "somebody who was forgotten"
 
@@ -183,6 +183,16 @@ class TestLists:
                 flows.write_lists("gone", 2, {"7": b"list"})
             flows.close()
         assert real.client.keys("gen:*") == []
+
+
+def test_many_calls_at_once_are_all_answered(store: Store) -> None:
+    """/similar reads a user for each request, and a burst of reads or of events is no outage of the store."""
+
+    async def burst(users: Any) -> list[Any]:
+        reads = (users.read_users("g1", manifest("g1").user_buckets, [f"reader {each}"]) for each in range(150))
+        return list(await asyncio.gather(*reads, *(users.add_events([click(f"i{each}")]) for each in range(150))))
+
+    assert len(store.users(burst)) == 300
 
 
 class TestTrending:
