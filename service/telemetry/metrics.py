@@ -45,7 +45,7 @@ refused_total = Counter("tandem_generation_refused_total", "Generations that a p
 live_generation = Gauge(
     "tandem_live_generation_timestamp_seconds",
     "When the served generation was made, unix seconds",
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",  # one that was killed may have served a later generation
 )
 impressions_total = Counter(
     "tandem_impressions_total",
@@ -64,8 +64,10 @@ keys_wrong = Gauge(  # set every second, so the most recent value is of a runnin
     "1 while the file of keys is invalid and the earlier keys are used",
     multiprocess_mode="mostrecent",
 )
-fresh_items = Gauge("tandem_fresh_items", "Items put that the served generation does not have", multiprocess_mode="max")
-hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="max")
+fresh_items = Gauge(
+    "tandem_fresh_items", "Items put that the served generation does not have", multiprocess_mode="livemax"
+)
+hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="livemax")
 
 
 def count_segment(segment: FreshSegment | None) -> None:

@@ -15,9 +15,13 @@ from service.telemetry import metrics
 from service.telemetry.worker_count import WorkerCount
 
 show = lambda: [print(line) for line in metrics.exposition().decode().splitlines()
-                if line.startswith(("tandem_workers{", "tandem_worker_deaths_total{", "tandem_slates_limit "))]
-limit = "from service.telemetry import metrics; metrics.slates_limit.set(8); print(flush=True); input()"
-workers = [subprocess.Popen([sys.executable, "-c", limit], stdin=-1, stdout=-1) for _ in range(2)]
+                if line.startswith(("tandem_workers{", "tandem_worker_deaths_total{", "tandem_slates_limit ",
+                                    "tandem_live_generation_timestamp_seconds "))]
+worker = (
+    "import sys; from service.telemetry import metrics; metrics.slates_limit.set(8); "
+    "metrics.live_generation.set(int(sys.argv[1])); print(flush=True); input()"
+)
+workers = [subprocess.Popen([sys.executable, "-c", worker, made], stdin=-1, stdout=-1) for made in ("200", "100")]
 board = MemoryBoard()
 for worker in workers:
     worker.stdout.readline()
@@ -35,10 +39,12 @@ workers[1].kill()
 
 
 def test_a_dead_worker_is_counted_once_and_its_gauges_go(tmp_path):
-    """Of two gateways one is killed: one death, one of two alive, and its limit leaves the sum over both."""
+    """Of two gateways the one with the later generation is killed: one death, and the gauges are of the other."""
     variables = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, env=variables, capture_output=True, text=True)
     assert sorted(done.stdout.splitlines()) == [
+        "tandem_live_generation_timestamp_seconds 100.0",
+        "tandem_live_generation_timestamp_seconds 200.0",
         "tandem_slates_limit 16.0",
         "tandem_slates_limit 8.0",
         'tandem_worker_deaths_total{service="Gateway"} 1.0',
