@@ -140,7 +140,8 @@ class GenerationSwitcher:
         sizes = warm_up.NEXT_BATCHES if self.ready else warm_up.FIRST_BATCHES
         whole, end = 0, time.monotonic() + WARM_UP_SECONDS
         while whole < len(sizes):
-            left_out = await warm_up.left_out(self._pipeline, served, min(sizes[whole], self._settings.max_batch))
+            size = min(sizes[whole], self._settings.max_batch)
+            left_out = await warm_up.left_out(self._pipeline, served, size, trial=self.ready)
             if self._next(alias) != served.id:
                 self._absent = ""
                 return False

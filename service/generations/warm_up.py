@@ -20,10 +20,15 @@ BATCH_SECONDS = 10.0
 """The deadline of a batch. It is long: the batch shows that the stages answer, not that they are fast."""
 
 
-async def left_out(pipeline: Pipeline, served: ServedGeneration, size: int, seconds: float = BATCH_SECONDS) -> set[str]:
-    """Run a batch of queries; which of the stages retrieval and ranking a query had to do without."""
+async def left_out(
+    pipeline: Pipeline, served: ServedGeneration, size: int, seconds: float = BATCH_SECONDS, trial: bool = False
+) -> set[str]:
+    """Run a batch of queries; which of the stages retrieval and ranking a query had to do without.
+
+    trial: whether requests are answered from another generation meanwhile (`Pipeline.enrich`).
+    """
     queries = _queries(served, size, time.monotonic() + seconds)
-    await pipeline.run(queries)
+    await pipeline.run(queries, trial)
     return {str(stage) for query in queries for stage in query.degraded if stage != Degraded.STORE}
 
 

@@ -69,22 +69,23 @@ class Pipeline:
         """Whether a stage is away, or has been back for too short a time to be logged as back."""
         return bool(self.away) or any(outage.away for outage in self.outages.values())
 
-    async def run(self, queries: Sequence[Query]) -> None:
-        """Make the slates of queries that no batcher merges."""
-        await self.enrich(queries)
+    async def run(self, queries: Sequence[Query], trial: bool = False) -> None:
+        """Make the slates of queries that no batcher merges; trial: as for `enrich`."""
+        await self.enrich(queries, trial)
         for query in queries:
             self.finish(query)
 
-    async def enrich(self, queries: Sequence[Query]) -> None:
+    async def enrich(self, queries: Sequence[Query], trial: bool = False) -> None:
         """Run the stages for a batch: hydrate, retrieve, rank.
 
+        trial: whether the circuit breakers ignore the batch. A generation that fails must not open them for the others.
         Filters come after ranking: a feature of the ranker is the candidate's place among the others, and training
         scored lists that were not filtered.
         """
         metrics.batch_queries.observe(len(queries))
         for stage, breaker in self._guarded:
             if unfinished := [query for query in queries if not query.finished]:
-                await self._enrich(stage, breaker, unfinished)
+                await self._enrich(stage, CircuitBreaker() if trial else breaker, unfinished)
 
     async def hydrate(self, query: Query) -> None:
         """Run the first stage alone: what is stored of the query's user."""

@@ -170,6 +170,29 @@ class TestMixedBatch:
         assert caplog.text.count("retrieval is away: retrieval failed for every query") == 1
 
 
+def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
+    """Ranking can't answer for the next generation, and answers requests, none of which comes between two failures."""
+
+    async def scene():
+        failing = []
+
+        async def rank(rows):
+            return await (broken(rows) if failing else world.rank(rows))
+
+        pipeline = world.pipeline(rank=rank)
+        for _ in range(FAILURES):
+            failing.append(True)
+            trial = world.query()
+            await pipeline.run([trial], trial=True)
+            assert trial.degraded == [Degraded.RANKING]
+        failing.clear()
+        await pipeline.run([request := world.query()])
+        assert request.degraded == pipeline.away == []
+
+    asyncio.run(scene())
+    assert "away" not in caplog.text
+
+
 def test_with_everything_away_there_is_still_an_answer(world):
     """All three stages fail at once."""
 

@@ -46,7 +46,7 @@ class Pipeline:
     def recovering(self):
         return self.broken
 
-    async def run(self, queries):
+    async def run(self, queries, trial=False):
         self.batches += 1
         self.during()
         for query in queries:
