@@ -44,8 +44,10 @@ class RowsOnly:
             return None
         if width is None or scope["method"] != "POST":
             return PlainTextResponse("There is nothing here.", 404)
-        length = dict(scope["headers"]).get(b"content-length", b"")  # uvicorn has checked the number
-        if width_of(scope) != width or not length or not int(length) or int(length) % width:
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"")  # uvicorn has checked the number
+        whole = width_of(scope) == width and length and int(length) and not int(length) % width
+        if not whole or b"upgrade" in headers:  # uvicorn drops the body of a call with that header
             return PlainTextResponse(f"Send whole rows, {width} bytes each, with the header {WIDTH}.", 400)
         if int(length) > MAX_BYTES:
             return PlainTextResponse(f"The rows of a call have at most {MAX_BYTES:,} bytes.", 413)

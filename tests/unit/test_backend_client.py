@@ -359,6 +359,7 @@ def guarded(path, width=7):
         (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 8"], b"400"),
         (["POST /double HTTP/1.1", "x-row-bytes: 7"], b"400"),
         (["POST /double HTTP/1.1", "x-row-bytes: 7", "transfer-encoding: chunked"], b"400"),
+        (["POST /double HTTP/1.1", "x-row-bytes: 7", "upgrade: x", "connection: upgrade", "content-length: 7"], b"400"),
         (["POST /double HTTP/1.1", "x-row-bytes: 7", "content-length: 700000000"], b"413"),
         (["GET /double HTTP/1.1"], b"404"),
         (["GET / HTTP/1.1"], b"404"),
