@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ logger = logging.getLogger("tandem")
 
 _NO_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
 """Errors of the system for a host that is no address of this machine."""
+
+_holders: list[socket.socket] = []
+"""Sockets of the workers' parent that hold the ports of gRPC and of the operators; they do not listen."""
 
 UNGUARDED = "none"
 """The value of TANDEM_KEYS where a proxy or a mesh guards the ports."""
@@ -59,7 +63,7 @@ def check(settings: Settings) -> None:
         if not KeyFile(Path(settings.keys)).current.records:
             logger.warning("%s has no key: every request is refused.", settings.keys)
         if settings.admin_port:
-            require_free(settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST")
+            require_free(*_admin_port(settings))
     require_guarded(settings, settings.host, _command_line().get("host") or settings.host)
     require_same_doors(settings, _command_line())
 
@@ -118,6 +122,20 @@ def require_free(host: str, port: int, variable: str, host_variable: str = "TAND
             ) from error
 
 
+def _hold(host: str, port: int, variable: str, host_variable: str = "TANDEM_HOST") -> None:
+    """Hold a free port until this process ends; SettingsError if another deployment holds the port.
+
+    The workers bind the port with SO_REUSEPORT some seconds later. Without a holder a second deployment, started
+    meanwhile, would find the port free and share it.
+    """
+    require_free(host, port, variable, host_variable)
+    holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # not SO_REUSEADDR, which `require_free` would share
+    with suppress(OSError):  # connections that an earlier program closed keep the port for a minute
+        holder.bind((host, port))
+    _holders.append(holder)
+
+
 def _require_apart(**ports: int) -> None:
     """SettingsError if two doors have one port; by the variable, 0 for a door that is not opened.
 
@@ -141,12 +159,14 @@ def is_loopback(host: str) -> bool:
 
 
 def prepare(settings: Settings, environment: Environment) -> None:
-    """Check everything, store the keys in force and create the file of rates, once, in the parent of all workers."""
+    """Check everything, hold the ports, store the keys and create the file of rates, once, in the workers' parent."""
     check(settings)
     os.environ["PORT"] = str(http_port(settings))  # the workers log it
-    if settings.grpc_port:  # the workers share the port, and would share it with another process
-        require_free(settings.host, settings.grpc_port, "GRPC_PORT")
+    if settings.grpc_port:
+        _hold(settings.host, settings.grpc_port, "GRPC_PORT")
     if keys_required(settings):
+        if settings.admin_port:
+            _hold(*_admin_port(settings))
         folder = environment.folder("cache")
         KeyFile(Path(settings.keys), last=_last(folder))
         try:
@@ -167,6 +187,10 @@ def _command_line() -> dict[str, Any]:
     """The options of `bentoml serve`, with those of BENTOML_HOST and BENTOML_PORT; none in other commands."""
     command = click.get_current_context(silent=True)
     return command.params if command else {}
+
+
+def _admin_port(settings: Settings) -> tuple[str, int, str, str]:
+    return settings.admin_host, settings.admin_port, "TANDEM_ADMIN_PORT", "TANDEM_ADMIN_HOST"
 
 
 def _last(folder: Path) -> Path:
