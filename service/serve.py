@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,7 @@ from types import FrameType
 
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
-from recsys.errors import NOTHING_LIVE, SettingsError, StoreError, StoreUnavailable
+from recsys.errors import NOTHING_LIVE, SettingsError, StoreUnavailable
 from recsys.lifeline import preexec
 from recsys.rules import RulesFile
 from recsys.store.base import LIVE
@@ -41,7 +40,6 @@ SIGNAL_AGAIN_SECONDS = 1.0
 READY_SECONDS = 2
 """Timeout of a call of /readyz."""
 
-KEEP_SECONDS = 0.5
 SERVICES = {
     "gateway": "service.gateway:Gateway",
     "retrieval": "service.retrieval:Retrieval",
@@ -68,7 +66,7 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
         stop = _StopSignals()
         say(f"starting {_services(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
-        threading.Thread(target=_keep, args=(store, stop, say), name="keep", daemon=True).start()
+        store.keep(say)
         try:
             return _supervise(service, settings, stop, waits, say, doors(settings, role))
         finally:
@@ -216,23 +214,6 @@ def _ended(code: int) -> str:
     }
     name = signal.Signals(-code).name if -code in signal.Signals.__members__.values() else f"signal {-code}"
     return f"The service was ended by {name}.{cause.get(-code, '')}"
-
-
-def _keep(store: OpenStore, stop: _StopSignals, say: Say) -> None:
-    """Start the embedded store again when it is gone. While it can't start, answers lack users' histories."""
-    since: float | None = None
-    while not stop.received:
-        try:
-            if store.keep():
-                say("the store was gone, and is started again.")
-            elif since is not None:
-                say(f"the store answers again after {time.monotonic() - since:.0f} s.")
-            since = None
-        except (SettingsError, StoreError) as error:
-            if since is None:
-                say(f"{error} Serving goes on without what users did, and says so.")
-                since = time.monotonic()
-        time.sleep(KEEP_SECONDS)
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:

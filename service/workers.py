@@ -59,7 +59,7 @@ def sentences() -> Iterator[None]:
 def prepare(environment: Environment, settings: Settings) -> None:
     """Called in the parent of all workers, by each service: set what the workers read, and patch BentoML.
 
-    Without REDIS_URL it starts the embedded store, which ends with that process.
+    Without REDIS_URL it starts the embedded store and keeps it alive; the store ends with that process.
     """
     if os.environ.get(PARENT) == str(os.getpid()):
         return
@@ -72,7 +72,9 @@ def prepare(environment: Environment, settings: Settings) -> None:
     if model := pinned.model():
         os.environ.setdefault(PINNED, str(model.resolve().path))  # a container names a folder that it may write
     if environment.redis_url is None:
-        os.environ["REDIS_URL"] = open_store(environment).url
+        store = open_store(environment)
+        os.environ["REDIS_URL"] = store.url
+        store.keep(logger.warning)
     bentoml_patches.supervise_privately()
 
 

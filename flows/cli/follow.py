@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from flows.cli.prefect import started
 from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
-from recsys.errors import GenerationError, RulesError, StoreError, TandemError
-from recsys.store.connect import OpenStore, open_store
+from recsys.errors import GenerationError, RulesError, StoreError
+from recsys.store.connect import open_store
 from training.watch import Watch, watching
 
 if TYPE_CHECKING:
@@ -87,28 +86,10 @@ def run_schedule(options: argparse.Namespace) -> None:
     with started(keeps_time=True):
         from flows.schedule import serve_all
     data = options.data and str(Path(options.data).absolute())
-    with open_store(environment) as store, _kept(store):
+    with open_store(environment) as store:
+        store.keep(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
         serve_all(data, options.refresh_every, options.drain_every)
-
-
-@contextmanager
-def _kept(store: OpenStore) -> Iterator[None]:
-    """Start the embedded store again whenever it is gone."""
-    over = threading.Event()
-
-    def keep() -> None:
-        while not over.wait(1.0):
-            with suppress(TandemError):  # what can't be mended now may be in a second; the runs say what they lack
-                store.keep()
-
-    keeper = threading.Thread(target=keep, daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
 
 
 def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Callable[[Any], None]) -> None:

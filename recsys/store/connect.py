@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from recsys.environment import Environment
-from recsys.errors import StoreError, StoreUnavailable
+from recsys.errors import StoreError, StoreUnavailable, TandemError
 from recsys.store.board import RedisBoard
 from recsys.store.embedded import EmbeddedStore
 from recsys.store.items import RedisItemReader
 from recsys.store.redis import RedisFlowStore, RedisGenerationStore, address
+
+KEEP_SECONDS = 0.5
+"""Between two looks at the embedded store."""
 
 
 class OpenStore:
@@ -19,6 +25,8 @@ class OpenStore:
         self.url = url
         self._embedded = embedded
         self._lent: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisBoard] = []
+        self._closed = threading.Event()
+        self._keeper: threading.Thread | None = None
 
     def generations(self) -> RedisGenerationStore:
         """The generations in it, until this is closed."""
@@ -40,17 +48,36 @@ class OpenStore:
         self._lent.append(board := RedisBoard(self.url))
         return board
 
-    def keep(self) -> bool:
-        """Start the embedded store again if it is gone; whether that was done here.
+    def keep(self, say: Callable[[str], None]) -> None:
+        """From now on start the embedded store again when it is gone, until this is closed or the process ends.
 
-        Call it every second or so while others use `url`.
+        say: called with a sentence when the store was started again, can't be started, and answers again.
         """
-        return self._embedded is not None and self._embedded.keep()
+        if self._embedded is not None:
+            self._keeper = threading.Thread(target=self._keep, args=(self._embedded, say), name="keep", daemon=True)
+            self._keeper.start()
+
+    def _keep(self, embedded: EmbeddedStore, say: Callable[[str], None]) -> None:
+        since: float | None = None
+        while not self._closed.wait(KEEP_SECONDS):
+            try:
+                if embedded.keep():
+                    say("The store was gone, and is started again.")
+                elif since is not None:
+                    say(f"The store answers again after {time.monotonic() - since:.0f} s.")
+                since = None
+            except TandemError as error:
+                if since is None:
+                    say(f"{error} Until the store can be started, histories and events are missing.")
+                    since = time.monotonic()
 
     def close(self) -> None:
         """Close what was handed out; end the embedded store if it was started here."""
         for store in self._lent:
             store.close()
+        self._closed.set()
+        if self._keeper is not None:
+            self._keeper.join()
         if self._embedded is not None:
             self._embedded.stop()
 

@@ -213,7 +213,6 @@ class TestOpenStore:
             assert store.url.startswith("unix://")
             assert str(tmp_path) in store.url
             store.generations().ping()
-            store.keep()
         with pytest.raises(StoreUnavailable):
             store.generations().ping()
 

@@ -1,27 +1,34 @@
-"""What is said of the embedded store while a service runs."""
+"""What is logged of the embedded store while it is kept alive."""
 
+import threading
 from types import SimpleNamespace
 
 from recsys.errors import StoreError
-from service import serve
+from recsys.store import connect
 
 
-def test_its_end_and_its_return_are_said_once(monkeypatch):
-    """That it was started again, and why it can't be."""
-    monkeypatch.setattr(serve, "KEEP_SECONDS", 0)
-    stop, said = SimpleNamespace(received=False), []
+def test_its_end_and_its_return_are_logged_once(monkeypatch):
+    """That it was started again, and why it can't be; a closed store is not started again."""
+    monkeypatch.setattr(connect, "KEEP_SECONDS", 0)
+    done, lines = threading.Event(), []
     outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
 
     def keep():
+        if not outcomes:
+            done.set()
+            return False
         outcome = outcomes.pop(0)
-        stop.received = not outcomes
         if isinstance(outcome, StoreError):
             raise outcome
         return outcome
 
-    serve._keep(SimpleNamespace(keep=keep), stop, said.append)
-    assert said == [
-        "the store was gone, and is started again.",
-        "The disk is full. Serving goes on without what users did, and says so.",
-        "the store answers again after 0 s.",
+    store = connect.OpenStore("unix:///nowhere", SimpleNamespace(keep=keep, stop=lambda: None))
+    store.keep(lines.append)
+    assert done.wait(30)
+    store.close()
+    assert not any(thread.name == "keep" for thread in threading.enumerate())
+    assert lines == [
+        "The store was gone, and is started again.",
+        "The disk is full. Until the store can be started, histories and events are missing.",
+        "The store answers again after 0 s.",
     ]
