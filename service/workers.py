@@ -14,7 +14,7 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
 from recsys.lifeline import tie_to_parent, watch_parent
 from recsys.store.connect import open_store
-from service import bentoml_patches
+from service import bentoml_patches, configuration
 from service.auth import setup
 from service.auth.tls import Tls
 from service.generations import PINNED, pinned
@@ -66,9 +66,14 @@ def prepare(environment: Environment, settings: Settings) -> None:
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):
         tls.check()
-    os.environ[PARENT] = str(os.getpid())
     if starter := os.environ.get(STARTER):
-        watch_parent(int(starter), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
+        if starter != str(os.getppid()):
+            raise SettingsError(f"{STARTER}={starter} is not the process that started this one. Unset the variable.")
+        watch_parent(os.getppid(), lambda: os.kill(os.getpid(), signal.SIGKILL))  # the workers are tied to this one
+    else:
+        for line in configuration.unknown(os.environ):  # `python -m service serve` prints them itself
+            logger.warning("%s", line)
+    os.environ[PARENT] = str(os.getpid())
     if model := pinned.model():
         os.environ.setdefault(PINNED, str(model.resolve().path))  # a container names a folder that it may write
     if environment.redis_url is None:

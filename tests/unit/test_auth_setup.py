@@ -89,9 +89,9 @@ def test_a_second_deployment_gets_no_port_of_one_that_still_starts(keys, tmp_pat
     rpc, admin = free_port(), free_port()
     settings = Settings(keys=str(keys.path), admin_port=admin, GRPC_PORT=rpc)
     setup.prepare(settings, Environment(tmp_path / "first", None))
-    with pytest.raises(SettingsError, match="can't be bound .*: GRPC_PORT="):
+    with pytest.raises(SettingsError, match=r"can't be bound .*: GRPC_PORT="):
         setup.prepare(Settings(GRPC_PORT=rpc), Environment(tmp_path / "second", None))
-    with pytest.raises(SettingsError, match="can't be bound .*: TANDEM_ADMIN_PORT="):
+    with pytest.raises(SettingsError, match=r"can't be bound .*: TANDEM_ADMIN_PORT="):
         setup.prepare(Settings(keys=str(keys.path), admin_port=admin, GRPC_PORT=0), Environment(tmp_path, None))
     for port in (rpc, admin):
         with socket.create_server(("127.0.0.1", port), reuse_port=True) as worker:
