@@ -162,6 +162,7 @@ def prepare(settings: Settings, environment: Environment) -> None:
     """Check everything, hold the ports, store the keys and create the file of rates, once, in the workers' parent."""
     check(settings)
     os.environ["PORT"] = str(http_port(settings))  # the workers log it
+    require_free(settings.host, http_port(settings), "PORT")  # BentoML would show a traceback
     if settings.grpc_port:
         _hold(settings.host, settings.grpc_port, "GRPC_PORT")
     if keys_required(settings):

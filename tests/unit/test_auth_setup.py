@@ -71,7 +71,7 @@ def test_without_keys_loopback_needs_nothing(tmp_path):
 def test_the_file_of_keys_and_the_admin_port_are_checked(keys, tmp_path):
     """A worker that starts while the file is wrong has the keys that were in force."""
     port = free_port()
-    settings = Settings(host="0.0.0.0", keys=str(keys.path), admin_port=port, GRPC_PORT=0)
+    settings = Settings(PORT=free_port(), host="0.0.0.0", keys=str(keys.path), admin_port=port, GRPC_PORT=0)
     setup.check(settings)
     with pytest.raises(SettingsError, match="There is no file"):
         setup.check(Settings(keys=str(tmp_path / "other")))
@@ -86,13 +86,17 @@ def test_the_file_of_keys_and_the_admin_port_are_checked(keys, tmp_path):
 
 def test_a_second_deployment_gets_no_port_of_one_that_still_starts(keys, tmp_path):
     """The parent holds the ports from its check on; its own workers share them, and nobody else."""
-    rpc, admin = free_port(), free_port()
-    settings = Settings(keys=str(keys.path), admin_port=admin, GRPC_PORT=rpc)
+    http, rpc, admin = free_port(), free_port(), free_port()
+    settings = Settings(PORT=http, keys=str(keys.path), admin_port=admin, GRPC_PORT=rpc)
     setup.prepare(settings, Environment(tmp_path / "first", None))
     with pytest.raises(SettingsError, match=r"can't be bound .*: GRPC_PORT="):
-        setup.prepare(Settings(GRPC_PORT=rpc), Environment(tmp_path / "second", None))
+        setup.prepare(Settings(PORT=http, GRPC_PORT=rpc), Environment(tmp_path / "second", None))
     with pytest.raises(SettingsError, match=r"can't be bound .*: TANDEM_ADMIN_PORT="):
-        setup.prepare(Settings(keys=str(keys.path), admin_port=admin, GRPC_PORT=0), Environment(tmp_path, None))
+        setup.prepare(
+            Settings(PORT=http, keys=str(keys.path), admin_port=admin, GRPC_PORT=0), Environment(tmp_path, None)
+        )
+    with socket.create_server(("127.0.0.1", http)), pytest.raises(SettingsError, match=r"can't be bound .*: PORT="):
+        setup.prepare(Settings(PORT=http, GRPC_PORT=0), Environment(tmp_path, None))
     for port in (rpc, admin):
         with socket.create_server(("127.0.0.1", port), reuse_port=True) as worker:
             socket.create_connection(worker.getsockname(), 5).close()
