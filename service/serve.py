@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+import psutil
+
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, SettingsError, StoreUnavailable
@@ -217,12 +219,19 @@ def _ended(code: int) -> str:
 
 
 def _end(service: subprocess.Popen[bytes]) -> None:
-    """Send SIGTERM until the services have ended, as circus drops one while it starts a worker; SIGKILL at the end."""
+    """Send SIGTERM until the services have ended, as circus drops one while it starts a worker; SIGKILL at the end.
+
+    Each worker has a session of its own, so SIGKILL goes to each process. A worker that hangs handles no SIGTERM.
+    """
     end = time.monotonic() + STOP_SECONDS
     while (left := end - time.monotonic()) > 0:
         service.terminate()
         with suppress(subprocess.TimeoutExpired):
             service.wait(min(SIGNAL_AGAIN_SECONDS, left))
             return
-    os.killpg(service.pid, signal.SIGKILL)
+    left = psutil.Process(service.pid).children(recursive=True)
+    service.kill()
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     service.wait()

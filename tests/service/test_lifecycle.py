@@ -43,6 +43,17 @@ def test_sigterm_ends_every_process_and_the_exit_code_is_0(home, tmp_path):
     assert wait_until_gone(below) == set()
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_ends_with_the_deployment(home, tmp_path):
+    """It handles no SIGTERM; after 28 s it is killed."""
+    with Deployment(home, tmp_path / "log") as running:
+        below = descendants(running.process.pid)
+        [worker] = [pid for pid in below if b"\0Ranking\0" in command(pid)]
+        os.kill(worker, signal.SIGSTOP)
+        assert running.stop() == 0
+        assert wait_until_gone(below) == set()
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "process manager"])
 def test_killed_it_leaves_no_process(home, tmp_path, victim):
     """kill -9 of a process that holds the others together ends the others, also while workers load."""
