@@ -164,7 +164,7 @@ def backend(app: ASGIApp, role: str) -> ASGIApp:
 def close_traces(role: str) -> None:
     """Export the last spans of this process."""
     if traces := traces_of(role):
-        traces.shutdown()
+        exporters.close(traces)
 
 
 def _run_models() -> None:

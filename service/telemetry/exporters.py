@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -13,12 +15,31 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 
 from recsys.errors import SettingsError
+from service.telemetry.throttled_logger import ThrottledLogger
 
 VARIABLE = "OTEL_TRACES_EXPORTER"
 GROUP = "opentelemetry_traces_exporter"  # the entry points of packages with exporters
 
 OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 """The registered name of the exporter `otlp` for each protocol; without a protocol the first installed one."""
+
+CLOSE_SECONDS = 2.0
+"""Time for the export of the last spans when a process stops; an exporter itself retries for 10 s."""
+
+MOST_LOGGED = 200
+"""Characters of a message of OpenTelemetry's that are logged."""
+
+
+class _Throttled(logging.Handler):
+    """Logs the warnings of OpenTelemetry, at most one line a minute: an exporter warns of each attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._failed = ThrottledLogger("OpenTelemetry: %s.")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a warning, or count it."""
+        self._failed.warn(record.getMessage()[:MOST_LOGGED].rstrip("."))
 
 
 def provider(service: str, setting: str) -> TracerProvider | None:
@@ -27,10 +48,21 @@ def provider(service: str, setting: str) -> TracerProvider | None:
     if not exporters or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # otherwise attributes have the names of before 2023
-    made = TracerProvider(resource=Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect()))
+    logging.getLogger("opentelemetry").addHandler(_Throttled())
+    logging.getLogger("opentelemetry").propagate = False
+    made = TracerProvider(
+        shutdown_on_exit=False, resource=Resource.create({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
+    )
     for exporter in exporters:
         made.add_span_processor(BatchSpanProcessor(exporter()))
     return made
+
+
+def close(traces: TracerProvider) -> None:
+    """Export the last spans, for CLOSE_SECONDS at most; spans that a collector does not take by then are lost."""
+    closing = threading.Thread(target=traces.shutdown, name="close-traces", daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
 
 
 def check(setting: str) -> list[Callable[[], SpanExporter]]:
@@ -47,7 +79,7 @@ def _exporter(name: str) -> Any:
     for registered in otlp if name == "otlp" else [name]:
         for found in entry_points(group=GROUP, name=registered):
             return found.load()
-    fix = "pip install its package, for otlp opentelemetry-exporter-otlp-proto-http or -proto-grpc"
+    fix = "pip install its package, for otlp opentelemetry-exporter-otlp-proto-http or -proto-grpc (docs/tracing.md)"
     raise SettingsError(f"{VARIABLE}={name} needs an exporter that is not installed; {fix}, or choose console.")
 
 

@@ -20,6 +20,19 @@ class Exporter(SpanExporter):
         return SpanExportResult.SUCCESS
 """
 
+AWAY = """
+import logging, time
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+class Exporter(SpanExporter):
+    def export(self, spans):
+        for attempt in range(20):
+            logging.getLogger("opentelemetry.exporter.away").warning("No collector answers, attempt %d.", attempt)
+            time.sleep(1)
+        print("exported late", flush=True)
+        return SpanExportResult.FAILURE
+"""
+
 WORKER = """
 from service import wiring
 
@@ -34,12 +47,17 @@ else:
 
 
 def worker(**variables):
-    """The output of a process that makes one span and ends."""
+    """The standard output of a process that makes one span and ends."""
+    return run(**variables).stdout
+
+
+def run(**variables):
+    """A process that made one span and ended."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | variables
     command = [sys.executable, "-c", WORKER]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
 def install(folder, *names):
@@ -110,3 +128,12 @@ def test_the_console_gets_a_line_of_json_for_each_span():
 def test_opentelemetry_s_other_variables_hold(variables, printed):
     """Those of the SDK, the name of the service, and the sampler."""
     assert worker(OTEL_TRACES_EXPORTER="console", **variables) == printed
+
+
+def test_a_collector_that_is_away_delays_no_stop_and_fills_no_log(tmp_path):
+    """The process ends before the export does, and many warnings are one line."""
+    install(tmp_path, "away")
+    tmp_path.joinpath("package_away.py").write_text(AWAY)
+    done = run(OTEL_TRACES_EXPORTER="away", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    assert done.stdout == "tandem-gateway\n"
+    assert done.stderr == "OpenTelemetry: No collector answers, attempt 0.\n"
