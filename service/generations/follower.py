@@ -105,7 +105,8 @@ class GenerationFollower:
             return readiness.NO_REDIS
         if self.state.live in self.refusals:
             return readiness.REFUSED
-        return readiness.LOADING if self.state.live else NOTHING_LIVE
+        loading = any(not self.is_refused(each) for each in self.candidates(LIVE))  # live, or one of this host
+        return readiness.LOADING if loading else NOTHING_LIVE
 
     def candidates(self, alias: str) -> list[str]:
         """The generations that an alias may be served from, best first.

@@ -9,6 +9,7 @@ from recsys.cache import GenerationCache
 from recsys.errors import NoGeneration
 from recsys.store.base import LIVE, PREVIOUS
 from recsys.store.board import Holding
+from service.generations import readiness
 from service.generations.fallback import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
 from tests import fake_generations
@@ -192,6 +193,22 @@ def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not
     board.announce(Holding("ranking x 1", "ranking", ("a",)))
     assert look() is None
     assert "ranking" in switcher.follower.refusals["a"]
+
+
+def test_a_stage_that_comes_and_refuses_the_generation_is_named_so(world, gateway):
+    """It was not up at first; then the reason is its refusal."""
+    _, board, *_ = world
+    switcher, pipeline, look = gateway
+    pipeline.broken = True
+
+    def come():
+        if pipeline.batches == 3:
+            board.announce(Holding("ranking x 1", "ranking", (), (), {"a": "Another format."}))
+            switcher.follower.look()
+
+    pipeline.during = come
+    assert look() is None
+    assert switcher.unready == readiness.REFUSED
 
 
 def test_a_stage_that_is_away_is_probed_without_requests(gateway):
