@@ -30,8 +30,7 @@ NOBODY = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connec
 """Errors of requests that no server took. grpc cancels a call that arrives after its GOAWAY unread; a slate that was
 made for such a call would be logged and not be answered, which is counted."""
 
-
-RESET = ("ClientOSError: [Errno 104]", "ServerDisconnectedError")
+RESET = ("ClientOSError: [Errno 104]", "ClientOSError: [Errno None] Can not write", "ServerDisconnectedError")
 """Errors of a connection that the kernel took and no worker accepted."""
 
 
