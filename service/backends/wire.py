@@ -36,15 +36,15 @@ from recsys.types import (
 SLATE = 100
 """Places of a slate, at most."""
 
-_ASKED = [("generation", "S40"), ("due", "<f8")]  # due: unix seconds
+_HEADER = [("generation", "S40"), ("due", "<f8")]  # due: unix seconds
 _HISTORY = [
-    *_ASKED,
+    *_HEADER,
     ("now", "<f8"),
     ("times", "<f8", HISTORY_LENGTH),
     ("history_items", "<i4", HISTORY_LENGTH),
     ("types", "u1", HISTORY_LENGTH),
     ("context", "u1", CLOCK + CONTEXTS),
-    ("spare", "u1", 2),  # aligns what follows: kernels then take it without a copy
+    ("padding", "u1", 2),  # aligns what follows: kernels then take it without a copy
 ]
 _CANDIDATES = [
     ("items", "<i4", CANDIDATES),
@@ -61,7 +61,7 @@ RANK = np.dtype([*_HISTORY, *_CANDIDATES])
 RANKED = np.dtype([("scores", "<f4", CANDIDATES), ("failed", "u1")])
 PLACE = np.dtype([*_HISTORY, ("item", "<i4")])
 PLACED = np.dtype([("failed", "u1"), ("tower", "<f4"), ("place", "<i4")])
-SIMILAR = np.dtype([*_ASKED, ("item", "<i4"), _FILTER])
+SIMILAR = np.dtype([*_HEADER, ("item", "<i4"), _FILTER])
 SIMILAR_FOUND = np.dtype([("failed", "u1"), *_CANDIDATES, ("scores", "<f4", CANDIDATES)])
 EXPLAIN = np.dtype([*_HISTORY, *_CANDIDATES, ("place", "<i4")])
 EXPLAINED = np.dtype([("failed", "u1"), ("features", "<f4", len(FEATURES)), ("contributions", "<f4", len(FEATURES))])
@@ -84,14 +84,14 @@ Rows = npt.NDArray[np.uint8]
 _PADDED = "history_items", "items", "extra", "places"
 """Fields that are PAD where a query names nothing."""
 
-_HEAD, _NOW = Struct("<40sd"), Struct("<d")  # _ASKED, and others
+_HEAD, _NOW = Struct("<40sd"), Struct("<d")  # _HEADER, and others
 _AT = {name: int(field[1]) for name, field in (HISTORY.fields or {}).items()}
 _CLOCK_AT, _CONTEXT_AT = _AT["context"], _AT["context"] + CLOCK
 _TOWER_AT, _SOURCES_AT = 4 * CANDIDATES, 8 * CANDIDATES  # of a record of RETRIEVED
 _PADDING = np.full(CANDIDATES, PAD, np.int32).tobytes()
 
 
-def told(generation: str, due: float, history: History, now: float, context: U8) -> bytes:
+def history_record(generation: str, due: float, history: History, now: float, context: U8) -> bytes:
     """A record of HISTORY. due: unix seconds. context: [CONTEXTS] rows.
 
     It is written as bytes: the fields of an array take dozens of calls of numpy, 20 to 50 us each while caches are cold
@@ -101,7 +101,7 @@ def told(generation: str, due: float, history: History, now: float, context: U8)
     _HEAD.pack_into(record, 0, generation.encode("ascii"), due)
     _NOW.pack_into(record, _AT["now"], now)
     record[_CLOCK_AT:_CONTEXT_AT] = _clock(now // 3600)
-    record[_CONTEXT_AT : _AT["spare"]] = _raw(context, np.uint8)
+    record[_CONTEXT_AT : _AT["padding"]] = _raw(context, np.uint8)
     items, times, types = history
     columns = (items, np.int32, _AT["types"]), (times, np.float64, _AT["history_items"]), (types, np.uint8, _CLOCK_AT)
     for column, kind, end in columns:
@@ -116,21 +116,21 @@ def _clock(hour: float) -> bytes:
     return moments.clock(np.array([3600 * hour])).tobytes()
 
 
-def named(items: I32, tower: F32, sources: U16) -> bytes:
+def candidate_record(items: I32, tower: F32, sources: U16) -> bytes:
     """The candidates of a query, which follow its history: CANDIDATES at most, padded on the right."""
     short = CANDIDATES - len(items)
-    told = _raw(items, np.int32), _PADDING[: 4 * short], _raw(tower, np.float32), bytes(4 * short)
-    return b"".join((*told, _raw(sources, np.uint16), bytes(2 * short)))
+    head = _raw(items, np.int32), _PADDING[: 4 * short], _raw(tower, np.float32), bytes(4 * short)
+    return b"".join((*head, _raw(sources, np.uint16), bytes(2 * short)))
 
 
 def _raw(column: np.ndarray, kind: type) -> bytes:
     return np.asarray(column, kind).tobytes()
 
 
-def asking(dtype: np.dtype, told: Sequence[bytes]) -> Rows:
+def query_rows(dtype: np.dtype, beginnings: Sequence[bytes]) -> Rows:
     """Records of a `dtype` with these beginnings, as bytes [B, width]. The rest is empty."""
-    rest = _blank(dtype)[len(told[0]) :] if told else b""
-    return stacked([each + rest for each in told], dtype)
+    rest = _blank(dtype)[len(beginnings[0]) :] if beginnings else b""
+    return stacked([each + rest for each in beginnings], dtype)
 
 
 @cache
@@ -197,7 +197,7 @@ def each(table: np.ndarray) -> list[bytes]:
 def retrieved(found: Candidates) -> list[bytes]:
     """Records of RETRIEVED."""
     columns = found.items, found.tower, found.sources
-    return [named(*(column[row] for column in columns)) + b"\0" for row in range(len(found))]
+    return [candidate_record(*(column[row] for column in columns)) + b"\0" for row in range(len(found))]
 
 
 def ranked(scores: F32) -> list[bytes]:
@@ -209,7 +209,7 @@ def similar_found(found: Candidates, scores: F32) -> bytes:
     """A record of SIMILAR_FOUND, of one row of candidates and scores."""
     scored = _raw(scores[0], np.float32)
     columns = found.items[0], found.tower[0], found.sources[0]
-    return b"".join((b"\0", named(*columns), scored, bytes(4 * CANDIDATES - len(scored))))
+    return b"".join((b"\0", candidate_record(*columns), scored, bytes(4 * CANDIDATES - len(scored))))
 
 
 def histories(table: np.ndarray) -> Histories:

@@ -19,24 +19,24 @@ def history_records(queries: Sequence[Query]) -> list[bytes]:
     for query in queries:
         if query.wire_history is None:
             due = query.due + offset
-            query.wire_history = wire.told(query.generation.id, due, query.history, query.now, query.context)
+            query.wire_history = wire.history_record(query.generation.id, due, query.history, query.now, query.context)
     return [query.wire_history for query in queries if query.wire_history is not None]
 
 
 def candidate_records(queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> list[bytes]:
     """Records of HISTORY, each followed by the candidates of its query."""
-    columns = [wire.named(each.items, each.tower, each.sources) for each in candidates]
+    columns = [wire.candidate_record(each.items, each.tower, each.sources) for each in candidates]
     return [history + each for history, each in zip(history_records(queries), columns, strict=True)]
 
 
 def history_table(dtype: np.dtype, queries: Sequence[Query]) -> np.ndarray:
     """Records of `dtype` with the histories of queries; the caller fills in the other fields."""
-    return wire.as_table(wire.asking(dtype, history_records(queries)), dtype)
+    return wire.as_table(wire.query_rows(dtype, history_records(queries)), dtype)
 
 
 def rank_table(dtype: np.dtype, queries: Sequence[Query], candidates: Sequence[Query | Ranked]) -> np.ndarray:
     """Records of `dtype` with the histories and candidates of queries; the caller fills in the other fields."""
-    return wire.as_table(wire.asking(dtype, candidate_records(queries, candidates)), dtype)
+    return wire.as_table(wire.query_rows(dtype, candidate_records(queries, candidates)), dtype)
 
 
 async def call_records(call: Call, rows: wire.Rows, dtype: np.dtype) -> list[bytearray]:

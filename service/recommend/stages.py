@@ -126,7 +126,7 @@ class RetrievalSource:
         return found
 
     async def _retrieve(self, queries: Sequence[Query]) -> list[bytearray]:
-        rows = wire.asking(wire.RETRIEVE, history_records(queries))
+        rows = wire.query_rows(wire.RETRIEVE, history_records(queries))
         for query, row in zip(queries, rows, strict=True):
             if query.extra or query.matches:
                 record = wire.as_table(row[None], wire.RETRIEVE)[0]
@@ -137,7 +137,7 @@ class RetrievalSource:
         return await call_records(self._backends.retrieve, rows, wire.RETRIEVED)
 
     async def _complete(self, queries: Sequence[Query]) -> list[bytearray]:
-        rows = wire.asking(wire.RANK, candidate_records(queries, [_list_candidates(query) for query in queries]))
+        rows = wire.query_rows(wire.RANK, candidate_records(queries, [_list_candidates(query) for query in queries]))
         return await call_records(self._backends.complete, rows, wire.RETRIEVED)
 
     def put(self, query: Query, found: bytearray) -> None:
@@ -170,7 +170,7 @@ class RankingScorer:
 
     async def run(self, queries: Sequence[Query]) -> Sequence[bytearray]:
         """A record of RANKED for each."""
-        rows = wire.asking(wire.RANK, candidate_records(queries, queries))
+        rows = wire.query_rows(wire.RANK, candidate_records(queries, queries))
         found = await call_records(self._rank, rows, wire.RANKED)
         if all(map(wire.has_failed, found)):
             raise StageError("ranking failed for every query")

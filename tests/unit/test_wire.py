@@ -27,18 +27,18 @@ def told(past: Histories, generations=("g1", "g2", "g1"), due: float = 1.0) -> l
     for row, generation in enumerate(generations):
         real = past.items[row] != PAD
         history = past.items[row][real], past.times[row][real], past.types[row][real]
-        records.append(wire.told(generation, due, history, past.now[row], past.context[row, CLOCK:]))
+        records.append(wire.history_record(generation, due, history, past.now[row], past.context[row, CLOCK:]))
     return records
 
 
 def asking(dtype: np.dtype = wire.RETRIEVE) -> np.ndarray:
-    return wire.as_table(wire.asking(dtype, told(histories(3))), dtype)
+    return wire.as_table(wire.query_rows(dtype, told(histories(3))), dtype)
 
 
-def test_histories_survive_the_hop():
+def test_histories_survive_the_call():
     """What goes into bytes comes out of them; the clock is that of the moment asked about."""
     past = histories(3)
-    rows = wire.asking(wire.RETRIEVE, told(past, due=1.5))
+    rows = wire.query_rows(wire.RETRIEVE, told(past, due=1.5))
     assert rows.dtype == np.uint8
     assert rows.flags.carray
     table = wire.as_table(rows, wire.RETRIEVE)
@@ -59,7 +59,7 @@ def test_histories_survive_the_hop():
 def test_the_clock_of_a_moment_is_that_of_its_hour(now):
     """Which is what is kept."""
     (record,) = wire.as_table(
-        wire.asking(wire.HISTORY, [wire.told("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
+        wire.query_rows(wire.HISTORY, [wire.history_record("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
     )
     assert record["context"][:CLOCK].tolist() == moments.clock(np.array(now)).tolist()
 
@@ -68,7 +68,8 @@ def test_of_a_long_history_the_newest_goes():
     """As many as the models see."""
     long = HISTORY_LENGTH + 7
     history = np.arange(long, dtype=np.int32), np.arange(long, dtype=np.float64), np.ones(long, np.uint8)
-    (record,) = wire.as_table(wire.asking(wire.HISTORY, [wire.told("g", 1.0, history, 5.0, NO_CONTEXT)]), wire.HISTORY)
+    written = wire.history_record("g", 1.0, history, 5.0, NO_CONTEXT)
+    (record,) = wire.as_table(wire.query_rows(wire.HISTORY, [written]), wire.HISTORY)
     assert record["history_items"].tolist() == list(range(7, long))
     assert record["times"].tolist() == list(range(7, long))
 
@@ -78,8 +79,8 @@ def test_candidates_stand_behind_a_history(count):
     """Padded on the right."""
     items, tower = np.arange(count, dtype=np.int32), np.arange(count, dtype=np.float32) / 7
     sources = np.arange(count).astype(np.uint16)
-    records = [each + wire.named(items, tower, sources) for each in told(histories(3))]
-    table = wire.as_table(wire.asking(wire.EXPLAIN, records), wire.EXPLAIN)
+    records = [each + wire.candidate_record(items, tower, sources) for each in told(histories(3))]
+    table = wire.as_table(wire.query_rows(wire.EXPLAIN, records), wire.EXPLAIN)
     found = wire.candidates(table)
     for row in range(3):
         assert found.items[row].tolist() == [*items.tolist(), *[PAD] * (CANDIDATES - count)]
