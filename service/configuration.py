@@ -26,12 +26,12 @@ FROM_SLO = ("deadline_ms",)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A setting: its variable, its value as text, the source of the value, and `told`, the description."""
+    """A setting: its variable, its value as text, the source of the value, and a description."""
 
     variable: str
     value: str
     source: str
-    told: str
+    description: str
 
 
 def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
@@ -57,7 +57,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
             return "REDIS_URL_FILE"
         return "environment" if variables.get(name) else SLO_FILE.name if name in slo else "default"
 
-    return [Line(name, _text(value), source(name), told) for name, (value, told) in (shared | own).items()]
+    return [Line(name, _text(value), source(name), text) for name, (value, text) in (shared | own).items()]
 
 
 def require_sound(environment: Environment) -> None:
@@ -77,17 +77,17 @@ def table(found: Iterable[Line]) -> str:
     rows = [[each.variable, each.value, each.source] for each in found]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     start = sum(widths) + 6
-    told = []
+    printed = []
     for row, each in zip(rows, found, strict=True):
-        first, *rest = textwrap.wrap(each.told, max(COLUMNS - start, 40)) or [""]
-        told.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "  " + first)
-        told += [" " * start + more for more in rest]
-    return "\n".join(told)
+        first, *rest = textwrap.wrap(each.description, max(COLUMNS - start, 40)) or [""]
+        printed.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + "  " + first)
+        printed += [" " * start + more for more in rest]
+    return "\n".join(printed)
 
 
 def page(found: Iterable[Line]) -> str:
     """As Markdown: docs/configuration.md."""
-    rows = "\n".join(f"| `{each.variable}` | {each.value} | {each.told} |" for each in found)
+    rows = "\n".join(f"| `{each.variable}` | {each.value} | {each.description} |" for each in found)
     return _PAGE.format(rows=rows)
 
 
