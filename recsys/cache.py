@@ -21,7 +21,7 @@ from recsys.store.base import GenerationStore
 logger = logging.getLogger("tandem")
 
 KEPT = 3
-"""Generations kept: the live one, the previous one and one being adopted."""
+"""Generations kept: the live one, the previous one and one being loaded."""
 
 _LAST = "last-served"
 

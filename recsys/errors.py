@@ -13,7 +13,7 @@ TandemError                 str(error) is a sentence a person can act on
 │   ├── PublisherBusy       another one publishes: names who
 │   ├── StalePublisher      others went on while this one slept
 │   └── GateRefused         it is not let go live: names each failed check
-└── StageError              one stage of the pipeline failed or was late   (the next rung answers)
+└── StageError              one stage of the pipeline failed or was late   (a fallback answers)
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """That a generation's folder was found whole and sound, noted beside its parts.
 
 One process of a host reads every byte and makes sense of it; the others take its word for as long as no part was
-written to: hashing 358 MB in six processes was most of an adoption (docs/decisions.md). A fault is not noted: it may be
-this moment's (no file handles, no memory) or this code's.
+written to: hashing 358 MB in six processes was most of a load (docs/decisions.md). A fault is not noted: it may
+be this moment's (no file handles, no memory) or this code's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a worker ends in order on SIGTERM, which BentoML sends to the workers of all services at once.
+"""The orderly stop of a worker on SIGTERM, which BentoML sends to the workers of all services at once.
 
 A worker turns not ready, serves on for TANDEM_DRAIN_SECONDS, and then calls uvicorn's own handler, which closes idle
 connections and waits for the requests in flight. A gateway's HTTP answers close their connections meanwhile, and its
@@ -23,7 +23,7 @@ LAST_CALLS_SECONDS = 1.0
 """Time after the drain in which a gateway without a connection may still call: a request may just begin there."""
 
 BACKEND_SECONDS = 20.0
-"""From SIGTERM to the end of a backend, at most, whatever connections are open."""
+"""From SIGTERM to the end of a backend, at most, even if connections are open."""
 
 LOOK_SECONDS = 0.1
 
@@ -69,7 +69,7 @@ class Drain:
         rpc = asyncio.create_task(self._drain_rpc(seconds))
         await asyncio.sleep(seconds)
         if self._backend:
-            await self._gateways_closed(seconds, getattr(close, "__self__", None))
+            await self._wait_for_gateways(seconds, getattr(close, "__self__", None))
         close(signal.SIGTERM, None)
         await rpc
 
@@ -77,10 +77,10 @@ class Drain:
         if self._rpc:
             await self._rpc.drain(seconds)
 
-    async def _gateways_closed(self, since: float, server: object) -> None:
+    async def _wait_for_gateways(self, elapsed: float, server: object) -> None:
         """Return when no connection to this worker's server is open, or BACKEND_SECONDS after SIGTERM."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + BACKEND_SECONDS - since
+        end = loop.time() + BACKEND_SECONDS - elapsed
         await asyncio.sleep(LAST_CALLS_SECONDS)
         while isinstance(server, uvicorn.Server) and server.server_state.connections and loop.time() < end:
             await asyncio.sleep(LOOK_SECONDS)

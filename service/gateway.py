@@ -51,7 +51,7 @@ class Gateway:
             workers.prepare(environment(), settings())
 
     def __init__(self) -> None:
-        workers.become_one()
+        workers.become_worker()
         workers.require_guarded(settings())
         self._clients = wiring.clients(self, settings()) if SPLIT else ()
         self._recommender = (
@@ -63,7 +63,7 @@ class Gateway:
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
-        """Adopt the live generation and every later one; the doors open when the first is warm."""
+        """Follow the live generation, and open the doors when the first is in force, or will not be soon."""
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         await DOORS.open()

@@ -25,7 +25,7 @@ _UNVERIFIED = ssl.create_default_context()
 _UNVERIFIED.check_hostname, _UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_UNVERIFIED))
-"""Calls this machine without a proxy of the environment, whatever name the certificate is for."""
+"""Calls this machine without a proxy of the environment, and accepts any certificate."""
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:

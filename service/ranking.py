@@ -16,7 +16,7 @@ class Ranking(BackendService):
     """From hundreds of candidates to their order."""
 
     def __init__(self) -> None:
-        workers.become_one()
+        workers.become_worker()
         holder = wiring.ranking(environment())
         model = RankingModel(holder, wiring.puts(environment()))
         self._serve(wiring.RANKING, model, holder)

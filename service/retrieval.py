@@ -16,7 +16,7 @@ class Retrieval(BackendService):
     """From many items to hundreds."""
 
     def __init__(self) -> None:
-        workers.become_one()
+        workers.become_worker()
         holder = wiring.retrieval(environment())
         model = RetrievalModel(holder, wiring.puts(environment()))
         self._serve(wiring.RETRIEVAL, model, holder)

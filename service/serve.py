@@ -133,7 +133,7 @@ def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
     except StoreUnavailable as error:
         if environment.redis_url is None or not (waits or _fallback(environment).ids()):
             raise
-        say(f"{error} Serving what lies on this host, if anything does, until one answers.")
+        say(f"{error} Serving a generation of this host, if there is one, until Redis answers.")
         return OpenStore(environment.redis_url)
 
 
@@ -148,7 +148,7 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
     if here:
         return f"generation {here[0]}"
     if waits:
-        return "whatever goes live first"
+        return "the first generation that goes live"
     raise SettingsError(NOTHING_LIVE)
 
 

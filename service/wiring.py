@@ -68,7 +68,7 @@ def ranking(environment: Environment) -> GenerationHolder[Ranker]:
 
 
 def puts(environment: Environment) -> Callable[[], PutItems]:
-    """What was put, as it stands whenever this is called."""
+    """A function that returns the items put until now."""
     follower = _items(_url(environment))
     return lambda: follower.current
 
@@ -97,7 +97,7 @@ def recommender(
     backends: Backends,
     models: Sequence[GenerationHolder[Any]] = (),
 ) -> Recommender:
-    """The gateway's recommender over calls, wherever they lead; models: what this process holds besides its own."""
+    """The gateway's recommender over calls of backends; models: the holders of models in this process."""
     users = RedisUserStore(_url(environment))
     traces, kind = traces_of(GATEWAY), Recommender
     if traces is None:
@@ -168,7 +168,7 @@ def close_traces(role: str) -> None:
 
 
 def _run_models() -> None:
-    """Before a worker loads models: leave the other cores to the others."""
+    """Limit the threads of torch, before a worker loads models: the other cores are for other workers."""
     import torch
 
     torch.set_num_threads(in_force().torch_threads)

@@ -83,8 +83,8 @@ def prepare(environment: Environment, settings: Settings) -> None:
     bentoml_patches.supervise_privately()
 
 
-def become_one() -> None:
-    """What every worker does first: end with its parent."""
+def become_worker() -> None:
+    """What every worker does first: quiet the logs of libraries, and end when its parent ends."""
     logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()

@@ -176,31 +176,31 @@ class MemoryBoard:
     """The board in a dict, for unit tests; it passes the same contract suite."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Holding] = {}
-        self._rung = threading.Event()
+        self._announced: dict[str, Holding] = {}
+        self._woken = threading.Event()
 
     def announce(self, holding: Holding) -> None:
-        self._told[holding.name] = holding
+        self._announced[holding.name] = holding
 
     def withdraw(self, name: str) -> None:
-        self._told.pop(name, None)
+        self._announced.pop(name, None)
 
     def processes(self) -> list[Holding]:
-        return [self._told[name] for name in sorted(self._told) if not self._told[name].ended]
+        return [self._announced[name] for name in sorted(self._announced) if not self._announced[name].ended]
 
     def remove_ended(self) -> list[Holding]:
-        ended = [holding for holding in self._told.values() if holding.ended]
+        ended = [holding for holding in self._announced.values() if holding.ended]
         for holding in ended:
             self.withdraw(holding.name)
         return ended
 
     def wait(self, seconds: float) -> None:
-        self._rung.wait(seconds)
-        self._rung.clear()
+        self._woken.wait(seconds)
+        self._woken.clear()
 
     def ring(self) -> None:
         """An alias moved."""
-        self._rung.set()
+        self._woken.set()
 
     def close(self) -> None:
         """Nothing to let go of."""

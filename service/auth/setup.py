@@ -69,7 +69,7 @@ def check(settings: Settings) -> None:
 
 
 def check_listening(settings: Settings) -> None:
-    """Check the addresses that this process really listens on, whatever BentoML took them from."""
+    """Check the addresses that this process listens on, from any source of BentoML's configuration."""
     connections = psutil.Process().net_connections("inet")
     require_guarded(settings, *(each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN))
 

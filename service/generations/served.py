@@ -121,7 +121,7 @@ class ServedGeneration:
         return self.fresh.titles.get(row) or self.tables.titles[row]
 
     def shows(self, rows: I32) -> Bool:
-        """Which rows are items that may be shown; retrieval may know of one that this process has not heard of."""
+        """Which rows are items that may be shown; retrieval may return one that this process has not received yet."""
         if self.fresh is not None:
             return self.fresh.shows(rows)
         shown: Bool = rows < len(self.tables)
@@ -131,11 +131,11 @@ class ServedGeneration:
         return shown
 
     def knows(self, rows: I32) -> Bool:
-        """Which rows are items that this process has heard of, or PAD; retrieval may have heard of one earlier."""
+        """Which rows are PAD, or items that this process has received; retrieval may have received more."""
         return self._content.knows(rows)
 
     def content(self, rows: I32) -> I32:
-        """Content tokens [n, C] of rows; none of a fresh item that this process has not heard of."""
+        """Content tokens [n, C] of rows; none of a fresh item that this process has not received."""
         known = self.knows(rows)
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 

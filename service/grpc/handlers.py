@@ -108,8 +108,8 @@ def _seconds(context: ServicerContext, timed: bool) -> float | None:
     timed: whether the metadata `x-deadline-ms` counts, like HTTP's header.
     """
     metadata = context.invocation_metadata() or ()
-    asked = [value for name, value in metadata if name == deadlines.HEADER] if timed else ()
-    seconds = deadlines.asked_seconds(asked)
+    values = [value for name, value in metadata if name == deadlines.HEADER] if timed else ()
+    seconds = deadlines.requested_seconds(values)
     left: float | None = context.time_remaining()
     if left is None:
         return seconds

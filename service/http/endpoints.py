@@ -54,8 +54,8 @@ class Endpoints:
     async def _answer(self, verb: Verb[Any], request: Request) -> BaseModel:
         if self.calls is None:
             raise NoGeneration("The service is starting.")
-        asked = request.headers.getlist(deadlines.HEADER) if verb in verbs.TIMED else ()
-        due = self.calls.due(verb, deadlines.asked_seconds(asked))
+        values = request.headers.getlist(deadlines.HEADER) if verb in verbs.TIMED else ()
+        due = self.calls.due(verb, deadlines.requested_seconds(values))
         parsed = await bodies.request_of(verb, request)
         answer = await self.calls.answer(verb, parsed, due)
         if isinstance(parsed, schema.RecommendRequest) and parsed.user_ids is None:

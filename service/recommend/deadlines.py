@@ -10,7 +10,7 @@ HEADER = "x-deadline-ms"
 MOST_MS = 999_999
 
 
-def asked_seconds(values: Sequence[str | bytes]) -> float | None:
+def requested_seconds(values: Sequence[str | bytes]) -> float | None:
     """The seconds of the header's values; None without the header, QueryError unless there is one valid value."""
     if not values:
         return None

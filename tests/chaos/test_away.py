@@ -18,7 +18,7 @@ def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):
         world.server.kill()
         world.deployment = world.deploy()
         with world.deployment as running, world.load() as load:
-            assert "Serving what lies on this host" in running.log.read_text()
+            assert "Serving a generation of this host" in running.log.read_text()
             status = world.status()
             assert status["generation"] == pair.first.manifest.id
             assert "No Redis answers" in status["store"]

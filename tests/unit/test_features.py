@@ -166,7 +166,7 @@ def kinds():
 
 
 def test_what_a_request_brings_is_always_the_same_kind_of_array():
-    """One query or many, made here or come over a hop: no request waits for a kernel to be compiled once more."""
+    """One query or many, made here or read from a call: no request waits for a kernel to be compiled once more."""
     rng = np.random.default_rng(0)
     tables = tables_of(900, rng)
     retriever = Retriever(UserEncoder(UserTower(16, 4, contexts=[3] * CONTEXTS), tables.embeddings), tables, True)

@@ -103,7 +103,7 @@ def test_processes_that_have_not_all_heard_disagree_on_no_item(path, heard):
 
 
 @pytest.mark.parametrize("broken", [(), ("ranking",), ("retrieval",), ("retrieval", "ranking")])
-def test_a_hidden_item_is_on_no_rung_of_the_ladder(path, broken):
+def test_no_fallback_shows_a_hidden_item(path, broken):
     """Nor in what tops a short slate up: precomputed and popular lists are older than the hiding."""
     before, _ = path.recommend(broken=broken)
     gone = before[:20]

@@ -56,7 +56,7 @@ def test_without_retrieval_the_precomputed_candidates_answer(world):
 
 
 def test_without_retrieval_a_stranger_gets_what_is_popular(world):
-    """The last rung needs nothing but the generation."""
+    """The last fallback needs nothing but the generation."""
     query = world.run(world.query(user="nobody"), retrieve=broken)
     assert (query.sources == Source.POPULAR).all()
     assert len(ids(query)) == 10
@@ -152,7 +152,7 @@ class TestMixedBatch:
 
     @pytest.mark.parametrize(("call", "failed"), [("retrieve", 0), ("complete", 1)])
     def test_one_that_breaks_costs_the_other_nothing(self, world, call, failed):
-        """Its own queries fall to the next rung, the others keep what was found."""
+        """Its own queries get the fallback, the others keep what was found."""
         queries = self.batch(world)
         world.run(*queries, **{call: broken})
         assert queries[failed].degraded == [Degraded.RETRIEVAL]

@@ -47,7 +47,7 @@ def test_doors_that_are_not_opened_share_whatever_they_like():
     setup.check(Settings(GRPC_PORT=0, admin_port=3000))
 
 
-def test_a_callee_says_that_it_is_ready_at_its_one_port():
+def test_a_backend_logs_its_one_port():
     """Nobody listens at its gRPC port, nor at its admin port."""
     settings = Settings(host="::1", PORT=3000, GRPC_PORT=3001, keys="keys.toml", admin_port=3002)
     assert serve.doors(settings, "retrieval") == "http://[::1]:3000"
