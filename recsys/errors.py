@@ -5,7 +5,7 @@ TandemError                 str(error) is a sentence a person can act on
 ├── DatasetError            the log or its mapping can't be used           (the flow stops)
 ├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
 ├── RulesError              the file of rules is wrong: names the field    (nothing starts, or what was stays)
-├── StoreError              Redis said no
+├── StoreError              Redis refused a command
 │   ├── StoreFull           it has no room, or is not given it
 │   └── StoreUnavailable    Redis can't be reached
 ├── GenerationError         a generation is refused: hash, dims, missing part

@@ -157,7 +157,7 @@ class GenerationSwitcher:
         return True
 
     async def _put_in_force(self, alias: str, served: ServedGeneration) -> None:
-        without = f" without {self._absent}; answers say so, until it comes" if self._absent else ""
+        without = f" without {self._absent}; `degraded` in answers names it" if self._absent else ""
         self._in_force[alias], self._absent = served, ""
         self.follower.in_force = {name: each.id for name, each in self._in_force.items()}
         logger.info("Generation %s is in force%s%s.", served.id, "" if alias == LIVE else f" for {alias}", without)
