@@ -131,10 +131,15 @@ class Retriever:
         items: [B] int32. Both [B]; NaN and PAD for what is no item here.
         """
         users = self._encoder.encode(self._known(histories))
-        known = self._tables.knows(items) & (items != PAD)
+        known = self.knows(items)
         scores = self.tower_scores(users, np.where(known, items, PAD)[:, None])[:, 0]
         places = self._index.count_above(users, scores)
         return np.where(known, scores, np.nan).astype(np.float32), np.where(known, places, PAD).astype(np.int32)
+
+    def knows(self, items: I32) -> Bool:
+        """Which rows are items here."""
+        known: Bool = self._tables.knows(items) & (items != PAD)
+        return known
 
     def similar(self, item: int, filters: I32 | None = None) -> tuple[Candidates, F32]:
         """The items most like one: by embedding, and by what people do with both, fused by rank.

@@ -93,9 +93,12 @@ class RetrievalModel(_Model["Retriever"]):
 
     @over_rows(wire.SIMILAR, wire.SIMILAR_FOUND)
     def similar(self, queries: np.ndarray, retriever: Retriever) -> list[bytes]:
-        """The items most similar to an item."""
-        rows = (queries[row : row + 1] for row in range(len(queries)))
-        return [wire.similar_found(*retriever.similar(int(row["item"][0]), wire.filters(row))) for row in rows]
+        """The items most similar to an item. A row fails if the item was put and this process does not know it yet."""
+        found = [wire.failure(wire.SIMILAR_FOUND)] * len(queries)
+        for row in np.flatnonzero(retriever.knows(queries["item"])):
+            of = queries[row : row + 1]
+            found[row] = wire.similar_found(*retriever.similar(int(of["item"][0]), wire.filters(of)))
+        return found
 
 
 class RankingModel(_Model["Ranker"]):

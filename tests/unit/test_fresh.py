@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from recsys.retrieval.sources.fresh import PUT_SHARE
 from recsys.retriever import Retriever
 from recsys.spec import FeatureSpec
 from recsys.types import CANDIDATES, PAD, Histories, Source
+from service.backends import wire
+from service.backends.models import RetrievalModel
 from service.generations.served import ServedGeneration
 from tests import put_items, tiny
 from tests.put_items import UNSEEN, hide, item, putting
@@ -185,6 +189,18 @@ def test_a_row_not_heard_of_is_no_item_and_no_error(retriever, ranker, histories
         scores = ranker.with_items(puts).score(stranger, mixed)
         assert (scores[:, 3:7] == -np.inf).all()
         np.testing.assert_array_equal(scores[:, kept], ranker.with_items(puts).score(shorter, fewer))
+
+
+def test_an_item_not_heard_of_yet_fails_its_row_of_similar_items_alone(retriever, caplog):
+    """A gateway may know an item that was put before retrieval does."""
+    puts = putting(item("x", 7, "comedy"))
+    known = len(retriever._tables) + 7
+    model = RetrievalModel(SimpleNamespace(get=lambda _: retriever), lambda: puts)
+    table = np.zeros(3, wire.SIMILAR)
+    table["due"], table["generation"], table["item"] = time.time() + 60, b"g1", (known + 1, known, known - 1)
+    found = model.similar(wire.as_bytes(table))
+    assert wire.failed(wire.as_table(found, wire.SIMILAR_FOUND)).tolist() == [1, 0, 1]
+    assert caplog.text == ""
 
 
 def test_the_gateway_encodes_what_was_put_once(world, monkeypatch):
