@@ -2,9 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
@@ -25,23 +30,27 @@ def home(tmp_path, tiny_world):
 
 @pytest.fixture
 def call(home, own_valkey_url):
-    """Run `python -m flows` against an empty store."""
+    """Run the verbs of `python -m flows` against an empty store, in this process: a start imports for seconds."""
     import redis
+
+    from flows.__main__ import main
 
     with redis.Redis.from_url(own_valkey_url) as client:
         client.flushall()
 
     def run(*arguments, python=None, **environment):
-        return subprocess.run(
-            [sys.executable, *(["-c", python] if python else ["-m", "flows", *map(str, arguments)])],
-            cwd=ROOT,
-            env=surroundings(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        environment = surroundings(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment)
+        if python:
+            command = [sys.executable, "-c", python]
+            return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        stdout, stderr = StringIO(), StringIO()
+        with patch.dict(os.environ, environment, clear=True), redirect_stdout(stdout), redirect_stderr(stderr):
+            code = main([*map(str, arguments)])
+        return SimpleNamespace(returncode=code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
-    return run
+    handler = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -247,7 +247,6 @@ CONFIGURED = {"BENTOML_CONFIG_OPTIONS": "services.Gateway.http.host=0.0.0.0"}
     ("command", "variables"),
     [
         ((*SERVE, "{bento}", "--host", "::"), {}),
-        (SERVE, {"BENTOML_HOST": "0.0.0.0"}),
         (SERVE, CONFIGURED),
         ((sys.executable, "-m", "service", "serve"), {"TANDEM_HOST": "0.0.0.0"}),
         ((sys.executable, "-c", START_BY_PYTHON), {}),

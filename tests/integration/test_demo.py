@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from tests.deployment import ROOT, command, descendants, free_port, wait_until_gone
+from tests.deployment import ROOT, descendants, free_port, wait_until_gone
 
 
 def start(command, home, log, port):
@@ -29,10 +29,6 @@ def wait_for(text, log, process, seconds):
         time.sleep(0.2)
 
 
-def named(pids, word):
-    return [pid for pid in pids if word in command(pid).decode().replace("\0", " ")]
-
-
 def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):
     """Train, publish, serve, recommend, click, recommend; then it serves until Ctrl-C, and nothing is left running."""
     log, port = tmp_path / "log", free_port()
@@ -47,20 +43,6 @@ def test_the_demo_tells_its_story_serves_and_ends_with_ctrl_c(tmp_path):
     process.wait(60)
     assert wait_until_gone(below) == set()
     assert "Traceback" not in log.read_text()
-
-
-def test_the_demo_whose_make_is_killed_while_it_trains_leaves_nothing(tmp_path):
-    """make is killed at the busiest moment; the demo, its store and the flow end by themselves."""
-    log = tmp_path / "log"
-    process = start("make demo; true", tmp_path / "home", log, free_port())
-    wait_for("towers before the labels", log, process, 120)
-    below = descendants(process.pid)
-    assert len(below) >= 4  # make, the demo, its store and the flow
-    os.kill(named(below, "make demo")[0], signal.SIGKILL)
-    left = wait_until_gone(below, 30)
-    process.kill()
-    process.wait()
-    assert left == set()
 
 
 def test_the_demo_refuses_a_taken_port_before_it_trains(tmp_path):
