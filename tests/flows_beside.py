@@ -43,4 +43,4 @@ class World:
     def rules(self, text):
         """Write the file of rules and wait until it is in force or refused."""
         self.deployment.rules.write_text(text)
-        time.sleep(1.6)
+        time.sleep(2.5)  # a file that is empty at one look is read at the next

@@ -151,7 +151,7 @@ class TestRules:
         world.click(12, shown)
         assert shown in ids(world.ask(12, mode="batch"))
         world.deployment.rules.unlink()
-        time.sleep(1.6)
+        time.sleep(2.5)
         assert shown not in ids(world.ask(12, mode="batch"))
         assert ids(world.ask("ruled", k=12, mode="realtime")) == ids(plain)
 
@@ -166,7 +166,7 @@ class TestRules:
         assert ids(world.ask("ruled", mode="realtime"))[0] == "action-20"
         told = world.client.post("/similar", json=asked).json()
         world.deployment.rules.unlink()
-        time.sleep(1.6)
+        time.sleep(2.5)
         assert told["items"] == plain["items"]
         assert all(item["likeness"] is not None for item in told["items"])
 
@@ -182,7 +182,7 @@ class TestRules:
         assert (told["dropped_by"], told["place"]) == ("rules", None)
         assert f"cap categories={first}" in told["reason"]
         world.deployment.rules.unlink()
-        time.sleep(1.6)
+        time.sleep(2.5)
 
     def test_what_a_pin_pushed_out_is_explained(self, world):
         """The last of the best is told that the pin came before it, not that the ranker put it among them."""
@@ -195,7 +195,7 @@ class TestRules:
         assert (told["dropped_by"], told["ranked_place"]) == ("rules", len(best))
         assert "came before it by pin" in told["reason"]
         world.deployment.rules.unlink()
-        time.sleep(1.6)
+        time.sleep(2.5)
 
 
 class TestImpressions:
