@@ -1,6 +1,8 @@
 """What is checked of keys, hosts and ports before anything starts."""
 
+import os
 import socket
+from unittest.mock import patch
 
 import click
 import pytest
@@ -12,6 +14,13 @@ from service.auth import setup
 from service.settings import Settings
 from tests.deployment import free_port
 from tests.keys import Keys
+
+
+@pytest.fixture(autouse=True)
+def environment_kept():
+    """`setup.prepare` sets variables for the workers that this process would start."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture
