@@ -21,7 +21,8 @@ from flows.lists import batch, refresh
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from flows.run import run
 from recsys.errors import TandemError
-from training.config import CONFIGS
+from training.mapping import Mapping
+from training.options import training_config
 from training.watch import Watch, watching
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
@@ -46,7 +47,7 @@ def _on_the_clock() -> Iterator[Watch]:
 def train_nightly(data: str) -> None:
     """Ingest, train, evaluate, pass the gate, publish and promote."""
     with _on_the_clock() as watch:
-        run(data, CONFIGS["full"](), False, watch)
+        run(data, training_config(section=Mapping.read(data).training), False, watch)
 
 
 @flow(name="list-everyone")

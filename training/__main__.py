@@ -23,12 +23,12 @@ with packages(), importing():
     from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
     from training.check import failed
     from training.checkpoint import Checkpoints
-    from training.config import CONFIGS
     from training.gate import check_data
     from training.generate import SHAPES, generate
     from training.log import encode
     from training.mapping import Mapping, moment
     from training.notes import notes
+    from training.options import add_training_options, config_of
     from training.profile import AVAILABLE, DataProfile
     from training.report import Curves, Findings, write
     from training.split import IN_TIME, PROTOCOLS, check_protocol, split
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--history", type=int, default=HISTORY_LENGTH, metavar="N", help="test queries know a user's newest N events"
     )
-    evaluate.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
+    add_training_options(evaluate)
     evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
     evaluate.add_argument("--report", type=Path, help="where to write a page for people: figures, curves, slates")
     evaluate.set_defaults(run=run_evaluate)
@@ -122,7 +122,8 @@ def run_check(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Print the table and, if asked, write it."""
-    protocol = options.protocol or Mapping.read(options.data).protocol
+    mapping = Mapping.read(options.data)
+    protocol = options.protocol or mapping.protocol
     check_protocol(protocol)
     stated = {
         name: moment(value, f"--{name.replace('_', '-')}")
@@ -137,7 +138,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         raise DatasetError(f"--history is a number of events, 0 or more, not {options.history}.")
     target, page = checked(options.json), checked(options.report, "--report")
     start = time.monotonic()
-    config = CONFIGS[options.config]()
+    config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     table = dataset.read(options.data)
     log = encode(table)
     parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)

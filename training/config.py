@@ -1,9 +1,18 @@
-"""Settings of a training run: one frozen value and the functions that return complete ones."""
+"""Settings of a training run: one frozen value and its presets. How a dataset or a command changes them: `options`."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+CountOrNone = Annotated[int, Field(strict=True, ge=0)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Dropout = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Rate = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 def available_cores() -> int:
@@ -15,44 +24,46 @@ def available_cores() -> int:
 class TowerConfig:
     """How the towers train.
 
-    length: newest events of a crop. batch: crops a step. negatives: from the batch, and as many uniform ones.
+    dim: of an embedding. hidden: width of the user tower's hidden layer. length: newest events of a crop. batch: crops
+    a step. negatives: from the batch, and as many uniform ones.
     id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
-    context_dropout: share of the moments, and of each context column of the rest, that are hidden: what is asked
-    without a context, as precomputed lists are, is nothing new.
-    epochs: at most; the judge stops `patience` epochs after the best. On MovieLens 1M (leave one out, 4,000 queries,
-    an average over 1,000 steps) recall@10 of the tower is .261, .291, .303, .309, .313 after 2, 6, 12, 18 and 24
-    epochs; on MovieTweetings (rolling, one standard error .005) .134 after 2, .136 after 4, .132 after 8 and falling.
+    context_dropout: share of the events whose context is hidden, and of each context column of the other events. A
+    query without a context, as of precomputed lists, is then known from training.
+    epochs: at most; training stops `patience` epochs after the best epoch. On MovieLens 1M (leave one out, 4,000
+    queries, an average over 1,000 steps) recall@10 of the tower is .261, .291, .303, .309, .313 after 2, 6, 12, 18 and
+    24 epochs; on MovieTweetings (rolling, one standard error .005) .134 after 2, .136 after 4, .132 after 8.
     """
 
-    dim: int = 64
-    hidden: int = 384
-    length: int = 100
-    batch: int = 32
-    epochs: int = 8
-    patience: int = 2
-    learning_rate: float = 3e-3
-    id_dropout: float = 0.1
-    context_dropout: float = 0.1
-    negatives: int = 512
+    dim: Count = 64
+    hidden: Count = 384
+    length: Count = 100
+    batch: Count = 32
+    epochs: Count = 8
+    patience: Count = 2
+    learning_rate: Rate = 3e-3
+    id_dropout: Dropout = 0.1
+    context_dropout: Dropout = 0.1
+    negatives: Count = 512
 
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig:
-    """How the ranker trains. queries: of the label window, at most. candidates: of a query, a sample with its answers.
+    """How the ranker trains.
 
-    doubtful: examples below which a ranker has to find more of what it was not taught than a simple order does.
-    minimum: examples below which no ranker is trained. On MovieTweetings recall@10, three draws each, was .14-.16
-    with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830. More steps
-    made rankers of so few noisier, not better.
+    queries: of the label window, at most. candidates: of a query, a sample with its answers.
+    minimum: examples below which no ranker is trained. doubtful: examples below which a ranker is taken only if it
+    finds more answers of held-out queries than a simple order of the candidates. On MovieTweetings recall@10, three
+    draws each, was .14-.16 with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with
+    830. More steps made rankers of so few examples noisier, not better.
     """
 
-    queries: int = 20_000
-    candidates: int = 200
-    minimum: int = 500
-    doubtful: int = 2_000
-    batch: int = 32
-    epochs: int = 3
-    learning_rate: float = 3e-3
+    queries: Count = 20_000
+    candidates: Count = 200
+    minimum: CountOrNone = 500
+    doubtful: CountOrNone = 2_000
+    batch: Count = 32
+    epochs: Count = 3
+    learning_rate: Rate = 3e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +71,24 @@ class TrainingConfig:
     """One training run.
 
     label_share, test_share: the newest shares of the log, labels before test. test_queries: test events ranked, at
-    most. precomputed: candidates kept of each user. threads: of torch, in all.
+    most. precomputed: candidates kept of each user. threads: of torch, in all. device: where the networks train; auto
+    is cuda where PyTorch finds a GPU, else cpu.
     """
 
     tower: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()
-    label_share: float = 0.1
-    test_share: float = 0.1
-    test_queries: int = 20_000
-    precomputed: int = 100
-    threads: int = field(default_factory=available_cores)
-    seed: int = 0
+    label_share: Share = 0.1
+    test_share: Share = 0.1
+    test_queries: Count = 20_000
+    precomputed: Count = 100
+    threads: Count = field(default_factory=available_cores)
+    seed: CountOrNone = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        """ValueError where nothing would be left to train on."""
+        if self.label_share + self.test_share >= 1:
+            raise ValueError("label_share and test_share are below 1 together, so that events are left to train on")
 
 
 def small() -> TrainingConfig:

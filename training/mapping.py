@@ -14,6 +14,7 @@ from recsys.truth import plain
 from recsys.types import CONTEXTS
 from training import event_section
 from training.numbers import decimal_of
+from training.options import training_config
 from training.times import TimeFormat
 
 MAPPING = "dataset.toml"
@@ -32,7 +33,7 @@ ENTRIES = {
     "evaluation": {"test_from", "labels_from"},
     "events": event_section.ENTRIES,
 }
-"""What each section may hold; beside them stand `name` and `folder`."""
+"""What each section may hold; beside them stand `name`, `folder` and `[training]`."""
 
 COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "title", "categories", "available")
 """Entries that name a column each."""
@@ -60,6 +61,7 @@ class Mapping:
     """A `dataset.toml`: where the tables are and which of their columns mean what.
 
     events: what event types mean; None without a section [events]. weighed_by_value: types that weigh by `value`.
+    training: the section [training], which changes the training configuration.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class Mapping:
     times: TimeFormat = field(default_factory=TimeFormat)
     decimals: dict[str, str] = field(default_factory=dict)
     keep_duplicates: bool = False
+    training: dict[str, Any] = field(default_factory=dict)
 
     def place(self, section: str, entry: str) -> str:
         """The column of an entry and its file, as a sentence names them."""
@@ -102,6 +105,7 @@ class Mapping:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DatasetError(f"{path} is not valid TOML: {error}.") from error
+        training_config(section=raw.get("training", {}), place=f"[training] of {path}")
         unknown = _unknown(raw)
         if unknown:
             raise DatasetError(f"{path} has an unknown entry {unknown}.")
@@ -158,6 +162,7 @@ class Mapping:
                 "items": decimal_of(path, "items", items),
             },
             keep_duplicates=duplicates == "keep",
+            training=raw.get("training", {}),
         )
 
 
@@ -257,7 +262,7 @@ def _check_context(path: Path, interactions: dict[str, Any]) -> None:
 def _unknown(raw: dict[str, Any]) -> str | None:
     """The first entry that means nothing where it stands, and what would: a misspelt one must not be ignored."""
     for section, entries in raw.items():
-        if section in {"name", "folder"}:
+        if section in {"name", "folder", "training"}:
             continue
         if section not in ENTRIES or not isinstance(entries, dict):
             return f"'{section}'; {_belongs(section)}"

@@ -17,7 +17,7 @@ from flows.cli.prefect import started
 from flows.cli.telling import emit
 from flows.rehearsing import rehearsing
 from training.check import Check
-from training.config import CONFIGS
+from training.options import add_training_options, config_of
 from training.watch import Progress, watching
 
 
@@ -25,7 +25,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     """Add the verb to the command line; its parser."""
     run = verbs.add_parser("run", help="ingest, train, evaluate, pass the gate, publish, promote")
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
-    run.add_argument("--config", choices=CONFIGS, default="full", help="how long to train; default: full")
+    add_training_options(run)
     run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
     run.set_defaults(verb=run_all)
     return [run]
@@ -35,7 +35,8 @@ def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
     from training.mapping import Mapping
 
-    Mapping.read(options.data)  # a mistyped path is told at once
+    mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path or setting is an error at once
+    config = config_of(options, mapping.training, f"[training] of {mapping.path}")
     with rehearsing(), ExitStack() as shown, ExitStack() as opening:
         watch = shown.enter_context(watching())
         opening.enter_context(watch("starting Prefect"))
@@ -46,7 +47,7 @@ def run_all(options: argparse.Namespace) -> None:
             opening.close()
             return watch(step)
 
-        published = run(options.data, CONFIGS[options.config](), options.force, first_step_ends_the_opening)
+        published = run(options.data, config, options.force, first_step_ends_the_opening)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         manifest = published.manifest

@@ -1,0 +1,34 @@
+"""Where networks train: the CPU or a CUDA GPU, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from recsys.errors import SettingsError
+
+CPU = torch.device("cpu")
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a `TrainingConfig.device`; SettingsError for cuda where PyTorch finds no GPU."""
+    if torch.cuda.is_available():
+        return CPU if name == "cpu" else torch.device("cuda")
+    if name == "cuda":
+        reason = "is built without CUDA" if torch.version.cuda is None else "finds no CUDA GPU"
+        raise SettingsError(
+            f"The device is cuda, and PyTorch {torch.__version__} {reason}. Use --device cpu, or install PyTorch for "
+            "CUDA on a machine with an NVIDIA GPU and its driver."
+        )
+    return CPU
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products in bfloat16 on a GPU that computes in it; float32 elsewhere.
+
+    bfloat16 has float32's range, so that gradients need no scaling.
+    """
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
