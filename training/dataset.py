@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow.parquet as pq
 
 from recsys.errors import DatasetError
 from recsys.events import UNDECLARED, EventRules, SeenRule
@@ -50,7 +51,7 @@ class Dataset:
 
     interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each
     of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
-    and content columns. users: user_id and attributes. quarantined: {table: {reason: rows}}. moments: when a test in
+    and content columns. quarantined: {table: {reason: rows}}. moments: when a test in
     time begins, where the mapping says so. protocol: how models of it are taught and measured. by_clusters:
     whether clusters of its items are tried. events: what its event types mean. weighed_by_value: types whose events
     weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open. bad_values: {table:
@@ -62,7 +63,6 @@ class Dataset:
     name: str
     interactions: pd.DataFrame
     items: pd.DataFrame
-    users: pd.DataFrame
     exclude_seen: SeenRule
     content_columns: tuple[str, ...] = ()
     numeric_columns: tuple[str, ...] = ()
@@ -93,10 +93,8 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     interactions, assumptions = _read_interactions(mapping, ward)
     duplicates = pd.Series(False, interactions.index) if mapping.keep_duplicates else _repeats(interactions)
     items, content, cells = _read_items(mapping, ward)
-    users = _read_users(mapping, ward)
-    for table, column in ((items, "item_id"), (users, "user_id")):
-        section = column.removesuffix("_id") + "s"
-        check_ids(interactions[column], table[column], *(mapping.place(s, column) for s in ("interactions", section)))
+    places = (mapping.place(section, "item_id") for section in ("interactions", "items"))
+    check_ids(interactions["item_id"], items["item_id"], *places)
     ahead = interactions["timestamp"] > time.time() + CLOCKS_DIFFER
     shown = examples(mapping, interactions, cells, duplicates, ahead)
     interactions = interactions[~duplicates].drop(columns="timestamp" + GIVEN)
@@ -104,7 +102,6 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         mapping.name,
         interactions.reset_index(drop=True),
         items.reset_index(drop=True),
-        users.reset_index(drop=True),
         mapping.exclude_seen,
         content,
         tuple(mapping.items.get("numeric", ())),
@@ -124,7 +121,19 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
     )
 
 
-def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Quarantine) -> pd.DataFrame:
+def check_columns(mapping: Mapping) -> None:
+    """DatasetError if a file or column that the mapping names is missing.
+
+    It reads the header of each table alone, so that a command can call it before it starts anything.
+    """
+    for section, columns in (("interactions", _interaction_columns(mapping)), ("items", _item_columns(mapping))):
+        if columns:
+            _read_table(mapping, section, columns, Quarantine(None), header_only=True)
+
+
+def _read_table(
+    mapping: Mapping, section: str, columns: dict[str, str], ward: Quarantine, *, header_only: bool = False
+) -> pd.DataFrame:
     """The file of a section with Tandem's column names; `columns` maps Tandem's name to the file's."""
     spec = getattr(mapping, section)
     path = mapping.folder / spec["file"]
@@ -132,7 +141,10 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
         raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.")
     try:
         if mapping.has_types(section):
-            frame = pd.read_parquet(path).reset_index(drop=True)
+            frame = pq.read_schema(path).empty_table().to_pandas() if header_only else pd.read_parquet(path)
+            frame = frame.reset_index(drop=True)
+        elif header_only:
+            frame = pd.read_csv(path, nrows=0)
         else:
             text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
             frame = _read_csv(path, text, section, ward)
@@ -150,7 +162,7 @@ def _read_table(mapping: Mapping, section: str, columns: dict[str, str], ward: Q
                 f"{path} has no column '{theirs}' (its columns: {', '.join(map(str, frame.columns[:12]))}). "
                 f"Set {entry} in [{section}] of {mapping.path} to the column that holds it."
             )
-    if frame.empty:
+    if frame.empty and not header_only:
         raise DatasetError(f"{path} has a header but no rows.")
     return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
 
@@ -182,11 +194,23 @@ def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd
     return frame
 
 
+def _interaction_columns(mapping: Mapping) -> dict[str, str]:
+    """The file's name of each of Tandem's columns of the log."""
+    entries = (*IDS, "timestamp", "event_type", "value")
+    columns = {entry: mapping.interactions[entry] for entry in entries if entry in mapping.interactions}
+    return columns | {f"{CONTEXT}{column}": column for column in mapping.interactions.get("context", ())}
+
+
+def _item_columns(mapping: Mapping) -> dict[str, str]:
+    """The file's name of each of Tandem's columns of the items; none where there is no items table."""
+    spec = mapping.items
+    columns = {entry: spec[entry] for entry in ("item_id", "title", "categories", "available") if entry in spec}
+    return columns | {column: column for kind in ("categorical", "numeric", "boolean") for column in spec.get(kind, ())}
+
+
 def _read_interactions(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, list[str]]:
     """The good rows in order of time, each under its number in the file, and what was assumed of their event types."""
-    optional = [c for c in ("event_type", "value") if c in mapping.interactions]
-    columns = {c: mapping.interactions[c] for c in (*IDS, "timestamp", *optional)}
-    columns |= {f"{CONTEXT}{column}": column for column in mapping.interactions.get("context", ())}
+    columns = _interaction_columns(mapping)
     frame = _read_table(mapping, "interactions", columns, ward)[list(columns)]
     frame["timestamp" + GIVEN] = frame["timestamp"]
     frame["timestamp"] = read_times(frame["timestamp"], mapping.times, mapping.place("interactions", "timestamp"))
@@ -246,9 +270,8 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
         none = pd.DataFrame({"item_id": pd.Series(dtype="str")})
         return none, (), none
     spec = mapping.items
-    columns: dict[str, str] = {c: spec[c] for c in ("item_id", "title", "categories", "available") if c in spec}
-    extra = [*spec.get("categorical", []), *spec.get("numeric", []), *spec.get("boolean", [])]
-    frame = _read_table(mapping, "items", columns | {c: c for c in extra}, ward)
+    columns = _item_columns(mapping)
+    frame = _read_table(mapping, "items", columns, ward)
     schema = _described_once("item_id")
     good = ward.sift("items", frame, schema, str(mapping.folder / spec["file"]), columns)
     good = good.assign(item_id=_ids(good["item_id"], mapping.has_types("items")))
@@ -265,7 +288,7 @@ def _read_items(mapping: Mapping, ward: Quarantine) -> tuple[pd.DataFrame, tuple
         good[column] = _truths(good[column], mapping)
     if "available" in good:
         good["available"] = _available(good["available"], mapping)
-    content = tuple(c for c in ("categories", *extra) if c in good)
+    content = tuple(column for column in columns if column not in ("item_id", "title", "available"))
     kept = [c for c in ("item_id", "title", "available", *content) if c in good]
     return good[kept], content, cells[kept]
 
@@ -320,17 +343,6 @@ def _truths(column: pd.Series, mapping: Mapping) -> pd.Series:
             f"{mapping.path}."
         )
     return found
-
-
-def _read_users(mapping: Mapping, ward: Quarantine) -> pd.DataFrame:
-    if not mapping.users:
-        return pd.DataFrame({"user_id": pd.Series(dtype="str")})
-    extra = mapping.users.get("categorical", [])
-    columns = {"user_id": mapping.users["user_id"]} | {c: c for c in extra}
-    frame = _read_table(mapping, "users", columns, ward)
-    schema = _described_once("user_id")
-    good = ward.sift("users", frame, schema, str(mapping.folder / mapping.users["file"]), columns)
-    return good.assign(user_id=_ids(good["user_id"], mapping.has_types("users")))[["user_id", *extra]]
 
 
 def _each(column: pd.Series, meaning: Callable[[object], object], *, lists: bool = False) -> pd.Series:

@@ -28,7 +28,6 @@ ENTRIES = {
         *("file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric", "boolean"),
         *("available_values", "decimal"),
     },
-    "users": {"file", "user_id", "categorical"},
     "settings": {"exclude_seen", "horizon", "search"},
     "evaluation": {"test_from", "labels_from"},
     "events": event_section.ENTRIES,
@@ -38,8 +37,14 @@ ENTRIES = {
 COLUMNS = ("user_id", "item_id", "timestamp", "event_type", "value", "title", "categories", "available")
 """Entries that name a column each."""
 
-OWN = {"items": ("item_id", "title", "categories", "available"), "users": ("user_id",)}
-"""Names of a table's columns after it was read: no further column may have one."""
+OWN = ("item_id", "title", "categories", "available")
+"""Names of the items table's columns after it was read: no further column may have one."""
+
+NO_USERS = (
+    "Tandem reads no table of users any more, since no model used one. Delete the section [users]. To let the models "
+    "learn an attribute of users, add its column to the interactions and name the column in context of [interactions]"
+)
+"""The end of the sentence on a section [users], which earlier versions read."""
 
 SEARCHES = ("exact", "near")
 """How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
@@ -69,7 +74,6 @@ class Mapping:
     folder: Path
     interactions: dict[str, Any]
     items: dict[str, Any]
-    users: dict[str, Any]
     exclude_seen: SeenRule
     moments: Moments = field(default_factory=Moments)
     protocol: str = HORIZONS["next"]
@@ -137,9 +141,7 @@ class Mapping:
             )
         items = _section(path, raw, "items", {"file", "item_id"}) if "items" in raw else {}
         _check_available_values(path, items)
-        users = _section(path, raw, "users", {"file", "user_id"}) if "users" in raw else {}
-        _check_columns(path, "items", items)
-        _check_columns(path, "users", users)
+        _check_columns(path, items)
         duplicates = interactions.get("duplicates", "drop")
         if duplicates not in ("drop", "keep"):
             raise DatasetError(f'{path}: duplicates in [interactions] is "drop" or "keep", not {duplicates!r}.')
@@ -149,7 +151,6 @@ class Mapping:
             folder=folder,
             interactions=interactions,
             items=items,
-            users=users,
             exclude_seen=event_section.read_seen(path, raw.get("settings", {}).get("exclude_seen", True)),
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
@@ -218,24 +219,24 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
             )
 
 
-def _check_columns(path: Path, name: str, section: dict[str, Any]) -> None:
-    """DatasetError unless each further column of a table is named once: in two roles, one would silently be lost."""
-    meanings: dict[str, str] = {section[entry]: entry for entry in COLUMNS if entry in section}
+def _check_columns(path: Path, items: dict[str, Any]) -> None:
+    """DatasetError unless each column of the items is named once: in two roles, one would silently be lost."""
+    meanings: dict[str, str] = {items[entry]: entry for entry in COLUMNS if entry in items}
     for entry in ("categorical", "numeric", "boolean"):
-        named = section.get(entry, [])
+        named = items.get(entry, [])
         if not isinstance(named, list) or not all(isinstance(column, str) for column in named):
             raise DatasetError(
-                f'{path}: {entry} in [{name}] is a list of columns of the {name} table, such as ["brand"].'
+                f'{path}: {entry} in [items] is a list of columns of the items table, such as ["brand"].'
             )
         for column in named:
             if other := meanings.get(column):
                 raise DatasetError(
-                    f"{path}: {entry} in [{name}] names '{column}', which already is its {other}; a column has one "
+                    f"{path}: {entry} in [items] names '{column}', which already is its {other}; a column has one "
                     "meaning, so name it once."
                 )
-            if column in OWN[name]:
+            if column in OWN:
                 raise DatasetError(
-                    f"{path}: {entry} in [{name}] names '{column}', a name that Tandem gives to another column. Rename "
+                    f"{path}: {entry} in [items] names '{column}', a name that Tandem gives to another column. Rename "
                     "the column in the file."
                 )
             meanings[column] = entry
@@ -264,6 +265,8 @@ def _unknown(raw: dict[str, Any]) -> str | None:
     for section, entries in raw.items():
         if section in {"name", "folder", "training"}:
             continue
+        if section == "users":
+            return f"'users'; {NO_USERS}"
         if section not in ENTRIES or not isinstance(entries, dict):
             return f"'{section}'; {_belongs(section)}"
         for entry in entries:

@@ -17,6 +17,7 @@ from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
 from recsys.errors import GenerationError, RulesError, StoreError
+from recsys.stopped import importing
 from recsys.store.connect import open_store
 from training.watch import Watch, watching
 
@@ -76,9 +77,11 @@ def drain_impressions(options: argparse.Namespace) -> None:
 def run_schedule(options: argparse.Namespace) -> None:
     """Serve every flow on its schedule, until Ctrl-C."""
     if options.data:
-        from training.mapping import Mapping
+        with importing():
+            from training.dataset import check_columns
+            from training.mapping import Mapping
 
-        Mapping.read(options.data)  # a mistyped path is told at once, and not at night
+        check_columns(Mapping.read(options.data))  # now, and not at night
     from recsys.rules import RulesFile
 
     environment = Environment.read()

@@ -16,6 +16,7 @@ from rich.table import Table
 from flows.cli.prefect import started
 from flows.cli.telling import emit
 from flows.rehearsing import rehearsing
+from recsys.stopped import importing
 from training.check import Check
 from training.options import add_training_options, config_of
 from training.watch import Progress, watching
@@ -33,10 +34,13 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
-    from training.mapping import Mapping
+    with importing():
+        from training.dataset import check_columns
+        from training.mapping import Mapping
 
-    mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path or setting is an error at once
+    mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path, setting or column is an error at once
     config = config_of(options, mapping.training, f"[training] of {mapping.path}")
+    check_columns(mapping)
     with rehearsing(), ExitStack() as shown, ExitStack() as opening:
         watch = shown.enter_context(watching())
         opening.enter_context(watch("starting Prefect"))

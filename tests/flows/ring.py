@@ -40,7 +40,7 @@ def dataset(frame: pd.DataFrame, exclude_seen: bool = True) -> Dataset:
     """The frame as a dataset without an items table."""
     nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True).assign(event_type="click")
-    return Dataset("ring", frame, nothing, nothing.rename(columns={"item_id": "user_id"}), SeenRule(exclude_seen))
+    return Dataset("ring", frame, nothing, SeenRule(exclude_seen))
 
 
 def log_of(frame: pd.DataFrame, exclude_seen: bool = True) -> Log:

@@ -17,6 +17,7 @@ from recsys.generation import GenerationFolder
 from recsys.record import UserRecord
 from recsys.store.connect import open_store
 from recsys.store.redis import RedisUserStore
+from tests import tiny
 from tests.flows.ring import ring, write
 from tests.surroundings import ROOT, surroundings
 from training.evaluation import BASELINES, PERSONAL
@@ -218,13 +219,24 @@ def test_an_unreachable_prefect_is_a_sentence(tmp_path):
     assert "Traceback" not in run.stderr
 
 
-def test_a_missing_dataset_is_found_before_prefect_starts(tmp_path):
-    """A mistyped --data is told at once."""
+@pytest.mark.parametrize(
+    ("verb", "right", "wrong"),
+    [
+        ("run", 'file = "interactions.csv"', 'file = "nowhere.csv"'),
+        ("run", 'timestamp = "timestamp"', 'timestamp = "when"'),
+        ("run", 'numeric = ["year"]', 'numeric = ["years"]'),
+        ("schedule", 'timestamp = "timestamp"', 'timestamp = "when"'),
+    ],
+)
+def test_a_wrong_mapping_is_found_before_prefect_starts(tmp_path, verb, right, wrong):
+    """A mistyped file or column ends the command with one sentence that names it, and Prefect has written no file."""
     (tmp_path / "tandem" / "prefect").mkdir(parents=True)
-    run = call(tmp_path, "run", "--data", tmp_path / "nowhere")
-    assert run.returncode == 1
-    assert "nowhere" in run.stderr
-    assert run.stderr.count("\n") == 1
+    mapping = tiny.write(tmp_path / "data") / "dataset.toml"
+    mapping.write_text(mapping.read_text().replace(right, wrong))
+    done = call(tmp_path, verb, "--data", mapping)
+    assert done.returncode == 1
+    assert wrong.split('"')[1] in done.stderr
+    assert done.stderr.count("\n") == 1
     assert list((tmp_path / "tandem" / "prefect").iterdir()) == []
 
 

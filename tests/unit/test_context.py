@@ -47,8 +47,7 @@ def log_of(frame: pd.DataFrame, *columns: str) -> Log:
     """The frame as a log, `columns` being its context."""
     nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
     frame = frame.assign(event_type="click").rename(columns={c: f"context.{c}" for c in columns})
-    users = nothing.rename(columns={"item_id": "user_id"})
-    return encode(Dataset("by-device", frame, nothing, users, SeenRule(), context_columns=columns))
+    return encode(Dataset("by-device", frame, nothing, SeenRule(), context_columns=columns))
 
 
 @pytest.fixture

@@ -424,12 +424,13 @@ def test_truths_of_parquet_belong_in_boolean(shop, tmp_path, entry, cells):
         ('event_type = ["what"]\n', "event_type in .* is one text"),
         ('value = "when"\n', "timestamp and value in .* both name the column 'when'"),
         ('decimal = [","]\n', "decimal in"),
-        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = 3\n', r"categorical in \[users\] is a list"),
-        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = ["id"]\n', "already is its user_id"),
+        ('[items]\nfile = "i"\nitem_id = "id"\ncategorical = 3\n', r"categorical in \[items\] is a list"),
+        ('[items]\nfile = "i"\nitem_id = "id"\ncategorical = ["id"]\n', "already is its item_id"),
+        ('[users]\nfile = "u"\nuser_id = "id"\n', r"'users'; .* Delete the section .* context of \[interactions\]\.$"),
         ('[items]\nfile = "x"\nitem_id = "y"\nseparator = ""\n', "separator in .* is one text"),
         ('duplicates = ["keep"]\n', "duplicates in"),
         ('event_type = "who"\n', "user_id and event_type in .* both name the column 'who'"),
-        ('[users]\nfile = "u"\nuser_id = "id"\ncategorical = ["user_id"]\n', "names 'user_id', a name that Tandem"),
+        ('[items]\nfile = "i"\nitem_id = "id"\ncategorical = ["item_id"]\n', "names 'item_id', a name that Tandem"),
     ],
 )
 def test_a_misspelt_entry_is_named(shop, more, word):

@@ -28,8 +28,7 @@ def log_of(rows, rules=SHOP, seen=None, **more) -> Log:
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "event_type"])
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True).astype({"timestamp": float})
     nothing = pd.DataFrame({"item_id": pd.Series(dtype="str")})
-    users = nothing.rename(columns={"item_id": "user_id"})
-    return encode(Dataset("shop", frame.assign(**more), nothing, users, seen or SeenRule(False), events=rules))
+    return encode(Dataset("shop", frame.assign(**more), nothing, seen or SeenRule(False), events=rules))
 
 
 def items_of(log: Log, rows) -> list[str]:
@@ -73,7 +72,6 @@ def test_weights_are_of_the_type_and_the_share_of_the_value():
             timestamp=np.arange(5.0), value=[5.0, 20.0, np.nan, 10.0, 1e9]
         ),
         pd.DataFrame({"item_id": pd.Series(dtype="str")}),
-        pd.DataFrame({"user_id": pd.Series(dtype="str")}),
         SeenRule(False),
         events=SHOP,
         weighed_by_value=("purchase",),
