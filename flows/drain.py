@@ -8,15 +8,12 @@ between writes the same files once more.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prefect import flow, task
@@ -29,6 +26,7 @@ from recsys.features import FEATURES
 from recsys.impression import Impression
 from recsys.store.base import FlowStore, LoggedImpression
 from recsys.store.connect import open_store
+from training.locations import Location, exports, writing
 from training.watch import Watch
 
 AT_ONCE = 2_000
@@ -47,7 +45,7 @@ class Drained:
     taken: int = 0
     damaged: int = 0
     waiting: int = 0
-    files: list[Path] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
     def then(self, step: Drained) -> Drained:
         """Both together; what waits is what waits after the step."""
@@ -63,10 +61,10 @@ class Drained:
 
 @flow(name="drain", validate_parameters=False)
 def drain(wait: float, watch: Watch) -> Drained:
-    """Every impression that is old enough, as Parquet in the home."""
+    """Every impression that is old enough, as Parquet."""
     environment, done = Environment.read(), Drained()
     with open_store(environment) as opened, watch("impressions") as progress:
-        store, folder = opened.flows(), environment.folder("impressions")
+        store, folder = opened.flows(), exports(environment, "impressions")
         while True:
             step = drain_some(store, folder, wait, time.time())
             done = done.then(step)
@@ -76,7 +74,7 @@ def drain(wait: float, watch: Watch) -> Drained:
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def drain_some(store: FlowStore, folder: Path, wait: float, now: float) -> Drained:
+def drain_some(store: FlowStore, folder: Location, wait: float, now: float) -> Drained:
     """The oldest impressions that are old enough: written, and then let go of."""
     entries = store.read_impressions(count=AT_ONCE)
     # Up to the first that is too young and no further: whatever a rerun finds ripe begins with the same entry.
@@ -87,7 +85,10 @@ def drain_some(store: FlowStore, folder: Path, wait: float, now: float) -> Drain
     files, rows, taken = [], 0, 0
     for day, of_day in _by_day(shown).items():
         table = to_table(of_day, events, wait)
-        files.append(_write(table, folder / f"date={day}" / f"{ripe[0].entry}.parquet"))
+        path = folder / f"date={day}" / f"{ripe[0].entry}.parquet"
+        with writing(path) as file:
+            pq.write_table(table, file)
+        files.append(str(path))
         rows, taken = rows + table.num_rows, taken + (pc.sum(table["label"]).as_py() or 0)
     store.drop_impressions([entry.entry for entry in ripe])
     return Drained(len(shown), rows, taken, len(ripe) - len(shown), len(entries) - len(ripe), files)
@@ -109,15 +110,3 @@ def _read(entry: LoggedImpression) -> Impression | None:
     except ValueError:
         return None
     return told if len(told.items) and told.features.shape[1] == len(FEATURES) else None
-
-
-def _write(table: pa.Table, path: Path) -> Path:
-    """The table at a path, whole and on the disk: its entries are dropped next."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}")
-    with scratch.open("wb") as file:
-        pq.write_table(table, file)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    return path

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from recsys.retrieval.registry import names_of
 from recsys.rules import compiled, select
 from recsys.rules.catalogue import DAY, TablesCatalogue
 from recsys.user_list import UserList
+from training.locations import Location, exports, require_writable, writing
 
 SCHEMA = pa.schema(
     [
@@ -38,28 +39,44 @@ LEFT_SECONDS = 86_400.0
 """Nobody writes any more to a file that was begun and not written to for so long: its run was killed."""
 
 KEPT = 7
-"""Newest files that stay, a week of nightly ones, whichever generations made them: each is as large as all lists are,
-and nobody sends the lists of the week before."""
+"""Newest files that stay in a folder, a week of nightly ones of all generations: each is as large as all lists are. In
+a bucket a lifecycle rule removes old files: flows need no permission to delete."""
+
+
+@contextmanager
+def exporting(environment: Environment, maker: ListMaker, top: int, now: float) -> Iterator[ListExport]:
+    """One file of everyone's best; it is there once the block ends without an error."""
+    folder = exports(environment, "lists")
+    if folder.remote:
+        require_writable(folder)  # before the lists are made: that may take an hour
+    else:
+        _sweep(Path(folder.path))
+    path = folder / maker.manifest.id / f"{int(now)}.parquet"
+    with writing(path) as scratch:
+        export = ListExport(path, scratch, maker, top, now)
+        try:
+            yield export
+            export.flush()
+        finally:
+            export.close()
+    if not folder.remote:
+        _drop_old(Path(folder.path))
 
 
 class ListExport:
-    """One file, there once it is whole; a context manager."""
+    """The rows of one file."""
 
-    def __init__(self, environment: Environment, maker: ListMaker, top: int, now: float) -> None:
-        folder = environment.folder("lists") / maker.manifest.id
-        self.path = folder / f"{int(now)}.parquet"
-        self._scratch = folder / f".{int(now)}.parquet"
-        self._maker, self._top, self._now = maker, top, now
+    def __init__(self, path: Location, scratch: Path, maker: ListMaker, top: int, now: float) -> None:
+        self.path = path
+        self._scratch, self._maker, self._top, self._now = scratch, maker, top, now
         self._rules = compiled(maker.rules, maker.spec)
         self._rows: list[tuple[object, ...]] = []
         self._writer: pq.ParquetWriter | None = None
 
     def begin(self) -> None:
-        """Start anew: what was added before is forgotten."""
-        self._close()
+        """Start anew: rows that were added before are dropped."""
+        self.close()
         self._rows = []
-        self._scratch.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(self._scratch.parent.parent)
         self._writer = pq.ParquetWriter(self._scratch, SCHEMA)
 
     def add(self, user: str, past: Past, made: UserList) -> None:
@@ -75,31 +92,18 @@ class ListExport:
             told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
             self._rows.append((*told, manifest.id, self._now))
         if len(self._rows) >= ROWS:
-            self._flush()
+            self.flush()
 
-    def __enter__(self) -> ListExport:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self._writer is not None:
-            self._flush()
-            self._close()
-            self._scratch.replace(self.path)
-            _drop_old(self.path.parent.parent)
-        else:
-            self._close()
-            self._scratch.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the rows that were added."""
         if self._rows and self._writer is not None:
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(list(column), field.type) for column, field in zip(columns, SCHEMA, strict=True)]
             self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
             self._rows = []
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """End the file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None

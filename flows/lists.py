@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.cursor import Cursor
-from flows.export_lists import ListExport
+from flows.export_lists import exporting
 from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
 from recsys.rules import RulesFile
@@ -32,7 +32,7 @@ class Listed:
     lists: int
     trending: int
     seconds: float
-    parquet: Path | None = None
+    parquet: str | None = None
     superseded_by: str | None = None
 
 
@@ -47,11 +47,11 @@ def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
         folder = fetch(generation, environment, generations)
         hot = follow_trend(store, folder, now)
         maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
-        with ListExport(environment, maker, top, now) as export, watch("lists") as progress:
+        with exporting(environment, maker, top, now) as export, watch("lists") as progress:
             made = list_everybody(maker, generations, store, export, now, progress)
         live = generations.alias(LIVE)
     superseded = live if live != generation else None
-    return Listed(generation, made, len(hot.items), time.monotonic() - start, export.path, superseded)
+    return Listed(generation, made, len(hot.items), time.monotonic() - start, str(export.path), superseded)
 
 
 @flow(name="refresh", validate_parameters=False)

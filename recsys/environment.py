@@ -23,6 +23,7 @@ class Environment:
 
     budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
     rules: the file of rules (TANDEM_RULES, else rules.toml here). rules_named: whether TANDEM_RULES names it.
+    exports: the folder or URL below which flows write lists and impressions (TANDEM_EXPORTS); empty: the home.
     """
 
     home: Path
@@ -30,6 +31,7 @@ class Environment:
     budget: str = ""
     rules: Path = Path("rules.toml")
     rules_named: bool = False
+    exports: str = ""
 
     @classmethod
     def read(cls) -> Environment:
@@ -37,7 +39,8 @@ class Environment:
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
         redis_url, budget = _redis_url(), os.environ.get("TANDEM_REDIS_BUDGET", "")
         named = os.environ.get("TANDEM_RULES")
-        return cls(home, redis_url, budget, Path(named or "rules.toml"), bool(named))
+        exports = os.environ.get("TANDEM_EXPORTS", "")
+        return cls(home, redis_url, budget, Path(named or "rules.toml"), bool(named), exports)
 
     @property
     def redis_budget(self) -> int | None:

@@ -3,6 +3,7 @@
 TandemError                 str(error) is a sentence a person can act on
 ├── QueryError              a request is wrong: names the field            (the door answers 4xx)
 ├── DatasetError            the log or its mapping can't be used           (the flow stops)
+├── LocationError           a path or URL can't be read or written         (the flow stops)
 ├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
 ├── RulesError              the file of rules is wrong: names the field    (nothing starts, or what was stays)
 ├── StoreError              Redis refused a command
@@ -35,6 +36,10 @@ class QueryError(TandemError):
 
 class DatasetError(TandemError):
     """The interactions log or its mapping can't be used."""
+
+
+class LocationError(TandemError):
+    """A path or a URL of a bucket can't be read or written."""
 
 
 class SettingsError(TandemError):

@@ -47,6 +47,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         ),
         "TANDEM_REDIS_BUDGET": (environment.budget, "Memory of all generations in the store, at most, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "File of rules, which need not exist (docs/rules.md)."),
+        "TANDEM_EXPORTS": (environment.exports, "Folder or URL for lists and impressions; not set: TANDEM_HOME."),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}

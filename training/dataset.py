@@ -23,6 +23,7 @@ from recsys.events import UNDECLARED, EventRules, SeenRule
 from recsys.truth import truth
 from training.event_section import check_types
 from training.examples import examples
+from training.locations import Location, failed
 from training.mapping import Mapping, Moments
 from training.matching import check_ids
 from training.numbers import read_numbers
@@ -137,14 +138,12 @@ def _read_table(
     """The file of a section with Tandem's column names; `columns` maps Tandem's name to the file's."""
     spec = getattr(mapping, section)
     path = mapping.folder / spec["file"]
-    if not path.is_file():
-        raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.")
     try:
         if mapping.has_types(section):
-            frame = pq.read_schema(path).empty_table().to_pandas() if header_only else pd.read_parquet(path)
-            frame = frame.reset_index(drop=True)
+            frame = _read_parquet(path, header_only)
         elif header_only:
-            frame = pd.read_csv(path, nrows=0)
+            with path.open_text() as stream:
+                frame = pd.read_csv(stream, nrows=0)
         else:
             text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
             frame = _read_csv(path, text, section, ward)
@@ -152,7 +151,11 @@ def _read_table(
         raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({str(error).rstrip('.')}). Export it as UTF-8.") from error
-    except (pd.errors.ParserError, OSError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.") from error
+    except OSError as error:
+        raise failed(path, "read", error) from error
+    except (pd.errors.ParserError, ValueError) as error:
         raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {str(error).rstrip('.')}.") from error
     for ours, theirs in columns.items():
         if theirs not in frame.columns:
@@ -167,7 +170,7 @@ def _read_table(
     return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
 
 
-def _refuse_separator(path: Path, header: pd.Index) -> None:
+def _refuse_separator(path: Location, header: pd.Index) -> None:
     """DatasetError where a header of one column shows that other marks than commas are between the fields."""
     for mark, name in SEPARATORS.items():
         if len(header) == 1 and mark in str(header[0]):
@@ -177,13 +180,23 @@ def _refuse_separator(path: Path, header: pd.Index) -> None:
             )
 
 
-def _read_csv(path: Path, text: list[str], section: str, ward: Quarantine) -> pd.DataFrame:
+def _read_parquet(path: Location, header_only: bool) -> pd.DataFrame:
+    """A Parquet file, or all files of a folder in the order of their names."""
+    if header_only:
+        dataset = pq.ParquetDataset(path.path, filesystem=path.filesystem(), partitioning=None)
+        frame: pd.DataFrame = dataset.schema.empty_table().to_pandas()
+    else:
+        frame = pd.read_parquet(path.path, filesystem=path.filesystem(), partitioning=None)
+    return frame.reset_index(drop=True)
+
+
+def _read_csv(path: Location, text: list[str], section: str, ward: Quarantine) -> pd.DataFrame:
     """A CSV in which some columns are text; lines with too many fields are set aside."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as told, path.open_text() as stream:
         warnings.simplefilter("always", pd.errors.ParserWarning)
         # Only an empty field is missing: NA and null are names somewhere.
         frame = pd.read_csv(
-            path,
+            stream,
             dtype=dict.fromkeys(text, "str"),
             keep_default_na=False,
             na_values={column: [""] for column in text},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from recsys.errors import DatasetError
 from recsys.events import UNDECLARED, EventRules, SeenRule
+from training.locations import Location
 
 ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknown"}
 
@@ -42,7 +42,7 @@ ORDERS = (
 """Words in the name of a type that most often is what a shop wants."""
 
 
-def read_events(path: Path, raw: Mapping[str, Any] | None, has_types: bool) -> tuple[EventRules, tuple[str, ...]]:
+def read_events(path: Location, raw: Mapping[str, Any] | None, has_types: bool) -> tuple[EventRules, tuple[str, ...]]:
     """The rules of the section, and the types whose events weigh by their value; DatasetError names the wrong entry."""
     if raw is None:
         return EventRules(), ()
@@ -75,7 +75,7 @@ def read_events(path: Path, raw: Mapping[str, Any] | None, has_types: bool) -> t
     return rules, lists["weigh_by_value"]
 
 
-def read_seen(path: Path, raw: object) -> SeenRule:
+def read_seen(path: Location, raw: object) -> SeenRule:
     """The rule that `exclude_seen` states: true, false, or a table of types and days."""
     if isinstance(raw, bool):
         return SeenRule(raw)
@@ -100,7 +100,7 @@ def read_seen(path: Path, raw: object) -> SeenRule:
 
 
 def check_types(
-    path: Path,
+    path: Location,
     column: str | None,
     types: pd.Series,
     rules: EventRules | None,
@@ -157,7 +157,7 @@ def check_types(
     ]
 
 
-def _assume(path: Path, column: str | None, types: pd.Series, counts: Mapping[str, int], listed: str) -> list[str]:
+def _assume(path: Location, column: str | None, types: pd.Series, counts: Mapping[str, int], listed: str) -> list[str]:
     """What a log of several types means where nothing says so; DatasetError where one of them looks negative."""
     if not any(EventRules().weight(name) for name in counts):
         raise DatasetError(
@@ -196,7 +196,7 @@ def _listing(parts: Sequence[str]) -> str:
 
 
 def _all_there(
-    path: Path, column: str | None, types: pd.Series, names: Sequence[str], counts: Mapping[str, int], entry: str
+    path: Location, column: str | None, types: pd.Series, names: Sequence[str], counts: Mapping[str, int], entry: str
 ) -> None:
     """DatasetError where the log has no event of a type that an entry names."""
     missing = [name for name in names if name not in counts]
@@ -213,7 +213,7 @@ def _rows(types: pd.Series, name: str) -> str:
     return f"row{'s' if len(rows) > 1 else ''} {' and '.join(f'{row:,}' for row in rows)}"
 
 
-def _names(path: Path, entry: str, names: object) -> tuple[str, ...]:
+def _names(path: Location, entry: str, names: object) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DatasetError(f'{path}: {entry} is a list of event types such as ["purchase"], not {names!r}.')
     return tuple(dict.fromkeys(names))
@@ -223,7 +223,7 @@ def _is_weight(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
-def _one_meaning(path: Path, entries: Mapping[str, Sequence[str]]) -> None:
+def _one_meaning(path: Location, entries: Mapping[str, Sequence[str]]) -> None:
     """DatasetError where a type is negative or ignored and something else, too."""
     for entry in ("negative", "ignored"):
         for name in entries[entry]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from recsys.errors import DatasetError
 from recsys.features import FEATURES
 from recsys.types import F32, I64, Bool
+from training.locations import Location, reaching
 
 PREFIX = "feature."
 
@@ -32,17 +33,16 @@ class ShownItems:
         return len(self.labels)
 
 
-def read(files: Iterable[Path]) -> ShownItems:
+def read(files: Iterable[str | Path]) -> ShownItems:
     """The items of some files, each slate once; DatasetError names a file whose features are not this code's.
 
-    A slate may stand in two files where a drain was killed and a user forgotten before the next.
+    files: paths or URLs. A slate may stand in two files where a drain was killed and a user forgotten before the next.
     """
     wanted = [PREFIX + name for name in FEATURES]
     features, labels, slates = [np.zeros((0, len(FEATURES)), np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
     known: dict[str, int] = {}
-    for file in sorted(files):
-        _check(file, wanted)
-        table = pq.read_table(file, columns=["impression", "label", *wanted])
+    for file in map(Location.of, sorted(map(str, files))):
+        table = _table(file, wanted)
         names = table["impression"].to_pylist()
         new = np.array([name not in known for name in names], bool)
         for name in names:
@@ -53,13 +53,17 @@ def read(files: Iterable[Path]) -> ShownItems:
     return ShownItems(np.concatenate(features), np.concatenate(labels), np.concatenate(slates))
 
 
-def _check(file: Path, wanted: list[str]) -> None:
+def _table(file: Location, wanted: list[str]) -> pa.Table:
+    """The columns of a file that the ranker's training takes."""
     try:
-        there = [name for name in pq.read_schema(file).names if name.startswith(PREFIX)]
-    except (OSError, pa.ArrowException) as error:
+        with reaching(file, "read"), file.filesystem().open_input_file(file.path) as source:
+            parquet = pq.ParquetFile(source)
+            there = [name for name in parquet.schema_arrow.names if name.startswith(PREFIX)]
+            if there == wanted:
+                return parquet.read(columns=["impression", "label", *wanted])
+    except pa.ArrowException as error:
         raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
-    if there != wanted:
-        differs = ", ".join(sorted(set(there) ^ set(wanted))) or "their order"
-        raise DatasetError(
-            f"{file} has other features than this code's ranker: {differs[:200]}. Leave out what older code drained."
-        )
+    differs = ", ".join(sorted(set(there) ^ set(wanted))) or "their order"
+    raise DatasetError(
+        f"{file} has other features than this code's ranker: {differs[:200]}. Leave out what older code drained."
+    )

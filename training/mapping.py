@@ -13,6 +13,7 @@ from recsys.events import EventRules, SeenRule
 from recsys.truth import plain
 from recsys.types import CONTEXTS
 from training import event_section
+from training.locations import Location, failed
 from training.numbers import decimal_of
 from training.options import training_config
 from training.times import TimeFormat
@@ -69,9 +70,9 @@ class Mapping:
     training: the section [training], which changes the training configuration.
     """
 
-    path: Path
+    path: Location
     name: str
-    folder: Path
+    folder: Location
     interactions: dict[str, Any]
     items: dict[str, Any]
     exclude_seen: SeenRule
@@ -92,23 +93,15 @@ class Mapping:
 
     def has_types(self, section: str) -> bool:
         """Whether the file of a section has a type for each column: Parquet has, CSV has not."""
-        return Path(getattr(self, section)["file"]).suffix == ".parquet"
+        return str(getattr(self, section)["file"]).endswith(("/", ".parquet"))
 
     @classmethod
     def read(cls, data: str | Path) -> Mapping:
         """Read the mapping at `data`: a folder that holds dataset.toml, or such a file that names the folder."""
-        path = Path(data)
-        if path.is_dir():
+        path = Location.of(data)
+        if path.is_local_folder() or (path.remote and path.suffix != ".toml"):
             path = path / MAPPING
-        if not path.is_file():
-            raise DatasetError(
-                f"{path} does not exist. --data takes a folder with a {MAPPING}, or such a file that names the folder "
-                '(folder = "..."). docs/data.md shows one.'
-            )
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} is not valid TOML: {error}.") from error
+        raw = _parsed(path)
         training_config(section=raw.get("training", {}), place=f"[training] of {path}")
         unknown = _unknown(raw)
         if unknown:
@@ -116,8 +109,8 @@ class Mapping:
         for entry in ("name", "folder"):
             if not isinstance(text := raw.get(entry, "text"), str) or not text.strip():
                 raise DatasetError(f'{path}: {entry} is one text, such as {entry} = "shop", not {raw[entry]!r}.')
-        folder = (path.parent / raw.get("folder", ".")).resolve()
-        if not folder.is_dir():
+        folder = (path.parent / raw.get("folder", ".")).resolved()
+        if not folder.remote and not folder.is_local_folder():
             raise DatasetError(f"{path} names the folder {folder}, which does not exist.")
         horizon = raw.get("settings", {}).get("horizon", "next")
         if not isinstance(horizon, str) or horizon not in HORIZONS:
@@ -167,6 +160,21 @@ class Mapping:
         )
 
 
+def _parsed(path: Location) -> dict[str, Any]:
+    """The entries of a TOML file; DatasetError where there is no such file or it is not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} is not valid TOML: {error}.") from error
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path} does not exist. --data takes a folder with a {MAPPING}, or such a file that names the folder "
+            '(folder = "..."). docs/data.md shows one.'
+        ) from error
+    except OSError as error:
+        raise failed(path, "read", error) from error
+
+
 def moment(value: object, name: str) -> float:
     """Unix seconds of a date or a time, as TOML or ISO 8601 have it, in UTC where it names no zone."""
     try:
@@ -178,7 +186,7 @@ def moment(value: object, name: str) -> float:
     return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
 
 
-def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:
+def _section(path: Location, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:
     section = raw.get(name)
     if not isinstance(section, dict):
         raise DatasetError(f"{path} lacks its [{name}] section: it names the file and the columns.")
@@ -201,7 +209,7 @@ def _section(path: Path, raw: dict[str, Any], name: str, required: set[str]) -> 
     return section
 
 
-def _check_available_values(path: Path, items: dict[str, Any]) -> None:
+def _check_available_values(path: Location, items: dict[str, Any]) -> None:
     """DatasetError unless `available_values` gives words a truth."""
     words = items.get("available_values", {})
     if not isinstance(words, dict) or not all(isinstance(meaning, bool) for meaning in words.values()):
@@ -219,7 +227,7 @@ def _check_available_values(path: Path, items: dict[str, Any]) -> None:
             )
 
 
-def _check_columns(path: Path, items: dict[str, Any]) -> None:
+def _check_columns(path: Location, items: dict[str, Any]) -> None:
     """DatasetError unless each column of the items is named once: in two roles, one would silently be lost."""
     meanings: dict[str, str] = {items[entry]: entry for entry in COLUMNS if entry in items}
     for entry in ("categorical", "numeric", "boolean"):
@@ -242,7 +250,7 @@ def _check_columns(path: Path, items: dict[str, Any]) -> None:
             meanings[column] = entry
 
 
-def _check_context(path: Path, interactions: dict[str, Any]) -> None:
+def _check_context(path: Location, interactions: dict[str, Any]) -> None:
     """DatasetError unless `context` names a few columns of their own."""
     named = interactions.get("context", [])
     if not isinstance(named, list) or not all(isinstance(column, str) for column in named) or len(named) > CONTEXTS:

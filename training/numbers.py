@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recsys.errors import DatasetError
+from training.locations import Location
 from training.quarantine import MOSTLY_BAD, Quarantine, named
 
 POINT, COMMA = ".", ","
@@ -22,7 +22,7 @@ WITH_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?")
 NO_NUMBER = "not a number"
 
 
-def decimal_of(path: Path, section: str, entries: dict[str, Any]) -> str:
+def decimal_of(path: Location, section: str, entries: dict[str, Any]) -> str:
     """The decimal mark of a section; DatasetError unless it is one."""
     mark = entries.get("decimal", POINT)
     if mark not in (POINT, COMMA):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +16,7 @@ import pandas as pd
 from pandas.tseries.api import guess_datetime_format
 
 from recsys.errors import DatasetError
+from training.locations import Location
 from training.quarantine import MOSTLY_BAD, named
 
 ISO = "iso8601"
@@ -62,7 +62,7 @@ class TimeFormat:
     zone: ZoneInfo | None = None
 
     @classmethod
-    def of(cls, path: Path, interactions: dict[str, Any]) -> TimeFormat:
+    def of(cls, path: Location, interactions: dict[str, Any]) -> TimeFormat:
         """Read `timestamp_format` and `timezone`; DatasetError where one of them means nothing."""
         stated, zone = interactions.get("timestamp_format"), interactions.get("timezone")
         if stated is not None and not _is_format(stated):

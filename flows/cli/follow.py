@@ -16,7 +16,7 @@ from flows.cli.prefect import started
 from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
-from recsys.errors import GenerationError, RulesError, StoreError
+from recsys.errors import GenerationError, LocationError, RulesError, StoreError
 from recsys.stopped import importing
 from recsys.store.connect import open_store
 from training.watch import Watch, watching
@@ -79,6 +79,7 @@ def run_schedule(options: argparse.Namespace) -> None:
     if options.data:
         with importing():
             from training.dataset import check_columns
+            from training.locations import Location
             from training.mapping import Mapping
 
         check_columns(Mapping.read(options.data))  # now, and not at night
@@ -88,7 +89,7 @@ def run_schedule(options: argparse.Namespace) -> None:
     RulesFile(environment.rules, environment.rules_named)  # likewise
     with started(keeps_time=True):
         from flows.schedule import serve_all
-    data = options.data and str(Path(options.data).absolute())
+    data = options.data and str(Location.of(options.data).resolved())
     with open_store(environment) as store:
         store.keep(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
@@ -108,7 +109,7 @@ def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Ca
                 emit_line(asdict(done))
             else:
                 emit(asdict(done))
-        except (StoreError, GenerationError, RulesError) as error:
+        except (StoreError, GenerationError, RulesError, LocationError) as error:
             if not options.every:
                 raise
             print(f"{error} Trying again in {options.every:.0f} s.", file=sys.stderr)

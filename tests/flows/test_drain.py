@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from recsys.impression import Impression
 from recsys.store import MemoryStore
 from recsys.types import Event, Source
 from training import impressions
+from training.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
 NOON = time.time() // 86_400 * 86_400 + 43_200
@@ -45,7 +48,8 @@ def act(store, *events):
 
 
 def drained(store, folder, later=3600.0):
-    return drain_some.fn(store, folder, WAIT, time.time() + later)
+    done = drain_some.fn(store, Location(str(folder)), WAIT, time.time() + later)
+    return replace(done, files=[*map(Path, done.files)])
 
 
 class TestLabels:
@@ -123,7 +127,7 @@ class TestFiles:
         log(store, shown())
 
         def half(table, file):
-            file.write(b"PAR1")
+            file.write_bytes(b"PAR1")
             raise OSError("killed")
 
         with monkeypatch.context() as killed:

@@ -3,12 +3,13 @@
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.export_lists import KEPT, ListExport
+from flows.export_lists import KEPT, exporting
 from recsys.environment import Environment
 from recsys.list_maker import ListMaker
 from recsys.record import UserRecord
@@ -29,10 +30,10 @@ def exported(maker, tmp_path, rules, seen=(), top=20):
     record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
     now = maker.manifest.data_end
     ruled = replace(maker, rules=parse(rules))
-    with ListExport(Environment(tmp_path, None), ruled, top, now) as export:
+    with exporting(Environment(tmp_path, None), ruled, top, now) as export:
         export.begin()
         export.add("someone", (record, []), ruled.make([(record, [])], now)[0])
-    return maker.rows_of(pq.read_table(export.path)["item_id"].to_pylist())
+    return maker.rows_of(pq.read_table(export.path.path)["item_id"].to_pylist())
 
 
 def test_the_newest_files_stay(maker, tmp_path):
@@ -82,10 +83,10 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
     )
     best = np.array([first, second], np.int32)
     made = UserList(now, 0, best, np.full(2, Source.TOWER, np.uint16), np.array([2, 1], np.float32))
-    with ListExport(Environment(tmp_path, None), replace(maker, rules=parse(rules)), 5, now) as export:
+    with exporting(Environment(tmp_path, None), replace(maker, rules=parse(rules)), 5, now) as export:
         export.begin()
         export.add("someone", (UserRecord.empty(), []), made)
-    table = pq.read_table(export.path)
+    table = pq.read_table(export.path.path)
     assert maker.rows_of(table["item_id"].to_pylist())[:4] == [pinned, first, second, newest]
     assert table["sources"].to_pylist() == ["", "tower", "tower", "fresh", "popular"]
 
@@ -98,7 +99,7 @@ def test_what_a_killed_run_left_goes_with_the_next(maker, tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"half")
     os.utime(killed, (now - 90_000, now - 90_000))
-    with ListExport(environment, maker, 5, now) as export:
+    with exporting(environment, maker, 5, now) as export:
         export.begin()
         assert (killed.exists(), running.exists()) == (False, True)
-    assert export.path.exists()
+    assert Path(export.path.path).exists()

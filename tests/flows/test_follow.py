@@ -2,6 +2,7 @@
 
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -41,7 +42,7 @@ class TestBatch:
         (made,) = shop.listed("newcomer")
         assert made.events == digest(shop.flows.read_events(["newcomer"])[0])
         assert made.events != 0
-        assert list((shop.home / "lists").rglob("*")) == [done.parquet.parent, done.parquet]
+        assert list((shop.home / "lists").rglob("*")) == [Path(done.parquet).parent, Path(done.parquet)]
         table = pq.read_table(done.parquet)
         assert table.column_names == COLUMNS
         told = table.to_pandas()

@@ -1,0 +1,170 @@
+"""Data, lists and impressions in a bucket of a real S3 server that checks credentials."""
+
+import io
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.drain import drain_some
+from recsys.environment import Environment
+from recsys.errors import LocationError
+from recsys.store import MemoryStore
+from tests.bucket import NAME, s3_server
+from tests.flows.ring import ring
+from tests.flows.test_drain import WAIT, log, shown
+from tests.surroundings import ROOT, surroundings
+from training import __main__ as training
+from training import impressions, locations
+from training.dataset import read
+from training.locations import Location
+
+MAPPING = """
+name = "ring"
+[interactions]
+file = "{file}"
+user_id = "user_id"
+item_id = "item_id"
+timestamp = "timestamp"
+"""
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with s3_server() as started:
+        yield started
+
+
+@pytest.fixture
+def variables(bucket, monkeypatch):
+    """The credentials in this process; without them no machine is asked for others."""
+    for name, value in (bucket.variables | {"AWS_EC2_METADATA_DISABLED": "true"}).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_run_whose_data_and_lists_lie_in_a_bucket(bucket, tmp_path, prefect_url):
+    """`run` trains on a log in a bucket, `batch` writes everyone's best there, and no credentials are printed."""
+    bucket.put("ring/log.csv", ring(users=150).to_csv(index=False).encode())
+    data = bucket.put("ring/dataset.toml", MAPPING.format(file="log.csv").encode())
+    own = bucket.variables | {"TANDEM_EXPORTS": f"s3://{NAME}/exports", "PREFECT_API_URL": prefect_url}
+
+    def call(*arguments):
+        command = [sys.executable, "-m", "flows", *arguments, "--json"]
+        environment = surroundings(tmp_path, **own)
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert bucket.variables["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    run = call("run", "--data", data.removesuffix("/dataset.toml"), "--config", "small")
+    listed = call("batch", "--top", "3")
+    key = listed["parquet"].removeprefix(f"s3://{NAME}/")
+    assert key.startswith(f"exports/lists/{run['generation']}/")
+    assert bucket.keys("exports/") == ["exports/lists/.tandem", key]
+    told = pq.read_table(io.BytesIO(bucket.get(key))).to_pandas()
+    assert told.groupby("user_id").size().eq(3).all()
+    assert told["user_id"].nunique() == 150
+
+
+@pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet", "log/"])
+def test_tables_of_each_kind(bucket, variables, tmp_path, file):
+    """A local dataset.toml whose file is a URL: CSV, packed CSV, Parquet and a folder of Parquet files."""
+    frame = ring(users=20)
+    parts = {"log/a.parquet": frame[:100], "log/b.parquet": frame[100:]} if file == "log/" else {file: frame}
+    for name, rows in parts.items():
+        path = tmp_path / Path(name).name
+        rows.to_parquet(path) if path.suffix == ".parquet" else rows.to_csv(path, index=False)
+        bucket.put(f"kinds/{name}", path.read_bytes())
+    bucket.put("kinds/log/_SUCCESS", b"")  # as Spark leaves it
+    (tmp_path / "dataset.toml").write_text(MAPPING.format(file=f"s3://{NAME}/kinds/{file}"))
+    dataset = read(tmp_path, tmp_path / "quarantine")
+    assert len(dataset.interactions) == len(frame)
+    assert dataset.name == "ring"
+
+
+def test_bad_rows_go_to_the_quarantine(bucket, variables, tmp_path):
+    """Also where `folder` is a URL."""
+    bucket.put("bad/log.csv", b"user_id,item_id,timestamp\n1,2,1700000000\n3,4,1700000001\n,4,1700000002\n")
+    (tmp_path / "dataset.toml").write_text(f'folder = "s3://{NAME}/bad"\n' + MAPPING.format(file="log.csv"))
+    assert read(tmp_path, tmp_path / "quarantine").bad_rows == 1
+    assert "user_id: empty" in (tmp_path / "quarantine" / "interactions.csv").read_text()
+
+
+@pytest.fixture
+def silent():
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def refusal(bucket, variables, monkeypatch, capsys):
+    """What `python -m training check` prints of a URL, with these variables: one sentence, no traceback."""
+
+    def check(url, **changed):
+        for name, value in changed.items():
+            monkeypatch.setenv(name, value)
+        assert training.main(["check", "--data", url]) == 1
+        (sentence,) = capsys.readouterr().err.splitlines()
+        assert bucket.variables["AWS_SECRET_ACCESS_KEY"] not in sentence
+        return sentence
+
+    return check
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("changed", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+    def test_wrong_credentials(self, refusal, changed):
+        """An unknown key and a wrong secret: the variables are named, their values are not."""
+        url = f"s3://{NAME}/ring/dataset.toml"
+        assert refusal(url, **{changed: "wrong"}) == (
+            f"{url} can't be read: access is denied. Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that they "
+            "may reach this bucket."
+        )
+
+    @pytest.mark.parametrize("url", ["s3://no-such-bucket/ring", f"s3://{NAME}/nothing"])
+    def test_a_bucket_or_a_key_that_is_not_there(self, refusal, url):
+        """The whole URL is named."""
+        assert refusal(url).startswith(f"{url}/dataset.toml does not exist. ")
+
+    def test_a_server_that_does_not_answer(self, refusal, silent, monkeypatch):
+        """One that takes no connection, and one that takes it and is silent: the variable is named."""
+        monkeypatch.setattr(locations, "SILENT_SECONDS", 1)
+        url = f"s3://{NAME}/ring/dataset.toml"
+        for address in ("http://127.0.0.1:9", silent):
+            assert refusal(url, AWS_ENDPOINT_URL=address) == (
+                f"{url} can't be read: the server of the bucket does not answer. Check AWS_ENDPOINT_URL ({address})."
+            )
+
+    def test_credentials_in_a_url(self, refusal):
+        """Refused, and not printed."""
+        sentence = refusal("s3://AKIA:se/cret@my-shop/ring")
+        assert "write s3://BUCKET/KEY and set AWS_ACCESS_KEY_ID" in sentence
+        assert "cret" not in sentence
+
+    def test_lists_that_can_t_be_written(self, variables, tmp_path):
+        """A missing bucket is found before the lists are made."""
+        from flows.export_lists import exporting
+
+        environment = Environment(tmp_path, None, exports="s3://no-such-bucket/tandem")
+        maker = SimpleNamespace(manifest=SimpleNamespace(id="g1"))
+        with pytest.raises(LocationError, match="there is no such bucket"), exporting(environment, maker, 5, 0.0):
+            pytest.fail("lists would be made")
+
+
+def test_impressions_are_collected_into_a_bucket(bucket, variables):
+    """They leave the store once the file stands, and none leaves while it can't be written."""
+    store, later = MemoryStore(1e12), time.time() + 3_600
+    log(store, shown("7"), shown("8"))
+    with pytest.raises(LocationError, match="there is no such bucket"):
+        drain_some.fn(store, Location("s3://no-such-bucket/impressions"), WAIT, later)
+    assert len(store.read_impressions()) == 2
+    done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT, later)
+    assert store.read_impressions() == []
+    assert len(impressions.read(done.files)) == done.rows == 6

@@ -1,0 +1,216 @@
+"""Files and folders on this host or in a bucket: where tables are read from, and where flows write Parquet files.
+
+pyarrow's filesystems reach the buckets. Credentials come from the variables and files of the provider's own tools, and
+never from a URL: a URL stands in logs, in reports and in the parameters of a flow.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+from pyarrow import fs
+
+from recsys.environment import Environment
+from recsys.errors import LocationError
+
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS (the path of a key file)",
+}
+"""The variables that hold the credentials of each scheme, as a sentence names them."""
+
+CONNECT_SECONDS, SILENT_SECONDS, TRIES = 3, 10, 3
+"""Of a request to S3: the time to connect, the time without a byte, and how often it is sent."""
+
+GS_SECONDS = 10
+"""In which a request to Google's storage is tried again; the library's default is 15 minutes."""
+
+READ_BYTES = 8 << 20
+"""Of one read from a CSV file: each is a request to the bucket."""
+
+PROBE = ".tandem"
+"""The name of an empty file that shows that a folder of a bucket can be written."""
+
+MOST_SHOWN = 300
+"""Characters of an error of the bucket's server that a sentence shows."""
+
+CODE = re.compile(r"(?:AWS Error |google::cloud::Status\()([A-Z_]+)")
+"""The error of the bucket's server in a message of pyarrow."""
+
+REFUSED = {"ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "PERMISSION_DENIED", "UNAUTHENTICATED"}
+UNREACHED = {"NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SERVICE_UNAVAILABLE", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+MISSING = {"NO_SUCH_BUCKET", "NO_SUCH_KEY", "NOT_FOUND"}
+
+NO_TOKEN, OTHER_REGION = "OAuth2 access token", "configured region"
+"""Words of a message without credentials for Google, and of one for a bucket of another region of AWS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file or a folder. text: a local path, or a URL such as s3://bucket/key."""
+
+    text: str
+
+    @classmethod
+    def of(cls, text: str | Path | Location) -> Location:
+        """The location that a setting names; LocationError where the URL is of another kind or holds credentials."""
+        scheme, sign, rest = str(text).partition("://")
+        if not sign:
+            return cls(str(text))
+        bucket = rest.partition("/")[0]
+        if scheme not in CREDENTIALS:
+            raise LocationError(f"A URL that begins with {scheme}:// can't be read. Use s3://, gs:// or a local path.")
+        if "@" in bucket or ":" in bucket:
+            raise LocationError(
+                f"A URL of {scheme}:// holds credentials or a port. Take them out of the URL: write "
+                f"{scheme}://BUCKET/KEY and set {CREDENTIALS[scheme]}."
+            )
+        if not bucket:
+            raise LocationError(f"{text} names no bucket. Write {scheme}://BUCKET/KEY.")
+        return cls(f"{scheme}://{posixpath.normpath(rest)}")
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __truediv__(self, name: str) -> Location:
+        if "://" in name or Path(name).is_absolute():
+            return Location.of(name)
+        return Location.of(f"{self.text}/{name}") if self.remote else Location(str(Path(self.text) / name))
+
+    @property
+    def remote(self) -> bool:
+        """Whether the location is in a bucket."""
+        return "://" in self.text
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return Path(self.text).name
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name, such as .csv."""
+        return Path(self.text).suffix
+
+    @property
+    def parent(self) -> Location:
+        """The folder around it."""
+        return Location.of(self.text.rpartition("/")[0]) if self.remote else Location(str(Path(self.text).parent))
+
+    def resolved(self) -> Location:
+        """The same with an absolute local path."""
+        return self if self.remote else Location(str(Path(self.text).resolve()))
+
+    def is_local_folder(self) -> bool:
+        """Whether a folder of this host stands here."""
+        return not self.remote and Path(self.text).is_dir()
+
+    @property
+    def path(self) -> str:
+        """As pyarrow's filesystem takes it."""
+        return self.text.partition("://")[2] if self.remote else self.text
+
+    def filesystem(self) -> fs.FileSystem:
+        """Pyarrow's filesystem of it, whose requests take a bounded time."""
+        if not self.remote:
+            return fs.LocalFileSystem()
+        if self.text.startswith("gs:"):
+            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=GS_SECONDS))
+        return fs.S3FileSystem(
+            endpoint_override=_endpoint(),
+            connect_timeout=CONNECT_SECONDS,
+            request_timeout=SILENT_SECONDS,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=TRIES),
+        )
+
+    def open_text(self) -> pa.NativeFile:
+        """Its bytes from the first to the last, decompressed where the name ends with .gz, .bz2 or .zst."""
+        return self.filesystem().open_input_stream(self.path, buffer_size=READ_BYTES)
+
+    def read_bytes(self) -> bytes:
+        """All of its bytes."""
+        with self.open_text() as stream:
+            found: bytes = stream.read()
+        return found
+
+
+def _endpoint() -> str | None:
+    """The server in place of AWS' own, by AWS' variables: pyarrow reads these only for a filesystem made of a URL."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def failed(location: Location, verb: str, error: OSError) -> LocationError:
+    """The error of a location as one sentence with the fix; verb: read or written."""
+    begin, said = f"{location} can't be {verb}", " ".join((error.strerror or str(error)).split()).rstrip(".")
+    if not location.remote:
+        return LocationError(f"{begin}: {said}.")
+    scheme, endpoint = location.text.partition(":")[0], _endpoint()
+    code = found[1] if (found := CODE.search(said)) else ""
+    if code in REFUSED or NO_TOKEN in said:
+        fix = f"Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
+        return LocationError(f"{begin}: access is denied. {fix}")
+    if code in UNREACHED:
+        fix = f"Check AWS_ENDPOINT_URL ({endpoint})." if scheme == "s3" and endpoint else "Check the network."
+        return LocationError(f"{begin}: the server of the bucket does not answer. {fix}")
+    if code in MISSING or isinstance(error, FileNotFoundError):
+        return LocationError(f"{begin}: there is no such bucket or key. Correct the URL.")
+    return LocationError(f"{begin}: {said[:MOST_SHOWN]}." + " Set AWS_REGION." * (OTHER_REGION in said))
+
+
+@contextmanager
+def reaching(location: Location, verb: str) -> Iterator[None]:
+    """An error of a file or a bucket inside becomes a LocationError; verb: read or written."""
+    try:
+        yield
+    except OSError as error:
+        raise failed(location, verb, error) from error
+
+
+@contextmanager
+def writing(target: Location) -> Iterator[Path]:
+    """A local file to write: it stands at the target once the block ends without an error, and not before."""
+    with ExitStack() as gone:
+        if target.remote:
+            folder = Path(gone.enter_context(TemporaryDirectory(prefix="tandem-")))
+        else:
+            folder = Path(target.path).parent
+        scratch = folder / f".{target.name}"
+        gone.callback(scratch.unlink, missing_ok=True)
+        with reaching(target, "written"):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        with reaching(target, "written"):
+            _move(scratch, target)
+
+
+def _move(file: Path, target: Location) -> None:
+    """A local file to its target: on the disk, or in the bucket once the last byte has arrived."""
+    if target.remote:
+        local = fs.LocalFileSystem()
+        fs.copy_files(str(file), target.path, source_filesystem=local, destination_filesystem=target.filesystem())
+        return
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+    file.replace(target.path)
+
+
+def require_writable(folder: Location) -> None:
+    """LocationError where files can't be written below a folder of a bucket: an empty one is."""
+    with writing(folder / PROBE) as file:
+        file.touch()
+
+
+def exports(environment: Environment, name: str) -> Location:
+    """The folder of this name for the files that flows write: below TANDEM_EXPORTS, or in the home."""
+    if not environment.exports:
+        return Location(str(environment.folder(name)))
+    return Location.of(environment.exports).resolved() / name
