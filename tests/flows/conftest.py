@@ -20,6 +20,15 @@ def harness(prefect_url):
         yield
 
 
+@pytest.fixture(scope="session")
+def bucket():
+    """An S3 server with a bucket."""
+    from tests.bucket import s3_server
+
+    with s3_server() as started:
+        yield started
+
+
 @pytest.fixture
 def shop(harness, prefect_url, tiny_world, own_valkey_url, tmp_path, monkeypatch):
     """One that is open, with nothing done in it yet."""

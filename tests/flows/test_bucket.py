@@ -1,25 +1,19 @@
-"""Data, lists and impressions in a bucket of a real S3 server that checks credentials."""
+"""Tables and impressions in a bucket, and what is refused. test_flow.py has a whole run with data and lists in one."""
 
-import io
-import json
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import pyarrow.parquet as pq
 import pytest
 
 from flows.drain import drain_some
 from recsys.environment import Environment
 from recsys.errors import LocationError
 from recsys.store import MemoryStore
-from tests.bucket import NAME, s3_server
+from tests.bucket import NAME
 from tests.flows.ring import ring
 from tests.flows.test_drain import WAIT, log, shown
-from tests.surroundings import ROOT, surroundings
 from training import __main__ as training
 from training import impressions, locations
 from training.dataset import read
@@ -35,41 +29,11 @@ timestamp = "timestamp"
 """
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    with s3_server() as started:
-        yield started
-
-
 @pytest.fixture
 def variables(bucket, monkeypatch):
     """The credentials in this process; without them no machine is asked for others."""
     for name, value in (bucket.variables | {"AWS_EC2_METADATA_DISABLED": "true"}).items():
         monkeypatch.setenv(name, value)
-
-
-def test_a_run_whose_data_and_lists_lie_in_a_bucket(bucket, tmp_path, prefect_url):
-    """`run` trains on a log in a bucket, `batch` writes everyone's best there, and no credentials are printed."""
-    bucket.put("ring/log.csv", ring(users=150).to_csv(index=False).encode())
-    data = bucket.put("ring/dataset.toml", MAPPING.format(file="log.csv").encode())
-    own = bucket.variables | {"TANDEM_EXPORTS": f"s3://{NAME}/exports", "PREFECT_API_URL": prefect_url}
-
-    def call(*arguments):
-        command = [sys.executable, "-m", "flows", *arguments, "--json"]
-        environment = surroundings(tmp_path, **own)
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        assert bucket.variables["AWS_SECRET_ACCESS_KEY"] not in done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    run = call("run", "--data", data.removesuffix("/dataset.toml"), "--config", "small")
-    listed = call("batch", "--top", "3")
-    key = listed["parquet"].removeprefix(f"s3://{NAME}/")
-    assert key.startswith(f"exports/lists/{run['generation']}/")
-    assert bucket.keys("exports/") == ["exports/lists/.tandem", key]
-    told = pq.read_table(io.BytesIO(bucket.get(key))).to_pandas()
-    assert told.groupby("user_id").size().eq(3).all()
-    assert told["user_id"].nunique() == 150
 
 
 @pytest.mark.parametrize("file", ["log.csv", "log.csv.gz", "log.parquet", "log/"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from recsys.environment import Environment
@@ -18,6 +20,7 @@ from recsys.record import UserRecord
 from recsys.store.connect import open_store
 from recsys.store.redis import RedisUserStore
 from tests import tiny
+from tests.bucket import NAME
 from tests.flows.ring import ring, write
 from tests.surroundings import ROOT, surroundings
 from training.evaluation import BASELINES, PERSONAL
@@ -36,15 +39,17 @@ def call(home, *arguments, **environment):
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """A home in which a small dataset was run once, and what the command printed."""
+def published(tmp_path_factory, bucket):
+    """A home in which a small dataset of a bucket was run once, and what the command printed."""
     home = tmp_path_factory.mktemp("home")
     (home / "user").mkdir()
     (home / "tandem" / "prefect").mkdir(parents=True)  # there, but empty: here Prefect makes its own database
     data = write(home / "data", ring(users=150, strings=True))
     with (data / "dataset.toml").open("a", encoding="utf-8") as mapping:
         mapping.write('[settings]\nsearch = "near"\n')
-    return home, data, call(home, "run", "--data", data, "--json")
+    for file in data.iterdir():
+        bucket.put(f"ring/{file.name}", file.read_bytes())
+    return home, data, call(home, "run", "--data", f"s3://{NAME}/ring", "--json", **bucket.variables)
 
 
 def test_run_prints_the_generation_that_status_shows(published):
@@ -60,6 +65,20 @@ def test_run_prints_the_generation_that_status_shows(published):
     assert (shown["items"], shown["users"], shown["bytes"]) == (40, 150, told["bytes"])
     for_seen = {*PERSONAL}  # baselines of what the user had, which this dataset never recommends
     assert set(told["evaluation"]["rows"]) == {*BASELINES, "tower", "union", "two_stage"} - for_seen
+
+
+def test_lists_go_to_the_bucket(published, bucket, prefect_url):
+    """`batch` writes everyone's best below TANDEM_EXPORTS; no credentials are printed, by the run or by `batch`."""
+    home, _, run = published
+    exports = {"TANDEM_EXPORTS": f"s3://{NAME}/exports"}
+    batch = call(home, "batch", "--top", "3", "--json", PREFECT_API_URL=prefect_url, **exports, **bucket.variables)
+    assert batch.returncode == 0, batch.stderr
+    key = json.loads(batch.stdout)["parquet"].removeprefix(f"s3://{NAME}/")
+    assert key.startswith(f"exports/lists/{json.loads(run.stdout)['generation']}/")
+    assert bucket.keys("exports/") == ["exports/lists/.tandem", key]
+    rows = pq.read_table(io.BytesIO(bucket.get(key))).to_pandas().groupby("user_id").size()
+    assert (len(rows), rows.eq(3).all()) == (150, True)
+    assert bucket.variables["AWS_SECRET_ACCESS_KEY"] not in run.stdout + run.stderr + batch.stdout + batch.stderr
 
 
 def test_the_store_holds_the_users(published):
