@@ -20,8 +20,8 @@ from pathlib import Path
 from loadtests.arrivals import Shape
 from loadtests.memory import Sample, sample
 from loadtests.options import items, number
-from loadtests.pair import deployment
-from loadtests.peers.servers import PeerError, Running
+from loadtests.bench.pair import deployment
+from loadtests.bench.peers.servers import PeerError, Running
 from loadtests.report import write
 from loadtests.report.of_soak import of_soak
 from loadtests.slo import RESULTS, ROOT
@@ -114,7 +114,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         tally, samples, swaps, shape = soak(options, options.folder)
-    except (PeerError, TandemError) as error:
+    except TandemError as error:
         sys.exit(f"tandem: {error}")
     except KeyboardInterrupt:
         return 130

@@ -6,7 +6,7 @@ import time
 
 import httpx
 
-from loadtests.peers.servers import PeerError
+from recsys.errors import TandemError
 from recsys.generation import GenerationFolder
 from recsys.store.redis import RedisGenerationStore
 
@@ -27,7 +27,7 @@ class Swaps:
             wanted, end = self._store.alias("live") or "", time.monotonic() + seconds
             while not self._serves(wanted):
                 if time.monotonic() > end:
-                    raise PeerError(f"The deployment did not follow to {wanted} within {seconds:g} s.")
+                    raise TandemError(f"The deployment did not follow to {wanted} within {seconds:g} s.")
                 time.sleep(0.2)
 
     def look(self, at: float) -> None:

@@ -216,7 +216,7 @@ class UserEncoder:
     """The user tower in service: histories of item rows in, user embeddings out.
 
     `UserTower` itself spends most of a lone query's time on the way into and out of thirty operators
-    (`python -m loadtests.kernels`).
+    (`python -m loadtests.bench.kernels`).
     """
 
     def __init__(self, tower: UserTower, embeddings: F32) -> None:

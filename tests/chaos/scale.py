@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from loadtests.world import untrained
+from loadtests.synthetic import untrained
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants

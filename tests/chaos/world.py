@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 
 from flows.verbs import publish
-from loadtests.generations import synthesise
+from loadtests.synthetic import random_generation
 from recsys.environment import Environment
 from recsys.generation import GenerationFolder, Manifest
 from recsys.publisher import Smoke
@@ -70,7 +70,7 @@ class World:
 
     def make(self, generation: str, items: int, users: int, record: int = 100) -> GenerationFolder:
         """A generation in a folder of its own."""
-        return synthesise(self.home / "made", generation, items, 64, users, record)
+        return random_generation(self.home / "made", generation, items, 64, users, record)
 
     def folder(self, generation: str) -> GenerationFolder:
         return GenerationFolder(self.home / "made" / generation)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.generations import synthesise
+from loadtests.synthetic import random_generation
 from recsys.publisher import Publisher
 from recsys.store.base import user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
@@ -84,7 +84,7 @@ class TestForget:
 
     def test_published_again(self, store: Store, tmp_path: Path) -> None:
         """A publish that finds a generation there, and mends a neighbour's record, brings nobody back."""
-        folder = synthesise(tmp_path / "made", "g1", 20, 4, 1_100, 100)
+        folder = random_generation(tmp_path / "made", "g1", 20, 4, 1_100, 100)
         publisher = Publisher(store.generations, tmp_path)
         whole = publisher.publish(folder)
         ids, records = folder.users()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.model_store import ModelStore
-from loadtests.generations import synthesise
+from loadtests.synthetic import random_generation
 from recsys.environment import Environment
 from recsys.errors import StoreError
 from recsys.generation import MANIFEST, GenerationFolder, is_user_part
@@ -21,13 +21,13 @@ MODEL = "model.yaml"
 @pytest.fixture
 def folder(tmp_path):
     """A generation to be saved."""
-    return synthesise(tmp_path / "generations", "g1", 60, 8, 20)
+    return random_generation(tmp_path / "generations", "g1", 60, 8, 20)
 
 
 @pytest.fixture
 def other(tmp_path):
     """Another."""
-    return synthesise(tmp_path / "generations", "g2", 60, 8, 20)
+    return random_generation(tmp_path / "generations", "g2", 60, 8, 20)
 
 
 @pytest.fixture

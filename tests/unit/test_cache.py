@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from loadtests.generations import synthesise
+from loadtests.synthetic import random_generation
 from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
 from recsys.publisher import Publisher
@@ -18,7 +18,7 @@ def store(tmp_path):
     """A store with five generations, whose ids are in no order of time."""
     store = MemoryStore()
     for generation in ("g5", "g1", "g4", "g2", "g3"):
-        Publisher(store, tmp_path).publish(synthesise(tmp_path / "made", generation, 3_000, 64, 5))
+        Publisher(store, tmp_path).publish(random_generation(tmp_path / "made", generation, 3_000, 64, 5))
     return store
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.peers import plain_features
+from recsys.reference import plain_features
 from loadtests.slo import ROOT
 from recsys import features
 from recsys.kernels import ballot, columns, net, search, sources, spans, tower

@@ -13,7 +13,7 @@ LINT = Path(sys.executable).with_name("lint-imports")
 
 @pytest.fixture
 def house(tmp_path):
-    for name in ("recsys", "service", "training", "flows"):
+    for name in ("recsys", "service", "training", "flows", "loadtests", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     client = ROOT / "clients" / "python" / "tandem_client"
     shutil.copytree(client, tmp_path / client.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -42,6 +42,9 @@ def test_the_import_rule_holds(house):
         ("recsys/tables.py", "import bentoml"),
         ("training/fit.py", "import prefect"),
         ("tandem_client/calls.py", "import service"),
+        ("tests/contracts/stores.py", "import loadtests.bench.knee"),
+        ("loadtests/tally.py", "import loadtests.slo"),
+        ("training/tables.py", "import recsys.reference.plain_features"),
     ],
 )
 def test_the_import_rule_fails_when_broken(house, module, line):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from loadtests.generations import synthesise
+from loadtests.synthetic import random_generation
 from recsys.errors import GenerationError
 from recsys.publisher import Publisher
 from recsys.store import MemoryStore
@@ -19,7 +19,7 @@ DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.dat
 @pytest.fixture
 def folder(tmp_path):
     """A generation with a part of two chunks, and users in two hashes."""
-    return synthesise(tmp_path / "made", "g1", 4_200, 64, 1_100, 100)
+    return random_generation(tmp_path / "made", "g1", 4_200, 64, 1_100, 100)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtests.peers.plain_tower import encode
+from recsys.reference.plain_tower import encode
 from recsys import moments
 from recsys.towers import UserEncoder, UserTower
 from recsys.types import CLOCK, CONTEXTS, PAD, Histories

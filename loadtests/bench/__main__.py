@@ -1,0 +1,133 @@
+"""The deployment beside what one would write instead: the same slates from the same generation, in turns.
+
+`python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
+response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
+anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
+stopped before the next, or with `--together` all run all the time and are loaded in turns, seconds apart, at one rate
+or, of a knee, with one probe; at given rates a pass has seeds of its own, one for each rate, so that all peers are
+asked for the same users at the same moments, and the ratio of two peers is of one pass. CPU is what all of the
+server's processes used, without the store and the generator.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from loadtests.arrivals import Shape
+from loadtests.bench.figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
+from loadtests.bench.options import START, of_peer, parser
+from loadtests.bench.ending import sentences, tell
+from loadtests.bench.knee import knee, knees
+from loadtests.bench.overload import GIVE_UP, Overload, overload
+from loadtests.bench.peers.servers import PeerError, Running
+from loadtests.bench.point import Loader, Point, loading
+from loadtests.report import Report
+from loadtests.bench.reports.of_bench import of_bench, of_knees, of_overload
+from loadtests.slo import RESULTS, Slo
+from loadtests.bench.peers.turns import Variant, together, turns
+from loadtests.bench.world import HOME, World, world
+
+
+class Bench:
+    """Peers in turns over one world."""
+
+    def __init__(self, place: World, loader: Loader, options: argparse.Namespace) -> None:
+        self._place, self._loader, self._options = place, loader, options
+        self.points: list[Point] = []
+
+    def turns(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
+        """Number, name and peer, which runs until the next is asked for; rounds: of a pass, where all of them run."""
+        passes, variants = self._options.passes, [Variant(name, name) for name in self._options.peers]
+        if self._options.together:
+            return together(self._place, variants, passes, rounds)
+        return turns(self._place, variants, passes)
+
+    def rates(self) -> list[Point]:
+        """Every peer at every rate; where all of them run, all at one rate before any at the next."""
+        rates: list[tuple[int, float]] = list(enumerate(self._options.rates, 1))
+        rounds = [[each] for each in rates] if self._options.together else [rates]
+        for turn, name, peer in self.turns(len(rounds)):
+            number, at = divmod(turn, len(rounds))
+            for place, rate in rounds[at]:
+                self._load(peer, name, number, self._steady(rate), seed=number * len(rates) + place)
+        return self.points
+
+    def knees(self) -> dict[str, list[float]]:
+        """Of every pass, by peer; where all of them run, a probe of one after a probe of another."""
+        found: dict[str, list[float]] = {}
+        at_once = len(self._options.peers) if self._options.together else 1
+        running = self.turns()
+        while some := list(islice(running, at_once)):  # and no further: whoever runs is stopped then
+            holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
+            starts = {name: of_peer(self._options.start, name) or START for name in holds}
+            for name, rate in knees(holds, starts).items():
+                found.setdefault(name, []).append(rate)
+        return found
+
+    def overloads(self) -> tuple[list[Overload], list[Point]]:
+        """Every peer beyond its knee, and its surges."""
+        found, surges = [], []
+        options, deadline_ms = self._options, Slo.read().deadline_ms
+        for number, name, peer in self.turns():
+            at = of_peer(options.at, name) or self._knee(peer, name, number)
+            if not at:
+                raise PeerError(f"{name} has no knee: not even a few requests a second hold.")
+
+            def load(shape: Shape, peer: Running = peer, name: str = name, number: int = number) -> Point:
+                return self._load(peer, name, number, shape, GIVE_UP)
+
+            one, surge = overload(load, name, number, at, options.seconds, deadline_ms, options.p99_limit)
+            found.append(one)
+            surges.append(surge)
+        return found, surges
+
+    def _knee(self, peer: Running, name: str, number: int) -> float:
+        return knee(partial(self._holds, peer, name, number), of_peer(self._options.start, name) or START)
+
+    def _holds(self, peer: Running, name: str, number: int, rate: float) -> bool:
+        return self._load(peer, name, number, self._steady(rate)).held(self._options.p99_limit)
+
+    def _load(
+        self, peer: Running, name: str, number: int, shape: Shape, give_up: float = 10.0, seed: int | None = None
+    ) -> Point:
+        self.points.append(self._loader.load(peer, name, shape, number, give_up, seed))
+        return self.points[-1]
+
+    def _steady(self, rate: float) -> Shape:
+        return Shape("steady", ((self._options.seconds, rate),))
+
+
+def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[str, Report, dict[str, Any]]:
+    """What was asked for: the name of its file, its report, and its figures."""
+    if options.knee:
+        knees = bench.knees()
+        report = of_knees(knees, bench.points, options.p99_limit, byline)
+        return "bench-knee.json", report, {"knees": knees, "ratios": knee_ratio_medians(knees)}
+    if options.overload:
+        found, surges = bench.overloads()
+        report = of_overload(found, surges, options.p99_limit, byline)
+        return "bench-overload.json", report, {"overload": [each.to_json() for each in found]}
+    points = bench.rates()
+    report = of_bench(points, options.peers, options.rates, options.p99_limit, byline)
+    return "bench.json", report, {"ratios": cpu_ratio_medians(points, options.peers, options.rates, options.p99_limit)}
+
+
+def main() -> None:
+    """Run the command line."""
+    options = parser(__doc__).parse_args()
+    with sentences(), world(options.items, HOME) as place, loading(place) as loader:
+        bench = Bench(place, loader, options)
+        how = "in turns, all running" if options.together else "in turns"
+        byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s {how}, {cores()}"
+        name, report, told = measured(bench, options, byline)
+    steady = [point for point in bench.points if len(point.shape.pieces) == 1]
+    told |= {"machine": machine(), "items": options.items, "rows": rows(steady, options.p99_limit)}
+    tell(report, told | {"points": [point.to_json() for point in bench.points]}, RESULTS / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""What publishing and loading a generation cost beside plain writes and reads of the same bytes, in the same run.
+
+`python -m loadtests.bench.generations`: in a store of its own, with a generation that is made up. Passes take turns, so that
+what else the machine does falls on all rows alike; a ratio is of one pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from loadtests.slo import RESULTS
+from loadtests.synthetic import random_generation
+from recsys.cache import GenerationCache
+from recsys.generation import USER_RECORDS, GenerationFolder
+from recsys.publisher import Publisher
+from recsys.store.base import CHUNK
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import RedisGenerationStore
+from recsys.store.space import predict
+
+PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
+"""At most so many times the plain writes and the plain reads."""
+
+BATCH = 16
+"""SETs and GETs in one plain pipeline."""
+
+
+class Bench:
+    """The same bytes, four ways."""
+
+    def __init__(self, url: str, folder: GenerationFolder, scratch: Path) -> None:
+        self.client = redis.Redis.from_url(url)
+        self.store = RedisGenerationStore(url)
+        self.folder = folder
+        self.scratch = scratch
+        self.manifest = folder.manifest
+        files = [(folder.path / name).read_bytes() for name in self.manifest.stored_parts]
+        if self.manifest.dims["users"]:
+            files += [(folder.path / f"{USER_RECORDS}.data.npy").read_bytes()]
+        self.values = [data[at : at + CHUNK] for data in files for at in range(0, len(data), CHUNK)]
+
+    def one_pass(self) -> dict[str, float]:
+        """Seconds of each, and the ratios."""
+        took = {"plain write": self._timed(self._plain_write), "plain read": self._timed(self._plain_read)}
+        self._empty()
+        took["publish"] = self._timed(lambda: Publisher(self.store, self.scratch).publish(self.folder))
+        took["load"] = self._timed(self._load)
+        self._empty()
+        tried = Publisher(self.store, self.scratch, smoke=_nothing)
+        took["publish, tried"] = self._timed(lambda: tried.publish(self.folder))
+        self._empty()
+        for name, plain in (("publish", "write"), ("publish, tried", "write"), ("load", "read")):
+            took[f"{name} / plain {plain}"] = took[name] / took[f"plain {plain}"]
+        return took
+
+    def _timed(self, work: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    def _plain_write(self) -> None:
+        for at in range(0, len(self.values), BATCH):
+            with self.client.pipeline(transaction=False) as pipe:
+                for n, value in enumerate(self.values[at : at + BATCH], at):
+                    pipe.set(f"plain:{n}", value)
+                pipe.execute()
+
+    def _plain_read(self) -> list[bytes]:
+        values: list[bytes] = []
+        for at in range(0, len(self.values), BATCH):
+            with self.client.pipeline(transaction=False) as pipe:
+                for n in range(at, min(at + BATCH, len(self.values))):
+                    pipe.get(f"plain:{n}")
+                values += pipe.execute()
+        return values
+
+    def _load(self) -> None:
+        GenerationCache(self.scratch / "cache", self.store).fetch(self.manifest.id)
+
+    def _empty(self) -> None:
+        """Nothing stored, nothing cached, and the store's file not being rewritten while the next is timed."""
+        self.client.flushall()
+        shutil.rmtree(self.scratch / "cache", ignore_errors=True)
+        while self.client.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.05)
+
+
+def _nothing(folder: GenerationFolder) -> None:
+    """Try nothing: what is timed is that the generation is fetched to be tried."""
+    assert folder.manifest
+
+
+@contextmanager
+def bench(items: int, dim: int, users: int, folder: Path | None) -> Iterator[Bench]:
+    """A store and a generation that are gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        home = Path(temporary)
+        embedded = EmbeddedStore(home / "store")
+        try:
+            url = embedded.ensure()
+            yield Bench(url, random_generation(home, "g-bench", items, dim, users), home / "scratch")
+        finally:
+            embedded.stop()
+
+
+def table(passes: list[dict[str, float]], megabytes: float) -> str:
+    """For a person: min, median and max of every row."""
+    lines = [f"{megabytes:,.0f} MiB, {len(passes)} passes", f"{'':28}{'min':>9}{'median':>9}{'max':>9}"]
+    for name in passes[0]:
+        values = [took[name] for took in passes]
+        low, middle, high = min(values), statistics.median(values), max(values)
+        unit = "" if "/" in name else " s"
+        lines.append(f"{name:28}{low:9.2f}{middle:9.2f}{high:9.2f}{unit}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the command line; 0 if both medians are within their limits."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.generations", description=__doc__)
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--users", type=int, default=0, help="with records of 1,200 bytes on average")
+    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where the store and the generation stand meanwhile")
+    options = parser.parse_args()
+    with bench(options.items, options.dim, options.users, options.folder) as timing:
+        timing.one_pass()  # the first touches every page for the first time
+        passes = [timing.one_pass() for _ in range(options.passes)]
+        size, predicted = timing.manifest.size, predict(timing.manifest)
+    print(table(passes, size / 2**20))
+    print(f"predicted for Redis: {predicted / 2**20:,.0f} MiB")
+    publish = statistics.median(took["publish / plain write"] for took in passes)
+    load = statistics.median(took["load / plain read"] for took in passes)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    result = {"items": options.items, "dim": options.dim, "users": options.users, "bytes": size, "passes": passes}
+    (RESULTS / "generations.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+    return 0 if publish <= PUBLISH_LIMIT and load <= LOAD_LIMIT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The options of `python -m loadtests.bench`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from contextlib import suppress
+
+from loadtests.bench.knee import LEAST, MOST
+from loadtests.options import items, number, rates
+from loadtests.bench.peers.servers import PEERS
+
+START = 400.0
+"""Requests a second: the first probe of a knee."""
+
+
+def parser(told: str | None) -> argparse.ArgumentParser:
+    """told: what the command does."""
+    made = argparse.ArgumentParser(prog="python -m loadtests.bench", description=told)
+    made.add_argument("--items", type=items, default=100_000)
+    made.add_argument("--peers", type=peers, default=_DEFAULT, help=f"of {', '.join(PEERS)}; ratios are to the first")
+    made.add_argument("--rates", type=rates, default=[100, 400, 800], help="requests a second")
+    made.add_argument("--passes", type=number(int, 1, 100), default=3)
+    made.add_argument("--seconds", type=number(float, 1, 3600), default=15, help="of a load")
+    made.add_argument("--p99-limit", type=number(float, 0.1, 1e5), default=50, help="ms; above it a rate is not held")
+    made.add_argument("--together", action="store_true", help="let all peers run all the time, and load one by one")
+    mode = made.add_mutually_exclusive_group()
+    mode.add_argument("--knee", action="store_true", help="look for the highest rate that holds, instead")
+    mode.add_argument("--overload", action="store_true", help="go to twice and five times the knee, instead")
+    first = f"requests a second, the first probe: {START:g}, or split=900,litserve=80"
+    made.add_argument("--start", type=_by_peer, default={}, help=first)
+    made.add_argument("--at", type=_by_peer, default={}, help="knees that are known: 600, or split=900,litserve=80")
+    return made
+
+
+_ASKED_FOR = {"split_grpc", "split_unmerged", "inline_two", "bentoml_quiet"}
+_DEFAULT = [name for name in PEERS if name not in _ASKED_FOR]
+
+
+def peers(text: str) -> list[str]:
+    """Names of peers with commas between."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PEERS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PEERS)}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise argparse.ArgumentTypeError(f"{twice[0]!r} is named twice")
+    return names
+
+
+def of_peer(rates: Mapping[str, float], name: str) -> float | None:
+    """What was said of a peer, or else of all."""
+    return rates.get(name) or rates.get("")
+
+
+def _by_peer(text: str) -> dict[str, float]:
+    with suppress(ValueError):
+        parts = [each.rpartition("=") for each in text.split(",")]
+        rates = {name: float(rate) for name, _, rate in parts}
+        if all(LEAST <= rate <= MOST for rate in rates.values()) and not {*rates} - {"", *PEERS}:
+            return rates
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is neither a number nor PEER=RATE,PEER=RATE, from {LEAST:g} to {MOST:g}, of {', '.join(PEERS)}"
+    )

@@ -1,0 +1,55 @@
+"""Two generations over one log, and a deployment that serves the first of them from a store of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from loadtests.bench.peers.servers import Running, running
+from loadtests.bench.world import World, made_up
+from loadtests.synthetic import untrained
+from recsys.generation import GenerationFolder
+from recsys.publisher import Publisher
+from recsys.store.embedded import EmbeddedStore
+from recsys.store.redis import RedisGenerationStore
+from training.watch import watching
+
+
+def pair(count: int, home: Path) -> list[GenerationFolder]:
+    """Two generations of so many items over one log that differ in their towers; made once, kept in `home`."""
+    folder = home / f"{count}"
+    if not (folder / "made").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        with watching() as watch:
+            log = made_up(count, folder / "data", watch)
+            for seed in (0, 1):
+                with watch(f"generation {seed + 1} of 2"):
+                    untrained(folder / "generations", log, log, seed)
+        (folder / "made").touch()
+    return [GenerationFolder(each) for each in sorted((folder / "generations").iterdir())]
+
+
+@contextmanager
+def deployment(count: int, home: Path) -> Iterator[tuple[Running, RedisGenerationStore, list[GenerationFolder]]]:
+    """One that serves the first of a pair, with the second in its store; all of it ends with the caller."""
+    generations = pair(count, home)
+    shutil.rmtree(home / "run", ignore_errors=True)
+    embedded = EmbeddedStore(home / "run" / "store")
+    try:
+        url = embedded.ensure()
+        store = RedisGenerationStore(url)
+        for each in generations:
+            Publisher(store, home / "run" / "trials").publish(each)
+        store.promote(generations[0].manifest.id)
+        ids = generations[0].users()[0]
+        place = World(url, generations[0], [ids[row] for row in range(len(ids))])
+        (home / "run" / "users").write_text("\n".join(place.users), encoding="utf-8")
+        # As it is served, but for how soon a swap is seen; the log of impressions is on.
+        more = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20"}
+        with running("split", place, home / "run" / "home", **more) as peer:
+            yield peer, store, generations
+        store.close()
+    finally:
+        embedded.stop()

@@ -1,0 +1,53 @@
+"""Whether peers answer alike: slates are compared before anything is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+import numpy as np
+
+from loadtests.bench.peers.servers import PeerError, Running
+from tandem_client import Client
+
+K = 20
+
+CLOSE = 2e-3
+"""Scores of two peers differ by less; items closer than that to the last one may stand in one slate and not another."""
+
+Slates = list[list[tuple[object, float]]]
+
+
+def slates(peer: Running, users: Sequence[str]) -> Slates:
+    """What a peer answers: ids and scores."""
+    if peer.grpc:
+        with Client(f"grpc://{peer.grpc}", deadline=30) as client:
+            told = [client.recommend(user, k=K) for user in users]
+        return [_whole(peer, [(i.item_id, i.score) for i in slate.items], slate.degraded) for slate in told]
+    found = []
+    with httpx.Client(base_url=peer.url, timeout=30) as client:
+        for user in users:
+            answer = client.post("/recommend", json={"user_id": user, "k": K})
+            answer.raise_for_status()
+            body = answer.json()
+            items = [(item["item_id"], item["score"]) for item in body["items"]]
+            found.append(_whole(peer, items, body["degraded"]))
+    return found
+
+
+def _whole(peer: Running, items: list[tuple[object, float]], degraded: Sequence[str]) -> list[tuple[object, float]]:
+    if degraded:
+        raise PeerError(f"{peer.url} answers without {', '.join(degraded)}.")
+    return items
+
+
+def compare(expected: Slates, told: Slates, name: str) -> None:
+    """PeerError where two peers do not answer alike."""
+    for ours, theirs in zip(expected, told, strict=True):
+        if len(ours) != K or len(theirs) != K:
+            raise PeerError(f"{name} gave {len(theirs)} items, the first peer {len(ours)}, and {K} were asked for.")
+        if not np.allclose([score for _, score in theirs], [score for _, score in ours], rtol=0, atol=CLOSE):
+            raise PeerError(f"{name} gives other scores than the first peer: {theirs} and {ours}.")
+        sure = {item for item, score in ours if score > ours[-1][1] + CLOSE}
+        if not sure <= {item for item, _ in theirs}:
+            raise PeerError(f"{name} gives other items than the first peer: {theirs} and {ours}.")

@@ -1,0 +1,104 @@
+"""What every peer computes: one user's slate of one generation, in steps that a service may split among processes.
+
+`PlainRecommender` and `KernelRecommender` differ in how they find candidates and score them; all else is here.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recsys.generation import GenerationFolder
+from recsys.history import History, assemble, hidden_rows, stack
+from recsys.record import UserRecord
+from recsys.store.base import UserState
+from recsys.store.redis import RedisUserStore
+from recsys.types import F32, I32, U16, Histories
+
+GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
+"""Environment variables of a peer: where the generation lies, the store's URL, and "plain" or "kernels"."""
+
+ACCESS_LOG = "PEER_ACCESS_LOG"
+"""The one of BentoML's peer that turns off what it logs of each call, where it is "no"."""
+
+Ranked = list[tuple[int, float]]
+"""Item rows and their scores, best first."""
+
+
+class Engine(ABC):
+    """Computes slates of one generation, a request at a time."""
+
+    def __init__(self, folder: GenerationFolder) -> None:
+        self.manifest, self.tables = folder.manifest, folder.tables()
+        self.exclude_seen = self.manifest.seen_rule.everything
+        self._spec = folder.spec()
+
+    @abstractmethod
+    def candidates(self, past: Histories) -> tuple[I32, F32, U16]:
+        """Item rows, tower scores and sources for one user, best tower score first."""
+
+    @abstractmethod
+    def scores(self, past: Histories, items: I32, tower: F32, sources: U16) -> F32:
+        """The ranker's score of each candidate."""
+
+    def slate(self, state: UserState, k: int) -> Ranked:
+        """The k best for a user as the store knows them."""
+        record = UserRecord.unpack(state.record)
+        history = self.history(record, state)
+        past = stack([history], [time.time()])
+        items, tower, sources = self.candidates(past)
+        return self.best(items, self.scores(past, items, tower, sources), record, history, k)
+
+    def history(self, record: UserRecord, state: UserState) -> History:
+        """What a user did, oldest first."""
+        return assemble(record, state.events, self.tables.ids.rows_of, self._spec.type_row)
+
+    def best(self, items: I32, scores: F32, record: UserRecord, history: History, k: int) -> Ranked:
+        """The k best that the dataset's `exclude_seen` does not hide."""
+        hidden = hidden_rows(record, history, self.manifest.seen_rule, self._spec, time.time())
+        scores = np.where(np.isin(items, hidden), -np.inf, scores)
+        order = np.argsort(-scores, kind="stable")[:k]
+        return list(zip(items[order].tolist(), scores[order].tolist(), strict=True))
+
+    def item(self, row: int) -> tuple[int | str, str]:
+        """The id as it came, and the title."""
+        text = self.tables.ids[row]
+        item_id = int(text) if self.manifest.settings["item_id_type"] == "int" else text
+        return item_id, self.tables.titles[row]
+
+
+def engine() -> Engine:
+    """The one that the environment names, on one thread and out of the collector's way."""
+    torch.set_num_threads(1)
+    found: Engine
+    if os.environ[ENGINE] == "plain":
+        import faiss
+
+        from loadtests.bench.peers.plain import PlainRecommender
+
+        faiss.omp_set_num_threads(1)
+        found = PlainRecommender(folder())
+    else:
+        from loadtests.bench.peers.kernels import KernelRecommender
+
+        found = KernelRecommender(folder())
+    found.slate(UserState(None, [], None), 10)  # warm
+    gc.collect()
+    gc.freeze()
+    return found
+
+
+def folder() -> GenerationFolder:
+    """The generation that the environment names."""
+    return GenerationFolder(Path(os.environ[GENERATION]))
+
+
+def users() -> RedisUserStore:
+    """The store that the environment names."""
+    return RedisUserStore(os.environ[STORE])

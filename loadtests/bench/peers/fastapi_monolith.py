@@ -1,0 +1,48 @@
+"""One FastAPI process that does it all, as most teams begin: `uvicorn --workers 2`, httptools, uvloop, a Redis pool.
+
+A request is computed on the loop: with a process for each core a thread pool only adds what it costs to switch. The
+engine is `plain` for fastapi_monolith and `kernels` for fastapi_same_kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, Field
+
+from loadtests.bench.peers import engine
+from loadtests.bench.peers.slate import Slate
+
+
+class Asked(BaseModel):
+    """The body of a request."""
+
+    user_id: int | str
+    k: int = Field(10, ge=1, le=100)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Load once."""
+    app.state.engine, app.state.users = engine.engine(), engine.users()
+    yield
+    await app.state.users.close()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/recommend")
+async def recommend(asked: Asked, request: Request) -> Slate:
+    """A slate for one user."""
+    recommender, manifest = request.app.state.engine, request.app.state.engine.manifest
+    [found] = await request.app.state.users.read_users(manifest.id, manifest.user_buckets, [asked.user_id])
+    return Slate.of(asked.user_id, recommender.slate(found, asked.k), recommender)
+
+
+@app.get("/readyz")
+async def ready() -> str:
+    """Once it answers it is warm."""
+    return "ok"

@@ -1,0 +1,169 @@
+"""Every peer as a command, and as a process that answers until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import psutil
+
+from loadtests.bench.peers.engine import ACCESS_LOG, ENGINE, GENERATION, STORE
+from loadtests.ports import free_ports
+from loadtests.slo import ROOT
+from loadtests.bench.world import World
+from recsys.errors import TandemError
+from recsys.lifeline import preexec
+
+READY_SECONDS = 180.0
+_OURS = [sys.executable, "-m", "service", "serve"]
+_FASTAPI = [
+    *(sys.executable, "-m", "uvicorn", "loadtests.bench.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
+    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+]
+_BENTOML = [
+    *(sys.executable, "-m", "bentoml", "serve", "loadtests.bench.peers.bentoml_default:PeerGateway"),
+    *("--port", "{port}"),
+]
+
+
+class PeerError(TandemError):
+    """A peer does not start, or does not answer as the others do."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How one is started; {port} stands for the port it gets. door: the one that is knocked on."""
+
+    command: list[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    door: str = "http"
+
+
+PEERS = {
+    "split": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}),
+    "split_grpc": Peer(_OURS, {"TANDEM_TOPOLOGY": "split"}, "grpc"),
+    "split_unmerged": Peer(_OURS, {"TANDEM_TOPOLOGY": "split", "TANDEM_MAX_BATCH": "1"}),
+    "inline": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline"}),
+    "inline_two": Peer(_OURS, {"TANDEM_TOPOLOGY": "inline", "TANDEM_GATEWAY_WORKERS": "2"}),
+    "fastapi_monolith": Peer(_FASTAPI, {ENGINE: "plain"}),
+    "fastapi_same_kernels": Peer(_FASTAPI, {ENGINE: "kernels"}),
+    "bentoml_default": Peer(_BENTOML, {ENGINE: "plain"}),
+    "bentoml_kernels": Peer(_BENTOML, {ENGINE: "kernels"}),
+    "bentoml_quiet": Peer(_BENTOML, {ENGINE: "plain", ACCESS_LOG: "no"}),
+    "litserve": Peer([sys.executable, "-m", "loadtests.bench.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
+}
+"""By name. Two processes that compute for each: two workers, or retrieval and ranking."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One that answers; grpc: host and port, where it is knocked on by gRPC. grpc_door: where it could be."""
+
+    url: str
+    pid: int
+    grpc: str = ""
+    grpc_door: str = ""
+
+    def at_door(self, name: str) -> Running:
+        """The same processes, knocked on as the peer of that name is."""
+        return replace(self, grpc=self.grpc_door if PEERS[name].door == "grpc" else "")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that may not answer yet; grpc: host and port of that door. log: what it writes."""
+
+    url: str
+    grpc: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def silence(self) -> PeerError:
+        """What is raised where it does not answer."""
+        told = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return PeerError(f"A peer did not answer; {self.log} says: {told}")
+
+
+@contextmanager
+def running(name: str, world: World, home: Path, **more: str) -> Iterator[Running]:
+    """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
+    with started(name, world, home, **more) as peer:
+        _answering(peer)
+        yield Running(peer.url, peer.process.pid, grpc_door=peer.grpc).at_door(name)
+
+
+@contextmanager
+def started(name: str, world: World, home: Path, **more: str) -> Iterator[Started]:
+    """A peer over a world as soon as its process is there; it is gone afterwards."""
+    peer, port, grpc_port = PEERS[name], *free_ports(2)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "rules.toml").touch()
+    variables = {
+        "PORT": str(port),
+        "GRPC_PORT": str(grpc_port),
+        "REDIS_URL": world.url,
+        "TANDEM_HOME": str(home),
+        "TANDEM_RULES": str(home / "rules.toml"),
+        "TANDEM_IMPRESSIONS_PER_SECOND": "0",  # no peer logs what it showed
+        "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "",  # where it is set, each start compiles all that it imports (docs/decisions.md)
+        STORE: world.url,
+        GENERATION: str(world.generation.path.resolve()),
+        **peer.variables,
+        **more,
+    }
+    log = home / f"{name}.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [part.format(port=port) for part in peer.command],
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=preexec(signal.SIGTERM),
+        )
+    try:
+        yield Started(f"http://127.0.0.1:{port}", f"127.0.0.1:{grpc_port}", process, log)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a peer in order, and kill what it leaves behind: LitServe forgets its workers."""
+    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    for each in below:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.kill()
+    process.wait()
+
+
+def _answering(peer: Started) -> None:
+    """Return once every worker is likely to have answered a request."""
+    end, answered = time.monotonic() + READY_SECONDS, 0
+    while time.monotonic() < end:
+        if peer.process.poll() is not None:
+            break
+        try:
+            answer = httpx.post(f"{peer.url}/recommend", json={"user_id": "nobody", "k": 10}, timeout=5)
+            answered = answered + 1 if answer.status_code == 200 else 0
+        except httpx.HTTPError:
+            answered = 0
+        if answered == 20:
+            return
+        time.sleep(0 if answered else 0.3)
+    raise peer.silence

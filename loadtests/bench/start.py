@@ -1,0 +1,125 @@
+"""How soon a deployment is ready, for how much CPU, and how fast its first answers are.
+
+`python -m loadtests.bench.start [--topologies split,inline_two] [--items 100k] [--passes 5]`: each topology in turns over a
+published world. The state is kept from start to start. The first start fetches everything and is listed apart. A start
+goes from the process to /readyz. Then FIRST requests come one after the other, each on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import shutil
+import sys
+import time
+from math import inf
+from urllib.parse import urlsplit
+
+import httpx
+
+from loadtests.bench.peers.alike import K
+from loadtests.bench.figures import cores, machine
+from loadtests.cpu import cpu_seconds
+from loadtests.doors import judged_http
+from loadtests.bench.ending import BROKEN, sentences, tell
+from loadtests.options import items, number, several
+from loadtests.bench.peers.servers import READY_SECONDS, Started, started
+from loadtests.bench.reports.of_start import of_start
+from loadtests.slo import RESULTS
+from loadtests.bench.start_figures import Start, verdict
+from loadtests.tally import Outcome
+from loadtests.bench.world import HOME, World, world
+
+TOPOLOGIES = ("split", "inline", "inline_two")
+"""Of the peers; inline_two: with two gateways."""
+
+FIRST = 20
+"""Requests after /readyz; with two gateways, several of them are the first of a gateway."""
+
+LOOK_SECONDS = 0.02
+"""Between two calls of /readyz. They cost .02 s of CPU a second."""
+
+
+def main() -> int:
+    """Run the command line; the exit code."""
+    options = parser().parse_args()
+    starts: list[Start] = []
+    with sentences(), world(options.items, HOME) as place:
+        for topology in options.topologies:
+            shutil.rmtree(HOME / "starts" / topology, ignore_errors=True)
+        for turn in range(options.passes + 1):
+            for topology in options.topologies:
+                starts.append(start(topology, turn, place))
+                print(starts[-1].line(), flush=True)
+    told = verdict(starts)
+    byline = f"{options.items:,} items, {options.passes} warm starts of each, {FIRST} requests after each, {cores()}"
+    figures = {"machine": machine(), "items": options.items, "starts": [each.to_json() for each in starts]}
+    tell(of_start(starts, told, byline), figures | told.to_json(), RESULTS / "start.json")
+    return 0 if told.held else BROKEN
+
+
+def start(topology: str, number: int, place: World) -> Start:
+    """One start of a deployment, from its process to the last of its first answers."""
+    begun = time.perf_counter()
+    more = {"TANDEM_IMPRESSIONS_PER_SECOND": "20"}
+    with started(topology, place, HOME / "starts" / topology, **more) as peer:
+        _until_ready(peer)
+        ready, cpu = time.perf_counter() - begun, cpu_seconds(peer.process.pid)
+        users = [place.users[each % len(place.users)] for each in range(FIRST)]
+        return Start(topology, number, ready, cpu, tuple(ask(peer.url, user) for user in users))
+
+
+def ask(url: str, user: str) -> float:
+    """Milliseconds to a slate that is not degraded, with its connection; infinite without one, with the reason."""
+    parts = urlsplit(url)
+    begun = time.perf_counter()
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        body = json.dumps({"user_id": user, "k": K})
+        connection.request("POST", "/recommend", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        told = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        print(f"A deployment that was ready did not answer: {error!r}", flush=True)
+        return inf
+    finally:
+        connection.close()
+    took = 1000 * (time.perf_counter() - begun)
+    reply = judged_http(answer.status, told, K)
+    if reply.outcome != Outcome.WHOLE:
+        print(f"A deployment that was ready answered with status {answer.status}: {told[:300]!r}", flush=True)
+        return inf
+    return took
+
+
+def _until_ready(peer: Started) -> None:
+    end = time.monotonic() + READY_SECONDS
+    with httpx.Client(base_url=peer.url, timeout=2) as client:
+        while time.monotonic() < end and peer.process.poll() is None:
+            try:
+                if client.get("/readyz").status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(LOOK_SECONDS)
+    raise peer.silence
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    made = argparse.ArgumentParser(prog="python -m loadtests.bench.start", description=__doc__)
+    made.add_argument("--items", type=items, default=100_000)
+    made.add_argument("--topologies", type=several(_topology), default=list(TOPOLOGIES), help=", ".join(TOPOLOGIES))
+    made.add_argument("--passes", type=number(int, 1, 100), default=5, help="warm starts of each")
+    return made
+
+
+def _topology(text: str) -> str:
+    if text not in TOPOLOGIES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(TOPOLOGIES)}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""An open loop for rates at which Locust itself would be late: raw connections over HTTP, gRPC's own client over gRPC.
+
+`python -m loadtests.bench.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends, but
+for clicks, over HTTP or (grpc://127.0.0.1:3001) gRPC, and the same figures. Generator and server share the cores, so
+`loadtests.bench` sends by this: .08 ms of CPU a request where Locust takes .28, over HTTP against a server that does
+nothing, 900 a second above 100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from loadtests.arrivals import Shape
+from loadtests.cpu import cpu_seconds
+from loadtests.options import number, process, share, user_file
+from loadtests.tally import Outcome, Tally
+from loadtests.visitors import Population, Visitors
+from loadtests.bench.volley.wires import WIRES, Connection, Request
+
+MOST_CONNECTIONS = 8_000
+
+
+class Volley:
+    """Sends what a shape asks for, and tells a tally what became of it."""
+
+    def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
+        """host: URL, of http or grpc. give_up: seconds from the moment a request was due."""
+        self._wire = WIRES[urlsplit(host).scheme](host, k, deadline_ms)
+        self._give_up, self._tally = give_up, tally
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None  # our own, and no server's
+        self._under_way: deque[Request] = deque()
+
+    async def follow(self, shape: Shape, seed: int | str, visitors: Visitors, counted: bool) -> None:
+        """All of a shape; returns at its end, when answers may still be on their way."""
+        start = time.perf_counter()
+        for at in shape.arrivals(seed):
+            # Timers are rounded to a millisecond: half of one more, and none is sent before it was due.
+            wait = start + at - time.perf_counter()
+            await asyncio.sleep(wait + 5e-4 if wait > 0 else 0)
+            if counted:
+                self._tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
+            self._send(Request(self._wire.message(visitors.one()), start + at, at, counted))
+            self._impatient()
+        while (wait := start + shape.seconds - time.perf_counter()) > 0:
+            await asyncio.sleep(min(wait, 0.1))
+            self._impatient()
+
+    async def settle(self) -> None:
+        """Wait for the last answers, or give them up."""
+        while any(not request.over for request in self._under_way):
+            self._impatient()
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Every connection."""
+        for connection in [*self._all]:
+            connection.close()
+        await self._wire.close()
+
+    def _send(self, request: Request, again: bool = False) -> None:
+        if not again:
+            self._under_way.append(request)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open:
+                connection.ask(request)
+                return
+        if len(self._all) + len(self._tasks) >= MOST_CONNECTIONS:
+            self._over(request, Outcome.FAILED, f"{MOST_CONNECTIONS:,} are open already")
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._connected)
+
+    async def _connect(self, request: Request) -> None:
+        try:
+            connection = await self._wire.connect(self._answered, self._lost)
+        except OSError:
+            self._over(request, Outcome.FAILED, "no answer")
+            return
+        self._all.add(connection)
+        if request.over:
+            self._idle.append(connection)
+        else:
+            connection.ask(request)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self._fault = task.exception()
+
+    def _answered(self, connection: Connection, status: int, body: bytes) -> None:
+        request, connection.request = connection.request, None
+        now = time.perf_counter()
+        if request and not request.over:
+            reply = self._wire.judge(status, body)
+            self._over(request, reply.outcome, reply.word, now)
+        self._idle.append(connection)
+
+    def _lost(self, connection: Connection, unread: bool) -> None:
+        self._all.discard(connection)
+        request, connection.request = connection.request, None
+        if request is None or request.over:
+            return
+        if unread:
+            self._send(request, again=True)  # the server closed the connection for being idle
+        else:
+            self._over(request, Outcome.FAILED, "no answer")
+
+    def _impatient(self) -> None:
+        """Give up what has waited too long, and forget what is over."""
+        if self._fault:
+            raise self._fault
+        now = time.perf_counter()
+        while self._under_way and (self._under_way[0].over or now - self._under_way[0].due > self._give_up):
+            request = self._under_way.popleft()
+            if not request.over:
+                self._over(request, Outcome.FAILED, f"no answer in {self._give_up:g} s", now)
+                if request.connection:
+                    request.connection.close()
+
+    def _over(self, request: Request, outcome: Outcome, word: str = "", now: float = 0.0) -> None:
+        request.over = True
+        if request.counted:
+            self._tally.add(request.at, 1000 * ((now or time.perf_counter()) - request.due), outcome, word)
+
+
+async def volley(options: argparse.Namespace, tally: Tally) -> None:
+    """The warm-up, and what is counted: the CPU of what was asked for in it, all of it and nothing else."""
+    names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
+    population = Population(names=names, cold_share=options.cold_share)
+    sender = Volley(options.host, options.k, options.deadline_ms, options.give_up, tally)
+    shape: Shape = options.pieces
+    warmup = Shape("warm-up", ((options.warmup, shape.pieces[0][1]),))
+    await sender.follow(warmup, f"warm-up {options.seed}", Visitors(population, f"warm-up {options.seed}"), False)
+    await sender.settle()
+    cpu = cpu_seconds(options.pid)
+    await sender.follow(shape, options.seed, Visitors(population, options.seed), True)
+    await sender.settle()
+    tally.cpu_seconds = cpu_seconds(options.pid) - cpu
+    await sender.close()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.volley", description=__doc__)
+    parser.add_argument("--host", required=True, help="URL: http://... or grpc://...")
+    parser.add_argument("--pieces", type=Shape.read, required=True, help="SECONDS:RATE,SECONDS:RATE")
+    parser.add_argument(
+        "--warmup", type=number(float, 0, 3600), default=3, help="seconds at the first rate, not counted"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
+    parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
+    parser.add_argument(
+        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
+    )
+    parser.add_argument("--give-up", type=number(float, 0.001, 3600), default=10, help="seconds")
+    parser.add_argument("--user-file", type=user_file, help="ids, one a line, who asks most first")
+    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--pid", type=process, default=0, help="of the server: its CPU time is measured, too")
+    parser.add_argument("--result", type=Path, required=True, help="where the figures go")
+    options = parser.parse_args()
+    tally = Tally()
+    with suppress(PermissionError):  # root's alone: who waits for a core measures that wait
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    uvloop.run(volley(options, tally))
+    options.result.write_text(json.dumps(tally.to_json()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

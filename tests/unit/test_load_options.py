@@ -1,0 +1,74 @@
+"""A load test with a wrong option or without a deployment ends with a sentence."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.deployment import ROOT, free_port
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "tandem: nobody answers at http://127.0.0.1:{port}"),
+        (["--host", "http://127.0.0.1:99999"], "tandem: nobody answers at http://127.0.0.1:99999"),
+        (["--seconds", "-3"], "python -m locust: error: argument --seconds: '-3' is not a number from 0.1"),
+        (["--rate", "abc"], "argument --rate: 'abc' is not a number from 0"),
+    ],
+)
+def test_a_load_without_a_deployment_ends_with_a_sentence(more, told):
+    """No deployment listens at the address, or an option has a wrong value."""
+    port = free_port()
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "1"]
+    run = subprocess.run(
+        [*command, "--host", f"http://127.0.0.1:{port}", *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode in (1, 2)
+    assert told.format(port=port) in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+ASKED = """
+import sys
+from locust.argument_parser import LocustArgumentParser
+from loadtests.locustfile import add_options
+
+for option in sys.argv[1:]:
+    parser = LocustArgumentParser()
+    add_options(parser)
+    try:
+        parser.parse_args([option])
+        print(f"taken: {option}")
+    except SystemExit as ended:
+        print(ended.code)
+"""
+
+NONE = [
+    *(f"--{name}={number}" for name in ("rate", "seconds", "warmup") for number in ("nan", "inf", "-1", "x")),
+    *(f"--{name}={number}" for name in ("cold-share", "click-share") for number in ("nan", "inf", "-1", "1.1")),
+    *("--seconds=0", "--pieces=nan:nan", "--pieces=5:inf", "--k=0", "--k=101", "--deadline-ms=-1", "--deadline-ms=nan"),
+    *("--known-users=0", "--known-users=-1", "--pid=-1", "--pid=2147483647", "--pid=99999999999"),
+    *(
+        "--user-pattern={",
+        "--user-pattern=user-{x}",
+        "--user-pattern=user",
+        "--user-file=nowhere",
+        "--user-file=/dev/null",
+    ),
+]
+"""Options with wrong values."""
+
+
+def test_a_wrong_option_ends_with_a_sentence():
+    """Each wrong value gives one sentence and exit code 2."""
+    run = subprocess.run(
+        [sys.executable, "-c", ASKED, *NONE], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stdout.splitlines() == ["2"] * len(NONE)
+    assert len(run.stderr.splitlines()) == len(NONE)
+    assert run.stderr.count("python -m locust: error: argument ") == len(NONE)
