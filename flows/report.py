@@ -14,7 +14,8 @@ from flows.ingest import file_name
 from flows.train import artifact_key
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from training.report import Findings, write
+from training.report.findings import Findings
+from training.report.run import write
 
 KEPT = 50
 """Reports kept: 50 to 150 kB each."""

@@ -24,7 +24,8 @@ from training.config import TrainingConfig
 from training.evaluation import Evaluation
 from training.log import encode
 from training.notes import notes
-from training.report import Curves, Findings
+from training.report.curves import Curves
+from training.report.findings import Findings
 from training.split import split
 from training.watch import Watch
 

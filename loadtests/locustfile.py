@@ -31,12 +31,12 @@ from loadtests.arrivals import SHAPES, Shape
 from loadtests.cpu import cpu_seconds
 from loadtests.doors import GrpcDoor, HttpDoor
 from loadtests.options import number, process, share, user_file, user_pattern
-from loadtests.report import write
-from loadtests.report.of_load import of_load
+from loadtests.report import load_report
 from loadtests.slo import RESULTS, ROOT, Slo
 from loadtests.tally import Tally
 from loadtests.visitors import Population, Visitors
 from recsys.types import LOAD_TEST_USERS
+from training.report.page import write
 
 BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes: the deployment broke its promises; the generator did, so that nothing was measured."""
@@ -97,7 +97,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument(
         "--result", default=str(RESULTS / "load.json"), help="where the figures go; the report beside them"
     )
-    parser.add_argument("--figures-only", action="store_true", help="no page and no picture")
+    parser.add_argument("--figures-only", action="store_true", help="no page")
 
 
 class OpenLoop:
@@ -235,7 +235,7 @@ def judge(environment: Environment, **_: Any) -> None:
     held = verdict.held and not tally.failed_clicks
     environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
     if not options.figures_only:
-        print(f"\nThe report: {write(of_load(told), path)}")
+        print(f"\nThe report: {write(load_report(told), path.with_suffix('.html'))}")
 
 
 def _shape(options: Any) -> Shape:

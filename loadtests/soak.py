@@ -18,18 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadtests.arrivals import Shape
-from loadtests.memory import Sample, sample
-from loadtests.options import items, number
 from loadtests.bench.pair import deployment
 from loadtests.bench.peers.servers import PeerError, Running
-from loadtests.report import write
-from loadtests.report.of_soak import of_soak
+from loadtests.memory import Sample, sample
+from loadtests.options import items, number
 from loadtests.slo import RESULTS, ROOT
+from loadtests.soak_report import soak_report
 from loadtests.soak_verdict import judge
 from loadtests.swaps import Swaps
 from loadtests.tally import Tally
 from recsys.errors import TandemError
 from recsys.lifeline import preexec
+from training.report.page import write
 
 HOME = ROOT / ".tandem" / "soak"
 BROKEN, LATE_GENERATOR = 1, 3
@@ -125,12 +125,12 @@ def main() -> int:
     spacing = shape.seconds / (options.swaps + 1)
     byline = f"{shape.seconds:.0f} s at {options.rate:g} requests a second, {options.items:,} items"
     byline += f", a swap every {spacing:.1f} s"
-    report = of_soak(verdict, tally, samples, swaps.done, shape, byline)
-    told = {"generator_late": tally.generator_late, **verdict.to_json(), "swaps": swaps.done}
-    told |= {"samples": [each.to_json() for each in samples], **tally.to_json()}
+    report = soak_report(verdict, tally, samples, swaps.done, shape, byline)
+    figures = {"generator_late": tally.generator_late, **verdict.to_json(), "swaps": swaps.done}
+    figures |= {"samples": [each.to_json() for each in samples], **tally.to_json()}
     options.result.parent.mkdir(parents=True, exist_ok=True)
-    options.result.write_text(json.dumps(told), encoding="utf-8")
-    print(f"\n{report.sentence}\nThe report: {write(report, options.result)}")
+    options.result.write_text(json.dumps(figures), encoding="utf-8")
+    print(f"\n{report.sentence}\nThe report: {write(report, options.result.with_suffix('.html'))}")
     return LATE_GENERATOR if tally.generator_late else 0 if verdict.held else BROKEN
 
 

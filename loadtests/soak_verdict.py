@@ -16,7 +16,7 @@ DESCRIPTORS = 10
 """Likewise: one kept at every swap of fifty is 25."""
 
 NOT_WHOLE = 0.05
-"""Share of the requests: who turns everybody away leaks nothing. How many may be is slo.toml's."""
+"""Share of the requests: a deployment that refuses every request shows no leak."""
 
 FEWEST = 20
 """Samples that tell of a growth."""
@@ -34,13 +34,13 @@ def growth(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float
 
 def judge(tally: Tally, requests: int, samples: Sequence[Sample], missed: int) -> Verdict:
     """requests: that were asked for. missed: swaps after which no answer came of the generation that was promoted."""
-    told = sum(count for word, count in tally.words.items() if word.startswith("status 5"))
+    errors = sum(count for word, count in tally.words.items() if word.startswith("status 5"))
     return Verdict(
         tally.count(),
         [
             Line("memory MiB", MEMORY_MIB, growth(samples, lambda each: each.memory)),
             Line("descriptors", DESCRIPTORS, growth(samples, lambda each: each.descriptors)),
-            Line("5xx", 0, told),
+            Line("5xx", 0, errors),
             Line("failures", 0, tally.count(Outcome.FAILED) + tally.failed_clicks),
             Line("not whole", NOT_WHOLE, tally.share(Outcome.DEGRADED, Outcome.REJECTED)),
             Line("swaps missed", 0, missed),

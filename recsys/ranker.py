@@ -69,8 +69,8 @@ class RankerNet(nn.Module):
 class FeatureMajorNet:
     """The net as serving runs it, a row a feature: all layers of sixteen candidates, then of the next.
 
-    `RankerNet` itself takes nearly twice as long (`python -m loadtests.bench.kernels`): its arrays leave the cache on their
-    way from one operator to the next.
+    `RankerNet` itself takes nearly twice as long (`python -m loadtests.bench.kernels`): its arrays leave the cache on
+    their way from one operator to the next.
     """
 
     def __init__(self, net: RankerNet) -> None:

@@ -30,7 +30,9 @@ with packages(), importing():
     from training.notes import notes
     from training.options import add_training_options, config_of
     from training.profile import AVAILABLE, DataProfile
-    from training.report import Curves, Findings, write
+    from training.report.curves import Curves
+    from training.report.findings import Findings
+    from training.report.run import write
     from training.split import IN_TIME, PROTOCOLS, check_protocol, split
     from training.watch import watching
 

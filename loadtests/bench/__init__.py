@@ -1,1 +1,1 @@
-"""Measurements: the deployment beside its peers, and every figure of docs/performance.md. No test imports this package."""
+"""The measurements behind docs/performance.md. No test imports this package."""

@@ -1,12 +1,16 @@
-"""The deployment beside what one would write instead: the same slates from the same generation, in turns.
+"""The deployment beside its peers: the same slates from the same generation, under the same open loop.
 
-`python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`): CPU and
-response times at given rates. `--knee`: the highest rate that holds. `--overload`: twice and five times that. Before
-anything is timed every peer's slates are compared with the first one's. In a pass every peer is started, loaded and
-stopped before the next, or with `--together` all run all the time and are loaded in turns, seconds apart, at one rate
-or, of a knee, with one probe; at given rates a pass has seeds of its own, one for each rate, so that all peers are
-asked for the same users at the same moments, and the ratio of two peers is of one pass. CPU is what all of the
-server's processes used, without the store and the generator.
+`python -m loadtests.bench [--peers split,fastapi_monolith] [--rates 400,800] [--passes 3]` (`make bench`) measures CPU
+and response times at given rates. `--knee` searches the highest rate that holds. `--overload` sends twice and five
+times that rate. The command first compares the slates of every peer with those of the first peer.
+
+In a pass each peer starts, gets its loads and stops before the next peer starts. With `--together` all peers run all
+the time, and loads of different peers are seconds apart. At given rates each pass and rate has one seed: all peers get
+requests for the same users at the same moments. A ratio of two peers is of one pass. CPU is that of all processes of
+the server, without the store and the generator.
+
+Each other measurement is a module with a command line of its own: `python -m loadtests.bench.start`, `growth`,
+`breakdown`, `generations`, `kernels`, `search`, `approximate`.
 """
 
 from __future__ import annotations
@@ -18,18 +22,18 @@ from itertools import islice
 from typing import Any
 
 from loadtests.arrivals import Shape
+from loadtests.bench.ending import finish, sentences
 from loadtests.bench.figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
-from loadtests.bench.options import START, of_peer, parser
-from loadtests.bench.ending import sentences, tell
 from loadtests.bench.knee import knee, knees
+from loadtests.bench.options import START, of_peer, parser
 from loadtests.bench.overload import GIVE_UP, Overload, overload
 from loadtests.bench.peers.servers import PeerError, Running
-from loadtests.bench.point import Loader, Point, loading
-from loadtests.report import Report
-from loadtests.bench.reports.of_bench import of_bench, of_knees, of_overload
-from loadtests.slo import RESULTS, Slo
 from loadtests.bench.peers.turns import Variant, together, turns
+from loadtests.bench.point import Loader, Point, loading
+from loadtests.bench.reports.rates import knees_report, overload_report, rates_report
 from loadtests.bench.world import HOME, World, world
+from loadtests.slo import RESULTS, Slo
+from training.report.page import Report
 
 
 class Bench:
@@ -40,14 +44,14 @@ class Bench:
         self.points: list[Point] = []
 
     def turns(self, rounds: int = 1) -> Iterator[tuple[int, str, Running]]:
-        """Number, name and peer, which runs until the next is asked for; rounds: of a pass, where all of them run."""
+        """Yield number, name and peer; a peer runs until the next one is taken. rounds: loads of a pass if all run."""
         passes, variants = self._options.passes, [Variant(name, name) for name in self._options.peers]
         if self._options.together:
             return together(self._place, variants, passes, rounds)
         return turns(self._place, variants, passes)
 
     def rates(self) -> list[Point]:
-        """Every peer at every rate; where all of them run, all at one rate before any at the next."""
+        """Every peer at every rate. With --together all peers get one rate before any gets the next."""
         rates: list[tuple[int, float]] = list(enumerate(self._options.rates, 1))
         rounds = [[each] for each in rates] if self._options.together else [rates]
         for turn, name, peer in self.turns(len(rounds)):
@@ -57,11 +61,11 @@ class Bench:
         return self.points
 
     def knees(self) -> dict[str, list[float]]:
-        """Of every pass, by peer; where all of them run, a probe of one after a probe of another."""
+        """The knees of all passes, by peer. With --together the probes of the peers take turns."""
         found: dict[str, list[float]] = {}
         at_once = len(self._options.peers) if self._options.together else 1
         running = self.turns()
-        while some := list(islice(running, at_once)):  # and no further: whoever runs is stopped then
+        while some := list(islice(running, at_once)):  # taking one more would stop these
             holds = {name: partial(self._holds, peer, name, number) for number, name, peer in some}
             starts = {name: of_peer(self._options.start, name) or START for name in holds}
             for name, rate in knees(holds, starts).items():
@@ -102,17 +106,17 @@ class Bench:
 
 
 def measured(bench: Bench, options: argparse.Namespace, byline: str) -> tuple[str, Report, dict[str, Any]]:
-    """What was asked for: the name of its file, its report, and its figures."""
+    """The file name, the report and the figures of the measurement that the options choose."""
     if options.knee:
         knees = bench.knees()
-        report = of_knees(knees, bench.points, options.p99_limit, byline)
+        report = knees_report(knees, bench.points, options.p99_limit, byline)
         return "bench-knee.json", report, {"knees": knees, "ratios": knee_ratio_medians(knees)}
     if options.overload:
         found, surges = bench.overloads()
-        report = of_overload(found, surges, options.p99_limit, byline)
+        report = overload_report(found, surges, options.p99_limit, byline)
         return "bench-overload.json", report, {"overload": [each.to_json() for each in found]}
     points = bench.rates()
-    report = of_bench(points, options.peers, options.rates, options.p99_limit, byline)
+    report = rates_report(points, options.peers, options.rates, options.p99_limit, byline)
     return "bench.json", report, {"ratios": cpu_ratio_medians(points, options.peers, options.rates, options.p99_limit)}
 
 
@@ -123,10 +127,10 @@ def main() -> None:
         bench = Bench(place, loader, options)
         how = "in turns, all running" if options.together else "in turns"
         byline = f"{options.items:,} items, {options.passes} passes of {options.seconds:g} s {how}, {cores()}"
-        name, report, told = measured(bench, options, byline)
+        name, report, figures = measured(bench, options, byline)
     steady = [point for point in bench.points if len(point.shape.pieces) == 1]
-    told |= {"machine": machine(), "items": options.items, "rows": rows(steady, options.p99_limit)}
-    tell(report, told | {"points": [point.to_json() for point in bench.points]}, RESULTS / name)
+    figures |= {"machine": machine(), "items": options.items, "rows": rows(steady, options.p99_limit)}
+    finish(report, figures | {"points": [point.to_json() for point in bench.points]}, RESULTS / name)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Whether an approximate index pays: our clusters, faiss's HNSW and IVF beside exact search, on learned embeddings.
+"""Approximate indexes (our clusters, faiss's HNSW and IVF) beside exact search, on learned embeddings.
 
-`python -m loadtests.bench.approximate [--data data/movietweetings] [--epochs 4] [--items 0,100k,1M] [--kinds clusters ...]`,
-after `make .venv/installed-bench`: towers are trained on the log, real users' histories are the queries. A catalogue of
-more items than there are (0: as it is) is made of copies, each moved away from its item by as much as that is from its
-nearest neighbour, in a random direction, and normalised again. Of each index the fastest setting that finds .98 of the
-best 200 is told, and the best that was found where none does. CPU of one thread, one user and 32 at once, in turns.
+`python -m loadtests.bench.approximate [--data data/movietweetings] [--epochs 4] [--items 0,100k,1M]
+[--kinds clusters ...]`, after `make .venv/installed-bench`: the towers are trained on the log, and histories of its
+users are the queries. A catalogue of more items than the log has (0: as it is) consists of copies. Each copy lies as
+far from its item as the item's nearest neighbour, in a random direction. For each index the command prints the fastest
+setting that finds .98 of the best 200, or the best setting if none does. CPU of one thread, one user and 32 at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def learned(data: Path, epochs: int, seed: int = 0) -> tuple[F32, F32]:
 
 
 def widened(items: F32, n: int, rng: np.random.Generator) -> F32:
-    """As many items as asked for, near those that there are."""
+    """So many items, near the given ones."""
     flat = faiss.IndexFlatIP(items.shape[1])
     flat.add(items)
     nearest = flat.search(items, 2)[0][:, 1]
@@ -67,7 +67,7 @@ def widened(items: F32, n: int, rng: np.random.Generator) -> F32:
 Search = Callable[[F32], I32]
 
 OURS = "clusters"
-"""Among the kinds of index: those that a dataset asks for with `search = "near"`."""
+"""The kind of index that a dataset gets with `search = "near"`."""
 
 
 def settings(items: F32, kinds: list[str]) -> Iterator[tuple[str, str, float, Search]]:
@@ -124,7 +124,7 @@ def main() -> None:
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     threadpool_limits(1)
-    rng, told = np.random.default_rng(0), []
+    rng, rows = np.random.default_rng(0), []
     real, users = learned(asked.data, asked.epochs)
     print(f"{len(real):,} items and {len(users):,} users of {asked.data}, {asked.epochs} epochs; best {TOP}, ms a user")
     for n in map(size, asked.items.split(",")):
@@ -140,13 +140,13 @@ def main() -> None:
                 row = {"items": len(items), "kind": kind, "setting": setting, "recall": chosen[kind][1], "built": built}
                 for batch in (1, 32):
                     row[f"batch {batch}"] = compared(partial(index.search, k=TOP), search, users, batch)
-                told.append(row)
+                rows.append(row)
                 print(json.dumps(row), flush=True)
         for kind, (setting, found) in chosen.items():
             if found < RECALL:
                 print(f"{len(items):,} items, {kind}: {found:.3f} at {setting}, the most that was tried", flush=True)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "approximate.json").write_text(json.dumps(told), encoding="utf-8")
+    (RESULTS / "approximate.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

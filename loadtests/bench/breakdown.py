@@ -1,7 +1,7 @@
-"""Where the CPU of a request goes, process by process, beside the floor: what its kernels take by themselves.
+"""The CPU of a request by process, beside the CPU of its kernels alone.
 
-`python -m loadtests.bench.breakdown [--peer split] [--rates 100,400,800] [--passes 3]`: a deployment under each rate, its CPU
-by process, and how many queries its calls had; then the kernels alone, in this process, in batches as large as those.
+`python -m loadtests.bench.breakdown [--peer split] [--rates 100,400,800] [--passes 3]` loads a deployment at each rate
+and reads its CPU by process and the queries of each call. Then it runs the kernels alone, in batches of that size.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.arrivals import Shape
+from loadtests.bench.ending import finish, sentences
 from loadtests.bench.figures import cores, machine
-from loadtests.bench.breakdown_figures import Part
-from loadtests.bench.ending import sentences, tell
 from loadtests.bench.floor import Kernels
+from loadtests.bench.peers.servers import Running
+from loadtests.bench.peers.turns import Variant, turns
+from loadtests.bench.point import Loader, loading
+from loadtests.bench.reports.breakdown import Part, breakdown_report
+from loadtests.bench.world import HOME, world
 from loadtests.memory import role
 from loadtests.options import items, number, rates
-from loadtests.bench.peers.servers import Running
-from loadtests.bench.point import Loader, loading
-from loadtests.bench.reports.of_breakdown import of_breakdown
 from loadtests.slo import RESULTS
-from loadtests.bench.peers.turns import Variant, turns
-from loadtests.bench.world import HOME, world
 
 PEERS = ("split", "split_grpc", "inline")
 
@@ -43,23 +42,23 @@ def main() -> int:
         parts = [each.over(kernels.floor(each.batch)) for each in parts]
     byline = f"{options.peer}, {options.items:,} items, {options.passes} passes of {options.seconds:g} s, {cores()}"
     figures = {"machine": machine(), "parts": [each.to_json() for each in parts]}
-    tell(of_breakdown(parts, byline), figures, RESULTS / "breakdown.json")
+    finish(breakdown_report(parts, byline), figures, RESULTS / "breakdown.json")
     return 0
 
 
 def part(peer: Running, name: str, rate: float, seconds: float, turn: int, loader: Loader) -> Part:
-    """One load, and which process had which share of its CPU."""
-    before, told = by_role(peer.pid), batches(peer.url)
+    """One load, and the share of each process in its CPU."""
+    before, so_far = by_role(peer.pid), batches(peer.url)
     point = loader.load(peer, name, Shape("steady", ((seconds, rate),)), turn)
     used = {name: took - before[name] for name, took in by_role(peer.pid).items()}
     whole = sum(used.values())
-    queries, calls = (now - then for now, then in zip(batches(peer.url), told, strict=True))
+    queries, calls = (now - then for now, then in zip(batches(peer.url), so_far, strict=True))
     shares = {name: point.cpu_ms * took / whole for name, took in used.items()}
     return Part(turn, point, max(round(queries / max(calls, 1)), 1), shares)
 
 
 def by_role(pid: int) -> dict[str, float]:
-    """CPU seconds so far of a server's processes."""
+    """CPU seconds of a server's processes so far, by role."""
     server, found = psutil.Process(pid), defaultdict[str, float](float)
     for each in (server, *server.children(recursive=True)):
         times = each.cpu_times()
@@ -68,7 +67,7 @@ def by_role(pid: int) -> dict[str, float]:
 
 
 def batches(url: str) -> tuple[float, float]:
-    """Queries so far, and the batches that the gateway took them in."""
+    """The queries of the gateway so far, and their batches."""
     found = {}
     for family in text_string_to_metric_families(httpx.get(f"{url}/metrics").text):
         if family.name == "tandem_batch_queries":

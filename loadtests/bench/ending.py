@@ -1,4 +1,4 @@
-"""How a command of this package ends: with a report, or with a sentence that says why there is none."""
+"""The end of a measurement: a report, or a sentence with the reason why there is none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 import httpx
 import psutil
 
-from loadtests.report import Report, Table, write
 from recsys.errors import TandemError
+from training.report.page import Report, write
 
 BROKEN = 1
-"""Exit code where a line does not hold, as the locustfile has it."""
+"""Exit code if a limit does not hold, as in the locustfile."""
 
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """End the process where what is done inside fails, with a sentence; where it is interrupted, with none."""
+    """End the process with a sentence if the measurement fails, and silently if it is interrupted."""
     try:
         yield
     except TandemError as error:
@@ -32,9 +32,9 @@ def sentences() -> Iterator[None]:
         sys.exit(130)
 
 
-def tell(report: Report, told: Mapping[str, Any], path: Path) -> None:
+def finish(report: Report, figures: Mapping[str, Any], path: Path) -> None:
     """Write the figures to `path` and the report beside them, and print the tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told), encoding="utf-8")
-    print("\n" + "\n\n".join(part.text() for part in report.parts if isinstance(part, Table)))
-    print(f"\n{report.sentence}\nThe report: {write(report, path)}")
+    path.write_text(json.dumps(figures), encoding="utf-8")
+    print("\n" + "\n\n".join(table.text() for table in report.tables))
+    print(f"\n{report.sentence}\nThe report: {write(report, path.with_suffix('.html'))}")

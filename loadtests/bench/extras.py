@@ -1,4 +1,4 @@
-"""Packages that some commands here need beyond what serves, or a sentence that says how to have them."""
+"""Packages that some measurements need beyond those of the deployment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def extra(name: str) -> Any:
-    """A package of the extra `bench`; ends the process where it is not installed."""
+    """Import a package of the extra `bench`. End the process with a sentence if the package is not installed."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        sys.exit(f"tandem: {name} is not installed; `make .venv/installed-bench` installs what is measured against.")
+        sys.exit(f"tandem: {name} is not installed; `make .venv/installed-bench` installs the packages of the peers.")

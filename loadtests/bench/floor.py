@@ -1,4 +1,4 @@
-"""What the kernels of a request take by themselves: candidates and scores of real users, in batches of one size."""
+"""The CPU of a request's kernels alone: candidates and scores of real users, in batches of one size."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import TypeVar
 
@@ -27,19 +28,19 @@ T = TypeVar("T")
 
 USERS = 512
 TIMES = 30
-"""How often a batch is timed, each time with other users; the median counts."""
+"""Batches that are timed, each with other users; the median counts."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """CPU ms a query, on one thread that does nothing else."""
+    """CPU ms a query, on one thread."""
 
     retrieval: float
     ranking: float
 
 
 class Kernels:
-    """Retrieval and ranking of a world's generation in this process, without services around them."""
+    """Retrieval and ranking of a world's generation in this process, without services."""
 
     def __init__(self, place: World) -> None:
         torch.set_num_threads(1)
@@ -48,29 +49,30 @@ class Kernels:
         self._histories = _histories(place)
 
     def floor(self, batch: int) -> Floor:
-        """Of batches of so many users."""
+        """The CPU of batches of so many users."""
         now = time.time()
         starts = range(0, len(self._histories) - batch + 1, batch)
         users = cycle([stack(self._histories[start : start + batch], [now] * batch) for start in starts])
 
         retrieval, ranking = [], []
         for past in islice(users, TIMES + 1):
-            found, seconds = _timed(lambda past=past: self._retriever.retrieve(past))  # type: ignore[misc]
+            found, seconds = _timed(partial(self._retriever.retrieve, past))
             retrieval.append(seconds)
-            ranking.append(_timed(lambda past=past, found=found: self._ranker.score(past, found))[1])  # type: ignore[misc]
+            scored = partial(self._ranker.score, past, found)
+            ranking.append(_timed(scored)[1])
         # The first of each loads what is compiled.
         return Floor(*(1e3 * statistics.median(took[1:]) / batch for took in (retrieval, ranking)))
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What it gives, and CPU seconds of this thread."""
+    """The result, and the CPU seconds of this thread."""
     start = time.thread_time()
     found = work()
     return found, time.thread_time() - start
 
 
 def _histories(place: World) -> list[History]:
-    """Of users at random, as the store has them."""
+    """Histories of random users of the store."""
     manifest, tables = place.generation.manifest, place.generation.tables()
     users = np.random.default_rng(0).choice(place.users, USERS, replace=False).tolist()
 

@@ -1,7 +1,7 @@
-"""What publishing and loading a generation cost beside plain writes and reads of the same bytes, in the same run.
+"""Publishing and loading a generation, beside plain writes and reads of the same bytes.
 
-`python -m loadtests.bench.generations`: in a store of its own, with a generation that is made up. Passes take turns, so that
-what else the machine does falls on all rows alike; a ratio is of one pass.
+`python -m loadtests.bench.generations` uses a store of its own and a random generation. The passes take turns, so other
+work on the machine affects all rows. A ratio is of one pass.
 """
 
 from __future__ import annotations

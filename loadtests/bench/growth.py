@@ -1,8 +1,8 @@
-"""What a deployment costs as its catalogue grows, and with one gateway process more.
+"""The cost of a deployment by the size of its catalogue and its number of gateway processes.
 
-`python -m loadtests.bench.growth [--items 10k,100k,1M] [--workers 1,2] [--rates 50,200] [--passes 2]`: split, each catalogue
-with each number of gateway processes in turns: times and CPU at rates that all should hold, memory after those, and
-about the highest rate that holds (`--no-knee`: without). A world is made once and kept; a large one takes minutes.
+`python -m loadtests.bench.growth [--items 10k,100k,1M] [--workers 1,2] [--rates 50,200] [--passes 2]` runs split over
+each catalogue with each number of gateway processes in turns. It measures times and CPU at rates that all should hold,
+memory after those, and the highest rate that holds (`--no-knee`: without). A world is made once and kept.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import sys
 from collections.abc import Callable
 
 from loadtests.arrivals import Shape
+from loadtests.bench.ending import finish, sentences
 from loadtests.bench.figures import cores, machine
-from loadtests.bench.ending import sentences, tell
-from loadtests.bench.growth_figures import Cell
 from loadtests.bench.knee import knee
+from loadtests.bench.peers.servers import Running
+from loadtests.bench.peers.turns import Variant, turns
+from loadtests.bench.point import Point, loading
+from loadtests.bench.reports.growth import Cell, growth_report
+from loadtests.bench.world import HOME, world
 from loadtests.memory import sample
 from loadtests.options import items, number, rates, several
-from loadtests.bench.peers.servers import Running
-from loadtests.bench.point import Point, loading
-from loadtests.bench.reports.of_growth import of_growth
 from loadtests.slo import RESULTS
-from loadtests.bench.peers.turns import Variant, turns
-from loadtests.bench.world import HOME, world
 
 STEP = 1.15
-"""A knee is known to so much: a probe takes ten seconds, and catalogues differ by more."""
+"""The precision of a knee, as a factor: a probe takes ten seconds, and catalogues differ by more."""
 
 
 def main() -> int:
@@ -40,7 +39,7 @@ def main() -> int:
                 cells += of_catalogue(count, turn, options)
     byline = f"split, {options.passes} passes of {options.seconds:g} s in turns, {cores()}"
     figures = {"machine": machine(), "cells": [each.to_json() for each in cells]}
-    tell(of_growth(cells, options.p99_limit, byline), figures, RESULTS / "growth.json")
+    finish(growth_report(cells, options.p99_limit, byline), figures, RESULTS / "growth.json")
     return 0
 
 
@@ -63,7 +62,7 @@ def of_catalogue(count: int, turn: int, options: argparse.Namespace) -> list[Cel
 def cell(
     count: int, workers: int, turn: int, peer: Running, load: Callable[[float], Point], options: argparse.Namespace
 ) -> Cell:
-    """All that is asked of one deployment."""
+    """All measurements of one deployment."""
     points = [load(rate) for rate in options.rates]
     memory = sample(peer.pid, int(peer.url.rpartition(":")[2]), 0.0)
     highest = None

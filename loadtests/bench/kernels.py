@@ -1,7 +1,7 @@
-"""What the compiled kernels cost beside the usual means, on one thread, their outputs compared before they are timed.
+"""The compiled kernels beside plain numpy and torch, on one thread. The command compares their outputs first.
 
-`python -m loadtests.bench.kernels [--items 100k]`: tables that are made up, queries that are random. CPU time of the calling
-thread a query, the least and the median of passes that take turns.
+`python -m loadtests.bench.kernels [--items 100k]` uses random tables and queries. It prints the CPU time of the calling
+thread for each query: the least and the median of passes that take turns.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import numpy as np
 import torch
 
 from loadtests.bench.extras import extra
-from recsys.reference import plain_features
-from recsys.reference.plain_tower import encode
 from loadtests.slo import RESULTS
 from recsys import features
 from recsys.allowed import Allowed
@@ -27,6 +25,8 @@ from recsys.index import ExactIndex
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import FeatureMajorNet, RankerNet
+from recsys.reference import plain_features
+from recsys.reference.plain_tower import encode
 from recsys.rounded import rounded
 from recsys.strings import StringTable
 from recsys.tables import ItemTables
@@ -187,7 +187,7 @@ def main() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)  # numpy's own
     rng = np.random.default_rng(0)
-    tables, told = tables_of(options.items, rng), []
+    tables, figures = tables_of(options.items, rng), []
     print(f"{options.items:,} items, microseconds of CPU a query: least (median) of {options.passes} passes")
     print(f"{'':16}{'batch':>6}{'usual':>16}{'ours':>16}{'ratio':>8}")
     for batch in (1, 8, 16):
@@ -195,9 +195,9 @@ def main() -> None:
             sides = [f"{min(side):.0f} ({statistics.median(side):.0f})" for side in (usual, ours)]
             ratio = statistics.median(usual) / statistics.median(ours)
             print(f"{name:16}{batch:6}{sides[0]:>16}{sides[1]:>16}{ratio:8.1f}")
-            told.append({"name": name, "batch": batch, "usual": usual, "ours": ours, "ratio": ratio})
+            figures.append({"name": name, "batch": batch, "usual": usual, "ours": ours, "ratio": ratio})
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "kernels.json").write_text(json.dumps({"items": options.items, "rows": told}), encoding="utf-8")
+    (RESULTS / "kernels.json").write_text(json.dumps({"items": options.items, "rows": figures}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,24 +6,24 @@ from collections.abc import Callable, Generator, Mapping
 from math import inf, sqrt
 
 STEP = 1.055
-"""A knee is known to so much."""
+"""The precision of a knee, as a factor."""
 
 GROWTH = 1.5
 LEAST, MOST = 5.0, 20_000.0
-"""Requests a second between which it is looked for."""
+"""Requests a second: the limits of the search."""
 
 
 Holds = Callable[[float], bool]
-"""One probe of a rate, with chance in it."""
+"""One probe of a rate. Two probes of the same rate may differ."""
 
 
 def knee(holds: Holds, start: float, step: float = STEP) -> float:
-    """The highest rate that held, within a step of one that did not; 0 where none did."""
+    """The highest rate that held, within a step of a rate that did not; 0 if no rate held."""
     return knees({"": holds}, {"": start}, step)[""]
 
 
 def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float = STEP) -> dict[str, float]:
-    """Of each, a probe of one after a probe of another, so that all have the same minutes. starts: first probes."""
+    """The knee of each peer. The probes of the peers take turns. starts: the first probe of each."""
     searches = {name: _search(starts[name], step) for name in holds}
     asked = {name: next(search) for name, search in searches.items()}
     found: dict[str, float] = {}
@@ -38,7 +38,7 @@ def knees(holds: Mapping[str, Holds], starts: Mapping[str, float], step: float =
 
 
 def _search(start: float, step: float) -> Generator[float, bool, float]:
-    """Rates to probe; is told of each whether it held, and returns the knee."""
+    """Yield the rates to probe, receive whether each held, and return the knee."""
     low, high, rate = 0.0, inf, start
     while LEAST <= rate <= MOST and high > step * low:
         if (yield from _twice(rate)):
@@ -52,6 +52,6 @@ def _search(start: float, step: float) -> Generator[float, bool, float]:
 
 
 def _twice(rate: float) -> Generator[float, bool, bool]:
-    """What two probes say alike, of three at most."""
+    """The result that two probes share, of three at most."""
     first, second = (yield rate), (yield rate)
     return first if first == second else (yield rate)

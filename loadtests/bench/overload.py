@@ -1,4 +1,4 @@
-"""What is left of a peer at twice and five times its knee, what it pays to say no, and how soon it is well again."""
+"""A peer at twice and five times its knee: goodput, the CPU of a rejection, and the time to recover."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from loadtests.tally import ANSWERED, Outcome, Tally
 
 TIMES = (1, 2, 5)
 FULL = (2, 4)
-"""Times the peak: loads that both leave no room, and differ in what is rejected."""
+"""Times the peak: two loads beyond it that differ in the number of rejected requests."""
 
 FEWEST_REJECTED = 0.02
-"""Share of the requests at the highest load, below which there is no saying no to be paid for."""
+"""Least share of rejected requests at the highest load for which the CPU of a rejection is measured."""
 
 BASE = 0.5
-"""Of the knee, before and after a surge: the knee itself leaves nothing to recover with."""
+"""Share of the knee that is sent before and after a surge. At the knee itself no capacity is left to recover."""
 
 BEFORE, CALM = 5, 15
 """Seconds at the base rate before and after a surge."""
 
 GIVE_UP = 2.0
-"""Seconds after which a caller whose deadline is long past hangs up."""
+"""Seconds after which the generator gives a request up."""
 
 
 @dataclass(frozen=True)
 class Overload:
-    """One peer in one pass, by times the knee. goodput: whole answers in time, a second. p99_ms: of what was answered.
+    """One peer in one pass, by times the knee. goodput: whole answers in time, a second. p99_ms: of answered requests.
 
-    rejection: CPU of one beside that of a served request; None where too little was rejected to tell. recovery: seconds
-    from the end of the surge until p99 is back, infinite where it was not. late: runs whose generator was.
+    rejection: CPU of a rejected request over that of a served one; None if too few were rejected. recovery: seconds
+    from the end of the surge until p99 holds again, or infinite. late: runs whose generator was late.
     """
 
     peer: str
@@ -49,19 +49,19 @@ class Overload:
 
     @property
     def peak(self) -> float:
-        """The most that was seen, a second."""
+        """The highest goodput of the runs, a second."""
         return max(self.goodput.values())
 
     def share(self, times: int) -> float:
-        """Goodput at so many times the knee, of the peak; of what was offered where that is less."""
+        """Goodput at so many times the knee, as a share of the peak or of the offered rate, whichever is less."""
         return self.goodput[times] / min(self.peak, self.offered[times]) if self.peak else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """For a file; a recovery that did not come is null."""
-        told = asdict(self) | {"peak": self.peak, "shares": {times: self.share(times) for times in self.goodput}}
-        told["recovery"] = self.recovery if self.recovery < inf else None
-        told["p99_ms"] = {times: value if value < inf else None for times, value in self.p99_ms.items()}
-        return told
+        """For a file; an infinite recovery is null."""
+        figures = asdict(self) | {"peak": self.peak, "shares": {times: self.share(times) for times in self.goodput}}
+        figures["recovery"] = self.recovery if self.recovery < inf else None
+        figures["p99_ms"] = {times: value if value < inf else None for times, value in self.p99_ms.items()}
+        return figures
 
 
 Load = Callable[[Shape], Point]
@@ -70,7 +70,7 @@ Load = Callable[[Shape], Point]
 def overload(
     load: Load, name: str, number: int, knee: float, seconds: float, deadline_ms: float, p99_ms: float
 ) -> tuple[Overload, Point]:
-    """Steady loads of so many seconds, then a surge; what came of them, and the surge itself."""
+    """Send steady loads of so many seconds, then a surge. Return the figures and the surge."""
     points = {times: load(Shape("steady", ((seconds, times * knee),))) for times in TIMES}
     surge = load(Shape("surge", ((BEFORE, BASE * knee), (round(seconds), TIMES[-1] * knee), (CALM, BASE * knee))))
     runs = {**{f"{times}x": point for times, point in points.items()}, "surge": surge}
@@ -98,9 +98,9 @@ def goodput(tally: Tally, seconds: float, deadline_ms: float) -> float:
 
 
 def rejection(less: Tally, more: Tally) -> float | None:
-    """CPU of a rejected request as a share of a served one's, from two runs that differ in how many were rejected.
+    """CPU of a rejected request over that of a served one, from two runs with different numbers of rejected requests.
 
-    cpu = a * served + b * rejected in both; both have more to do than they can, so that batches are full in both.
+    cpu = a * served + b * rejected in both runs. Both runs are beyond the capacity, so batches are full in both.
     """
     (s1, r1), (s2, r2) = ((run.count(*ANSWERED), run.count(Outcome.REJECTED)) for run in (less, more))
     determinant = s1 * r2 - s2 * r1

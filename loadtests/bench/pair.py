@@ -1,4 +1,4 @@
-"""Two generations over one log, and a deployment that serves the first of them from a store of its own."""
+"""Two generations over one log, and a deployment with a store of its own that serves the first of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.watch import watching
 
 
 def pair(count: int, home: Path) -> list[GenerationFolder]:
-    """Two generations of so many items over one log that differ in their towers; made once, kept in `home`."""
+    """Two generations of so many items that differ in their towers. They are made once and kept in `home`."""
     folder = home / f"{count}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -33,7 +33,7 @@ def pair(count: int, home: Path) -> list[GenerationFolder]:
 
 @contextmanager
 def deployment(count: int, home: Path) -> Iterator[tuple[Running, RedisGenerationStore, list[GenerationFolder]]]:
-    """One that serves the first of a pair, with the second in its store; all of it ends with the caller."""
+    """Run a deployment that serves the first of a pair, with the second in its store, until the caller is done."""
     generations = pair(count, home)
     shutil.rmtree(home / "run", ignore_errors=True)
     embedded = EmbeddedStore(home / "run" / "store")
@@ -46,7 +46,7 @@ def deployment(count: int, home: Path) -> Iterator[tuple[Running, RedisGeneratio
         ids = generations[0].users()[0]
         place = World(url, generations[0], [ids[row] for row in range(len(ids))])
         (home / "run" / "users").write_text("\n".join(place.users), encoding="utf-8")
-        # As it is served, but for how soon a swap is seen; the log of impressions is on.
+        # The defaults, but for a shorter interval between two looks at the alias. Impressions are logged.
         more = {"TANDEM_POLL_SECONDS": "0.5", "TANDEM_IMPRESSIONS_PER_SECOND": "20"}
         with running("split", place, home / "run" / "home", **more) as peer:
             yield peer, store, generations

@@ -1,4 +1,4 @@
-"""One load on one peer, what came of it, and whether the peer held it."""
+"""One load on one peer, its figures, and whether the peer held it."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from typing import Any
 import httpx
 import numpy as np
 
-from loadtests.bench.peers.alike import K
 from loadtests.arrivals import Shape
+from loadtests.bench.peers.alike import K
 from loadtests.bench.peers.servers import PeerError, Running
+from loadtests.bench.world import World
 from loadtests.slo import ROOT
 from loadtests.tally import ANSWERED, Outcome, Tally
-from loadtests.bench.world import World
 
 LEAST_WHOLE = 0.99
-"""Of the requests get a whole slate from a peer that holds a rate."""
+"""Share of the requests that get a whole slate from a peer that holds a rate."""
 
 CALM_SECONDS = 20.0
 
 AHEAD = 10
-"""How much nicer the measured is than the generator, where that may be set: one that is late says nothing."""
+"""Steps of priority of the generator above the server, if the system allows it. A late generator measures nothing."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One peer under one load in one pass; rate: the load's highest."""
+    """One peer under one load in one pass."""
 
     peer: str
     shape: Shape
@@ -45,16 +45,16 @@ class Point:
 
     @property
     def rate(self) -> float:
-        """Requests a second, where it is highest."""
+        """The highest rate of the load, requests a second."""
         return max(rate for _, rate in self.shape.pieces)
 
     @property
     def cpu_ms(self) -> float:
-        """Of the server, a request that it answered."""
+        """CPU of the server for each answered request."""
         return 1e3 * self.tally.cpu_seconds / max(self.tally.count(*ANSWERED), 1)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds from the moment a request was due, of those answered."""
+        """Milliseconds from the moment a request was due, of the answered requests."""
         return self.tally.of(*ANSWERED).percentile(share)
 
     @property
@@ -63,11 +63,11 @@ class Point:
         return self.tally.share(Outcome.WHOLE)
 
     def held(self, p99_ms: float) -> bool:
-        """Whether nearly all got a whole slate, and 99 % in time; a generator that was late cannot tell."""
+        """Whether nearly all requests got a whole slate, 99 % of them in time. With a late generator: False."""
         return not self.tally.generator_late and self.whole >= LEAST_WHOLE and self.percentile(0.99) <= p99_ms
 
     def line(self) -> str:
-        """For a person who waits."""
+        """For the terminal."""
         late = "  (the generator was late)" if self.tally.generator_late else ""
         return (
             f"{self.number + 1}  {self.peer:22}{self.rate:6.0f}/s  {self.cpu_ms:6.2f} ms CPU  p50 "
@@ -76,22 +76,22 @@ class Point:
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""
-        told = {"peer": self.peer, "rate": self.rate, "pass": self.number, "cpu_ms": self.cpu_ms}
-        return told | {"pieces": self.shape.pieces, "late": self.tally.generator_late, **self.tally.to_json()}
+        figures = {"peer": self.peer, "rate": self.rate, "pass": self.number, "cpu_ms": self.cpu_ms}
+        return figures | {"pieces": self.shape.pieces, "late": self.tally.generator_late, **self.tally.to_json()}
 
 
 class Loader:
-    """Puts loads on peers that run, each with a seed that no other has, unless it is given one."""
+    """Sends loads to running peers. A load without a seed gets one that no other load has."""
 
-    def __init__(self, users: Path, told: Callable[[str], object] = print) -> None:
-        """users: a file of ids, who asks most first. told: of every point as it comes."""
-        self._users, self._told = users, told
+    def __init__(self, users: Path, report: Callable[[str], object] = print) -> None:
+        """users: a file of ids, the most frequent first. report: called with a line for every point."""
+        self._users, self._report = users, report
         self._seeds = itertools.count(1)
 
     def load(
         self, peer: Running, name: str, shape: Shape, number: int, give_up: float = 10.0, seed: int | None = None
     ) -> Point:
-        """One run of the open loop. give_up: seconds that a request is waited for. seed: of who asks, and when."""
+        """Run the open loop once. give_up: seconds until a request has failed. seed: of users and arrivals."""
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch) / "load.json"
             url = f"grpc://{peer.grpc}" if peer.grpc else peer.url
@@ -111,20 +111,20 @@ class Loader:
                 raise PeerError(f"the generator of load failed: {ended.stderr[-1000:]}")
             tally = Tally.from_json(json.loads(result.read_text(encoding="utf-8")))
         point = Point(name, shape, number, tally)
-        self._told(point.line())
+        self._report(point.line())
         calm(peer)
         return point
 
 
 def _go_ahead() -> None:
-    """In the generator: let it have a core when it wants one, as on a machine of its own."""
+    """In the generator's process: take priority over the server, as if the generator had a machine of its own."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - AHEAD)
 
 
 @contextmanager
 def loading(place: World) -> Iterator[Loader]:
-    """A loader over the users of a world, which tells of each point as it comes."""
+    """A loader over the users of a world, which prints a line for each point."""
     with tempfile.TemporaryDirectory() as scratch:
         users = Path(scratch) / "users"
         users.write_text("\n".join(np.random.default_rng(0).permutation(place.users)), encoding="utf-8")
@@ -132,7 +132,7 @@ def loading(place: World) -> Iterator[Loader]:
 
 
 def calm(peer: Running) -> None:
-    """Wait until a lone request is quick again: what one load left behind is not the next one's."""
+    """Wait until a single request is fast again, so that a load does not affect the next one."""
     end, quick = time.monotonic() + CALM_SECONDS, 0
     while quick < 5 and time.monotonic() < end:
         start = time.monotonic()

@@ -229,25 +229,25 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     faiss.omp_set_num_threads(asked.threads)
     threadpool_limits(asked.threads)
-    rng, told = np.random.default_rng(0), []
+    rng, tables = np.random.default_rng(0), []
     print(f"Top {TOP}, {asked.threads} threads, ms a user: median (middle half) of {asked.passes} passes")
     for n in asked.items:
         items = made_up(n, rng)
         ways = Ways(items)
         print(f"\n{n:,} items")
-        told.append({"items": n, "keep": 1.0, "rows": rows_of(ways.of_all(), ["faiss", "torch"], items, asked)})
+        tables.append({"items": n, "keep": 1.0, "rows": rows_of(ways.of_all(), ["faiss", "torch"], items, asked)})
         for keep in asked.keep:
             may = np.zeros(n, bool)
             may[rng.permutation(n)[: round(keep * n)]] = True
             print(f"\n{n:,} items, of which a filter keeps {may.sum():,}")
-            told.append({"items": n, "keep": keep, "rows": rows_of(ways.of_some(may), ["faiss"], items, asked)})
+            tables.append({"items": n, "keep": keep, "rows": rows_of(ways.of_some(may), ["faiss"], items, asked)})
         prices = rng.random(n)
         for keep in asked.keep:
             print(f"\n{n:,} items, of which a range of each user's own keeps {keep:.0%}")
             rows = rows_of(ways.of_ranges(prices, keep), ["kept", "brute"], items, asked, untimed="brute")
-            told.append({"items": n, "keep": keep, "by": "range", "rows": rows})
+            tables.append({"items": n, "keep": keep, "by": "range", "rows": rows})
     RESULTS.mkdir(parents=True, exist_ok=True)
-    written = {"top": TOP, "threads": asked.threads, "tables": told}
+    written = {"top": TOP, "threads": asked.threads, "tables": tables}
     (RESULTS / "search.json").write_text(json.dumps(written), encoding="utf-8")
 
 

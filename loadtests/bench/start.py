@@ -1,8 +1,8 @@
-"""How soon a deployment is ready, for how much CPU, and how fast its first answers are.
+"""The start of a deployment: the time until it is ready, its CPU, and its first answers.
 
-`python -m loadtests.bench.start [--topologies split,inline_two] [--items 100k] [--passes 5]`: each topology in turns over a
-published world. The state is kept from start to start. The first start fetches everything and is listed apart. A start
-goes from the process to /readyz. Then FIRST requests come one after the other, each on a connection of its own.
+`python -m loadtests.bench.start [--topologies split,inline_two] [--items 100k] [--passes 5]` starts each topology in
+turns over a published world, with files that are kept from start to start. The first start fetches everything and is
+listed apart. A start ends with /readyz. Then FIRST requests come one after the other, each on a connection of its own.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from loadtests.bench.peers.alike import K
+from loadtests.bench.ending import BROKEN, finish, sentences
 from loadtests.bench.figures import cores, machine
+from loadtests.bench.peers.alike import K
+from loadtests.bench.peers.servers import READY_SECONDS, Started, started
+from loadtests.bench.reports.start import Start, start_report, verdict
+from loadtests.bench.world import HOME, World, world
 from loadtests.cpu import cpu_seconds
 from loadtests.doors import judged_http
-from loadtests.bench.ending import BROKEN, sentences, tell
 from loadtests.options import items, number, several
-from loadtests.bench.peers.servers import READY_SECONDS, Started, started
-from loadtests.bench.reports.of_start import of_start
 from loadtests.slo import RESULTS
-from loadtests.bench.start_figures import Start, verdict
 from loadtests.tally import Outcome
-from loadtests.bench.world import HOME, World, world
 
 TOPOLOGIES = ("split", "inline", "inline_two")
 """Of the peers; inline_two: with two gateways."""
@@ -52,11 +51,11 @@ def main() -> int:
             for topology in options.topologies:
                 starts.append(start(topology, turn, place))
                 print(starts[-1].line(), flush=True)
-    told = verdict(starts)
+    held = verdict(starts)
     byline = f"{options.items:,} items, {options.passes} warm starts of each, {FIRST} requests after each, {cores()}"
     figures = {"machine": machine(), "items": options.items, "starts": [each.to_json() for each in starts]}
-    tell(of_start(starts, told, byline), figures | told.to_json(), RESULTS / "start.json")
-    return 0 if told.held else BROKEN
+    finish(start_report(starts, held, byline), figures | held.to_json(), RESULTS / "start.json")
+    return 0 if held.held else BROKEN
 
 
 def start(topology: str, number: int, place: World) -> Start:
@@ -76,19 +75,19 @@ def ask(url: str, user: str) -> float:
     begun = time.perf_counter()
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
     try:
-        body = json.dumps({"user_id": user, "k": K})
-        connection.request("POST", "/recommend", body, {"Content-Type": "application/json"})
+        request = json.dumps({"user_id": user, "k": K})
+        connection.request("POST", "/recommend", request, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        told = answer.read()
+        body = answer.read()
     except (OSError, http.client.HTTPException) as error:
         print(f"A deployment that was ready did not answer: {error!r}", flush=True)
         return inf
     finally:
         connection.close()
     took = 1000 * (time.perf_counter() - begun)
-    reply = judged_http(answer.status, told, K)
+    reply = judged_http(answer.status, body, K)
     if reply.outcome != Outcome.WHOLE:
-        print(f"A deployment that was ready answered with status {answer.status}: {told[:300]!r}", flush=True)
+        print(f"A deployment that was ready answered with status {answer.status}: {body[:300]!r}", flush=True)
         return inf
     return took
 

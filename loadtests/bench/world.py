@@ -1,6 +1,6 @@
-"""The world that peers are measured in: a generation of a generated log, and a store that serves it.
+"""The world of a measurement: a generation of a generated log, and a store that holds it.
 
-Made once for each size and kept in `.tandem/bench`, since a large one takes minutes; `rm -r` it to have it made anew.
+A world is made once for each size and kept in `.tandem/bench`, because a large one takes minutes.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from training.log import Log, encode
 from training.watch import Watch, watching
 
 HOME = ROOT / ".tandem" / "bench"
-"""Where worlds are kept, and what peers keep."""
+"""Worlds, and the files of peers."""
 
 EVENTS_AN_ITEM = 20
-"""Enough that most items have all the neighbours that a table holds."""
+"""Events for each item: enough to fill most rows of the tables of neighbours."""
 
 USERS = 16_000
-"""With a record in the generation, at most."""
+"""Users with a record in the generation, at most."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Where the store answers, what is live in it, and who may ask."""
+    """The URL of the store, the live generation, and the users with a record."""
 
     url: str
     generation: GenerationFolder
@@ -46,10 +46,7 @@ class World:
 
 @contextmanager
 def world(items: int, home: Path) -> Iterator[World]:
-    """A store that serves a generation of so many items and writes nothing more to the disk.
-
-    It ends with the caller, the generation stays.
-    """
+    """Run a store with a live generation of so many items until the caller is done. The generation stays on disk."""
     folder = home / f"{items}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -67,8 +64,7 @@ def world(items: int, home: Path) -> Iterator[World]:
             store.promote(generation.manifest.id)
         store.close()
         with redis.Redis.from_url(url) as client:
-            # What a deployment says of itself is written to this machine's disk else, and while that is slow the store
-            # answers nobody: a quarter of a second, of which a figure tells nothing about who is measured.
+            # The append-only file makes the store wait for the disk, up to 0.25 s, which has nothing to do with a peer.
             client.config_set("appendonly", "no")
         ids = generation.users()[0]
         yield World(url, generation, [ids[row] for row in range(len(ids))])
@@ -77,7 +73,7 @@ def world(items: int, home: Path) -> Iterator[World]:
 
 
 def make(items: int, folder: Path) -> GenerationFolder:
-    """A generation of so many items with untrained towers; what a request costs is the same."""
+    """Make a generation of so many items with untrained towers. A request costs as much as with trained ones."""
     with watching() as watch:
         log = made_up(items, folder / "data", watch)
         users = some_users(log, max(1, len(log.user_ids) // USERS))
@@ -86,7 +82,7 @@ def make(items: int, folder: Path) -> GenerationFolder:
 
 
 def made_up(items: int, folder: Path, watch: Watch) -> Log:
-    """An interactions log over so many items, written to `folder` and read again."""
+    """Write a generated log over so many items to `folder`, and read it."""
     with watch(f"a log of {items:,} items"):
         generate(Shape(EVENTS_AN_ITEM * items, items), folder)
     with watch("reading the log"):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.reference import plain_features
 from loadtests.slo import ROOT
 from recsys import features
 from recsys.kernels import ballot, columns, net, search, sources, spans, tower
@@ -17,6 +16,7 @@ from recsys.kernels import tables as kernel_tables
 from recsys.lift import ContextLift, starts_of
 from recsys.neighbours import Neighbours
 from recsys.ranker import CHUNK, Ranker, RankerNet
+from recsys.reference import plain_features
 from recsys.retriever import Retriever
 from recsys.rounded import rounded
 from recsys.strings import StringTable

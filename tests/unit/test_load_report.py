@@ -1,6 +1,8 @@
-"""The report of a load test: the verdict in words, and a page that stands alone."""
+"""The report of a load test: the verdict as a sentence, and a page that needs nothing else."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -8,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.report import write
-from loadtests.report.of_load import of_load, sentence
+from loadtests.report import load_report, sentence
 from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
+from training.report.page import write
 
 ROOT = Path(__file__).resolve().parents[2]
 SLO = Slo(rate=20, deadline_ms=500, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
@@ -30,7 +32,7 @@ def told(milliseconds=10.0, seconds=5, outcome=Outcome.WHOLE, word="", late=Fals
 
 
 class Reader(HTMLParser):
-    """Tags that are open, all that were, and what they link to."""
+    """Open tags, all tags, and what the page refers to."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +41,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [value for name, value in attrs if name in {"src", "href"}]
-        if tag != "meta":
+        if tag not in {"meta", "img"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -59,13 +61,13 @@ class Reader(HTMLParser):
         (told(outcome=Outcome.REJECTED), False, "error share was 1"),
         (told(late=True), False, "Nothing was measured: the generator itself was late, by 40 ms"),
         (told(seconds=0), False, "No request was counted"),
-        (told() | {"failed_clicks": 3}, False, "slo.toml did not hold: 3 clicks failed."),
+        (told() | {"failed_clicks": 3}, False, "slo.toml did not hold: failed clicks was 3, and 0 is the limit."),
     ],
 )
 def test_the_verdict_is_a_sentence(run, good, words):
-    """It says what broke, and the page's colour agrees with the exit code."""
+    """The sentence names the broken lines, and the page agrees with the exit code."""
     assert words in sentence(run)
-    assert of_load(run).good is good
+    assert load_report(run).good is good
 
 
 def test_a_late_generator_prints_no_verdict():
@@ -81,34 +83,37 @@ def test_a_late_generator_prints_no_verdict():
 
 
 @pytest.mark.parametrize("run", [told(), told(seconds=0), told(outcome=Outcome.FAILED, word="no answer"), told(3e6)])
-def test_every_run_has_a_page_and_a_picture(run, tmp_path):
-    """One without any answer, too; the page loads nothing, runs nothing and closes what it opens."""
-    path = write(of_load(run), tmp_path / "load.json")
-    assert path == tmp_path / "load.html"
-    assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["load.html", "load.png"]
+def test_every_run_has_a_page(run, tmp_path):
+    """A run without an answer has a page as well. The page loads nothing, runs nothing and closes every tag."""
+    path = write(load_report(run), tmp_path / "load.html")
+    assert [each.name for each in tmp_path.iterdir()] == ["load.html"]
     reader = Reader()
     reader.feed(path.read_text())
     assert not reader.open
     assert "script" not in reader.tags
-    assert reader.links == []
-    assert "svg" in reader.tags
-    assert "nan" not in path.read_text().lower()
-    assert "inf" not in path.read_text().lower()
+    assert len(reader.links) == 4
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in reader.links)
     assert sentence(run) in path.read_text()
-    assert "prefers-color-scheme: dark" in path.read_text()
+
+
+def test_charts_have_the_figures_of_the_run():
+    """The chart of response times names its percentiles and the limits of slo.toml."""
+    page = load_report(told(milliseconds=10.0)).html()
+    charts = [base64.b64decode(each).decode() for each in re.findall(r"base64,([^\"]+)", page)]
+    assert all(charts[0].count(f">{label}<") == 1 for label in ("p50", "p90", "p99", "limit of p99: 100 ms"))
+    assert ">p99 10.0 ms<" in charts[2]
 
 
 def test_words_of_a_failure_are_text(tmp_path):
-    """Whatever a server answers cannot write on the page, nor keep it from being written."""
+    """Markup and half a character in a failure are shown as text."""
     run = told(outcome=Outcome.FAILED, word="<script>alert(1)</script> \udc80")
-    shown = write(of_load(run), tmp_path / "load.json").read_text()
+    shown = write(load_report(run), tmp_path / "load.html").read_text()
     assert "<script" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt; ?" in shown
 
 
-def test_the_generator_loads_no_model_no_store_and_no_pictures_beforehand():
-    """Its process has to be light, and starts often; Matplotlib comes once the figures are there."""
+def test_the_generator_loads_no_model_no_store_and_no_charts():
+    """The generator starts fast: it imports Matplotlib once the figures are there."""
     code = "import loadtests.locustfile, sys; print([n for n in ('torch', 'redis', 'matplotlib') if n in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

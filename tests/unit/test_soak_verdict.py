@@ -9,11 +9,11 @@ import pytest
 
 from loadtests.arrivals import Shape
 from loadtests.memory import Sample, sample
-from loadtests.report import write
-from loadtests.report.of_soak import of_soak
+from loadtests.soak_report import soak_report
 from loadtests.soak_verdict import MEMORY_MIB, growth, judge
 from loadtests.swaps import Swaps
 from loadtests.tally import Outcome, Tally
+from training.report.page import write
 
 
 def samples(memory=lambda at: 500.0, descriptors=lambda at: 80, count=100):
@@ -76,10 +76,10 @@ def test_every_run_has_a_report(tmp_path, leaks):
     """The sentence names what broke, and the figures can be read as JSON."""
     seen = samples(lambda at: 500.0 + at * leaks)
     verdict = judge(tally(), 1_000, seen, 0)
-    report = of_soak(verdict, tally(), seen, [20.0, 60.0], Shape("steady", ((100, 10),)), "here")
+    report = soak_report(verdict, tally(), seen, [20.0, 60.0], Shape("steady", ((100, 10),)), "here")
     assert report.good is not leaks
-    assert ("memory MiB 45, and 20 is the limit" in report.sentence) is leaks
-    assert write(report, tmp_path / "soak.json").exists()
+    assert ("memory MiB was 45, and 20 is the limit" in report.sentence) is leaks
+    assert write(report, tmp_path / "soak.html").exists()
     json.dumps([verdict.to_json(), *(each.to_json() for each in seen)], allow_nan=False)
 
 

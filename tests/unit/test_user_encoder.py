@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.reference.plain_tower import encode
 from recsys import moments
+from recsys.reference.plain_tower import encode
 from recsys.towers import UserEncoder, UserTower
 from recsys.types import CLOCK, CONTEXTS, PAD, Histories
 

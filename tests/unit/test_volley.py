@@ -1,5 +1,6 @@
 """The load generator of the measurements, run as a command against a server."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -15,13 +16,12 @@ class Slates(BaseHTTPRequestHandler):
     """Answers with five items, and every fourth request with 503."""
 
     protocol_version = "HTTP/1.1"
-    count = 0
+    numbers = itertools.count(1)
 
     def do_POST(self):
-        type(self).count += 1
         self.rfile.read(int(self.headers["content-length"]))
         body = json.dumps({"items": [{"item_id": n} for n in range(5)], "degraded": []}).encode()
-        self.send_response(503 if self.count % 4 == 0 else 200)
+        self.send_response(503 if next(self.numbers) % 4 == 0 else 200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

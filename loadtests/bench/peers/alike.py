@@ -1,4 +1,4 @@
-"""Whether peers answer alike: slates are compared before anything is timed."""
+"""Compares the slates of peers before a measurement."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tandem_client import Client
 K = 20
 
 CLOSE = 2e-3
-"""Scores of two peers differ by less; items closer than that to the last one may stand in one slate and not another."""
+"""The largest difference of two equal scores. An item this close to the last item may be missing in one slate."""
 
 Slates = list[list[tuple[object, float]]]
 
 
 def slates(peer: Running, users: Sequence[str]) -> Slates:
-    """What a peer answers: ids and scores."""
+    """The slates of a peer: ids and scores."""
     if peer.grpc:
         with Client(f"grpc://{peer.grpc}", deadline=30) as client:
-            told = [client.recommend(user, k=K) for user in users]
-        return [_whole(peer, [(i.item_id, i.score) for i in slate.items], slate.degraded) for slate in told]
+            answers = [client.recommend(user, k=K) for user in users]
+        return [_whole(peer, [(i.item_id, i.score) for i in slate.items], slate.degraded) for slate in answers]
     found = []
     with httpx.Client(base_url=peer.url, timeout=30) as client:
         for user in users:
@@ -41,9 +41,9 @@ def _whole(peer: Running, items: list[tuple[object, float]], degraded: Sequence[
     return items
 
 
-def compare(expected: Slates, told: Slates, name: str) -> None:
-    """PeerError where two peers do not answer alike."""
-    for ours, theirs in zip(expected, told, strict=True):
+def compare(expected: Slates, found: Slates, name: str) -> None:
+    """Raise PeerError if the slates of two peers differ."""
+    for ours, theirs in zip(expected, found, strict=True):
         if len(ours) != K or len(theirs) != K:
             raise PeerError(f"{name} gave {len(theirs)} items, the first peer {len(ours)}, and {K} were asked for.")
         if not np.allclose([score for _, score in theirs], [score for _, score in ours], rtol=0, atol=CLOSE):

@@ -14,14 +14,14 @@ import bentoml
 import numpy as np
 from pydantic import BaseModel
 
-from loadtests.bench.peers import engine
+from loadtests.bench.peers import environment
 from loadtests.bench.peers.slate import Slate
 from recsys.history import stack
 from recsys.record import UserRecord
 from recsys.types import Histories
 
 LASTING = {"max_requests": 10**9, "max_age": 1e9}
-QUIET = {"logging": {"access": {"enabled": False}}} if os.environ.get(engine.ACCESS_LOG) == "no" else {}
+QUIET = {"logging": {"access": {"enabled": False}}} if os.environ.get(environment.ACCESS_LOG) == "no" else {}
 SERVICE = {"workers": 1, "runner_connection": LASTING, **QUIET}
 
 
@@ -53,7 +53,7 @@ class PeerRetrieval:
     """Candidates."""
 
     def __init__(self) -> None:
-        self._engine = engine.engine()
+        self._engine = environment.engine()
 
     @bentoml.api
     def retrieve(self, past: Past) -> Found:
@@ -67,7 +67,7 @@ class PeerRanking:
     """Their order."""
 
     def __init__(self) -> None:
-        self._engine = engine.engine()
+        self._engine = environment.engine()
 
     @bentoml.api
     def rank(self, past: Past, found: Found) -> Scores:
@@ -88,7 +88,7 @@ class PeerGateway:
     ranking = bentoml.depends(PeerRanking)
 
     def __init__(self) -> None:
-        self._engine, self._users = engine.engine(), engine.users()
+        self._engine, self._users = environment.engine(), environment.users()
 
     @bentoml.api
     async def recommend(self, user_id: int | str, k: int = 10) -> Slate:

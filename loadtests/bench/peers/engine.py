@@ -1,31 +1,20 @@
-"""What every peer computes: one user's slate of one generation, in steps that a service may split among processes.
+"""One user's slate of one generation, in steps that a service may split among processes.
 
 `PlainRecommender` and `KernelRecommender` differ in how they find candidates and score them; all else is here.
 """
 
 from __future__ import annotations
 
-import gc
-import os
 import time
 from abc import ABC, abstractmethod
-from pathlib import Path
 
 import numpy as np
-import torch
 
 from recsys.generation import GenerationFolder
 from recsys.history import History, assemble, hidden_rows, stack
 from recsys.record import UserRecord
 from recsys.store.base import UserState
-from recsys.store.redis import RedisUserStore
 from recsys.types import F32, I32, U16, Histories
-
-GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
-"""Environment variables of a peer: where the generation lies, the store's URL, and "plain" or "kernels"."""
-
-ACCESS_LOG = "PEER_ACCESS_LOG"
-"""The one of BentoML's peer that turns off what it logs of each call, where it is "no"."""
 
 Ranked = list[tuple[int, float]]
 """Item rows and their scores, best first."""
@@ -71,34 +60,3 @@ class Engine(ABC):
         text = self.tables.ids[row]
         item_id = int(text) if self.manifest.settings["item_id_type"] == "int" else text
         return item_id, self.tables.titles[row]
-
-
-def engine() -> Engine:
-    """The one that the environment names, on one thread and out of the collector's way."""
-    torch.set_num_threads(1)
-    found: Engine
-    if os.environ[ENGINE] == "plain":
-        import faiss
-
-        from loadtests.bench.peers.plain import PlainRecommender
-
-        faiss.omp_set_num_threads(1)
-        found = PlainRecommender(folder())
-    else:
-        from loadtests.bench.peers.kernels import KernelRecommender
-
-        found = KernelRecommender(folder())
-    found.slate(UserState(None, [], None), 10)  # warm
-    gc.collect()
-    gc.freeze()
-    return found
-
-
-def folder() -> GenerationFolder:
-    """The generation that the environment names."""
-    return GenerationFolder(Path(os.environ[GENERATION]))
-
-
-def users() -> RedisUserStore:
-    """The store that the environment names."""
-    return RedisUserStore(os.environ[STORE])

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
-from loadtests.bench.peers import engine
+from loadtests.bench.peers import environment
 from loadtests.bench.peers.slate import Slate
 
 
@@ -26,7 +26,7 @@ class Asked(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load once."""
-    app.state.engine, app.state.users = engine.engine(), engine.users()
+    app.state.engine, app.state.users = environment.engine(), environment.users()
     yield
     await app.state.users.close()
 

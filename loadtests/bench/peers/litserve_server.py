@@ -9,7 +9,7 @@ from typing import Any
 
 import litserve
 
-from loadtests.bench.peers import engine
+from loadtests.bench.peers import environment
 from loadtests.bench.peers.slate import Slate
 
 
@@ -18,7 +18,7 @@ class Api(litserve.LitAPI):
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's
         """Once in each worker."""
-        self._engine, self._users, self._loop = engine.engine(), engine.users(), asyncio.new_event_loop()
+        self._engine, self._users, self._loop = environment.engine(), environment.users(), asyncio.new_event_loop()
 
     def decode_request(self, request: dict[str, Any]) -> tuple[int | str, int]:
         """The user and how many items."""

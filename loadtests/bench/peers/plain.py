@@ -10,12 +10,12 @@ import faiss
 import numpy as np
 import torch
 
-from recsys.reference import plain_features
 from loadtests.bench.peers.engine import Engine
-from recsys.reference.plain_tower import encode
 from recsys.generation import RANKER, TOWERS, GenerationFolder
 from recsys.neighbours import RECENT, VOTE_DECAY, Neighbours
 from recsys.ranker import RankerNet
+from recsys.reference import plain_features
+from recsys.reference.plain_tower import encode
 from recsys.retrieval.registry import RETRIEVED
 from recsys.retrieval.sources.fresh import LIKED_TOKENS, PER_TOKEN
 from recsys.retrieval.sources.fresh import RECENT as RECENT_TOKENS

@@ -1,4 +1,4 @@
-"""Every peer as a command, and as a process that answers until it is told to stop."""
+"""The peers: their commands, and their processes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pathlib import Path
 import httpx
 import psutil
 
-from loadtests.bench.peers.engine import ACCESS_LOG, ENGINE, GENERATION, STORE
+from loadtests.bench.peers.environment import ACCESS_LOG, ENGINE, GENERATION, STORE
+from loadtests.bench.world import World
 from loadtests.ports import free_ports
 from loadtests.slo import ROOT
-from loadtests.bench.world import World
 from recsys.errors import TandemError
 from recsys.lifeline import preexec
 
 READY_SECONDS = 180.0
 _OURS = [sys.executable, "-m", "service", "serve"]
 _FASTAPI = [
-    *(sys.executable, "-m", "uvicorn", "loadtests.bench.peers.fastapi_monolith:app", "--port", "{port}", "--workers", "2"),
-    *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
+    *(sys.executable, "-m", "uvicorn", "loadtests.bench.peers.fastapi_monolith:app", "--port", "{port}"),
+    *("--workers", "2", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
 ]
 _BENTOML = [
     *(sys.executable, "-m", "bentoml", "serve", "loadtests.bench.peers.bentoml_default:PeerGateway"),
@@ -35,12 +35,12 @@ _BENTOML = [
 
 
 class PeerError(TandemError):
-    """A peer does not start, or does not answer as the others do."""
+    """A peer does not start, or its slates differ from those of the other peers."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """How one is started; {port} stands for the port it gets. door: the one that is knocked on."""
+    """The command of a peer; {port} stands for its port. door: the door that gets the requests."""
 
     command: list[str]
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -60,12 +60,12 @@ PEERS = {
     "bentoml_quiet": Peer(_BENTOML, {ENGINE: "plain", ACCESS_LOG: "no"}),
     "litserve": Peer([sys.executable, "-m", "loadtests.bench.peers.litserve_server", "{port}"], {ENGINE: "plain"}),
 }
-"""By name. Two processes that compute for each: two workers, or retrieval and ranking."""
+"""By name. Each has two processes that compute: two workers, or retrieval and ranking."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """One that answers; grpc: host and port, where it is knocked on by gRPC. grpc_door: where it could be."""
+    """A peer that answers. grpc: host and port if the requests go over gRPC. grpc_door: host and port of that door."""
 
     url: str
     pid: int
@@ -73,13 +73,13 @@ class Running:
     grpc_door: str = ""
 
     def at_door(self, name: str) -> Running:
-        """The same processes, knocked on as the peer of that name is."""
+        """The same processes at the door of the peer of that name."""
         return replace(self, grpc=self.grpc_door if PEERS[name].door == "grpc" else "")
 
 
 @dataclass(frozen=True)
 class Started:
-    """A process that may not answer yet; grpc: host and port of that door. log: what it writes."""
+    """A process that may not answer yet. grpc: host and port of that door. log: its output."""
 
     url: str
     grpc: str
@@ -88,14 +88,14 @@ class Started:
 
     @property
     def silence(self) -> PeerError:
-        """What is raised where it does not answer."""
-        told = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        return PeerError(f"A peer did not answer; {self.log} says: {told}")
+        """The error for a peer that does not answer."""
+        output = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        return PeerError(f"A peer did not answer. {self.log} ends with: {output}")
 
 
 @contextmanager
 def running(name: str, world: World, home: Path, **more: str) -> Iterator[Running]:
-    """A peer over a world, warm enough to answer; it is gone afterwards. more: variables of its environment."""
+    """Run a peer over a world until the caller is done. more: variables of its environment."""
     with started(name, world, home, **more) as peer:
         _answering(peer)
         yield Running(peer.url, peer.process.pid, grpc_door=peer.grpc).at_door(name)
@@ -103,7 +103,7 @@ def running(name: str, world: World, home: Path, **more: str) -> Iterator[Runnin
 
 @contextmanager
 def started(name: str, world: World, home: Path, **more: str) -> Iterator[Started]:
-    """A peer over a world as soon as its process is there; it is gone afterwards."""
+    """Start a peer over a world without waiting for an answer, and stop it when the caller is done."""
     peer, port, grpc_port = PEERS[name], *free_ports(2)
     home.mkdir(parents=True, exist_ok=True)
     (home / "rules.toml").touch()
@@ -140,7 +140,7 @@ def started(name: str, world: World, home: Path, **more: str) -> Iterator[Starte
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a peer in order, and kill what it leaves behind: LitServe forgets its workers."""
+    """Stop a peer, and kill the workers that LitServe leaves behind."""
     below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     with suppress(subprocess.TimeoutExpired):

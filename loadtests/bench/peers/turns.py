@@ -1,4 +1,4 @@
-"""Peers in turns over one world: each is compared with the first, and stopped before the next, or runs beside it."""
+"""Runs peers over one world, one after the other or all together, and compares their slates with the first peer's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from loadtests.bench.peers.servers import PEERS, Running, running
 from loadtests.bench.world import HOME, World
 
 COMPARED = 40
-"""Users whose slates are compared before anything is timed."""
+"""Users whose slates are compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A peer with variables of its own in its environment, by a name of its own."""
+    """A peer with a name and variables of its own in its environment."""
 
     name: str
     peer: str
@@ -26,19 +26,19 @@ class Variant:
 
     @property
     def processes(self) -> tuple[list[str], dict[str, str]]:
-        """What is started, and with which variables."""
+        """The command, and the variables of its environment."""
         peer = PEERS[self.peer]
         return peer.command, {**peer.variables, **self.variables}
 
 
 def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tuple[int, str, Running]]:
-    """Pass, name and peer, which runs until the next is asked for; PeerError where two do not answer alike.
+    """Yield pass, name and peer; a peer runs until the next one is taken. Each pass begins with another peer.
 
-    Each pass begins with another.
+    PeerError if the slates of two peers differ.
     """
     alike = _Alike(place)
     for number in range(passes):
-        for each in _turned(variants, number):
+        for each in _rotated(variants, number):
             with _running(each, place) as peer:
                 alike.compare(peer, each.name)
                 yield number, each.name, peer
@@ -47,11 +47,10 @@ def turns(place: World, variants: Sequence[Variant], passes: int) -> Iterator[tu
 def together(
     place: World, variants: Sequence[Variant], passes: int, rounds: int = 1
 ) -> Iterator[tuple[int, str, Running]]:
-    """The same where all of them run all the time; rounds: of a pass. Who begins moves on with each, and each pass.
+    """As `turns`, but all peers run all the time. rounds: loads of a pass. Each round begins with another peer.
 
-    Peers that differ in the door alone are one deployment. On cores that other machines take for minutes at a time two
-    loads can be compared that are seconds apart, and not those on both sides of a start. What the others take while
-    they are idle counts against whom is loaded.
+    Peers that differ in the door alone share one deployment. On a shared machine only loads that are seconds apart can
+    be compared. The CPU of idle peers adds to the response times of the loaded one.
     """
     alike = _Alike(place)
     with ExitStack() as stack:
@@ -62,11 +61,11 @@ def together(
         for each, peer in peers.items():
             alike.compare(peer, each.name)
         for number in range(passes * rounds):
-            for each in _turned(variants, sum(divmod(number, rounds))):
+            for each in _rotated(variants, sum(divmod(number, rounds))):
                 yield number, each.name, peers[each]
 
 
-def _turned(variants: Sequence[Variant], number: int) -> Sequence[Variant]:
+def _rotated(variants: Sequence[Variant], number: int) -> Sequence[Variant]:
     first = number % len(variants)
     return *variants[first:], *variants[:first]
 
@@ -76,14 +75,14 @@ def _running(each: Variant, place: World) -> AbstractContextManager[Running]:
 
 
 class _Alike:
-    """What the first peer answered, and whether others do the same."""
+    """Compares the slates of all peers with those of the first."""
 
     def __init__(self, place: World) -> None:
-        self._asked = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
+        self._users = np.random.default_rng(0).choice(place.users, COMPARED, replace=False).tolist()
         self._expected: Slates | None = None
 
     def compare(self, peer: Running, name: str) -> None:
-        """PeerError where it does not."""
-        told = slates(peer, self._asked)
-        self._expected = self._expected or told
-        compare(self._expected, told, name)
+        """Raise PeerError if the slates of this peer differ."""
+        found = slates(peer, self._users)
+        self._expected = self._expected or found
+        compare(self._expected, found, name)

@@ -1,9 +1,8 @@
-"""An open loop for rates at which Locust itself would be late: raw connections over HTTP, gRPC's own client over gRPC.
+"""An open loop for rates at which Locust itself would be late: raw HTTP connections, or gRPC's own client.
 
-`python -m loadtests.bench.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE`: what the locustfile sends, but
-for clicks, over HTTP or (grpc://127.0.0.1:3001) gRPC, and the same figures. Generator and server share the cores, so
-`loadtests.bench` sends by this: .08 ms of CPU a request where Locust takes .28, over HTTP against a server that does
-nothing, 900 a second above 100.
+`python -m loadtests.bench.volley --host http://127.0.0.1:3000 --pieces 10:1000 --result FILE` sends the locustfile's
+requests, without clicks, and writes the same figures. It takes .08 ms of CPU a request where Locust takes .28 (HTTP,
+900 a second above 100, against a server that does nothing). Generator and server share the cores of a measurement.
 """
 
 from __future__ import annotations
@@ -21,47 +20,47 @@ from urllib.parse import urlsplit
 import uvloop
 
 from loadtests.arrivals import Shape
+from loadtests.bench.volley.wires import WIRES, Connection, Request
 from loadtests.cpu import cpu_seconds
 from loadtests.options import number, process, share, user_file
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
-from loadtests.bench.volley.wires import WIRES, Connection, Request
 
 MOST_CONNECTIONS = 8_000
 
 
 class Volley:
-    """Sends what a shape asks for, and tells a tally what became of it."""
+    """Sends the requests of a shape, and counts their outcomes in a tally."""
 
     def __init__(self, host: str, k: int, deadline_ms: int, give_up: float, tally: Tally) -> None:
-        """host: URL, of http or grpc. give_up: seconds from the moment a request was due."""
+        """host: URL of http or grpc. give_up: seconds from the moment a request was due until it has failed."""
         self._wire = WIRES[urlsplit(host).scheme](host, k, deadline_ms)
         self._give_up, self._tally = give_up, tally
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fault: BaseException | None = None  # our own, and no server's
+        self._fault: BaseException | None = None  # an error of this program, not of the server
         self._under_way: deque[Request] = deque()
 
     async def follow(self, shape: Shape, seed: int | str, visitors: Visitors, counted: bool) -> None:
-        """All of a shape; returns at its end, when answers may still be on their way."""
+        """Send all requests of a shape. Return at its end, before the last answers."""
         start = time.perf_counter()
         for at in shape.arrivals(seed):
-            # Timers are rounded to a millisecond: half of one more, and none is sent before it was due.
+            # Timers are rounded to a millisecond: wait half of one more, so that no request is sent early.
             wait = start + at - time.perf_counter()
             await asyncio.sleep(wait + 5e-4 if wait > 0 else 0)
             if counted:
                 self._tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
             self._send(Request(self._wire.message(visitors.one()), start + at, at, counted))
-            self._impatient()
+            self._give_up_late()
         while (wait := start + shape.seconds - time.perf_counter()) > 0:
             await asyncio.sleep(min(wait, 0.1))
-            self._impatient()
+            self._give_up_late()
 
     async def settle(self) -> None:
-        """Wait for the last answers, or give them up."""
+        """Wait for the last answers, or until they have failed."""
         while any(not request.over for request in self._under_way):
-            self._impatient()
+            self._give_up_late()
             await asyncio.sleep(0.01)
 
     async def close(self) -> None:
@@ -76,7 +75,7 @@ class Volley:
         while self._idle:
             connection = self._idle.pop()
             if connection.open:
-                connection.ask(request)
+                connection.send(request)
                 return
         if len(self._all) + len(self._tasks) >= MOST_CONNECTIONS:
             self._over(request, Outcome.FAILED, f"{MOST_CONNECTIONS:,} are open already")
@@ -95,7 +94,7 @@ class Volley:
         if request.over:
             self._idle.append(connection)
         else:
-            connection.ask(request)
+            connection.send(request)
 
     def _connected(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -120,8 +119,8 @@ class Volley:
         else:
             self._over(request, Outcome.FAILED, "no answer")
 
-    def _impatient(self) -> None:
-        """Give up what has waited too long, and forget what is over."""
+    def _give_up_late(self) -> None:
+        """Fail the requests that have waited too long."""
         if self._fault:
             raise self._fault
         now = time.perf_counter()
@@ -139,7 +138,7 @@ class Volley:
 
 
 async def volley(options: argparse.Namespace, tally: Tally) -> None:
-    """The warm-up, and what is counted: the CPU of what was asked for in it, all of it and nothing else."""
+    """Send the warm-up, then the counted requests, and measure the CPU of the counted requests alone."""
     names = tuple(Path(options.user_file).read_text(encoding="utf-8").splitlines()) if options.user_file else ()
     population = Population(names=names, cold_share=options.cold_share)
     sender = Volley(options.host, options.k, options.deadline_ms, options.give_up, tally)
@@ -165,16 +164,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
     parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
     parser.add_argument(
-        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
+        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="of each request; 0: the deployment's own"
     )
     parser.add_argument("--give-up", type=number(float, 0.001, 3600), default=10, help="seconds")
-    parser.add_argument("--user-file", type=user_file, help="ids, one a line, who asks most first")
-    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
+    parser.add_argument("--user-file", type=user_file, help="ids, one a line, the most frequent first")
+    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users without a history")
     parser.add_argument("--pid", type=process, default=0, help="of the server: its CPU time is measured, too")
     parser.add_argument("--result", type=Path, required=True, help="where the figures go")
     options = parser.parse_args()
     tally = Tally()
-    with suppress(PermissionError):  # root's alone: who waits for a core measures that wait
+    with suppress(PermissionError):  # for root alone: a generator that waits for a core measures that wait
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     uvloop.run(volley(options, tally))
     options.result.write_text(json.dumps(tally.to_json()), encoding="utf-8")

@@ -17,12 +17,12 @@ from loadtests.doors import Id, Reply, judged_http, judged_rpc
 from service.grpc.tandem.v1 import recommender_pb2 as messages
 
 _RESET = struct.pack("ii", 1, 0)
-"""Whoever gives up leaves no port behind that waits for a minute."""
+"""A connection that is given up is reset, so its port is free at once."""
 
 RECOMMEND = "/tandem.v1.Recommender/Recommend"
 
 CHANNELS = 8
-"""Of gRPC, each with a connection of its own, so that all gateway processes get some."""
+"""Channels of gRPC, each with a connection of its own, so that all gateway processes get requests."""
 
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 Answered: TypeAlias = Callable[["Connection", int, bytes], None]
@@ -33,7 +33,7 @@ Lost: TypeAlias = Callable[["Connection", bool], None]
 
 
 class Request:
-    """One on its way: when it was due, its bytes, whether it is counted, and by which connection it went."""
+    """A request: when it was due, its bytes, whether it is counted, and its connection."""
 
     __slots__ = ("at", "connection", "counted", "due", "message", "over")
 
@@ -43,7 +43,7 @@ class Request:
 
 
 class Connection:
-    """Has one request under way at most."""
+    """A connection with at most one request under way."""
 
     def __init__(self, answered: Answered, lost: Lost) -> None:
         self._answered, self._lost = answered, lost
@@ -54,12 +54,12 @@ class Connection:
         """Whether a request can be sent."""
         raise NotImplementedError
 
-    def ask(self, request: Request) -> None:
-        """Send one."""
+    def send(self, request: Request) -> None:
+        """Send a request."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """At once."""
+        """Close the connection at once."""
         raise NotImplementedError
 
 
@@ -77,16 +77,16 @@ class HttpConnection(Connection, asyncio.Protocol):
 
     @property
     def open(self) -> bool:
-        """Until either side closes it."""
+        """Whether neither side has closed the connection."""
         return not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, and no subclass
+        """Set the socket up."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class has the same methods
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
-    def ask(self, request: Request) -> None:
-        """Send one."""
+    def send(self, request: Request) -> None:
+        """Send a request."""
         self.request, request.connection = request, self
         self._used += 1
         self._silent = True
@@ -94,15 +94,15 @@ class HttpConnection(Connection, asyncio.Protocol):
         self._transport.write(request.message)
 
     def close(self) -> None:
-        """Reset it."""
+        """Reset the connection."""
         self._transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """By either side."""
+        """Report the end of the connection."""
         self._lost(self, self._used > 1 and self._silent)
 
     def data_received(self, data: bytes) -> None:
-        """Of the answer."""
+        """Read a part of the answer."""
         self._silent = False
         self._buffer += data
         if not self._whole and (end := self._buffer.find(b"\r\n\r\n")) > 0:
@@ -113,7 +113,7 @@ class HttpConnection(Connection, asyncio.Protocol):
 
 
 def _length(head: bytes) -> int:
-    """Of a body; a server that does not tell it is none that this knows."""
+    """The length of the body, by its header; 0 without one."""
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
@@ -133,15 +133,15 @@ class RpcConnection(Connection):
 
     @property
     def open(self) -> bool:
-        """Until it is closed: the channel reconnects by itself."""
+        """Whether `close` was not called: the channel reconnects by itself."""
         return not self._closed
 
-    def ask(self, request: Request) -> None:
-        """Send one."""
+    def send(self, request: Request) -> None:
+        """Send a request."""
         self.request, request.connection = request, self
-        self._call = asyncio.get_running_loop().create_task(self._ask(request.message))
+        self._call = asyncio.get_running_loop().create_task(self._call_method(request.message))
 
-    async def _ask(self, message: bytes) -> None:
+    async def _call_method(self, message: bytes) -> None:
         try:
             status, answer = 0, await self._method(message, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
@@ -157,7 +157,7 @@ class RpcConnection(Connection):
 
 
 class HttpWire:
-    """What is asked over HTTP."""
+    """The requests over HTTP."""
 
     def __init__(self, host: str, k: int, deadline_ms: int) -> None:
         """host: URL. deadline_ms: 0 for the deployment's own."""
@@ -169,13 +169,13 @@ class HttpWire:
         self._head = f"{head}Content-Length: ".encode()
 
     async def connect(self, answered: Answered, lost: Lost) -> HttpConnection:
-        """A new connection; OSError if there is none to be had."""
+        """Open a connection; OSError if the server accepts none."""
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: HttpConnection(answered, lost), *self._place)
         return connection
 
     async def close(self) -> None:
-        """Nothing is shared by the connections."""
+        """Connections share nothing."""
 
     def message(self, user: Id) -> bytes:
         """The request."""
@@ -183,15 +183,15 @@ class HttpWire:
         return b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
 
     def judge(self, status: int, content: bytes) -> Reply:
-        """What an answer comes to."""
+        """The outcome of an answer."""
         return judged_http(status, content, self._k)
 
 
 class RpcWire:
-    """What is asked over gRPC."""
+    """The requests over gRPC."""
 
     def __init__(self, host: str, k: int, deadline_ms: int) -> None:
-        """As above."""
+        """As in `HttpWire`."""
         self._k = k
         self._target = urlsplit(host).netloc
         self._metadata: Metadata = (("x-deadline-ms", str(deadline_ms)),) if deadline_ms else ()
@@ -216,7 +216,7 @@ class RpcWire:
         return messages.RecommendRequest(user_id=of, k=self._k).SerializeToString()
 
     def judge(self, status: int, content: bytes) -> Reply:
-        """As above."""
+        """As in `HttpWire`."""
         return judged_rpc(status, content, self._k)
 
 
