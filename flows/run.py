@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,12 +22,15 @@ from recsys.trial import try_out
 from training.check import Check, failed
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
+from training.device import find_device
 from training.evaluation import Evaluation
 from training.log import encode
+from training.mapping import Mapping
 from training.notes import notes
 from training.report.curves import Curves
 from training.report.findings import Findings
 from training.split import split
+from training.tensorboard import TensorBoard
 from training.watch import Watch
 
 
@@ -49,13 +53,15 @@ def run(
     watch: Watch,
 ) -> Published:
     """Ingest, train, evaluate, pass the gate, publish, promote; force: past a gate that refuses."""
+    find_device(config.device)  # a GPU that is not there is an error before anything is read
     environment = Environment.read()  # no parameter: Prefect keeps those, and a REDIS_URL may hold a password
+    board = TensorBoard(environment.folder("tensorboard"), Mapping.read(data).name)
     # The store first: one that is out of reach should not be found out after a minute of training.
-    with open_store(environment) as store:
+    with closing(board), open_store(environment) as store:
         generations, folder = store.generations(), environment.folder("generations")
         publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
         models = ModelStore(environment)
-        curves, checkpoints = Curves(watch), Checkpoints(environment.folder("checkpoints"))
+        curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
 
         dataset = ingest(data, environment, curves)
         said = notes(dataset, str(quarantine_of(environment, dataset.name)))
@@ -68,6 +74,7 @@ def run(
             parts = split(log, config, dataset.protocol, dataset.moments)
             taught = train(parts, config, curves, checkpoints)
             evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints)
+            board.result(config, evaluation)
             findings.checks += judge_model(evaluation, findings.data, live)
             stop_unless(force, findings.checks, dataset.name, live)
 

@@ -123,7 +123,7 @@ class UserTower(nn.Module):
 
     def remember(self, past: Past) -> State:
         """The state after a whole history."""
-        steps = torch.arange(past.real.shape[1] - 1, -1, -1)
+        steps = torch.arange(past.real.shape[1] - 1, -1, -1, device=past.real.device)
         weight_NBL = (self.decay[:, None] ** steps)[:, None, :] * past.real
         return State(torch.einsum("nbl,bld->bnd", weight_NBL, self._events(past)), weight_NBL.sum(-1).T)
 
@@ -148,7 +148,8 @@ class UserTower(nn.Module):
     def every_prefix(self, past: Past, waits_BL: Tensor, context_BLC: Tensor) -> Tensor:
         """Embedding after each prefix of the history, each asked as in `forward`, all in one pass: [B, L, D]."""
         length = past.real.shape[1]
-        steps = torch.arange(length)[:, None] - torch.arange(length)
+        at = torch.arange(length, device=past.real.device)
+        steps = at[:, None] - at
         weight_NLL = torch.where(steps >= 0, self.decay[:, None, None] ** steps.clamp(min=0), 0.0)
         weights_BLN = torch.einsum("nij,bj->bin", weight_NLL, past.real.float())
         sums_BLND = torch.einsum("nij,bjd->bind", weight_NLL, self._events(past))
@@ -235,7 +236,7 @@ class UserEncoder:
             waits=_weight(tower.waits),
             contexts=of_contexts,
             sizes=sizes,
-            nobody=tower.nobody.detach().numpy().copy(),
+            nobody=tower.nobody.detach().cpu().numpy().copy(),
         )
         self._layers = kernel.Layers(
             first=np.ascontiguousarray(np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)]).T),
@@ -266,7 +267,7 @@ class UserEncoder:
 
 def _weight(layer: nn.Module, name: str = "weight") -> F32:
     """A layer's weight, as it is now."""
-    weight: F32 = layer.get_parameter(name).detach().numpy().copy()
+    weight: F32 = layer.get_parameter(name).detach().cpu().numpy().copy()
     return weight
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ with packages(), importing():
     from training.report.findings import Findings
     from training.report.run import write
     from training.split import IN_TIME, PROTOCOLS, check_protocol, split
+    from training.tensorboard import TensorBoard
     from training.watch import watching
 
 
@@ -145,11 +147,13 @@ def run_evaluate(options: argparse.Namespace) -> None:
     log = encode(table)
     parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)
     parts = replace(parts, history=options.history)
-    with watching() as watch:
-        curves, checkpoints = Curves(watch), Checkpoints(Environment.read().folder("checkpoints"))
+    environment = Environment.read()
+    with watching() as watch, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
+        curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
         taught = recipe.teach_ranker(parts, config, curves, checkpoints)
         evaluation = recipe.evaluate(parts, taught, config, curves, checkpoints)
         checkpoints.clear()
+        board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())

@@ -106,11 +106,15 @@ class Batch(NamedTuple):
             torch.rand(len(wanted)) >= config.id_dropout,
         )
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(tensor.to(device) for tensor in self))
+
     def share(self, first: int, step: int) -> Batch:
         """Every `step`-th crop from `first` on, and the negatives of all."""
         mine = slice(first, None, step)
         where = self.where[: self.rows.numel()].view_as(self.rows)[mine]
-        weights = torch.zeros(self.predicted.shape).masked_scatter_(self.predicted, self.weights)
+        weights = self.weights.new_zeros(self.predicted.shape).masked_scatter_(self.predicted, self.weights)
         return self._replace(
             rows=self.rows[mine],
             real=self.real[mine],
@@ -121,10 +125,6 @@ class Batch(NamedTuple):
             weights=weights[mine][self.predicted[mine]],
             where=torch.cat([where.flatten(), self.where[self.rows.numel() :]]),
         )
-
-    def touched(self, content: Tensor) -> tuple[Tensor, Tensor]:
-        """The item rows and the content tokens that this batch reads, each once."""
-        return self.wanted, torch.unique(content[self.wanted])
 
 
 def _partly_hidden(context: Tensor, share: float) -> Tensor:

@@ -12,6 +12,7 @@ from recsys.tables import ItemTables
 from recsys.towers import Towers, UserEncoder
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
+from training.device import find_device
 from training.fit import fit_towers
 from training.judge import TowerJudge
 from training.log import Log
@@ -67,6 +68,8 @@ def fit_first_stage(
     log = log.standing()
     purpose = judge.key if judge else "all epochs"
     checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
-    fitted = fit_towers(log, config.tower, config.seed, progress, judge, checkpoint)
-    stage = FirstStage.over(fitted.towers, build_tables(log, fitted.towers), log.exclude_seen)
+    device = find_device(config.device)
+    fitted = fit_towers(log, config.tower, config.seed, progress, judge, checkpoint, device)
+    tables = build_tables(log, fitted.towers)
+    stage = FirstStage.over(fitted.towers.cpu(), tables, log.exclude_seen)
     return FittedStage(stage, fitted.epochs)

@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from recsys import moments
 from recsys.towers import Towers
 from recsys.types import F32, I32
-from training.averaging import Average
 from training.checkpoint import Checkpoint
 from training.config import TowerConfig
 from training.crops import Batch, Crop, Crops
+from training.device import CPU
 from training.gradients import Gradients
 from training.log import Log
-from training.optimizers import TABLES, Optimizers
-from training.uncompiled import uncompiled
+from training.optimizers import AVERAGE_EVERY, Optimizers, averaged
 from training.watch import Progress, no_progress
 
 ROWS = 1 << 16
@@ -33,13 +31,12 @@ Judge = Callable[[Towers], float]
 
 @dataclass(frozen=True)
 class FittedTowers:
-    """The towers, and the epochs that made them."""
+    """The towers, on the device where they were trained, and the epochs that made them."""
 
     towers: Towers
     epochs: int
 
 
-@uncompiled()
 def fit_towers(
     log: Log,
     config: TowerConfig,
@@ -47,22 +44,24 @@ def fit_towers(
     progress: Progress = no_progress,
     judge: Judge | None = None,
     checkpoint: Checkpoint | None = None,
+    device: torch.device = CPU,
 ) -> FittedTowers:
-    """Train both towers on every event of `log`, for `config.epochs`, and give away their running average.
+    """Train both towers on every event of `log` for `config.epochs`; the result is the moving average of the weights.
 
-    With a judge the best epoch is taken, and none is begun `config.patience` epochs after it. With a checkpoint a
-    training that was killed goes on where its last whole epoch ended, and ends as it would have.
+    With a judge the best epoch is taken, and training stops `config.patience` epochs after it. With a checkpoint a
+    training that was killed continues from its last whole epoch. On one CPU its result is the same to the bit.
     """
-    torch.manual_seed(seed)
     threads = torch.get_num_threads()
-    training = TowerTraining(log, config, seed, judge)
+    training = TowerTraining(log, config, seed, judge, device)
     try:
-        if checkpoint is not None:
-            training.restore(checkpoint.load())
+        saved = checkpoint.load() if checkpoint else None
+        if saved and not training.restore(saved):
+            training.close()
+            training = TowerTraining(log, config, seed, judge, device)
         while not training.over:
             training.epoch(progress)
             if checkpoint is not None:
-                checkpoint.save(*training.snapshot())
+                checkpoint.save(training.state_dict())
     finally:
         training.close()
         torch.set_num_threads(threads)  # the threads of the gradients took the rest of the process to one each
@@ -70,36 +69,36 @@ def fit_towers(
 
 
 class TowerTraining:
-    """A training between two epochs: all that the next one depends on."""
+    """A training between two epochs: all that the next epoch depends on."""
 
-    def __init__(self, log: Log, config: TowerConfig, seed: int, judge: Judge | None) -> None:
+    def __init__(self, log: Log, config: TowerConfig, seed: int, judge: Judge | None, device: torch.device) -> None:
+        torch.manual_seed(seed)
         spec, items = log.catalogue.spec, len(log.catalogue)
-        self._log, self._config, self._judge = log, config, judge
+        self._log, self._config, self._judge, self._device = log, config, judge, device
         self._rng = np.random.default_rng(seed)
         self._crops = Crops(log, config)
-        self._content = torch.from_numpy(log.catalogue.content).long()
-        # A negative that nobody ever took would only teach that new items are bad.
+        # An item without events is no negative: as one it would only teach that new items are bad.
         self._taken = torch.from_numpy(np.unique(log.items)).long()
         types = max(1, len(spec.event_types))
         contexts = [len(values) + 1 for _, values in spec.contexts]
         sizes = items, len(spec.tokens), types, config.dim, config.hidden
-        self.towers = Towers(*sizes, contexts, sparse=True)
-        self._gradients = Gradients(self.towers, log, config.negatives)
+        self.towers = Towers(*sizes, contexts, sparse=True).to(device)
+        self._gradients = Gradients(self.towers, log, config.negatives, device)
         self._optimizers = Optimizers(self.towers, config.learning_rate, config.epochs * self._crops.batches)
-        self._average = Average(self.towers, TABLES)
+        self._average = averaged(self.towers)
         self._best = copy.deepcopy(self.towers)
         self._done = 0
         self._judged: list[float] = []
 
     @property
     def over(self) -> bool:
-        """Whether enough epochs are done, or none got better for a while."""
+        """Whether enough epochs are done, or the last ones were no better than an earlier one."""
         waited = self._done - self.best_epoch if self._judge else 0
         return self._done >= self._config.epochs or waited >= self._config.patience
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that the judge liked most; without one, the last."""
+        """The epoch with the judge's highest figure; without a judge, the last epoch."""
         return int(np.argmax(self._judged)) + 1 if self._judged else self._done
 
     @property
@@ -108,84 +107,75 @@ class TowerTraining:
         return self._best.eval() if self._judge else self._settled()
 
     def epoch(self, progress: Progress) -> None:
-        """One crop of every user."""
+        """Train on one crop of every user, and have the judge rate the average."""
         self.towers.train()
         losses = []
         for batch, crop in enumerate(self._crops.epoch(self._rng)):
             losses.append(self._step(crop))
+            if batch % AVERAGE_EVERY == 0:
+                self._average.update_parameters(self.towers)
             share = (self._done + (batch + 1) / self._crops.batches) / self._config.epochs
             progress(share, f"epoch {self._done + 1}, loss {np.mean(losses[-50:]):.3f}")
+        self._average.update_parameters(self.towers)
         self._done += 1
         if self._judge:
-            whole = self._settled()
-            self._judged.append(self._judge(whole))
+            towers = self._settled()
+            self._judged.append(self._judge(towers))
             if self.best_epoch == self._done:
-                self._best.load_state_dict(whole.state_dict())
+                self._best.load_state_dict(towers.state_dict())
+            progress(self._done / self._config.epochs, f"epoch {self._done}, validation {self._judged[-1]:.4f}")
 
     def _settled(self) -> Towers:
-        """The average as it would be served: what no event taught is set to what is known to be sensible."""
-        towers = self._average.whole()
+        """The average as it is served: weights that no event trained get a sensible value."""
+        towers = self._average.module
+        assert isinstance(towers, Towers)
         _fill_unseen_steps(towers, self._log)
         _forget_unseen_contexts(towers, self._log)
         _forget_unseen_items(towers, self._log)
         return towers.eval()
 
     def _step(self, crop: Crop) -> float:
-        batch = Batch.of(crop, self._taken, self._config)
-        rows = dict(zip(TABLES, batch.touched(self._content), strict=True))
-        self._average.before(rows)
-        self._optimizers.forget()
+        batch = Batch.of(crop, self._taken, self._config).to(self._device)
+        self._optimizers.zero_grad()
         loss = self._gradients.add(batch)
         self._optimizers.step()
-        self._average.update(rows)
         return loss
 
     def close(self) -> None:
         """End its threads."""
         self._gradients.close()
 
-    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """As tensors and JSON."""
-        average = self._average
-        tensors = {"rng": torch.get_rng_state(), "kept": average.kept}
-        for name, module in (("now", self.towers), ("mean", average.towers), ("best", self._best)):
-            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        tensors |= {f"touched.{key}": value for key, value in average.touched.items()}
-        tensors |= self._optimizers.tensors()
-        facts = {
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next epoch depends on."""
+        return {
+            "towers": self.towers.state_dict(),
+            "average": self._average.state_dict(),
+            "best": self._best.state_dict(),
+            "optimizers": self._optimizers.state_dict(),
+            "torch": torch.get_rng_state(),
             "numpy": self._rng.bit_generator.state,
             "done": self._done,
             "judged": self._judged,
-            "steps": average.steps,
         }
-        return tensors, facts
 
-    def restore(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
-        """Go on from a snapshot, if there is one of such a training."""
-        if saved is None or not self._fits(*saved):
-            return
-        tensors, facts = saved
-        average = self._average
-        for name, module in (("now", self.towers), ("mean", average.towers), ("best", self._best)):
-            module.load_state_dict({key: tensors[f"{name}.{key}"] for key in module.state_dict()})
-        for key in average.touched:
-            average.touched[key] = tensors[f"touched.{key}"]
-        average.kept, average.steps = tensors["kept"], facts["steps"]
-        self._optimizers.load(tensors, average.steps)
-        self._done, self._judged = facts["done"], facts["judged"]
-        self._rng.bit_generator.state = facts["numpy"]
-        torch.set_rng_state(tensors["rng"])
-
-    def _fits(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> bool:
-        """Whether a snapshot has all that this training has now, in the same shapes."""
-        mine, told = self.snapshot()
-        shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        return told.keys() == facts.keys() and all(shapes.get(name) == each.shape for name, each in mine.items())
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Continue from a `state_dict`; False where it is that of another release, and nothing here may be used."""
+        try:
+            self.towers.load_state_dict(state["towers"])
+            self._average.load_state_dict(state["average"])
+            self._best.load_state_dict(state["best"])
+            self._optimizers.load_state_dict(state["optimizers"])
+            torch.set_rng_state(state["torch"])
+            self._rng.bit_generator.state = state["numpy"]
+            self._done, self._judged = state["done"], state["judged"]
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            return False
+        return True
 
 
 @torch.no_grad()
 def _fill_unseen_steps(towers: Towers, log: Log) -> None:
-    """Give a step of time that no two events lie apart what the nearest one learned: a log may rest for years."""
+    """Give a step of time that lies between no two events the weights of the nearest step: a log may rest for years."""
     order, _ = log.by_user
     same = np.diff(log.users[order]) == 0
     seen = np.unique(moments.steps(np.diff(log.times[order])[same]))
@@ -199,7 +189,7 @@ def _fill_unseen_steps(towers: Towers, log: Log) -> None:
 
 @torch.no_grad()
 def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
-    """Make a value of a context column that no event has what the unknown one is."""
+    """Give a value of a context column that no event has the weights of the unknown value."""
     for column, embedding in enumerate(towers.user.contexts):
         weight = embedding.get_parameter("weight")
         unseen = np.bincount(log.contexts[:, column], minlength=len(weight)) == 0
@@ -208,17 +198,19 @@ def _forget_unseen_contexts(towers: Towers, log: Log) -> None:
 
 @torch.no_grad()
 def _forget_unseen_items(towers: Towers, log: Log) -> None:
-    """Leave an item that nobody took to its content: all its id ever learned is to be a negative."""
+    """Clear the id embedding of an item without events, so that its content alone places it."""
     seen = np.bincount(log.items, minlength=len(log.catalogue)) > 0
     towers.item.ids.weight[torch.from_numpy(~seen)] = 0
 
 
 @torch.inference_mode()
 def item_embeddings(towers: Towers, content: I32) -> F32:
-    """Embeddings of the whole catalogue: [n, d] float32."""
+    """Embeddings of the whole catalogue, computed where the towers are: [n, d] float32."""
     towers.eval()
+    device = towers.log_temperature.device
     embeddings = np.empty((len(content), towers.item.ids.embedding_dim), np.float32)
     for start in range(0, len(content), ROWS):
-        chunk = torch.from_numpy(content[start : start + ROWS]).long()
-        embeddings[start : start + ROWS] = towers.item(torch.arange(start, start + len(chunk)), chunk).numpy()
+        chunk = torch.from_numpy(content[start : start + ROWS]).long().to(device)
+        rows = torch.arange(start, start + len(chunk), device=device)
+        embeddings[start : start + ROWS] = towers.item(rows, chunk).cpu().numpy()
     return embeddings

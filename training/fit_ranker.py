@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import OneCycleLR
 
 from recsys import features
 from recsys.ranker import RankerNet
 from recsys.types import I64, PAD
 from training.config import RankerConfig
-from training.course import Course
+from training.device import CPU, mixed_precision
 from training.first_stage import FirstStage
+from training.loss import listwise_loss
 from training.orders import FITTED, ORDERS, Examples, best_order, fit_order, found, order_by
 from training.split import Split
-from training.uncompiled import uncompiled
 from training.watch import Progress, no_progress
 
 CHUNK = 256
@@ -35,11 +37,17 @@ class FittedRanker:
     examples: int = 0
 
 
-@uncompiled()
 def fit_ranker(
-    parts: Split, stage: FirstStage, config: RankerConfig, seed: int, progress: Progress = no_progress
+    parts: Split,
+    stage: FirstStage,
+    config: RankerConfig,
+    seed: int,
+    progress: Progress = no_progress,
+    device: torch.device = CPU,
 ) -> FittedRanker:
     """Train on the labels of `parts`: each query's answers against the other candidates that `stage` finds for it.
+
+    The net trains on `device` and is returned on the CPU.
 
     Where fewer than `config.minimum` queries have an answer among theirs, or fewer than `config.doubtful` and those
     teach a ranker that finds no more of what it was not taught than a simple order does, that order is the ranker.
@@ -50,10 +58,10 @@ def fit_ranker(
     if len(examples) < max(config.minimum, config.doubtful):
         order, weights, share = _simple_order(examples)
         if len(examples) < config.minimum or share >= _found_untaught(
-            examples, lambda part: _taught(part, config, rng)
+            examples, lambda part: _trained(part, config, rng, device)
         ):
             return FittedRanker(order_by(weights), order, len(examples))
-    net = _taught(examples, config, rng, lambda share, word: progress(0.5 + share / 2, word))
+    net = _trained(examples, config, rng, device, lambda share, word: progress(0.5 + share / 2, word))
     return FittedRanker(net, None, len(examples))
 
 
@@ -78,33 +86,52 @@ def _found_untaught(examples: Examples, teach: Callable[[Examples], RankerNet]) 
     return found(examples, scores)
 
 
-def _taught(
-    examples: Examples, config: RankerConfig, rng: np.random.Generator, progress: Progress = no_progress
+def _trained(
+    examples: Examples,
+    config: RankerConfig,
+    rng: np.random.Generator,
+    device: torch.device,
+    progress: Progress = no_progress,
 ) -> RankerNet:
+    net = _standardised(examples).to(device).train()
+    steps = config.epochs * -(-len(examples) // config.batch)
+    optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3, fused=True)
+    # The warm-up divides by a tenth of the steps less one.
+    schedule = OneCycleLR(optimizer, config.learning_rate, max(steps, 11), pct_start=0.1)
+    losses: list[float] = []
+    for _ in range(config.epochs):
+        order = rng.permutation(len(examples))
+        for start in range(0, len(examples), config.batch):
+            optimizer.zero_grad()
+            loss = _loss(net, examples, np.sort(order[start : start + config.batch]), device)
+            loss.backward()
+            clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            progress(len(losses) / steps, f"loss {np.mean(losses[-50:]):.3f}")
+    return net.cpu().eval()
+
+
+def _standardised(examples: Examples) -> RankerNet:
+    """A net with new weights and the mean and deviation of the features of these examples."""
     net = RankerNet()
     rows = examples.x[examples.real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
-    # A column that never varied taught nothing, and says nothing should it vary one day.
+    # A column that is constant here trains no weight, so its value is ignored should it vary later.
     varied = rows.min(axis=0) < rows.max(axis=0)
     net.deviation.copy_(torch.from_numpy(np.where(varied, rows.std(axis=0) + 1e-3, np.inf)))
-    steps = config.epochs * -(-len(examples) // config.batch)
-    course = Course(net, config.learning_rate, 1e-3, steps, progress)
-    net.train()
-    for _ in range(config.epochs):
-        order_of_epoch = rng.permutation(len(examples))
-        for start in range(0, len(examples), config.batch):
-            course.step(_loss(net, examples, np.sort(order_of_epoch[start : start + config.batch])))
-    return net.eval()
+    return net
 
 
-def _loss(net: RankerNet, examples: Examples, rows: I64) -> Tensor:
-    """Weighted mean cross entropy of the answers, those of one query sharing its weight, against all its candidates."""
-    answer = torch.from_numpy(examples.answer[rows])
-    real = torch.from_numpy(examples.real[rows])
-    scores = net(torch.from_numpy(examples.x[rows])).masked_fill(~real, -torch.inf)
-    told = torch.log_softmax(scores, dim=1).masked_fill(~answer, 0.0)
-    weight = torch.from_numpy(examples.weight[rows])
-    return -(told.sum(1) / answer.sum(1) * weight).sum() / weight.sum()
+def _loss(net: RankerNet, examples: Examples, rows: I64, device: torch.device) -> Tensor:
+    part = examples.at(rows)
+    x, answer, real, weight = (
+        torch.from_numpy(array).to(device) for array in (part.x, part.answer, part.real, part.weight)
+    )
+    with mixed_precision(device):
+        scores = net(x)
+    return listwise_loss(scores.float(), answer, real, weight)
 
 
 def gather(

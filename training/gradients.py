@@ -1,4 +1,4 @@
-"""The gradients of a batch of crops, shared out among threads."""
+"""The gradients of a batch of crops."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from recsys.towers import Past, Towers
 from training.crops import Batch
+from training.device import mixed_precision
 from training.log import Log
 from training.loss import corrected_softmax
 
@@ -27,18 +28,19 @@ the sample takes 16 ms on one and 24 on two threads below 150, as most are; 44 a
 
 
 class Gradients:
-    """Adds up what the shares of a batch say of the towers' weights.
+    """Computes the gradients of the towers' weights, on a CPU in shares of a batch, one a thread.
 
-    In the order of the shares, whichever thread is first: the same seed gives the same bits on any number of cores.
+    Shares are added in their order, not in the order in which threads end: the same seed gives the same bits on any
+    number of cores.
     """
 
-    def __init__(self, towers: Towers, log: Log, negatives: int) -> None:
-        self._towers = towers
+    def __init__(self, towers: Towers, log: Log, negatives: int, device: torch.device) -> None:
+        self._towers, self._device = towers, device
         self._weights = [*towers.user.parameters(), towers.log_temperature]
-        self._content = torch.from_numpy(log.catalogue.content).long()
+        self._content = torch.from_numpy(log.catalogue.content).long().to(device)
         counts = np.bincount(log.items[log.grades > 0], minlength=len(log.catalogue))
         drawn = counts / max(counts.sum(), 1) + 1 / max((counts > 0).sum(), 1)
-        self._expected = torch.from_numpy(negatives * drawn).float()
+        self._expected = torch.from_numpy(negatives * drawn).float().to(device)
         self._threads = ThreadPoolExecutor(min(SHARES, torch.get_num_threads()), "tandem-gradients", one_thread_each)
 
     def add(self, batch: Batch) -> float:
@@ -47,21 +49,21 @@ class Gradients:
         leaf = embeddings.detach().requires_grad_()
         expected_N = self._expected[batch.negatives]
         total = float(batch.weights.sum())
-        shares = SHARES if len(batch.weights) >= ENOUGH else 1
+        shares = SHARES if self._device.type == "cpu" and len(batch.weights) >= ENOUGH else 1
 
         def share(first: int) -> tuple[float, tuple[Tensor | None, ...]] | None:
-            mine = batch.share(first, shares)
-            if not len(mine.weights):
+            part = batch.share(first, shares)
+            if not len(part.weights):
                 return None
-            loss = _loss(self._towers, mine, leaf, expected_N) * (float(mine.weights.sum()) / total)
+            loss = _loss(self._towers, part, leaf, expected_N) * (float(part.weights.sum()) / total)
             return float(loss.detach()), torch.autograd.grad(loss, [leaf, *self._weights], allow_unused=True)
 
-        told = [each for each in self._threads.map(share, range(shares)) if each is not None]
-        for_items, *for_weights = (_sum(parts) for parts in zip(*(gradients for _, gradients in told), strict=True))
+        parts = [part for part in self._threads.map(share, range(shares)) if part is not None]
+        for_items, *for_weights = (_sum(each) for each in zip(*(gradients for _, gradients in parts), strict=True))
         for weight, gradient in zip(self._weights, for_weights, strict=True):
             weight.grad = gradient
         embeddings.backward(for_items)
-        return sum(loss for loss, _ in told)
+        return sum(loss for loss, _ in parts)
 
     def close(self) -> None:
         """End the threads."""
@@ -69,13 +71,13 @@ class Gradients:
 
 
 def one_thread_each() -> None:
-    """For a thread of ours: its operators start no others."""
+    """Run each operator of a thread of the pool on that thread alone."""
     torch.set_num_threads(1)
 
 
 def _sum(parts: tuple[Tensor | None, ...]) -> Tensor | None:
-    told = [part for part in parts if part is not None]
-    return functools.reduce(torch.add, told) if told else None
+    there = [part for part in parts if part is not None]
+    return functools.reduce(torch.add, there) if there else None
 
 
 def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) -> Tensor:
@@ -84,8 +86,10 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
     x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
     past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
+    with mixed_precision(rows.device):
+        users = towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])
     return corrected_softmax(
-        towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])[batch.predicted],
+        users[batch.predicted].float(),
         rows[:, 1:][batch.predicted],
         F.embedding(batch.where[rows.numel() :], embeddings),
         batch.negatives,

@@ -18,6 +18,7 @@ import torch
 from recsys import features
 from recsys.ranker import RankerNet
 from recsys.types import F32, Bool
+from training.loss import listwise_loss
 
 TOP = 10
 
@@ -97,19 +98,18 @@ def fit_order(examples: Examples) -> dict[str, float]:
     rows = examples.x[..., columns]
     mean, deviation = rows[examples.real].mean(axis=0), rows[examples.real].std(axis=0) + 1e-3
     x = torch.from_numpy((rows - mean) / deviation)
-    hidden, answer = torch.from_numpy(~examples.real), torch.from_numpy(examples.answer)
+    answer, real = torch.from_numpy(examples.answer), torch.from_numpy(examples.real)
     weights = torch.zeros(len(columns), requires_grad=True)
-    weight = torch.from_numpy(examples.weight / examples.weight.mean())
-    course = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    weight = torch.from_numpy(examples.weight)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
-        course.zero_grad()
-        told = torch.log_softmax((x @ weights).masked_fill(hidden, -torch.inf), dim=1).masked_fill(~answer, 0.0)
-        value = -(told.sum(1) / answer.sum(1) * weight).mean() + PENALTY * (weights**2).sum()
+        optimizer.zero_grad()
+        value = listwise_loss(x @ weights, answer, real, weight) + PENALTY * (weights**2).sum()
         value.backward()
         return value
 
-    course.step(loss)
+    optimizer.step(loss)
     return dict(zip(WEIGHED, (weights.detach().numpy() / deviation).tolist(), strict=True))
 
 

@@ -20,6 +20,7 @@ import torch
 from recsys.ranker import RankerNet
 from training.checkpoint import Checkpoints
 from training.config import TrainingConfig
+from training.device import find_device
 from training.evaluate import evaluate as measure
 from training.evaluation import Evaluation
 from training.first_stage import FirstStage, fit_first_stage
@@ -83,7 +84,8 @@ def teach_ranker(
         judge = tower_judge(parts, config.seed)
         first = fit_first_stage(parts.before_labels, config, progress, judge, checkpoints)
     with watch("ranker on the labels") as progress:
-        fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress)
+        device = find_device(config.device)
+        fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress, device)
     if fitted.order is None:
         return Taught(fitted.net, first.epochs)
     told = (

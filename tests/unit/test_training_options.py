@@ -106,3 +106,16 @@ def test_a_wrong_option_ends_the_command_with_one_sentence(shop, capsys, option,
     assert main(["evaluate", "--data", str(shop), *option]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(sentence)
+
+
+def test_a_run_is_written_for_tensorboard(shop):
+    """Loss and validation of each training, the configuration of [training] and --set, and the metrics."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert main(["evaluate", "--data", str(shop), "--set", "seed=4", "--set", "threads=1"]) == 0
+    [run] = (shop / "home" / "tensorboard").iterdir()
+    events = event_accumulator.EventAccumulator(str(run)).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"towers before the labels/loss", "towers before the labels/validation", "ranker on the labels/loss"} <= tags
+    assert {"recall@10", "ndcg@10"} <= tags
+    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert all(name in data for name in (b"tower.epochs", b"ranker.minimum", b"seed"))
