@@ -13,7 +13,7 @@ from recsys import moments
 from recsys.events import SeenRule, standing
 from recsys.record import UserRecord
 from recsys.spec import FeatureSpec
-from recsys.types import CLOCK, F64, HISTORY_LENGTH, I32, U8, Bool, Event, Histories, Id
+from recsys.types import CLOCK, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Event, Histories, Id
 
 History = tuple[I32, F64, U8]
 """Item rows, times and event types, oldest first."""
@@ -27,21 +27,42 @@ RowsOf = Callable[[Sequence[Id]], Sequence[int | None]]
 NO_HISTORY: History = (np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.uint8))
 
 
-def assemble(record: UserRecord, since: Iterable[Event], rows_of: RowsOf, type_row: TypeRow) -> History:
-    """The past of one user; an event that arrives twice counts once.
+def originals(items: I32, times: F64, types: U8, users: I32 | None = None) -> I64:
+    """For each event the position of the event that it repeats, or its own position where it repeats none: [E].
 
-    The log that trained the generation may already hold an event that was also sent here: the same item at the same
-    second with the same type is one event. Items that the generation doesn't know are left out until the next one.
+    Events of one user with the same item, second and type are one event, and the first of them counts. Training applies
+    this rule to the log, and serving to a history: an event may stand in the log and be sent to the service as well.
+    users: of each event; None where all events are of one user.
     """
-    fresh = _fresh(record, list(since), rows_of, type_row)
-    if not fresh:
+    acts = items.astype(np.int64) * 256 + types
+    keys = (np.floor(times), acts) if users is None else (np.floor(times), acts, users)
+    order = np.lexsort(keys)
+    differs = np.zeros(len(order), bool)
+    differs[:1] = True
+    for key in keys:
+        ordered = key[order]
+        differs[1:] |= ordered[1:] != ordered[:-1]
+    found = np.empty(len(order), np.int64)
+    found[order] = order[differs][np.cumsum(differs) - 1]
+    return found
+
+
+def assemble(record: UserRecord, since: Iterable[Event], rows_of: RowsOf, type_row: TypeRow) -> History:
+    """The past of one user, each event once, as `originals` says.
+
+    Items that the generation doesn't know are left out until the next one.
+    """
+    known = _known(list(since), rows_of, type_row)
+    if not known:
         return record.items, record.times, record.types
-    new_items, new_times, new_kinds = zip(*fresh, strict=True)
+    new_items, new_times, new_types = zip(*known, strict=True)
     items = np.concatenate([record.items, np.array(new_items, np.int32)])
     times = np.concatenate([record.times, np.array(new_times, np.float64)])
-    kinds = np.concatenate([record.types, np.array(new_kinds, np.uint8)])
+    types = np.concatenate([record.types, np.array(new_types, np.uint8)])
     order = np.argsort(times, kind="stable")
-    return items[order], times[order], kinds[order]
+    first = originals(items[order], times[order], types[order]) == np.arange(len(order))
+    order = order[first]
+    return items[order], times[order], types[order]
 
 
 def still_standing(past: History, negative: Bool | None) -> History:
@@ -82,19 +103,14 @@ def stack(histories: Sequence[History], now: Sequence[float], contexts: Sequence
     return batch
 
 
-def _fresh(record: UserRecord, since: list[Event], rows_of: RowsOf, type_row: TypeRow) -> list[tuple[int, float, int]]:
-    """What the record does not hold yet, as (item row, time, type row)."""
+def _known(since: list[Event], rows_of: RowsOf, type_row: TypeRow) -> list[tuple[int, float, int]]:
+    """The events that are part of a history, as (item row, time, type row)."""
     if not since:
         return []
-    held = record.items.tolist(), record.times.astype(np.int64).tolist(), record.types.tolist()
-    told: set[tuple[int, int, int]] = set(zip(*held, strict=True))
-    fresh = []
-    for event, row in zip(since, rows_of([event.item_id for event in since]), strict=True):
-        kind = type_row(event.event_type)
-        if row is None or kind is None:
-            continue
-        key = (row, int(event.timestamp), kind)
-        if key not in told:
-            told.add(key)
-            fresh.append((row, event.timestamp, key[2]))
-    return fresh
+    rows = rows_of([event.item_id for event in since])
+    types = [type_row(event.event_type) for event in since]
+    return [
+        (row, event.timestamp, kind)
+        for event, row, kind in zip(since, rows, types, strict=True)
+        if row is not None and kind is not None
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from recsys.errors import DatasetError
-from recsys.events import UNDECLARED, EventRules, SeenRule
+from recsys.events import IMPRESSION, UNDECLARED, EventRules, SeenRule
 from training.locations import Location
 
 ENTRIES = {"target", "negative", "ignored", "weights", "weigh_by_value", "unknown"}
@@ -64,7 +64,10 @@ def read_events(path: Location, raw: Mapping[str, Any] | None, has_types: bool) 
     unknown = raw.get("unknown", UNKNOWN[0])
     if unknown not in UNKNOWN:
         raise DatasetError(f'{path}: unknown in [events] is "accept" or "refuse", not {unknown!r}.')
-    _one_meaning(path, {**lists, "weights": tuple(weights)})
+    named = {**lists, "weights": tuple(weights)}
+    for entry in sorted(ENTRIES - {"ignored", "unknown"}):
+        _no_impressions(path, f"{entry} in [events]", named[entry])
+    _one_meaning(path, named)
     rules = EventRules(
         {name: float(weight) for name, weight in weights.items()},
         lists["target"],
@@ -91,6 +94,7 @@ def read_seen(path: Location, raw: object) -> SeenRule:
             f"years ({MOST_DAYS:,}), not {days!r}."
         )
     types = _names(path, "types of exclude_seen", raw.get("types", []))
+    _no_impressions(path, "types of exclude_seen in [settings]", types)
     if "types" in raw and not types and days is None:
         raise DatasetError(
             f"{path}: types of exclude_seen in [settings] is empty. Name event types, such as "
@@ -113,7 +117,7 @@ def check_types(
     type would be read wrong.
     """
     counts = {str(name): int(count) for name, count in types.value_counts().items() if count}
-    listed = ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
+    listed = _counted(counts)
     if len(counts) > MOST_TYPES:
         raise DatasetError(
             f"Column '{column}' holds {len(counts):,} event types, and {MOST_TYPES} are the most: {listed}, ... Set "
@@ -125,7 +129,7 @@ def check_types(
             'event_type = "event" to [interactions], or take types out.'
         )
     _all_there(path, column, types, seen.types, counts, "types of exclude_seen in [settings]")
-    dropped = next((name for name in seen.types if rules and rules.ignores(name)), None)
+    dropped = next((name for name in seen.types if rules and name in rules.ignored), None)
     if dropped:
         raise DatasetError(
             f"{path}: types of exclude_seen in [settings] names '{dropped}', which [events] ignores: its events are "
@@ -159,11 +163,13 @@ def check_types(
 
 def _assume(path: Location, column: str | None, types: pd.Series, counts: Mapping[str, int], listed: str) -> list[str]:
     """What a log of several types means where nothing says so; DatasetError where one of them looks negative."""
-    if not any(EventRules().weight(name) for name in counts):
+    counts = {name: count for name, count in counts.items() if name != IMPRESSION}
+    if not counts:
         raise DatasetError(
             f"Column '{column}' holds {listed} alone: items that were shown, and nothing that a user did. Export "
             "views, purchases and other events too."
         )
+    listed = _counted(counts)
     for name in counts:
         if _plain(name) in TAKES_BACK:
             raise DatasetError(
@@ -177,6 +183,11 @@ def _assume(path: Location, column: str | None, types: pd.Series, counts: Mappin
         f"Every event type counts the same and is a target: {listed}. To say otherwise, add [events] to {path}, such "
         f'as target = ["{_order(counts)}"].'
     ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """The first types of a log with the number of their events."""
+    return ", ".join(f"'{name}' ({count:,})" for name, count in list(counts.items())[:12])
 
 
 def _order(names: Iterable[str]) -> str:
@@ -221,6 +232,15 @@ def _names(path: Location, entry: str, names: object) -> tuple[str, ...]:
 
 def _is_weight(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _no_impressions(path: Location, entry: str, names: Sequence[str]) -> None:
+    """DatasetError where an entry gives a meaning to impressions, which are no part of a history."""
+    if IMPRESSION in names:
+        raise DatasetError(
+            f"{path}: {entry} names '{IMPRESSION}', which says that an item was shown. Neither training nor serving "
+            "takes such events into a history. Take the type out, or rename it in the log if it means something else."
+        )
 
 
 def _one_meaning(path: Location, entries: Mapping[str, Sequence[str]]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from recsys import moments
 from recsys.events import SeenRule, standing, weights_of
+from recsys.history import originals
 from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.strings import StringTable
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
@@ -230,7 +231,7 @@ class Log:
 
 
 def encode(dataset: Dataset) -> Log:
-    """Turn a dataset into a log and its catalogue."""
+    """Turn a dataset into a log and its catalogue: each event once, and none of an ignored type."""
     frame = dataset.interactions
     ignored = [name for name in frame["event_type"].unique() if dataset.events.ignores(str(name))]
     if ignored:
@@ -244,7 +245,7 @@ def encode(dataset: Dataset) -> Log:
     # A shop may name refunds before it has one: /events takes them from then on.
     event_types = tuple(dict.fromkeys((*event_types, *dataset.events.negative)))[:255]
     contexts, columns = _contexts(dataset)
-    return Log(
+    log = Log(
         users=users.astype(np.int32),
         items=ids.get_indexer(named).astype(np.int32)[acted],
         times=frame["timestamp"].to_numpy(np.float64),
@@ -257,6 +258,23 @@ def encode(dataset: Dataset) -> Log:
         by_clusters=dataset.by_clusters,
         assumptions=dataset.assumptions,
     )
+    return _each_event_once(log)
+
+
+def _each_event_once(log: Log) -> Log:
+    """The log without events that repeat another (`recsys.history.originals`), which the other's weight includes."""
+    first = originals(log.items, log.times, log.types, log.users)
+    once = first == np.arange(len(log))
+    if once.all():
+        return log
+    weights = np.bincount(first, log.weights, len(log))[once]
+    return replace(log[once], weights=_mean_of_one(weights))
+
+
+def _mean_of_one(weights: F32 | F64) -> F32:
+    """Weights whose mean is 1 over those above 0."""
+    positive = weights[weights > 0]
+    return (weights / max(float(positive.mean()) if len(positive) else 1.0, 1e-9)).astype(np.float32)
 
 
 def _weights(frame: pd.DataFrame, types: U8, event_types: tuple[str, ...], dataset: Dataset) -> F32:
@@ -271,7 +289,7 @@ def _weights(frame: pd.DataFrame, types: U8, event_types: tuple[str, ...], datas
             values = pd.to_numeric(frame["value"], errors="coerce").to_numpy(np.float64)[mine]
             mean = np.nanmean(values[values > 0]) if (values > 0).any() else 1.0
             weights[mine] *= np.nan_to_num(values / mean, nan=1.0).clip(0.1, 10.0)
-    return (weights / max(float(weights[weights > 0].mean()) if (weights > 0).any() else 1.0, 1e-9)).astype(np.float32)
+    return _mean_of_one(weights)
 
 
 def _by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str, ...]]:

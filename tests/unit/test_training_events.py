@@ -86,6 +86,13 @@ def test_weights_are_of_the_type_and_the_share_of_the_value():
     assert weights[0] / weights[2] == pytest.approx(0.1)
 
 
+def test_an_event_of_two_rows_weighs_as_both():
+    """Rows of one item, second and type are one event, here and in serving; those of the next second are another."""
+    log = log_of([("u", "a", 7, "view"), ("u", "a", 7.9, "view"), ("u", "a", 8, "view"), ("v", "a", 7, "view")])
+    assert log.times.tolist() == [7, 7, 8]
+    assert log.weights.tolist() == pytest.approx([1.5, 0.75, 0.75])
+
+
 REFUNDED = [
     ("u", "a", 0, "view"),
     ("u", "b", HOUR, "purchase"),
@@ -220,6 +227,9 @@ def read(tmp_path, toml: str, kinds: str = "view,view,purchase,refund,view") -> 
             '[settings]\nexclude_seen = {types = ["view"]}\n[events]\nignored = ["view"]\n',
             ["types of exclude_seen", "'view'", "[events] ignores"],
         ),
+        ('[events]\ntarget = ["impression"]\n', ["target in [events] names 'impression'", "Take the type out"]),
+        ("[events]\nweights = {impression = 1}\n", ["weights in [events] names 'impression'"]),
+        ('[settings]\nexclude_seen = {types = ["impression"]}\n', ["types of exclude_seen", "names 'impression'"]),
         ("[settings]\nexclude_seen = {days = 0}\n", ["days of exclude_seen", "above 0"]),
         ("[settings]\nexclude_seen = {days = 1e-9}\n", ["days of exclude_seen", "a minute", "not 1e-09"]),
         ("[settings]\nexclude_seen = {days = 1e300}\n", ["days of exclude_seen", "100 years", "36,525"]),
@@ -288,9 +298,10 @@ def test_the_target_that_is_proposed_looks_like_an_order(tmp_path, kinds, target
 
 
 def test_several_types_without_a_meaning_are_said(tmp_path):
-    """One sentence says what was assumed and how to say otherwise; with [events] there is none."""
-    (assumed,) = read(tmp_path, INTERACTIONS + TYPES, "view,view,purchase").assumptions
-    assert "Every event type counts the same" in assumed
+    """One sentence says what was assumed and how to say otherwise, without impressions; with [events] there is none."""
+    (assumed,) = read(tmp_path, INTERACTIONS + TYPES, "view,view,purchase,impression").assumptions
+    assert "Every event type counts the same and is a target: 'view' (2), 'purchase' (1)." in assumed
+    assert read(tmp_path, INTERACTIONS + TYPES, "view,view,impression").assumptions == ()
     assert 'target = ["purchase"]' in assumed
     events = '[events]\ntarget = ["purchase"]\nweights = {view = 1}\n'
     found = read(tmp_path, INTERACTIONS + TYPES + events, "view,view,purchase")
