@@ -85,10 +85,14 @@ class Doors:
         if self._drain:
             self._drain.await_signal()
 
-    def log_addresses(self) -> None:
-        """Log where the doors are, as `python -m service serve` does of the deployment that it starts."""
-        if STARTER not in os.environ:
+    def log_start(self, unready: str | None) -> None:
+        """Log the addresses, and why no slate can be made yet; `python -m service serve` does it for what it starts."""
+        if STARTER in os.environ:
+            return
+        if unready is None:
             logger.info("ready at %s", serve.doors(in_force()))
+        else:
+            logger.warning("listening at %s, not ready: %s", serve.doors(in_force()), unready)
 
     async def close(self) -> None:
         """Stop them after the HTTP server has closed."""

@@ -69,7 +69,7 @@ class Gateway:
         await DOORS.open()
         wiring.count_workers(wiring.GATEWAY, environment(), settings())
         if bentoml.server_context.worker_index == 1:
-            DOORS.log_addresses()
+            DOORS.log_start(self._recommender.unready)
 
     @bentoml.on_shutdown
     async def stop_following(self) -> None:

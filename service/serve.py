@@ -143,7 +143,7 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
         live = store.generations().alias(LIVE)
         if live is not None:
             return f"generation {live}"
-        say("Nothing is live in the store.")
+        say(NOTHING_LIVE)
     here = _fallback(environment).ids()
     if here:
         return f"generation {here[0]}"

@@ -25,19 +25,21 @@ from recsys.types import CANDIDATES, F64, I32, Bool, Id
 class ServedGeneration:
     """What the gateway needs of a generation.
 
-    fresh: what was put since, where anything was.
+    fresh: what was put since, where anything was. pinned: whether it comes from the bento and not from the store.
     """
 
     manifest: Manifest
     tables: ItemTables
     spec: FeatureSpec
     fresh: FreshSegment | None = None
+    pinned: bool = False
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> ServedGeneration:
         """Load from a sound folder; GenerationError where it can't be read."""
         with soundness.readable(folder.manifest.id):
-            generation = cls(folder.manifest, folder.tables(), folder.spec())
+            pinned = folder.path.is_symlink()  # by `GenerationCache.link`
+            generation = cls(folder.manifest, folder.tables(), folder.spec(), pinned=pinned)
             generation.popular, generation.tables.ids.rows  # noqa: B018 - now, not by a request
         return generation
 

@@ -17,6 +17,7 @@ from recsys.types import CANDIDATES, EXTRA
 from recsys.user_list import UserList
 from service.backends import wire
 from service.backends.backends import Backends
+from service.generations.served import ServedGeneration
 from service.recommend.fallbacks import listed, take_list
 from service.recommend.modes import choose
 from service.recommend.query import Degraded, Query, Ranked
@@ -56,6 +57,8 @@ class UserHydrator:
     def __init__(self, store: UserStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._stored: set[str] = set()
+        """The generations of which the store had a record."""
 
     def wants(self, query: Query) -> bool:
         """Nothing is stored of a visitor without an id."""
@@ -74,7 +77,7 @@ class UserHydrator:
     def put(self, query: Query, found: UserState) -> None:
         """Set record, events and list."""
         query.events = found.events
-        if found.lost and query.generation.manifest.dims["users"]:
+        if self._has_lost_records(query.generation, found):
             query.leave_out(self.degraded)
         try:
             query.record = UserRecord.unpack(found.record)
@@ -89,6 +92,14 @@ class UserHydrator:
     def fall_back(self, query: Query) -> None:
         """Only the session of the request is known."""
         self._prepare(query)
+
+    def _has_lost_records(self, generation: ServedGeneration, found: UserState) -> bool:
+        """Whether the store has lost records of a generation. It never had those of a bento that nobody published."""
+        if not found.lost:
+            self._stored.add(generation.id)
+            return False
+        was_stored = not generation.pinned or generation.id in self._stored
+        return was_stored and bool(generation.manifest.dims["users"])
 
     def _prepare(self, query: Query) -> None:
         """Set history and mode."""

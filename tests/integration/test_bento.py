@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from recsys.errors import NOTHING_LIVE
 from recsys.generation import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded import EmbeddedStore
@@ -23,6 +24,7 @@ from tests import tiny
 from tests.chaos.expected import Expected
 from tests.chaos.workers import workers
 from tests.deployment import ROOT, Deployment
+from tests.server import Server
 
 BENTOML = Path(sys.executable).with_name("bentoml")
 START_BY_PYTHON = """
@@ -151,7 +153,7 @@ def slate(running, degraded):
 def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, checkout, tiny_world, tmp_path):
     """The bento lists the model, and serves it from an empty folder at both doors, with no store in reach.
 
-    The model holds nothing of any user.
+    Once an empty store answers, nothing is degraded. The model holds nothing of any user.
     """
     bento, before = built
     generation = tiny_world[0].manifest.id
@@ -162,12 +164,16 @@ def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, c
     home = bento.parents[2]
     assert not any(is_user_part(path.name) for path in (home / "models" / "tandem" / generation).iterdir())
     copy_kernels(bento / "src")
-    with serving(bento, tmp_path, "redis://127.0.0.1:1/0", home) as running:
+    store = Server(tmp_path / "store")
+    with serving(bento, tmp_path, store.url, home) as running:
         answer = slate(running, ["store"])
         assert answer["generation"] == generation
         assert Expected(tiny_world[0]).agrees(answer, time.time())
         with Client(f"grpc://{running.grpc}") as client:
             assert client.recommend(4).generation == generation
+        store.start()
+        assert slate(running, [])["generation"] == generation
+    store.stop()
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +196,7 @@ def test_the_bento_serves_from_an_empty_folder_against_a_redis(warm_bento, publi
     with serving(warm_bento, tmp_path, embedded_url, tmp_path / "home") as running:
         answer = slate(running, [])
         assert (answer["generation"], len(answer["items"])) == (published, 10)
+        assert running.log.read_text().count(f"ready at {running.url} and grpc://{running.grpc}") == 1
         [victim] = workers(running, "Ranking")
         os.kill(victim, signal.SIGKILL)
         end = time.monotonic() + 60
@@ -209,15 +216,30 @@ def listening_hosts(pid):
     return {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
 
 
-def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(published, embedded_url, tmp_path):
-    """The command that BentoML's users try first; it needs no key, and no other machine reaches a socket of it."""
-    variables = {"REDIS_URL": embedded_url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
-    with Deployment(tmp_path / "state", tmp_path / "log", [str(BENTOML), "serve"], **variables) as running:
+def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_world, tmp_path):
+    """The command that BentoML's users try first; it needs no key, and no other machine reaches a socket of it.
+
+    While nothing is live, the line of the start names the command that trains and publishes.
+    """
+    store = Server(tmp_path / "store").start()
+    variables = {"REDIS_URL": store.url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
+    running = Deployment(tmp_path / "state", tmp_path / "log", [str(BENTOML), "serve"], **variables)
+    running.start()
+    try:
+        said = f"listening at {running.url} and grpc://{running.grpc}, not ready: {NOTHING_LIVE}"
+        end = time.monotonic() + 120
+        while said not in running.log.read_text():
+            assert time.monotonic() < end, running.log.read_text()
+            time.sleep(0.1)
+        published = tiny.publish(tiny_world[0], RedisGenerationStore(store.url))
+        running.wait_until_ready()
         for url in (running.url, f"grpc://{running.grpc}"):
             with Client(url) as client:
                 assert client.recommend(4).generation == published
         assert listening_hosts(running.process.pid) <= {"127.0.0.1", "::ffff:127.0.0.1"}
-        assert running.log.read_text().count(f"ready at {running.url} and grpc://{running.grpc}") == 1
+    finally:
+        running.stop()
+        store.stop()
 
 
 @pytest.mark.parametrize(

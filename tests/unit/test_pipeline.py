@@ -1,6 +1,8 @@
 """The stages in their order, and what a request gets when a stage fails or finds too little."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from recsys.types import Event, Source
 from service.backends import wire
 from service.generations.served import ServedGeneration
 from service.recommend.circuit_breaker import FAILURES
-from service.recommend.query import Degraded
+from service.recommend.query import Degraded, Query
 from service.schema import Mode
 from tests.whole_path import World, broken, ids
 
@@ -113,6 +115,32 @@ def test_an_unreadable_record_is_one_user_s_misfortune(world):
     assert fine.degraded == []
     assert len(fine.record.items) > 0
     assert len(ids(spoiled)) == 10
+
+
+def test_records_that_no_store_had_are_not_missing(world):
+    """A bento's generation in an empty store is whole. Once the store had its records, an empty store is degraded."""
+
+    class Changing(MemoryStore):
+        now = MemoryStore()
+
+        async def read_users(self, *asked):
+            return await self.now.read_users(*asked)
+
+    store = Changing()
+    pipeline = world.pipeline(store)
+
+    def degraded(generation):
+        query = Query(generation, 4, 10, time.monotonic() + 5)
+        asyncio.run(pipeline.run([query]))
+        return query.degraded
+
+    pinned = replace(world.served, pinned=True)
+    assert degraded(pinned) == []
+    assert degraded(world.served) == [Degraded.STORE]
+    store.now = world.store
+    assert degraded(pinned) == []
+    store.now = MemoryStore()
+    assert degraded(pinned) == [Degraded.STORE]
 
 
 def test_a_fallback_claims_no_tower_score(world):
