@@ -327,7 +327,7 @@ def test_no_key_is_left_anywhere(keyed):
         ask("POST", f"{keyed.deployment.url}/recommend?key={text}", json={"user_id": "a"}, headers=odd)
         ask("GET", f"{keyed.admin}/status?key={text}", headers=keyed.told(name) | odd)
         with Client(f"grpc://{keyed.deployment.grpc}", key=text) as client, suppress(NotAllowed, Overloaded):
-            client.status()
+            client.recommend(OWN, k=3)
         with grpc.insecure_channel(keyed.deployment.grpc) as channel, suppress(grpc.RpcError):
             channel.unary_unary(f"/{SERVICE.full_name}/{text}")(b"", timeout=30)
     assert keyed.deployment.stop() == 0
