@@ -37,6 +37,7 @@ class Line:
 def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
     """All settings; variables: of the process. SettingsError if one that is no field of Settings is wrong."""
     require_sound(environment)
+    exports = environment.exports.rpartition("@")[2]  # without credentials: flows refuse such a URL
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
         "TANDEM_HOME": (environment.home, "Folder of the store, caches, runs and generations."),
@@ -47,7 +48,7 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         ),
         "TANDEM_REDIS_BUDGET": (environment.budget, "Memory of all generations in the store, at most, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "File of rules, which need not exist (docs/rules.md)."),
-        "TANDEM_EXPORTS": (environment.exports, "Folder or URL for lists and impressions; not set: TANDEM_HOME."),
+        "TANDEM_EXPORTS": (exports, "Folder or URL for lists and impressions; not set: TANDEM_HOME."),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}

@@ -92,8 +92,11 @@ def test_what_rules_brought_says_where_it_came_from(maker, tmp_path):
 
 
 def test_what_a_killed_run_left_goes_with_the_next(maker, tmp_path):
-    """Of any generation, once nobody has written to it for a day; one that still runs keeps its own."""
-    environment, now = Environment(tmp_path, None), time.time()
+    """Of any generation, once nobody has written to it for a day; one that still runs keeps its own.
+
+    The lists are below TANDEM_EXPORTS here, and nothing is in the home.
+    """
+    environment, now = Environment(tmp_path / "home", None, exports=str(tmp_path)), time.time()
     killed, running = (tmp_path / "lists" / folder / f".{int(now)}.parquet" for folder in ("g-before", "g-now"))
     for path in (killed, running):
         path.parent.mkdir(parents=True)
@@ -103,3 +106,4 @@ def test_what_a_killed_run_left_goes_with_the_next(maker, tmp_path):
         export.begin()
         assert (killed.exists(), running.exists()) == (False, True)
     assert Path(export.path.path).exists()
+    assert not (tmp_path / "home").exists()
