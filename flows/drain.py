@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import pyarrow.compute as pc
@@ -24,8 +24,9 @@ from flows.publish import lost_the_store
 from recsys.environment import Environment
 from recsys.features import FEATURES
 from recsys.impression import Impression
-from recsys.store.base import FlowStore, LoggedImpression
+from recsys.store.base import FlowStore
 from recsys.store.connect import open_store
+from recsys.store.streams import LoggedImpression
 from training.locations import Location, exports, writing
 from training.watch import Watch
 
@@ -37,7 +38,8 @@ AT_ONCE = 2_000
 class Drained:
     """What was done. rows: items shown, taken: of them. damaged: entries that could not be read, and are gone.
 
-    waiting: younger than the wait, among the next AT_ONCE.
+    waiting: younger than the wait, among the next AT_ONCE. lost: removed by the limits of the store before a drain
+    could read them, since the last drain.
     """
 
     impressions: int = 0
@@ -46,6 +48,7 @@ class Drained:
     damaged: int = 0
     waiting: int = 0
     files: list[str] = field(default_factory=list)
+    lost: int = 0
 
     def then(self, step: Drained) -> Drained:
         """Both together; what waits is what waits after the step."""
@@ -66,16 +69,20 @@ def drain(wait: float, watch: Watch) -> Drained:
     with open_store(environment) as opened, watch("impressions") as progress:
         store, folder = opened.flows(), exports(environment, "impressions")
         while True:
-            step = drain_some(store, folder, wait, time.time())
+            step = drain_some(store, folder, wait)
             done = done.then(step)
             progress(0.5, f"{done.impressions:,} impressions")
             if not step.impressions and not step.damaged:
-                return done
+                break
+        lost = store.lost_impressions()
+        store.report_lost(lost)
+    return replace(done, lost=lost)
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def drain_some(store: FlowStore, folder: Location, wait: float, now: float) -> Drained:
-    """The oldest impressions that are old enough: written, and then let go of."""
+def drain_some(store: FlowStore, folder: Location, wait: float) -> Drained:
+    """Write the oldest impressions that are old enough by the store's clock, and then remove them from the store."""
+    now = store.now()  # entries have the time of the same clock
     entries = store.read_impressions(count=AT_ONCE)
     # Up to the first that is too young and no further: whatever a rerun finds ripe begins with the same entry.
     ripe = list(takewhile(lambda entry: entry.arrived + wait <= now, entries))

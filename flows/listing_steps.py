@@ -7,6 +7,7 @@ element of an argument.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,8 +25,9 @@ from recsys.record import UserRecord
 from recsys.rules import Rules
 from recsys.segment import FreshSegment
 from recsys.spec import FeatureSpec
-from recsys.store.base import LIVE, FlowStore, GenerationStore, LoggedEvent, Trending
+from recsys.store.base import LIVE, FlowStore, GenerationStore, Trending
 from recsys.store.items import ItemReader
+from recsys.store.streams import Cursor, LoggedEvent
 from recsys.trending import WINDOW_SECONDS, trending
 from recsys.trial import load_ranker, load_retriever
 from recsys.user_list import UserList
@@ -53,17 +55,45 @@ def logged(store: FlowStore, after: str = "") -> Iterator[LoggedEvent]:
         after = some[-1].entry
 
 
-def active(store: FlowStore, spec: FeatureSpec, after: str = "") -> tuple[list[str], str]:
-    """Users with an event after an entry, in the order of their first such event, and the last entry there is.
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Users who need new lists, and how far the log was read; None where no event was ever logged.
+
+    lost: events that the log's limits removed before they were read. The users are then all users with stored events,
+    because nothing says whose events these were.
+    """
+
+    users: list[str]
+    cursor: Cursor | None
+    lost: int = 0
+
+
+def active(store: FlowStore, spec: FeatureSpec, after: Cursor | None = None) -> Active:
+    """Users with an event after the cursor, in the order of their first such event.
 
     Events of types that are not part of a history do not count.
     """
     users: dict[str, None] = {}
-    for each in logged(store, after):
-        after = each.entry
+    last, lost = None, 0
+    for each in logged(store, after.entry if after else ""):
+        if after and last is None:
+            lost = _lost(store, after, each)
+        last = each
         if spec.type_row(each.event.event_type) is not None:
             users[str(each.event.user_id)] = None
-    return list(users), after
+    cursor = Cursor(last.entry, last.number) if last else after
+    return Active(store.active_users() if lost else [*users], cursor, lost)
+
+
+def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
+    """How many events between the cursor and the first event after it the log's limits removed.
+
+    Limits remove the oldest events first. So they removed none of these where an older event is still in the log: then
+    the events that are missing are those of deleted users.
+    """
+    missing = first.number - cursor.number - 1
+    oldest = store.read_log(count=1)
+    return missing if missing > 0 and oldest and oldest[0].number > cursor.number else 0
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
@@ -90,14 +120,15 @@ def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def read_active(store: FlowStore, folder: GenerationFolder, after: str) -> tuple[list[str], str]:
-    """`active`, as a step of its own."""
-    return active(store, folder.spec(), after)
+def read_active(store: FlowStore, folder: GenerationFolder) -> Active:
+    """Users who need new lists in a generation."""
+    return active(store, folder.spec(), store.read_cursor(folder.manifest.id))
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
-def follow_trend(store: FlowStore, folder: GenerationFolder, now: float) -> Trending:
-    """Replace what is trending, by the meaning that event types have in a generation."""
+def follow_trend(store: FlowStore, folder: GenerationFolder) -> Trending:
+    """Replace what is trending, by the meaning that event types have in a generation and by the store's clock."""
+    now = store.now()
     recent = (each.event for each in logged(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
     found = Trending(now, trending(recent, now, folder.spec()))
     store.write_trending(found)
@@ -149,7 +180,7 @@ def _everybody(
     buckets = maker.manifest.user_buckets
     for bucket in range(buckets):
         yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    users, _ = active(store, maker.spec)
+    users = active(store, maker.spec).users
     for start in range(0, len(users), CHUNK):
         records = _records(maker, generations, users[start : start + CHUNK])
         yield 1.0, {user: None for user, record in records.items() if record is None}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.cursor import Cursor
 from flows.export_lists import exporting
 from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
@@ -25,7 +24,7 @@ from training.watch import Watch
 class Listed:
     """What a flow made. lists: users. parquet: where everyone's best stand, of `batch`.
 
-    superseded_by: what went live meanwhile, if anything did.
+    superseded_by: what went live meanwhile, if anything did. lost: events that left the log before `refresh` read them.
     """
 
     generation: str
@@ -34,6 +33,7 @@ class Listed:
     seconds: float
     parquet: str | None = None
     superseded_by: str | None = None
+    lost: int = 0
 
 
 @flow(name="batch", validate_parameters=False)
@@ -45,7 +45,7 @@ def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
         generations, store = opened.generations(), opened.flows()
         generation = live_of(generations)
         folder = fetch(generation, environment, generations)
-        hot = follow_trend(store, folder, now)
+        hot = follow_trend(store, folder)
         maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
         with exporting(environment, maker, top, now) as export, watch("lists") as progress:
             made = list_everybody(maker, generations, store, export, now, progress)
@@ -63,15 +63,14 @@ def refresh(watch: Watch) -> Listed:
         generations, store = opened.generations(), opened.flows()
         generation, made = live_of(generations), 0
         folder = fetch(generation, environment, generations)
-        cursor = Cursor(environment.home / "refresh.json", generation)
-        users, last = read_active(store, folder, cursor.read())
-        hot = follow_trend(store, folder, now)
-        if users:
+        found = read_active(store, folder)
+        hot = follow_trend(store, folder)
+        if found.users:
             maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
             with watch("lists") as progress:
-                made = list_some(maker, generations, store, users, now, progress)
-        if last:
-            cursor.write(last)  # last: killed before, the same users are done once more
+                made = list_some(maker, generations, store, found.users, now, progress)
+        if found.cursor:
+            store.write_cursor(generation, found.cursor)  # last: a run that is killed makes the same lists again
         live = generations.alias(LIVE)
     superseded = live if live != generation else None
-    return Listed(generation, made, len(hot.items), time.monotonic() - start, None, superseded)
+    return Listed(generation, made, len(hot.items), time.monotonic() - start, None, superseded, found.lost)

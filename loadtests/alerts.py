@@ -100,6 +100,21 @@ def alerts(slo: dict[str, float]) -> Iterator[Alert]:
         "ticket",
         "A generation that went live is not served; /status says why under refused.",
     )
+    yield Alert(
+        "TandemImpressionsLost",
+        'increase(tandem_lost_entries{stream="impressions"}[10m]) > 0',
+        "0m",
+        "ticket",
+        "Impressions leave the store before flows drain reads them; drain more often, raise TANDEM_IMPRESSIONS_MIB or "
+        "lower TANDEM_IMPRESSIONS_PER_SECOND.",
+    )
+    yield Alert(
+        "TandemEventsLost",
+        'increase(tandem_lost_entries{stream="events"}[10m]) > 0',
+        "0m",
+        "ticket",
+        "The log of events holds less than the 24 hours that trending reads; raise TANDEM_EVENT_LOG_MIB.",
+    )
 
 
 def written() -> str:

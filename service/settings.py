@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
+from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import key
 
 STARTER = "TANDEM_STARTER"
@@ -91,6 +92,20 @@ class Settings(BaseSettings):
     )
     impressions_per_second: float = Field(
         20.0, ge=0, le=1e6, description="Slates a second that a gateway process logs with their features; 0: none."
+    )
+    impressions_mib: int = Field(
+        IMPRESSION_LIMITS.bytes >> 20,
+        ge=1,
+        le=1_048_576,
+        description="MiB of the store for logged slates that wait for flows drain; above it the oldest are removed, "
+        "and counted.",
+    )
+    event_log_mib: int = Field(
+        LOG_LIMITS.bytes >> 20,
+        ge=1,
+        le=1_048_576,
+        description="MiB of the store for the log of events that trending and flows refresh read; above it the oldest "
+        "are removed, and counted.",
     )
     traces: str = Field(
         "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from recsys.items import PutItems
 from recsys.store.board import RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
 from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.backends import wire
 from service.backends.backends import Backends
 from service.backends.client import BackendClient
@@ -98,7 +100,7 @@ def recommender(
     models: Sequence[GenerationHolder[Any]] = (),
 ) -> Recommender:
     """The gateway's recommender over calls of backends; models: the holders of models in this process."""
-    users = RedisUserStore(_url(environment))
+    users = _users(environment, settings)
     traces, kind = traces_of(GATEWAY), Recommender
     if traces is None:
         pipeline = Pipeline(users, backends, settings, redis=_redis())
@@ -186,6 +188,14 @@ def _items(url: str) -> ItemFollower:
 def _redis() -> Outage:
     """The outage log that all readers of Redis in this process share, so that an outage is logged once."""
     return Outage("Redis", "Serving goes on without users' histories, new items and new generations.")
+
+
+def _users(environment: Environment, settings: Settings) -> RedisUserStore:
+    return RedisUserStore(
+        _url(environment),
+        log=replace(LOG_LIMITS, bytes=settings.event_log_mib << 20),
+        impressions=replace(IMPRESSION_LIMITS, bytes=settings.impressions_mib << 20),
+    )
 
 
 def _cache(environment: Environment) -> GenerationCache:

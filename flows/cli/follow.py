@@ -124,6 +124,11 @@ def _tell_lists(done: Listed) -> None:
     print(f"Lists of {users} in {done.generation}; {trending}. {done.seconds:.1f} s")
     if done.parquet:
         print(f"Everyone's best: {done.parquet}")
+    if done.lost:
+        print(
+            f"{done.lost:,} events left the log before this run read them, so all users with stored events have new "
+            "lists. Run refresh more often, or raise TANDEM_EVENT_LOG_MIB."
+        )
     if done.superseded_by:
         print(f"{done.superseded_by} went live meanwhile, and these lists are not its: run this once more.")
 
@@ -132,6 +137,11 @@ def _tell_drained(done: Drained) -> None:
     print(f"{done.impressions:,} impressions, {done.rows:,} items shown, {done.taken:,} taken; {done.waiting:,} wait.")
     if done.damaged:
         print(f"{done.damaged:,} could not be read, or were another code's, and are gone.")
+    if done.lost:
+        print(
+            f"{done.lost:,} impressions were removed before a drain could read them, since the last drain. "
+            "Drain more often, raise TANDEM_IMPRESSIONS_MIB or lower TANDEM_IMPRESSIONS_PER_SECOND."
+        )
     for file in done.files:
         print(file)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from recsys.events import IMPRESSION as IMPRESSION
 from recsys.generation import Manifest
+from recsys.store.streams import Cursor, LoggedEvent, LoggedImpression, LostEntries
 from recsys.types import Event, Id
 
 LIVE, PREVIOUS = "live", "previous"
@@ -37,16 +38,10 @@ NAMES_KEPT, NAMES_EXPIRE = 1_000, 86_400
 LOAD_TEST_EXPIRE = 3_600
 """Seconds after the last event of a load-test user when that user's keys expire."""
 
-LOGGED = 100_000
-"""Newest events of all users that are kept together, for the flows that follow them; some 15 MB."""
-
 LISTS_EXPIRE = 2 * 86_400
 """Seconds after which lists go that no flow made anew."""
 
 TRENDING_EXPIRE = 86_400
-
-IMPRESSIONS_KEPT = 50_000
-"""Newest slates that wait to be drained; some 5 KB each."""
 
 
 def user_bucket(user_id: Id, buckets: int) -> int:
@@ -79,27 +74,6 @@ class Trending:
     def ids(self) -> list[Id]:
         """The items."""
         return [item for item, _ in self.items]
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
-    """An event in the log of all users; arrived: unix seconds.
-
-    entry: where it stands in the log: when it came by the store's clock, in milliseconds, `-` and a number.
-    """
-
-    entry: str
-    event: Event
-    arrived: float
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedImpression:
-    """A packed `Impression` that waits to be drained; arrived: unix seconds, by the store's clock."""
-
-    entry: str
-    data: bytes
-    arrived: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +202,9 @@ class GenerationStore(Protocol):
 class FlowStore(Protocol):
     """What the flows that follow users read and write, one command at a time."""
 
+    def now(self) -> float:
+        """Unix seconds of the store's clock, which names the entries of the streams."""
+
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         """The packed records of one hash of users."""
 
@@ -243,6 +220,15 @@ class FlowStore(Protocol):
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         """Events of all users after an entry, oldest first; from the first that is kept without one."""
 
+    def read_cursor(self, generation: str) -> Cursor | None:
+        """The last event that was read for a generation; None where none was."""
+
+    def write_cursor(self, generation: str, cursor: Cursor) -> None:
+        """Replace the cursor of a generation; it is deleted with the generation."""
+
+    def active_users(self) -> list[str]:
+        """All users with stored events, in no order, without load-test users."""
+
     def write_trending(self, trending: Trending) -> None:
         """Replace what is trending."""
 
@@ -250,7 +236,13 @@ class FlowStore(Protocol):
         """Impressions after an entry, oldest first."""
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
-        """Let go of impressions that stand elsewhere."""
+        """Remove impressions that are stored elsewhere."""
+
+    def lost_impressions(self) -> int:
+        """Impressions that were removed before they were drained, since `report_lost`."""
+
+    def report_lost(self, impressions: int) -> None:
+        """Count lost impressions as reported."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -274,6 +266,9 @@ class UserStore(Protocol):
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         """Append packed impressions, each of a user."""
+
+    async def read_lost(self) -> LostEntries:
+        """How many entries the limits of the streams removed before a flow read them."""
 
     async def forget_user(self, user: Id) -> None:
         """Remove a user from every key there is."""

@@ -30,6 +30,16 @@ def lists_key(generation: str, bucket: int) -> str:
     return f"gen:{generation}:lists:{bucket}"
 
 
+def cursor_key(generation: str) -> str:
+    """How far `flows refresh` has read the log of events."""
+    return f"gen:{generation}:cursor"
+
+
+def counts_key(stream: str) -> str:
+    """How many entries were added to a stream, and removed by its limits."""
+    return f"{stream}:counts"
+
+
 def alias_key(name: str) -> str:
     """The id an alias names."""
     return f"alias:{name}"

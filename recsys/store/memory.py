@@ -19,8 +19,6 @@ from recsys.store.base import (
     NAMES_KEPT,
     PREVIOUS,
     Claim,
-    LoggedEvent,
-    LoggedImpression,
     Moved,
     Space,
     Stored,
@@ -29,14 +27,29 @@ from recsys.store.base import (
     user_bucket,
 )
 from recsys.store.keys import chunks_of
+from recsys.store.memory_streams import MemoryStream
 from recsys.store.owner import Owner
+from recsys.store.streams import (
+    IMPRESSION_LIMITS,
+    LOG_LIMITS,
+    Cursor,
+    LoggedEvent,
+    LoggedImpression,
+    LostEntries,
+    StreamLimits,
+)
 from recsys.types import Event, Id, is_load_test
 
 
 class MemoryStore:
     """Both ports over plain dicts."""
 
-    def __init__(self, events_age: float = EVENTS_EXPIRE) -> None:
+    def __init__(
+        self,
+        events_age: float = EVENTS_EXPIRE,
+        log: StreamLimits = LOG_LIMITS,
+        impressions: StreamLimits = IMPRESSION_LIMITS,
+    ) -> None:
         self._chunks: dict[tuple[str, str, int], bytes] = {}
         self._manifests: dict[str, str] = {}
         self._records: dict[tuple[str, str], bytes] = {}
@@ -45,10 +58,11 @@ class MemoryStore:
         self._names: dict[str, list[str]] = defaultdict(list)
         self._lists: dict[tuple[str, str], bytes] = {}
         self._forgotten: dict[str, set[int]] = defaultdict(set)
-        self._log: list[LoggedEvent] = []
-        self._impressions: list[tuple[str, LoggedImpression]] = []
+        self._log = MemoryStream[Event](log)
+        self._impressions = MemoryStream[bytes](impressions)
+        self._reported = 0
+        self._cursors: dict[str, Cursor] = {}
         self._trending: Trending | None = None
-        self._last = 0, 0
         self._aliases: dict[str, str] = {}
         self._fences: dict[str, int] = {}
         self._fence = self._promoted = 0
@@ -172,6 +186,7 @@ class MemoryStore:
         self._records = {key: record for key, record in self._records.items() if key[0] != generation}
         self._lists = {key: packed for key, packed in self._lists.items() if key[0] != generation}
         self._forgotten.pop(generation, None)
+        self._cursors.pop(generation, None)
 
     def promote(self, generation: str, *, forward: bool = False) -> Moved:
         live = self._aliases.get(LIVE)
@@ -226,7 +241,7 @@ class MemoryStore:
             new += 1
             told = event._replace(event_id="")
             if not is_load_test(event.user_id):
-                self._log.append(LoggedEvent(self._entry(), told, time.time()))
+                self._add_to_log(told)
             if event.event_type != IMPRESSION:
                 kept = self._events[str(event.user_id)]
                 kept.append(told)
@@ -234,12 +249,18 @@ class MemoryStore:
                 del kept[:-EVENTS_KEPT]
         return new
 
+    def _add_to_log(self, event: Event) -> None:
+        self._log.add(str(event.user_id), event, len(json.dumps([*event[:4], dict(event.context)])))
+
     async def read_trending(self) -> Trending | None:
         return self._trending
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
-        now = time.time()
-        self._impressions += [(str(user), LoggedImpression(self._entry(), data, now)) for user, data in impressions]
+        for user, data in impressions:
+            self._impressions.add(str(user), data, len(data))
+
+    async def read_lost(self) -> LostEntries:
+        return LostEntries(self._impressions.expired + self._impressions.evicted, self._log.evicted)
 
     async def forget_user(self, user: Id) -> None:
         self._forget_state(str(user))
@@ -263,7 +284,7 @@ class MemoryStore:
                 there.add(_what(event))
                 kept.append(event._replace(user_id=into, event_id=""))
                 if event not in more and not is_load_test(into):
-                    self._log.append(LoggedEvent(self._entry(), kept[-1], time.time()))
+                    self._add_to_log(kept[-1])
         kept.sort(key=lambda event: event.timestamp)
         kept[:] = [event for event in kept if event.timestamp >= oldest][-EVENTS_KEPT:]
         names = self._names[str(into)]
@@ -273,11 +294,14 @@ class MemoryStore:
 
     async def forget_streams(self, users: Sequence[Id]) -> None:
         texts = {*map(str, users)}
-        self._log = [logged for logged in self._log if str(logged.event.user_id) not in texts]
-        self._impressions = [told for told in self._impressions if told[0] not in texts]
+        self._log.forget(texts)
+        self._impressions.forget(texts)
 
     async def forget_impressions(self, user: Id) -> None:
-        self._impressions = [told for told in self._impressions if told[0] != str(user)]
+        self._impressions.forget({str(user)})
+
+    def now(self) -> float:
+        return time.time()
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         buckets = Manifest.from_json(self._manifests[generation], any_format=True).user_buckets
@@ -296,21 +320,32 @@ class MemoryStore:
         self._lists.update({(generation, user): lists[user] for user in known})
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
-        return [logged for logged in self._log if _place(logged.entry) > _place(after)][:count]
+        return [LoggedEvent(entry.name, entry.value, entry.number) for entry in self._log.after(after, count)]
+
+    def read_cursor(self, generation: str) -> Cursor | None:
+        return self._cursors.get(generation)
+
+    def write_cursor(self, generation: str, cursor: Cursor) -> None:
+        self._cursors[generation] = cursor
+
+    def active_users(self) -> list[str]:
+        return [user for user, events in self._events.items() if events and not is_load_test(user)]
 
     def write_trending(self, trending: Trending) -> None:
         self._trending = trending
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
-        return [told for _, told in self._impressions if _place(told.entry) > _place(after)][:count]
+        found = self._impressions.after(after, count)
+        return [LoggedImpression(entry.name, entry.value, entry.arrived) for entry in found]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
-        self._impressions = [told for told in self._impressions if told[1].entry not in entries]
+        self._impressions.drop(set(entries))
 
-    def _entry(self) -> str:
-        now, (last, number) = int(1000 * time.time()), self._last
-        self._last = (now, 0) if now > last else (last, number + 1)
-        return "{}-{}".format(*self._last)
+    def lost_impressions(self) -> int:
+        return self._impressions.expired + self._impressions.evicted - self._reported
+
+    def report_lost(self, impressions: int) -> None:
+        self._reported += impressions
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -324,8 +359,3 @@ def _what(event: Event) -> str:
 def _trace(user: Id) -> int:
     """What is left of one who was forgotten: the bucket, however many there are."""
     return user_bucket(user, 1 << 32)
-
-
-def _place(entry: str) -> tuple[int, int]:
-    moment, _, number = entry.partition("-")
-    return (int(moment), int(number)) if entry else (0, 0)

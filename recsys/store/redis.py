@@ -11,11 +11,13 @@
 | gen:{id}:part:{name}:{n} | string | the n-th CHUNK bytes of a part |
 | gen:{id}:users:{bucket} | hash | users' packed records, by id as text; under "" how many were forgotten |
 | gen:{id}:lists:{bucket} | hash | users' packed lists that a flow made, likewise; expires |
+| gen:{id}:cursor | hash | how far `flows refresh` has read the events: entry, number |
 | user:{user_id}:events | list | events since, oldest first: [user_id, item_id, timestamp, event_type, context?] |
 | user:{user_id}:event_ids | zset | ids of the newest of them, by when they came; expires |
-| events | stream | the newest events of all users: e the event, t when it came, milliseconds; flows follow it |
+| events | stream | the newest events of all users: e the event, n its number, b the bytes of all events before it |
 | trending | string | what a flow found to be trending, as JSON; expires |
-| impressions | stream | slates that were shown and wait to be drained: u the user, d the packed impression |
+| impressions | stream | slates that were shown and wait to be drained: u the user, d the packed impression, n, b |
+| {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
 | {stream}:forgetting | string | who rewrites one of these two, since bytes of one who is forgotten are in it; expires |
 | {stream}:copy | stream | what is to take its place (`redis_forget`); expires |
 

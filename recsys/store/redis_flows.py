@@ -15,18 +15,30 @@ from recsys.store.base import (
     EVENTS_EXPIRE,
     LISTS_EXPIRE,
     TRENDING_EXPIRE,
-    LoggedEvent,
-    LoggedImpression,
     Trending,
     user_bucket,
 )
 from recsys.store.connection import address, sentences, watched
-from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, copy_key, events_key, lists_key, text_of, users_key
+from recsys.store.keys import (
+    EVENT_LOG,
+    IMPRESSIONS,
+    TRENDING,
+    copy_key,
+    counts_key,
+    cursor_key,
+    events_key,
+    lists_key,
+    text_of,
+    users_key,
+)
 from recsys.store.redis_users import parse_event, parse_events
 from recsys.store.scripts import LISTS
-from recsys.types import Event
+from recsys.store.streams import Cursor, LoggedEvent, LoggedImpression
+from recsys.types import Event, is_load_test
 
 _CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
+
+_SCANNED_AT_ONCE = 1_000
 
 
 class RedisFlowStore:
@@ -39,6 +51,11 @@ class RedisFlowStore:
         self._redis = redis.Redis.from_url(
             url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS, **watched(url)
         )
+
+    def now(self) -> float:
+        with sentences(self.address):
+            now: Any = self._redis.time()
+        return float(now[0] + now[1] / 1e6)
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
         with sentences(self.address):
@@ -72,10 +89,26 @@ class RedisFlowStore:
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         return [
-            LoggedEvent(entry, event, int(fields.get(b"t", 0)) / 1000)
+            LoggedEvent(entry, event, int(fields.get(b"n", 0)))
             for entry, fields in self._after(EVENT_LOG, after, count)
             if (event := parse_event(fields.get(b"e"))) is not None
         ]
+
+    def read_cursor(self, generation: str) -> Cursor | None:
+        with sentences(self.address):
+            found: Any = self._redis.hmget(cursor_key(generation), "entry", "number")
+        return None if None in found else Cursor(found[0].decode(), int(found[1]))
+
+    def write_cursor(self, generation: str, cursor: Cursor) -> None:
+        with sentences(self.address):
+            self._redis.hset(cursor_key(generation), mapping={"entry": cursor.entry, "number": cursor.number})
+
+    def active_users(self) -> list[str]:
+        before, after = events_key("*").split(b"*")
+        with sentences(self.address):
+            keys = set(self._redis.scan_iter(events_key("*"), count=_SCANNED_AT_ONCE))
+        users = [key.removeprefix(before).removesuffix(after).decode("utf-8", "surrogatepass") for key in keys]
+        return [user for user in users if not is_load_test(user)]
 
     def write_trending(self, trending: Trending) -> None:
         with sentences(self.address):
@@ -83,7 +116,6 @@ class RedisFlowStore:
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
         found = self._after(IMPRESSIONS, after, count)
-        # An entry's name begins with when it came, in milliseconds.
         return [
             LoggedImpression(entry, fields.get(b"d", b""), int(entry.partition("-")[0]) / 1000)
             for entry, fields in found
@@ -93,9 +125,19 @@ class RedisFlowStore:
         if entries:
             with sentences(self.address), self._redis.pipeline(transaction=True) as pipe:
                 pipe.xdel(IMPRESSIONS, *entries)
-                # Else one who is forgotten at this moment would bring back what stands elsewhere already.
+                # A copy that a deletion of a user makes at this moment would bring the entries back.
                 pipe.xdel(copy_key(IMPRESSIONS), *entries)
                 pipe.execute()
+
+    def lost_impressions(self) -> int:
+        with sentences(self.address):
+            found: Any = self._redis.hmget(counts_key(IMPRESSIONS), "expired", "evicted", "reported")
+        expired, evicted, reported = (int(count or 0) for count in found)
+        return expired + evicted - reported
+
+    def report_lost(self, impressions: int) -> None:
+        with sentences(self.address):
+            self._redis.hincrby(counts_key(IMPRESSIONS), "reported", impressions)
 
     def close(self) -> None:
         self._redis.close()

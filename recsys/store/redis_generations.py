@@ -24,6 +24,7 @@ from recsys.store.keys import (
     PUBLISHING,
     alias_key,
     chunks_of,
+    cursor_key,
     lists_keys,
     manifest_key,
     part_key,
@@ -199,7 +200,7 @@ class RedisGenerationStore:
 
     def delete(self, generation: str) -> None:
         text = self.read_manifest(generation)
-        keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS)]
+        keys = [manifest_key(generation), GENERATIONS, alias_key(LIVE), alias_key(PREVIOUS), cursor_key(generation)]
         if text is not None:
             manifest = Manifest.from_json(text, any_format=True)
             keys += [*part_keys(generation, manifest), *users_keys(generation, manifest)]

@@ -20,9 +20,7 @@ from recsys.store.base import (
     EVENTS_EXPIRE,
     EVENTS_KEPT,
     IMPRESSION,
-    IMPRESSIONS_KEPT,
     LOAD_TEST_EXPIRE,
-    LOGGED,
     NAMES_EXPIRE,
     NAMES_KEPT,
     Trending,
@@ -30,10 +28,23 @@ from recsys.store.base import (
     user_bucket,
 )
 from recsys.store.connection import address, sentences, watched
-from recsys.store.keys import EVENT_LOG, IMPRESSIONS, TRENDING, events_key, lists_key, names_key, text_of, users_key
+from recsys.store.keys import (
+    EVENT_LOG,
+    IMPRESSIONS,
+    TRENDING,
+    counts_key,
+    events_key,
+    lists_key,
+    names_key,
+    text_of,
+    users_key,
+)
 from recsys.store.redis_forget import StreamForgetter
 from recsys.store.round_trip import Command, round_trip
-from recsys.store.scripts import EVENTS, FORGET_FIELD, MERGE
+from recsys.store.scripts import FORGET_FIELD
+from recsys.store.stream_scripts import EVENTS, LIMIT, MERGE
+from recsys.store.stream_scripts import IMPRESSIONS as ADD_IMPRESSIONS
+from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, LostEntries, StreamLimits
 from recsys.types import Event, Id, is_load_test
 
 _NUMBER = re.compile(r"-?[0-9]+")
@@ -58,10 +69,17 @@ _CONNECTIONS = 64
 class RedisUserStore:
     """Users' state in Redis, for the hot path; SettingsError if `url` is none. It belongs to one event loop."""
 
-    def __init__(self, url: str, events_age: float = EVENTS_EXPIRE) -> None:
-        """events_age: seconds after which an event is no part of a user's history any more."""
+    def __init__(
+        self,
+        url: str,
+        events_age: float = EVENTS_EXPIRE,
+        log: StreamLimits = LOG_LIMITS,
+        impressions: StreamLimits = IMPRESSION_LIMITS,
+    ) -> None:
+        """events_age: seconds after which an event is no longer part of a user's history."""
         self.address = address(url)
         self._events_age = events_age
+        self._log_limits, self._impression_limits = log, impressions
         self._redis = _client(url, reply_seconds=_HOT_SECONDS)
         # The limit of `round_trip` replaces one for each reply. Writes can't take the connections of reads.
         self._reads = _client(url, reply_seconds=None)
@@ -92,17 +110,19 @@ class RedisUserStore:
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for told in by_user.values():
-                    keys = events_key(told[0].user_id), names_key(told[0].user_id), EVENT_LOG
+                    user = told[0].user_id
+                    keys = events_key(user), names_key(user), EVENT_LOG, counts_key(EVENT_LOG)
                     values = [value for event in told for value in _values(event, oldest)]
-                    pipe.eval(EVENTS, len(keys), *keys, *self._limits(told[0].user_id, now), *values)
-                return sum(await pipe.execute())
+                    pipe.eval(EVENTS, len(keys), *keys, *self._limits(user, now), *values)
+                _limit(pipe, EVENT_LOG, self._log_limits)
+                return sum((await pipe.execute())[:-1])
 
     def _limits(self, user: Id, now: float) -> tuple[int | float, ...]:
         """What the scripts take that write events of a user; now: unix seconds."""
         expire, moment = int(min(self._events_age, EVENTS_EXPIRE)), (int(1000 * now), now - self._events_age)
         if is_load_test(user):
             return EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), NAMES_KEPT, LOAD_TEST_EXPIRE, 0, *moment
-        return EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, LOGGED, *moment
+        return EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, 1, *moment
 
     async def read_trending(self) -> Trending | None:
         with sentences(self.address):
@@ -112,23 +132,35 @@ class RedisUserStore:
         return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
+        if not impressions:
+            return
+        values = [value for user, data in impressions for value in (text_of(user), data)]
         with sentences(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                for user, data in impressions:
-                    fields: dict[Any, Any] = {"u": text_of(user), "d": data}
-                    pipe.xadd(IMPRESSIONS, fields, maxlen=IMPRESSIONS_KEPT, approximate=True)
+                pipe.eval(ADD_IMPRESSIONS, 2, IMPRESSIONS, counts_key(IMPRESSIONS), *values)
+                _limit(pipe, IMPRESSIONS, self._impression_limits)
                 await pipe.execute()
+
+    async def read_lost(self) -> LostEntries:
+        with sentences(self.address):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.hmget(counts_key(IMPRESSIONS), "expired", "evicted")
+                pipe.hmget(counts_key(EVENT_LOG), "evicted")
+                impressions, events = await pipe.execute()
+        return LostEntries(sum(int(count or 0) for count in impressions), int(events[0] or 0))
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
         now = time.time()
         oldest, begin = now - self._events_age, f"[{json.dumps(into)},"
-        keys = events_key(user), names_key(user), events_key(into), names_key(into), EVENT_LOG
+        keys = events_key(user), names_key(user), events_key(into), names_key(into), EVENT_LOG, counts_key(EVENT_LOG)
         added = [_text(event._replace(user_id="")).removeprefix(_NOBODY) for event in more if event.timestamp >= oldest]
         beginnings = [*_beginnings(user), *_beginnings(into)]
         with sentences(self.address):
-            kept: int = await self._redis.eval(
-                MERGE, len(keys), *keys, *self._limits(into, now), begin, len(beginnings), *beginnings, *added
-            )
+            async with self._redis.pipeline(transaction=False) as pipe:
+                values = *self._limits(into, now), begin, len(beginnings), *beginnings, *added
+                pipe.eval(MERGE, len(keys), *keys, *values)
+                _limit(pipe, EVENT_LOG, self._log_limits)
+                kept: int = (await pipe.execute())[0]
         with sentences(self.address):
             await self._forget_fields(user)
         return kept
@@ -177,6 +209,11 @@ class RedisUserStore:
         await self._impressions.close()
         await self._reads.aclose()
         await self._redis.aclose()
+
+
+def _limit(pipe: Any, stream: str, limits: StreamLimits) -> None:
+    """Remove what a stream may not keep, in the same round trip as what was added."""
+    pipe.eval(LIMIT, 2, stream, counts_key(stream), limits.seconds, limits.bytes)
 
 
 def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:

@@ -148,7 +148,7 @@ return {'moved', live, to, live or previous}
 """
 
 DELETE = """
--- manifest, generations, live, previous, parts' keys, users' keys; id
+-- manifest, generations, live, previous, cursor, parts' keys, users' keys; id
 if redis.call('GET', KEYS[3]) == ARGV[1] or redis.call('GET', KEYS[4]) == ARGV[1] then return {'aliased'} end
 redis.call('ZREM', KEYS[2], ARGV[1])
 for at = 5, #KEYS do redis.call('UNLINK', KEYS[at]) end
@@ -163,120 +163,6 @@ DISCARD = (
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'finished'} end
 for at = 3, #KEYS do redis.call('UNLINK', KEYS[at]) end
 return {'done'}
-"""
-)
-
-_HISTORY = """
-local function moment(text)  -- of an event; nothing where it can't be read
-  local read, event = pcall(cjson.decode, text)
-  local at = read and type(event) == 'table' and tonumber(event[3])
-  return at and math.abs(at) < math.huge and at or nil
-end
-local function sort(key)
-  local told, at = redis.call('LRANGE', key, 0, -1), -math.huge
-  for place, text in ipairs(told) do
-    at = moment(text) or at  -- what can't be read stays behind what it came after
-    told[place] = {at, place, text}
-  end
-  table.sort(told, function(one, other)
-    if one[1] ~= other[1] then return one[1] < other[1] end
-    return one[2] < other[2]
-  end)
-  redis.call('UNLINK', key)
-  for _, each in ipairs(told) do redis.call('RPUSH', key, each[3]) end
-end
-local function trim(key, kept, expire, oldest)  -- to a user's newest events; the first are the oldest
-  if redis.call('EXISTS', key) == 0 then return end
-  redis.call('LTRIM', key, -kept, -1)
-  redis.call('EXPIRE', key, expire)
-  while true do
-    local at = moment(redis.call('LINDEX', key, 0))
-    if not at or at >= tonumber(oldest) then break end
-    redis.call('LPOP', key)
-  end
-end
-"""
-
-EVENTS = (
-    _HISTORY
-    + """
--- a user's events, their ids, the log of all; kept, expire, ids kept, ids expire, logged (0: not at all), now in
--- milliseconds, the oldest timestamp kept, then for each event: its id or nothing, whether it is the user's history,
--- the event as JSON
-local new = 0
-local ids = false
-local newest, late
-for at = 8, #ARGV, 3 do
-  local id = ARGV[at]
-  if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
-    new = new + 1
-    if ARGV[at + 1] == '1' then
-      newest = newest or moment(redis.call('LINDEX', KEYS[1], -1)) or -math.huge
-      redis.call('RPUSH', KEYS[1], ARGV[at + 2])
-      local told = moment(ARGV[at + 2]) or newest
-      late = late or told < newest
-      newest = told
-    end
-    if ARGV[5] ~= '0' then
-      redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'e', ARGV[at + 2], 't', ARGV[6])
-    end
-    if id ~= '' then  -- last: an id that is known without its event would keep it out for good
-      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
-      ids = true
-    end
-  end
-end
-if ids then
-  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[3] - 1)
-  redis.call('EXPIRE', KEYS[2], ARGV[4])
-end
-if late then sort(KEYS[1]) end
-trim(KEYS[1], ARGV[1], ARGV[2], ARGV[7])
-return new
-"""
-)
-
-MERGE = (
-    _HISTORY
-    + """
--- events and event ids of the user that goes, the same of the other user, the log of all; kept, expire, ids kept, ids
--- expire, logged (0: not at all), now in milliseconds, the oldest timestamp kept, what the JSON of the other user's
--- events begins with, how many beginnings of either's events follow, these, then of each event to add as well: its
--- JSON behind the user
-local begin, last = ARGV[8], 9 + ARGV[9]
-local function rest(text)  -- the JSON of an event behind its user; nothing where the event is neither's
-  for at = 10, last do
-    if text:sub(1, #ARGV[at]) == ARGV[at] then return text:sub(#ARGV[at] + 1) end
-  end
-end
-local there, moved = {}, {}
-local function move(told)
-  if told and not there[told] then
-    there[told] = true
-    moved[#moved + 1] = begin .. told
-  end
-end
-local theirs = redis.call('LRANGE', KEYS[1], 0, -1)
-local ids = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '+inf', 'WITHSCORES')
-for _, text in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do there[rest(text) or ''] = true end
-for at = last + 1, #ARGV do move(ARGV[at]) end
-local added = #moved
-for _, text in ipairs(theirs) do move(rest(text)) end
-for at = 1, #ids, 2 do redis.call('ZADD', KEYS[4], ids[at + 1], ids[at]) end
-if #ids > 0 then
-  redis.call('ZREMRANGEBYRANK', KEYS[4], 0, -ARGV[3] - 1)
-  redis.call('EXPIRE', KEYS[4], ARGV[4])
-end
-for at, text in ipairs(moved) do
-  redis.call('RPUSH', KEYS[3], text)
-  if at > added and ARGV[5] ~= '0' then
-    redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[5], '*', 'e', text, 't', ARGV[6])
-  end
-end
-if #moved > 0 then sort(KEYS[3]) end
-trim(KEYS[3], ARGV[1], ARGV[2], ARGV[7])
-redis.call('UNLINK', KEYS[1], KEYS[2])
-return #redis.call('LRANGE', KEYS[3], 0, -1)
 """
 )
 

@@ -52,6 +52,12 @@ impressions_total = Counter(
     "Slates to log with their features: logged, lost, or changed when computed again",
     ["outcome"],
 )
+lost_entries = Gauge(  # the store counts for all gateways, so the highest value is the newest
+    "tandem_lost_entries",
+    "Impressions that left the store before flows drain read them, and events that trending misses, by stream",
+    ["stream"],
+    multiprocess_mode="livemax",
+)
 items_put_total = Counter("tandem_items_put_total", "Items put: new to the served generation, or known", ["kind"])
 key_requests_total = Counter("tandem_key_requests_total", "Requests that a key allowed", ["key", "id"])
 key_refused_total = Counter(

@@ -18,7 +18,7 @@ from service.recommend.batcher import RequestBatcher
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
-from service.telemetry import metrics
+from service.telemetry import lost_entries, metrics
 from service.verbs import answers
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
@@ -181,11 +181,12 @@ class Recommender:
         )
 
     async def follow(self) -> None:
-        """Follow the live generation, trending items and rules, and log impressions; never returns."""
+        """Follow the live generation, trending items, rules and counts, and log impressions; never returns."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dependencies.switcher.follow())
             group.create_task(self._dependencies.trending.follow())
             group.create_task(self._dependencies.impressions.follow())
+            group.create_task(lost_entries.follow(self._store))
             group.create_task(self._dependencies.rules.follow(lambda: self.live if self.ready else None))
 
     async def settled(self) -> None:

@@ -24,6 +24,7 @@ from recsys.store import (
     UserStore,
 )
 from recsys.store.base import CHUNK
+from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
 from recsys.types import Event
 
 USERS = 1_500
@@ -71,10 +72,12 @@ class Store:
         return whole
 
 
-def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
+def opened(
+    request: pytest.FixtureRequest, log: StreamLimits = LOG_LIMITS, impressions: StreamLimits = IMPRESSION_LIMITS
+) -> Iterator[Store]:
     """The store a parameter names, empty."""
     if request.param == "memory":
-        memory = MemoryStore(LONG)
+        memory = MemoryStore(LONG, log, impressions)
         yield Store(memory, lambda: memory, memory, None)
         return
     url = request.getfixturevalue("own_valkey_url" if request.param == "valkey" else "own_redis_url")
@@ -82,7 +85,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
     with redis.Redis.from_url(url) as client:
         client.flushall()
         flows = RedisFlowStore(url, LONG)
-        yield Store(generations, lambda: RedisUserStore(url, LONG), flows, client, url)
+        yield Store(generations, lambda: RedisUserStore(url, LONG, log, impressions), flows, client, url)
         flows.close()
     generations.close()
 

@@ -18,6 +18,7 @@ from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.base import Trending
 from recsys.store.board import Holding, RedisBoard
 from recsys.store.items import RedisItemReader, RedisItemWriter
+from recsys.store.streams import Cursor, LostEntries
 from tests.contracts.stores import LONG, Store, click, manifest
 
 MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
@@ -79,6 +80,11 @@ def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> Non
     store.users(lambda users: users.add_impressions([("7", b"shown")]))
     (shown,) = store.flows.read_impressions()
     store.flows.drop_impressions([shown.entry])
+    store.flows.write_cursor("g1", Cursor(shown.entry, 1))
+    assert store.flows.read_cursor("g1") == Cursor(shown.entry, 1)
+    assert store.flows.active_users() == ["7"]
+    assert store.flows.now() >= shown.arrived
+    store.flows.report_lost(store.flows.lost_impressions())
     assert store.generations.space() is None  # asked for without complaint, and without a limit to tell
     real.generations.promote("g2")
     real.client.unlink("alias:previous")
@@ -96,7 +102,8 @@ def test_a_gateway_serves_and_takes_and_forgets(real: Store, urls: dict[str, str
     (state,) = store.read("g1", "7")
     assert (state.record, state.listed) == (b"record", b"list")
     assert store.users(lambda users: users.read_trending()) is None
-    store.users(lambda users: users.add_impressions([("7", b"shown"), ("8", b"shown")]))
+    store.users(lambda users: users.add_impressions([("7", b"shown")] * 999 + [("8", b"shown")]))
+    assert store.users(lambda users: users.read_lost()) == LostEntries(0, 0)
     assert store.users(lambda users: users.merge_user("6", "7", [click("c", now, user="6")])) == 4
     store.users(lambda users: users.forget_streams(["6"]))
     store.users(lambda users: users.forget_user("7"))

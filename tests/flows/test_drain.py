@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import redis
 
-from flows.drain import drain_some
+from flows.drain import Drained, drain_some
 from flows.impression_rows import SCHEMA, taken_after
 from recsys.errors import DatasetError
 from recsys.features import FEATURES
 from recsys.impression import Impression
-from recsys.store import MemoryStore
+from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
+from recsys.store.streams import IMPRESSION_LIMITS
 from recsys.types import Event, Source
 from training import impressions
 from training.locations import Location
@@ -38,9 +40,29 @@ def store():
     return MemoryStore(1e12)
 
 
+@pytest.fixture
+def valkey(own_valkey_url):
+    """A client of an empty Valkey."""
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+        yield client
+
+
 def log(store, *slates):
     packed = [("?", slate) if isinstance(slate, bytes) else (slate.user_id, slate.pack()) for slate in slates]
     asyncio.run(store.add_impressions(packed))
+
+
+def add(url, limits, slates):
+    """Add packed slates to a real store, some at a time as a gateway does."""
+
+    async def scene():
+        users = RedisUserStore(url, impressions=limits)
+        for start in range(0, len(slates), 1_000):
+            await users.add_impressions([("7", slate) for slate in slates[start : start + 1_000]])
+        await users.close()
+
+    asyncio.run(scene())
 
 
 def act(store, *events):
@@ -48,7 +70,9 @@ def act(store, *events):
 
 
 def drained(store, folder, later=3600.0):
-    done = drain_some.fn(store, Location(str(folder)), WAIT, time.time() + later)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "now", lambda: time.time() + later)
+        done = drain_some.fn(store, Location(str(folder)), WAIT)
     return replace(done, files=[*map(Path, done.files)])
 
 
@@ -145,6 +169,36 @@ class TestFiles:
         done = drained(store, tmp_path)
         assert (done.impressions, done.damaged, done.waiting) == (1, 5, 0)
         assert store.read_impressions() == []
+
+
+class TestStore:
+    def test_by_the_clock_of_the_store(self, valkey, own_valkey_url, tmp_path, monkeypatch):
+        """On a host whose clock is an hour ahead a slate waits for its labels as long as elsewhere."""
+        real, flows = time.time, RedisFlowStore(own_valkey_url)
+        add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
+        monkeypatch.setattr(time, "time", lambda: real() + 3600)
+        done = drain_some.fn(flows, Location(str(tmp_path)), WAIT)
+        assert (done.impressions, done.waiting) == (0, 1)
+        flows.close()
+
+    @pytest.mark.parametrize(("mib", "removes"), [(256, False), (16, True)])
+    def test_100_slates_a_second_for_35_minutes(self, valkey, own_valkey_url, tmp_path, monkeypatch, mib, removes):
+        """Each is drained, waits or is counted as lost; with the default limit none of this size is lost."""
+        flows, limits = RedisFlowStore(own_valkey_url), replace(IMPRESSION_LIMITS, bytes=mib << 20)
+        slate, moments = shown(items=("a",)).pack(), []
+        for _ in range(35):
+            add(own_valkey_url, limits, [slate] * 6_000)
+            moments.append(flows.now())
+        monkeypatch.setattr(flows, "now", lambda: moments[4] + WAIT)  # the slates of five minutes are old enough
+        total = Drained()
+        while (step := drain_some.fn(flows, Location(str(tmp_path)), WAIT)).impressions:
+            total = total.then(step)
+        lost = flows.lost_impressions()
+        assert total.impressions + valkey.xlen("impressions") + lost == 210_000
+        assert bool(lost) == removes
+        assert removes or total.impressions >= 30_000
+        assert valkey.memory_usage("impressions", samples=0) < 1.2 * limits.bytes
+        flows.close()
 
 
 class TestLoader:

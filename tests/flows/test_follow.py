@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from recsys.errors import NoGeneration, RulesError
+from recsys.store import RedisFlowStore
 from recsys.user_list import digest
 from tests import tiny
 from training.watch import unwatched
@@ -116,15 +117,51 @@ class TestRefresh:
 
     def test_killed_before_the_cursor_moved(self, shop, monkeypatch):
         """The same users are done once more, and none is lost."""
-        from flows.cursor import Cursor
-
         shop.click("a", "drama-1")
         with monkeypatch.context() as killed:
-            killed.setattr(Cursor, "write", lambda self, entry: 1 / 0)
+            killed.setattr(RedisFlowStore, "write_cursor", lambda self, generation, cursor: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 refresh()
         assert refresh().lists == 1
         assert refresh().lists == 0
+
+    def test_on_another_host_it_goes_on(self, shop, monkeypatch, tmp_path):
+        """How far the log was read is in the store, and not on the disk of the host that read it."""
+        shop.click("a", "drama-1")
+        assert refresh().lists == 1
+        monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "another host"))
+        shop.click("b", "drama-1")
+        assert refresh().lists == 1
+
+    def test_events_that_left_the_log_unread(self, shop):
+        """They are counted, and all users with stored events get new lists, once; deleted users are not a loss."""
+        shop.click("a", "drama-1")
+        assert refresh().lists == 1
+        shop.click("forgotten", "drama-1")
+        shop.with_users(lambda store: store.forget_user("forgotten"))
+        shop.click("b", "drama-1", "drama-2")
+        done = refresh()
+        assert (done.lists, done.lost) == (1, 0)
+        for user in ("c", "d", "e"):
+            shop.click(user, "drama-3")
+        with redis.Redis.from_url(shop.url) as client:
+            client.xtrim("events", maxlen=1, approximate=False)
+        done = refresh()
+        assert (done.lists, done.lost) == (5, 2)
+        assert None not in shop.listed("a", "b", "c", "d", "e")
+        shop.click("a", "drama-2")
+        done = refresh()
+        assert (done.lists, done.lost) == (1, 0)
+
+    def test_a_host_whose_clock_is_wrong(self, shop, monkeypatch):
+        """What is trending is read from the log by the clock of the store, which names the entries of the log."""
+        from flows.listing_steps import follow_trend
+
+        for user in ("a", "b"):
+            shop.click(user, "drama-24")
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 2 * 86_400)
+        assert follow_trend.fn(shop.flows, shop.folder).ids == ["drama-24"]
 
     def test_another_generation_begins_with_the_log(self, shop):
         """Its users have no lists yet."""
@@ -143,8 +180,8 @@ class TestRefresh:
         shop.click("b", "drama-1")
         read_active = lists.read_active
 
-        def forgotten_then(store, folder, after):
-            found = read_active(store, folder, after)
+        def forgotten_then(store, folder):
+            found = read_active(store, folder)
             shop.with_users(lambda store: store.forget_user("a"))
             return found
 

@@ -255,6 +255,7 @@ def test_metrics_show_stages_and_batches(client):
     text = client.get("/metrics").text
     for name in ("tandem_stage_seconds_bucket", "tandem_batch_queries_count", "tandem_request_seconds_count"):
         assert name in text
+    assert 'tandem_lost_entries{stream="impressions"}' in text
 
 
 def test_metrics_name_nobody_and_no_path_that_was_asked_for(client):
