@@ -122,13 +122,14 @@ class TestRefusals:
             pytest.fail("lists would be made")
 
 
-def test_impressions_are_collected_into_a_bucket(bucket, variables):
+def test_impressions_are_collected_into_a_bucket(bucket, variables, monkeypatch):
     """They leave the store once the file stands, and none leaves while it can't be written."""
     store, later = MemoryStore(1e12), time.time() + 3_600
+    monkeypatch.setattr(store, "now", lambda: later)
     log(store, shown("7"), shown("8"))
     with pytest.raises(LocationError, match="there is no such bucket"):
-        drain_some.fn(store, Location("s3://no-such-bucket/impressions"), WAIT, later)
+        drain_some.fn(store, Location("s3://no-such-bucket/impressions"), WAIT)
     assert len(store.read_impressions()) == 2
-    done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT, later)
+    done = drain_some.fn(store, Location(f"s3://{NAME}/impressions"), WAIT)
     assert store.read_impressions() == []
     assert len(impressions.read(done.files)) == done.rows == 6

@@ -58,8 +58,8 @@ def add(url, limits, slates):
 
     async def scene():
         users = RedisUserStore(url, impressions=limits)
-        for start in range(0, len(slates), 1_000):
-            await users.add_impressions([("7", slate) for slate in slates[start : start + 1_000]])
+        for start in range(0, len(slates), 250):
+            await users.add_impressions([("7", slate) for slate in slates[start : start + 250]])
         await users.close()
 
     asyncio.run(scene())
