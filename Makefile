@@ -87,7 +87,7 @@ proto: .venv/installed-dev ## write the gRPC code of the service and of the clie
 
 load: .venv/installed ## an open loop against PORT (RATE a second, SHAPE, DURATION s, USERS=file, CLICKS=1): slo.toml held? exit code, page
 	@exec $(PY) -m locust -f loadtests/locustfile.py --headless --only-summary --host http://127.0.0.1:$${PORT:-3000} \
-		--users 1 --rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} --stop-timeout 10 \
+		--rate $${RATE:-0} --shape $${SHAPE:-steady} --seconds $${DURATION:-30} \
 		$(if $(USERS),--user-file '$(USERS)') $(if $(CLICKS),--clicks)
 
 bench: .venv/installed-bench ## beside FastAPI, plain BentoML and LitServe: the same slates, CPU a request; an hour (BENCH=--knee, --overload, ...)

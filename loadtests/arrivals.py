@@ -1,4 +1,4 @@
-"""When requests arrive: seeded Poisson arrivals at a rate that follows a shape. Nobody waits for an answer."""
+"""Moments of requests: seeded Poisson arrivals at a rate that follows a shape, independent of the answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Shape:
 
     @classmethod
     def read(cls, text: str) -> Shape:
-        """From "SECONDS:RATE,SECONDS:RATE", as an option of a command has it."""
+        """From the text "SECONDS:RATE,SECONDS:RATE" of an option."""
         try:
             split = [each.split(":") for each in text.split(",")]
             pieces = tuple((float(seconds), float(rate)) for seconds, rate in split)
@@ -32,7 +32,7 @@ class Shape:
 
     @property
     def seconds(self) -> float:
-        """From the first piece's start to the last one's end."""
+        """Length of all pieces."""
         return sum(seconds for seconds, _ in self.pieces)
 
     def rate(self, at: float) -> float:
@@ -43,11 +43,11 @@ class Shape:
             at -= seconds
         return 0.0
 
-    def arrivals(self, seed: int) -> Iterator[float]:
+    def arrivals(self, seed: int | str) -> Iterator[float]:
         """Moments in seconds from the start, ascending; the same for the same seed."""
         chance, start = random.Random(seed), 0.0
         for seconds, rate in self.pieces:
-            # Poisson arrivals have no memory: each piece may begin anew.
+            # Poisson arrivals have no memory: each piece starts its own gaps.
             at = start + chance.expovariate(rate) if rate else start + seconds
             while at < start + seconds:
                 yield at
@@ -70,13 +70,13 @@ def _spike(rate: float, seconds: float) -> Shape:
 
 
 def _overload(rate: float, seconds: float) -> Shape:
-    """What can be served, then twice and five times as much, with room to recover after each."""
+    """The rate, twice and five times the rate, with the rate itself between them and after them."""
     fifth = seconds / 5
     return Shape("overload", ((fifth, rate), (fifth, 2 * rate), (fifth, rate), (fifth, 5 * rate), (fifth, rate)))
 
 
 def _tide(rate: float, seconds: float) -> Shape:
-    """A day in a run: the rate between a fifth and the whole, up and down twice in twenty steps."""
+    """Two days in a run: twenty steps between a fifth of the rate and the rate."""
     shares = (0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2) * 2
     return Shape("tide", tuple((seconds / len(shares), rate * share) for share in shares))
 

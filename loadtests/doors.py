@@ -1,37 +1,52 @@
-"""The two doors of a deployment as a load test knocks on them: one slate, and what became of the request."""
+"""The two doors of a deployment in a load test: one request for a slate or one click, and its outcome."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+import time
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from loadtests.tally import Outcome
 
 Id = int | str
 
-
 EXHAUSTED = 8
 """gRPC's RESOURCE_EXHAUSTED, as a number."""
 
+CALL_SECONDS = 10.0
+"""Limit of a gRPC call without a deadline."""
+
+SERVICE = "/tandem.v1.Recommender"
+
 
 class Reply(NamedTuple):
-    """What became of one request; items: of the slate, word: why it failed."""
+    """The outcome of a request; items: of the slate, word: the reason of a failure."""
 
     outcome: Outcome
     items: list[Id]
     word: str = ""
 
 
+class Door(Protocol):
+    """A client with connections of its own. Its requests enter Locust's statistics."""
+
+    def recommend(self, user: Id, k: int, due: float | None) -> Reply:
+        """Request a slate; due: the moment, by `time.perf_counter`, from which Locust's statistics count, if at all."""
+
+    def click(self, user: Id, item: Id, counted: bool) -> bool:
+        """Send a click; True if it was accepted. counted: the click enters Locust's statistics."""
+
+
 def judged(items: list[Id], degraded: bool, k: int) -> Reply:
-    """The content is checked: as many distinct items as were asked for."""
+    """The outcome of a slate, which needs k distinct items."""
     if len(set(items)) != k or len(items) != k:
         return Reply(Outcome.FAILED, items, f"{len(set(items))} distinct items, not {k}")
     return Reply(Outcome.DEGRADED if degraded else Outcome.WHOLE, items)
 
 
 def judged_http(status: int, content: bytes, k: int) -> Reply:
-    """What an answer of POST /recommend comes to; status: 0 where none came."""
+    """The outcome of POST /recommend; status: 0 without an answer."""
     if status == 429:
         return Reply(Outcome.REJECTED, [])
     if status != 200:
@@ -44,7 +59,7 @@ def judged_http(status: int, content: bytes, k: int) -> Reply:
 
 
 def judged_rpc(status: int, content: bytes, k: int) -> Reply:
-    """What an answer of Recommend comes to; status: gRPC's number."""
+    """The outcome of Recommend; status: gRPC's number."""
     from google.protobuf.message import DecodeError
 
     from service.grpc.tandem.v1 import recommender_pb2 as messages
@@ -60,50 +75,59 @@ def judged_rpc(status: int, content: bytes, k: int) -> Reply:
 
 
 def judged_message(answer: Any, k: int) -> Reply:
-    """What a RecommendResponse with one slate comes to."""
+    """The outcome of a RecommendResponse with one slate."""
     slate = answer.slates[0]
     items = [getattr(item.item_id, item.item_id.WhichOneof("kind")) for item in slate.items]
     return judged(items, bool(slate.degraded), k)
 
 
-def _told(key: str) -> dict[str, str]:
+def _credentials(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
+def _since(moment: float) -> float:
+    return 1000 * (time.perf_counter() - moment)
+
+
 class HttpDoor:
-    """POST /recommend through a Locust session, whose statistics it feeds."""
+    """POST /recommend and POST /events through a Locust session."""
 
     def __init__(self, session: Any, deadline_ms: int, key: str = "") -> None:
-        """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" where it wants none."""
+        """session: FastHttpSession. deadline_ms: 0 for the deployment's own. key: "" without one."""
         self._session = session
-        self._key = _told(key)
-        self._headers = {"Content-Type": "application/json", **self._key}
-        if deadline_ms:
-            self._headers["x-deadline-ms"] = str(deadline_ms)
+        self._headers = {"Content-Type": "application/json", **_credentials(key)}
+        self._deadline = {"x-deadline-ms": str(deadline_ms)} if deadline_ms else {}
 
-    def recommend(self, user: Id, k: int) -> Reply:
-        """One slate."""
+    def recommend(self, user: Id, k: int, due: float | None) -> Reply:
+        """See `Door`."""
         body = json.dumps({"user_id": user, "k": k, "log_impression": False})
-        with self._session.post("/recommend", data=body, headers=self._headers, catch_response=True) as answer:
-            reply = judged_http(answer.status_code, answer.content, k)
-            if reply.outcome == Outcome.FAILED:
-                answer.failure(reply.word)
-            else:
-                answer.success()
+        headers = self._headers | self._deadline
+        answer = self._session.post("/recommend", data=body, headers=headers, catch_response=True)
+        reply = judged_http(answer.status_code, answer.content, k)
+        if due is not None:
+            with answer:  # the session fires Locust's event at the end of this block, and never without the block
+                answer.request_meta["response_time"] = _since(due)
+                if reply.outcome in (Outcome.FAILED, Outcome.REJECTED):
+                    answer.failure(reply.word or "status 429")
+                else:
+                    answer.success()
         return reply
 
-    def click(self, user: Id, item: Id) -> bool:
-        """Tell of a click; whether it was taken."""
-        body = {"events": [{"user_id": user, "item_id": item}]}
-        answer = self._session.post("/events", json=body, headers=self._key)
+    def click(self, user: Id, item: Id, counted: bool) -> bool:
+        """See `Door`."""
+        body = json.dumps({"events": [{"user_id": user, "item_id": item}]})
+        answer = self._session.post("/events", data=body, headers=self._headers, catch_response=True)
+        if counted:
+            with answer:
+                pass  # Locust counts any status other than 2xx as a failure
         return bool(answer.status_code == 200)
 
 
 class GrpcDoor:
-    """tandem.v1.Recommender/Recommend."""
+    """tandem.v1.Recommender's Recommend and AddEvents over a channel with a connection of its own."""
 
-    def __init__(self, address: str, deadline_ms: int, key: str = "") -> None:
-        """address: host:port, or an URL with them. key: "" where the deployment wants none."""
+    def __init__(self, address: str, deadline_ms: int, key: str, request_event: Any) -> None:
+        """address: host:port, or a URL with them. key: "" without one. request_event: Locust's event `request`."""
         import grpc
         import grpc.experimental.gevent
 
@@ -112,27 +136,56 @@ class GrpcDoor:
 
         grpc.experimental.gevent.init_gevent()
         self._messages, self._error, self._codes = messages, grpc.RpcError, grpc.StatusCode
-        self._stub = stubs.RecommenderStub(grpc.insecure_channel(urlsplit(address).netloc or address))
-        self._more = {"timeout": deadline_ms / 1000 if deadline_ms else 10.0, "metadata": tuple(_told(key).items())}
+        own_connection = [("grpc.use_local_subchannel_pool", 1)]
+        channel = grpc.insecure_channel(urlsplit(address).netloc or address, options=own_connection)
+        self._stub, self._request_event = stubs.RecommenderStub(channel), request_event
+        self._more = {
+            "timeout": deadline_ms / 1000 if deadline_ms else CALL_SECONDS,
+            "metadata": tuple(_credentials(key).items()),
+        }
 
-    def recommend(self, user: Id, k: int) -> Reply:
-        """One slate."""
-        request = self._messages.RecommendRequest(user_id=self._id(user), k=k, log_impression=False)
+    def recommend(self, user: Id, k: int, due: float | None) -> Reply:
+        """See `Door`."""
+        request, answer = self._messages.RecommendRequest(user_id=self._id(user), k=k, log_impression=False), None
         try:
-            return judged_message(self._stub.Recommend(request, **self._more), k)
+            answer = self._stub.Recommend(request, **self._more)
+            reply = judged_message(answer, k)
         except self._error as error:
-            if error.code() == self._codes.RESOURCE_EXHAUSTED:
-                return Reply(Outcome.REJECTED, [])
-            return Reply(Outcome.FAILED, [], f"status {error.code().name}")
+            exhausted = error.code() == self._codes.RESOURCE_EXHAUSTED
+            outcome = Outcome.REJECTED if exhausted else Outcome.FAILED
+            reply = Reply(outcome, [], "" if exhausted else f"status {error.code().name}")
+        except IndexError:
+            reply = Reply(Outcome.FAILED, [], "no slate in the message")
+        if due is not None:
+            bad = reply.outcome in (Outcome.FAILED, Outcome.REJECTED)
+            self._record("Recommend", due, answer, (reply.word or "status RESOURCE_EXHAUSTED") if bad else "")
+        return reply
 
-    def click(self, user: Id, item: Id) -> bool:
-        """Tell of a click; whether it was taken."""
+    def click(self, user: Id, item: Id, counted: bool) -> bool:
+        """See `Door`."""
         event = self._messages.Event(user_id=self._id(user), item_id=self._id(item))
+        start, answer, failure = time.perf_counter(), None, ""
         try:
-            self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), **self._more)
-        except self._error:
-            return False
-        return True
+            answer = self._stub.AddEvents(self._messages.AddEventsRequest(events=[event]), **self._more)
+        except self._error as error:
+            failure = f"status {error.code().name}"
+        if counted:
+            self._record("AddEvents", start, answer, failure)
+        return not failure
 
-    def _id(self, told: Id) -> Any:
-        return self._messages.Id(number=told) if isinstance(told, int) else self._messages.Id(text=told)
+    def _record(self, method: str, start: float, answer: Any, failure: str) -> None:
+        """Fire Locust's event; failure: "" for a success."""
+        from locust.exception import CatchResponseError
+
+        self._request_event.fire(
+            request_type="grpc",
+            name=f"{SERVICE}/{method}",
+            response_time=_since(start),
+            response_length=answer.ByteSize() if answer is not None else 0,
+            response=answer,
+            context={},
+            exception=CatchResponseError(failure) if failure else None,
+        )
+
+    def _id(self, value: Id) -> Any:
+        return self._messages.Id(number=value) if isinstance(value, int) else self._messages.Id(text=value)

@@ -1,4 +1,4 @@
-"""Response times as counts in buckets a hundredth wide: quick to add and to merge, and never rounded to 10 ms."""
+"""Response times as counts in buckets that grow by 1 %. Locust's own statistics round times above 100 ms to 10 ms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 GROWTH = math.log(1.01)
-"""Each bucket is a hundredth wider than the one before: a percentile is right to 1 %."""
+"""Each bucket is 1 % wider than the bucket before it: a percentile is exact to 1 %."""
 
 LEAST_MS = 0.01
 
@@ -23,12 +23,12 @@ class Histogram:
         return sum(self._counts.values())
 
     def add(self, milliseconds: float) -> None:
-        """Count one."""
+        """Count one time."""
         self._counts[max(0, math.ceil(math.log(max(milliseconds, LEAST_MS) / LEAST_MS) / GROWTH))] += 1
         self.most = max(self.most, milliseconds)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds that this share stayed within, to 1 %; infinite where nothing was counted."""
+        """The time within which this share of the times lies, to 1 %; infinite without times."""
         if not self._counts:
             return math.inf
         wanted, seen = math.ceil(share * len(self)), 0
@@ -39,16 +39,16 @@ class Histogram:
         return self.most
 
     def within(self, milliseconds: float) -> int:
-        """How many stayed within so many milliseconds, to 1 %."""
+        """The number of times up to this one, to 1 %."""
         return sum(
             count for bucket, count in self._counts.items() if LEAST_MS * math.exp(bucket * GROWTH) <= milliseconds
         )
 
     def bars(self, per_decade: int) -> list[tuple[float, float, int]]:
-        """Counts from one time to the next, so many to ten times the time, from the first that has one to the last."""
+        """(from, to, count) in bars of equal width on a logarithmic axis, from the first count to the last."""
         wide: Counter[int] = Counter()
         for bucket, count in self._counts.items():
-            # The middle of a bucket tells where it belongs: its ends are rounded.
+            # By the middle of the bucket: its ends are rounded.
             milliseconds = LEAST_MS * math.exp((bucket - 0.5) * GROWTH)
             wide[math.floor(math.log10(milliseconds) * per_decade)] += count
         edges = range(min(wide), max(wide) + 1) if wide else ()
@@ -56,14 +56,14 @@ class Histogram:
 
     @classmethod
     def merged(cls, parts: Iterable[Histogram]) -> Histogram:
-        """All that the parts counted."""
+        """The sum of the parts."""
         whole = cls()
         for part in parts:
             whole.merge(part)
         return whole
 
     def merge(self, part: Histogram) -> None:
-        """Count all that another histogram counted."""
+        """Add the counts of another histogram."""
         self._counts.update(part._counts)
         self.most = max(self.most, part.most)
 
@@ -72,8 +72,8 @@ class Histogram:
         return {"most_ms": self.most, "counts": {str(bucket): count for bucket, count in sorted(self._counts.items())}}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, object]) -> Histogram:
+    def from_json(cls, figures: Mapping[str, object]) -> Histogram:
         """Inverse of `to_json`."""
-        counts = told["counts"]
+        counts = figures["counts"]
         assert isinstance(counts, dict)
-        return cls({int(bucket): int(count) for bucket, count in counts.items()}, float(str(told["most_ms"])))
+        return cls({int(bucket): int(count) for bucket, count in counts.items()}, float(str(figures["most_ms"])))

@@ -1,164 +1,68 @@
-"""An open loop against a deployment: requests come when they come, whether or not the ones before were answered.
+"""An open loop against a deployment: each request is sent when it is due, whether or not earlier ones were answered.
 
 `make load` is the gate: the exit code says whether slo.toml held. By hand, with Locust's page or without:
 `locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:3000 --rate 200 --shape spike --seconds 60`.
-A closed loop slows down together with what it measures; here every time counts from the moment a request was due.
+A closed loop slows down with the deployment that it measures. Here every time counts from the moment a request was due.
 
 A run leaves nothing in the store: requests are reads of users of the live generation, and no slate is logged as an
 impression. `--clicks` sends clicks too, by users whose ids have the mark `recsys.types.LOAD_TEST_USERS`.
-One Locust user sends the whole load: the rate comes from the shape, whatever `--users` is.
+`--help` says what `--users` and `--processes` mean.
 """
 
 from __future__ import annotations
 
-import json
-import random
 import socket
-import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import gevent
-from gevent.pool import Group
-from locust import FastHttpUser, User, events, task
-from locust.argument_parser import LocustArgumentParser
+from locust import FastHttpUser, LoadTestShape, User, constant, events, task
 from locust.env import Environment
 
-from loadtests.arrivals import SHAPES, Shape
-from loadtests.cpu import cpu_seconds
-from loadtests.doors import GrpcDoor, HttpDoor
-from loadtests.options import number, process, share, user_file, user_pattern
-from loadtests.report import load_report
-from loadtests.slo import RESULTS, ROOT, Slo
-from loadtests.tally import Tally
-from loadtests.visitors import Population, Visitors
-from recsys.types import LOAD_TEST_USERS
-from training.report.page import write
+from loadtests.command_line import LoadError, add_options, population_of
+from loadtests.conductor import Conductor, conduct
+from loadtests.doors import Door, GrpcDoor, HttpDoor
+from loadtests.generator import GIVE_UP_SECONDS
+from loadtests.result import judge
 
-BROKEN, LATE_GENERATOR = 1, 3
-"""Exit codes: the deployment broke its promises; the generator did, so that nothing was measured."""
+REACH_SECONDS = 10.0
 
-GIVE_UP_SECONDS = 10.0
+doors: dict[User, Door] = {}
+"""Of the users of this process."""
 
-tally = Tally()
+events.init_command_line_parser.add_listener(add_options)
 
 
-@events.init_command_line_parser.add_listener
-def add_options(parser: LocustArgumentParser) -> None:
-    """Options of our own."""
-    parser.prog = "python -m locust"
-    parser.add_argument(
-        "--rate", type=number(float, 0, 1e5), default=0, help="requests a second; 0: what slo.toml promises"
-    )
-    parser.add_argument("--shape", choices=list(SHAPES), default="steady", help="how the rate goes")
-    parser.add_argument(
-        "--pieces", type=Shape.read, help="SECONDS:RATE,SECONDS:RATE instead of rate, shape and seconds"
-    )
-    parser.add_argument("--seconds", type=number(float, 0.1, 1e6), default=30, help="how long")
-    parser.add_argument(
-        "--warmup", type=number(float, 0, 3600), default=3, help="seconds before that are sent and not counted"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of arrivals and users")
-    parser.add_argument("--door", choices=["http", "grpc"], default="http", help="for grpc --host is host:port")
-    parser.add_argument(
-        "--key",
-        env_var="TANDEM_KEY",
-        default="",
-        is_secret=True,
-        help="for read and write, where the deployment wants one; on the command line others see it",
-    )
-    parser.add_argument("--k", type=number(int, 1, 100), default=10, help="items of a slate")
-    parser.add_argument(
-        "--deadline-ms", type=number(int, 0, 999_999), default=0, help="asked for with each; 0: the deployment's own"
-    )
-    parser.add_argument(
-        "--user-file",
-        type=user_file,
-        help="ids of users, one a line, the most frequent first; default: users of the live generation, which "
-        "`python -m flows users` reads from the store of REDIS_URL or TANDEM_HOME",
-    )
-    parser.add_argument(
-        "--known-users", type=number(int, 1, 1e7), default=0, help="so many users, named by --user-pattern, instead"
-    )
-    parser.add_argument(
-        "--user-pattern", type=user_pattern, default=Population.pattern, help="their ids; {} is a number from 1"
-    )
-    parser.add_argument("--cold-share", type=share, default=Population.cold_share, help="of users nobody has seen")
-    parser.add_argument(
-        "--clicks", action="store_true", help="send clicks, by load-test users; their history expires after an hour"
-    )
-    parser.add_argument(
-        "--click-share", type=share, default=0.05, help="of requests that a load-test user sends, with --clicks"
-    )
-    parser.add_argument("--pid", type=process, default=0, help="of the deployment: its CPU time is measured, too")
-    parser.add_argument(
-        "--result", default=str(RESULTS / "load.json"), help="where the figures go; the report beside them"
-    )
-    parser.add_argument("--figures-only", action="store_true", help="no page")
+class Visitor(User):
+    """A client with connections of its own. The generator of its process sends through `door`."""
 
-
-class OpenLoop:
-    """Sends what a shape asks for, each request in a greenlet of its own."""
-
+    abstract = True
+    wait_time = constant(1)
     environment: Environment
-    population: Population
 
-    def door(self) -> HttpDoor | GrpcDoor:
-        """What to knock on."""
+    def door(self) -> Door:
+        """The client."""
         raise NotImplementedError
 
-    def follow_the_shape(self) -> None:
-        """All of it, once; then the run ends."""
-        options = self.environment.parsed_options
-        door, group = self.door(), Group()
-        warmup = Shape("warm-up", ((options.warmup, _rate(options)),))
-        for shape, counted in ((warmup, False), (_shape(options), True)):
-            seed = options.seed if counted else f"warm-up {options.seed}"
-            self._send(shape, seed, counted, door, group)
-        if self.environment.runner:
-            self.environment.runner.quit()
+    def on_start(self) -> None:
+        """Offer the client to the generator."""
+        doors[self] = self.door()
 
-    def _send(self, shape: Shape, seed: int | str, counted: bool, door: HttpDoor | GrpcDoor, group: Group) -> None:
-        options = self.environment.parsed_options
-        visitors, cpu = Visitors(self.population, seed), cpu_seconds(options.pid)
-        start = time.perf_counter()
-        for at in shape.arrivals(seed):
-            wait = start + at - time.perf_counter()
-            if wait > 0:
-                gevent.sleep(wait)
-            if counted:
-                tally.lag.add(1000 * max(0.0, time.perf_counter() - start - at))
-            group.spawn(self._one, door, visitors.one(), start, at, counted)
-        gevent.sleep(max(0.0, start + shape.seconds - time.perf_counter()))
-        group.join(timeout=GIVE_UP_SECONDS)
-        tally.cpu_seconds = cpu_seconds(options.pid) - cpu
+    def on_stop(self) -> None:
+        """Take the client back; a run keeps the clients with which it began."""
+        doors.pop(self, None)
 
-    def _one(self, door: HttpDoor | GrpcDoor, user: int | str, start: float, at: float, counted: bool) -> None:
-        options = self.environment.parsed_options
-        clicks = options.clicks and random.random() < options.click_share
-        if clicks:
-            user = f"{LOAD_TEST_USERS}{user}"
-        reply = door.recommend(user, options.k)
-        if counted:
-            tally.add(at, 1000 * (time.perf_counter() - start - at), reply.outcome, reply.word)
-        if clicks and reply.items:
-            tally.failed_clicks += not door.click(user, random.choice(reply.items))
+    @task
+    def idle(self) -> None:
+        """Do nothing: Locust needs a task in each user."""
 
 
-class HttpVisitors(OpenLoop, FastHttpUser):
+class HttpVisitor(Visitor, FastHttpUser):
     """Over HTTP."""
 
     concurrency = 4096
     connection_timeout = network_timeout = GIVE_UP_SECONDS
     max_redirects = 0
-
-    @task
-    def all_of_it(self) -> None:
-        """Locust finds tasks in its own classes alone."""
-        self.follow_the_shape()
 
     def door(self) -> HttpDoor:
         """The session that Locust made."""
@@ -166,81 +70,56 @@ class HttpVisitors(OpenLoop, FastHttpUser):
         return HttpDoor(self.client, options.deadline_ms, options.key)
 
 
-class GrpcVisitors(OpenLoop, User):
+class GrpcVisitor(Visitor):
     """Over gRPC."""
 
-    @task
-    def all_of_it(self) -> None:
-        """As above."""
-        self.follow_the_shape()
-
     def door(self) -> GrpcDoor:
-        """A channel of its own."""
-        options = self.environment.parsed_options
-        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key)
+        """A channel."""
+        options, request_event = self.environment.parsed_options, self.environment.events.request
+        return GrpcDoor(str(self.environment.host), options.deadline_ms, options.key, request_event)
+
+
+class WholeRun(LoadTestShape):
+    """Starts all users, and ends the run when it is over."""
+
+    use_common_options = True
+    conductor: Conductor
+
+    def tick(self) -> tuple[int, float] | None:
+        """The number of users and how fast they start; None ends the run."""
+        options, conductor, seconds = self.runner.environment.parsed_options, self.conductor, self.get_run_time()
+        never_started = not conductor.running and seconds > 0.5  # a master without workers starts nothing
+        stopped = options.run_time and seconds >= options.run_time
+        if never_started or stopped or (conductor.running and conductor.over):
+            return None
+        return options.num_users or 1, options.spawn_rate
 
 
 @events.init.add_listener
-def choose_the_door(environment: Environment, **_: Any) -> None:
-    """One of the two, and once: the shape says how many requests there are."""
-    if environment.parsed_options:
-        chosen = HttpVisitors if environment.parsed_options.door == "http" else GrpcVisitors
-        chosen.fixed_count = 1  # whatever --users is: a second user would send the whole load once more
-        environment.user_classes = [chosen]
-        if environment.parsed_options.headless:
-            _reach(str(environment.parsed_options.host))
-        OpenLoop.population = _population(environment.parsed_options)
+def prepare(environment: Environment, **_: Any) -> None:
+    """Choose the protocol, and end here where a run without a page cannot start."""
+    conductor = conduct(environment, doors, judge)
+    if conductor is None:
+        return  # the master of this worker does the rest, and names the class of the users
+    options = environment.parsed_options
+    environment.user_classes = [HttpVisitor if options.door == "http" else GrpcVisitor]
+    if environment.shape_class:
+        environment.shape_class.conductor = conductor
+    if options.headless:
+        try:
+            _reach(environment.host)
+            conductor.population = population_of(options)
+        except LoadError as error:
+            sys.exit(f"tandem: {error}")
 
 
-def _reach(host: str) -> None:
-    """End here where nobody listens: a load on nobody says nothing."""
+def _reach(host: str | None) -> None:
+    """Refuse a load on a port without a server: its figures mean nothing."""
+    if not host:
+        raise LoadError("--host is missing: the address of the deployment, like http://127.0.0.1:3000.")
     place = urlsplit(host if "//" in host else f"//{host}")
     try:
         port = place.port or (443 if place.scheme == "https" else 80)
-        socket.create_connection((place.hostname or "", port), GIVE_UP_SECONDS).close()
-    except (OSError, ValueError) as error:  # ValueError of a port that is none
-        sys.exit(f"tandem: nobody answers at {host} ({error}); `make serve` starts a deployment.")
-
-
-def _population(options: Any) -> Population:
-    """The users of the options, by default those of the live generation; the process ends where they can't be read."""
-    if options.known_users:
-        return Population(options.known_users, options.user_pattern, options.cold_share)
-    if options.user_file:
-        text = Path(options.user_file).read_text(encoding="utf-8")
-    else:
-        command = [sys.executable, "-m", "flows", "users"]
-        read = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if read.returncode or not read.stdout.strip():
-            why = read.stderr.strip() or "The live generation has no users."
-            sys.exit(f"tandem: no users to send requests for. {why} Or name users: USERS=FILE, --user-file FILE.")
-        text = read.stdout
-    return Population(cold_share=options.cold_share, names=tuple(text.splitlines()))
-
-
-@events.quitting.add_listener
-def judge(environment: Environment, **_: Any) -> None:
-    """Print the verdict, keep the figures, and say it by exit code."""
-    options = environment.parsed_options
-    verdict = Slo.read().judge(tally)
-    print(verdict.summary(tally))
-    late = tally.generator_late
-    asked = {name: getattr(options, name) for name in ("seconds", "seed", "door", "k", "deadline_ms", "host")}
-    shape = _shape(options)
-    asked |= {"rate": _rate(options), "shape": shape.name, "pieces": shape.pieces}
-    told = {"asked": asked, "generator_late": late, **verdict.to_json(), **tally.to_json()}
-    path = Path(options.result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told), encoding="utf-8")
-    held = verdict.held and not tally.failed_clicks
-    environment.process_exit_code = LATE_GENERATOR if late else 0 if held else BROKEN
-    if not options.figures_only:
-        print(f"\nThe report: {write(load_report(told), path.with_suffix('.html'))}")
-
-
-def _shape(options: Any) -> Shape:
-    return options.pieces or SHAPES[options.shape](_rate(options), options.seconds)
-
-
-def _rate(options: Any) -> float:
-    return float(options.pieces.pieces[0][1] if options.pieces else options.rate or Slo.read().rate)
+        socket.create_connection((place.hostname or "", port), REACH_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError: the port is none
+        raise LoadError(f"no connection to {host} ({error}); `make serve` starts a deployment.") from error

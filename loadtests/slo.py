@@ -1,4 +1,4 @@
-"""slo.toml, what a run measured, and whether the one held the other."""
+"""The limits of slo.toml and the verdict on a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = ROOT / "loadtests" / "results"
 
 @dataclass(frozen=True)
 class Line:
-    """One promise and what was measured."""
+    """One limit and the measured value."""
 
     name: str
     limit: float
@@ -24,24 +24,24 @@ class Line:
 
     @property
     def held(self) -> bool:
-        """Whether it was kept."""
+        """Whether the value is within the limit."""
         return self.measured <= self.limit
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every line, and whether all held."""
+    """The lines of a run, and whether all were held."""
 
     requests: int
     lines: list[Line]
 
     @property
     def held(self) -> bool:
-        """Whether every line was kept; a run without requests keeps nothing."""
+        """Whether every limit was held; a run without requests holds none."""
         return self.requests > 0 and all(line.held for line in self.lines)
 
     def table(self, against: str = "slo.toml") -> str:
-        """For a person."""
+        """The lines as text."""
         rows = [f"{'':16}{'limit':>10}{'measured':>10}"]
         rows += [
             f"{line.name:16}{line.limit:10.2f}{line.measured:10.2f}  {'held' if line.held else 'BROKEN'}"
@@ -50,20 +50,20 @@ class Verdict:
         return "\n".join([f"\n{self.requests:,} requests for slates, against {against}", *rows])
 
     def summary(self, tally: Tally) -> str:
-        """The table and what failed in the run; where the generator was late, only that nothing was measured."""
+        """The table and the failures of the run; only the reason, if nothing was measured."""
         return f"\n{tally.lateness}" if tally.generator_late else "\n".join([self.table(), *tally.complaints])
 
     def to_json(self) -> dict[str, Any]:
-        """For a program; a time of nothing is null."""
-        told = {"held": self.held, **asdict(self)}
-        for line in told["lines"]:
+        """For a file; a time without requests is null."""
+        figures = {"held": self.held, **asdict(self)}
+        for line in figures["lines"]:
             line["measured"] = line["measured"] if math.isfinite(line["measured"]) else None
-        return told
+        return figures
 
 
 @dataclass(frozen=True)
 class Slo:
-    """The promises for /recommend, at `rate` requests a second."""
+    """The limits of /recommend at `rate` requests a second."""
 
     rate: float
     deadline_ms: float
@@ -80,7 +80,7 @@ class Slo:
         return cls(**{name: recommend[name] for name in cls.__dataclass_fields__})
 
     def judge(self, tally: Tally) -> Verdict:
-        """Hold a run against the promises. Who is rejected was promised a slate, too."""
+        """Compare a run with the limits. A rejected request counts as an error."""
         times = tally.of(*ANSWERED)
         return Verdict(
             tally.count(),

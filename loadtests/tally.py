@@ -1,4 +1,4 @@
-"""What became of every request of a run, second by second."""
+"""Outcomes and response times of the requests of a run, by second."""
 
 from __future__ import annotations
 
@@ -10,38 +10,51 @@ from loadtests.histogram import Histogram
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """The outcome of a request."""
 
     WHOLE = "whole"
     DEGRADED = "degraded"
-    """Answered with what it asked for, and without a stage."""
+    """Answered with a slate, without one of the stages."""
     REJECTED = "rejected"
-    """Told in so many words to come back later."""
+    """Refused with 429 or RESOURCE_EXHAUSTED."""
     FAILED = "failed"
-    """Anything else: no answer, another status, a slate that is none."""
+    """No answer, another status, or a slate without k distinct items."""
 
 
 ANSWERED = (Outcome.WHOLE, Outcome.DEGRADED)
 
 MOST_LAG_MS = 20.0
-"""That 1 % of the requests may be sent too late, before figures say more of the generator than of the deployment."""
+"""99 % of the requests must be sent within this time of their moment, or the figures are of the generator."""
 
 
 class Tally:
     """Response times by outcome and by the second in which the request was due."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost_processes: int = 0) -> None:
+        """lost_processes: of the generator, whose figures are missing or incomplete."""
         self._by_second: dict[tuple[int, Outcome], Histogram] = {}
         self.lag = Histogram()
         self.words: dict[str, int] = {}
         self.failed_clicks = 0
         self.cpu_seconds = 0.0  # of the deployment, while it was counted
+        self.lost_processes = lost_processes
 
     def add(self, at: float, milliseconds: float, outcome: Outcome, word: str = "") -> None:
-        """Count a request that was due `at` seconds from the start; word: of a failure, what it was."""
+        """Count a request that was due `at` seconds from the start; word: the reason of a failure."""
         self._by_second.setdefault((int(at), outcome), Histogram()).add(milliseconds)
         if word:
             self.words[word] = self.words.get(word, 0) + 1
+
+    def merge(self, part: Tally) -> None:
+        """Add the figures of another process of the same run."""
+        for key, times in part._by_second.items():
+            self._by_second.setdefault(key, Histogram()).merge(times)
+        for word, count in part.words.items():
+            self.words[word] = self.words.get(word, 0) + count
+        self.lag.merge(part.lag)
+        self.failed_clicks += part.failed_clicks
+        self.cpu_seconds += part.cpu_seconds
+        self.lost_processes += part.lost_processes
 
     def of(self, *outcomes: Outcome, first: float = 0.0, end: float = float("inf")) -> Histogram:
         """Response times of these outcomes, of requests due in seconds `first` to `end`."""
@@ -57,7 +70,7 @@ class Tally:
         return 1 + max((second for second, _ in self._by_second), default=-1)
 
     def count(self, *outcomes: Outcome) -> int:
-        """How many had one of these outcomes; of all of them where none is named."""
+        """Requests with one of these outcomes; all requests where none is named."""
         return len(self.of(*(outcomes or Outcome)))
 
     def share(self, *outcomes: Outcome) -> float:
@@ -66,39 +79,45 @@ class Tally:
 
     @property
     def generator_late(self) -> bool:
-        """Whether so many were sent too late that nothing was measured."""
-        return self.count() > 0 and self.lag.percentile(0.99) > MOST_LAG_MS
+        """Whether the generator was late or incomplete, so that nothing was measured."""
+        return self.lost_processes > 0 or (self.count() > 0 and self.lag.percentile(0.99) > MOST_LAG_MS)
 
     @property
     def lateness(self) -> str:
-        """Why a run with a late generator measured nothing, as a sentence."""
+        """Why such a run measured nothing, as a sentence."""
+        if self.lost_processes:
+            return f"Nothing was measured: the figures of {self.lost_processes} processes of the generator are missing."
         lag = self.lag.percentile(0.99)
         return f"Nothing was measured: the generator itself was late, by {lag:.0f} ms for 1 % of the requests."
 
     @property
     def complaints(self) -> list[str]:
-        """What failed, in words: the five most frequent, the clicks, and what was refused."""
-        refused = self.count(Outcome.REJECTED)
-        often = sorted(self.words.items(), key=lambda each: -each[1])[:5]
-        clicks = [f"{self.failed_clicks:,} clicks failed"] * bool(self.failed_clicks)
-        rejected = [f"{refused:,} of {self.count():,} were told to come back later (429)"] * bool(refused)
-        return [f"{count:,} failed: {word}" for word, count in often] + clicks + rejected
+        """The five most frequent failures, failed clicks and rejected requests, as sentences."""
+        rejected = self.count(Outcome.REJECTED)
+        frequent = sorted(self.words.items(), key=lambda each: -each[1])[:5]
+        sentences = [f"{count:,} failed: {word}" for word, count in frequent]
+        if self.failed_clicks:
+            sentences.append(f"{self.failed_clicks:,} clicks failed")
+        if rejected:
+            sentences.append(f"{rejected:,} of {self.count():,} were rejected (429)")
+        return sentences
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""
-        told = [
+        by_second = [
             {"second": second, "outcome": outcome.value, **times.to_json()}
             for (second, outcome), times in sorted(self._by_second.items())
         ]
         plain = {"words": self.words, "failed_clicks": self.failed_clicks, "cpu_seconds": self.cpu_seconds}
-        return {"by_second": told, "lag": self.lag.to_json(), **plain}
+        plain["lost_processes"] = self.lost_processes
+        return {"by_second": by_second, "lag": self.lag.to_json(), **plain}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Tally:
+    def from_json(cls, figures: Mapping[str, Any]) -> Tally:
         """Inverse of `to_json`."""
-        tally = cls()
-        for each in told["by_second"]:
+        tally = cls(int(figures["lost_processes"]))
+        for each in figures["by_second"]:
             tally._by_second[each["second"], Outcome(each["outcome"])] = Histogram.from_json(each)
-        tally.failed_clicks, tally.cpu_seconds = int(told["failed_clicks"]), float(told["cpu_seconds"])
-        tally.lag, tally.words = Histogram.from_json(told["lag"]), dict(told["words"])
+        tally.failed_clicks, tally.cpu_seconds = int(figures["failed_clicks"]), float(figures["cpu_seconds"])
+        tally.lag, tally.words = Histogram.from_json(figures["lag"]), dict(figures["words"])
         return tally

@@ -1,12 +1,7 @@
 """The load test as a program: its exit code says whether slo.toml held."""
 
 import json
-import os
-import subprocess
-import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -18,20 +13,9 @@ from recsys.store.base import Trending
 from recsys.types import LOAD_TEST_USERS
 from service.verbs.impressions import STEP_SECONDS
 from tests import tiny
-from tests.deployment import ROOT, Deployment
+from tests.deployment import Deployment
+from tests.locust_command import LATE, locust
 from tests.server import Server
-
-LATE = 3
-"""Exit code where the generator itself was late and nothing was measured."""
-
-
-def locust(url, result, *options, store="", users="1"):
-    """A run against `url`, by users of what is live in the store, or by 16,000 with a number where there is none."""
-    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
-    command += ["--host", url, "--users", users, "--rate", "20", "--seconds", "6", "--warmup", "2", *options]
-    command += ["--result", str(result), "--stop-timeout", "10", *([] if store else ["--known-users", "16000"])]
-    env = os.environ | ({"REDIS_URL": store} if store else {})
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def what_users_have(url):
@@ -89,10 +73,10 @@ def test_a_load_test_leaves_no_trace(shop, tmp_path):
     before = what_users_have(store)
     for door, url in (("http", deployment.url), ("grpc", f"127.0.0.1:{deployment.grpc_port}")):
         more = ["--clicks", "--click-share", "0.3"] if door == "grpc" else []
-        result = locust(url, tmp_path / "load.json", "--door", door, *more, store=store, users="2")
+        result = locust(url, tmp_path / "load.json", "--door", door, *more, store=store, users=2)
         assert result.returncode in {0, 1, LATE}, result.stdout + result.stderr
         told = json.loads((tmp_path / "load.json").read_text())
-        assert 60 < told["requests"] < 180, "a second user sends nothing"
+        assert 60 < told["requests"] < 180, "a second user sends no second load"
         assert Tally.from_json(told).count(*ANSWERED) > 60
         time.sleep(
             3 * STEP_SECONDS
@@ -101,25 +85,3 @@ def test_a_load_test_leaves_no_trace(shop, tmp_path):
         marked = {key for key in after if key.startswith(f"user:{LOAD_TEST_USERS}".encode())}
         assert bool(marked) == bool(more)
         assert {key: value for key, value in after.items() if key not in marked} == before
-
-
-class Refuses(BaseHTTPRequestHandler):
-    """Answers, and with nothing."""
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_error(503)
-
-    def log_message(self, *_):
-        pass
-
-
-def test_a_deployment_that_answers_nothing_fails_the_gate(tmp_path):
-    """The gate can say no."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        result = locust(f"http://127.0.0.1:{server.server_port}", tmp_path / "load.json")
-        server.shutdown()
-    assert result.returncode == 1
-    assert "BROKEN" in result.stdout
-    assert "slo.toml did not hold" in (tmp_path / "load.html").read_text()
