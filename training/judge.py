@@ -23,7 +23,7 @@ class TowerJudge:
     """NDCG@100 of some queries, full ranking.
 
     histories: what is known to each. wanted: [Q] int32, the item that each is about. content: that of the catalogue.
-    hidden: [n] bool, items that are not ranked. weights: [Q] float32, how much each query counts.
+    hidden: [n] bool, items that are left out of the ranking. weights: [Q] float32, how much each query counts.
     """
 
     histories: Histories
@@ -65,7 +65,11 @@ class TowerJudge:
 
 
 def tower_judge(parts: Split, seed: int) -> TowerJudge | None:
-    """NDCG@100 of a sample of the label queries; None where there are no labels."""
+    """NDCG@100 of a sample of the label queries; None where there are no labels.
+
+    The ranking is over the available items of `before_test`: the choice of the epoch must not know which items the
+    test adds.
+    """
     queries = parts.label_queries()
     if not queries:
         return None
@@ -74,4 +78,6 @@ def tower_judge(parts: Split, seed: int) -> TowerJudge | None:
     events = np.array([queries[at][0] for at in chosen])
     wanted = parts.before_test.items[events]
     weights = parts.before_test.grades[parts.before_test.first_touch[events]]
-    return TowerJudge(parts.label_past(events)[0], wanted, parts.log.catalogue.content, ~parts.ranked, weights)
+    catalogue = parts.log.catalogue
+    known = np.bincount(parts.before_test.items, minlength=len(catalogue)) > 0
+    return TowerJudge(parts.label_past(events)[0], wanted, catalogue.content, ~(catalogue.available & known), weights)

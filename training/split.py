@@ -83,9 +83,9 @@ class Split:
 
     @cached_property
     def ranked(self) -> Bool:
-        """[n] bool, the items that targets are ranked among: available, and in some event of the log.
+        """[n] bool, the items that the test's targets are ranked among: available, and in some event of the log.
 
-        Whoever ranks may use it; no model may: what occurs only in the test is a secret of the test.
+        The measurement of the test alone may read this mask: it names items that occur only in the test.
         """
         occurs = np.bincount(self.log.items, minlength=len(self.log.catalogue)) > 0
         shown: Bool = self.log.catalogue.available & occurs

@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from recsys.towers import Towers
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
 from training.evaluate import evaluate
 from training.first_stage import fit_first_stage
+from training.judge import tower_judge
 from training.rows import stages
 from training.split import PROTOCOLS, split
 
@@ -47,6 +50,23 @@ def test_no_model_is_fitted_on_what_it_is_asked(monkeypatch):
     assert [len(log) for log in seen] == [parts.taught.sum(), parts.known.sum(), parts.known.sum()]
     assert seen[0] is parts.before_labels
     assert all(log is parts.before_test for log in seen[1:])
+
+
+def test_the_choice_of_the_epoch_does_not_know_the_tests_items():
+    """Towers are judged alike whether or not the test names an item that no earlier event names."""
+    frame = ring()
+    frame.loc[frame.index[-40:], "item_id"] = ITEMS  # in the test alone
+    named = split(log_of(frame), quick())
+    items = named.log.items.copy()
+    items[named.test] = items[0]
+    unnamed = replace(named, log=replace(named.log, items=items))
+    assert (named.ranked & ~unnamed.ranked).any()
+    torch.manual_seed(0)
+    spec, size = named.log.catalogue.spec, len(named.log.catalogue)
+    towers = Towers(size, len(spec.tokens), 1, 16, 32, [])
+    first, second = (tower_judge(parts, seed=0) for parts in (named, unnamed))
+    assert first(towers) == second(towers)
+    assert first.key == second.key
 
 
 def test_a_test_that_lies_before_the_split_is_refused_on_the_command_line(tmp_path, capsys):
