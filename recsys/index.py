@@ -1,7 +1,7 @@
 """The searchable item embeddings of one generation: exact, by inner product.
 
-Scores of all items are computed nearly right, by whichever way is fast here; how nearly is known, so that what may be
-among the best is a short list, and that list is scored again as it is.
+Scores of all items are computed nearly right, and the largest error is known. So what may be among the best is a short
+list, and that list is scored again in float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.kernels.sources import score
 from recsys.rounded import error, rounded, step, width
-from recsys.scans import Items, Scan, fastest, rescored
+from recsys.scans import Bytes, Items, rescored, scan_of
 from recsys.types import F32, F64, I8, I32, I64, PAD, Bool
 
 LARGEST = float(np.finfo(np.float32).max) / 2
@@ -32,12 +32,12 @@ class ExactIndex:
     """Top-k by float32 inner product over all items that may be shown."""
 
     def __init__(
-        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: Callable[[Items], Scan] = fastest
+        self, embeddings: F32, available: Bool, table: I8 | None = None, scan: Callable[[Items], Bytes] = scan_of
     ) -> None:
         """table: `rounded(embeddings)`, mapped from a generation so that workers share it; without, it is made here.
 
-        Whatever stands in it, what is found is right: how far it is off is measured. scan: how to look through it, the
-        way that is fastest here by default. ValueError of NaN, and of a table of another shape.
+        Whatever stands in it, what is found is right: how far it is off is measured. scan: how to look through it.
+        ValueError of NaN, and of a table of another shape.
         """
         self._items = np.asarray(embeddings)
         self._shown = np.array(available, bool)

@@ -12,7 +12,7 @@ from recsys.clusters import Clusters
 from recsys.index import TOGETHER, ExactIndex
 from recsys.kernels import clusters as kernel
 from recsys.kernels.compiled import plain
-from recsys.scans import LEAST, Bytes, Items, Scan, fastest, lists
+from recsys.scans import LEAST, Bytes, Items, lists, scan_of
 from recsys.types import F32, F64, I8, I32, Bool
 
 
@@ -30,7 +30,7 @@ class NearIndex(ExactIndex):
         available: Bool,
         table: I8 | None,
         clusters: Clusters,
-        scan: Callable[[Items], Scan] = fastest,
+        scan: Callable[[Items], Bytes] = scan_of,
     ) -> None:
         """As of `ExactIndex`; holds the table of bytes once more, in the order of the clusters."""
         super().__init__(embeddings, available, table, scan)
@@ -62,7 +62,7 @@ class NearIndex(ExactIndex):
         of, k = self.clusters, found.shape[1]
         nearest = self._centres.search(users, of.probes)
         queries, margins = self._bytes.asked(users, norms)
-        listed, scores, counts = lists(len(users), k, np.int32)
+        listed, scores, counts = lists(len(users), k)
         bounds = np.full(len(users), LEAST, np.int32)
         kernel.look_among(
             self._table, of.rows, of.starts, nearest, queries, margins, may, k, bounds, listed, scores, counts

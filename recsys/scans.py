@@ -1,29 +1,17 @@
-"""Ways to find what may be among the best of all items. All are exact, so which one is a question of time alone.
-
-Whether bytes are multiplied faster than float32 depends on the processor, and on what is compiled for it. So all that
-it has are timed on the items themselves when an index is made, and the fastest is taken.
-"""
+"""Two ways to find what may be among the best of all items. Both are exact and return the same list."""
 
 from __future__ import annotations
 
-import logging
-import time
-import warnings
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from recsys.kernels import asking, search
-from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.kernels.products import LANES
 from recsys.kernels.words import ROWS, fast_here, side_by_side
 from recsys.rounded import TINY
 from recsys.types import F32, F64, I8, I16, I32, I64, Bool
-
-logger = logging.getLogger(__name__)
 
 LEAST = -(2**31)
 """Below the score of every row, in steps."""
@@ -37,14 +25,8 @@ MOST = 127 * 256 + 127
 ROOM = 8_192
 """Rows that may be listed for a query, or 16 k: of 100,000 made-up items 930 are, for the best 500."""
 
-CELLS = 1 << 18
-"""Scores that torch gives at once: 1 MiB, which is read while a cache has it."""
-
 OF_ITS_OWN = 16 << 20
 """Bytes of a table that each process may have to itself, of each generation it holds: 250,000 items of 64 numbers."""
-
-TRIED, QUERIES, TIMES, SLOW = 16_384, 4, 3, 5e-3
-"""Items and queries of a trial, how often it is made, and after how many seconds no more."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +54,8 @@ class Items:
         return 1.01 * d * 2.0**-24 * (self.long + self.off), d * 2.0**-149
 
 
-class Scan(Protocol):
-    """A way to list what may be among the best."""
-
-    name: str
-
-    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
-        """Keys [B, room], of which the first so many [B] of each user [B, d] hold the k best by float32, unsorted.
-
-        Keys are those of `kernels.search.rescore`. -1 for how many where all rows may be among the best. norms: [B] of
-        users. shown: [n], k of them at least; only those are listed.
-        """
-        ...
-
-
 class Bytes:
-    """Our own loops over bytes, and users as numbers of two bytes."""
-
-    name = "bytes"
+    """Lists what may be among the best: products of the table's bytes and of users as numbers of two bytes."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
@@ -100,7 +66,11 @@ class Bytes:
         self._words = np.zeros((0, 1, ROWS), np.int32)  # here none, of the same kind: the kernel is compiled once
 
     def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
-        """As of a scan."""
+        """Keys [B, room], of which the first so many [B] of each user [B, d] hold the k best by float32, unsorted.
+
+        Keys are those of `kernels.search.rescore`. -1 for how many where all rows may be among the best. norms: [B] of
+        users. shown: [n], k of them at least; only those are listed.
+        """
         of, counts = np.empty((len(users), room(k)), np.uint64), np.empty(len(users), np.int64)
         tables = self._items.embeddings, self._items.table, self._end, self._words
         search.find(users, norms, *tables, *self._of, self._most, TINY, FARTHEST, LEAST, shown, k, of, counts)
@@ -120,69 +90,23 @@ class Words(Bytes):
     It holds a table of its own for that, as large as the one that processes share.
     """
 
-    name = "words of bytes"
-
     def __init__(self, items: Items) -> None:
         super().__init__(items)
         self._words = side_by_side(items.table)
 
 
-class Floats:
-    """A product of float32 by torch, some thousand items at a time."""
+def scan_of(items: Items) -> Bytes:
+    """The scan for these items: by words where the processor has VNNI and the table is small, else by bytes.
 
-    name = "float32"
-
-    def __init__(self, items: Items) -> None:
-        self._items = items
-        self._embeddings = _tensor(items.embeddings)
-
-    @torch.inference_mode()
-    def __call__(self, users: F32, norms: F64, k: int, shown: Bool) -> tuple[U64, I64]:
-        """As of a scan."""
-        # Twice for two sums of one product, and once more for the bound, which is rounded to float32.
-        off, least = self._items.product_off
-        margins = 5 * (norms * off + least)
-        rows, scores, counts = lists(len(users), k, np.float32)
-        bounds, limits = np.full(len(users), -np.inf, np.float32), np.full(len(users), 2 * k, np.int64)
-        size, asked = max(CELLS // len(users), search.TILE), torch.from_numpy(users)
-        for start in range(0, len(shown), size):
-            tile = (asked @ self._embeddings[start : start + size].T).numpy()
-            search.gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts)
-        return rescored(users, self._items.embeddings, rows, counts), counts
+    Fixed rules and no measurement on the host decide (docs/decisions.md, 2026-11-30).
+    """
+    return Words(items) if fast_here() and items.table.nbytes <= OF_ITS_OWN else Bytes(items)
 
 
-def fastest(items: Items) -> Scan:
-    """The fastest way for these items here; a hundredth of a second, and longer only where kernels are compiled."""
-    n = min(len(items.embeddings), TRIED)
-    some = replace(items, embeddings=items.embeddings[:n], table=items.table[:n])
-    if not n:
-        return Bytes(items)
-    users, shown = plain(some.embeddings[np.linspace(0, n - 1, QUERIES, dtype=np.int64)]), np.ones(n, bool)
-    kinds = (Words, Bytes, Floats) if fast_here() and items.table.nbytes <= OF_ITS_OWN else (Bytes, Floats)
-    took = {kind: _took(kind(some), users, max(n // 200, 1), shown) for kind in kinds}
-    kind = min(took, key=lambda kind: took[kind])
-    said = ", ".join(f"{kind.name} {1e6 * seconds / QUERIES:.0f}" for kind, seconds in took.items())
-    logger.info("Exact search by %s: microseconds a query of %d among %d items: %s.", kind.name, QUERIES, n, said)
-    return kind(items)
-
-
-def _took(scan: Scan, users: F32, k: int, shown: Bool) -> float:
-    """The least of a few times, the first of which is not counted: it loads what is compiled."""
-    norms, least = np.linalg.norm(users.astype(np.float64), axis=1), np.inf
-    scan(users, norms, k, shown)
-    for _ in range(TIMES):
-        start = time.perf_counter()
-        scan(users, norms, k, shown)
-        least = min(least, time.perf_counter() - start)
-        if least > SLOW:
-            break
-    return least
-
-
-def lists(queries: int, k: int, kind: type) -> tuple[I32, np.ndarray, I64]:
-    """Rows, scores and counts for a scan to fill."""
+def lists(queries: int, k: int) -> tuple[I32, I32, I64]:
+    """Rows, scores and counts for a kernel to fill."""
     shape = queries, room(k)
-    return np.empty(shape, np.int32), np.empty(shape, kind), np.zeros(queries, np.int64)
+    return np.empty(shape, np.int32), np.empty(shape, np.int32), np.zeros(queries, np.int64)
 
 
 def room(k: int) -> int:
@@ -195,11 +119,3 @@ def rescored(users: F32, embeddings: F32, listed: I32, counts: I64) -> U64:
     of, product = np.empty((len(users), max(counts.max(), 0)), np.uint64), np.empty(1, np.float32)
     search.rescore(users, embeddings, listed, counts, product, product.view(np.uint32), of)
     return of
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    """The array's own memory as a tensor."""
-    with warnings.catch_warnings():
-        # It may be mapped read-only so that processes share it; nothing here writes to it.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array)

@@ -1,20 +1,17 @@
-"""Whether a generation's items are searched by clusters: measured on its own users before it has any.
+"""Whether a generation's items are searched by clusters: decided on the users of the log when the generation is made.
 
-Exact search is the default. Where the dataset asks for `search = "near"`, clusters are taken if looking through some of
-them finds nearly all of the best and is several times as fast; else the generation is searched exactly, and says why.
+Exact search is the default. Where the dataset sets `search = "near"`, clusters are taken if those nearest to a user
+hold nearly all of the best items and few of all items. Both are counts: one log and one seed give one decision on any
+host.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
 
 from recsys.clusters import Clusters
 from recsys.index import ExactIndex
@@ -29,11 +26,12 @@ from training.watch import Progress, no_progress
 TOP, RECALL = 200, 0.98
 """Of the best so many, the share that has to be found."""
 
-TIMES = 5.0
-"""How many times as fast it has to be, for a user alone and for BATCH at once: less is not worth what is not found."""
+READ = 0.015
+"""Share of the items that a search by clusters may read, centres included: there it takes an eighth to a fifth of the
+CPU of exact search among a million and 300,000 items, and a quarter among 250,000 (docs/decisions.md, 2026-11-30)."""
 
-SOME, BATCH, TURNS = 512, 32, 5
-"""Users that are asked for; how many of them at once; how often each way is timed, beside the other."""
+SOME = 512
+"""Users of the log whose best items are compared."""
 
 CLUSTERING = 0.75
 """The share of the whole time that clustering takes, with a million items."""
@@ -41,12 +39,10 @@ CLUSTERING = 0.75
 ROUNDING = 1e-9
 """By which a mean of shares may seem to fall short."""
 
-Search = Callable[[F32], I32]
-
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, None for exact search; and a sentence for people."""
+    """What was chosen, None for exact search; and a sentence that says why."""
 
     clusters: Clusters | None
     sentence: str
@@ -69,51 +65,45 @@ class Asked:
 
 
 def choose(tables: ItemTables, asked: Asked, seed: int, progress: Progress = no_progress) -> Choice:
-    """Clusters that find enough of the best fast enough, or none."""
-    shown = int(tables.available.sum())
-    count = min(int(4 * len(tables) ** 0.5), len(tables))
+    """The fewest clusters that hold RECALL of the best items within READ of all items, or none."""
+    shown, items = int(tables.available.sum()), len(tables)
+    count = min(int(4 * items**0.5), items)
     least = least_probes(count, shown)
-    if 2 * least > count:
+    if read(least, count, items) > READ:
         return Choice(None, f"Searched exactly: clusters of so few items ({shown:,}) can't pay.")
     parts = clustered(tables.embeddings, count, seed, lambda share, word: progress(CLUSTERING * share, word))
     progress(CLUSTERING, "what they find")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as who serves has it
-    try:
-        exact = ExactIndex(tables.embeddings, tables.available, tables.rounded)
-        near = NearIndex(tables.embeddings, tables.available, tables.rounded, Clusters(*parts, probes=least))
-        return _judged(exact, near, asked)
-    finally:
-        torch.set_num_threads(threads)
+    exact = ExactIndex(tables.embeddings, tables.available, tables.rounded)
+    near = NearIndex(tables.embeddings, tables.available, tables.rounded, Clusters(*parts, probes=least))
+    return _judged(exact, near, asked, items)
 
 
-def _judged(exact: ExactIndex, near: NearIndex, asked: Asked) -> Choice:
-    """Of those that are tried, the least clusters that find enough, if they are fast enough."""
+def _judged(exact: ExactIndex, near: NearIndex, asked: Asked, items: int) -> Choice:
+    """The first of the settings that finds enough; none where all find too little."""
     everybody = {"users": asked.users, "somebody new": asked.new}
     best = {who: exact.search(vectors, TOP) for who, vectors in everybody.items()}
-    for one in _wider(near):
+    for one in _wider(near, items):
         found = {who: recall(one.search(vectors, TOP), best[who]) for who, vectors in everybody.items()}
-        if enough := min(found.values()) >= RECALL - ROUNDING:
-            break
-    shares = ", ".join(f"{_percent(share)} of those for {who}" for who, share in found.items())
-    told = f"{one.clusters.probes:,} of {len(one.clusters):,} clusters find {shares}"
-    if not enough:
-        return Choice(None, f"Searched exactly: of the best {TOP} items {told}, and {_percent(RECALL)} are asked for.")
-    all_items, near_items = (partial(index.search, k=CANDIDATES) for index in (exact, one))
-    ratio = min(times(all_items, near_items, asked.users, batch) for batch in (1, BATCH))
-    told = f"of the best {TOP} items {told}, {math.floor(10 * ratio) / 10:g} times as fast as all items"
-    if ratio < TIMES:
-        return Choice(None, f"Searched exactly: {told}, and {TIMES:g} times are asked for.")
-    return Choice(one.clusters, f"Searched by clusters: {told}.")
+        shares = ", ".join(f"{_percent(share)} of those for {who}" for who, share in found.items())
+        probes, count = one.clusters.probes, len(one.clusters)
+        part = f"{100 * read(probes, count, items):.2g}%"
+        told = f"of the best {TOP} items {probes:,} of {count:,} clusters find {shares}, reading {part} of all items"
+        if min(found.values()) >= RECALL - ROUNDING:
+            return Choice(one.clusters, f"Searched by clusters: {told}.")
+    needed = f"{_percent(RECALL)} within {_percent(READ)} of all items are needed"
+    return Choice(None, f"Searched exactly: {told}, and {needed}.")
 
 
-def _wider(near: NearIndex) -> Iterator[NearIndex]:
-    """Through twice as many clusters each time, and half of them at most."""
-    while True:
+def _wider(near: NearIndex, items: int) -> Iterator[NearIndex]:
+    """Through twice as many clusters each time, as long as READ allows."""
+    while read(near.clusters.probes, len(near.clusters), items) <= READ:
         yield near
-        if 4 * near.clusters.probes > len(near.clusters):
-            return
         near = near.through(2 * near.clusters.probes)
+
+
+def read(probes: int, clusters: int, items: int) -> float:
+    """The share of the items that a search reads on average: all centres, and the items of the probed clusters."""
+    return clusters / items + probes / clusters
 
 
 def least_probes(clusters: int, items: int) -> int:
@@ -129,20 +119,3 @@ def _percent(share: float) -> str:
 def recall(found: I32, best: I32) -> float:
     """Share of the best [B, K] that was found [B, K]."""
     return float(np.mean([np.isin(of, mine).mean() for of, mine in zip(best, found, strict=True)]))
-
-
-def times(one: Search, other: Search, users: F32, batch: int) -> float:
-    """How many times the other's CPU one search takes for so many users at once, in turns; the median."""
-    ratios = []
-    for turn in range(TURNS):
-        some = users[np.arange(turn * BATCH, (turn + 1) * BATCH) % len(users)]
-        mine, theirs = (_seconds(search, some, batch) for search in (one, other))
-        ratios.append(mine / max(theirs, 1e-9))
-    return statistics.median(ratios)
-
-
-def _seconds(search: Search, users: F32, batch: int) -> float:
-    start = time.thread_time()
-    for at in range(0, len(users), batch):
-        search(users[at : at + batch])
-    return time.thread_time() - start

@@ -154,28 +154,6 @@ def look_wide(wide, margins, shown, k, some, bounds, rows, scores, counts):
 
 
 @compiled
-def gather(tile, start, margins, shown, k, bounds, limits, rows, scores, counts):
-    """The same of scores that are there, tile [B, m] of rows from `start` on; limits [B], 2 k at first."""
-    for query in range(len(tile)):
-        of = tile[query]
-        for first in range(0, len(of), TILE):
-            past, most = min(first + TILE, len(of)), of[first]
-            for at in range(first, past):
-                most = max(most, of[at])
-            count, bound = counts[query], bounds[query]
-            if count < 0 or not most >= bound:
-                continue
-            for at in range(first, past):
-                # Written whether it stays or not: a jump that nobody can foresee takes longer.
-                rows[query, count], scores[query, count] = start + at, of[at]
-                count += np.int64(of[at] >= bound) & np.int64(shown[start + at])
-            counts[query] = count
-            if count > limits[query]:
-                narrow(query, margins, k, bounds, rows, scores, counts)
-                limits[query] = max(LISTED * counts[query], limits[query])
-
-
-@compiled
 def listed(bits, of, first, shown, query, rows, scores, count):
     """List the rows from `first` on that have a bit and are shown, and their scores `of`; how many are listed then."""
     while bits:
