@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
@@ -11,13 +12,17 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.publish import lost_the_store
 from flows.train import artifact_key
-from recsys.errors import GateRefused
+from recsys import soundness
+from recsys.cache import GenerationCache
+from recsys.errors import GateRefused, GenerationError
 from recsys.generation import Manifest
 from recsys.store.base import LIVE, GenerationStore
 from training.check import Check, failed
+from training.comparison import Comparison
 from training.evaluation import Evaluation
-from training.gate import check_data, check_model, check_trained
+from training.gate import check_data, check_model, check_trained, comparable
 from training.inspection import look_again
+from training.live_model import LiveModel
 from training.log import Log
 from training.profile import DataProfile, Live
 from training.recipe import Trained
@@ -29,6 +34,19 @@ def look_at_live(store: GenerationStore) -> Live | None:
     generation = store.alias(LIVE)
     text = store.read_manifest(generation) if generation else None
     return Live.of(Manifest.from_json(text, any_format=True)) if text else None
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+def load_live(
+    live: Live | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
+) -> LiveModel | Comparison | None:
+    """The live generation's models, or the reason why they can't be scored; None where nothing comparable is live."""
+    if live is None or comparable(data, live) is None:
+        return None
+    try:
+        return LiveModel(GenerationCache(cache, store, soundness.check).fetch(live.id), log.catalogue)
+    except GenerationError as error:
+        return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
 
 
 @task(cache_policy=NO_CACHE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.gate import judge_data, judge_model, judge_trained, look_at_live, stop_unless
+from flows.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
 from flows.ingest import ingest, quarantine_of
 from flows.model_store import ModelStore
 from flows.publish import forget, promote, publish
@@ -73,7 +73,8 @@ def run(
 
             parts = split(log, config, dataset.protocol, dataset.moments)
             taught = train(parts, config, curves, checkpoints)
-            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints)
+            rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
+            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints, rival)
             board.result(config, evaluation)
             findings.checks += judge_model(evaluation, findings.data, live)
             stop_unless(force, findings.checks, dataset.name, live)

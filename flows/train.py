@@ -12,10 +12,12 @@ from prefect.cache_policies import NO_CACHE
 from recsys.generation import GenerationFolder
 from training import recipe
 from training.checkpoint import Checkpoints
+from training.comparison import Comparison
 from training.config import TrainingConfig
 from training.dataset import Dataset
 from training.evaluation import Evaluation
 from training.export import export
+from training.live_model import LiveModel
 from training.log import Log
 from training.profile import DataProfile
 from training.recipe import Taught, Trained
@@ -31,10 +33,16 @@ def train(parts: Split, config: TrainingConfig, watch: Watch, checkpoints: Check
 
 @task(cache_policy=NO_CACHE)
 def evaluate(
-    dataset: Dataset, parts: Split, taught: Taught, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
+    dataset: Dataset,
+    parts: Split,
+    taught: Taught,
+    config: TrainingConfig,
+    watch: Watch,
+    checkpoints: Checkpoints,
+    live: LiveModel | Comparison | None,
 ) -> Evaluation:
-    """The metric table on the newest part of the log, left behind as two artifacts."""
-    evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints)
+    """The metric table on the newest part of the log, left behind as two artifacts; live: to be compared with."""
+    evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints, live)
     leave_artifacts(dataset.name, evaluation)
     return evaluation
 

@@ -111,6 +111,12 @@ class SeenRule:
         within = f" in the last {self.days:g} days" if self.days is not None else ""
         return f"items with which the user has {kind}{within}"
 
+    def footer(self, rules: EventRules) -> str:
+        """Which items a ranking under this rule leaves out, for the footer of a table of metrics."""
+        if not self.excludes:
+            return "seen items ranked"
+        return "seen items out" if self.everything else f"{self.in_words(rules)} out"
+
     def to_json(self) -> bool | dict[str, Any]:
         """As it stands in a manifest: true, false or the types and days."""
         if not self.excludes or self.everything:

@@ -110,9 +110,9 @@ class Ranker:
         self._grown = Latest(lambda puts: Ranker(net, grower.grow(puts))) if grower else None
 
     @classmethod
-    def load(cls, folder: GenerationFolder) -> Ranker:
-        """The ranker of a generation that `folder.verify` accepted."""
-        tables = folder.tables()
+    def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Ranker:
+        """The ranker of a generation that `folder.verify` accepted; tables: in place of the folder's own."""
+        tables = tables or folder.tables()
         return cls(RankerNet.load(folder.path / RANKER), tables, Grower.load(folder, tables))
 
     def with_items(self, puts: PutItems) -> Ranker:

@@ -64,9 +64,9 @@ class Retriever:
         self._grown = Latest(lambda puts: self._over(grower.grow(puts))) if grower else None
 
     @classmethod
-    def load(cls, folder: GenerationFolder) -> Retriever:
-        """The retriever of a generation that `folder.verify` accepted."""
-        tables = folder.tables()
+    def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Retriever:
+        """The retriever of a generation that `folder.verify` accepted; tables: in place of the folder's own."""
+        tables = tables or folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
         encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
         sources = trained_with(folder.manifest.sources)

@@ -47,7 +47,7 @@ def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progr
     """The rows of an Evaluation: every scorer asked every query of the test."""
     ranked = rank_targets(parts, scorers, progress)
     users = parts.log.users[parts.test]
-    events = _segments(parts)
+    events = segments(parts)
     shown = max(int(parts.ranked.sum()), 1)
     rows = {
         name: measure(each.places, parts.query, users, events) | {COVERAGE: round(int(each.shown.sum()) / shown, 6)}
@@ -59,7 +59,7 @@ def evaluate(parts: Split, scorers: Mapping[str, Score | Reach], progress: Progr
     return rows
 
 
-def _segments(parts: Split) -> dict[str, Bool]:
+def segments(parts: Split) -> dict[str, Bool]:
     """The test events of each segment: those of target types, by user and by item, and all of them by event type."""
     spec, log = parts.log.catalogue.spec, parts.log
     wanted = log.targets[parts.test]

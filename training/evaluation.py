@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from training.comparison import Comparison
 from training.glimpse import Glimpse
 
 K = 10
@@ -34,8 +35,6 @@ FURTHER = (*(f"recall@{k}" for k in RECALL_AT[1:]), *(f"ndcg@{k}" for k in NDCG_
 COVERAGE = f"coverage@{K}"
 """Share of the catalogue that is on somebody's slate."""
 
-LEGEND = "Full ranking, nothing sampled; seen items out; ties against the model. union: each source asked for k items."
-
 Row = dict[str, float | None]
 """One model's figures by name."""
 
@@ -48,7 +47,9 @@ class Evaluation:
     "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, of METRICS and FURTHER and each of SEGMENTS; a
     segment without queries has counts of 0 and metrics of None. order: the simple order of candidates where no
     ranker could be taught. glimpse: the spread of scores and some users' slates. targets: the event types that the
-    figures without OVERALL and OF_TYPE are of; every positive type where it is empty.
+    figures without OVERALL and OF_TYPE are of; every positive type where it is empty. seen: which items `exclude_seen`
+    of the dataset left out of the rankings, from `SeenRule.footer`. comparison: with the live generation; None where
+    nothing comparable is live.
     """
 
     protocol: str
@@ -61,6 +62,8 @@ class Evaluation:
     order: str | None = None
     glimpse: Glimpse | None = None
     targets: tuple[str, ...] = ()
+    seen: str = ""
+    comparison: Comparison | None = None
 
     def to_json(self) -> str:
         """As programs read it."""
@@ -91,6 +94,12 @@ class Evaluation:
         """The baseline with the highest recall."""
         return max(self.baselines, key=lambda name: self.rows[name][METRICS[0]] or 0.0)
 
+    @property
+    def legend(self) -> str:
+        """How the rankings were made, for the footer of a table."""
+        rules = ["Full ranking", "nothing sampled", *([self.seen] if self.seen else []), "ties against the model"]
+        return f"{'; '.join(rules)}. union: each source asked for k items."
+
     def shortfalls(self) -> list[str]:
         """A sentence for each metric in which some baseline beats what we serve."""
         told = []
@@ -107,7 +116,7 @@ class Evaluation:
         """For a person at a terminal: the metrics by segment, then what else there is of all queries."""
         recall = METRICS[0]
         error = f" One standard error of our {recall}: {self.served[f'se_{recall}'] or 0:.4f}."
-        caption = LEGEND + error
+        caption = self.legend + error
         tables = [
             self._table(self._title(), _segments(self.served), METRICS, caption),
             self._table(f"all queries{self.of_targets}, further down the list", ["all"], (*FURTHER, COVERAGE)),
@@ -134,7 +143,7 @@ class Evaluation:
         if by_type := self.by_type:
             first += f"\n\nBy event type:\n\n{self._markdown(by_type, METRICS)}"
         further = self._markdown(["all"], (*FURTHER, COVERAGE))
-        return f"**{self._title()}**\n\n{first}\n\n{LEGEND} ± one standard error, clustered by user.\n\n{further}"
+        return f"**{self._title()}**\n\n{first}\n\n{self.legend} ± one standard error, clustered by user.\n\n{further}"
 
     def _table(
         self,

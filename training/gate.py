@@ -43,7 +43,11 @@ def check_model(
     scores = evaluation.glimpse.scores
     checks += score_checks(scores, "tested", config)
     if other is not None and other.scores is not None and not evaluation.order:
-        checks.append(spread_check(scores, other.scores, other.id, config))
+        same = evaluation.comparison
+        if same and same.queries >= config.queries and same.our_scores and same.their_scores:
+            checks.append(spread_check(same.our_scores, same.their_scores, other.id, config))
+        else:
+            checks.append(spread_check(scores, other.scores, other.id, config))
     return checks
 
 

@@ -46,8 +46,7 @@ def look(parts: Split, stage: FirstStage, ranker: Ranker, seed: int = 0) -> Glim
             )
             for row in np.flatnonzero(shown[chunk])
         ]
-    *spread, even, broken = (int(n) for n in counts)
-    return Glimpse(Scores(len(events), tuple(spread), even, broken), tuple(slates))
+    return Glimpse(scores_of(len(events), counts), tuple(slates))
 
 
 def look_again(log: Log, stage: FirstStage, ranker: Ranker) -> Scores:
@@ -58,8 +57,13 @@ def look_again(log: Log, stage: FirstStage, ranker: Ranker) -> Scores:
     for start in range(0, len(users), rows):
         histories = log.final_histories(users[start : start + rows])
         counts += count(two_stage(histories, stage.retriever, ranker, len(stage.tables)))
+    return scores_of(len(users), counts)
+
+
+def scores_of(queries: int, counts: I64) -> Scores:
+    """The sum of what `count` returned, as a value."""
     *spread, even, broken = (int(n) for n in counts)
-    return Scores(len(users), tuple(spread), even, broken)
+    return Scores(queries, tuple(spread), even, broken)
 
 
 def count(scores: F32) -> I64:

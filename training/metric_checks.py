@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from training.check import Check, GateConfig, check
-from training.evaluation import BASELINES, METRICS, Evaluation, Row
+from training.comparison import Comparison
+from training.evaluation import BASELINES, METRICS, Evaluation
 from training.profile import Live
 
 SEGMENTS = {"": "all queries", "cold_": "cold users", "new_": "new items"}
 """Prefix of a segment's figures, and its name. Warm users are not asked apart: with the cold they are all."""
+
+Figures = Mapping[str, float | None]
 
 IMPERSONAL = ("popularity", "recency_popularity")
 """The baselines that know no user. Whoever can't beat them has learned nothing of anybody."""
@@ -38,7 +41,7 @@ def _of_metric(
     else:
         yield from _against_baselines(name, ours, evaluation, prefix, metric, config)
         if live is not None:
-            yield _against_live(name, ours, evaluation, live, prefix, metric, config)
+            yield _against_live(name, evaluation, live, prefix, metric, config)
 
 
 def _against_baselines(
@@ -83,29 +86,35 @@ def _against_baselines(
     yield check(f"{name}, best baseline", ours >= bound, told, ours, bound)
 
 
-def _against_live(
-    name: str, ours: float, evaluation: Evaluation, live: Live, prefix: str, metric: str, config: GateConfig
-) -> Check:
-    theirs = live.served.get(prefix + metric)
-    same = (live.protocol, live.targets) == (evaluation.protocol, evaluation.targets)
-    judged = same and (not prefix or _enough(live.served, prefix, config))
-    if theirs is None or not judged:
-        told = f"{name}: {ours:.4f}, and live {live.id} has no figure to compare it with."
-        return Check(f"{name}, live", "not judged", told, ours)
-    noise = config.errors * _error(evaluation.served, live.served, prefix, metric)
-    bound = max((1 - config.tolerance) * theirs - noise, 0.0)
+def _against_live(name: str, evaluation: Evaluation, live: Live, prefix: str, metric: str, config: GateConfig) -> Check:
+    """Against the live generation's figure of the same queries; where there are too few, of its own test's queries."""
+    compared = evaluation.comparison or Comparison(live.id, reason="live was not scored")
+    ours, theirs = compared.ours, compared.theirs
+    asked = f"on {compared.queries:,} queries that neither learned from"
+    judged = not prefix or _enough(theirs, prefix, config)
+    if compared.queries < config.queries:
+        few = f"live could be scored on {compared.queries:,} queries of this test, and {config.queries} would do"
+        ours, theirs = evaluation.served, live.served
+        asked = f"on the queries of its own test, since {compared.reason or few}"
+        same = (live.protocol, live.targets) == (evaluation.protocol, evaluation.targets)
+        judged = same and (not prefix or _enough(theirs, prefix, config))
+    mine, other = ours.get(prefix + metric), theirs.get(prefix + metric)
+    if mine is None or other is None or not judged:
+        told = f"{name}: live {live.id} has no figure to compare with, {asked}."
+        return Check(f"{name}, live", "not judged", told, mine)
+    bound = max((1 - config.tolerance) * other - config.errors * _error(ours, theirs, prefix, metric), 0.0)
     told = (
-        f"{name}: {ours:.4f}, and live {live.id} has {theirs:.4f}; {bound:.4f} would pass, "
+        f"{name}: {mine:.4f}, and live {live.id} has {other:.4f} {asked}; {bound:.4f} would pass, "
         f"{config.tolerance:.0%} and {config.errors:g} standard errors below."
     )
-    return check(f"{name}, live", ours >= bound, told, ours, bound)
+    return check(f"{name}, live", mine >= bound, told, mine, bound)
 
 
-def _enough(row: Row, prefix: str, config: GateConfig) -> bool:
+def _enough(row: Figures, prefix: str, config: GateConfig) -> bool:
     return (row.get(f"{prefix}queries") or 0) >= config.queries
 
 
-def _error(one: Row, other: Row, prefix: str, metric: str) -> float:
+def _error(one: Figures, other: Figures, prefix: str, metric: str) -> float:
     """Standard error of a difference; of two models asked the same it is less, so this passes rather than refuses."""
     key = f"{prefix}se_{metric}"
     return math.hypot(one.get(key) or 0.0, other.get(key) or 0.0)

@@ -19,6 +19,7 @@ import torch
 
 from recsys.ranker import RankerNet
 from training.checkpoint import Checkpoints
+from training.comparison import Comparison
 from training.config import TrainingConfig
 from training.device import find_device
 from training.evaluate import evaluate as measure
@@ -27,6 +28,7 @@ from training.first_stage import FirstStage, fit_first_stage
 from training.fit_ranker import fit_ranker
 from training.inspection import look
 from training.judge import tower_judge
+from training.live_model import LiveModel, compare
 from training.log import Log
 from training.mapping import Moments
 from training.near import Asked, choose
@@ -102,8 +104,12 @@ def evaluate(
     config: TrainingConfig,
     watch: Watch = unwatched,
     checkpoints: Checkpoints | None = None,
+    live: LiveModel | Comparison | None = None,
 ) -> Evaluation:
-    """The metric table: baselines, the stages and what we serve, all knowing only what came before the test."""
+    """The metric table: baselines, the stages and what we serve, all knowing only what came before the test.
+
+    live: the live generation, or the Comparison that says why it can't be scored.
+    """
     use_threads(config)
     start = time.monotonic()
     with watch("towers before the test") as progress:
@@ -113,6 +119,10 @@ def evaluate(
         beaten, left_out = baselines(parts.before_test, config.threads, config.seed, progress)
     with watch("evaluation") as progress:
         rows = measure(parts, {**beaten, **stages(stage, ranker)}, progress)
+    if isinstance(live, LiveModel):
+        with watch("evaluation of the live generation") as progress:
+            live = compare(parts, stage, ranker, live, progress)
+    events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,
         users=len(np.unique(parts.log.users[parts.test])),
@@ -121,8 +131,10 @@ def evaluate(
         seconds=round(time.monotonic() - start, 1),
         rows=rows,
         order=taught.order,
-        targets=parts.log.catalogue.spec.events.targets,
+        targets=events.targets,
+        seen=parts.log.exclude_seen.footer(events),
         glimpse=look(parts, stage, ranker, config.seed),
+        comparison=live,
     )
     return replace(evaluation, warnings=[*parts.log.assumptions, *taught.warnings, *left_out, *evaluation.shortfalls()])
 

@@ -10,7 +10,10 @@ from recsys.environment import Environment
 from recsys.errors import GateRefused
 from recsys.store.base import LIVE
 from recsys.store.connect import open_store
+from recsys.store.memory import MemoryStore
 from tests import tiny
+from tests.flows.ring import log_of, ring
+from training.profile import DataProfile, Live
 from training.watch import unwatched
 
 
@@ -74,6 +77,30 @@ def test_shuffled_labels_are_refused(world, tmp_path):
     assert ours < 0.3
     assert theirs == pytest.approx(before, abs=1e-4)
     assert "The gate refused this run" in error.report.read_text()
+
+
+def test_a_test_that_is_harder_than_the_live_ones_is_not_held_against_the_new_model(world, tmp_path):
+    """Where later events follow no pattern, the live generation is scored on them too, and both find as little."""
+    data, rng = tiny.write(tmp_path / "data"), np.random.default_rng(0)
+    log = pd.read_csv(data / "interactions.csv")
+    later = log.sample(900, random_state=0).assign(item_id=rng.choice(log["item_id"].unique(), 900))
+    later["timestamp"] = log["timestamp"].max() + 86_400 * np.sort(rng.uniform(0, 5, len(later)))
+    pd.concat([log, later]).to_csv(data / "interactions.csv", index=False)
+    error = refused(world, data)
+    failed = {check["name"] for check in error.failed}
+    assert "spread of the scores" in failed  # it learned from labels without a pattern
+    assert not [name for name in failed if name.endswith(", live")]
+    assert "queries that neither learned from" in error.report.read_text()
+
+
+def test_a_live_generation_that_is_gone_is_no_reason_to_fail(tmp_path):
+    """The reason stands in the place of the comparison."""
+    from flows.gate import load_live
+
+    data, log = DataProfile("ring", 10, 3, 4), log_of(ring(users=10))
+    found = load_live.fn(Live("g1", data), data, log, MemoryStore(), tmp_path)
+    assert found.live == "g1"
+    assert found.reason.startswith("live can't be loaded (")
 
 
 def test_a_tenth_of_the_rows_is_refused_before_anything_is_trained(world, tmp_path):

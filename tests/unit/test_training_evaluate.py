@@ -1,11 +1,15 @@
 """Ranks and metrics against slow, obvious versions of themselves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from recsys.events import SeenRule
+from recsys.ranker import RankerNet
 from tests.flows.ring import log_of, quick, ring
+from training import recipe
 from training.evaluate import measure, places, rank_targets, slates
 from training.evaluation import FURTHER, METRICS, SEGMENTS, Evaluation
 from training.rows import baselines, same_for_all
@@ -105,6 +109,25 @@ def test_an_empty_segment_is_valid_json_and_has_no_column():
     assert json.loads(evaluation.to_json())["rows"]["tower"]["cold_recall@10"] is None
     assert "cold" not in evaluation.to_markdown()
     assert evaluation.shortfalls() == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "footer"),
+    [
+        (SeenRule(), "; seen items out;"),
+        (SeenRule(excludes=False), "; seen items ranked;"),
+        (SeenRule(days=30), "; items with which the user has any event in the last 30 days out;"),
+    ],
+)
+def test_the_footer_says_which_seen_items_were_left_out(rule, footer):
+    """The table's footer follows `exclude_seen` of the dataset."""
+    config = quick()
+    config = replace(config, tower=replace(config.tower, epochs=1))
+    parts = split(replace(log_of(ring(users=40)), exclude_seen=rule), config)
+    evaluation = recipe.evaluate(parts, recipe.Taught(RankerNet(), 1), config)
+    assert footer in evaluation.to_markdown()
+    (first, *_) = evaluation.to_table().renderables
+    assert footer in first.caption
 
 
 def test_every_figure_of_the_contract_is_there():

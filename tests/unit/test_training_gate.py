@@ -10,6 +10,7 @@ import pytest
 from recsys.generation import FORMAT, Manifest
 from tests.flows.ring import dataset, log_of, ring
 from training.check import failed
+from training.comparison import Comparison
 from training.evaluation import Evaluation
 from training.gate import check_data, check_model, check_trained
 from training.glimpse import Glimpse, Scores
@@ -30,7 +31,7 @@ def row(recall, ndcg, *, cold=None, new=None, queries=2_000, segment=400):
     return told
 
 
-def evaluation(served, baseline=None, *, order=None, scores=SPREAD, queries=2_000, **more):
+def evaluation(served, baseline=None, *, order=None, scores=SPREAD, queries=2_000, comparison=None, **more):
     """An evaluation whose best baseline is recency_popularity unless `more` has a better one."""
     rows = {
         "popularity": row(0.05, 0.02),
@@ -38,7 +39,8 @@ def evaluation(served, baseline=None, *, order=None, scores=SPREAD, queries=2_00
         "two_stage": served,
         **more,
     }
-    return Evaluation("rolling", 100, 300, queries, 1.0, rows, order=order, glimpse=Glimpse(scores, ()))
+    glimpse = Glimpse(scores, ())
+    return Evaluation("rolling", 100, 300, queries, 1.0, rows, order=order, glimpse=glimpse, comparison=comparison)
 
 
 def live(served=None, **data):
@@ -123,13 +125,34 @@ def test_the_live_one_may_be_missed_by_the_tolerance_and_noise():
     """A tenth and two standard errors below what is live pass, more fails, and the sentence has all three figures."""
     noise = 2 * np.hypot(0.01, 0.01)
     bound = 0.9 * 0.3 - noise
-    before = live(row(0.3, 0.1, cold=0.2))
-    assert failed(check_model(evaluation(row(bound + 1e-4, 0.1)), DATA, before)) == []
-    (line,) = lines(check_model(evaluation(row(bound - 1e-4, 0.1)), DATA, before), "recall@10, all queries, live")
-    assert line.startswith("recall@10, all queries: 0.2416, and live g1 has 0.3000; 0.2417 would pass")
-    (line,) = lines(check_model(evaluation(row(0.3, 0.1, cold=0.13)), DATA, before), "recall@10, cold users, live")
+    theirs, before = row(0.3, 0.1, cold=0.2), live(row(0.9, 0.9, cold=0.9))
+
+    def judged(ours):
+        served = row(0.2, 0.1, cold=0.2)
+        return check_model(evaluation(served, comparison=Comparison("g1", ours, theirs)), DATA, before)
+
+    assert failed(judged(row(bound + 1e-4, 0.1))) == []
+    (line,) = lines(judged(row(bound - 1e-4, 0.1)), "recall@10, all queries, live")
+    told = "recall@10, all queries: 0.2416, and live g1 has 0.3000 on 2,000 queries that neither learned from; 0.2417"
+    assert line.startswith(told)
+    (line,) = lines(judged(row(0.3, 0.1, cold=0.13)), "recall@10, cold users, live")
     assert "0.1300" in line
     assert "0.2000" in line
+
+
+@pytest.mark.parametrize(
+    ("comparison", "told"),
+    [
+        (Comparison("g1", row(0.3, 0.2, queries=199), row(0.1, 0.05, queries=199)), "scored on 199 queries of this"),
+        (Comparison("g1", reason="live can't be loaded (no part)"), "since live can't be loaded (no part);"),
+    ],
+)
+def test_live_figures_of_other_queries_are_named_as_such(comparison, told):
+    """Where the live generation can't be scored on enough of this test's queries, its own test's figures count."""
+    checks = check_model(evaluation(row(0.12, 0.1), comparison=comparison), DATA, live())
+    (line,) = lines(checks, "recall@10, all queries, live")
+    assert "live g1 has 0.2000 on the queries of its own test, since" in line
+    assert told in line
 
 
 def test_figures_of_another_protocol_or_dataset_are_not_compared():

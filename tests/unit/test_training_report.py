@@ -85,6 +85,7 @@ def test_the_page_is_whole_and_asks_nothing_of_the_network(found, tmp_path):
 def test_the_page_has_the_figures_of_the_evaluation(found):
     """Each model has its row, with the value and the standard error of the evaluation, and a place in the chart."""
     html = report(found[0]).html()
+    assert found[0].evaluation.legend in html
     for name, row in found[0].evaluation.rows.items():
         value, error = row["recall@10"], row["se_recall@10"]
         assert f"<th>{name}</th><td>{value:.4f} ±{error:.4f}</td>" in html, name

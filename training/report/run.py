@@ -64,8 +64,8 @@ def _figures(findings: Findings) -> Iterator[Section | Table]:
     if (evaluation := findings.evaluation) is None:
         return
     sentence = (
-        f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}. Every model "
-        f"ranks all {evaluation.items:,} items without those a user has seen; a tie counts against the model. "
+        f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}, "
+        f"{evaluation.items:,} items. {evaluation.legend} "
         "Bars are two standard errors to each side, clustered by user."
     )
     notes = "".join(f" Note: {warning}" for warning in evaluation.warnings)

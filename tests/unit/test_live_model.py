@@ -1,0 +1,90 @@
+"""The live generation on the queries of a log that was read after it was made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys.ranker import Ranker
+from recsys.retriever import Retriever
+from recsys.types import CLOCK, Histories
+from tests import tiny
+from tests.flows.ring import log_of, quick, ring
+from training import dataset
+from training.live_model import LiveModel, unknown_to_both
+from training.log import encode
+from training.rows import two_stage
+from training.split import PROTOCOLS, split
+
+NEW = "drama-new"
+LATER = 6_000
+"""Later events: so many that each context value and each item stands in another row than in the generation."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A generation of the tiny world, its log, and a later log that numbers items and context values otherwise."""
+    folder = tmp_path_factory.mktemp("live")
+    generation, log = tiny.generation(folder)
+    data = folder / "data"
+    items = pd.read_csv(data / "items.csv").iloc[::-1]
+    pd.concat([items, items[:1].assign(item_id=NEW)]).to_csv(data / "items.csv", index=False)
+    table = pd.read_csv(data / "interactions.csv")
+    rarer = table["device"].value_counts().index[-1]
+    users = tiny.USERS + np.arange(LATER) // 10
+    times = table["timestamp"].max() + 1.0 + np.arange(LATER)
+    later = pd.DataFrame({"user_id": users, "item_id": NEW, "timestamp": times, "device": rarer})
+    pd.concat([table, later]).to_csv(data / "interactions.csv", index=False)
+    return generation, log, encode(dataset.read(data))
+
+
+def test_scores_are_those_that_the_generation_gives_in_its_own_rows(world):
+    """For each history of the first log, by the item's id, to the bit; an item that it does not know is not scored."""
+    folder, before, now = world
+    assert before.catalogue.spec.contexts != now.catalogue.spec.contexts
+    events = np.arange(0, len(before), 40)
+    expected = two_stage(before.histories(events), Retriever.load(folder), Ranker.load(folder), len(before.catalogue))
+    found = LiveModel(folder, now.catalogue).score(now.histories(events))
+    at = [now.catalogue.ids.tolist().index(item) for item in before.catalogue.ids]
+    np.testing.assert_array_equal(found[:, at], expected)
+    assert np.isneginf(found[:, now.catalogue.ids.tolist().index(NEW)]).all()
+
+
+def test_what_the_generation_does_not_know_is_left_out_of_a_history(world):
+    """A history of an unknown item is scored as an empty one at the same moment in the same context."""
+    folder, _, now = world
+    live, event = LiveModel(folder, now.catalogue), np.array([len(now) - 1])
+    unknown = now.histories(event)
+    empty = replace(Histories.empty(unknown.now), context=unknown.context)
+    assert unknown.context[0, CLOCK]
+    np.testing.assert_array_equal(live.score(unknown), live.score(empty))
+
+
+def test_an_item_out_of_stock_takes_no_place_among_the_candidates(world):
+    """What is available is read from the new log's catalogue, as the live deployment gets it by PUT /items."""
+    folder, _, now = world
+    gone = now.catalogue.available.copy()
+    gone[::2] = False
+    found = LiveModel(folder, replace(now.catalogue, available=gone)).score(now.histories(np.arange(20)))
+    assert np.isneginf(found[:, ~gone]).all()
+    assert np.isfinite(found[:, gone]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
+    """All targets of a query are later than the live data, and their items are known to both models or to none."""
+    frame = ring(steps=20)
+    frame.loc[frame["timestamp"].sort_values().index[-120:-60:3], "item_id"] = 40  # first named in the test
+    parts = split(log_of(frame), quick(), protocol)
+    log, times = parts.log, np.sort(parts.log.times[parts.test])
+    for end in (0.0, times[len(times) // 2], log.end):
+        chosen = unknown_to_both(parts, end)
+        targets = parts.test[chosen]
+        assert (log.times[targets] > end).all()
+        assert not np.isin(parts.query[~chosen], parts.query[chosen]).any()
+        learned = set(log.items[log.times <= end]) - set(parts.before_test.items)
+        assert not learned & set(log.items[targets])
+        if protocol == "rolling":
+            assert chosen.sum() == sum(log.times[e] > end and log.items[e] not in learned for e in parts.test)
+    assert unknown_to_both(parts, 0.0).all()
