@@ -102,7 +102,7 @@ def _changed(config: TrainingConfig, changes: Mapping[str, Any], source: str) ->
 def _flat(changes: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
     """Each change with its field's whole name; SettingsError for a name that is no field."""
     if not isinstance(changes, Mapping):
-        raise SettingsError(f"{source} is a table of fields, such as tower.epochs = 4, not {changes!r}.")
+        raise SettingsError(f"{source}: this is a table of fields, such as tower.epochs = 4, not {changes!r}.")
     for name, value in changes.items():
         if name in GROUPS:
             if not isinstance(value, Mapping):
@@ -113,4 +113,4 @@ def _flat(changes: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
         else:
             near = difflib.get_close_matches(name, FIELDS, 1)
             fix = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(FIELDS)}."
-            raise SettingsError(f"{source} names {name}, which is no field of the training configuration. {fix}")
+            raise SettingsError(f"{source}: {name} is no field of the training configuration. {fix}")

@@ -27,6 +27,7 @@ CONFIG = TrainingConfig(
     tower=TowerConfig(dim=16, hidden=32, epochs=1, negatives=32),
     ranker=RankerConfig(queries=500, minimum=100, doubtful=0, epochs=1),
     threads=1,
+    device="cpu",
 )
 NICE = 5
 SETTING = """

@@ -54,11 +54,11 @@ def test_every_field_can_be_set_and_the_command_line_comes_last():
     [
         (
             {"epochs": 3},
-            "[training] names epochs, which is no field of the training configuration. Did you mean tower.epochs?",
+            "[training]: epochs is no field of the training configuration. Did you mean tower.epochs?",
         ),
         (
             {"tower": {"epoch": 3}},
-            "[training] names tower.epoch, which is no field of the training configuration. Did you mean tower.epochs?",
+            "[training]: tower.epoch is no field of the training configuration. Did you mean tower.epochs?",
         ),
         (
             {"tower": {"epochs": 0}},
@@ -72,7 +72,7 @@ def test_every_field_can_be_set_and_the_command_line_comes_last():
             {"label_share": 0.5, "test_share": 0.5},
             "[training]: label_share and test_share are below 1 together, so that events are left to train on.",
         ),
-        (4, "[training] is a table of fields, such as tower.epochs = 4, not 4."),
+        (4, "[training]: this is a table of fields, such as tower.epochs = 4, not 4."),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(section, sentence):
@@ -85,7 +85,7 @@ def test_a_wrong_setting_is_one_sentence(section, sentence):
 def test_a_wrong_section_is_found_before_anything_is_read(shop):
     """The error names the file and the field."""
     (shop / "dataset.toml").write_text("training = 3" + MAPPING, encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"\[training\] of .*dataset.toml is a table of fields"):
+    with pytest.raises(SettingsError, match=r"\[training\] of .*dataset.toml: this is a table of fields"):
         Mapping.read(shop)
 
 
