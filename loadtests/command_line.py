@@ -1,10 +1,13 @@
-"""The options of the load, beside Locust's own; the command line, Locust's web page and a master's workers use them."""
+"""The options of the load, beside Locust's own; the command line, Locust's web page and a master's workers use them.
+
+`python -m loadtests.command_line` prints them: `locust --help` shows no option of a locustfile.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +154,9 @@ def _live_users() -> tuple[str, ...]:
         reason = read.stderr.strip() or "The live generation has no users."
         raise LoadError(f"no users to send requests for. {reason} Or name users: USERS=FILE, --user-file FILE.")
     return tuple(read.stdout.splitlines())
+
+
+if __name__ == "__main__":
+    described = LocustArgumentParser(add_help=False, formatter_class=RawDescriptionHelpFormatter)
+    add_options(described)
+    described.print_help()

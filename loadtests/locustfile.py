@@ -6,7 +6,7 @@ A closed loop slows down with the deployment that it measures. Here every time c
 
 A run leaves nothing in the store: requests are reads of users of the live generation, and no slate is logged as an
 impression. `--clicks` sends clicks too, by users whose ids have the mark `recsys.types.LOAD_TEST_USERS`.
-`--help` says what `--users` and `--processes` mean.
+`python -m loadtests.command_line` prints the options, and what `--users` and `--processes` mean.
 """
 
 from __future__ import annotations

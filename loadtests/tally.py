@@ -86,7 +86,9 @@ class Tally:
     def lateness(self) -> str:
         """Why such a run measured nothing, as a sentence."""
         if self.lost_processes:
-            return f"Nothing was measured: the figures of {self.lost_processes} processes of the generator are missing."
+            return (
+                f"Nothing was measured: the figures of {self.lost_processes} of the generator's processes are missing."
+            )
         lag = self.lag.percentile(0.99)
         return f"Nothing was measured: the generator itself was late, by {lag:.0f} ms for 1 % of the requests."
 

@@ -15,7 +15,7 @@ from tests.deployment import ROOT
 LATE = 3
 """Exit code where the generator itself was late and nothing was measured."""
 
-RATE, WARMUP_SECONDS, KNOWN = 20.0, 2.0, 16_000
+RATE, WARMUP_SECONDS, KNOWN = 20.0, 1.0, 16_000
 
 
 def command(url: str, result: Path, seconds: float, *options: str, users: int = 1) -> list[str]:

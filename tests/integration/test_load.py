@@ -30,7 +30,7 @@ def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
     """Content is checked, clicks are sent, every line of the table held, and the figures are kept."""
     url = deployment.url if door == "http" else f"127.0.0.1:{deployment.grpc_port}"
     for _ in range(3):
-        result = locust(url, tmp_path / "load.json", "--door", door, "--shape", "spike")
+        result = locust(url, tmp_path / "load.json", "--door", door, "--shape", "spike", "--warmup", "2")
         if result.returncode != LATE:  # it says so itself: other work on the cores kept it from sending in time
             break
     assert "error share" in result.stdout

@@ -21,7 +21,8 @@ SECONDS = 3
 def test_users_and_processes_spread_one_load(processes, tmp_path):
     """Two users send each request of the load once, in one process or two; the figures and Locust's CSV have all."""
     warmup, counted = expected_users(SECONDS)
-    options = ["--csv", str(tmp_path / "csv"), *(["--processes", str(processes)] if processes > 1 else [])]
+    options = ["--csv", str(tmp_path / "csv"), "--figures-only"]
+    options += ["--processes", str(processes)] if processes > 1 else []
     with http_stub() as stub:
         run = locust(stub.url, tmp_path / "load.json", *options, users=2, seconds=SECONDS)
     assert Counter(stub.users) == Counter(warmup + counted), run.stderr
@@ -38,7 +39,7 @@ def test_grpc_calls_enter_the_statistics_of_locust(tmp_path):
     warmup, counted = expected_users(SECONDS)
     failed = sum(isinstance(user, str) for user in counted)
     with grpc_stub() as stub:
-        options = ["--door", "grpc", "--csv", str(tmp_path / "csv")]
+        options = ["--door", "grpc", "--csv", str(tmp_path / "csv"), "--figures-only"]
         run = locust(stub.url, tmp_path / "load.json", *options, users=2, seconds=SECONDS)
     assert len(stub.users) == len(warmup + counted), run.stderr
     assert len(stub.peers) == 2
@@ -112,6 +113,25 @@ def test_each_run_from_the_web_page_has_its_own_figures(tmp_path):
         finally:
             process.kill()
             process.wait()
+
+
+def test_a_generator_that_was_late_measured_nothing(tmp_path):
+    """A generator that did not run for a second sends the requests that were due then, and ends with exit code 3."""
+    with http_stub() as stub:
+        line = command(stub.url, tmp_path / "load.json", SECONDS, "--headless", "--figures-only", "--known-users", "9")
+        process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            until(lambda: len(stub.users) > 25)  # after the warm-up
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            process.send_signal(signal.SIGCONT)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == LATE, output
+    assert "Nothing was measured: the generator itself was late" in output
+    assert json.loads((tmp_path / "load.json").read_text())["requests"] == len(expected_users(SECONDS)[1])
 
 
 @pytest.mark.parametrize(("status", "delay", "broken"), [(200, 0.3, "p99 ms"), (503, 0.0, "error share")])

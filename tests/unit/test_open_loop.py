@@ -65,13 +65,24 @@ def test_percentiles_are_right_to_a_hundredth(times, share):
 
 
 def test_a_run_is_kept_by_second_and_outcome():
-    """So that what happened when is known afterwards, from the file too."""
+    """In the tally, in its file, and in the sum of the tallies of two processes."""
     tally = Tally()
     tally.add(0.5, 10.0, Outcome.WHOLE)
     tally.add(0.9, 20.0, Outcome.DEGRADED)
     tally.add(3.2, 400.0, Outcome.FAILED, "status 500")
     tally.lag.add(1.0)
     back = Tally.from_json(json.loads(json.dumps(tally.to_json())))
+    first, both = Tally(), Tally()
+    first.add(0.1, 30.0, Outcome.WHOLE)
+    both.merge(first)
+    both.merge(back)
+    assert both.of(Outcome.WHOLE, end=1).most == 30.0
+    assert both.count() == 1 + tally.count()
+    assert both.seconds == 4
+    assert not both.generator_late
+    both.merge(Tally(lost_processes=1))
+    assert both.generator_late
+    assert "the figures of 1 of the generator's processes are missing" in both.lateness
     for each in (tally, back):
         assert each.count() == 3
         assert each.count(*ANSWERED) == 2
