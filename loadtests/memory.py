@@ -1,4 +1,4 @@
-"""What the processes of a server hold: memory and file descriptors, read from /proc."""
+"""Memory and file descriptors of a server's processes, read from /proc."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _ESTABLISHED = "01"
 class Sample:
     """All processes of a server at one moment, seconds from the start of a run.
 
-    MiB by role: pss, each page shared out among those who map it, so that the sum is what the server costs. private:
-    the sum of what nobody else has, without mapped files. descriptors: without those of clients' connections.
+    pss: MiB by role; a page that processes share is divided among them, so the sum is the memory of the server.
+    private: MiB of pages that one process has alone, without mapped files. descriptors: without the connections of
+    clients.
     """
 
     at: float
@@ -31,7 +32,7 @@ class Sample:
 
     @property
     def memory(self) -> float:
-        """Of all roles."""
+        """MiB of all roles."""
         return sum(self.pss.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Sample:
 
 
 def sample(pid: int, port: int, at: float) -> Sample:
-    """Of a process and all below it that live on; port: where clients connect."""
+    """Sample a process and its descendants. port: the one that clients connect to."""
     server = psutil.Process(pid)
     pss: dict[str, float] = defaultdict(float)
     private = rss = 0.0
@@ -57,7 +58,7 @@ def sample(pid: int, port: int, at: float) -> Sample:
 
 
 def role(command: bytes) -> str:
-    """Of a process of the deployment, by its command line."""
+    """The role of a process of the deployment, by its command line."""
     words = command.split(b"\0")
     if b"--service-name" in words:
         return words[words.index(b"--service-name") + 1].decode().lower()
@@ -65,12 +66,12 @@ def role(command: bytes) -> str:
 
 
 def connections(table: Path, port: int) -> int:
-    """How many are open to a port: their number is the clients' doing."""
+    """The number of open connections to a port."""
     rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
     return sum(int(row[1].rpartition(":")[2], 16) == port and row[3] == _ESTABLISHED for row in rows)
 
 
 def _rollup(pid: int) -> dict[str, float]:
-    """MiB by name."""
+    """The lines of smaps_rollup in MiB, by name."""
     lines = (PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     return {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}

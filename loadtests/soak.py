@@ -1,9 +1,9 @@
-"""A long run with swaps of the generation: does anything grow, does anything fail?
+"""A long run with swaps of the generation, which checks memory, descriptors and answers.
 
-`python -m loadtests.soak [--requests 200000] [--swaps 50] [--rate 400]` (`make soak`): a deployment and a store of its
-own over two generations that are promoted and rolled back in turns, under an open loop with clicks. The exit code says
-whether memory and descriptors stayed, and every request was answered. The first half warms caches and allocators up; a
-leak goes on, so the second half is what is judged.
+`python -m loadtests.soak [--requests 200000] [--swaps 50] [--rate 400]` (`make soak`) starts a deployment and
+a store over two generations, which are promoted and rolled back in turns under an open loop with clicks. The exit code
+is 0 if memory and descriptors did not grow and every request was answered. The first half warms caches and allocators;
+the second half is judged.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ BROKEN, LATE_GENERATOR = 1, 3
 """Exit codes, as the locustfile has them."""
 
 SAMPLES = 200
-"""Over a run; none oftener than every fifth of a second, since a reading stops the process for a moment."""
+"""Samples of a run, at most one in 0.2 s: a reading stops the process for a moment."""
 
 SETTLE_SECONDS = 60.0
 SLACK_SECONDS = 45.0
-"""That the generator may take to start and to end, beyond what it was asked for."""
+"""Limit of the generator's start and end, beyond the load."""
 
 
 def soak(options: argparse.Namespace, home: Path) -> tuple[Tally, list[Sample], Swaps, Shape]:
-    """The run itself; no longer than asked for and SLACK_SECONDS."""
+    """Run the load and the swaps."""
     shape = Shape("steady", ((options.requests / options.rate, options.rate),))
     warmup = min(30.0, shape.seconds / 10)
     spacing = shape.seconds / (options.swaps + 1)
@@ -68,13 +68,12 @@ def soak(options: argparse.Namespace, home: Path) -> tuple[Tally, list[Sample], 
             if not result.exists():
                 raise PeerError(f"the generator of load failed with exit code {generator.returncode}")
         swaps.end()
-        # Before the load began and after it ended, nothing was to be seen.
         samples = [each for each in samples if each.at <= warmup + shape.seconds]
         return Tally.from_json(json.loads(result.read_text(encoding="utf-8"))), samples, swaps, shape
 
 
 def _settled(peer: Running, port: int) -> None:
-    """Wait until all processes are there and do no more."""
+    """Wait until memory and descriptors of all processes stay the same."""
     before, calm, end = sample(peer.pid, port, 0.0), 0, time.monotonic() + SETTLE_SECONDS
     while calm < 5 and time.monotonic() < end:
         time.sleep(1)
@@ -86,7 +85,7 @@ def _settled(peer: Running, port: int) -> None:
 
 @contextmanager
 def _load(peer: Running, shape: Shape, warmup: float, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """The locustfile, at work; ended with the caller."""
+    """Run the locustfile until the caller is done."""
     result = folder / "load.json"
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--only-summary"]
     command += ["--users", "1", "--host", peer.url, "--pieces", str(shape), "--warmup", str(warmup), "--figures-only"]

@@ -1,4 +1,4 @@
-"""Whether a server that ran for long still holds what it held: memory, descriptors, answers."""
+"""The limits of a soak test: memory, descriptors, answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from loadtests.slo import Line, Verdict
 from loadtests.tally import Outcome, Tally
 
 MEMORY_MIB = 20.0
-"""By which all processes together may grow in the second half of a run."""
+"""Limit of the growth of all processes together in the second half of a run."""
 
 DESCRIPTORS = 10
-"""Likewise: one kept at every swap of fifty is 25."""
+"""Limit of their growth; one that leaks at each of fifty swaps is 25 in the second half."""
 
 NOT_WHOLE = 0.05
 """Share of the requests: a deployment that refuses every request shows no leak."""
 
 FEWEST = 20
-"""Samples that tell of a growth."""
+"""Samples below which a growth counts as infinite."""
 
 
 def growth(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
@@ -33,7 +33,7 @@ def growth(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float
 
 
 def judge(tally: Tally, requests: int, samples: Sequence[Sample], missed: int) -> Verdict:
-    """requests: that were asked for. missed: swaps after which no answer came of the generation that was promoted."""
+    """Judge a run. requests: of the options. missed: swaps that the deployment did not follow."""
     errors = sum(count for word, count in tally.words.items() if word.startswith("status 5"))
     return Verdict(
         tally.count(),

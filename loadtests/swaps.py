@@ -1,4 +1,4 @@
-"""Swaps of the generation that is live, and whether a deployment follows."""
+"""Swaps of the live generation, and whether a deployment follows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from recsys.store.redis import RedisGenerationStore
 
 
 class Swaps:
-    """Moves `live` to the other generation and back, and looks whether the deployment follows."""
+    """Moves `live` to the other generation and back, and checks that the deployment serves it.
+
+    done: times of the swaps. missed: swaps that the deployment had not followed when the next one was due.
+    """
 
     def __init__(self, store: RedisGenerationStore, pair: list[GenerationFolder], url: str, due: list[float]) -> None:
         self._store, self._ids, self._url, self._due = store, [each.manifest.id for each in pair], url, due
@@ -21,7 +24,7 @@ class Swaps:
         self.missed = 0
 
     def rehearse(self, seconds: float) -> None:
-        """There and back, each followed within so many seconds: what a first time costs is no growth."""
+        """Swap there and back once; TandemError if the deployment does not follow within so many seconds."""
         for move in (lambda: self._store.promote(self._ids[1]), self._store.rollback):
             move()
             wanted, end = self._store.alias("live") or "", time.monotonic() + seconds
@@ -31,7 +34,7 @@ class Swaps:
                 time.sleep(0.2)
 
     def look(self, at: float) -> None:
-        """What is due at a moment is done."""
+        """Do the swap that is due."""
         if self._wanted and self._serves(self._wanted):
             self._wanted = None
         if len(self.done) < len(self._due) and at >= self._due[len(self.done)]:
@@ -44,7 +47,7 @@ class Swaps:
             self._wanted = self._store.alias("live")
 
     def end(self) -> None:
-        """Whatever was not followed by now never was."""
+        """Count the last swap as missed if the deployment has not followed it."""
         if self._wanted:
             self.missed += not self._serves(self._wanted)
             self._wanted = None

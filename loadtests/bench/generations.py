@@ -30,14 +30,14 @@ from recsys.store.redis import RedisGenerationStore
 from recsys.store.space import predict
 
 PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
-"""At most so many times the plain writes and the plain reads."""
+"""Limits, as multiples of the plain writes and the plain reads."""
 
 BATCH = 16
 """SETs and GETs in one plain pipeline."""
 
 
 class Bench:
-    """The same bytes, four ways."""
+    """Writes and reads the same bytes by pipelines, by the publisher and by the cache."""
 
     def __init__(self, url: str, folder: GenerationFolder, scratch: Path) -> None:
         self.client = redis.Redis.from_url(url)
@@ -51,7 +51,7 @@ class Bench:
         self.values = [data[at : at + CHUNK] for data in files for at in range(0, len(data), CHUNK)]
 
     def one_pass(self) -> dict[str, float]:
-        """Seconds of each, and the ratios."""
+        """Seconds of each way, and the ratios."""
         took = {"plain write": self._timed(self._plain_write), "plain read": self._timed(self._plain_read)}
         self._empty()
         took["publish"] = self._timed(lambda: Publisher(self.store, self.scratch).publish(self.folder))
@@ -89,7 +89,7 @@ class Bench:
         GenerationCache(self.scratch / "cache", self.store).fetch(self.manifest.id)
 
     def _empty(self) -> None:
-        """Nothing stored, nothing cached, and the store's file not being rewritten while the next is timed."""
+        """Empty the store and the cache, and wait until the store has rewritten its file."""
         self.client.flushall()
         shutil.rmtree(self.scratch / "cache", ignore_errors=True)
         while self.client.info("persistence")["aof_rewrite_in_progress"]:
@@ -97,13 +97,13 @@ class Bench:
 
 
 def _nothing(folder: GenerationFolder) -> None:
-    """Try nothing: what is timed is that the generation is fetched to be tried."""
+    """Run no smoke query: the time is that of fetching the generation."""
     assert folder.manifest
 
 
 @contextmanager
 def bench(items: int, dim: int, users: int, folder: Path | None) -> Iterator[Bench]:
-    """A store and a generation that are gone afterwards."""
+    """Run a store with a generation until the caller is done."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         home = Path(temporary)
         embedded = EmbeddedStore(home / "store")
@@ -115,7 +115,7 @@ def bench(items: int, dim: int, users: int, folder: Path | None) -> Iterator[Ben
 
 
 def table(passes: list[dict[str, float]], megabytes: float) -> str:
-    """For a person: min, median and max of every row."""
+    """Least, median and most of every row, for the terminal."""
     lines = [f"{megabytes:,.0f} MiB, {len(passes)} passes", f"{'':28}{'min':>9}{'median':>9}{'max':>9}"]
     for name in passes[0]:
         values = [took[name] for took in passes]
@@ -132,7 +132,7 @@ def main() -> int:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--users", type=int, default=0, help="with records of 1,200 bytes on average")
     parser.add_argument("--passes", type=int, default=5)
-    parser.add_argument("--folder", type=Path, help="where the store and the generation stand meanwhile")
+    parser.add_argument("--folder", type=Path, help="a folder for the store and the generation")
     options = parser.parse_args()
     with bench(options.items, options.dim, options.users, options.folder) as timing:
         timing.one_pass()  # the first touches every page for the first time

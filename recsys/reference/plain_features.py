@@ -1,4 +1,4 @@
-"""The ranker's features in plain numpy, a query at a time: as one writes them, and what the kernels must equal."""
+"""The ranker's features in plain numpy, one query at a time. The compiled kernels give the same values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user tower as it trained, asked for a batch of users: what one would serve who has no kernels."""
+"""The trained user tower in torch, for a batch of users. The compiled encoder gives the same values."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What Tandem is measured against: the same work on the same generation, by the usual means."""
+"""The peers: servers that compute the same slates from the same generation with common libraries."""

@@ -1,6 +1,6 @@
-"""One FastAPI process that does it all, as most teams begin: `uvicorn --workers 2`, httptools, uvloop, a Redis pool.
+"""One FastAPI process for the whole request: `uvicorn --workers 2`, httptools, uvloop, a Redis pool.
 
-A request is computed on the loop: with a process for each core a thread pool only adds what it costs to switch. The
+The event loop computes the request: with a process for each core a thread pool only adds switches. The
 engine is `plain` for fastapi_monolith and `kernels` for fastapi_same_kernels.
 """
 
@@ -44,5 +44,5 @@ async def recommend(asked: Asked, request: Request) -> Slate:
 
 @app.get("/readyz")
 async def ready() -> str:
-    """Once it answers it is warm."""
+    """Ready: the engine is warm before the first answer."""
     return "ok"

@@ -1,4 +1,4 @@
-"""A slate by our own retriever and ranker, a request at a time, without batches, stages or services around them."""
+"""A slate by our retriever and ranker, one request at a time, without batches or services."""
 
 from __future__ import annotations
 

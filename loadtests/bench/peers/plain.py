@@ -1,7 +1,6 @@
-"""A slate as a competent engineer computes it who has no kernels: torch, faiss and numpy, a request at a time.
+"""A slate without compiled kernels: torch, faiss and numpy, one request at a time.
 
-It does what `recsys.retriever`, `recsys.ranker` and the gateway's filters do, and its slates are compared with theirs
-before anything is timed.
+The steps are those of `recsys.retriever`, `recsys.ranker` and the gateway's filters.
 """
 
 from __future__ import annotations

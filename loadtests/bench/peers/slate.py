@@ -1,4 +1,4 @@
-"""What every peer answers, as pydantic has it."""
+"""The answer of every peer, as pydantic models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from loadtests.bench.peers.engine import Engine, Ranked
 
 
 class Item(BaseModel):
-    """One of a slate."""
+    """An item of a slate."""
 
     item_id: int | str
     title: str
