@@ -1,76 +1,99 @@
-"""Lists for everyone (`batch`) and for those who did something (`refresh`), and what is trending.
+"""Flows that precompute lists: `batch` for every user, `refresh` for users with new events. Both update what is trending.
 
-Killed at any moment they leave lists that are whole: each user's is one field, and what was not done is done next time.
+A list is one field of the store, so a killed run leaves complete lists. The next run makes the missing ones.
+A run whose generation was superseded meanwhile makes its lists again for the generation that is live.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows.export_lists import exporting
 from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
-from recsys.rules import RulesFile
-from recsys.store.base import LIVE
-from recsys.store.connect import open_store
+from recsys.rules import Rules, RulesFile
+from recsys.store.base import LIVE, GenerationStore
+from recsys.store.connect import OpenStore, open_store
 from training.watch import Watch
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What a flow made. lists: users. parquet: where everyone's best stand, of `batch`.
+    """The result of a run. lists: users with a new list. parquet: the file that `batch` wrote.
 
-    superseded_by: what went live meanwhile, if anything did. lost: events that left the log before `refresh` read them.
+    superseded: generations that stopped being live while their lists were made. lost: events that left the log before
+    `refresh` read them.
     """
 
     generation: str
     lists: int
     trending: int
-    seconds: float
+    seconds: float = 0.0
     parquet: str | None = None
-    superseded_by: str | None = None
+    superseded: tuple[str, ...] = ()
     lost: int = 0
 
 
 @flow(name="batch", validate_parameters=False)
 def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
     """A list for every user that the live generation or the store knows, and everyone's best as Parquet."""
-    start, now, environment = time.monotonic(), time.time(), Environment.read()
+    environment = Environment.read()
     in_force = RulesFile(rules or environment.rules, rules is not None or environment.rules_named).current
     with open_store(environment) as opened:
-        generations, store = opened.generations(), opened.flows()
-        generation = live_of(generations)
-        folder = fetch(generation, environment, generations)
-        hot = follow_trend(store, folder)
-        maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
-        with exporting(environment, maker, top, now) as export, watch("lists") as progress:
-            made = list_everybody(maker, generations, store, export, now, progress)
-        live = generations.alias(LIVE)
-    superseded = live if live != generation else None
-    return Listed(generation, made, len(hot.items), time.monotonic() - start, str(export.path), superseded)
+        return for_live(opened.generations(), lambda live: list_all(live, opened, environment, in_force, top, watch))
 
 
 @flow(name="refresh", validate_parameters=False)
 def refresh(watch: Watch) -> Listed:
     """New lists for those who did something since the last time, and what is trending."""
-    start, now, environment = time.monotonic(), time.time(), Environment.read()
+    environment = Environment.read()
     in_force = RulesFile(environment.rules, environment.rules_named).current
     with open_store(environment) as opened:
-        generations, store = opened.generations(), opened.flows()
-        generation, made = live_of(generations), 0
-        folder = fetch(generation, environment, generations)
-        found = read_active(store, folder)
-        hot = follow_trend(store, folder)
-        if found.users:
-            maker = load(folder, opened.items(), in_force).with_trending(hot.ids)
-            with watch("lists") as progress:
-                made = list_some(maker, generations, store, found.users, now, progress)
-        if found.cursor:
-            store.write_cursor(generation, found.cursor)  # last: a run that is killed makes the same lists again
+        return for_live(opened.generations(), lambda live: list_active(live, opened, environment, in_force, watch))
+
+
+def for_live(generations: GenerationStore, make: Callable[[str], Listed]) -> Listed:
+    """Make lists for the live generation, and make them again if another generation is live afterwards."""
+    start = time.monotonic()
+    superseded: list[str] = []
+    while True:
+        generation = live_of(generations)
+        made = make(generation)
         live = generations.alias(LIVE)
-    superseded = live if live != generation else None
-    return Listed(generation, made, len(hot.items), time.monotonic() - start, None, superseded, found.lost)
+        if live == generation:
+            return replace(made, seconds=time.monotonic() - start, superseded=tuple(superseded))
+        superseded.append(generation)
+        get_run_logger().warning("%s superseded %s: the lists are made again.", live, generation)
+
+
+def list_all(
+    generation: str, opened: OpenStore, environment: Environment, rules: Rules, top: int, watch: Watch
+) -> Listed:
+    """Make the lists of all users in a generation, and the Parquet file."""
+    now, generations, store = time.time(), opened.generations(), opened.flows()
+    folder = fetch(generation, environment, generations)
+    hot = follow_trend(store, folder)
+    maker = load(folder, opened.items(), rules).with_trending(hot.ids)
+    with exporting(environment, maker, top, now) as export, watch("lists") as progress:
+        made = list_everybody(maker, generations, store, export, now, progress)
+    return Listed(generation, made, len(hot.items), parquet=str(export.path))
+
+
+def list_active(generation: str, opened: OpenStore, environment: Environment, rules: Rules, watch: Watch) -> Listed:
+    """Make the lists of the users with events that no earlier run has read in this generation."""
+    now, generations, store, made = time.time(), opened.generations(), opened.flows(), 0
+    folder = fetch(generation, environment, generations)
+    found = read_active(store, folder)
+    hot = follow_trend(store, folder)
+    if found.users:
+        maker = load(folder, opened.items(), rules).with_trending(hot.ids)
+        with watch("lists") as progress:
+            made = list_some(maker, generations, store, found.users, now, progress)
+    if found.cursor:
+        store.write_cursor(generation, found.cursor)  # last: a run that is killed makes the same lists again
+    return Listed(generation, made, len(hot.items), lost=found.lost)

@@ -129,8 +129,8 @@ def _tell_lists(done: Listed) -> None:
             f"{done.lost:,} events left the log before this run read them, so all users with stored events have new "
             "lists. Run refresh more often, or raise TANDEM_EVENT_LOG_MIB."
         )
-    if done.superseded_by:
-        print(f"{done.superseded_by} went live meanwhile, and these lists are not its: run this once more.")
+    for generation in done.superseded:
+        print(f"{generation} was superseded meanwhile: its lists were made again.")
 
 
 def _tell_drained(done: Drained) -> None:

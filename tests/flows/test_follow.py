@@ -23,10 +23,10 @@ def batch(shop, top=5, watch=unwatched, rules=None):
     return batch(top, rules, watch)
 
 
-def refresh():
+def refresh(watch=unwatched):
     from flows.lists import refresh
 
-    return refresh(unwatched)
+    return refresh(watch)
 
 
 class TestBatch:
@@ -36,7 +36,7 @@ class TestBatch:
         shop.click("shown something", "drama-1", kind="impression")
         (shop.home / "rules.toml").write_text('[[cap]]\ncolumn = "categories"\nat_most = 2\n')
         done = batch(shop, top=6)
-        assert (done.generation, done.lists, done.superseded_by) == (shop.live, tiny.USERS + 1, None)
+        assert (done.generation, done.lists, done.superseded) == (shop.live, tiny.USERS + 1, ())
         assert shop.listed("shown something") == [None]
         for made in shop.listed("0", "newcomer", "479"):
             assert len(made.items) >= 30
@@ -67,18 +67,20 @@ class TestBatch:
         assert not both[0] & both[1]
         assert after.groupby("user_id").size().eq(5).all()
 
-    def test_a_promote_meanwhile(self, shop):
-        """The run ends for the generation it began with, and says which is live now."""
+    @pytest.mark.parametrize("flow", ["batch", "refresh"])
+    def test_a_generation_promoted_meanwhile_gets_the_lists(self, shop, flow):
+        """Lists that were made for a superseded generation are made again for the one that is live."""
+        shop.click("3", "drama-1")
         later = []
 
         @contextmanager
         def watch(step):
             yield lambda share, word: later or later.append(shop.another_live())
 
-        done = batch(shop, watch=watch)
-        assert (done.generation, done.lists, done.superseded_by) == (shop.live, tiny.USERS, later[0])
-        assert shop.listed("3")[0] is not None
-        assert shop.listed("3", generation=later[0]) == [None]
+        done = batch(shop, watch=watch) if flow == "batch" else refresh(watch)
+        assert (done.generation, done.superseded) == (later[0], (shop.live,))
+        assert done.lists == (tiny.USERS if flow == "batch" else 1)
+        assert shop.listed("3", generation=later[0])[0] is not None
 
     def test_what_can_t_be_done_leaves_no_file(self, shop, monkeypatch):
         """Broken rules are told by field, missing ones by path; of a run that breaks off there is nothing."""
