@@ -1,9 +1,4 @@
-"""Prefect flows: ingest, train, evaluate, gate, publish, promote; `python -m flows VERB`.
+"""Prefect flows: train, batch, refresh and drain, and `python -m flows VERB`.
 
-A flow orders and watches; what is done is written in `training` and `recsys`. Importing this package sets Prefect's
-defaults, since Prefect reads them once, when it is itself imported.
+A flow orders steps, retries them and reports them. The steps' code is in `training` and `recsys`.
 """
-
-from flows.prefect_defaults import set_prefect_defaults
-
-set_prefect_defaults()

@@ -16,6 +16,7 @@ from recsys.stopped import importing
 
 with packages(), importing():
     from flows.cli import follow, operate, run
+    from flows.cli.apart import run_apart
     from flows.cli.telling import report
 
 TERMINATED = 128 + signal.SIGTERM
@@ -26,6 +27,8 @@ TERMINATED = 128 + signal.SIGTERM
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
+    if arguments is None and options.apart:
+        return run_apart(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     verb: Callable[[argparse.Namespace], None] = options.verb
     try:
@@ -39,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and look at what is live.")
+    parser.set_defaults(apart=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in (*run.add_verbs(verbs), *operate.add_verbs(verbs), *follow.add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")

@@ -13,14 +13,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from typing import Annotated
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
+from pydantic import Field
 
 from flows.impression_rows import to_table
-from flows.publish import lost_the_store
+from flows.orchestration import leave_result, start_again, store_step
+from flows.periods import OF_WAIT, WAIT_SECONDS
+from flows.progress import shown_steps
 from recsys.environment import Environment
 from recsys.features import FEATURES
 from recsys.impression import Impression
@@ -28,7 +31,6 @@ from recsys.store.base import FlowStore
 from recsys.store.connect import open_store
 from recsys.store.streams import LoggedImpression
 from training.locations import Location, exports, writing
-from training.watch import Watch
 
 AT_ONCE = 2_000
 """Impressions of a step, at most: some 40,000 rows, 10 MB."""
@@ -62,11 +64,13 @@ class Drained:
         )
 
 
-@flow(name="drain", validate_parameters=False)
-def drain(wait: float, watch: Watch) -> Drained:
-    """Every impression that is old enough, as Parquet."""
+@flow(name="drain", timeout_seconds=900, on_crashed=[start_again])
+def drain(
+    wait: Annotated[float, Field(ge=0, le=30 * 86_400, description=OF_WAIT)] = WAIT_SECONDS,
+) -> Drained:
+    """Move impressions that are old enough from the store into Parquet files, with features and labels."""
     environment, done = Environment.read(), Drained()
-    with open_store(environment) as opened, watch("impressions") as progress:
+    with open_store(environment) as opened, shown_steps() as watch, watch("impressions") as progress:
         store, folder = opened.flows(), exports(environment, "impressions")
         while True:
             step = drain_some(store, folder, wait)
@@ -76,10 +80,12 @@ def drain(wait: float, watch: Watch) -> Drained:
                 break
         lost = store.lost_impressions()
         store.report_lost(lost)
-    return replace(done, lost=lost)
+    done = replace(done, lost=lost)
+    leave_result(done)
+    return done
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def drain_some(store: FlowStore, folder: Location, wait: float) -> Drained:
     """Write the oldest impressions that are old enough by the store's clock, and then remove them from the store."""
     now = store.now()  # entries have the time of the same clock

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
-from flows.publish import lost_the_store
-from flows.train import artifact_key
+from flows.orchestration import step, store_step
+from flows.progress import artifact_key
 from recsys import soundness
 from recsys.cache import GenerationCache
 from recsys.errors import GateRefused, GenerationError
@@ -28,7 +27,7 @@ from training.profile import DataProfile, Live
 from training.recipe import Trained
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def look_at_live(store: GenerationStore) -> Live | None:
     """What is live, to compare with; None where nothing is."""
     generation = store.alias(LIVE)
@@ -36,7 +35,7 @@ def look_at_live(store: GenerationStore) -> Live | None:
     return Live.of(Manifest.from_json(text, any_format=True)) if text else None
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def load_live(
     live: Live | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
 ) -> LiveModel | Comparison | None:
@@ -49,19 +48,19 @@ def load_live(
         return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def judge_data(data: DataProfile, live: Live | None) -> list[Check]:
     """The checks of the log and the catalogue, before anything is trained."""
     return logged(check_data(data, live))
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def judge_model(evaluation: Evaluation, data: DataProfile, live: Live | None) -> list[Check]:
     """The checks of the tested model, before it is trained again on everything."""
     return logged(check_model(evaluation, data, live))
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def judge_trained(log: Log, trained: Trained) -> list[Check]:
     """The checks of what would go out, which no test can measure: it knows every event."""
     return logged(check_trained(look_again(log, trained.stage, trained.stage.ranker(trained.net))))

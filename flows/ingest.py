@@ -6,16 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
-from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import get_run_logger
 
+from flows.orchestration import step
 from recsys.environment import Environment
 from training.dataset import Dataset, read
 from training.mapping import Mapping
 from training.watch import Watch
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def ingest(data: str, environment: Environment, watch: Watch) -> Dataset:
     """The validated dataset at `data`; bad rows go to TANDEM_HOME/quarantine/NAME."""
     name = Mapping.read(data).name

@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from flows.export_lists import ListExport
-from flows.publish import lost_the_store
+from flows.orchestration import store_step
 from recsys import soundness
 from recsys.cache import GenerationCache
 from recsys.environment import Environment
@@ -96,13 +93,13 @@ def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     return missing if missing > 0 and oldest and oldest[0].number > cursor.number else 0
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def fetch(generation: str, environment: Environment, generations: GenerationStore) -> GenerationFolder:
     """A generation's folder on this host."""
     return GenerationCache(environment.folder("cache"), generations, soundness.check).fetch(generation)
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
     """What makes lists in a generation, as its items are now."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
@@ -119,13 +116,13 @@ def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker
     )
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def read_active(store: FlowStore, folder: GenerationFolder) -> Active:
     """Users who need new lists in a generation."""
     return active(store, folder.spec(), store.read_cursor(folder.manifest.id))
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def follow_trend(store: FlowStore, folder: GenerationFolder) -> Trending:
     """Replace what is trending, by the meaning that event types have in a generation and by the store's clock."""
     now = store.now()
@@ -135,7 +132,7 @@ def follow_trend(store: FlowStore, folder: GenerationFolder) -> Trending:
     return found
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def list_some(
     maker: ListMaker,
     generations: GenerationStore,
@@ -153,7 +150,7 @@ def list_some(
     return made
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[1, 2, 5], retry_condition_fn=lost_the_store)
+@store_step
 def list_everybody(
     maker: ListMaker,
     generations: GenerationStore,

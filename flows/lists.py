@@ -1,4 +1,6 @@
-"""Flows that precompute lists: `batch` for every user, `refresh` for users with new events. Both update what is trending.
+"""Flows that precompute lists: `batch` for every user, `refresh` for users with new events.
+
+Both update what is trending.
 
 A list is one field of the store, so a killed run leaves complete lists. The next run makes the missing ones.
 A run whose generation was superseded meanwhile makes its lists again for the generation that is live.
@@ -10,11 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger
+from pydantic import Field
 
 from flows.export_lists import exporting
 from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
+from flows.orchestration import leave_result, name_run, start_again
+from flows.progress import shown_steps
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
 from recsys.store.base import LIVE, GenerationStore
@@ -39,34 +45,44 @@ class Listed:
     lost: int = 0
 
 
-@flow(name="batch", validate_parameters=False)
-def batch(top: int, rules: Path | None, watch: Watch) -> Listed:
+@flow(name="batch", timeout_seconds=2 * 3_600, on_crashed=[start_again])
+def batch(
+    top: Annotated[int, Field(ge=1, le=100, description="items of a user in the Parquet file")] = 20,
+    rules: Annotated[str | None, Field(description="the file of rules; default: TANDEM_RULES, or rules.toml")] = None,
+) -> Listed:
     """A list for every user that the live generation or the store knows, and everyone's best as Parquet."""
     environment = Environment.read()
-    in_force = RulesFile(rules or environment.rules, rules is not None or environment.rules_named).current
-    with open_store(environment) as opened:
-        return for_live(opened.generations(), lambda live: list_all(live, opened, environment, in_force, top, watch))
+    in_force = RulesFile(Path(rules) if rules else environment.rules, bool(rules) or environment.rules_named).current
+    with open_store(environment) as opened, shown_steps() as watch:
+        return for_live(
+            "batch", opened.generations(), lambda live: list_all(live, opened, environment, in_force, top, watch)
+        )
 
 
-@flow(name="refresh", validate_parameters=False)
-def refresh(watch: Watch) -> Listed:
-    """New lists for those who did something since the last time, and what is trending."""
+@flow(name="refresh", timeout_seconds=900, on_crashed=[start_again])
+def refresh() -> Listed:
+    """New lists for the users with events since the last run, and what is trending."""
     environment = Environment.read()
     in_force = RulesFile(environment.rules, environment.rules_named).current
-    with open_store(environment) as opened:
-        return for_live(opened.generations(), lambda live: list_active(live, opened, environment, in_force, watch))
+    with open_store(environment) as opened, shown_steps() as watch:
+        return for_live(
+            "refresh", opened.generations(), lambda live: list_active(live, opened, environment, in_force, watch)
+        )
 
 
-def for_live(generations: GenerationStore, make: Callable[[str], Listed]) -> Listed:
+def for_live(name: str, generations: GenerationStore, make: Callable[[str], Listed]) -> Listed:
     """Make lists for the live generation, and make them again if another generation is live afterwards."""
     start = time.monotonic()
     superseded: list[str] = []
     while True:
         generation = live_of(generations)
+        name_run(f"{name}-{generation}")
         made = make(generation)
         live = generations.alias(LIVE)
         if live == generation:
-            return replace(made, seconds=time.monotonic() - start, superseded=tuple(superseded))
+            made = replace(made, seconds=time.monotonic() - start, superseded=tuple(superseded))
+            leave_result(made)
+            return made
         superseded.append(generation)
         get_run_logger().warning("%s superseded %s: the lists are made again.", live, generation)
 

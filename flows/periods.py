@@ -5,4 +5,5 @@ from __future__ import annotations
 REFRESH_SECONDS, DRAIN_SECONDS = 120.0, 600.0
 
 WAIT_SECONDS = 1_800.0
-"""How long after a slate an action counts as its label."""
+OF_WAIT = "seconds after a slate in which an action is its label"
+"""The same for people: on the command line and in Prefect's form."""

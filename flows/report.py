@@ -1,17 +1,20 @@
-"""A run's report: written whatever came of the run, and linked where its artifacts are."""
+"""The report of a training run, also of a refused one: a page on disk, and its text as a markdown artifact."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from socket import gethostname
 
 from prefect import get_run_logger
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from flows.ingest import file_name
-from flows.train import artifact_key
+from flows.progress import artifact_key
 from recsys.environment import Environment
 from recsys.errors import GateRefused
 from training.report.findings import Findings
@@ -44,10 +47,25 @@ def leave_report(findings: Findings, environment: Environment) -> Path | None:
         path = write(findings, folder / f"{name}.html").resolve()
         for old in sorted(folder.glob("*.html"), key=lambda page: page.stat().st_mtime)[:-KEPT]:
             old.unlink()
-        create_link_artifact(
-            path.as_uri(), "the run's report", artifact_key("report", findings.data.name), f"Report of {name}"
-        )
+        key = artifact_key("report", findings.data.name)
+        create_markdown_artifact(to_markdown(findings, path), key, f"Report of {name}")
     except Exception:
         get_run_logger().exception("The report could not be written.")
         return None
     return path
+
+
+def to_markdown(findings: Findings, page: Path) -> str:
+    """The report as Prefect's UI shows it; page: the file with the charts."""
+    data, evaluation = findings.data, findings.evaluation
+    title = "Refused by the gate" if findings.refused else findings.generation or "Not published"
+    figures = f"{data.name}: {data.rows:,} interactions, {data.users:,} users, {data.items:,} items."
+    checks = [f"| {check.verdict} | {check.sentence.replace('|', '/')} |" for check in findings.checks]
+    parts = [f"# {title}", figures]
+    if evaluation is not None:
+        parts += ["## Metrics", evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)]
+    if checks:
+        parts += ["## Gate", "\n".join(("| verdict | check |", "|---|---|", *checks))]
+    settings = json.dumps(asdict(findings.config), indent=2)
+    parts += ["## Configuration", f"```json\n{settings}\n```", f"The page with charts: `{page}` on `{gethostname()}`."]
+    return "\n\n".join(parts) + "\n"

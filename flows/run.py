@@ -1,22 +1,27 @@
-"""The whole way from a dataset to a live generation."""
+"""The flow `train`: from a dataset to a live generation."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from prefect import flow
+from pydantic import Field
 
 from flows.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
 from flows.ingest import ingest, quarantine_of
 from flows.model_store import ModelStore
+from flows.orchestration import name_run, start_again
+from flows.progress import shown_steps
 from flows.publish import forget, promote, publish
 from flows.report import leave_report, reporting
 from flows.train import build, evaluate, retrain, train
 from recsys.environment import Environment
 from recsys.generation import Manifest
 from recsys.publisher import Publisher
+from recsys.store.base import GenerationStore
 from recsys.store.connect import open_store
 from recsys.trial import try_out
 from training.check import Check, failed
@@ -27,6 +32,7 @@ from training.evaluation import Evaluation
 from training.log import encode
 from training.mapping import Mapping
 from training.notes import notes
+from training.options import training_config
 from training.report.curves import Curves
 from training.report.findings import Findings
 from training.split import split
@@ -45,54 +51,70 @@ class Published:
     notes: list[str] = field(default_factory=list)
 
 
-@flow(name="run", validate_parameters=False)
+@flow(name="train", timeout_seconds=4 * 3_600, on_crashed=[start_again])
 def run(
+    data: Annotated[str, Field(description="a folder with a dataset.toml, or such a file")],
+    config: Annotated[Literal["small", "full"], Field(description="how long to train")] = "full",
+    overrides: Annotated[dict[str, Any] | None, Field(description='such as {"tower": {"epochs": 4}}')] = None,
+    force: Annotated[bool, Field(description="promote although the gate refuses")] = False,
+) -> Published:
+    """Ingest, train, evaluate, pass the gate, publish, promote."""
+    mapping = Mapping.read(data)
+    settings = training_config(config, mapping.training, overrides, f"[training] of {mapping.path}")
+    find_device(settings.device)  # a GPU that is not there is an error before anything is read
+    environment = Environment.read()  # not a parameter: Prefect stores those, and REDIS_URL may hold a password
+    board = TensorBoard(environment.folder("tensorboard"), mapping.name)
+    # The store first: an unreachable store ends the run before the training.
+    with closing(board), open_store(environment) as store, shown_steps() as watch:
+        return train_and_publish(data, settings, force, environment, store.generations(), board, watch)
+
+
+def train_and_publish(
     data: str,
     config: TrainingConfig,
     force: bool,
+    environment: Environment,
+    generations: GenerationStore,
+    board: TensorBoard,
     watch: Watch,
 ) -> Published:
-    """Ingest, train, evaluate, pass the gate, publish, promote; force: past a gate that refuses."""
-    find_device(config.device)  # a GPU that is not there is an error before anything is read
-    environment = Environment.read()  # no parameter: Prefect keeps those, and a REDIS_URL may hold a password
-    board = TensorBoard(environment.folder("tensorboard"), Mapping.read(data).name)
-    # The store first: one that is out of reach should not be found out after a minute of training.
-    with closing(board), open_store(environment) as store:
-        generations, folder = store.generations(), environment.folder("generations")
-        publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
-        models = ModelStore(environment)
-        curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
+    """Run the steps in their order; GateRefused where the gate refuses and is not forced."""
+    folder = environment.folder("generations")
+    publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
+    models = ModelStore(environment)
+    curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
 
-        dataset = ingest(data, environment, curves)
-        said = notes(dataset, str(quarantine_of(environment, dataset.name)))
-        log = encode(dataset)
-        with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
-            live = findings.live = look_at_live(generations)
-            findings.checks += judge_data(findings.data, live)
-            stop_unless(force, findings.checks, dataset.name, live)
+    dataset = ingest(data, environment, curves)
+    said = notes(dataset, str(quarantine_of(environment, dataset.name)))
+    log = encode(dataset)
+    with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
+        live = findings.live = look_at_live(generations)
+        findings.checks += judge_data(findings.data, live)
+        stop_unless(force, findings.checks, dataset.name, live)
 
-            parts = split(log, config, dataset.protocol, dataset.moments)
-            taught = train(parts, config, curves, checkpoints)
-            rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
-            evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints, rival)
-            board.result(config, evaluation)
-            findings.checks += judge_model(evaluation, findings.data, live)
-            stop_unless(force, findings.checks, dataset.name, live)
+        parts = split(log, config, dataset.protocol, dataset.moments)
+        taught = train(parts, config, curves, checkpoints)
+        rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
+        evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints, rival)
+        board.result(config, evaluation)
+        findings.checks += judge_model(evaluation, findings.data, live)
+        stop_unless(force, findings.checks, dataset.name, live)
 
-            trained = retrain(log, taught, evaluation, config, curves, checkpoints)
-            evaluation = findings.evaluation = trained.evaluation  # which may say more
-            findings.checks += judge_trained(log, trained)
-            stop_unless(force, findings.checks, dataset.name, live)
+        trained = retrain(log, taught, evaluation, config, curves, checkpoints)
+        evaluation = findings.evaluation = trained.evaluation  # which may say more
+        findings.checks += judge_trained(log, trained)
+        stop_unless(force, findings.checks, dataset.name, live)
 
-            profile, forced = findings.data, failed(findings.checks)
-            generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
-            models.save(generation)
-            manifest = publish(generation, publisher, curves)
-            promote(manifest, generations)
-            findings.generation = manifest.id
+        profile, forced = findings.data, failed(findings.checks)
+        generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
+        name_run(f"train-{generation.manifest.id}")
+        models.save(generation)
+        manifest = publish(generation, publisher, curves)
+        promote(manifest, generations)
+        findings.generation = manifest.id
 
-        forget(publisher, folder)
-        models.prune({path.name for path in folder.iterdir()})
-        checkpoints.clear()
-        report = leave_report(findings, environment)
+    forget(publisher, folder)
+    models.prune({path.name for path in folder.iterdir()})
+    checkpoints.clear()
+    report = leave_report(findings, environment)
     return Published(manifest, evaluation, findings.checks, report, said)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
+from flows.orchestration import step
+from flows.progress import artifact_key
 from recsys.generation import GenerationFolder
 from training import recipe
 from training.checkpoint import Checkpoints
@@ -25,13 +24,13 @@ from training.split import Split
 from training.watch import Watch
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def train(parts: Split, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints) -> Taught:
     """The ranker, taught by labels later than all its towers saw."""
     return recipe.teach_ranker(parts, config, watch, checkpoints)
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def evaluate(
     dataset: Dataset,
     parts: Split,
@@ -47,7 +46,7 @@ def evaluate(
     return evaluation
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def retrain(
     log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
 ) -> Trained:
@@ -55,7 +54,7 @@ def retrain(
     return recipe.finish(log, taught, evaluation, config, watch, checkpoints)
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def build(
     dataset: Dataset,
     log: Log,
@@ -81,8 +80,3 @@ def leave_artifacts(name: str, evaluation: Evaluation) -> None:
     )
     rows = [{"model": model, **row} for model, row in evaluation.rows.items()]
     create_table_artifact(rows, key=artifact_key("metrics-table", name), description=f"Metrics of {name}, as rows")
-
-
-def artifact_key(kind: str, name: str) -> str:
-    """The key of a dataset's artifact: lower-case letters, digits and dashes are all that Prefect allows in one."""
-    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'dataset'}"

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+import httpx
 
-from flows.prefect_server import API_URL, PrefectServer
+from recsys import lifeline
+from tests.deployment import free_port
 from tests.surroundings import surroundings
 
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[str]:
-    """The URL of one that keeps its state under `home` and ends with the block."""
-    surroundings(home)
-    server = PrefectServer(home)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (API_URL, "no_proxy", "NO_PROXY"):
-            patch.setenv(name, os.environ.get(name, "") if name != API_URL else "")
-        patch.setenv("PREFECT_HOME", str(home / "prefect"))
-        server.start()
-        server.wait()
-        url = os.environ[API_URL]
-    yield url
-    server.stop()
+    """The API's URL of a server, with schedules and triggers, that keeps its state under `home`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        env=surroundings(home, PREFECT_SERVER_UI_ENABLED="false"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lifeline.preexec(),
+    )
+    try:
+        _wait(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        assert process.poll() is None, "the Prefect server ended"
+        assert time.monotonic() < deadline, "the Prefect server does not answer"
+        try:
+            if httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.2)

@@ -28,7 +28,7 @@ def surroundings(home: Path, **variables: str) -> dict[str, str]:
     """The environment of a command whose state goes to `home`, with these variables besides."""
     if not (home / "prefect").exists():
         shutil.copytree(_database(), home / "prefect")
-    return _stripped() | {"TANDEM_HOME": str(home)} | variables
+    return _stripped() | {"TANDEM_HOME": str(home), "PREFECT_HOME": str(home / "prefect")} | variables
 
 
 def _stripped() -> dict[str, str]:

@@ -9,17 +9,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.prefect import started
+from flows.cli.prefect import server_where_none, started
 from flows.cli.telling import emit, emit_line
-from flows.periods import DRAIN_SECONDS, REFRESH_SECONDS, WAIT_SECONDS
+from flows.periods import DRAIN_SECONDS, OF_WAIT, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
 from recsys.errors import GenerationError, LocationError, RulesError, StoreError
 from recsys.stopped import importing
 from recsys.store.connect import open_store
-from training.watch import Watch, watching
 
 if TYPE_CHECKING:
     from flows.drain import Drained
@@ -29,15 +27,14 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     """Add the verbs to the command line; their parsers."""
     refresh = verbs.add_parser("refresh", help="new lists for those who did something, and what is trending")
-    refresh.set_defaults(verb=refresh_lists)
+    refresh.set_defaults(verb=refresh_lists, apart=True)
     batch = verbs.add_parser("batch", help="a list for everyone, and everyone's best as Parquet")
     batch.add_argument("--top", type=_count, default=20, help="items of a user in the Parquet file; default: 20")
-    batch.add_argument("--rules", type=Path, help="the file of rules; default: TANDEM_RULES, or rules.toml")
-    batch.set_defaults(verb=list_everyone)
+    batch.add_argument("--rules", help="the file of rules; default: TANDEM_RULES, or rules.toml")
+    batch.set_defaults(verb=list_everyone, apart=True)
     drain = verbs.add_parser("drain", help="impressions as Parquet, with features and labels")
-    of_wait = f"seconds in which an action after a slate is its label; default: {WAIT_SECONDS:.0f}"
-    drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=of_wait)
-    drain.set_defaults(verb=drain_impressions)
+    drain.add_argument("--wait", type=_seconds, default=WAIT_SECONDS, help=f"{OF_WAIT}; default: {WAIT_SECONDS:.0f}")
+    drain.set_defaults(verb=drain_impressions, apart=True)
     for verb in (refresh, drain):
         verb.add_argument("--every", type=_period, metavar="SECONDS", help="again and again, until Ctrl-C")
     schedule = verbs.add_parser("schedule", help="run all of them, and the training, on Prefect's clock")
@@ -59,8 +56,7 @@ def list_everyone(options: argparse.Namespace) -> None:
     """Run the flow `batch`."""
     with started():
         from flows.lists import batch
-    with watching() as watch:
-        done = batch(options.top, options.rules, watch)
+    done = batch(options.top, options.rules)
     if options.json:
         emit(asdict(done))
     else:
@@ -71,7 +67,7 @@ def drain_impressions(options: argparse.Namespace) -> None:
     """Run the flow `drain`."""
     with started():
         from flows.drain import drain
-    _repeated(options, lambda watch: drain(options.wait, watch), _tell_drained)
+    _repeated(options, lambda: drain(options.wait), _tell_drained)
 
 
 def run_schedule(options: argparse.Namespace) -> None:
@@ -87,22 +83,22 @@ def run_schedule(options: argparse.Namespace) -> None:
 
     environment = Environment.read()
     RulesFile(environment.rules, environment.rules_named)  # likewise
-    with started(keeps_time=True):
+    with importing():
         from flows.schedule import serve_all
     data = options.data and str(Location.of(options.data).resolved())
-    with open_store(environment) as store:
+    with open_store(environment) as store, server_where_none() as url:
         store.keep(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
+        print(f"Runs, their logs and artifacts: {url.removesuffix('/api')}", file=sys.stderr)
         serve_all(data, options.refresh_every, options.drain_every)
 
 
-def _repeated(options: argparse.Namespace, run: Callable[[Watch], Any], tell: Callable[[Any], None]) -> None:
+def _repeated(options: argparse.Namespace, run: Callable[[], Any], tell: Callable[[Any], None]) -> None:
     """Run once, or every so many seconds: then what passes, or can be mended meanwhile, is told and waited for."""
     while True:
         start = time.monotonic()
         try:
-            with watching() as watch:
-                done = run(watch)
+            done = run()
             if not options.json:
                 tell(done)
             elif options.every:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +18,8 @@ from flows.cli.telling import emit
 from flows.rehearsing import rehearsing
 from recsys.stopped import importing
 from training.check import Check
-from training.options import add_training_options, config_of
-from training.watch import Progress, watching
+from training.options import add_training_options, config_of, parsed
+from training.watch import watching
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
@@ -28,7 +28,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
     run.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
     add_training_options(run)
     run.add_argument("--force", action="store_true", help="promote past the gate; what it refused is logged and kept")
-    run.set_defaults(verb=run_all)
+    run.set_defaults(verb=run_all, apart=True)
     return [run]
 
 
@@ -39,19 +39,15 @@ def run_all(options: argparse.Namespace) -> None:
         from training.mapping import Mapping
 
     mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path, setting or column is an error at once
-    config = config_of(options, mapping.training, f"[training] of {mapping.path}")
+    config_of(options, mapping.training, f"[training] of {mapping.path}")
+    overrides = parsed(options.overrides) | ({"device": options.device} if options.device else {})
     check_columns(mapping)
-    with rehearsing(), ExitStack() as shown, ExitStack() as opening:
-        watch = shown.enter_context(watching())
-        opening.enter_context(watch("starting Prefect"))
-        with started(shown.close):
-            from flows.run import run
-
-        def first_step_ends_the_opening(step: str) -> AbstractContextManager[Progress]:
-            opening.close()
-            return watch(step)
-
-        published = run(options.data, config, options.force, first_step_ends_the_opening)
+    with rehearsing():
+        with ExitStack() as shown:
+            watch = shown.enter_context(watching())
+            with watch("starting Prefect"), started(shown.close):
+                from flows.run import run
+        published = run(options.data, options.config, overrides, options.force)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         manifest = published.manifest

@@ -13,7 +13,6 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="tandem-prefect-")
 @pytest.fixture(scope="session")
 def harness(prefect_url):
     """That server, for the tests that run tasks in this process."""
-    import flows  # noqa: F401, I001 its defaults stand before Prefect is imported
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: prefect_url}):

@@ -1,7 +1,7 @@
 """The flows that follow users, over a real store and with nothing that serves: lists, trends, the cursor, the clock."""
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,21 +12,31 @@ from recsys.errors import NoGeneration, RulesError
 from recsys.store import RedisFlowStore
 from recsys.user_list import digest
 from tests import tiny
-from training.watch import unwatched
 
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
 
 
-def batch(shop, top=5, watch=unwatched, rules=None):
+def batch(shop, top=5, watch=None, rules=None):
     from flows.lists import batch
 
-    return batch(top, rules, watch)
+    with watched(watch):
+        return batch(top, rules)
 
 
-def refresh(watch=unwatched):
+def refresh(watch=None):
     from flows.lists import refresh
 
-    return refresh(watch)
+    with watched(watch):
+        return refresh()
+
+
+@contextmanager
+def watched(watch):
+    """Let a test see how far a run is, and act meanwhile."""
+    with pytest.MonkeyPatch.context() as patched:
+        if watch is not None:
+            patched.setattr("flows.lists.shown_steps", lambda: nullcontext(watch))
+        yield
 
 
 class TestBatch:
@@ -92,7 +102,7 @@ class TestBatch:
             batch(shop)
         monkeypatch.delenv("TANDEM_RULES")
         with pytest.raises(RulesError, match=r"There is no file .*rules\.toml"):
-            batch(shop, rules=shop.rules)
+            batch(shop, rules=str(shop.rules))
 
         @contextmanager
         def watch(step):

@@ -9,6 +9,7 @@ import redis
 
 from flows.__main__ import main
 from tests import tiny
+from tests.deployment import free_port
 
 
 def test_again_and_again_until_told_to_end(shop):
@@ -89,7 +90,8 @@ def test_the_schedule_runs_what_is_due(shop):
     _, told = wrong.communicate(timeout=60)
     assert (wrong.returncode, len(told.splitlines())) == (1, 1)
     shop.click("a", "drama-1")
-    process = shop.command("schedule", "--refresh-every", "5", PREFECT_API_URL="")
+    own_server = {"PREFECT_API_URL": "", "PREFECT_SERVER_API_PORT": str(free_port())}
+    process = shop.command("schedule", "--refresh-every", "5", **own_server)
     try:
         due = time.monotonic() + 180
         while shop.listed("a") == [None]:

@@ -1,6 +1,7 @@
 """The gate in the real flow, against a real store: what it must refuse it refuses, and says why with both figures."""
 
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,6 @@ from recsys.store.memory import MemoryStore
 from tests import tiny
 from tests.flows.ring import log_of, ring
 from training.profile import DataProfile, Live
-from training.watch import unwatched
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def world(harness, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TANDEM_HOME", str(folder / "tandem"))
         patch.delenv("REDIS_URL", raising=False)
-        published = run(str(tiny.write(folder / "data")), tiny.CONFIG, False, unwatched)
+        published = run(str(tiny.write(folder / "data")), "small", asdict(tiny.CONFIG))
         yield Environment.read(), published
 
 
@@ -36,7 +36,7 @@ def refused(world, data, config=tiny.CONFIG):
 
     environment, published = world
     with pytest.raises(GateRefused) as caught:
-        run(str(data), config, False, unwatched)
+        run(str(data), "small", asdict(config))
     with open_store(environment) as store:
         generations = store.generations()
         assert generations.generations() == [published.manifest.id]

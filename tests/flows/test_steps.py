@@ -1,6 +1,7 @@
 """The steps of a run, in this process: what they refuse, what they try again, and what they leave."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -82,16 +83,15 @@ def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
 
 
 def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch):
-    """A run leaves a markdown and a table artifact that hold the metric table."""
+    """A run leaves its metrics as a markdown and a table artifact, and its report as text that opens in the UI."""
     from prefect.artifacts import Artifact
 
     from flows.run import run
-    from training.watch import unwatched
 
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
     monkeypatch.delenv("REDIS_URL", raising=False)
     data = str(write(tmp_path / "data", ring(users=150)))
-    published = run(data, quick(), False, unwatched)
+    published = run(data, "small", asdict(quick()))
     assert isinstance(published.manifest, Manifest)
     markdown = Artifact.get("metrics-ring")
     assert published.evaluation.to_markdown() in markdown.data
@@ -99,3 +99,7 @@ def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch
     assert {row["model"]: row["recall@10"] for row in rows} == {
         name: row["recall@10"] for name, row in published.evaluation.rows.items()
     }
+    report = Artifact.get("report-ring").data
+    assert report.startswith(f"# {published.manifest.id}\n")
+    assert published.evaluation.to_markdown() in report
+    assert all(check.sentence in report for check in published.checks)

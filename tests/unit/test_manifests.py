@@ -12,6 +12,7 @@ from service.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BASE = DEPLOY / "kubernetes" / "base"
+PREFECT = {"PREFECT_HOME", "PREFECT_API_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY"}
 KUBERNETES = ("1.31", "1.34")
 KUSTOMIZATION = yaml.safe_load((BASE / "kustomization.yaml").read_text())
 OBJECTS = [each for name in KUSTOMIZATION["resources"] for each in yaml.safe_load_all((BASE / name).read_text())]
@@ -23,8 +24,7 @@ def named(*kinds):
 
 def templates():
     """The pods there are to be, by the name of what makes them."""
-    makers = named("Deployment", "StatefulSet", "CronJob").items()
-    return {name: (each["spec"].get("jobTemplate", each)["spec"]["template"]) for name, each in makers}
+    return {name: each["spec"]["template"] for name, each in named("Deployment", "StatefulSet").items()}
 
 
 TEMPLATES = templates()
@@ -68,7 +68,7 @@ def test_pods_are_confined(name):
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
         mounted = {each["name"] for each in container["volumeMounts"]}
         there = {each["name"] for each in spec["volumes"]}
-        claimed = {"data"} if name == "redis" else set()
+        claimed = {"data"} if name in ("redis", "prefect") else set()
         assert mounted == there | claimed
         image = container["image"]
         assert ":" in image or image in {each["name"] for each in KUSTOMIZATION["images"]}
@@ -77,7 +77,7 @@ def test_pods_are_confined(name):
                 assert not re.search(r"://[^/]*:[^/]*@", variable["value"]), "a password in a manifest"
 
 
-@pytest.mark.parametrize("name", named("Deployment"))
+@pytest.mark.parametrize("name", SERVICES)
 def test_services_have_probes_and_time_to_drain(name):
     """By the endpoints that say what they should, on ports that are there."""
     spec = TEMPLATES[name]["spec"]
@@ -87,14 +87,13 @@ def test_services_have_probes_and_time_to_drain(name):
         assert asked["path"] == path
         assert ports(TEMPLATES[name])[asked["port"]] == 3000
     assert container["args"] == ["--role", name]
-    assert name in SERVICES
     assert spec["terminationGracePeriodSeconds"] >= 45
 
 
 def test_settings_are_those_of_the_service():
     """A variable that nobody reads is a typing error."""
-    known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"REDIS_URL_FILE", "PREFECT_HOME"}
-    known |= {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
+    known = {f"TANDEM_{name.upper()}" for name in Settings.model_fields} | {"TANDEM_KEYS", "TANDEM_DRAIN_SECONDS"}
+    known |= {"REDIS_URL_FILE", *PREFECT}
     told = {
         each["name"] for template in TEMPLATES.values() for each in template["spec"]["containers"][0].get("env", [])
     }

@@ -1,0 +1,199 @@
+"""prefect.yaml on a real Prefect server with a real worker, as an operator runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import redis
+
+from recsys import lifeline
+from recsys.store import RedisGenerationStore
+from tests.flows.ring import quick, ring, write
+from tests.surroundings import ROOT, surroundings
+
+SECONDS = 180
+"""A wait for what takes seconds on idle cores."""
+
+
+class Operator:
+    """A person with a shell, a Prefect server, a worker and an empty store."""
+
+    def __init__(self, home, prefect_url, redis_url):
+        self.home, self.redis_url = home, redis_url
+        own = {"REDIS_URL": redis_url, "PREFECT_API_URL": prefect_url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        self.environment = surroundings(home, **own)
+        self.data = str(write(home / "data", ring(users=300, strings=True)))
+
+    def prefect(self, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def worker(self):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tandem"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lifeline.preexec(),
+        )
+        yield process
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def operator(prefect_url, own_valkey_url, tmp_path_factory):
+    with redis.Redis.from_url(own_valkey_url) as client:
+        client.flushall()
+    operator = Operator(tmp_path_factory.mktemp("operator"), prefect_url, own_valkey_url)
+    operator.prefect("work-pool", "create", "tandem", "--type", "process")
+    operator.prefect("deploy", "--all")
+    with operator.worker() as worker:
+        operator.worker_pid = worker.pid
+        yield operator
+
+
+@pytest.fixture
+def client(harness):
+    from prefect import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def start(deployment, **parameters):
+    """Run a deployment with these parameters; the flow run's id."""
+    from prefect.deployments import run_deployment
+
+    return run_deployment(deployment, parameters=parameters, timeout=0).id
+
+
+def until(found):
+    """What `found` returns, once it is something."""
+    deadline = time.monotonic() + SECONDS
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+    return value
+
+
+def finished(client, run):
+    """The flow run with this id when it has ended."""
+
+    def look():
+        found = client.read_flow_run(run)
+        return found if found.state.is_final() else None
+
+    return until(look)
+
+
+def runs_of(client, flow):
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+
+    return client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
+
+
+def left_by(client, run):
+    """The artifacts of a flow run, its tasks' too, by key, and the lines of its log."""
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        LogFilter,
+        LogFilterFlowRunId,
+    )
+
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]))
+    artifacts = client.read_artifacts(artifact_filter=mine)
+    logs = until(lambda: client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))))
+    return {artifact.key: artifact for artifact in artifacts}, [line.message for line in logs]
+
+
+def process_of(operator, run):
+    """The process that runs a flow run."""
+    for process in psutil.Process(operator.worker_pid).children(recursive=True):
+        try:
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run):
+                return process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return None
+
+
+def test_a_killed_training_starts_again_and_lists_follow(operator, client):
+    """A training killed half-way is run again and publishes; its lists start by themselves; the UI has what it left."""
+    run = start("train/nightly", data=operator.data, config="small", overrides=asdict(quick()))
+    until(lambda: "progress-towers-before-the-labels" in left_by(client, run)[0])
+    process_of(operator, run).kill()
+    (after,) = until(lambda: [found for found in runs_of(client, "train") if "after-crash-1" in found.tags])
+    run = after.id
+    done = finished(client, run)
+    assert done.state.is_completed(), left_by(client, run)[1]
+    live = RedisGenerationStore(operator.redis_url).alias("live")
+    assert done.name == f"train-{live}"
+    artifacts, _ = left_by(client, run)
+    assert artifacts["report-ring"].data.startswith(f"# {live}\n")
+    assert artifacts["progress-publishing"].data == 100
+    assert until(lambda: any(line.startswith("publishing: ") for line in left_by(client, run)[1]))  # sent in batches
+
+    (listing,) = until(lambda: runs_of(client, "batch"))
+    assert finished(client, listing.id).name == f"batch-{live}"
+    results = json.loads(left_by(client, listing.id)[0]["result-batch"].data)
+    assert {"result": "lists", "value": "300"} in results
+
+
+def test_the_other_deployments_take_changed_parameters(operator, client):
+    """batch, refresh and drain obey what is entered in the form and leave a result; a value out of range is refused."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    runs = {
+        "batch": start("batch/trained", top=3),
+        "refresh": start("refresh/often"),
+        "drain": start("drain/often", wait=0.0),
+    }
+    for flow, run in runs.items():
+        done = finished(client, run)
+        artifacts, log = left_by(client, run)
+        assert done.state.is_completed(), log
+        assert f"result-{flow}" in artifacts
+        assert log
+    result = {row["result"]: row["value"] for row in json.loads(left_by(client, runs["batch"])[0]["result-batch"].data)}
+    assert set(pq.read_table(result["parquet"])["rank"].to_pylist()) == {1, 2, 3}
+    with pytest.raises(PrefectHTTPStatusError, match="top"):
+        start("batch/trained", top=0)
+
+
+def test_a_profile_is_honoured(operator, client, prefect_url):
+    """A command without PREFECT_API_URL reports to the server that the active profile names."""
+    home = operator.home / "profile"
+    home.mkdir()
+    (home / "profiles.toml").write_text(f'active = "team"\n[profiles.team]\nPREFECT_API_URL = "{prefect_url}"\n')
+    before = len(runs_of(client, "drain"))
+    environment = {name: value for name, value in operator.environment.items() if name != "PREFECT_API_URL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "drain", "--json"],
+        cwd=ROOT,
+        env=environment | {"PREFECT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["impressions"] == 0
+    assert len(runs_of(client, "drain")) == before + 1
