@@ -86,11 +86,13 @@ def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
     """How many events between the cursor and the first event after it the log's limits removed.
 
     Limits remove the oldest events first. So they removed none of these where an older event is still in the log: then
-    the events that are missing are those of deleted users.
+    the events that are missing are those of deleted users. Events of earlier versions have no number.
     """
     missing = first.number - cursor.number - 1
+    if missing <= 0 or not cursor.number:
+        return 0
     oldest = store.read_log(count=1)
-    return missing if missing > 0 and oldest and oldest[0].number > cursor.number else 0
+    return missing if oldest and oldest[0].number > cursor.number else 0
 
 
 @store_step
