@@ -94,8 +94,8 @@ def _served(box: Box, http: str, grpc: str, work: Path, store: Server) -> int:
     box.start()
     seconds = calls.wait_until_ready(http, READY_SECONDS, lambda: box.process.poll() is None)
     print(f"image-test: ready after {seconds:.1f} s", flush=True)
-    # Nothing is in the store: what answers is what the image holds, and says that it knows no user.
-    print(f"image-test: HTTP, from the pinned generation: {calls.slate(http, ('store',))}", flush=True)
+    # Nothing is in the store: the image's own generation answers, and no user has a history.
+    print(f"image-test: HTTP, from the pinned generation: {calls.slate(http, known=False)}", flush=True)
     [trained] = (work / "state" / "generations").glob("g*")
     tiny.publish(GenerationFolder(trained), RedisGenerationStore(store.url))
     print(f"image-test: HTTP: {calls.slate(http)}\nimage-test: gRPC: {calls.slate('grpc://' + grpc)}", flush=True)

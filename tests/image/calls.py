@@ -19,17 +19,18 @@ from tandem_client import Client
 PAUSE = 0.05
 """Seconds between two requests of one caller."""
 
-WHOLE_SECONDS = 20
-"""Until answers lack nothing, after what they lacked is there."""
+SECONDS = 20
+"""Until an answer is as it should be, at most."""
 
 
-def slate(url: str, lacking: tuple[str, ...] = ()) -> str:
-    """What a user is shown through one door, in a sentence; lacking: what answers have to do without."""
-    end = time.monotonic() + WHOLE_SECONDS
+def slate(url: str, known: bool = True) -> str:
+    """A user's slate from one door, in a sentence; known: whether the store has the user's history."""
+    end = time.monotonic() + SECONDS
     with Client(url) as client:
-        while (answer := client.recommend(4, k=10)).degraded != list(lacking) and time.monotonic() < end:
+        while bool((answer := client.recommend(4, k=10)).history) is not known and time.monotonic() < end:
             time.sleep(0.1)
-    assert answer.degraded == list(lacking), answer
+    assert not answer.degraded, answer
+    assert bool(answer.history) is known, answer
     assert len(answer.items) == 10, answer
     items = ", ".join(str(item.item_id) for item in answer.items[:3])
     return f"{items} and 7 more of {answer.generation}, {answer.history} interactions known"
