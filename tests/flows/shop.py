@@ -27,9 +27,9 @@ class Shop:
         self.generations, self.flows = RedisGenerationStore(url), RedisFlowStore(url)
         self.live = tiny.publish(folder, self.generations)
 
-    def with_users(self, work):
+    def with_users(self, work, **limits):
         async def scene():
-            users = RedisUserStore(self.url)
+            users = RedisUserStore(self.url, **limits)
             try:
                 return await work(users)
             finally:

@@ -10,8 +10,10 @@ import redis
 
 from recsys.errors import NoGeneration, RulesError
 from recsys.store import RedisFlowStore
+from recsys.store.streams import StreamLimits
 from recsys.user_list import digest
 from tests import tiny
+from tests.flows.test_drain import shown
 
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
 
@@ -208,3 +210,19 @@ class TestRefresh:
             client.flushall()
         with pytest.raises(NoGeneration, match="python -m flows run"):
             refresh()
+
+
+class TestDrain:
+    def test_it_says_how_many_impressions_were_lost(self, shop, capsys):
+        """Those that the store's limits removed since the last drain, in the result and in a sentence."""
+        from flows.cli.follow import _tell_drained
+        from flows.drain import drain
+
+        slates = [("7", shown().pack())] * 500
+        shop.with_users(lambda users: users.add_impressions(slates), impressions=StreamLimits(1e6, 64 << 10))
+        done = drain(0.0)
+        assert done.lost > 0
+        assert done.lost + done.impressions == 500
+        _tell_drained(done)
+        assert f"{done.lost} impressions were removed before a drain could read them" in capsys.readouterr().out
+        assert drain(0.0).lost == 0
