@@ -179,7 +179,7 @@ def _everybody(
     buckets = maker.manifest.user_buckets
     for bucket in range(buckets):
         yield (bucket + 1) / (buckets + 1), store.read_bucket(maker.manifest.id, bucket)
-    users = active(store, maker.spec).users
+    users = store.active_users()  # not those of the log, which keeps events for a day
     for start in range(0, len(users), CHUNK):
         records = _records(maker, generations, users[start : start + CHUNK])
         yield 1.0, {user: None for user, record in records.items() if record is None}
