@@ -144,8 +144,8 @@ local expired = redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%d', o
 if expired > 0 then redis.call('HINCRBY', KEYS[2], 'expired', expired) end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 if not first then return end
-local before = first[2][#first[2] - 1] == 'b' and first[2][#first[2]] or 0  -- earlier versions wrote no b
-local bytes = (redis.call('HGET', KEYS[2], 'bytes') or 0) - before
+if first[2][#first[2] - 1] ~= 'b' then return end  -- by an earlier version, which keeps a number of entries
+local bytes = (redis.call('HGET', KEYS[2], 'bytes') or 0) - first[2][#first[2]]
 if bytes <= tonumber(ARGV[2]) then return end
 local kept = string.format('%d', redis.call('XLEN', KEYS[1]) * ARGV[2] / bytes)
 local evicted = redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', kept)
