@@ -64,6 +64,8 @@ def test_every_field_can_be_set_and_the_command_line_comes_last():
             {"tower": {"epochs": 0}},
             "[training]: tower.epochs is 0, and the value should be greater than or equal to 1.",
         ),
+        ({"seed": 2**64}, f"[training]: seed is {2**64}, and the value should be less than {2**31}."),
+        ({"threads": 10**8}, f"[training]: threads is {10**8}, and the value should be less than or equal to 1024."),
         ({"tower": {"epochs": "many"}}, "[training]: tower.epochs is 'many', and the value should be a valid integer."),
         ({"tower": {"epochs": True}}, "[training]: tower.epochs is True, and the value should be a valid integer."),
         ({"tower": 3}, "[training]: tower is a table of fields, such as tower.epochs = 4, not 3."),
