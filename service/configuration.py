@@ -37,7 +37,6 @@ class Line:
 def lines(settings: Settings, environment: Environment, variables: Mapping[str, str]) -> list[Line]:
     """All settings; variables: of the process. SettingsError if one that is no field of Settings is wrong."""
     require_sound(environment)
-    exports = environment.exports.rpartition("@")[2]  # without credentials: flows refuse such a URL
     store = address(environment.redis_url) if environment.redis_url else "embedded"
     shared = {
         "TANDEM_HOME": (environment.home, "Folder of the store, caches, runs and generations."),
@@ -48,7 +47,10 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         ),
         "TANDEM_REDIS_BUDGET": (environment.budget, "Memory of all generations in the store, at most, such as 500MB."),
         "TANDEM_RULES": (environment.rules, "File of rules, which need not exist (docs/rules.md)."),
-        "TANDEM_EXPORTS": (exports, "Folder or URL for lists and impressions; not set: TANDEM_HOME."),
+        "TANDEM_EXPORTS": (
+            _shown(environment.exports),
+            "Folder or URL for lists and impressions; not set: TANDEM_HOME.",
+        ),
     }
     fields = Settings.model_fields.items()
     own = {variable(name): (getattr(settings, name), info.description or "") for name, info in fields}
@@ -60,6 +62,12 @@ def lines(settings: Settings, environment: Environment, variables: Mapping[str, 
         return "environment" if variables.get(name) else SLO_FILE.name if name in slo else "default"
 
     return [Line(name, _text(value), source(name), text) for name, (value, text) in (shared | own).items()]
+
+
+def _shown(location: str) -> str:
+    """A path as it is; a URL without credentials, which flows refuse in a URL."""
+    scheme, sign, rest = location.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if sign else location
 
 
 def require_sound(environment: Environment) -> None:

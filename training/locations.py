@@ -69,9 +69,9 @@ class Location:
         bucket = rest.partition("/")[0]
         if scheme not in CREDENTIALS:
             raise LocationError(f"A URL that begins with {scheme}:// can't be read. Use s3://, gs:// or a local path.")
-        if "@" in bucket or ":" in bucket:
+        if "@" in bucket or ":" in bucket or "?" in rest:
             raise LocationError(
-                f"A URL of {scheme}:// holds credentials or a port. Take them out of the URL: write "
+                f"A URL of {scheme}:// holds credentials, a port or options. Take them out of the URL: write "
                 f"{scheme}://BUCKET/KEY and set {CREDENTIALS[scheme]}."
             )
         if not bucket:

@@ -106,9 +106,10 @@ class TestRefusals:
                 f"{url} can't be read: the server of the bucket does not answer. Check AWS_ENDPOINT_URL ({address})."
             )
 
-    def test_credentials_in_a_url(self, refusal):
+    @pytest.mark.parametrize("url", ["s3://AKIA:se/cret@my-shop/ring", "s3://my-shop/ring?secret_key=secret"])
+    def test_credentials_in_a_url(self, refusal, url):
         """Refused, and not printed."""
-        sentence = refusal("s3://AKIA:se/cret@my-shop/ring")
+        sentence = refusal(url)
         assert "write s3://BUCKET/KEY and set AWS_ACCESS_KEY_ID" in sentence
         assert "cret" not in sentence
 

@@ -89,6 +89,16 @@ def test_a_url_from_a_file_says_so(tmp_path):
     assert (told["REDIS_URL"]["value"], told["REDIS_URL"]["source"]) == ("redis://store:6380", "REDIS_URL_FILE")
 
 
+@pytest.mark.parametrize(
+    ("exports", "shown"),
+    [("/mnt/team@shop/exports", "/mnt/team@shop/exports"), ("s3://AKIA:hunter2@shop/x?key=hunter2", "s3://shop/x")],
+)
+def test_exports_are_shown_without_credentials(exports, shown):
+    """A path is shown as it is, and a URL without what flows refuse in it."""
+    lines = {line["variable"]: line for line in json.loads(config("--json", TANDEM_EXPORTS=exports).stdout)}
+    assert lines["TANDEM_EXPORTS"]["value"] == shown
+
+
 def test_an_empty_variable_is_none():
     """Compose and Kubernetes pass on what nobody set as nothing at all."""
     empty = {line.variable: "" for line in configuration.defaults()}
