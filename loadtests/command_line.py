@@ -126,7 +126,7 @@ def check(options: Namespace) -> None:
 
 
 def rate_of(options: Namespace) -> float:
-    """Requests a second at the start of the run."""
+    """Requests a second, which the shape changes over time; of --pieces the first rate."""
     return float(shape_of(options).pieces[0][1] if options.pieces else options.rate or Slo.read().rate)
 
 

@@ -13,7 +13,7 @@ import gevent
 from gevent.pool import Group
 
 from loadtests.arrivals import Shape
-from loadtests.command_line import rate_of, shape_of
+from loadtests.command_line import shape_of
 from loadtests.doors import Door, Id, Reply
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
@@ -50,7 +50,8 @@ class Generator:
         self.tally = Tally()
         self._doors, self._options = itertools.cycle(doors), options
         self._shape, self._share = shape_of(options), share
-        warmup = Shape("warm-up", ((options.warmup, rate_of(options)),) if options.warmup else ())
+        first_rate = self._shape.pieces[0][1]
+        warmup = Shape("warm-up", ((options.warmup, first_rate),) if options.warmup else ())
         seeds = (f"warm-up {options.seed}", options.seed)
         visitors = [Visitors(population, seed) for seed in seeds]  # before the first arrival: slow for many users
         self._parts = list(zip((warmup, self._shape), seeds, visitors, (False, True), strict=True))
