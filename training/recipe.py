@@ -121,7 +121,7 @@ def evaluate(
         rows = measure(parts, {**beaten, **stages(stage, ranker)}, progress)
     if isinstance(live, LiveModel):
         with watch("evaluation of the live generation") as progress:
-            live = compare(parts, stage, ranker, live, progress)
+            live = compare(parts, stage, taught.net, live, progress)
     events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,

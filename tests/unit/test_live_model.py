@@ -12,7 +12,8 @@ from recsys.types import CLOCK, Histories
 from tests import tiny
 from tests.flows.ring import log_of, quick, ring
 from training import dataset
-from training.live_model import LiveModel, unknown_to_both
+from training.first_stage import fit_first_stage
+from training.live_model import LiveModel, as_fresh, unknown_to_both
 from training.log import encode
 from training.rows import two_stage
 from training.split import PROTOCOLS, split
@@ -88,3 +89,16 @@ def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
         if protocol == "rolling":
             assert chosen.sum() == sum(log.times[e] > end and log.items[e] not in learned for e in parts.test)
     assert unknown_to_both(parts, 0.0).all()
+
+
+def test_the_tested_model_gets_tables_as_fresh_as_the_live_ones():
+    """Its tables count all events that the live generation learned from, and none of a query that is compared."""
+    config = quick()
+    config = replace(config, tower=replace(config.tower, epochs=1))
+    parts = split(log_of(ring(users=60)), config)
+    stage = fit_first_stage(parts.before_test, config).stage
+    end = float(np.sort(parts.log.times[parts.test])[len(parts.test) // 2])
+    fresh = as_fresh(parts, stage, end)
+    assert fresh.tables.popularity[:, 0].sum() == (parts.log.times <= end).sum() > len(parts.before_test)
+    assert fresh.towers is stage.towers
+    assert as_fresh(parts, stage, 0.0) is stage
