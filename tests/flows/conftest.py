@@ -1,5 +1,6 @@
 """Flow tests keep Prefect's state out of the user's home and out of the checkout."""
 
+import logging
 import os
 import tempfile
 
@@ -17,6 +18,8 @@ def harness(prefect_url):
 
     with temporary_settings({PREFECT_API_URL: prefect_url}):
         yield
+        for handler in logging.getLogger("prefect.flow_runs").handlers:
+            handler.flush()  # logs are sent in batches, and the server ends next
 
 
 @pytest.fixture(scope="session")

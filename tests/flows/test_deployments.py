@@ -65,6 +65,7 @@ def operator(prefect_url, own_valkey_url, tmp_path_factory):
     operator = Operator(tmp_path_factory.mktemp("operator"), prefect_url, own_valkey_url)
     operator.prefect("work-pool", "create", "tandem", "--type", "process")
     operator.prefect("deploy", "--all")
+    operator.prefect("deployment", "schedule", "pause", "--all")  # a run that is due would cancel a test's run
     with operator.worker() as worker:
         operator.worker_pid = worker.pid
         yield operator
