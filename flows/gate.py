@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect import get_run_logger
 from prefect.artifacts import create_table_artifact
 
-from flows.orchestration import step, store_step
+from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
 from recsys import soundness
 from recsys.cache import GenerationCache
@@ -75,11 +75,12 @@ def logged(checks: list[Check]) -> list[Check]:
 
 def stop_unless(force: bool, checks: Sequence[Check], name: str, live: Live | None) -> None:
     """Leave the checks so far as an artifact; GateRefused if one failed. Forced, the run's log says so instead."""
-    create_table_artifact(
-        [asdict(check) for check in checks],
-        key=artifact_key("gate", name),
-        description=f"The gate's checks of {name}",
-    )
+    with best_effort():
+        create_table_artifact(
+            [asdict(check) for check in checks],
+            key=artifact_key("gate", name),
+            description=f"The gate's checks of {name}",
+        )
     lines = failed(checks)
     if lines and not force:
         raise GateRefused(refusal(lines, live), [asdict(check) for check in checks if check.verdict == "failed"])

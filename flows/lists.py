@@ -59,7 +59,7 @@ def batch(
         )
 
 
-@flow(name="refresh", timeout_seconds=900, on_crashed=[start_again])
+@flow(name="refresh", timeout_seconds=2 * 3_600, on_crashed=[start_again])
 def refresh() -> Listed:
     """New lists for the users with events since the last run, and what is trending."""
     environment = Environment.read()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from prefect import Task, get_client, runtime, task
+import httpx
+from prefect import Task, get_client, get_run_logger, runtime, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
 from recsys.errors import StoreUnavailable
@@ -67,13 +70,24 @@ def start_again(flow: Any, flow_run: Any, state: Any) -> None:  # noqa: ARG001 P
         )
 
 
+@contextmanager
+def best_effort() -> Iterator[None]:
+    """Log an error of Prefect's API and go on: a training does not fail because its progress could not be shown."""
+    try:
+        yield
+    except (httpx.HTTPError, ObjectNotFound) as error:
+        get_run_logger().warning("Prefect's API did not take an artifact or a name (%s).", error)
+
+
 def name_run(name: str) -> None:
     """Rename the current run once its generation is known."""
-    get_client(sync_client=True).update_flow_run(UUID(runtime.flow_run.id), name=name)
+    with best_effort():
+        get_client(sync_client=True).update_flow_run(UUID(runtime.flow_run.id), name=name)
 
 
 def leave_result(result: DataclassInstance) -> None:
     """Leave the result of the current run as a table artifact."""
     rows = [{"result": name, "value": str(value)} for name, value in asdict(result).items()]
     name = runtime.flow_run.flow_name
-    create_table_artifact(rows, key=f"result-{name}", description=f"Result of {name}")
+    with best_effort():
+        create_table_artifact(rows, key=f"result-{name}", description=f"Result of {name}")

@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect import get_run_logger, runtime
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.orchestration import best_effort
 from training.watch import Progress, Watch, unwatched, watching
 
 EVERY_SECONDS = 2.0
@@ -31,8 +32,18 @@ def shown_steps() -> Iterator[Watch]:
 def _step(terminal: Watch, name: str) -> Iterator[Progress]:
     start = last = time.monotonic()
     latest = ""
-    # a coroutine only where an event loop runs, and none does in a synchronous flow
-    artifact = cast(UUID, create_progress_artifact(0.0, key=artifact_key("progress", name), description=name))
+    artifact: UUID | None = None
+    with best_effort():
+        # a coroutine only where an event loop runs, and none does in a synchronous flow
+        artifact = cast(UUID, create_progress_artifact(0.0, key=artifact_key("progress", name), description=name))
+
+    def update(percent: float, description: str) -> None:
+        nonlocal artifact
+        shown, artifact = artifact, None  # after an error no update follows: each may wait a minute for the API
+        if shown is not None:
+            with best_effort():
+                update_progress_artifact(shown, percent, description=description)
+                artifact = shown
 
     def show(share: float, word: str) -> None:
         nonlocal last, latest
@@ -40,11 +51,11 @@ def _step(terminal: Watch, name: str) -> Iterator[Progress]:
         on_terminal(share, word)
         if time.monotonic() - last > EVERY_SECONDS:
             last = time.monotonic()
-            update_progress_artifact(artifact, 100 * share, description=f"{name}: {word}")
+            update(100 * share, f"{name}: {word}")
 
     with terminal(name) as on_terminal:
         yield show
-    update_progress_artifact(artifact, 100.0, description=f"{name}: {latest}".rstrip(": "))
+    update(100.0, f"{name}: {latest}".rstrip(": "))
     get_run_logger().info("%s: %.1f s %s", name, time.monotonic() - start, latest)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.orchestration import step
+from flows.orchestration import best_effort, step
 from flows.progress import artifact_key
 from recsys.generation import GenerationFolder
 from training import recipe
@@ -42,7 +42,8 @@ def evaluate(
 ) -> Evaluation:
     """The metric table on the newest part of the log, left behind as two artifacts; live: to be compared with."""
     evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints, live)
-    leave_artifacts(dataset.name, evaluation)
+    with best_effort():
+        leave_artifacts(dataset.name, evaluation)
     return evaluation
 
 

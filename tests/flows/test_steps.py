@@ -103,3 +103,25 @@ def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch
     assert report.startswith(f"# {published.manifest.id}\n")
     assert published.evaluation.to_markdown() in report
     assert all(check.sentence in report for check in published.checks)
+
+
+def test_a_run_goes_on_where_its_progress_can_t_be_shown(harness, monkeypatch):
+    """A progress artifact that somebody deletes in the UI costs its bar, and not the training that it shows."""
+    from prefect import flow, get_client, runtime
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    from flows import progress
+
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+
+    @flow
+    def work():
+        mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[runtime.flow_run.id]))
+        with progress.shown_steps() as watch, watch("towers") as show:
+            with get_client(sync_client=True) as client:
+                (artifact,) = client.read_artifacts(artifact_filter=mine)
+                client.delete_artifact(artifact.id)
+            show(0.5, "half")
+        return "trained"
+
+    assert work() == "trained"
