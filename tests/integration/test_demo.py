@@ -15,6 +15,7 @@ def start(command, home, log, port):
     """A shell in a session of its own that runs make, as a terminal would."""
     env = {k: v for k, v in os.environ.items() if k != "REDIS_URL"}
     env |= {"TANDEM_HOME": str(home), "PORT": str(port), "GRPC_PORT": str(free_port()), "COLUMNS": "120"}
+    env |= {"PREFECT_HOME": str(home.parent / "prefect")}  # not the database of the person who runs the tests
     with log.open("wb") as output:
         return subprocess.Popen(
             ["bash", "-c", command], cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True
