@@ -14,7 +14,7 @@ from typing import Any
 from locust.argument_parser import LocustArgumentParser
 
 from loadtests.arrivals import SHAPES, Shape
-from loadtests.options import number, share, user_file, user_pattern
+from loadtests.options import number, result_file, share, user_file, user_pattern
 from loadtests.slo import RESULTS, ROOT, Slo
 from loadtests.visitors import Population
 
@@ -112,6 +112,12 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 def check(options: Namespace) -> None:
     """Check the values again: Locust's web page sets options without the checks of the command line."""
+    if (options.num_users or 1) < 1 or (options.spawn_rate or SPAWN_RATE) <= 0:
+        raise LoadError("--users and --spawn-rate are above 0: without users nothing is sent")
+    try:
+        result_file(options.result)  # here and not by the parser: a worker writes no result
+    except ArgumentTypeError as error:
+        raise LoadError(f"--result: {error}") from error
     for name, arguments in OPTIONS.items():
         value, convert = getattr(options, name.replace("-", "_")), arguments.get("type")
         if value in (None, "", arguments.get("default")):

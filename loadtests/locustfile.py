@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from locust import FastHttpUser, LoadTestShape, User, constant, events, task
 from locust.env import Environment
 
-from loadtests.command_line import LoadError, add_options, population_of
+from loadtests.command_line import LoadError, add_options, check, population_of
 from loadtests.conductor import Conductor, conduct
 from loadtests.doors import Door, GrpcDoor, HttpDoor
 from loadtests.generator import GIVE_UP_SECONDS
@@ -107,6 +107,7 @@ def prepare(environment: Environment, **_: Any) -> None:
         environment.shape_class.conductor = conductor
     if options.headless:
         try:
+            check(options)
             _reach(environment.host)
             conductor.population = population_of(options)
         except LoadError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +44,16 @@ def user_file(text: str) -> str:
         if Path(text).read_text(encoding="utf-8").splitlines():
             return text
     raise ArgumentTypeError(f"{text!r} is not a file with an id a line")
+
+
+def result_file(text: str) -> str:
+    """A file that can be written when the run has ended; its folder is made now."""
+    path = Path(text)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK):
+            return text
+    raise ArgumentTypeError(f"{text!r} is not a file that can be written")
 
 
 def user_pattern(text: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.prefect import server_where_none, started
+from flows.cli.prefect import server_where_none, started, without_password
 from flows.cli.telling import emit, emit_line
 from flows.periods import DRAIN_SECONDS, OF_WAIT, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
@@ -89,7 +89,7 @@ def run_schedule(options: argparse.Namespace) -> None:
     with open_store(environment) as store, server_where_none() as url:
         store.keep(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
-        print(f"Runs, their logs and artifacts: {url.removesuffix('/api')}", file=sys.stderr)
+        print(f"Runs, their logs and artifacts: {without_password(url).removesuffix('/api')}", file=sys.stderr)
         serve_all(data, options.refresh_every, options.drain_every)
 
 

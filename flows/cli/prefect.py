@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from recsys import lifeline
 from recsys.errors import SettingsError
@@ -109,11 +110,17 @@ def _connect() -> None:
 
     if error := _failure():
         where = get_current_settings().api.url
-        place = f"at {where}" if where else "of a run without an API"
+        place = f"at {without_password(where)}" if where else "of a run without an API"
         raise SettingsError(
             f"No Prefect server answers {place} ({error}). Start it, or set PREFECT_API_URL or a profile of Prefect's "
             "(`prefect profile use`) to another."
         )
+
+
+def without_password(url: str) -> str:
+    """A URL without the user and the password that may stand in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _failure() -> str | None:

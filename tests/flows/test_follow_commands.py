@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,7 +11,8 @@ import redis
 
 from flows.__main__ import main
 from tests import tiny
-from tests.deployment import free_port
+from tests.deployment import ROOT, free_port
+from tests.surroundings import surroundings
 
 
 def test_again_and_again_until_told_to_end(shop):
@@ -103,3 +106,19 @@ def test_the_schedule_runs_what_is_due(shop):
         _, told = process.communicate(timeout=90)
     assert process.returncode == 0, told
     assert "Traceback" not in told
+
+
+def test_a_prefect_server_that_is_away(tmp_path):
+    """One sentence names the address, without the password that may stand in it."""
+    away = f"127.0.0.1:{free_port()}/api"
+    run = subprocess.run(
+        [sys.executable, "-m", "flows", "drain"],
+        cwd=ROOT,
+        env=surroundings(tmp_path, PREFECT_API_URL=f"http://me:hunter2@{away}"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, len(run.stderr.splitlines())) == (1, 1)
+    assert run.stderr.startswith(f"No Prefect server answers at http://{away} (")
+    assert "hunter2" not in run.stdout + run.stderr

@@ -14,6 +14,11 @@ from tests.deployment import ROOT, free_port
         ([], "tandem: no connection to http://127.0.0.1:{port}"),
         (["--host", "http://127.0.0.1:99999"], "tandem: no connection to http://127.0.0.1:99999"),
         (["--seconds", "-3"], "python -m locust: error: argument --seconds: '-3' is not a number from 0.1"),
+        (["--users", "-3"], "tandem: --users and --spawn-rate are above 0"),
+        (
+            ["--result", "/dev/null/load.json"],
+            "tandem: --result: '/dev/null/load.json' is not a file",
+        ),
         (["--rate", "abc"], "argument --rate: 'abc' is not a number from 0"),
     ],
 )
