@@ -43,7 +43,7 @@ class Box:
 
     def command(self, *command: str) -> list[str]:
         """What runs a command as the image would, in a box of its own."""
-        unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", START, "box"]
+        unshared = ["unshare", "--mount", "--pid", "--fork", "/bin/sh", "-c", START, "box"]
         return [*unshared, *self._environment, *(command or self.config["Entrypoint"])]
 
     @property
@@ -75,8 +75,16 @@ class Box:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+            return self.kill()
+
+    def kill(self) -> int:
+        """End all of its processes with the first; -9.
+
+        `unshare --kill-child` does not end them: the kernel forgets that wish when the first process changes its user.
+        """
+        os.kill(self.first, signal.SIGKILL)
+        self.process.wait()
+        return -signal.SIGKILL
 
     def __enter__(self) -> Box:
         return self
@@ -86,6 +94,5 @@ class Box:
     ) -> None:
         process = getattr(self, "process", None)
         if process is not None and process.poll() is None:
-            process.kill()  # --kill-child: its first process ends with it, and with that one all others
-            process.wait()
+            self.kill()
         run(["buildah", "rm", self._made])
