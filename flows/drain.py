@@ -40,8 +40,8 @@ AT_ONCE = 2_000
 class Drained:
     """What was done. rows: items shown, taken: of them. damaged: entries that could not be read, and are gone.
 
-    waiting: younger than the wait, among the next AT_ONCE. lost: removed by the limits of the store before a drain
-    could read them, since the last drain.
+    waiting: younger than the wait, among the last AT_ONCE that were read. lost: removed by the limits of the store
+    before a drain could read them, since the last drain.
     """
 
     impressions: int = 0
@@ -76,8 +76,8 @@ def drain(
             step = drain_some(store, folder, wait)
             done = done.then(step)
             progress(0.5, f"{done.impressions:,} impressions")
-            if not step.impressions and not step.damaged:
-                break
+            if step.impressions + step.damaged < AT_ONCE:
+                break  # slates that arrive from now on are for the next run: with no wait they would never end
         lost = store.lost_impressions()
         store.report_lost(lost)
     done = replace(done, lost=lost)

@@ -181,6 +181,26 @@ class TestStore:
         assert (done.impressions, done.waiting) == (0, 1)
         flows.close()
 
+    def test_it_ends_while_slates_arrive(self, harness, valkey, own_valkey_url, tmp_path, monkeypatch):
+        """Without a wait each slate is old enough at once; a run takes those that it finds and ends."""
+        from flows import drain as module
+
+        monkeypatch.setenv("REDIS_URL", own_valkey_url)
+        monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+        add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
+        rounds = []
+
+        def busy(store, folder, wait):
+            done = drain_some(store, folder, wait)
+            add(own_valkey_url, IMPRESSION_LIMITS, [shown().pack()])
+            rounds.append(done)
+            assert len(rounds) < 4
+            return done
+
+        monkeypatch.setattr(module, "drain_some", busy)
+        assert module.drain(0.0).impressions == 1
+        assert valkey.xlen("impressions") == 1
+
     @pytest.mark.parametrize(("mib", "removes"), [(256, False), (16, True)])
     def test_100_slates_a_second_for_35_minutes(self, valkey, own_valkey_url, tmp_path, monkeypatch, mib, removes):
         """Each is drained, waits or is counted as lost; with the default limit none of this size is lost."""
