@@ -168,7 +168,7 @@ class TowerTraining:
             torch.set_rng_state(state["torch"])
             self._rng.bit_generator.state = state["numpy"]
             self._done, self._judged = state["done"], state["judged"]
-        except (KeyError, RuntimeError, TypeError, ValueError):
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
             return False
         return True
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -100,6 +101,10 @@ def test_a_checkpoint_of_something_else_is_not_taken(tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     assert own.load() is None
     torch.save({"x": tmp_path}, path)
+    assert own.load() is None
+    with zipfile.ZipFile(path, "w", strict_timestamps=False) as damaged:
+        damaged.writestr("archive/data.pkl", b"\x80\x02a.")  # appends to a list that is not there: an IndexError
+        damaged.writestr("archive/version", b"3\n")
     assert own.load() is None
     checkpoints.clear()
     assert not list(tmp_path.iterdir())
