@@ -27,6 +27,9 @@ R = TypeVar("R")
 MOST_STARTS = 3
 """Runs in a row that crash. A crash that repeats, for lack of memory for example, is then left to a person."""
 
+TAG = "tandem"
+"""The tag of each run, by which lists follow the trainings of this project alone."""
+
 AFTER_CRASH = "after-crash-"
 """Begins the tag of a run that follows a crashed one."""
 

@@ -16,6 +16,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.drain import drain
 from flows.lists import batch, refresh
+from flows.orchestration import TAG
 from flows.run import run
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
@@ -43,7 +44,7 @@ def serve_all(data: str | None, refresh_every: float, drain_every: float) -> Non
 
 def _one(strategy: ConcurrencyLimitStrategy) -> dict[str, Any]:
     limit = ConcurrencyLimitConfig(limit=1, collision_strategy=strategy)
-    return {"concurrency_limit": limit, "tags": ["tandem"], "entrypoint_type": EntrypointType.MODULE_PATH}
+    return {"concurrency_limit": limit, "tags": [TAG], "entrypoint_type": EntrypointType.MODULE_PATH}
 
 
 def _after_training() -> DeploymentEventTrigger:
@@ -51,7 +52,10 @@ def _after_training() -> DeploymentEventTrigger:
     return DeploymentEventTrigger(
         name="lists after a training",
         match={"prefect.resource.id": "prefect.flow-run.*"},
-        match_related={"prefect.resource.role": "flow", "prefect.resource.name": run.name},
+        match_related=[
+            {"prefect.resource.role": "flow", "prefect.resource.name": run.name},
+            {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+        ],
         expect={"prefect.flow-run.Completed"},
     )
 

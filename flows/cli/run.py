@@ -46,8 +46,12 @@ def run_all(options: argparse.Namespace) -> None:
         with ExitStack() as shown:
             watch = shown.enter_context(watching())
             with watch("starting Prefect"), started(shown.close):
+                from prefect import tags
+
+                from flows.orchestration import TAG
                 from flows.run import run
-        published = run(options.data, options.config, overrides, options.force)
+        with tags(TAG):
+            published = run(options.data, options.config, overrides, options.force)
     if options.json:
         evaluation = json.loads(published.evaluation.to_json())
         manifest = published.manifest
