@@ -58,9 +58,9 @@ class LiveModel:
 
     def score(self, histories: Histories) -> F32:
         """The ranker's scores of what retrieval found, -inf elsewhere: [B, n] float32, by the catalogue's rows."""
-        asked = self._translated(histories)
-        candidates = self._retriever.retrieve(asked)
-        scores = self._ranker.score(asked, candidates)
+        translated = self._translated(histories)
+        candidates = self._retriever.retrieve(translated)
+        scores = self._ranker.score(translated, candidates)
         return spread(replace(candidates, items=self._back[candidates.items]), scores, len(self._rows) - 1)
 
     def _translated(self, histories: Histories) -> Histories:
@@ -70,8 +70,8 @@ class LiveModel:
         context[:, :CLOCK] = histories.context[:, :CLOCK]
         for place, other, rows in self._contexts:
             context[:, CLOCK + place] = rows[histories.context[:, CLOCK + other]]
-        told = replace(histories, items=items, types=types.clip(min=0).astype(np.uint8), context=context)
-        return told.only((items != PAD) & (types >= 0))
+        kept = replace(histories, items=items, types=types.clip(min=0).astype(np.uint8), context=context)
+        return kept.only((items != PAD) & (types >= 0))
 
 
 def compare(

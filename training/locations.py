@@ -150,12 +150,12 @@ def _endpoint() -> str | None:
 
 def failed(location: Location, verb: str, error: OSError) -> LocationError:
     """The error of a location as one sentence with the fix; verb: read or written."""
-    begin, said = f"{location} can't be {verb}", " ".join((error.strerror or str(error)).split()).rstrip(".")
+    begin, message = f"{location} can't be {verb}", " ".join((error.strerror or str(error)).split()).rstrip(".")
     if not location.remote:
-        return LocationError(f"{begin}: {said}.")
+        return LocationError(f"{begin}: {message}.")
     scheme, endpoint = location.text.partition(":")[0], _endpoint()
-    code = found[1] if (found := CODE.search(said)) else ""
-    if code in REFUSED or NO_TOKEN in said:
+    code = found[1] if (found := CODE.search(message)) else ""
+    if code in REFUSED or NO_TOKEN in message:
         fix = f"Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
         return LocationError(f"{begin}: access is denied. {fix}")
     if code in UNREACHED:
@@ -163,7 +163,7 @@ def failed(location: Location, verb: str, error: OSError) -> LocationError:
         return LocationError(f"{begin}: the server of the bucket does not answer. {fix}")
     if code in MISSING or isinstance(error, FileNotFoundError):
         return LocationError(f"{begin}: there is no such bucket or key. Correct the URL.")
-    return LocationError(f"{begin}: {said[:MOST_SHOWN]}." + " Set AWS_REGION." * (OTHER_REGION in said))
+    return LocationError(f"{begin}: {message[:MOST_SHOWN]}." + " Set AWS_REGION." * (OTHER_REGION in message))
 
 
 @contextmanager

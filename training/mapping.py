@@ -178,12 +178,12 @@ def _parsed(path: Location) -> dict[str, Any]:
 def moment(value: object, name: str) -> float:
     """Unix seconds of a date or a time, as TOML or ISO 8601 have it, in UTC where it names no zone."""
     try:
-        told = datetime.fromisoformat(str(value))
+        parsed = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise DatasetError(
             f"{name} is a date or a time such as 2000-12-21 or 2000-12-21T18:00:00Z, not {value}."
         ) from error
-    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 def _section(path: Location, raw: dict[str, Any], name: str, required: set[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from training.evaluation import BASELINES, METRICS, Evaluation
 from training.profile import Live
 
 SEGMENTS = {"": "all queries", "cold_": "cold users", "new_": "new items"}
-"""Prefix of a segment's figures, and its name. Warm users are not asked apart: with the cold they are all."""
+"""Prefix of a segment's figures, and its name. Warm users have no check of their own: with the cold they are all."""
 
 Figures = Mapping[str, float | None]
 
@@ -58,11 +58,11 @@ def _against_baselines(
 
     def beaten(model: str, called: str, which: str) -> Check:
         bound = figure(model) + config.lead * _error(evaluation.served, rows[model], prefix, metric)
-        told = (
+        sentence = (
             f"{name}: {ours:.4f}, and {called} has {figure(model):.4f}; more than {bound:.4f} would pass, "
             f"{config.lead:g} standard error of the difference above."
         )
-        return check(f"{name}, {which}", ours > bound, told, ours, bound)
+        return check(f"{name}, {which}", ours > bound, sentence, ours, bound)
 
     best, impersonal = max(rows, key=figure), max((m for m in IMPERSONAL if m in rows), key=figure, default=None)
     strict, few = not prefix and not evaluation.order, evaluation.judged < config.telling
@@ -73,41 +73,41 @@ def _against_baselines(
         yield beaten(best, f"the best baseline, {best},", "best baseline")
         return
     if prefix and not figure(best):
-        told = f"{name}: {ours:.4f}, and every baseline has 0: there is nothing to be behind."
-        yield Check(f"{name}, best baseline", "not judged", told, ours)
+        sentence = f"{name}: {ours:.4f}, and every baseline has 0: there is nothing to be behind."
+        yield Check(f"{name}, best baseline", "not judged", sentence, ours)
         return
     bound = max(figure(best) - config.errors * _error(evaluation.served, rows[best], prefix, metric), 0.0)
     why = "" if prefix else f", as {evaluation.judged:,} queries tell no more"
     why = ", as there is too little data to teach a ranker" if evaluation.order and not prefix else why
-    told = (
+    sentence = (
         f"{name}: {ours:.4f}, and the best baseline, {best}, has {figure(best):.4f}; {bound:.4f} would pass, "
         f"{config.errors:g} standard errors of the difference below{why}."
     )
-    yield check(f"{name}, best baseline", ours >= bound, told, ours, bound)
+    yield check(f"{name}, best baseline", ours >= bound, sentence, ours, bound)
 
 
 def _against_live(name: str, evaluation: Evaluation, live: Live, prefix: str, metric: str, config: GateConfig) -> Check:
     """Against the live generation's figure of the same queries; where there are too few, of its own test's queries."""
     compared = evaluation.comparison or Comparison(live.id, reason="live was not scored")
     ours, theirs = compared.ours, compared.theirs
-    asked = f"on {compared.queries:,} queries that neither learned from"
+    basis = f"on {compared.queries:,} queries that neither learned from"
     judged = not prefix or _enough(theirs, prefix, config)
     if compared.queries < config.queries:
         few = f"live could be scored on {compared.queries:,} queries of this test, and {config.queries} would do"
         ours, theirs = evaluation.served, live.served
-        asked = f"on the queries of its own test, since {compared.reason or few}"
+        basis = f"on the queries of its own test, since {compared.reason or few}"
         same = (live.protocol, live.targets) == (evaluation.protocol, evaluation.targets)
         judged = same and (not prefix or _enough(theirs, prefix, config))
     mine, other = ours.get(prefix + metric), theirs.get(prefix + metric)
     if mine is None or other is None or not judged:
-        told = f"{name}: live {live.id} has no figure to compare with, {asked}."
-        return Check(f"{name}, live", "not judged", told, mine)
+        sentence = f"{name}: live {live.id} has no figure to compare with, {basis}."
+        return Check(f"{name}, live", "not judged", sentence, mine)
     bound = max((1 - config.tolerance) * other - config.errors * _error(ours, theirs, prefix, metric), 0.0)
-    told = (
-        f"{name}: {mine:.4f}, and live {live.id} has {other:.4f} {asked}; {bound:.4f} would pass, "
+    sentence = (
+        f"{name}: {mine:.4f}, and live {live.id} has {other:.4f} {basis}; {bound:.4f} would pass, "
         f"{config.tolerance:.0%} and {config.errors:g} standard errors below."
     )
-    return check(f"{name}, live", mine >= bound, told, mine, bound)
+    return check(f"{name}, live", mine >= bound, sentence, mine, bound)
 
 
 def _enough(row: Figures, prefix: str, config: GateConfig) -> bool:
@@ -115,6 +115,6 @@ def _enough(row: Figures, prefix: str, config: GateConfig) -> bool:
 
 
 def _error(one: Figures, other: Figures, prefix: str, metric: str) -> float:
-    """Standard error of a difference; of two models asked the same it is less, so this passes rather than refuses."""
+    """Standard error of a difference. It is less for two models with the same queries, so a check passes more often."""
     key = f"{prefix}se_{metric}"
     return math.hypot(one.get(key) or 0.0, other.get(key) or 0.0)

@@ -94,7 +94,7 @@ class UserHydrator:
         self._prepare(query)
 
     def _has_lost_records(self, generation: ServedGeneration, found: UserState) -> bool:
-        """Whether the store has lost records of a generation. It never had those of a bento that nobody published."""
+        """Whether the store has lost records of a generation. It never had those of a bento that was not published."""
         if not found.lost:
             self._stored.add(generation.id)
             return False
