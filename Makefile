@@ -63,7 +63,7 @@ SHARING = tests/integration/test_demo.py tests/flows tests/service/test_lifecycl
 	tests/unit tests/contracts tests/browser
 
 rehearsal: .venv/installed # compiles, so that two halves of the tests do not do it each
-	@$(PY) -m training.rehearsal
+	@$(PY) -m training.warm_kernels
 
 test: .venv/installed ## lint, types, imports, tests
 	@$(MAKE) --no-print-directory -j 2 rehearsal lint

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Callable
 
 from recsys.errors import TandemError
-from recsys.installed import packages
-from recsys.stopped import importing
+from recsys.process.interruption import importing
+from recsys.process.missing_packages import packages
 
 with packages(), importing():
-    from flows.cli import follow, operate, run
-    from flows.cli.apart import run_apart
-    from flows.cli.telling import report
+    from flows.cli import follow_commands, operate_commands, run_command
+    from flows.cli.output import report
+    from flows.cli.own_session import run_apart
 
 TERMINATED = 128 + signal.SIGTERM
 """The exit code shells give to a process ended by SIGTERM; leaving by it lets the store and Prefect end first."""
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m flows", description="Train, publish and look at what is live.")
     parser.set_defaults(apart=False)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for verb in (*run.add_verbs(verbs), *operate.add_verbs(verbs), *follow.add_verbs(verbs)):
+    for verb in (*run_command.add_verbs(verbs), *operate_commands.add_verbs(verbs), *follow_commands.add_verbs(verbs)):
         verb.add_argument("--json", action="store_true", help="JSON on stdout, errors too")
     return parser
 

@@ -14,17 +14,17 @@ from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
-from recsys.installed import packages
-from recsys.lifeline import preexec, tie_to_parent, watch_ancestor
-from recsys.stopped import importing
+from recsys.process.interruption import importing
+from recsys.process.missing_packages import packages
+from recsys.process.parent_death import preexec, tie_to_parent, watch_ancestor
 
 with packages(), importing():
     import httpx
     from rich.console import Console
     from rich.table import Table
 
-    from recsys.store.connect import open_store
-    from training import dataset
+    from recsys.store.from_environment import open_store
+    from training.data import dataset
 
 DATA = Path("data/movietweetings")
 START_SECONDS = 120

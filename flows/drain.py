@@ -20,17 +20,17 @@ import pyarrow.parquet as pq
 from prefect import flow
 from pydantic import Field
 
-from flows.impression_rows import to_table
 from flows.orchestration import leave_result, start_again, store_step
 from flows.periods import OF_WAIT, WAIT_SECONDS
 from flows.progress import shown_steps
+from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
-from recsys.features import FEATURES
-from recsys.impression import Impression
-from recsys.store.base import FlowStore
-from recsys.store.connect import open_store
+from recsys.lists.impression import Impression
+from recsys.model.features import FEATURES
+from recsys.store.from_environment import open_store
+from recsys.store.ports import FlowStore
 from recsys.store.streams import LoggedImpression
-from training.locations import Location, exports, writing
+from training.data.locations import Location, exports, writing
 
 AT_ONCE = 2_000
 """Impressions of a step, at most: some 40,000 rows, 10 MB."""

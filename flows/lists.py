@@ -17,15 +17,15 @@ from typing import Annotated
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows.export_lists import exporting
-from flows.listing_steps import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from flows.orchestration import leave_result, name_run, start_again
 from flows.progress import shown_steps
+from flows.steps.list_export import exporting
+from flows.steps.list_making import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
-from recsys.store.base import LIVE, GenerationStore
-from recsys.store.connect import OpenStore, open_store
-from training.watch import Watch
+from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.ports import LIVE, GenerationStore
+from training.progress import Watch
 
 
 @dataclass(frozen=True)

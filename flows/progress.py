@@ -14,7 +14,7 @@ from prefect import get_run_logger, runtime
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from flows.orchestration import best_effort
-from training.watch import Progress, Watch, unwatched, watching
+from training.progress import Progress, Watch, unwatched, watching
 
 EVERY_SECONDS = 2.0
 """Between two updates of an artifact. An update is a request to Prefect's server, some 5 ms."""

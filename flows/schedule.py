@@ -17,7 +17,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.drain import drain
 from flows.lists import batch, refresh
 from flows.orchestration import TAG
-from flows.run import run
+from flows.train import run
 
 TRAIN_AT, LIST_AT = "0 2 * * *", "0 5 * * *"
 

@@ -1,83 +1,120 @@
-"""Train and evaluate: the steps of `training.recipe` as tasks, and the metrics as artifacts."""
+"""The flow `train`: from a dataset to a live generation."""
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import flow
+from pydantic import Field
 
-from flows.orchestration import best_effort, step
-from flows.progress import artifact_key
-from recsys.generation import GenerationFolder
-from training import recipe
-from training.checkpoint import Checkpoints
-from training.comparison import Comparison
+from flows.operate.model_store import ModelStore
+from flows.orchestration import name_run, start_again
+from flows.progress import shown_steps
+from flows.steps.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
+from flows.steps.ingest import ingest, quarantine_of
+from flows.steps.publishing import forget, promote, publish
+from flows.steps.report import leave_report, reporting
+from flows.steps.training import build, evaluate, retrain, train
+from recsys.environment import Environment
+from recsys.generation.loader import try_out
+from recsys.generation.manifest import Manifest
+from recsys.generation.publisher import Publisher
+from recsys.store.from_environment import open_store
+from recsys.store.ports import GenerationStore
 from training.config import TrainingConfig
-from training.dataset import Dataset
-from training.evaluation import Evaluation
-from training.export import export
-from training.live_model import LiveModel
-from training.log import Log
-from training.profile import DataProfile
-from training.recipe import Taught, Trained
-from training.split import Split
-from training.watch import Watch
+from training.data.interaction_log import encode
+from training.data.mapping import Mapping
+from training.data.reading_notes import notes
+from training.device import find_device
+from training.evaluation.metric_table import Evaluation
+from training.evaluation.split import split
+from training.gate.check import Check, failed
+from training.options import training_config
+from training.progress import Watch
+from training.report.curves import Curves
+from training.report.run_report import Findings
+from training.tensorboard import TensorBoard
+from training.towers.checkpoint import Checkpoints
 
 
-@step
-def train(parts: Split, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints) -> Taught:
-    """The ranker, taught by labels later than all its towers saw."""
-    return recipe.teach_ranker(parts, config, watch, checkpoints)
+@dataclass(frozen=True)
+class Published:
+    """What a run left behind. notes: what a person should know of the dataset, a line each."""
+
+    manifest: Manifest
+    evaluation: Evaluation
+    checks: list[Check]
+    report: Path | None
+    notes: list[str] = field(default_factory=list)
 
 
-@step
-def evaluate(
-    dataset: Dataset,
-    parts: Split,
-    taught: Taught,
+@flow(name="train", timeout_seconds=4 * 3_600, on_crashed=[start_again])
+def run(
+    data: Annotated[str, Field(description="a folder with a dataset.toml, or such a file")],
+    config: Annotated[Literal["small", "full"], Field(description="how long to train")] = "full",
+    overrides: Annotated[dict[str, Any] | None, Field(description='such as {"tower": {"epochs": 4}}')] = None,
+    force: Annotated[bool, Field(description="promote although the gate refuses")] = False,
+) -> Published:
+    """Ingest, train, evaluate, pass the gate, publish, promote."""
+    mapping = Mapping.read(data)
+    settings = training_config(config, mapping.training, overrides, f"[training] of {mapping.path}")
+    find_device(settings.device)  # a GPU that is not there is an error before anything is read
+    environment = Environment.read()  # not a parameter: Prefect stores those, and REDIS_URL may hold a password
+    board = TensorBoard(environment.folder("tensorboard"), mapping.name)
+    # The store first: an unreachable store ends the run before the training.
+    with closing(board), open_store(environment) as store, shown_steps() as watch:
+        return train_and_publish(data, settings, force, environment, store.generations(), board, watch)
+
+
+def train_and_publish(
+    data: str,
     config: TrainingConfig,
+    force: bool,
+    environment: Environment,
+    generations: GenerationStore,
+    board: TensorBoard,
     watch: Watch,
-    checkpoints: Checkpoints,
-    live: LiveModel | Comparison | None,
-) -> Evaluation:
-    """The metric table on the newest part of the log, left behind as two artifacts; live: to be compared with."""
-    evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints, live)
-    with best_effort():
-        leave_artifacts(dataset.name, evaluation)
-    return evaluation
+) -> Published:
+    """Run the steps in their order; GateRefused where the gate refuses and is not forced."""
+    folder = environment.folder("generations")
+    publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
+    models = ModelStore(environment)
+    curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
 
+    dataset = ingest(data, environment, curves)
+    said = notes(dataset, str(quarantine_of(environment, dataset.name)))
+    log = encode(dataset)
+    with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
+        live = findings.live = look_at_live(generations)
+        findings.checks += judge_data(findings.data, live)
+        stop_unless(force, findings.checks, dataset.name, live)
 
-@step
-def retrain(
-    log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
-) -> Trained:
-    """The model over every event: what goes out."""
-    return recipe.finish(log, taught, evaluation, config, watch, checkpoints)
+        parts = split(log, config, dataset.protocol, dataset.moments)
+        taught = train(parts, config, curves, checkpoints)
+        rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
+        evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints, rival)
+        board.result(config, evaluation)
+        findings.checks += judge_model(evaluation, findings.data, live)
+        stop_unless(force, findings.checks, dataset.name, live)
 
+        trained = retrain(log, taught, evaluation, config, curves, checkpoints)
+        evaluation = findings.evaluation = trained.evaluation  # which may say more
+        findings.checks += judge_trained(log, trained)
+        stop_unless(force, findings.checks, dataset.name, live)
 
-@step
-def build(
-    dataset: Dataset,
-    log: Log,
-    trained: Trained,
-    config: TrainingConfig,
-    folder: Path,
-    watch: Watch,
-    *,
-    profile: DataProfile,
-    forced: list[str],
-) -> GenerationFolder:
-    """The sealed generation folder, each user's candidates precomputed."""
-    with watch("candidates of every user") as progress:
-        name, bad_rows = dataset.name, dataset.bad_rows
-        return export(folder, log, trained, config, name, bad_rows, progress, profile=profile, forced=forced)
+        profile, forced = findings.data, failed(findings.checks)
+        generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
+        name_run(f"train-{generation.manifest.id}")
+        models.save(generation)
+        manifest = publish(generation, publisher, curves)
+        promote(manifest, generations)
+        findings.generation = manifest.id
 
-
-def leave_artifacts(name: str, evaluation: Evaluation) -> None:
-    """Leave the metric table in Prefect, for people and as rows."""
-    notes = "".join(f"\n\nNote: {warning}" for warning in evaluation.warnings)
-    create_markdown_artifact(
-        evaluation.to_markdown() + notes, key=artifact_key("metrics", name), description=f"Metrics of {name}"
-    )
-    rows = [{"model": model, **row} for model, row in evaluation.rows.items()]
-    create_table_artifact(rows, key=artifact_key("metrics-table", name), description=f"Metrics of {name}, as rows")
+    forget(publisher, folder)
+    models.prune({path.name for path in folder.iterdir()})
+    checkpoints.clear()
+    report = leave_report(findings, environment)
+    return Published(manifest, evaluation, findings.checks, report, said)

@@ -9,8 +9,8 @@ import sys
 from dataclasses import asdict
 
 from recsys.errors import TandemError
-from recsys.installed import packages
-from recsys.stopped import importing
+from recsys.process.interruption import importing
+from recsys.process.missing_packages import packages
 
 with packages(), importing():
     from service import configuration

@@ -13,14 +13,14 @@ from types import FrameType
 
 import psutil
 
-from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, SettingsError, StoreUnavailable
-from recsys.lifeline import preexec
+from recsys.generation.cache import GenerationCache
+from recsys.process.parent_death import preexec
 from recsys.rules import RulesFile
-from recsys.store.base import LIVE
-from recsys.store.connect import OpenStore, open_store
-from recsys.store.redis import RedisGenerationStore
+from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.ports import LIVE
+from recsys.store.redis.stores import RedisGenerationStore
 from service import probe
 from service.auth import setup
 from service.auth.tls import Tls

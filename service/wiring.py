@@ -11,14 +11,14 @@ from opentelemetry import propagate
 from opentelemetry.sdk.trace import TracerProvider
 from starlette.types import ASGIApp
 
-from recsys import soundness
-from recsys.cache import GenerationCache
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from recsys.items import PutItems
-from recsys.store.board import RedisBoard
-from recsys.store.items import RedisItemReader, RedisItemWriter
-from recsys.store.redis import RedisGenerationStore, RedisUserStore
+from recsys.fresh_items.put_items import PutItems
+from recsys.generation import soundness
+from recsys.generation.cache import GenerationCache
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.process_board import RedisBoard
+from recsys.store.redis.stores import RedisGenerationStore, RedisUserStore
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.backends import wire
 from service.backends.backends import Backends
@@ -47,15 +47,15 @@ from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs
 
 if TYPE_CHECKING:  # torch takes 1.8 s of CPU to import, and only hosts that run a model need it
-    from recsys.ranker import Ranker
-    from recsys.retriever import Retriever
+    from recsys.model.ranker import Ranker
+    from recsys.retrieval.retriever import Retriever
 
 GATEWAY, RETRIEVAL, RANKING = "gateway", "retrieval", "ranking"
 
 
 def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
     """Retrievers of generations fetched from the store."""
-    from recsys.trial import load_retriever
+    from recsys.generation.loader import load_retriever
 
     _run_models()
     return GenerationHolder(_cache(environment), load_retriever)
@@ -63,7 +63,7 @@ def retrieval(environment: Environment) -> GenerationHolder[Retriever]:
 
 def ranking(environment: Environment) -> GenerationHolder[Ranker]:
     """Rankers of generations fetched from the store."""
-    from recsys.trial import load_ranker
+    from recsys.generation.loader import load_ranker
 
     _run_models()
     return GenerationHolder(_cache(environment), load_ranker)

@@ -12,8 +12,8 @@ from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
-from recsys.lifeline import tie_to_parent, watch_parent
-from recsys.store.connect import open_store
+from recsys.process.parent_death import tie_to_parent, watch_parent
+from recsys.store.from_environment import open_store
 from service import bentoml_patches, configuration
 from service.auth import setup
 from service.auth.tls import Tls

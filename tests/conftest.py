@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from recsys import lifeline
-from recsys.generation import GenerationFolder
+from recsys.generation.manifest import GenerationFolder
+from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedStore
 from tests import tiny
 from tests.deployment import Deployment
 from tests.prefect_server import prefect_server
 from tests.redis_server import redis_server
 from tests.server import Server
-from training.log import Log
+from training.data.interaction_log import Log
 
 
 def pytest_configure() -> None:
@@ -62,7 +62,7 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process = subprocess.Popen(
         [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""],
         stdout=subprocess.DEVNULL,
-        preexec_fn=lifeline.preexec(),
+        preexec_fn=parent_death.preexec(),
     )
     url = f"redis://127.0.0.1:{port}/0"
     _wait(url)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import httpx
 
-from loadtests.ports import free_ports
+from loadtests.processes.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 120

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from loadtests.ports import free_ports
-from recsys import lifeline
+from loadtests.processes.free_ports import free_ports
+from recsys.process import parent_death
 from tests.debian_program import DebianProgram
 
 HAPROXY = DebianProgram(
@@ -76,7 +76,7 @@ class Proxy:
                 env=self._environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=lifeline.preexec(),
+                preexec_fn=parent_death.preexec(),
             )
         try:
             self._wait_until_ready()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import compiled, parse, select
-from recsys.spec import FeatureSpec
 
 GENRES = ("Drama", "Comedy", "Action")
 SPEC = FeatureSpec(

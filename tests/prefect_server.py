@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from recsys import lifeline
+from recsys.process import parent_death
 from tests.deployment import free_port
 from tests.surroundings import surroundings
 
@@ -26,7 +26,7 @@ def prefect_server(home: Path) -> Iterator[str]:
         env=surroundings(home, PREFECT_SERVER_UI_ENABLED="false"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lifeline.preexec(),
+        preexec_fn=parent_death.preexec(),
     )
     try:
         _wait(url, process)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recsys.items import NOTHING_PUT, PutItem
+from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from tests import tiny
-from training import dataset
+from training.data import dataset
+from training.data.interaction_log import encode
 from training.export import export
-from training.log import encode
 from training.recipe import train
 
 LATER = 4e9

@@ -12,8 +12,8 @@ from typing import Any
 
 import redis
 
-from recsys import lifeline
-from recsys.store.embedded import _binary
+from recsys.process import parent_death
+from recsys.store.embedded_valkey import _binary
 from tests.deployment import free_port
 
 
@@ -35,7 +35,7 @@ class Server:
                 *("--dir", str(self._folder), "--appendonly", "yes", "--appendfsync", "everysec"),
             ],
             stdout=subprocess.DEVNULL,
-            preexec_fn=lifeline.preexec(),
+            preexec_fn=parent_death.preexec(),
         )
         while wait and not self._answers():
             if self._process.poll() is not None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recsys.generation import GenerationFolder
-from recsys.publisher import Publisher
-from recsys.store.base import GenerationStore
-from training import dataset
+from recsys.generation.manifest import GenerationFolder
+from recsys.generation.publisher import Publisher
+from recsys.store.ports import GenerationStore
 from training.config import RankerConfig, TowerConfig, TrainingConfig
+from training.data import dataset
+from training.data.interaction_log import Log, encode
 from training.export import export
-from training.log import Log, encode
 from training.recipe import train
 
 USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from prometheus_client import REGISTRY
 
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.store import MemoryStore
 from service.backends.backends import Backends
 from service.backends.models import RankingModel, RetrievalModel

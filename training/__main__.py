@@ -13,30 +13,31 @@ from pathlib import Path
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
-from recsys.installed import packages
-from recsys.stopped import importing
+from recsys.process.interruption import importing
+from recsys.process.missing_packages import packages
 
 with packages(), importing():
     from rich.console import Console
 
     from recsys.types import HISTORY_LENGTH
-    from training import dataset, recipe
-    from training.bench import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
-    from training.check import failed
-    from training.checkpoint import Checkpoints
-    from training.gate import check_data
-    from training.generate import SHAPES, generate
-    from training.log import encode
-    from training.mapping import Mapping, moment
-    from training.notes import notes
+    from training import recipe
+    from training.data import dataset
+    from training.data.generated_log import SHAPES, generate
+    from training.data.interaction_log import encode
+    from training.data.mapping import Mapping, moment
+    from training.data.reading_notes import notes
+    from training.evaluation.split import IN_TIME, PROTOCOLS, check_protocol, split
+    from training.gate.check import failed
+    from training.gate.dataset_profile import AVAILABLE, DataProfile
+    from training.gate.gate import check_data
+    from training.growth.measurements import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
     from training.options import add_training_options, config_of
-    from training.profile import AVAILABLE, DataProfile
+    from training.progress import watching
     from training.report.curves import Curves
-    from training.report.findings import Findings
-    from training.report.run import write
-    from training.split import IN_TIME, PROTOCOLS, check_protocol, split
+    from training.report.run_page import write
+    from training.report.run_report import Findings
     from training.tensorboard import TensorBoard
-    from training.watch import watching
+    from training.towers.checkpoint import Checkpoints
 
 
 @packages()

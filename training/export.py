@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsys import soundness
-from recsys.generation import (
+from recsys.generation import soundness
+from recsys.generation.manifest import (
     RANKER,
     SPEC,
     TOWERS,
@@ -26,20 +26,20 @@ from recsys.generation import (
     describe,
     new_id,
 )
-from recsys.proof import Proof
-from recsys.ranker import Ranker
-from recsys.record import UserRecord
+from recsys.generation.packed_strings import StringTable
+from recsys.generation.smoke_queries import SmokeQueries
+from recsys.generation.verification import Proof
+from recsys.lists.user_record import UserRecord
+from recsys.model.ranker import Ranker
 from recsys.retrieval.registry import RETRIEVED
-from recsys.smoke import SmokeQueries
-from recsys.strings import StringTable
 from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD
 from training.config import TrainingConfig
-from training.evaluation import SERVED, Evaluation
+from training.data.interaction_log import Log
+from training.evaluation.metric_table import SERVED, Evaluation
 from training.first_stage import FirstStage
-from training.log import Log
-from training.profile import DataProfile
+from training.gate.dataset_profile import DataProfile
+from training.progress import Progress, no_progress
 from training.recipe import Trained
-from training.watch import Progress, no_progress
 
 CHUNK = 256
 """Users scored at once."""

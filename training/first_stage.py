@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from recsys.clusters import Clusters
-from recsys.events import SeenRule
-from recsys.ranker import Ranker, RankerNet
-from recsys.retriever import Retriever
-from recsys.tables import ItemTables
-from recsys.towers import Towers, UserEncoder
-from training.checkpoint import Checkpoints
+from recsys.generation.item_tables import ItemTables
+from recsys.model.event_types import SeenRule
+from recsys.model.ranker import Ranker, RankerNet
+from recsys.model.towers import Towers, UserEncoder
+from recsys.retrieval.clusters import Clusters
+from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
+from training.data.interaction_log import Log
 from training.device import find_device
-from training.fit import fit_towers
-from training.judge import TowerJudge
-from training.log import Log
-from training.tables import build_tables
-from training.watch import Progress, no_progress
+from training.progress import Progress, no_progress
+from training.tables.item_tables import build_tables
+from training.towers.checkpoint import Checkpoints
+from training.towers.epoch_judge import TowerJudge
+from training.towers.fit_towers import fit_towers
 
 
 @dataclass(frozen=True)

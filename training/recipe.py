@@ -17,24 +17,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from recsys.ranker import RankerNet
-from training.checkpoint import Checkpoints
-from training.comparison import Comparison
+from recsys.model.ranker import RankerNet
 from training.config import TrainingConfig
+from training.data.interaction_log import Log
+from training.data.mapping import Moments
 from training.device import find_device
-from training.evaluate import evaluate as measure
-from training.evaluation import Evaluation
+from training.evaluation.inspection import look
+from training.evaluation.live_comparison import Comparison
+from training.evaluation.live_model import LiveModel, compare
+from training.evaluation.metric_table import Evaluation
+from training.evaluation.ranking import evaluate as measure
+from training.evaluation.scorers import baselines, stages
+from training.evaluation.split import Split, split
 from training.first_stage import FirstStage, fit_first_stage
-from training.fit_ranker import fit_ranker
-from training.inspection import look
-from training.judge import tower_judge
-from training.live_model import LiveModel, compare
-from training.log import Log
-from training.mapping import Moments
-from training.near import Asked, choose
-from training.rows import baselines, stages
-from training.split import Split, split
-from training.watch import Watch, unwatched
+from training.progress import Watch, unwatched
+from training.ranker.fit_ranker import fit_ranker
+from training.tables.search_choice import Asked, choose
+from training.towers.checkpoint import Checkpoints
+from training.towers.epoch_judge import tower_judge
 
 
 @dataclass(frozen=True)

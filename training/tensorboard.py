@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainingConfig
-from training.evaluation import METRICS, Evaluation
+from training.evaluation.metric_table import METRICS, Evaluation
 from training.options import FIELDS
-from training.watch import Progress, Watch
+from training.progress import Progress, Watch
 
 FIGURE = re.compile(r"\b(loss|validation) (-?\d+(?:\.\d+)?)")
 """What a step's progress names: the loss of its last batches, and the judge's figure after an epoch."""

@@ -22,10 +22,10 @@ from itertools import islice
 from typing import Any
 
 from loadtests.arrivals import Shape
+from loadtests.bench.bench_options import START, of_peer, parser
 from loadtests.bench.ending import finish, sentences
 from loadtests.bench.figures import cores, cpu_ratio_medians, knee_ratio_medians, machine, rows
 from loadtests.bench.knee import knee, knees
-from loadtests.bench.options import START, of_peer, parser
 from loadtests.bench.overload import GIVE_UP, Overload, overload
 from loadtests.bench.peers.servers import PeerError, Running
 from loadtests.bench.peers.turns import Variant, together, turns

@@ -18,14 +18,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtests.arrivals import Shape
 from loadtests.bench.ending import finish, sentences
 from loadtests.bench.figures import cores, machine
-from loadtests.bench.floor import Kernels
+from loadtests.bench.kernels.floor import Kernels
 from loadtests.bench.peers.servers import Running
 from loadtests.bench.peers.turns import Variant, turns
 from loadtests.bench.point import Loader, loading
-from loadtests.bench.reports.breakdown import Part, breakdown_report
+from loadtests.bench.reports.breakdown_report import Part, breakdown_report
 from loadtests.bench.world import HOME, world
-from loadtests.memory import role
 from loadtests.options import items, number, rates
+from loadtests.processes.memory import role
 from loadtests.slo import RESULTS
 
 PEERS = ("split", "split_grpc", "inline")

@@ -20,14 +20,14 @@ from pathlib import Path
 import redis
 
 from loadtests.slo import RESULTS
-from loadtests.synthetic import random_generation
-from recsys.cache import GenerationCache
-from recsys.generation import USER_RECORDS, GenerationFolder
-from recsys.publisher import Publisher
-from recsys.store.base import CHUNK
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
-from recsys.store.space import predict
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import USER_RECORDS, GenerationFolder
+from recsys.generation.publisher import Publisher
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.needed_memory import predict
+from recsys.store.ports import CHUNK
+from recsys.store.redis.stores import RedisGenerationStore
+from training.growth.untrained_generation import random_generation
 
 PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
 """Limits, as multiples of the plain writes and the plain reads."""

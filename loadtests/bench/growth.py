@@ -18,10 +18,10 @@ from loadtests.bench.knee import knee
 from loadtests.bench.peers.servers import Running
 from loadtests.bench.peers.turns import Variant, turns
 from loadtests.bench.point import Point, loading
-from loadtests.bench.reports.growth import Cell, growth_report
+from loadtests.bench.reports.growth_report import Cell, growth_report
 from loadtests.bench.world import HOME, world
-from loadtests.memory import sample
 from loadtests.options import items, number, rates, several
+from loadtests.processes.memory import sample
 from loadtests.slo import RESULTS
 
 STEP = 1.15

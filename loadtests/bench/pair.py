@@ -9,12 +9,12 @@ from pathlib import Path
 
 from loadtests.bench.peers.servers import Running, running
 from loadtests.bench.world import World, made_up
-from loadtests.synthetic import untrained
-from recsys.generation import GenerationFolder
-from recsys.publisher import Publisher
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
-from training.watch import watching
+from recsys.generation.manifest import GenerationFolder
+from recsys.generation.publisher import Publisher
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.stores import RedisGenerationStore
+from training.growth.untrained_generation import untrained
+from training.progress import watching
 
 
 def pair(count: int, home: Path) -> list[GenerationFolder]:

@@ -22,11 +22,11 @@ from loadtests.bench.ending import BROKEN, finish, sentences
 from loadtests.bench.figures import cores, machine
 from loadtests.bench.peers.alike import K
 from loadtests.bench.peers.servers import READY_SECONDS, Started, started
-from loadtests.bench.reports.start import Start, start_report, verdict
+from loadtests.bench.reports.start_report import Start, start_report, verdict
 from loadtests.bench.world import HOME, World, world
-from loadtests.cpu import cpu_seconds
 from loadtests.doors import judged_http
 from loadtests.options import items, number, several
+from loadtests.processes.cpu import cpu_seconds
 from loadtests.slo import RESULTS
 from loadtests.tally import Outcome
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import redis
 
 from loadtests.slo import ROOT
-from loadtests.synthetic import untrained
-from recsys.generation import GenerationFolder
-from recsys.publisher import Publisher
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
-from training import dataset
-from training.bench import some_users
-from training.generate import Shape, generate
-from training.log import Log, encode
-from training.watch import Watch, watching
+from recsys.generation.manifest import GenerationFolder
+from recsys.generation.publisher import Publisher
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.stores import RedisGenerationStore
+from training.data import dataset
+from training.data.generated_log import Shape, generate
+from training.data.interaction_log import Log, encode
+from training.growth.measurements import some_users
+from training.growth.untrained_generation import untrained
+from training.progress import Watch, watching
 
 HOME = ROOT / ".tandem" / "bench"
 """Worlds, and the files of peers."""

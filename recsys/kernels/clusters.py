@@ -18,7 +18,7 @@ def look_among(table, rows, starts, nearest, queries, margins, shown, k, bounds,
     """List what may be among the k best of clusters nearest [B, P] to each query, as `search.scan` does of all rows.
 
     table: [n + BEYOND, W] int8, the items' bytes as they stand in the clusters, and what is read and does not count.
-    rows, starts: as of `recsys.clusters`. queries, margins, shown, k, listed, scores, counts: as of `search.scan`, but
+    rows, starts: of `retrieval.clusters`. queries, margins, shown, k, listed, scores, counts: as of `search.scan`, but
     that fewer than k are listed where no more stand there and are shown. bounds: [B], below all scores.
     """
     of = np.empty(ROWS, np.int32)

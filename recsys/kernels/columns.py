@@ -85,7 +85,7 @@ def tell(items, past, times, now, steps, logs, counts, told):
     """How many of items [B, K] are real, and what is told of every candidate of a query alike, into told [B, 3].
 
     past: [B, H] int32, times: [B, H] float64, now: [B]. Told are the log of how long the history is, and the steps of
-    `recsys.moments` since its newest event and between the newest two, as shares of all `steps`. logs: log(1 + x) of x.
+    `time_features` since its newest event and between the newest two, as shares of all `steps`. logs: log(1 + x) of x.
     """
     whole, newest = np.float32(steps), past.shape[1] - 1
     for query in range(len(items)):

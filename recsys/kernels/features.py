@@ -106,7 +106,7 @@ def finish(
     """What needs logarithms and sorted orders, and all that neither needs nor gives any.
 
     embeddings, content: of the catalogue, behind which the rows `late` stand with new_embeddings and new_content.
-    lifts, starts: of `recsys.lift.ContextLift`. within, alike: as of `columns.likeness`, the latter its steps. powers:
+    lifts, starts: of `ContextLift`. within, alike: as of `columns.likeness`, the latter its steps. powers:
     as of `columns.repeats`. hours, saturday: as of `columns.groups`. The others as of `begin`, and of `columns.settle`.
     """
     rows = rows_of(told)

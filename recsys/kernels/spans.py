@@ -1,4 +1,4 @@
-"""What `recsys.moments` tells of times: the clock, and steps between the events of a history and to what is asked."""
+"""`recsys.model.time_features` in kernels: the clock, and the steps between the events of a history and the query."""
 
 from __future__ import annotations
 

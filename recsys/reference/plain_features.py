@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys import moments
-from recsys.features import (
+from recsys.generation.item_tables import ItemTables
+from recsys.model import time_features
+from recsys.model.context_lift import places
+from recsys.model.feature_spec import NO_TOKEN
+from recsys.model.features import (
     ALIKE,
     ALIKE_WITHIN,
     COVISIT_DECAYS,
@@ -15,17 +18,14 @@ from recsys.features import (
     SOURCE_FLAGS,
     VOTE_SCALE,
 )
-from recsys.lift import places
-from recsys.neighbours import RECENT, Neighbours
-from recsys.spec import NO_TOKEN
-from recsys.tables import ItemTables
+from recsys.model.neighbour_tables import RECENT, Neighbours
 from recsys.types import CANDIDATES, CLOCK, F32, I32, PAD, U8, U16, Candidates, Histories
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
     """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
     features = np.zeros((*candidates.items.shape, len(FEATURES)), np.float32)
-    waits, gaps = moments.waits(histories), moments.gaps(histories)[:, -1]
+    waits, gaps = time_features.waits(histories), time_features.gaps(histories)[:, -1]
     for row in range(len(candidates)):
         count = int((candidates.items[row] != PAD).sum())  # padded on the right
         if count:
@@ -36,7 +36,7 @@ def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F
                 candidates.items[row, :count],
                 candidates.tower[row, :count],
                 candidates.sources[row, :count],
-                (waits[row] / moments.STEPS, gaps[row] / moments.STEPS),
+                (waits[row] / time_features.STEPS, gaps[row] / time_features.STEPS),
             )
     return features
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Self
 from recsys.types import CANDIDATES, F32, FLAG_BITS, I32
 
 if TYPE_CHECKING:  # the index brings torch, which a gateway with remote stages does without
-    from recsys.allowed import Allowed
-    from recsys.fresh import GrownIndex
-    from recsys.index import ExactIndex
-    from recsys.tables import ItemTables
+    from recsys.filters.allowed_items import Allowed
+    from recsys.fresh_items.fresh_tables import GrownIndex
+    from recsys.generation.item_tables import ItemTables
+    from recsys.retrieval.index import ExactIndex
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 

@@ -5,9 +5,9 @@
 """
 
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.compiled import CompiledRules, compiled, unknown_items
+from recsys.rules.compiled_rules import CompiledRules, compiled, unknown_items
 from recsys.rules.document import Rules, parse
-from recsys.rules.file import RulesFile
+from recsys.rules.rules_file import RulesFile
 from recsys.rules.selection import Slate, select
 
 __all__ = ["Catalogue", "CompiledRules", "Rules", "RulesFile", "Slate", "compiled", "parse", "select", "unknown_items"]

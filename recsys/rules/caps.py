@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recsys.rules.compiled import CompiledCap
+from recsys.rules.compiled_rules import CompiledCap
 from recsys.types import I32, Bool
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.sources.popular import AT_ONCE
-from recsys.tables import ItemTables
 from recsys.types import F32, F64, I32, Bool, Id
 
 DAY = 86_400.0

@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic import model_validator as validates
 
-from recsys.conditions import TAGS, Condition, Range
 from recsys.errors import RulesError
-from recsys.events import SeenRule
+from recsys.filters.conditions import TAGS, Condition, Range
+from recsys.model.event_types import SeenRule
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name

@@ -14,13 +14,13 @@ import numpy as np
 
 from recsys.kernels.compiled import plain
 from recsys.kernels.top import best
+from recsys.rules.boosts import shifted
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.compiled import CompiledRules
+from recsys.rules.compiled_rules import CompiledRules
+from recsys.rules.diversity import Unlikeness
 from recsys.rules.pins import pinned
 from recsys.rules.quotas import QuotaCount
-from recsys.rules.shifts import shifted
-from recsys.rules.unlikeness import Unlikeness
 from recsys.rules.walk import Walk
 from recsys.types import F32, I32, I64, PAD, Bool, Source
 

@@ -4,10 +4,10 @@
 (tests/contracts). `embedded` runs a Valkey of our own where no REDIS_URL is given; `connect` chooses.
 """
 
-from recsys.store.base import FlowStore, GenerationStore, UserState, UserStore
-from recsys.store.connect import OpenStore, open_store
-from recsys.store.memory import MemoryStore
-from recsys.store.redis import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.from_environment import OpenStore, open_store
+from recsys.store.memory.memory_store import MemoryStore
+from recsys.store.ports import FlowStore, GenerationStore, UserState, UserStore
+from recsys.store.redis.stores import RedisFlowStore, RedisGenerationStore, RedisUserStore
 
 __all__ = [
     "FlowStore",

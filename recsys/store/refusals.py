@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recsys.errors import GenerationError, PublisherBusy, StalePublisher
-from recsys.store.owner import Owner
+from recsys.store.publisher_lock import Owner
 
 
 def absent(generation: str) -> GenerationError:

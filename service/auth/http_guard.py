@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.auth import keyring
 from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
-from service.http.errors import error_response, nothing_at
+from service.http.error_responses import error_response, nothing_at
 from service.http.paths import is_merge
 from service.schema.verbs import MERGE
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from recsys.errors import SettingsError
-from recsys.followed import bytes_of
+from recsys.files.watched_file import bytes_of
 from service.auth.keyring import KeyRecord, parse
 
 _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)

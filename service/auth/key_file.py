@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from recsys.errors import SettingsError
-from recsys.followed import FollowedFile
+from recsys.files.watched_file import FollowedFile
 from service.auth.keyring import Keyring, parse
 from service.telemetry import metrics
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import SettingsError
-from recsys.followed import bytes_of
+from recsys.files.watched_file import bytes_of
 from service.settings import Settings
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"

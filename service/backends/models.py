@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from recsys.errors import TandemError
-from recsys.generation import NAME
-from recsys.items import NOTHING_PUT, PutItems
+from recsys.fresh_items.put_items import NOTHING_PUT, PutItems
+from recsys.generation.manifest import NAME
 from service.backends import wire
 from service.generations.holder import GenerationHolder
 
 if TYPE_CHECKING:  # they import torch, which a gateway with backends in other processes does not need
-    from recsys.ranker import Ranker
-    from recsys.retriever import Retriever
+    from recsys.model.ranker import Ranker
+    from recsys.retrieval.retriever import Retriever
 
 logger = logging.getLogger("tandem")
 

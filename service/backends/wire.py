@@ -14,10 +14,10 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
-from recsys import moments
-from recsys.features import FEATURES
-from recsys.history import History
-from recsys.matching import FILTER_WORDS
+from recsys.filters.compiled_conditions import FILTER_WORDS
+from recsys.model import time_features
+from recsys.model.features import FEATURES
+from recsys.model.history import History
 from recsys.types import (
     CANDIDATES,
     CLOCK,
@@ -51,7 +51,7 @@ _CANDIDATES = [
     ("tower", "<f4", CANDIDATES),
     ("sources", "<u2", CANDIDATES),
 ]
-_FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.matching.packed`; zeros for none
+_FILTER = ("filter", "<i4", FILTER_WORDS)  # `recsys.filters.compiled_conditions.packed`; zeros for none
 HISTORY = np.dtype(_HISTORY)
 """The beginning of RETRIEVE, RANK and the other records of one history."""
 
@@ -112,8 +112,8 @@ def history_record(generation: str, due: float, history: History, now: float, co
 
 @lru_cache(64)
 def _clock(hour: float) -> bytes:
-    """The columns of `moments.clock` for an hour since 1970."""
-    return moments.clock(np.array([3600 * hour])).tobytes()
+    """The columns of `time_features.clock` for an hour since 1970."""
+    return time_features.clock(np.array([3600 * hour])).tobytes()
 
 
 def candidate_record(items: I32, tower: F32, sources: U16) -> bytes:

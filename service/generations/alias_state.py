@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recsys.store.base import LIVE
-from recsys.store.board import Holding
+from recsys.store.ports import LIVE
+from recsys.store.redis.process_board import Holding
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.generation import GenerationFolder
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import GenerationFolder
 from service.generations import PINNED
 
 logger = logging.getLogger("tandem")

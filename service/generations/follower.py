@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any
 
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
-from recsys.store.base import LIVE, PREVIOUS, GenerationStore
-from recsys.store.board import ANNOUNCED_SECONDS, Board, Holding
-from recsys.store.life import Life
+from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
+from recsys.store.process_life import Life
+from recsys.store.redis.process_board import ANNOUNCED_SECONDS, Board, Holding
 from service.generations import memory, readiness
 from service.generations.alias_state import AliasState
 from service.generations.holder import GenerationHolder

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.generation import GenerationFolder
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import GenerationFolder
 
 T = TypeVar("T")
 

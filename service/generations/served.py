@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from recsys import soundness
-from recsys.generation import GenerationFolder, Manifest
-from recsys.grown import Grown
-from recsys.items import CATEGORIES, Latest, PutItem, PutItems
+from recsys.fresh_items.grown_column import Grown
+from recsys.fresh_items.put_items import CATEGORIES, Latest, PutItem, PutItems
+from recsys.fresh_items.segment import FreshSegment, Kept, encoded
+from recsys.generation import soundness
+from recsys.generation.item_tables import ItemTables
+from recsys.generation.manifest import GenerationFolder, Manifest
+from recsys.model.feature_spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
 from recsys.retrieval.sources.popular import most_popular
-from recsys.segment import FreshSegment, Kept, encoded
-from recsys.spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
-from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, F64, I32, Bool, Id
 
 

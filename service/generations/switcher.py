@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
-from recsys.store.base import LIVE
+from recsys.store.ports import LIVE
 from service.generations import warm_up
 from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower

@@ -13,7 +13,7 @@ from service.auth.tls import Tls
 from service.grpc import limits
 from service.grpc.handlers import VerbHandlers
 from service.grpc.health import LOOK_SECONDS, CallLimit, Health, reflection_handlers
-from service.grpc.tracing import Tracing
+from service.grpc.rpc_spans import Tracing
 from service.settings import place
 from service.verbs.calls import Calls
 

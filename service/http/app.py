@@ -18,7 +18,7 @@ from service import schema
 from service.auth.guard import KeyGuard
 from service.auth.http_guard import HttpGuard
 from service.http.endpoints import Endpoints
-from service.http.errors import error_response, json_error, method_refused, nothing_at
+from service.http.error_responses import error_response, json_error, method_refused, nothing_at
 from service.http.openapi import openapi
 from service.pages import files
 from service.telemetry import metrics

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.errors import method_refused
+from service.http.error_responses import method_refused
 from service.http.headers import ResponseHeaders
 from service.http.paths import PathAsSent
 from service.http.probes import METHODS, PROBES

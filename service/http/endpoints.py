@@ -16,7 +16,7 @@ from recsys.errors import NoGeneration, TandemError
 from service import schema
 from service.auth.guard import SCOPES
 from service.http import bodies, paths
-from service.http.errors import error_response, internal_error
+from service.http.error_responses import error_response, internal_error
 from service.recommend import deadlines
 from service.schema import verbs
 from service.schema.verbs import Verb

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys.candidates import among
-from recsys.matching import meets
+from recsys.filters.compiled_conditions import meets
+from recsys.retrieval.candidates import among
 from recsys.types import I32, Bool
 from service.recommend.query import Query
 

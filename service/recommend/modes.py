@@ -5,7 +5,7 @@ A list is made without the request's filter. If fewer than k items of the list p
 
 from __future__ import annotations
 
-from recsys.user_list import digest
+from recsys.lists.user_list import digest
 from service.recommend.fallbacks import listed
 from service.recommend.filters import allowed
 from service.recommend.query import Query

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys.conditions import Stated
-from recsys.events import SeenRule
-from recsys.history import NO_HISTORY, History, hidden_rows
-from recsys.matching import Match, matches
-from recsys.record import UserRecord
+from recsys.filters.compiled_conditions import Match, matches
+from recsys.filters.conditions import Stated
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
+from recsys.model.event_types import SeenRule
+from recsys.model.feature_spec import NOTHING_TOLD
+from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
-from recsys.spec import NOTHING_TOLD
 from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id
-from recsys.user_list import UserList
 from service.generations.served import ServedGeneration
 from service.schema import Mode
 

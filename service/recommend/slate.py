@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recsys.candidates import places
 from recsys.kernels import slates as kernel
 from recsys.kernels.compiled import plain
+from recsys.retrieval.candidates import places
 from recsys.retrieval.sources.popular import AT_ONCE
 from recsys.rules import select
 from recsys.rules.catalogue import DAY, taken_within

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from recsys.errors import StageError
-from recsys.history import assemble, still_standing
-from recsys.matching import packed
-from recsys.record import UserRecord
-from recsys.store.base import UserState, UserStore
+from recsys.filters.compiled_conditions import packed
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
+from recsys.model.history import assemble, still_standing
+from recsys.store.ports import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
-from recsys.user_list import UserList
 from service.backends import wire
 from service.backends.backends import Backends
 from service.generations.served import ServedGeneration

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from recsys.conditions import TAGS
 from recsys.errors import NoGeneration, QueryError, StoreError, TandemError
+from recsys.filters.conditions import TAGS
 
 B = TypeVar("B", bound=BaseModel)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from recsys.conditions import Condition
+from recsys.filters.conditions import Condition
 
 AHEAD_SECONDS = 60
 """How far in the future a timestamp may lie: clocks differ."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from recsys.errors import TandemError
-from recsys.store.base import UserStore
+from recsys.store.ports import UserStore
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")

@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from recsys.segment import FreshSegment
+from recsys.fresh_items.segment import FreshSegment
 
 Count = Callable[[float], object]
 """A counter's `inc`, or a histogram's `observe`."""

@@ -19,8 +19,8 @@ import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
 from recsys.errors import StoreError
-from recsys.store.board import Board
-from recsys.store.life import place
+from recsys.store.process_life import place
+from recsys.store.redis.process_board import Board
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")

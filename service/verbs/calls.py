@@ -11,7 +11,7 @@ from service import schema
 from service.recommend.admission import overloaded
 from service.schema import verbs
 from service.schema.verbs import Verb
-from service.verbs import answers
+from service.verbs import answer_models
 from service.verbs.recommender import Recommender
 
 Call = Callable[[Any, float], Awaitable[BaseModel]]
@@ -51,7 +51,7 @@ class Calls:
 
         async def recommend(request: schema.RecommendRequest, due: float) -> schema.SlatesResponse:
             queries = await recommender.recommend(request, due)
-            return schema.SlatesResponse.model_construct(slates=[answers.slate(query) for query in queries])
+            return schema.SlatesResponse.model_construct(slates=[answer_models.slate(query) for query in queries])
 
         async def status(_: schema.StatusRequest, __: float) -> schema.StatusResponse:
             return recommender.status()

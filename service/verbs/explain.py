@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.conditions import in_words, values_in_words
-from recsys.features import FEATURES
-from recsys.matching import meets
+from recsys.filters.compiled_conditions import meets
+from recsys.filters.conditions import in_words, values_in_words
+from recsys.model.features import FEATURES
 from recsys.retrieval.registry import names_of
 from recsys.types import I32
 from service import schema
@@ -17,7 +17,7 @@ from service.recommend.pipeline import Pipeline
 from service.recommend.query import Degraded, Query
 from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
-from service.verbs import answers
+from service.verbs import answer_models
 from service.verbs.backend_call import call_backend
 
 
@@ -54,7 +54,7 @@ class SlateExplainer:
             sources=list(names_of(flags)),
             tower_score=tower_score,
             tower_place=tower_place,
-            score=None if at is None else round(float(candidates.scores[at]), answers.PLACES),
+            score=None if at is None else round(float(candidates.scores[at]), answer_models.PLACES),
             ranked_place=_ranked_place(query, row),
             features=features,
             rules=list(query.words.get(row, ())),
@@ -72,7 +72,7 @@ class SlateExplainer:
         if found is None:
             return None, None
         # Retrieval may not have received an item that was put a moment ago: then the score is NaN and the place -1.
-        return answers.known(round(float(found["tower"]), answers.PLACES)), int(found["place"]) + 1 or None
+        return answer_models.known(round(float(found["tower"]), answer_models.PLACES)), int(found["place"]) + 1 or None
 
     async def _features(self, query: Query, at: int) -> list[schema.Feature]:
         """The features of a candidate, the largest contribution first."""

@@ -12,10 +12,10 @@ from collections import deque
 
 import numpy as np
 
-from recsys.candidates import places
 from recsys.errors import StageError
-from recsys.impression import Impression
-from recsys.store.base import UserStore
+from recsys.lists.impression import Impression
+from recsys.retrieval.candidates import places
+from recsys.store.ports import UserStore
 from recsys.types import Id, is_load_test
 from service.backends import wire
 from service.backends.backends import Call

@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.errors import QueryError, StoreUnavailable, TandemError
-from recsys.items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.segment import FreshSegment
-from recsys.spec import FeatureSpec
-from recsys.store.items import ItemReader, ItemWriter, said
+from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
+from recsys.fresh_items.segment import FreshSegment
+from recsys.model.feature_spec import FeatureSpec
+from recsys.store.redis.item_store import ItemReader, ItemWriter, said
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration

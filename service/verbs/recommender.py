@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.segment import FreshSegment
-from recsys.store.base import LIVE, UserStore
+from recsys.fresh_items.segment import FreshSegment
+from recsys.store.ports import LIVE, UserStore
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
@@ -19,7 +19,7 @@ from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
 from service.telemetry import lost_entries, metrics
-from service.verbs import answers
+from service.verbs import answer_models
 from service.verbs.explain import SlateExplainer
 from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemVerbs
@@ -116,7 +116,7 @@ class Recommender:
         if request.user_id is not None:
             await self._dependencies.pipeline.hydrate(query)
         await self._dependencies.similar.find(query, row)
-        return answers.similar(query, request.item_id)
+        return answer_models.similar(query, request.item_id)
 
     async def explain(self, request: schema.ExplainRequest, due: float) -> schema.ExplainResponse:
         """Why an item has its place in a user's slate, or why the slate lacks the item."""

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from recsys.matching import packed
+from recsys.filters.compiled_conditions import packed
 from recsys.types import PAD
 from service.backends import wire
 from service.backends.backends import Backends

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from recsys.errors import TandemError
-from recsys.store.base import Trending, UserStore
+from recsys.store.ports import Trending, UserStore
 from recsys.types import EXTRA, Source
 from service.generations.served import ServedGeneration
 

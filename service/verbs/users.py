@@ -10,10 +10,10 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from recsys.errors import StoreError, StoreUnavailable
-from recsys.record import UserRecord
-from recsys.store.base import EVENTS_EXPIRE, UserStore
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
+from recsys.store.ports import EVENTS_EXPIRE, UserStore
 from recsys.types import Event, Id
-from recsys.user_list import UserList
 from service import schema
 from service.generations.served import ServedGeneration
 from service.telemetry.throttled_logger import ThrottledLogger

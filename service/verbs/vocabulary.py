@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from recsys.conditions import Stated
 from recsys.errors import QueryError
-from recsys.matching import FILTER_WORDS, ConditionError, TokenMatch, match
+from recsys.filters.compiled_conditions import FILTER_WORDS, ConditionError, TokenMatch, match
+from recsys.filters.conditions import Stated
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration

@@ -12,9 +12,9 @@ from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment
 from tests.server import Server
-from training import dataset
+from training.data import dataset
+from training.data.interaction_log import encode
 from training.export import export
-from training.log import encode
 from training.recipe import train
 
 TYPES = ["view", "cart", "purchase"]

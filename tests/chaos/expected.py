@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from recsys import moments
-from recsys.generation import GenerationFolder
-from recsys.history import hidden_rows, still_standing
-from recsys.ranker import Ranker
-from recsys.record import UserRecord
-from recsys.retriever import Retriever
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.user_record import UserRecord
+from recsys.model import time_features
+from recsys.model.history import hidden_rows, still_standing
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, PAD, Histories
 
 CLOSE = 2e-3
@@ -38,8 +38,8 @@ class Expected:
         record = self._records.get(str(user), UserRecord.empty()) if known else UserRecord.empty()
         histories = Histories.empty(np.array([now]))
         histories.put(0, *still_standing((record.items, record.times, record.types), self._spec.negative_types))
-        histories.context[:, :CLOCK] = moments.clock(histories.now)
-        key = (user, k, known, *histories.context[0].tolist(), int(moments.waits(histories)[0]))
+        histories.context[:, :CLOCK] = time_features.clock(histories.now)
+        key = (user, k, known, *histories.context[0].tolist(), int(time_features.waits(histories)[0]))
         if key not in self._known:
             self._known[key] = self._compute(histories, record, k)
         return self._known[key]

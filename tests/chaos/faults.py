@@ -14,7 +14,7 @@ from typing import TypeVar
 import httpx
 import numpy as np
 
-from recsys.generation import TOWERS, GenerationFolder, is_user_part
+from recsys.generation.manifest import TOWERS, GenerationFolder, is_user_part
 from tests.chaos.load import Answer, p99
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.served import Pair, Served, altered, fill, remount, small_disk

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis.connection import AbstractConnection
 
-from recsys import arrival
+from recsys.generation import received_parts
 
 CHANGES = {f"os.{call}" for call in ("rename", "remove", "mkdir", "rmdir", "truncate", "link", "symlink", "utime")}
 CHANGES |= {"shutil.rmtree"}
@@ -92,7 +92,7 @@ class Counter:
         AbstractConnection.send_packed_command = counted
 
     def _watch_writes(self) -> None:
-        append, write_text = arrival._append, Path.write_text
+        append, write_text = received_parts._append, Path.write_text
 
         def counted(path: Path, chunks: list[bytes]) -> None:
             for chunk in chunks:
@@ -106,7 +106,7 @@ class Counter:
             self.point(f"half of {path.name}")
             return write_text(path, data, *args, **options)
 
-        arrival._append = counted
+        received_parts._append = counted
         Path.write_text = text  # type: ignore[method-assign]
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:

@@ -19,15 +19,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from loadtests.synthetic import untrained
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
 from tests.deployment import descendants
-from training import dataset
 from training.__main__ import size
-from training.bench import some_users
-from training.generate import Shape, generate
-from training.log import encode
+from training.data import dataset
+from training.data.generated_log import Shape, generate
+from training.data.interaction_log import encode
+from training.growth.measurements import some_users
+from training.growth.untrained_generation import untrained
 
 WORKERS = {f"TANDEM_{role}_WORKERS": "2" for role in ("GATEWAY", "RETRIEVAL", "RANKING")}
 

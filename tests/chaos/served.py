@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from recsys.generation import MANIFEST, GenerationFolder, describe
-from recsys.publisher import Publisher
+from recsys.generation.manifest import MANIFEST, GenerationFolder, describe
+from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.chaos.expected import Expected

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flows.model_store import ModelStore
+from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError
-from recsys.generation import GenerationFolder
+from recsys.generation.manifest import GenerationFolder
 from tests.chaos import served
 from tests.chaos.served import altered, fill, remount, small_disk
 

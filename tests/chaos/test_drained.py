@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from recsys.publisher import Publisher
+from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from tests.chaos import drained
 from tests.chaos.served import Served

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from recsys import upload
-from recsys.store.base import LIVE, PREVIOUS
+from recsys.generation import upload
+from recsys.store.ports import LIVE, PREVIOUS
 from tests.chaos.kill_points import die_at
 from tests.chaos.world import World
 

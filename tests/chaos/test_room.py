@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError, StoreFull
-from recsys.publisher import Publisher
+from recsys.generation.cache import GenerationCache
+from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.base import LIVE
-from recsys.store.space import predict, told
+from recsys.store.needed_memory import predict, told
+from recsys.store.ports import LIVE
 from tests.chaos.world import World
 
 

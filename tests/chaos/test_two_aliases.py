@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager, suppress
 
 import redis
 
-from recsys import soundness
-from recsys.cache import GenerationCache
-from recsys.publisher import Publisher
+from recsys.generation import soundness
+from recsys.generation.cache import GenerationCache
+from recsys.generation.loader import load_ranker, load_retriever
+from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.base import LIVE
-from recsys.store.board import RedisBoard
-from recsys.store.keys import alias_key
-from recsys.store.redis import ALIASES_CHANNEL, RedisUserStore
-from recsys.trial import load_ranker, load_retriever
+from recsys.store.key_names import alias_key
+from recsys.store.ports import LIVE
+from recsys.store.redis.process_board import RedisBoard
+from recsys.store.redis.stores import ALIASES_CHANNEL, RedisUserStore
 from service.backends.backends import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.fallback import GenerationFallback
@@ -25,7 +25,7 @@ from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
-from service.verbs import answers
+from service.verbs import answer_models
 
 ARM = "arm"
 ALIASES = (LIVE, ARM)
@@ -85,7 +85,7 @@ class World:
         queries = [Query(each, user, 10, due) for user in range(0, 24, 3) for each in generations]
         await self.pipeline.run(queries)
         for query, generation in zip(queries, generations * (len(queries) // 2), strict=True):
-            answer = answers.slate(query).model_dump()
+            answer = answer_models.slate(query).model_dump()
             assert answer["generation"] == generation.id
             assert answer["degraded"] == []
             assert self.pair.expected[generation.id].agrees(answer, query.now)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.store.base import LIVE, PREVIOUS
+from recsys.store.ports import LIVE, PREVIOUS
 from tests.chaos.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ PUBLISH = """
 import sys
 from pathlib import Path
 from recsys.errors import TandemError
-from recsys.generation import GenerationFolder
+from recsys.generation.manifest import GenerationFolder
 from tests.chaos.world import World
 
 url, home, generation, stop_at, lease = sys.argv[1:]

@@ -13,15 +13,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
-from flows.verbs import publish
-from loadtests.synthetic import random_generation
+from flows.operate.verbs import publish
 from recsys.environment import Environment
-from recsys.generation import GenerationFolder, Manifest
-from recsys.publisher import Smoke
+from recsys.generation.manifest import GenerationFolder, Manifest
+from recsys.generation.publisher import Smoke
 from recsys.store import RedisGenerationStore, RedisUserStore
-from recsys.store.base import LIVE, PREVIOUS
-from recsys.store.keys import manifest_key, part_keys, users_keys
-from training.watch import unwatched
+from recsys.store.key_names import manifest_key, part_keys, users_keys
+from recsys.store.ports import LIVE, PREVIOUS
+from training.growth.untrained_generation import random_generation
+from training.progress import unwatched
 
 COUNTERS = {"fence", "promoted", "generations", f"alias:{LIVE}", f"alias:{PREVIOUS}"}
 """Keys that stay for ever, and should: there is one of each."""

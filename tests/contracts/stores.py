@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from recsys.generation import Manifest, Part
+from recsys.generation.manifest import Manifest, Part
 from recsys.store import (
     FlowStore,
     GenerationStore,
@@ -23,7 +23,7 @@ from recsys.store import (
     UserState,
     UserStore,
 )
-from recsys.store.base import CHUNK
+from recsys.store.ports import CHUNK
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, StreamLimits
 from recsys.types import Event
 

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from recsys.errors import StoreUnavailable
-from recsys.store.board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
-from recsys.store.life import Life, born, place
-from recsys.store.redis import ALIASES_CHANNEL
+from recsys.store.process_life import Life, born, place
+from recsys.store.redis.process_board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
+from recsys.store.redis.stores import ALIASES_CHANNEL
 
 RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
 GATEWAY = Holding("gateway here 8", "gateway", ("g2",), ("g2",))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.scripts import COPY_ENTRIES, MARK
+from recsys.store.redis.scripts import COPY_ENTRIES, MARK
 from tests.contracts.stores import Store, click
 from tests.contracts.test_forget_user import USER, fill
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from loadtests.synthetic import random_generation
-from recsys.publisher import Publisher
-from recsys.store.base import user_bucket
+from recsys.generation.publisher import Publisher
+from recsys.store.ports import user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
+from training.growth.untrained_generation import random_generation
 
 USER = "0123456789abcdef-the-one-to-forget"
 

@@ -13,11 +13,11 @@ import pytest
 import redis
 
 from recsys.errors import StoreError, StoreUnavailable
-from recsys.items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.store import items as store_items
-from recsys.store import memory_items
-from recsys.store.items import FIRST_SEQ, ItemReader, RedisItemReader, RedisItemWriter
-from recsys.store.memory_items import MemoryItems
+from recsys.fresh_items.put_items import ITEMS_EXPIRE, NOTHING_PUT, Put, PutItem, PutItems
+from recsys.store.memory import memory_items
+from recsys.store.memory.memory_items import MemoryItems
+from recsys.store.redis import item_store as store_items
+from recsys.store.redis.item_store import FIRST_SEQ, ItemReader, RedisItemReader, RedisItemWriter
 
 
 @dataclass

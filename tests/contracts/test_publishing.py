@@ -11,10 +11,10 @@ import pytest
 import redis
 
 from recsys.errors import GenerationError, PublisherBusy, StalePublisher
-from recsys.generation import Manifest, Part
+from recsys.generation.manifest import Manifest, Part
 from recsys.store import GenerationStore, RedisGenerationStore
-from recsys.store.base import CHUNK, LIVE, PREVIOUS, Claim
-from recsys.store.redis import UNFINISHED_EXPIRE
+from recsys.store.ports import CHUNK, LIVE, PREVIOUS, Claim
+from recsys.store.redis.stores import UNFINISHED_EXPIRE
 from tests.contracts.stores import Store
 
 SHORT = 0.25

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from recsys import lifeline
-from recsys.store.embedded import _binary
+from recsys.process import parent_death
+from recsys.store.embedded_valkey import _binary
 from tests.deployment import free_port
 from tests.redis_server import redis_server
 
@@ -35,7 +35,7 @@ def test_what_a_transaction_wrote_is_there_after_a_restart(tmp_path: Path, kind:
     flows = redis.Redis.from_url((tmp_path / "flows" / "url").read_text().strip())
     for written in ({}, {b"gen:g1:manifest": b"all of it", b"alias:live": b"g1"}):
         server = subprocess.Popen(
-            [*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL, preexec_fn=lifeline.preexec()
+            [*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL, preexec_fn=parent_death.preexec()
         )
         try:
             _wait_for(flows, server)

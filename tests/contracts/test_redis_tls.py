@@ -13,12 +13,12 @@ import pytest
 import redis
 
 from recsys.errors import StoreError, StoreUnavailable
-from recsys.items import NOTHING_PUT, Put
-from recsys.lifeline import preexec
+from recsys.fresh_items.put_items import NOTHING_PUT, Put
+from recsys.process.parent_death import preexec
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.base import Trending
-from recsys.store.board import Holding, RedisBoard
-from recsys.store.items import RedisItemReader, RedisItemWriter
+from recsys.store.ports import Trending
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.process_board import Holding, RedisBoard
 from tests.contracts.stores import Store, click, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.deployment import free_port

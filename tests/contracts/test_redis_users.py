@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import redis
 
-from recsys.items import NOTHING_PUT, Put
+from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.base import Trending
-from recsys.store.board import Holding, RedisBoard
-from recsys.store.items import RedisItemReader, RedisItemWriter
+from recsys.store.ports import Trending
+from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
+from recsys.store.redis.process_board import Holding, RedisBoard
 from recsys.store.streams import Cursor, LostEntries
 from tests.contracts.stores import LONG, Store, click, manifest
 

@@ -11,10 +11,10 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from recsys.errors import GenerationError
-from recsys.generation import Manifest
+from recsys.generation.manifest import Manifest
 from recsys.store import UserState, UserStore
-from recsys.store.base import CHUNK, EVENTS_EXPIRE, EVENTS_KEPT, LIVE, PREVIOUS, user_bucket
-from recsys.store.redis import ALIASES_CHANNEL, UNFINISHED_EXPIRE
+from recsys.store.ports import CHUNK, EVENTS_EXPIRE, EVENTS_KEPT, LIVE, PREVIOUS, user_bucket
+from recsys.store.redis.stores import ALIASES_CHANNEL, UNFINISHED_EXPIRE
 from recsys.types import Event
 from tests.contracts.stores import SIZES, USERS, Store, content, keys, manifest
 

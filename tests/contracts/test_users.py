@@ -10,8 +10,8 @@ import pytest
 
 from recsys.errors import StoreError
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
-from recsys.store.base import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
-from recsys.store.redis_users import parse_events
+from recsys.store.ports import LISTS_EXPIRE, LOAD_TEST_EXPIRE, Trending
+from recsys.store.redis.user_store import parse_events
 from recsys.types import LOAD_TEST_USERS
 from tests.contracts.stores import Store, click, manifest, user_of
 

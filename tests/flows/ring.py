@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recsys.events import SeenRule
+from recsys.model.event_types import SeenRule
 from recsys.types import Id
 from training.config import RankerConfig, TowerConfig, TrainingConfig
-from training.dataset import Dataset
-from training.log import Log, encode
+from training.data.dataset import Dataset
+from training.data.interaction_log import Log, encode
 
 START = 1_700_000_000.0
 

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from recsys.items import Put
+from recsys.fresh_items.put_items import Put
+from recsys.lists.user_list import UserList
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
-from recsys.store.items import RedisItemWriter
+from recsys.store.redis.item_store import RedisItemWriter
 from recsys.types import Event
-from recsys.user_list import UserList
 from tests import tiny
 from tests.chaos.served import altered
 from tests.surroundings import ROOT, surroundings

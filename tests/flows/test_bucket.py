@@ -15,9 +15,9 @@ from tests.bucket import NAME
 from tests.flows.ring import ring
 from tests.flows.test_drain import WAIT, log, shown
 from training import __main__ as training
-from training import impressions, locations
-from training.dataset import read
-from training.locations import Location
+from training.data import impressions, locations
+from training.data.dataset import read
+from training.data.locations import Location
 
 MAPPING = """
 name = "ring"
@@ -115,7 +115,7 @@ class TestRefusals:
 
     def test_lists_that_can_t_be_written(self, variables, tmp_path):
         """A missing bucket is found before the lists are made."""
-        from flows.export_lists import exporting
+        from flows.steps.list_export import exporting
 
         environment = Environment(tmp_path, None, exports="s3://no-such-bucket/tandem")
         maker = SimpleNamespace(manifest=SimpleNamespace(id="g1"))

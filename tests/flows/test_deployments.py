@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from recsys import lifeline
+from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
 from tests.flows.ring import quick, ring, write
 from tests.surroundings import ROOT, surroundings
@@ -51,7 +51,7 @@ class Operator:
             env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=lifeline.preexec(),
+            preexec_fn=parent_death.preexec(),
         )
         yield process
         process.send_signal(signal.SIGINT)

@@ -11,15 +11,15 @@ import pytest
 import redis
 
 from flows.drain import Drained, drain_some
-from flows.impression_rows import SCHEMA, taken_after
+from flows.steps.impression_rows import SCHEMA, taken_after
 from recsys.errors import DatasetError
-from recsys.features import FEATURES
-from recsys.impression import Impression
+from recsys.lists.impression import Impression
+from recsys.model.features import FEATURES
 from recsys.store import MemoryStore, RedisFlowStore, RedisUserStore
 from recsys.store.streams import IMPRESSION_LIMITS
 from recsys.types import Event, Source
-from training import impressions
-from training.locations import Location
+from training.data import impressions
+from training.data.locations import Location
 
 WAIT, WIDTH = 600.0, len(FEATURES)
 NOON = time.time() // 86_400 * 86_400 + 43_200

@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.export_lists import KEPT, exporting
+from flows.steps.list_export import KEPT, exporting
 from recsys.environment import Environment
-from recsys.list_maker import ListMaker
-from recsys.record import UserRecord
+from recsys.generation.loader import load_ranker, load_retriever
+from recsys.lists.list_maker import ListMaker
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
 from recsys.rules import parse
-from recsys.trial import load_ranker, load_retriever
 from recsys.types import Source
-from recsys.user_list import UserList
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsys.environment import Environment
-from recsys.generation import GenerationFolder
-from recsys.record import UserRecord
-from recsys.store.connect import open_store
-from recsys.store.redis import RedisUserStore
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.user_record import UserRecord
+from recsys.store.from_environment import open_store
+from recsys.store.redis.stores import RedisUserStore
 from tests import tiny
 from tests.bucket import NAME
 from tests.flows.ring import ring, write
 from tests.surroundings import ROOT, surroundings
-from training.evaluation import BASELINES, PERSONAL
+from training.evaluation.metric_table import BASELINES, PERSONAL
 
 
 def call(home, *arguments, **environment):

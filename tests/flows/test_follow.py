@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from recsys.errors import NoGeneration, RulesError
+from recsys.lists.user_list import digest
 from recsys.store import RedisFlowStore
 from recsys.store.streams import StreamLimits
-from recsys.user_list import digest
 from tests import tiny
 from tests.flows.test_drain import shown
 
@@ -171,7 +171,7 @@ class TestRefresh:
 
     def test_a_host_whose_clock_is_wrong(self, shop, monkeypatch):
         """What is trending is read from the log by the clock of the store, which names the entries of the log."""
-        from flows.listing_steps import follow_trend
+        from flows.steps.list_making import follow_trend
 
         for user in ("a", "b"):
             shop.click(user, "drama-24")
@@ -217,7 +217,7 @@ class TestRefresh:
 class TestDrain:
     def test_it_says_how_many_impressions_were_lost(self, shop, capsys):
         """Those that the store's limits removed since the last drain, in the result and in a sentence."""
-        from flows.cli.follow import _tell_drained
+        from flows.cli.follow_commands import _tell_drained
         from flows.drain import drain
 
         slates = [("7", shown().pack())] * 500

@@ -9,18 +9,18 @@ import pytest
 
 from recsys.environment import Environment
 from recsys.errors import GateRefused
-from recsys.store.base import LIVE
-from recsys.store.connect import open_store
-from recsys.store.memory import MemoryStore
+from recsys.store.from_environment import open_store
+from recsys.store.memory.memory_store import MemoryStore
+from recsys.store.ports import LIVE
 from tests import tiny
 from tests.flows.ring import log_of, ring
-from training.profile import DataProfile, Live
+from training.gate.dataset_profile import DataProfile, Live
 
 
 @pytest.fixture(scope="module")
 def world(harness, tmp_path_factory):
     """A home in which the tiny world was run and went live: its environment, and what the run left behind."""
-    from flows.run import run
+    from flows.train import run
 
     folder = tmp_path_factory.mktemp("gate")
     with pytest.MonkeyPatch.context() as patch:
@@ -32,7 +32,7 @@ def world(harness, tmp_path_factory):
 
 def refused(world, data, config=tiny.CONFIG):
     """Run, be refused, and see that nothing changed in the store; the error."""
-    from flows.run import run
+    from flows.train import run
 
     environment, published = world
     with pytest.raises(GateRefused) as caught:
@@ -95,7 +95,7 @@ def test_a_test_that_is_harder_than_the_live_ones_is_not_held_against_the_new_mo
 
 def test_a_live_generation_that_is_gone_is_no_reason_to_fail(tmp_path):
     """The reason stands in the place of the comparison."""
-    from flows.gate import load_live
+    from flows.steps.gate import load_live
 
     data, log = DataProfile("ring", 10, 3, 4), log_of(ring(users=10))
     found = load_live.fn(Live("g1", data), data, log, MemoryStore(), tmp_path)

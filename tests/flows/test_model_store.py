@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.model_store import ModelStore
-from loadtests.synthetic import random_generation
+from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import StoreError
-from recsys.generation import MANIFEST, GenerationFolder, is_user_part
+from recsys.generation.manifest import MANIFEST, GenerationFolder, is_user_part
+from training.growth.untrained_generation import random_generation
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "model.yaml"
@@ -121,7 +121,7 @@ def test_an_error_of_bentoml_is_one_of_ours(store, folder, models, monkeypatch):
 DIES = """
 import os, shutil, signal, sys
 from functools import partial
-from flows import bentoml_model
+from flows.operate import bentoml_model
 
 copy, came, files = shutil.copy2, [], int(sys.argv.pop(1))
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 import pytest
 
 from recsys.errors import GenerationError, StoreUnavailable
-from recsys.generation import Manifest
-from recsys.publisher import Publisher
-from recsys.store.memory import MemoryStore
+from recsys.generation.manifest import Manifest
+from recsys.generation.publisher import Publisher
+from recsys.store.memory.memory_store import MemoryStore
 from tests.flows.ring import log_of, quick, ring, write
 
 
@@ -38,7 +38,7 @@ def test_a_part_that_comes_back_changed_is_never_promoted(generation):
 
 def test_old_generations_go_and_those_in_use_stay(generation, tmp_path):
     """The newest three stay, and so do the live one and the one before, however old; folders follow the store."""
-    from flows.publish import forget
+    from flows.steps.publishing import forget
 
     store = MemoryStore()
     ids = [f"g{n}" for n in range(6)]
@@ -56,7 +56,7 @@ def test_a_lost_store_is_tried_again_and_a_refusal_is_not(harness, generation):
     """Promotion is retried while the store can't be reached; what the store refuses is raised at once."""
     from prefect import flow
 
-    from flows.publish import promote
+    from flows.steps.publishing import promote
 
     class Flaky(MemoryStore):
         calls = 0
@@ -86,7 +86,7 @@ def test_the_flow_leaves_its_metrics_as_artifacts(harness, tmp_path, monkeypatch
     """A run leaves its metrics as a markdown and a table artifact, and its report as text that opens in the UI."""
     from prefect.artifacts import Artifact
 
-    from flows.run import run
+    from flows.train import run
 
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "tandem"))
     monkeypatch.delenv("REDIS_URL", raising=False)

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from recsys.generation import GenerationFolder
+from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.chaos.served import altered
@@ -164,7 +164,7 @@ def test_who_holds_a_generation_is_told_whole():
     """In 80 columns too, where the figures leave no room for names."""
     from rich.console import Console
 
-    from flows.generations import Row, to_table, who_holds
+    from flows.operate.generations import Row, to_table, who_holds
 
     figures = {"recall@10": 0.2, "ndcg@10": 0.1}
     rows = [
@@ -183,8 +183,8 @@ def test_who_holds_a_generation_is_told_whole():
 
 def test_holders_and_metrics_are_shown():
     """Which processes hold a generation is asked of whoever knows, and what it scored stands in its manifest."""
-    from flows.generations import list_generations
-    from recsys.generation import Manifest
+    from flows.operate.generations import list_generations
+    from recsys.generation.manifest import Manifest
     from recsys.store import MemoryStore
 
     store = MemoryStore()

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtests.ports import free_ports
-from recsys.generation import GenerationFolder
-from recsys.store.redis import RedisGenerationStore
+from loadtests.processes.free_ports import free_ports
+from recsys.generation.manifest import GenerationFolder
+from recsys.store.redis.stores import RedisGenerationStore
 from tests import tiny
 from tests.deployment import ROOT
 from tests.image import base, calls, registries, tools

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.model_store import ModelStore
+from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
 from tests import tiny
 

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from recsys.errors import NOTHING_LIVE
-from recsys.generation import GenerationFolder, is_user_part
+from recsys.generation.manifest import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedStore
 from tandem_client import Client
 from tests import tiny
 from tests.chaos.expected import Expected

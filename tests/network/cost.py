@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtests.cpu import cpu_seconds
+from loadtests.processes.cpu import cpu_seconds
 from tests.chaos.served import Pair
 from tests.network.deployment import Spread
 from tests.network.hosts import Hosts

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import httpx
 
-from recsys.publisher import Publisher
+from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded import _binary
+from recsys.store.embedded_valkey import _binary
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recsys import lifeline
+from recsys.process import parent_death
 
 PREFIX = "tandem-net-"
 NETWORK = "10.77.0"
@@ -72,7 +72,7 @@ class Hosts:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is ours alone: they are ended in order
-                preexec_fn=lifeline.preexec(),
+                preexec_fn=parent_death.preexec(),
             )
         return self._running[name]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.generation import SPEC
-from recsys.record import UserRecord
+from recsys.generation.manifest import SPEC
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
 from recsys.store import RedisGenerationStore, RedisUserStore
-from recsys.user_list import UserList
 from service.schema import verbs
 from tandem_client import Client
 from tests import tiny

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from recsys.environment import Environment
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.stores import RedisGenerationStore
 from tests import tiny
 from tests.chaos.workers import SERVICES, workers
 from tests.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone

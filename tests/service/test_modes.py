@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from recsys.features import FEATURES
+from recsys.model.features import FEATURES
 from recsys.store import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment
 from tests.flows_beside import World
-from training import impressions
+from training.data import impressions
 
 USER = 5
 

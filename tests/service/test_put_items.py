@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.stores import RedisGenerationStore
 from tandem_client import Client, NotFound
 from tests import tiny
 from tests.deployment import Deployment, descendants

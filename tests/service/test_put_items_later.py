@@ -7,16 +7,16 @@ import httpx
 import pytest
 import redis
 
-from recsys.items import Put
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.items import RedisItemWriter
-from recsys.store.redis import RedisGenerationStore
+from recsys.fresh_items.put_items import Put
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.item_store import RedisItemWriter
+from recsys.store.redis.stores import RedisGenerationStore
 from tests import tiny
 from tests.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
-from training import dataset
+from training.data import dataset
+from training.data.interaction_log import encode
 from training.export import export
-from training.log import encode
 from training.recipe import train
 
 

@@ -11,13 +11,13 @@ import pytest
 import redis
 import torch
 
-from recsys import features, moments
-from recsys.generation import RANKER, Manifest
-from recsys.matching import matches, packed
-from recsys.ranker import Ranker, RankerNet
-from recsys.record import UserRecord
-from recsys.retriever import Retriever
-from recsys.store.base import user_bucket
+from recsys.filters.compiled_conditions import matches, packed
+from recsys.generation.manifest import RANKER, Manifest
+from recsys.lists.user_record import UserRecord
+from recsys.model import features, time_features
+from recsys.model.ranker import Ranker, RankerNet
+from recsys.retrieval.retriever import Retriever
+from recsys.store.ports import user_bucket
 from recsys.types import PAD
 from tandem_client import Client
 from tests import tiny
@@ -147,7 +147,7 @@ def brute(folder, log, user, now):
     """Candidates, features and scores of a user as training computes them, with nothing of the service between."""
     everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=np.full(len(log.user_ids), now))
     everybody.context[:] = 0
-    everybody.context[:, : moments.clock(everybody.now).shape[1]] = moments.clock(everybody.now)
+    everybody.context[:, : time_features.clock(everybody.now).shape[1]] = time_features.clock(everybody.now)
     past = everybody.take(np.array([user]))
     candidates = Retriever.load(folder).retrieve(past)
     return past, candidates, features.build(folder.tables(), past, candidates)[0]

@@ -14,8 +14,8 @@ from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
 from service.settings import Settings
 from tests import tiny
-from training import dataset
-from training.log import encode
+from training.data import dataset
+from training.data.interaction_log import encode
 
 USER = 9_999
 ACTS = (

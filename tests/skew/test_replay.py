@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import redis
 
-from recsys.generation import RANKER
-from recsys.history import assemble, stack
-from recsys.impression import Impression
-from recsys.ranker import Ranker, RankerNet
-from recsys.record import UserRecord
-from recsys.retriever import Retriever
+from recsys.generation.manifest import RANKER
+from recsys.lists.impression import Impression
+from recsys.lists.user_record import UserRecord
+from recsys.model.history import assemble, stack
+from recsys.model.ranker import Ranker, RankerNet
+from recsys.retrieval.retriever import Retriever
 from recsys.store import RedisFlowStore, RedisGenerationStore
-from recsys.store.base import UserState
-from recsys.store.memory import MemoryStore
+from recsys.store.memory.memory_store import MemoryStore
+from recsys.store.ports import UserState
 from recsys.types import PAD, Event
 from service.generations.served import ServedGeneration
 from service.recommend.query import Query

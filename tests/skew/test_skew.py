@@ -7,11 +7,11 @@ import httpx
 import numpy as np
 import torch
 
-from recsys import moments
-from recsys.generation import RANKER, TOWERS
-from recsys.ranker import Ranker, RankerNet
-from recsys.retriever import Retriever
-from recsys.towers import Past, Towers, UserEncoder
+from recsys.generation.manifest import RANKER, TOWERS
+from recsys.model import time_features
+from recsys.model.ranker import Ranker, RankerNet
+from recsys.model.towers import Past, Towers, UserEncoder
+from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS, PAD
 
 USERS = range(0, 60, 3)
@@ -24,9 +24,9 @@ def trained_vectors(folder, log, histories):
     embeddings = towers.item(torch.arange(len(log.catalogue)), torch.from_numpy(log.catalogue.content).long())
     real = rows != PAD
     x = embeddings[rows.clamp(min=0)] * real[..., None]
-    past = Past(x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(moments.gaps(histories)))
+    past = Past(x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(time_features.gaps(histories)))
     waits = torch.zeros(rows.shape, dtype=torch.long)
-    waits[:, -1] = torch.from_numpy(moments.waits(histories))
+    waits[:, -1] = torch.from_numpy(time_features.waits(histories))
     context = torch.zeros((*rows.shape, histories.context.shape[1]), dtype=torch.long)
     context[:, -1] = torch.from_numpy(histories.context)
     with torch.inference_mode():
@@ -49,7 +49,7 @@ def test_the_service_scores_what_training_scores(tiny_world, untouched):
     folder, log = tiny_world
     now = np.full(len(log.user_ids), time.time())
     context = np.zeros((len(log.user_ids), CLOCK + CONTEXTS), np.uint8)
-    context[:, :CLOCK] = moments.clock(now)
+    context[:, :CLOCK] = time_features.clock(now)
     column, devices = log.catalogue.spec.contexts[0]
     context[:, CLOCK] = 1 + np.arange(len(now)) % len(devices)
     everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=now, context=context)

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.allowed import Allowed, AllowedItems
-from recsys.fresh import Grower
-from recsys.grown import NO_ROWS, Grown, table
-from recsys.index import ExactIndex
+from recsys.filters.allowed_items import Allowed, AllowedItems
+from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
+from recsys.filters.matching_items import FEW
+from recsys.fresh_items.fresh_tables import Grower
+from recsys.fresh_items.grown_column import NO_ROWS, Grown, table
 from recsys.kernels.sources import score
-from recsys.matching import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
-from recsys.passing import FEW
-from recsys.retriever import Retriever
+from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.put_items import hide, item, putting
 from tests.unit.test_index import KINDS, SCANS, awkward

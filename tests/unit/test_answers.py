@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.items import PutItem, PutItems
+from recsys.fresh_items.put_items import PutItem, PutItems
 from recsys.retrieval.registry import names_of
 from recsys.types import Event, Source
 from service import schema
@@ -18,7 +18,7 @@ from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.recommend.query import Degraded, Query
 from service.schema import Mode
-from service.verbs import answers
+from service.verbs import answer_models
 from tandem_client import answers as client_answers
 from tandem_client import messages
 
@@ -72,12 +72,12 @@ def expected(query):
 
 def as_json(query):
     """The body of an HTTP answer."""
-    return answers.slate(query).model_dump_json()
+    return answer_models.slate(query).model_dump_json()
 
 
 def as_message(query):
     """All that a gRPC client reads of a slate."""
-    data = convert.message_of(pb.Slate, answers.slate(query)).SerializeToString()
+    data = convert.message_of(pb.Slate, answer_models.slate(query)).SerializeToString()
     values = messages.values_of(pb.Slate.FromString(data))
     return client_answers.RecommendResponse.model_validate(values).model_dump()
 
@@ -157,5 +157,5 @@ def test_a_title_that_was_put_is_shown(query, served):
     put = PutItem(served.item_id(4), 1, 1, 9e9, title="Another name", title_at=9e9)
     renamed = copy(query)
     renamed.generation = served.with_items(PutItems("e", 1, (put,)))
-    assert answers.slate(renamed).items[0].title == "Another name"
-    assert answers.slate(query).items[0].title == served.title(4)
+    assert answer_models.slate(renamed).items[0].title == "Another name"
+    assert answer_models.slate(query).items[0].title == served.title(4)

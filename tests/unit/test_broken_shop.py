@@ -12,12 +12,12 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import main
-from training.check import failed
-from training.dataset import read
-from training.gate import check_data
-from training.log import encode
-from training.notes import notes
-from training.profile import DataProfile, Live
+from training.data.dataset import read
+from training.data.interaction_log import encode
+from training.data.reading_notes import notes
+from training.gate.check import failed
+from training.gate.dataset_profile import DataProfile, Live
+from training.gate.gate import check_data
 
 SHOP = Path("data/shop")
 LOG, ITEMS = "clicks.csv.gz", "products.csv"

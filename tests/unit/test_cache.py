@@ -6,11 +6,11 @@ import resource
 
 import pytest
 
-from loadtests.synthetic import random_generation
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.publisher import Publisher
+from recsys.generation.cache import GenerationCache
+from recsys.generation.publisher import Publisher
 from recsys.store import MemoryStore
+from training.growth.untrained_generation import random_generation
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tests.flows.ring import log_of, quick, ring
-from training.checkpoint import Checkpoints
-from training.fit import fit_towers
+from training.towers.checkpoint import Checkpoints
+from training.towers.fit_towers import fit_towers
 
 KILLED = """
     import os, signal
@@ -22,8 +22,8 @@ KILLED = """
     from dataclasses import replace
     import torch
     from tests.flows.ring import log_of, quick, ring
-    from training.checkpoint import Checkpoints
-    from training.fit import fit_towers
+    from training.towers.checkpoint import Checkpoints
+    from training.towers.fit_towers import fit_towers
 
     torch.set_num_threads(1)
     log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)

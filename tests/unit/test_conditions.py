@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from recsys.allowed import POPULAR, AllowedItems
-from recsys.conditions import Condition, Range, in_words
-from recsys.fresh import GrownIndex, GrownTables
-from recsys.index import ExactIndex
-from recsys.matching import ConditionError, match, matches, packed
-from recsys.segment import FreshSegment, encoded
-from recsys.spec import FeatureSpec
+from recsys.filters.allowed_items import POPULAR, AllowedItems
+from recsys.filters.compiled_conditions import ConditionError, match, matches, packed
+from recsys.filters.conditions import Condition, Range, in_words
+from recsys.fresh_items.fresh_tables import GrownIndex, GrownTables
+from recsys.fresh_items.segment import FreshSegment, encoded
+from recsys.model.feature_spec import FeatureSpec
+from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
 from tests.put_items import item, putting
 from tests.unit.test_features import tables_of

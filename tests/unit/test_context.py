@@ -8,24 +8,24 @@ import pandas as pd
 import pytest
 import torch
 
-from recsys import features, moments
 from recsys.errors import DatasetError
-from recsys.events import SeenRule
 from recsys.kernels import columns
-from recsys.lift import VALUES, places, starts_of
+from recsys.model import features, time_features
+from recsys.model.context_lift import VALUES, places, starts_of
+from recsys.model.event_types import SeenRule
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring import START, quick
 from training import recipe
 from training.config import RankerConfig
-from training.crops import Batch, Crops
-from training.dataset import Dataset, read
-from training.evaluate import evaluate
+from training.data.dataset import Dataset, read
+from training.data.interaction_log import Log, encode
+from training.evaluation.ranking import evaluate
+from training.evaluation.scorers import two_stage
+from training.evaluation.split import split
 from training.first_stage import fit_first_stage
-from training.fit import fit_towers
-from training.lift import PRIOR, context_lift
-from training.log import Log, encode
-from training.rows import two_stage
-from training.split import split
+from training.tables.context_lift import PRIOR, context_lift
+from training.towers.crops import Batch, Crops
+from training.towers.fit_towers import fit_towers
 
 DEVICES = ("mobile", "desktop")
 ITEMS = 40
@@ -69,7 +69,7 @@ def shop(tmp_path):
 def test_the_clock_is_that_of_the_calendar():
     """Hour and weekday from 1, Monday first, in UTC, for any second."""
     times = np.random.default_rng(0).uniform(0, 4e9, 500)
-    for time, (hour, weekday) in zip(times, moments.clock(times).tolist(), strict=True):
+    for time, (hour, weekday) in zip(times, time_features.clock(times).tolist(), strict=True):
         said = datetime.fromtimestamp(time, UTC)
         assert (hour, weekday) == (said.hour + 1, said.isoweekday())
 
@@ -128,7 +128,7 @@ def test_an_event_is_asked_in_its_own_context():
     log = log_of(by_device(10, 6), "device")
     events = np.array([3, 17, 42])
     asked = log.histories(events).context
-    assert np.array_equal(asked[:, :CLOCK], moments.clock(log.times[events]))
+    assert np.array_equal(asked[:, :CLOCK], time_features.clock(log.times[events]))
     assert np.array_equal(asked[:, CLOCK], log.contexts[events, 0])
     assert not asked[:, CLOCK + 1 :].any()
     assert not log.final_histories(np.arange(10)).context.any()
@@ -181,7 +181,7 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
     frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
     log = log_of(frame, "device", "shop")
     table = context_lift(log)
-    monkeypatch.setattr("training.lift.BLOCK", 7)
+    monkeypatch.setattr("training.tables.context_lift.BLOCK", 7)
     np.testing.assert_allclose(context_lift(log).table, table.table, rtol=1e-5)
     items = np.arange(len(log.catalogue))
     assert np.diff(table.starts).tolist() == [4, 2, 2, VALUES + 1]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from recsys.errors import DatasetError
-from training.dataset import read
-from training.log import encode
+from training.data.dataset import read
+from training.data.interaction_log import encode
 
 MAPPING = """
 name = "shop"

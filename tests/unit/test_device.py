@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.towers import Towers
+from recsys.model.towers import Towers
 from tests.flows.ring import log_of, quick, ring
-from training import gradients
-from training.crops import Batch, Crops
-from training.optimizers import Optimizers, averaged
 from training.recipe import train
+from training.towers import gradients
+from training.towers.crops import Batch, Crops
+from training.towers.optimizers import Optimizers, averaged
 
 
 def step_on_meta_by_default(monkeypatch, precision=None) -> float:

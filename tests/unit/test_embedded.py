@@ -16,15 +16,15 @@ import redis
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.store import RedisGenerationStore, open_store
-from recsys.store import embedded as module
-from recsys.store.embedded import EmbeddedStore
-from recsys.store.redis import address
+from recsys.store import embedded_valkey as module
+from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.redis.stores import address
 from tests.deployment import wait_until_gone
 
 OTHER = """
 import sys, time
 from pathlib import Path
-from recsys.store.embedded import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]))
 print(store.ensure(), flush=True)
 time.sleep(60)

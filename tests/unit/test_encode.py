@@ -5,8 +5,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.spec import CONTENT_TOKENS, FeatureSpec
-from training.log import encode_columns
+from recsys.model.feature_spec import CONTENT_TOKENS, FeatureSpec
+from training.data.interaction_log import encode_columns
 
 COLUMNS = ("kinds", "price", "brand")
 EDGES = {"price": (1.0, 2.5)}

@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.slo import ROOT
-from recsys import features
+from recsys.generation.item_tables import ItemTables
+from recsys.generation.packed_strings import StringTable
 from recsys.kernels import ballot, columns, net, search, sources, spans, tower
 from recsys.kernels import tables as kernel_tables
-from recsys.lift import ContextLift, starts_of
-from recsys.neighbours import Neighbours
-from recsys.ranker import CHUNK, Ranker, RankerNet
+from recsys.model import features
+from recsys.model.context_lift import ContextLift, starts_of
+from recsys.model.neighbour_tables import Neighbours
+from recsys.model.ranker import CHUNK, Ranker, RankerNet
+from recsys.model.towers import UserEncoder, UserTower
 from recsys.reference import plain_features
-from recsys.retriever import Retriever
-from recsys.rounded import rounded
-from recsys.strings import StringTable
-from recsys.tables import ItemTables
-from recsys.towers import UserEncoder, UserTower
+from recsys.retrieval.int8_embeddings import rounded
+from recsys.retrieval.retriever import Retriever
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, EXTRA, FLAG_BITS, PAD, Candidates, Histories
 from service.backends import wire
 

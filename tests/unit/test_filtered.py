@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from recsys.conditions import Condition
-from recsys.history import stack
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
+from recsys.filters.conditions import Condition
+from recsys.model.history import stack
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.types import Candidates
 from service.backends import wire
 from service.backends.models import RetrievalModel
@@ -20,9 +20,9 @@ from service.schema import Mode
 from tests import tiny
 from tests.put_items import item, putting
 from tests.whole_path import Held, World, broken, ids
-from training import dataset
+from training.data import dataset
+from training.data.interaction_log import encode
 from training.export import export
-from training.log import encode
 from training.recipe import train
 
 filters = TypeAdapter(dict[str, Condition]).validate_python

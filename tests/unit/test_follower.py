@@ -6,11 +6,11 @@ import weakref
 
 import pytest
 
-from recsys.cache import GenerationCache
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
+from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
-from recsys.store.base import LIVE, PREVIOUS
-from recsys.store.board import Holding
+from recsys.store.ports import LIVE, PREVIOUS
+from recsys.store.redis.process_board import Holding
 from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recsys import features
-from recsys.fresh import Grower
-from recsys.items import NOTHING_PUT
-from recsys.ranker import Ranker
-from recsys.retrieval.sources.fresh import PUT_SHARE
-from recsys.retriever import Retriever
-from recsys.spec import FeatureSpec
+from recsys.fresh_items.fresh_tables import Grower
+from recsys.fresh_items.put_items import NOTHING_PUT
+from recsys.model import features
+from recsys.model.feature_spec import FeatureSpec
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
+from recsys.retrieval.sources.new_items import PUT_SHARE
 from recsys.types import CANDIDATES, PAD, Histories, Source
 from service.backends import wire
 from service.backends.models import RetrievalModel

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from recsys.errors import QueryError, StoreUnavailable
-from recsys.items import NOTHING_PUT, Put
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
+from recsys.fresh_items.put_items import NOTHING_PUT, Put
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.rules import compiled, parse
 from recsys.store import MemoryStore
-from recsys.store.memory_items import MemoryItems
+from recsys.store.memory.memory_items import MemoryItems
 from recsys.types import Event
 from service import schema
 from service.backends.backends import Backends
@@ -117,7 +117,7 @@ def test_no_fallback_shows_a_hidden_item(path, broken):
 
 def test_a_full_store_makes_room_of_what_the_generation_learned(path, monkeypatch):
     """Items put before its data ended, which it knows, go for new ones; others don't, and then there is no room."""
-    monkeypatch.setattr("recsys.store.memory_items.CAPACITY", 2)
+    monkeypatch.setattr("recsys.store.memory.memory_items.CAPACITY", 2)
     end = path.served.manifest.data_end
     now = [end - 5]
     store = MemoryItems(lambda: now[0])

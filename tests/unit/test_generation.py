@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.generation import FORMAT, MANIFEST, GenerationFolder, Manifest
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import FORMAT, MANIFEST, GenerationFolder, Manifest
 from recsys.store import MemoryStore
 from tests import tiny
 

@@ -4,8 +4,8 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import checked
-from training.bench import measure
-from training.growth import Axis, Bench, Cost, Point, exponent
+from training.growth.exponents import Axis, Bench, Cost, Point, exponent
+from training.growth.measurements import measure
 
 STEPS = (
     "read",

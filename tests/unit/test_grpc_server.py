@@ -17,7 +17,7 @@ from service.grpc.call_status import cancelled
 from service.grpc.server import GrpcServer
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from service.http.errors import error_response
+from service.http.error_responses import error_response
 from service.schema import verbs
 from service.telemetry.metrics import request_seconds
 from service.verbs.calls import Calls

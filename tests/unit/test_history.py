@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recsys.history import assemble as join
-from recsys.record import UserRecord
+from recsys.lists.user_record import UserRecord
+from recsys.model.history import assemble as join
 from recsys.types import Event
 from service.generations.served import ServedGeneration
 

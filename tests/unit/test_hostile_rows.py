@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.trial import load_ranker, load_retriever
+from recsys.generation.loader import load_ranker, load_retriever
 from service.backends import wire
 from service.backends.models import RankingModel, RetrievalModel
 from tests import tiny

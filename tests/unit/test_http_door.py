@@ -19,7 +19,7 @@ from service.http import bodies
 from service.http.app import http_app
 from service.http.door import HttpDoor
 from service.http.endpoints import Endpoints
-from service.http.errors import error_response
+from service.http.error_responses import error_response
 from service.http.probes import PROBES
 from service.http.unread import SMALL_BODY
 from service.recommend.admission import overloaded

@@ -34,17 +34,17 @@ def test_the_import_rule_holds(house):
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("service/recommend/pipeline.py", "import training.loss"),
-        ("recsys/towers.py", "import recsys.store"),
-        ("recsys/store/redis_users.py", "import recsys.ranker"),
+        ("service/recommend/pipeline.py", "import training.towers.loss"),
+        ("recsys/model/towers.py", "import recsys.store"),
+        ("recsys/store/redis/user_store.py", "import recsys.model.ranker"),
         ("recsys/types.py", "import service"),
-        ("flows/run.py", "import service"),
-        ("recsys/tables.py", "import bentoml"),
-        ("training/fit.py", "import prefect"),
+        ("flows/train.py", "import service"),
+        ("recsys/generation/item_tables.py", "import bentoml"),
+        ("training/towers/fit_towers.py", "import prefect"),
         ("tandem_client/calls.py", "import service"),
         ("tests/contracts/stores.py", "import loadtests.bench.knee"),
         ("loadtests/tally.py", "import loadtests.slo"),
-        ("training/tables.py", "import recsys.reference.plain_features"),
+        ("training/tables/item_tables.py", "import recsys.reference.plain_features"),
     ],
 )
 def test_the_import_rule_fails_when_broken(house, module, line):

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import scans
-from recsys.grown import table
-from recsys.index import ExactIndex
+from recsys.fresh_items.grown_column import table
 from recsys.kernels import asking, search
 from recsys.kernels.products import LANES
 from recsys.kernels.sources import score
 from recsys.kernels.words import Wide
-from recsys.scans import Bytes, Items, Words
+from recsys.retrieval import scans
+from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.scans import Bytes, Items, Words
 from recsys.types import PAD
 
 SCANS = pytest.mark.parametrize("scan", [Bytes, Words])
@@ -178,7 +178,7 @@ def test_all_within_the_margin_is_listed(kind, seed, n, k, lift, share):
 BEFORE_NOTHING = """
 import ctypes, mmap, sys
 import numpy as np
-from recsys import scans
+from recsys.retrieval import scans
 from recsys.kernels import search
 from recsys.kernels.compiled import plain
 page = mmap.PAGESIZE

@@ -4,12 +4,12 @@ import threading
 from types import SimpleNamespace
 
 from recsys.errors import StoreError
-from recsys.store import connect
+from recsys.store import from_environment
 
 
 def test_its_end_and_its_return_are_logged_once(monkeypatch):
     """That it was started again, and why it can't be; a closed store is not started again."""
-    monkeypatch.setattr(connect, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(from_environment, "KEEP_SECONDS", 0)
     done, lines = threading.Event(), []
     outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
 
@@ -22,7 +22,7 @@ def test_its_end_and_its_return_are_logged_once(monkeypatch):
             raise outcome
         return outcome
 
-    store = connect.OpenStore("unix:///nowhere", SimpleNamespace(keep=keep, stop=lambda: None))
+    store = from_environment.OpenStore("unix:///nowhere", SimpleNamespace(keep=keep, stop=lambda: None))
     store.keep(lines.append)
     assert done.wait(30)
     store.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import SettingsError
-from recsys.followed import MOST_BYTES
+from recsys.files.watched_file import MOST_BYTES
 from service.auth import key, key_editor
 from service.auth.key_file import KeyFile
 from service.auth.keyring import KeyRecord, Keyring, Scope, parse

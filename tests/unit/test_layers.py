@@ -5,10 +5,10 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsys import moments
 from recsys.kernels import spans
 from recsys.kernels.layers import LANES, UNITS, layer, packed
-from recsys.ranker import FeatureMajorNet, RankerNet
+from recsys.model import time_features
+from recsys.model.ranker import FeatureMajorNet, RankerNet
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 3), st.booleans(), st.integers(0, 2**32 - 1))
@@ -54,8 +54,8 @@ def test_the_net_says_of_a_candidate_what_the_trained_one_says(seed, count):
 @example(np.nan)
 def test_a_span_has_one_step(seconds):
     """Compiled as by numpy: 2^s - 1 to 2^(s + 1) - 1 seconds, the last without an end; what is no number is none."""
-    step = int(moments.steps(np.array([seconds]))[0])
-    assert spans.scaled(seconds, moments.STEPS) == step
+    step = int(time_features.steps(np.array([seconds]))[0])
+    assert spans.scaled(seconds, time_features.STEPS) == step
     passed = seconds if seconds > 0 else 0.0
     assert 2**step - 1 <= passed
-    assert passed < 2 ** (step + 1) - 1 or step == moments.STEPS - 1
+    assert passed < 2 ** (step + 1) - 1 or step == time_features.STEPS - 1

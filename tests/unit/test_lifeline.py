@@ -18,12 +18,10 @@ from tests.deployment import wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lifelines are Linux's")
 
-TIED = (
-    "from recsys.lifeline import tie_to_parent; import time; tie_to_parent(); print('up', flush=True); time.sleep(60)"
-)
+TIED = "import recsys.process.parent_death as tie, time; tie.tie_to_parent(); print('up', flush=True); time.sleep(60)"
 PARENT = """
 import subprocess, sys
-from recsys import lifeline
+import recsys.process.parent_death
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
 print(child.pid, flush=True)
@@ -32,7 +30,7 @@ child.wait()
 WATCHING = """
 import os, sys, time
 from pathlib import Path
-from recsys.lifeline import watch_ancestor
+from recsys.process.parent_death import watch_ancestor
 if sys.argv[1:]:
     del os.pidfd_open
 watch_ancestor(lambda: os._exit(Path("called").write_text("x") and 0))

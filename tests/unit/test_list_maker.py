@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.items import PutItem, PutItems
-from recsys.list_maker import LIST_LENGTH, ListMaker
-from recsys.ranker import Ranker
-from recsys.record import UserRecord
-from recsys.retriever import Retriever
+from recsys.fresh_items.put_items import PutItem, PutItems
+from recsys.fresh_items.segment import FreshSegment
+from recsys.lists.list_maker import LIST_LENGTH, ListMaker
+from recsys.lists.user_list import digest
+from recsys.lists.user_record import UserRecord
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules, compiled
-from recsys.segment import FreshSegment
 from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
-from recsys.user_list import digest
 from service.backends.backends import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.served import ServedGeneration

@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, Histories
 from tests import tiny
 from tests.flows.ring import log_of, quick, ring
-from training import dataset
+from training.data import dataset
+from training.data.interaction_log import encode
+from training.evaluation.live_model import LiveModel, as_fresh, unknown_to_both
+from training.evaluation.scorers import two_stage
+from training.evaluation.split import PROTOCOLS, split
 from training.first_stage import fit_first_stage
-from training.live_model import LiveModel, as_fresh, unknown_to_both
-from training.log import encode
-from training.rows import two_stage
-from training.split import PROTOCOLS, split
 
 NEW = "drama-new"
 LATER = 6_000

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import near as module
-from recsys.clusters import Clusters
-from recsys.grown import table
-from recsys.index import ExactIndex
+from recsys.fresh_items.grown_column import table
 from recsys.kernels.sources import score
-from recsys.near import NearIndex
+from recsys.retrieval import cluster_search as module
+from recsys.retrieval.cluster_search import NearIndex
+from recsys.retrieval.clusters import Clusters
+from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
 from tests.unit.test_allowed import of_mask
 from tests.unit.test_index import KINDS, awkward

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.items import PutItem, PutItems
-from recsys.record import UserRecord
+from recsys.fresh_items.put_items import PutItem, PutItems
+from recsys.lists.user_record import UserRecord
 from recsys.rules import CompiledRules, Rules
 from service.generations.served import ServedGeneration
 from service.recommend import slate

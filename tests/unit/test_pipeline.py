@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recsys.errors import StoreUnavailable
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.rules import compiled, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source

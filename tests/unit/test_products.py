@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from recsys import scans
 from recsys.kernels import asking
 from recsys.kernels.products import products
 from recsys.kernels.words import dots, side_by_side
+from recsys.retrieval import scans
 
 
 def test_products_without_the_instruction_are_the_same(monkeypatch):

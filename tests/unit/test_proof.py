@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.generation import MANIFEST, GenerationFolder
-from recsys.proof import Proof
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import MANIFEST, GenerationFolder
+from recsys.generation.verification import Proof
 from recsys.store import MemoryStore
 from tests import tiny
 

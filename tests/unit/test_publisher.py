@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from loadtests.synthetic import random_generation
 from recsys.errors import GenerationError
-from recsys.publisher import Publisher
+from recsys.generation.publisher import Publisher
 from recsys.store import MemoryStore
-from recsys.store.base import CHUNK
+from recsys.store.ports import CHUNK
+from training.growth.untrained_generation import random_generation
 
 DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy", "user_ids.offsets.npy"]
 """Parts that may be damaged on disk."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recsys.errors import QueryError, StoreUnavailable
-from recsys.items import NOTHING_PUT, PutItem
+from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from recsys.store import MemoryStore
 from recsys.types import Source
 from service.recommend.query import NO_RULES, Degraded

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from flows import rehearsing
+from flows import kernel_warm_up
 
 MORE_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="one core")
 
@@ -21,22 +21,22 @@ def cache(tmp_path, monkeypatch):
 @MORE_CORES
 def test_it_is_needed_where_nothing_lies_compiled(cache):
     """Where numba looks; one kernel there is enough."""
-    assert rehearsing.needed()
+    assert kernel_warm_up.needed()
     (cache / "kernels").mkdir(parents=True)
-    assert rehearsing.needed()
+    assert kernel_warm_up.needed()
     (cache / "kernels" / "search.scan-82.py311.nbi").touch()
-    assert not rehearsing.needed()
+    assert not kernel_warm_up.needed()
 
 
 @MORE_CORES
 def test_it_ends_with_the_run(cache, tmp_path, monkeypatch):
     """Though it is not done, and what it wrote goes with it."""
-    monkeypatch.setattr(rehearsing.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(kernel_warm_up.tempfile, "tempdir", str(tmp_path))
     me = psutil.Process()
     before = {child.pid for child in me.children()}
-    with rehearsing.rehearsing():
+    with kernel_warm_up.rehearsing():
         [child] = [each for each in me.children() if each.pid not in before]
-        assert "training.rehearsal" in child.cmdline()
+        assert "training.warm_kernels" in child.cmdline()
         [folder] = tmp_path.glob("tandem-rehearsal-*")
         end = time.monotonic() + 120
         while not list(folder.iterdir()) and time.monotonic() < end:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from recsys import features
 from recsys.kernels import columns
 from recsys.kernels.compiled import plain
-from recsys.neighbours import RECENT, Neighbours, powers
+from recsys.model import features
+from recsys.model.neighbour_tables import RECENT, Neighbours, powers
+from recsys.retrieval.retriever import Retriever
 from recsys.retrieval.sources.popular import SOURCE as POPULAR
-from recsys.retriever import Retriever
 from recsys.types import PAD, Source
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import RulesError
-from recsys.matching import NumberMatch, TokenMatch
+from recsys.filters.compiled_conditions import NumberMatch, TokenMatch
+from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import Rules, RulesFile, compiled, parse, unknown_items
 from recsys.rules.document import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
-from recsys.spec import FeatureSpec
 
 SPEC = FeatureSpec(
     tokens=("", "genre=Drama", "genre=Comedy", "studio=A", "year#0"),

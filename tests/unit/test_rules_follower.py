@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from recsys.items import PutItem, PutItems
+from recsys.fresh_items.put_items import PutItem, PutItems
 from recsys.rules import Rules, RulesFile
 from service.generations.served import ServedGeneration
 from service.verbs.rules import RulesFollower

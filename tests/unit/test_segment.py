@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.items import ITEMS_EXPIRE
-from recsys.segment import FreshSegment
+from recsys.fresh_items.put_items import ITEMS_EXPIRE
+from recsys.fresh_items.segment import FreshSegment
 from tests.put_items import hide, item, putting
 
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from loadtests.arrivals import Shape
-from loadtests.memory import Sample, sample
-from loadtests.soak_report import soak_report
-from loadtests.soak_verdict import MEMORY_MIB, growth, judge
-from loadtests.swaps import Swaps
+from loadtests.processes.memory import Sample, sample
+from loadtests.soak.soak_report import soak_report
+from loadtests.soak.soak_verdict import MEMORY_MIB, growth, judge
+from loadtests.soak.swaps import Swaps
 from loadtests.tally import Outcome, Tally
 from training.report.page import write
 

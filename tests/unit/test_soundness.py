@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recsys import soundness
 from recsys.errors import GenerationError
-from recsys.generation import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
-from recsys.lift import places
-from recsys.ranker import Ranker
-from recsys.record import UserRecord
-from recsys.retriever import Retriever
-from recsys.smoke import SmokeQueries
-from recsys.trial import load_ranker, load_retriever, try_out
+from recsys.generation import soundness
+from recsys.generation.loader import load_ranker, load_retriever, try_out
+from recsys.generation.manifest import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
+from recsys.generation.smoke_queries import SmokeQueries
+from recsys.lists.user_record import UserRecord
+from recsys.model.context_lift import places
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS
 from service.generations.served import ServedGeneration
 from tests import tiny

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from recsys.errors import GenerationError
-from recsys.generation import GenerationFolder
-from recsys.impression import Impression
+from recsys.generation.loader import try_out
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.impression import Impression
+from recsys.lists.user_list import UserList
 from recsys.retrieval import registry
 from recsys.retrieval.source import CandidateSource, Finder
-from recsys.trial import try_out
 from recsys.types import FLAG_BITS, Source
-from recsys.user_list import UserList
 
 ROOT = Path(__file__).resolve().parents[2]
 NINTH = 1 << 8
@@ -30,20 +30,20 @@ from pathlib import Path
 import numpy as np
 from recsys.retrieval import sources
 sources.__path__.append(sys.argv[1])  # as if the file lay in the folder of the sources
-from recsys import features
-from recsys.generation import GenerationFolder
-from recsys.list_maker import ListMaker
-from recsys.ranker import Ranker
-from recsys.retriever import Retriever
-from recsys.trial import try_out
+from recsys.model import features
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.list_maker import ListMaker
+from recsys.model.ranker import Ranker
+from recsys.retrieval.retriever import Retriever
+from recsys.generation.loader import try_out
 from recsys.types import PAD
-from recsys.user_list import UserList
-from service.verbs import answers
+from recsys.lists.user_list import UserList
+from service.verbs import answer_models as answers
 from tests import tiny
 from tests.whole_path import World
-from training import dataset
+from training.data import dataset
 from training.export import export
-from training.log import encode
+from training.data.interaction_log import encode
 from training.recipe import train
 
 def seen(folder):

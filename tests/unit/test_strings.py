@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.grown import Grown
-from recsys.strings import StringTable
+from recsys.fresh_items.grown_column import Grown
+from recsys.generation.packed_strings import StringTable
 from recsys.types import PAD
 
 
@@ -25,7 +25,7 @@ def test_strings_are_found_without_a_dict(strings, others):
 
 def test_strings_that_share_a_hash_are_told_apart(monkeypatch):
     """A collision costs a comparison and never an item."""
-    monkeypatch.setattr("recsys.strings.hashed", lambda table: np.zeros(len(table), np.uint64))
+    monkeypatch.setattr("recsys.generation.packed_strings.hashed", lambda table: np.zeros(len(table), np.uint64))
     table = StringTable.pack(["a", "b", "c"])
     assert table.find(["c", "d", "a"]) == [2, None, 0]
 

@@ -5,10 +5,10 @@ import contextlib
 
 import pytest
 
-from recsys.cache import GenerationCache
 from recsys.errors import NoGeneration
-from recsys.store.base import LIVE, PREVIOUS
-from recsys.store.board import Holding
+from recsys.generation.cache import GenerationCache
+from recsys.store.ports import LIVE, PREVIOUS
+from recsys.store.redis.process_board import Holding
 from service.generations import readiness
 from service.generations.fallback import GenerationFallback
 from service.generations.switcher import GenerationSwitcher

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, StatusCode
 
-from recsys.items import NOTHING_PUT
+from recsys.fresh_items.put_items import NOTHING_PUT
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import NO_RULES
 from service.schema import RecommendRequest

@@ -5,10 +5,10 @@ import pytest
 
 from recsys.types import PAD
 from tests.flows.ring import log_of, quick, ring
-from training.baselines import DECAY, Ease, Ials, ItemKnn
-from training.evaluate import evaluate
-from training.rows import baselines
-from training.split import split
+from training.evaluation.baselines import DECAY, Ease, Ials, ItemKnn
+from training.evaluation.ranking import evaluate
+from training.evaluation.scorers import baselines
+from training.evaluation.split import split
 
 
 def slow_knn(log, history, neighbours):

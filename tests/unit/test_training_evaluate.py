@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys.events import SeenRule
-from recsys.ranker import RankerNet
+from recsys.model.event_types import SeenRule
+from recsys.model.ranker import RankerNet
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
-from training.evaluate import measure, places, rank_targets, slates
-from training.evaluation import FURTHER, METRICS, SEGMENTS, Evaluation
-from training.rows import baselines, same_for_all
-from training.split import split
+from training.evaluation.metric_table import FURTHER, METRICS, SEGMENTS, Evaluation
+from training.evaluation.ranking import measure, places, rank_targets, slates
+from training.evaluation.scorers import baselines, same_for_all
+from training.evaluation.split import split
 
 NAMES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", "tower", "union", "two_stage")
 
@@ -148,7 +148,7 @@ def test_a_baseline_ahead_of_us_is_told():
 
 def test_without_implicit_its_row_is_left_out_with_a_word(monkeypatch):
     """A machine without the development dependency gets the other rows and a sentence."""
-    monkeypatch.setattr("training.baselines.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("training.evaluation.baselines.importlib.util.find_spec", lambda name: None)
     rows, told = baselines(log_of(ring(users=30)), threads=1, seed=0)
     assert "ials" not in rows
     assert "implicit" in told[0]

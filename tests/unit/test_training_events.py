@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 
 from recsys.errors import DatasetError
-from recsys.events import EventRules, SeenRule
-from recsys.record import UserRecord
+from recsys.lists.user_record import UserRecord
+from recsys.model.event_types import EventRules, SeenRule
 from recsys.types import PAD
 from tests.flows.ring import quick
-from training import dataset
-from training.baselines import popularity
-from training.dataset import Dataset
-from training.evaluate import evaluate
+from training.data import dataset
+from training.data.dataset import Dataset
+from training.data.interaction_log import Log, encode
+from training.evaluation.baselines import popularity
+from training.evaluation.ranking import evaluate
+from training.evaluation.split import split
 from training.export import _seen_until
-from training.log import Log, encode
-from training.neighbours import followers
-from training.split import split
+from training.tables.neighbours import followers
 
 HOUR = 3_600.0
 DAY = 24 * HOUR

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from recsys import features, moments
-from recsys.towers import Past, Towers
+from recsys.model import features, time_features
+from recsys.model.towers import Past, Towers
 from recsys.types import CLOCK, CONTEXTS, PAD
 from tests.flows.ring import log_of, quick, ring
-from training.baselines import Ease, popularity
-from training.crops import Crops
-from training.loss import corrected_softmax
-from training.neighbours import followers
-from training.orders import ORDERS, WEIGHED, Examples, best_order, fit_order, found, order_by
-from training.tables import build_tables
+from training.evaluation.baselines import Ease, popularity
+from training.ranker.simple_orders import ORDERS, WEIGHED, Examples, best_order, fit_order, found, order_by
+from training.tables.item_tables import build_tables
+from training.tables.neighbours import followers
+from training.towers.crops import Crops
+from training.towers.loss import corrected_softmax
 
 
 def random_past(batch: int, length: int, dim: int) -> Past:
@@ -22,14 +22,14 @@ def random_past(batch: int, length: int, dim: int) -> Past:
     real[1, : length // 2] = False
     real[2] = False
     items = torch.randn(batch, length, dim) * real[..., None]
-    return Past(items, real, torch.randint(4, real.shape), torch.randint(moments.STEPS + 1, real.shape))
+    return Past(items, real, torch.randint(4, real.shape), torch.randint(time_features.STEPS + 1, real.shape))
 
 
 def test_every_prefix_is_the_forward_pass_at_each_prefix():
     """What training computes in one pass is what serving computes for each history alone."""
     torch.manual_seed(0)
     tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
-    past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3, 12))
+    past, waits = random_past(3, 12, 16), torch.randint(time_features.STEPS + 1, (3, 12))
     context = torch.randint(8, (3, 12, CLOCK + CONTEXTS))
     with torch.no_grad():
         together = tower.every_prefix(past, waits, context)
@@ -42,7 +42,7 @@ def test_one_event_updates_the_state():
     """A user's state after one more event is that of the longer history, without reading the history again."""
     torch.manual_seed(0)
     tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
-    past, waits = random_past(3, 12, 16), torch.randint(moments.STEPS + 1, (3,))
+    past, waits = random_past(3, 12, 16), torch.randint(time_features.STEPS + 1, (3,))
     context = torch.randint(8, (3, CLOCK + CONTEXTS))
     past.real[:, -1] = True
     with torch.no_grad():

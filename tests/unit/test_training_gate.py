@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsys.generation import FORMAT, Manifest
+from recsys.generation.manifest import FORMAT, Manifest
 from tests.flows.ring import dataset, log_of, ring
-from training.check import failed
-from training.comparison import Comparison
-from training.evaluation import Evaluation
-from training.gate import check_data, check_model, check_trained
-from training.glimpse import Glimpse, Scores
-from training.profile import DataProfile, Live, filled
-from training.score_checks import chance, stability, typical
+from training.evaluation.live_comparison import Comparison
+from training.evaluation.metric_table import Evaluation
+from training.evaluation.preview import Glimpse, Scores
+from training.gate.check import failed
+from training.gate.dataset_profile import DataProfile, Live, filled
+from training.gate.gate import check_data, check_model, check_trained
+from training.gate.score_checks import chance, stability, typical
 
 DATA = DataProfile("shop", rows=10_000, users=500, items=300, described=300, filled={"genre": 0.9, "available": 1.0})
 SPREAD = Scores(1000, (0, 100, 290, 270, 280, 40, 10, 8, 2, 0))

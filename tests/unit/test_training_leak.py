@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from recsys.towers import Towers
+from recsys.model.towers import Towers
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
-from training.evaluate import evaluate
+from training.evaluation.ranking import evaluate
+from training.evaluation.scorers import stages
+from training.evaluation.split import PROTOCOLS, split
 from training.first_stage import fit_first_stage
-from training.judge import tower_judge
-from training.rows import stages
-from training.split import PROTOCOLS, split
+from training.towers.epoch_judge import tower_judge
 
 ITEMS = 40
 CHANCE = 10 / ITEMS

@@ -9,26 +9,28 @@ import numpy as np
 import pytest
 import torch
 
-from recsys import retriever, soundness
-from recsys.cache import GenerationCache
 from recsys.errors import GenerationError
-from recsys.generation import GenerationFolder
-from recsys.index import ExactIndex
-from recsys.near import NearIndex
-from recsys.retriever import Retriever
-from recsys.rounded import rounded
-from recsys.store.memory import MemoryStore
-from recsys.trial import try_out
+from recsys.generation import soundness
+from recsys.generation.cache import GenerationCache
+from recsys.generation.loader import try_out
+from recsys.generation.manifest import GenerationFolder
+from recsys.retrieval import retriever
+from recsys.retrieval.cluster_search import NearIndex
+from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.int8_embeddings import rounded
+from recsys.retrieval.retriever import Retriever
+from recsys.store.memory.memory_store import MemoryStore
 from recsys.types import PAD
 from tests import tiny
 from tests.put_items import hide, item, putting
 from tests.unit.test_features import tables_of
 from tests.unit.test_soundness import change, seal
-from training import dataset, near
-from training.clustering import clustered
+from training.data import dataset
+from training.data.interaction_log import encode
 from training.export import export
-from training.log import encode
 from training.recipe import train
+from training.tables import search_choice
+from training.tables.clustering import clustered
 
 
 def bunches(n, rng, dim=16, centres=40, wide=0.05):
@@ -62,31 +64,32 @@ def world(items, rng, available=None):
         tables = replace(tables, available=available)
     users = bunches(64, rng, items.shape[1])
     users[:32] = items[:32]
-    return replace(tables, embeddings=items, rounded=rounded(items)), near.Asked(users, users[-1:])
+    return replace(tables, embeddings=items, rounded=rounded(items)), search_choice.Asked(users, users[-1:])
 
 
 def test_clusters_are_taken_where_few_of_them_find_nearly_all(monkeypatch):
     """The fewest that find enough are taken whatever a clock on the host says, and the sentence has their figures."""
-    monkeypatch.setattr(near, "READ", 1.0)
+    monkeypatch.setattr(search_choice, "READ", 1.0)
     ticks = count(0.0, -1.0)  # by this clock, the second of two searches takes longer
     monkeypatch.setattr(time, "thread_time", lambda: next(ticks))
     rng = np.random.default_rng(0)
     tables, asked = world(bunches(20_000, rng, wide=0.5), rng)
-    choice = near.choose(tables, asked, 0)
+    choice = search_choice.choose(tables, asked, 0)
     assert choice.clusters is not None
     index = NearIndex(tables.embeddings, tables.available, tables.rounded, choice.clusters)
     exact = ExactIndex(tables.embeddings, tables.available, tables.rounded)
 
     def found(index):
         return [
-            near.recall(index.search(some, near.TOP), exact.search(some, near.TOP)) for some in (asked.users, asked.new)
+            search_choice.recall(index.search(some, search_choice.TOP), exact.search(some, search_choice.TOP))
+            for some in (asked.users, asked.new)
         ]
 
-    assert index.clusters.probes > near.least_probes(len(index.clusters), len(tables))
+    assert index.clusters.probes > search_choice.least_probes(len(index.clusters), len(tables))
     fewer = index.through(index.clusters.probes // 2)
-    assert min(found(fewer)) < near.RECALL <= min(found(index))
+    assert min(found(fewer)) < search_choice.RECALL <= min(found(index))
     probes, clusters = index.clusters.probes, len(index.clusters)
-    users, new = map(near._percent, found(index))
+    users, new = map(search_choice._percent, found(index))
     told = f"Searched by clusters: of the best 200 items {probes} of {clusters} clusters find {users} of those for "
     told += f"users, {new} of those for somebody new, reading "
     assert choice.sentence.startswith(told)
@@ -102,9 +105,9 @@ def test_clusters_are_taken_where_few_of_them_find_nearly_all(monkeypatch):
 )
 def test_exact_search_stays_where_they_do_not(items, share, told, monkeypatch):
     """Where too few of the best are found, or too many items are read, the sentence says so."""
-    monkeypatch.setattr(near, "READ", share)
+    monkeypatch.setattr(search_choice, "READ", share)
     rng = np.random.default_rng(1)
-    choice = near.choose(*world(items(rng), rng), 0)
+    choice = search_choice.choose(*world(items(rng), rng), 0)
     assert choice.clusters is None
     assert choice.sentence.startswith("Searched exactly: ")
     assert told in choice.sentence
@@ -115,10 +118,10 @@ def searched_by_clusters(tmp_path_factory):
     """A generation of a dataset that asks for it, however little they find; its log and what was trained."""
     folder = tmp_path_factory.mktemp("near")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near, "READ", 1.0)
-        patch.setattr(near, "RECALL", 0.0)
-        patch.setattr(near, "CANDIDATES", 3)
-        patch.setattr(near, "TOP", 3)
+        patch.setattr(search_choice, "READ", 1.0)
+        patch.setattr(search_choice, "RECALL", 0.0)
+        patch.setattr(search_choice, "CANDIDATES", 3)
+        patch.setattr(search_choice, "TOP", 3)
         torch.manual_seed(0)
         data = tiny.write(folder / "data")
         mapping = data / "dataset.toml"

@@ -9,7 +9,7 @@ from recsys.errors import SettingsError
 from tests.flows.ring import ring
 from training.__main__ import main
 from training.config import full
-from training.mapping import Mapping
+from training.data.mapping import Mapping
 from training.options import FIELDS, parsed, training_config
 
 MAPPING = """

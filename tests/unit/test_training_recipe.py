@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from recsys.errors import GenerationError
-from recsys.ranker import RankerNet
-from recsys.record import UserRecord
+from recsys.lists.user_record import UserRecord
+from recsys.model.ranker import RankerNet
 from recsys.retrieval.registry import RETRIEVED
-from recsys.retriever import Retriever
+from recsys.retrieval.retriever import Retriever
 from recsys.types import HISTORY_LENGTH
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.export import export, precompute
-from training.orders import FITTED, ORDERS
+from training.ranker.simple_orders import FITTED, ORDERS
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ from tests.flows.ring import dataset, log_of, quick, ring
 from tests.flows.ring import write as write_ring
 from training import recipe
 from training.__main__ import main
-from training.check import Check
 from training.config import CONFIGS
-from training.evaluation import SERVED
-from training.glimpse import Glimpse, Scores, Slate
+from training.evaluation.metric_table import SERVED
+from training.evaluation.preview import Glimpse, Scores, Slate
+from training.evaluation.split import split
+from training.gate.check import Check
+from training.progress import unwatched
 from training.report.curves import Curves
-from training.report.findings import Findings
-from training.report.run import report, write
-from training.split import split
-from training.watch import unwatched
+from training.report.run_page import report, write
+from training.report.run_report import Findings
 
 NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
 

@@ -10,9 +10,9 @@ import pytest
 from recsys.errors import DatasetError
 from recsys.types import PAD
 from tests.flows.ring import START, log_of, quick, ring
-from training.log import DAY
-from training.mapping import Moments
-from training.split import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER, Split, split
+from training.data.interaction_log import DAY
+from training.data.mapping import Moments
+from training.evaluation.split import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER, Split, split
 
 
 def items_of(log, user, events):

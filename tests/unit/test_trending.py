@@ -2,9 +2,9 @@
 
 import pytest
 
-from recsys.events import EventRules
-from recsys.spec import FeatureSpec
-from recsys.trending import COUNT, HALF_LIFE_SECONDS, WINDOW_SECONDS, trending
+from recsys.lists.trending_items import COUNT, HALF_LIFE_SECONDS, WINDOW_SECONDS, trending
+from recsys.model.event_types import EventRules
+from recsys.model.feature_spec import FeatureSpec
 from recsys.types import Event
 
 NOW = 1.7e9

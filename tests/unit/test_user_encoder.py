@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import moments
+from recsys.model import time_features
+from recsys.model.towers import UserEncoder, UserTower
 from recsys.reference.plain_tower import encode
-from recsys.towers import UserEncoder, UserTower
 from recsys.types import CLOCK, CONTEXTS, PAD, Histories
 
 
@@ -81,7 +81,7 @@ def test_nothing_before_and_nothing_of_the_padding_counts():
     tower, embeddings = tower_of(rng, 16, 3, []), rng.normal(size=(40, 16)).astype(np.float32)
     past = histories(rng, 20, 40)
     before = UserEncoder(tower, embeddings).encode(past)
-    assert moments.gaps(past).shape == past.items.shape
+    assert time_features.gaps(past).shape == past.items.shape
     past.types[past.items == PAD] = 2
     np.testing.assert_array_equal(UserEncoder(tower, embeddings).encode(past), before)
 

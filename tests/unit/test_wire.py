@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys import moments
-from recsys.history import NO_HISTORY
-from recsys.matching import FILTER_WORDS, TokenMatch, packed
+from recsys.filters.compiled_conditions import FILTER_WORDS, TokenMatch, packed
+from recsys.model import time_features
+from recsys.model.history import NO_HISTORY
 from recsys.types import CANDIDATES, CLOCK, CONTEXTS, HISTORY_LENGTH, PAD, Candidates, Histories
 from service.backends import wire
 
@@ -51,7 +51,7 @@ def test_histories_survive_the_call():
     assert np.array_equal(back.types, past.types)
     assert np.array_equal(back.now, past.now)
     assert np.array_equal(back.context[:, CLOCK:], past.context[:, CLOCK:])
-    assert np.array_equal(back.context[:, :CLOCK], moments.clock(past.now))
+    assert np.array_equal(back.context[:, :CLOCK], time_features.clock(past.now))
 
 
 @settings(deadline=None)
@@ -61,7 +61,7 @@ def test_the_clock_of_a_moment_is_that_of_its_hour(now):
     (record,) = wire.as_table(
         wire.query_rows(wire.HISTORY, [wire.history_record("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
     )
-    assert record["context"][:CLOCK].tolist() == moments.clock(np.array(now)).tolist()
+    assert record["context"][:CLOCK].tolist() == time_features.clock(np.array(now)).tolist()
 
 
 def test_of_a_long_history_the_newest_goes():

@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 COUNT = """
 import os, subprocess, sys
-from recsys.store.board import Holding, MemoryBoard
-from recsys.store.life import Life, born, place
+from recsys.store.redis.process_board import Holding, MemoryBoard
+from recsys.store.process_life import Life, born, place
 from service.telemetry import metrics
 from service.telemetry.worker_count import WorkerCount
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from training.watch import Progress, Watch
+from training.progress import Progress, Watch
 
 Curve = list[tuple[float, float]]
 """(share of the step done, loss), in order."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from training.evaluation import BASELINES, OF_TYPE, OVERALL, SERVED, Evaluation, prefix_of
-from training.glimpse import Scores
+from training.evaluation.metric_table import BASELINES, OF_TYPE, OVERALL, SERVED, Evaluation, prefix_of
+from training.evaluation.preview import Scores
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
 from training.report.curves import Curve
 

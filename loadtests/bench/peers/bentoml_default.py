@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from loadtests.bench.peers import environment
 from loadtests.bench.peers.slate import Slate
-from recsys.history import stack
-from recsys.record import UserRecord
+from recsys.lists.user_record import UserRecord
+from recsys.model.history import stack
 from recsys.types import Histories
 
 LASTING = {"max_requests": 10**9, "max_age": 1e9}

@@ -10,10 +10,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from recsys.generation import GenerationFolder
-from recsys.history import History, assemble, hidden_rows, stack
-from recsys.record import UserRecord
-from recsys.store.base import UserState
+from recsys.generation.manifest import GenerationFolder
+from recsys.lists.user_record import UserRecord
+from recsys.model.history import History, assemble, hidden_rows, stack
+from recsys.store.ports import UserState
 from recsys.types import F32, I32, U16, Histories
 
 Ranked = list[tuple[int, float]]

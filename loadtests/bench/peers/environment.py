@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from loadtests.bench.peers.engine import Engine
-from recsys.generation import GenerationFolder
-from recsys.store.base import UserState
-from recsys.store.redis import RedisUserStore
+from recsys.generation.manifest import GenerationFolder
+from recsys.store.ports import UserState
+from recsys.store.redis.stores import RedisUserStore
 
 GENERATION, STORE, ENGINE = "PEER_GENERATION", "PEER_STORE", "PEER_ENGINE"
 """Variables of a peer: the folder of the generation, the URL of the store, and "plain" or "kernels"."""
@@ -33,7 +33,7 @@ def engine() -> Engine:
         faiss.omp_set_num_threads(1)
         found = PlainRecommender(folder)
     else:
-        from loadtests.bench.peers.kernels import KernelRecommender
+        from loadtests.bench.peers.bentoml_kernels import KernelRecommender
 
         found = KernelRecommender(folder)
     found.slate(UserState(None, [], None), 10)  # warm

@@ -1,6 +1,6 @@
 """A slate without compiled kernels: torch, faiss and numpy, one request at a time.
 
-The steps are those of `recsys.retriever`, `recsys.ranker` and the gateway's filters.
+The steps are those of `recsys.retrieval.retriever`, `recsys.model.ranker` and the gateway's filters.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from loadtests.bench.peers.engine import Engine
-from recsys.generation import RANKER, TOWERS, GenerationFolder
-from recsys.neighbours import RECENT, VOTE_DECAY, Neighbours
-from recsys.ranker import RankerNet
+from recsys.generation.manifest import RANKER, TOWERS, GenerationFolder
+from recsys.model.feature_spec import NO_TOKEN
+from recsys.model.neighbour_tables import RECENT, VOTE_DECAY, Neighbours
+from recsys.model.ranker import RankerNet
+from recsys.model.towers import load_user_tower
 from recsys.reference import plain_features
 from recsys.reference.plain_tower import encode
 from recsys.retrieval.registry import RETRIEVED
-from recsys.retrieval.sources.fresh import LIKED_TOKENS, PER_TOKEN
-from recsys.retrieval.sources.fresh import RECENT as RECENT_TOKENS
+from recsys.retrieval.sources.new_items import LIKED_TOKENS, PER_TOKEN
+from recsys.retrieval.sources.new_items import RECENT as RECENT_TOKENS
 from recsys.retrieval.sources.popular import most_popular
-from recsys.spec import NO_TOKEN
-from recsys.towers import load_user_tower
 from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, I32, PAD, U16, Candidates, Histories, Source
 
 

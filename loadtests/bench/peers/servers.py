@@ -17,10 +17,10 @@ import psutil
 
 from loadtests.bench.peers.environment import ACCESS_LOG, ENGINE, GENERATION, STORE
 from loadtests.bench.world import World
-from loadtests.ports import free_ports
+from loadtests.processes.free_ports import free_ports
 from loadtests.slo import ROOT
 from recsys.errors import TandemError
-from recsys.lifeline import preexec
+from recsys.process.parent_death import preexec
 
 READY_SECONDS = 180.0
 _OURS = [sys.executable, "-m", "service", "serve"]

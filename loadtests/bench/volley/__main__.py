@@ -21,8 +21,8 @@ import uvloop
 
 from loadtests.arrivals import Shape
 from loadtests.bench.volley.wires import WIRES, Connection, Request
-from loadtests.cpu import cpu_seconds
 from loadtests.options import number, process, share, user_file
+from loadtests.processes.cpu import cpu_seconds
 from loadtests.tally import Outcome, Tally
 from loadtests.visitors import Population, Visitors
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recsys.allowed import masks
-from recsys.neighbours import VOTE_DECAY
+from recsys.filters.allowed_items import masks
+from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.grown import Grown
+from recsys.fresh_items.grown_column import Grown
+from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
-from recsys.tables import ItemTables
 from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool, Source
 
 if TYPE_CHECKING:
-    from recsys.fresh import GrownIndex
+    from recsys.fresh_items.fresh_tables import GrownIndex
 
 AT_ONCE = 4_096
 """Rows that are read in one step of the search for available rows."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.allowed import only
+from recsys.filters.allowed_items import only
+from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
-from recsys.tables import ItemTables
 from recsys.types import I32, PAD, Source
 
 

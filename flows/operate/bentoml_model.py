@@ -1,0 +1,45 @@
+"""`python -m flows.operate.bentoml_model TAG DATASET FOLDER FILE ...`: copy files of a folder into a new BentoML model.
+
+A process of its own: BENTOML_HOME is BentoML's public way to name a model store, and BentoML reads it once a process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+FAILED = 1
+"""The exit code, with the reason as the last line on stderr."""
+
+
+def create(tag: str, dataset: str, folder: Path, files: Sequence[str]) -> None:
+    """Save the files as the model `tag`; dataset: its label."""
+    from bentoml import models
+
+    with models.create(tag, labels={"dataset": dataset}) as model:
+        for name in files:
+            shutil.copyfile(folder / name, Path(model.path) / name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    tag, dataset, folder, *files = arguments
+    try:
+        create(tag, dataset, Path(folder), files)
+    except OSError as error:
+        sys.stderr.write(f"{reason(error)}\n")
+        return FAILED
+    return 0
+
+
+def reason(error: OSError) -> str:
+    """The system's text for an error; shutil joins several errors, each after two paths."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][-1][-1])
+    return error.strerror or str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The steps of the flows, as Prefect tasks."""

@@ -1,0 +1,96 @@
+"""The gate as steps of a flow: read what is live, judge, and stop unless forced. `training.gate` has the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect import get_run_logger
+from prefect.artifacts import create_table_artifact
+
+from flows.orchestration import best_effort, step, store_step
+from flows.progress import artifact_key
+from recsys.errors import GateRefused, GenerationError
+from recsys.generation import soundness
+from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import Manifest
+from recsys.store.ports import LIVE, GenerationStore
+from training.data.interaction_log import Log
+from training.evaluation.inspection import look_again
+from training.evaluation.live_comparison import Comparison
+from training.evaluation.live_model import LiveModel
+from training.evaluation.metric_table import Evaluation
+from training.gate.check import Check, failed
+from training.gate.dataset_profile import DataProfile, Live
+from training.gate.gate import check_data, check_model, check_trained, comparable
+from training.recipe import Trained
+
+
+@store_step
+def look_at_live(store: GenerationStore) -> Live | None:
+    """What is live, to compare with; None where nothing is."""
+    generation = store.alias(LIVE)
+    text = store.read_manifest(generation) if generation else None
+    return Live.of(Manifest.from_json(text, any_format=True)) if text else None
+
+
+@store_step
+def load_live(
+    live: Live | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
+) -> LiveModel | Comparison | None:
+    """The live generation's models, or the reason why they can't be scored; None where nothing comparable is live."""
+    if live is None or comparable(data, live) is None:
+        return None
+    try:
+        return LiveModel(GenerationCache(cache, store, soundness.check).fetch(live.id), log.catalogue)
+    except GenerationError as error:
+        return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
+
+
+@step
+def judge_data(data: DataProfile, live: Live | None) -> list[Check]:
+    """The checks of the log and the catalogue, before anything is trained."""
+    return logged(check_data(data, live))
+
+
+@step
+def judge_model(evaluation: Evaluation, data: DataProfile, live: Live | None) -> list[Check]:
+    """The checks of the tested model, before it is trained again on everything."""
+    return logged(check_model(evaluation, data, live))
+
+
+@step
+def judge_trained(log: Log, trained: Trained) -> list[Check]:
+    """The checks of what would go out, which no test can measure: it knows every event."""
+    return logged(check_trained(look_again(log, trained.stage, trained.stage.ranker(trained.net))))
+
+
+def logged(checks: list[Check]) -> list[Check]:
+    """The checks, those that failed in the run's log."""
+    for line in failed(checks):
+        get_run_logger().warning("The gate: %s", line)
+    return checks
+
+
+def stop_unless(force: bool, checks: Sequence[Check], name: str, live: Live | None) -> None:
+    """Leave the checks so far as an artifact; GateRefused if one failed. Forced, the run's log says so instead."""
+    with best_effort():
+        create_table_artifact(
+            [asdict(check) for check in checks],
+            key=artifact_key("gate", name),
+            description=f"The gate's checks of {name}",
+        )
+    lines = failed(checks)
+    if lines and not force:
+        raise GateRefused(refusal(lines, live), [asdict(check) for check in checks if check.verdict == "failed"])
+    if lines:
+        get_run_logger().warning("Forced past the gate (--force), with %d failed checks.", len(lines))
+
+
+def refusal(lines: Sequence[str], live: Live | None) -> str:
+    """What is said to the one who is refused: each failed line, and what can be done."""
+    stays = f"{live.id} stays live" if live else "nothing was published"
+    told = "".join(f"\n  - {line}" for line in lines)
+    again = "If all of that is meant, run again with --force (make run: FORCE=1)."
+    return f"The gate refused this run, and {stays}:{told}\n{again}"

@@ -1,0 +1,43 @@
+"""Ingest: read a dataset and set bad rows aside."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from prefect import get_run_logger
+
+from flows.orchestration import step
+from recsys.environment import Environment
+from training.data.dataset import Dataset, read
+from training.data.mapping import Mapping
+from training.progress import Watch
+
+
+@step
+def ingest(data: str, environment: Environment, watch: Watch) -> Dataset:
+    """The validated dataset at `data`; bad rows go to TANDEM_HOME/quarantine/NAME."""
+    name = Mapping.read(data).name
+    with watch("reading the dataset"):
+        dataset = read(data, empty_quarantine(environment, name))
+    for assumption in dataset.assumptions:
+        get_run_logger().warning(assumption)
+    return dataset
+
+
+def empty_quarantine(environment: Environment, name: str) -> Path:
+    """The dataset's quarantine, without what an earlier run left."""
+    folder = quarantine_of(environment, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def quarantine_of(environment: Environment, name: str) -> Path:
+    """Where the bad rows of a dataset go."""
+    return environment.folder("quarantine") / file_name(name)
+
+
+def file_name(name: str) -> str:
+    """A dataset's name as a file may be called."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-").lower() or "dataset"

@@ -1,0 +1,30 @@
+"""The steps that publish a generation, promote it and delete old ones; `recsys.generation.publisher` does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.orchestration import store_step
+from recsys.generation.manifest import GenerationFolder, Manifest
+from recsys.generation.publisher import Publisher
+from recsys.store.ports import GenerationStore, Moved
+from training.progress import Watch
+
+
+@store_step
+def publish(folder: GenerationFolder, publisher: Publisher, watch: Watch) -> Manifest:
+    """The generation, whole, in the store under its own id; nothing that is live is touched."""
+    with watch("publishing") as progress:
+        return publisher.publish(folder, progress)
+
+
+@store_step
+def promote(manifest: Manifest, store: GenerationStore) -> Moved:
+    """The alias `live` on the generation, `previous` on what was live; not if a later one was live meanwhile."""
+    return store.promote(manifest.id, forward=True)
+
+
+@store_step
+def forget(publisher: Publisher, folder: Path) -> list[str]:
+    """Generations past the newest and those an alias names, gone from the store and from `folder`; their ids."""
+    return publisher.forget(folder)

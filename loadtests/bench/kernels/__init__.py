@@ -1,0 +1,1 @@
+"""The compiled kernels and exact search, each beside other implementations."""

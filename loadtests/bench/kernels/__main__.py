@@ -1,0 +1,204 @@
+"""The compiled kernels beside plain numpy and torch, on one thread. The command compares their outputs first.
+
+`python -m loadtests.bench.kernels [--items 100k]` uses random tables and queries. It prints the CPU time of the calling
+thread for each query: the least and the median of passes that take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from loadtests.bench.kernels.extras import extra
+from loadtests.slo import RESULTS
+from recsys.filters.allowed_items import Allowed
+from recsys.fresh_items.grown_column import Grown
+from recsys.generation.item_tables import ItemTables
+from recsys.generation.packed_strings import StringTable
+from recsys.model import features
+from recsys.model.context_lift import ContextLift, starts_of
+from recsys.model.neighbour_tables import Neighbours
+from recsys.model.ranker import FeatureMajorNet, RankerNet
+from recsys.model.towers import UserEncoder, UserTower
+from recsys.reference import plain_features
+from recsys.reference.plain_tower import encode
+from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.int8_embeddings import rounded
+from recsys.types import CANDIDATES, F32, HISTORY_LENGTH, PAD, Candidates, Histories
+
+threadpool_limits = extra("threadpoolctl").threadpool_limits
+
+WIDTH, DIM, TOP = 128, 64, 400
+
+MAY_SWAP = 0.005
+"""Share of the ranks by votes that may differ between two ways to add the same numbers."""
+
+
+def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
+    """Tables of the size of real ones, with nothing learned in them."""
+
+    def neighbours() -> Neighbours:
+        weights = -np.sort(-rng.random((n, WIDTH), np.float32), axis=1)
+        return Neighbours(rng.integers(0, n, (n, WIDTH), np.int32), weights)
+
+    starts, names = starts_of([3]), StringTable.pack(())
+    embeddings = rng.standard_normal((n, DIM), np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return ItemTables(
+        ids=names,
+        titles=names,
+        embeddings=embeddings,
+        rounded=rounded(embeddings),
+        content=rng.integers(0, 60, (n, 8), np.int32),
+        available=np.ones(n, bool),
+        popularity=rng.random((n, 4), np.float32) * 100,
+        by_popularity=np.arange(n, dtype=np.int32),
+        age=rng.random(n, np.float32) * 400,
+        numbers=rng.random((n, 1)),
+        covisit=neighbours(),
+        follow=neighbours(),
+        ease=neighbours(),
+        context_lift=ContextLift(rng.standard_normal((n, int(starts[-1])), np.float32), starts),
+    )
+
+
+def queries(tables: ItemTables, batch: int, rng: np.random.Generator) -> tuple[Histories, Candidates]:
+    """Long histories, and candidates of which many are neighbours of what stands in them."""
+    past = Histories.empty(np.full(batch, 1.7e9))
+    past.context[:] = (5, 3, 1, 0, 0, 0)
+    items = np.full((batch, CANDIDATES), PAD, np.int32)
+    for query in range(batch):
+        history = rng.integers(0, len(tables), HISTORY_LENGTH, np.int32)
+        past.put(query, history, np.linspace(1.6e9, 1.7e9, len(history)), np.zeros(len(history), np.uint8))
+        near = tables.covisit.rows[history[-3:]].ravel()
+        found = np.unique(np.concatenate([near, rng.integers(0, len(tables), CANDIDATES, np.int32)]))
+        items[query] = rng.permutation(found)[:CANDIDATES]
+    tower = -np.sort(-rng.random(items.shape, np.float32), axis=1)
+    return past, Candidates(items, tower, rng.integers(0, 128, items.shape, np.uint16))
+
+
+KEPT = (0.01, 0.1, 0.5)
+"""Shares of the items that a filter keeps."""
+
+
+def filtered(index: ExactIndex, items: F32, users: F32) -> dict[str, tuple[Callable, ...]]:
+    """The search among what a filter keeps: all scores with the others' hidden, and ours."""
+    rng = np.random.default_rng(1)
+
+    def of(share: float) -> tuple[Callable[[], Any], ...]:
+        mask = rng.random(len(items)) < share
+        allowed = [Allowed.of(Grown(mask, np.zeros(0, np.int32), np.zeros(0, bool)))] * len(users)
+        everything, gone = torch.from_numpy(items), torch.from_numpy(~mask)
+
+        def usual() -> F32:
+            with torch.inference_mode():
+                scores = (torch.from_numpy(users) @ everything.T).masked_fill_(gone, -torch.inf)
+                found: F32 = torch.topk(scores, TOP, dim=1).values.numpy()
+            return found
+
+        return usual, lambda: index.scored(users, TOP, allowed=allowed)[1]
+
+    return {f"top {TOP} of {share:.0%}": of(share) for share in KEPT}
+
+
+def rows(tables: ItemTables, batch: int, rng: np.random.Generator) -> dict[str, tuple[Callable[[], Any], ...]]:
+    """By name: the usual means, and ours. AssertionError where they do not agree."""
+    past, candidates = queries(tables, batch, rng)
+    index, everything = ExactIndex(tables.embeddings, tables.available), torch.from_numpy(tables.embeddings)
+    users = tables.embeddings[rng.integers(0, len(tables), batch)] + rng.standard_normal((batch, DIM), np.float32) / 20
+    asked = torch.from_numpy(users)
+    net = RankerNet().eval()
+    x = features.columns(tables, past, candidates)
+    net.mean[:], net.deviation[:] = torch.from_numpy(x.mean(axis=(0, 2))), torch.from_numpy(x.std(axis=(0, 2)) + 1e-3)
+    compiled = FeatureMajorNet(net)
+
+    def plain_search() -> F32:
+        with torch.inference_mode():
+            found: F32 = torch.topk(asked @ everything.T, TOP, dim=1).values.numpy()
+        return found
+
+    def plain_net() -> F32:
+        with torch.inference_mode():
+            scores: F32 = net(torch.from_numpy(np.swapaxes(x, 1, 2))).numpy()
+        return scores
+
+    tower = UserTower(DIM, 3, contexts=[4]).eval()
+    encoder = UserEncoder(tower, tables.embeddings)
+    pairs: dict[str, tuple[Callable[[], Any], ...]] = {
+        "user tower": (lambda: encode(tower, tables.embeddings, past), lambda: encoder.encode(past)),
+        "features": (
+            lambda: plain_features.build(tables, past, candidates),
+            lambda: features.build(tables, past, candidates),
+        ),
+        f"exact top {TOP}": (plain_search, lambda: index.scored(users, TOP)[1]),
+        **filtered(index, tables.embeddings, users),
+        "ranker's net": (plain_net, lambda: compiled.scores(x)),
+    }
+    for name, (usual, ours) in pairs.items():
+        expected, got = usual(), ours()
+        if name == "features":
+            expected, got = (_ranks_that_may_swap(each, expected, got) for each in (expected, got))
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+    return pairs
+
+
+def _ranks_that_may_swap(table: F32, expected: F32, got: F32) -> F32:
+    """The features [B, N, F] of either side with the ranks of votes in order, where few differ.
+
+    Two whose votes are equal but for how they were rounded may stand in either order; each place is still taken once.
+    """
+    ranks = [features.PLACE["covisit_rank"], features.PLACE["ease_rank"]]
+    if (expected[..., ranks] != got[..., ranks]).mean() < MAY_SWAP:
+        table = table.copy()
+        table[..., ranks] = np.sort(table[..., ranks], axis=1)
+    return table
+
+
+def timed(pairs: dict[str, tuple[Callable[[], Any], ...]], batch: int, passes: int) -> dict[str, list[list[float]]]:
+    """Microseconds a query of each, the usual means and ours, pass by pass."""
+    took: dict[str, list[list[float]]] = {name: [[], []] for name in pairs}
+    for _ in range(passes):
+        for name, both in pairs.items():
+            for side, work in enumerate(both):
+                start = time.thread_time()
+                work()
+                took[name][side].append(1e6 * (time.thread_time() - start) / batch)
+    return took
+
+
+def size(text: str) -> int:
+    """100k and 1M are numbers, too."""
+    return int(text.lower().replace("k", "000").replace("m", "000000"))
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.kernels", description=__doc__)
+    parser.add_argument("--items", type=size, default=100_000)
+    parser.add_argument("--passes", type=int, default=30)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's own
+    rng = np.random.default_rng(0)
+    tables, figures = tables_of(options.items, rng), []
+    print(f"{options.items:,} items, microseconds of CPU a query: least (median) of {options.passes} passes")
+    print(f"{'':16}{'batch':>6}{'usual':>16}{'ours':>16}{'ratio':>8}")
+    for batch in (1, 8, 16):
+        for name, (usual, ours) in timed(rows(tables, batch, rng), batch, options.passes).items():
+            sides = [f"{min(side):.0f} ({statistics.median(side):.0f})" for side in (usual, ours)]
+            ratio = statistics.median(usual) / statistics.median(ours)
+            print(f"{name:16}{batch:6}{sides[0]:>16}{sides[1]:>16}{ratio:8.1f}")
+            figures.append({"name": name, "batch": batch, "usual": usual, "ours": ours, "ratio": ratio})
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "kernels.json").write_text(json.dumps({"items": options.items, "rows": figures}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

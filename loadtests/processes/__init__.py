@@ -1,0 +1,1 @@
+"""The processes of a deployment under load: CPU time, memory, free ports."""

@@ -1,0 +1,1 @@
+"""A long run with swaps of the generation."""

@@ -1,0 +1,1 @@
+"""Files on this host: files that are read again when they change."""

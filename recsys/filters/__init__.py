@@ -1,0 +1,1 @@
+"""Conditions on items, from requests and rules, and the items of a generation that meet them."""

@@ -1,0 +1,1 @@
+"""What is stored about users and slates: records, precomputed lists, impressions, trending items."""

@@ -1,0 +1,1 @@
+"""The models that training and serving share: the feature spec, the towers, the features and the ranker."""

@@ -1,0 +1,1 @@
+"""From a dataset's files to an interactions log: mapping, checks, quarantine, arrays."""

@@ -1,0 +1,1 @@
+"""The gate: may a trained generation go live?"""

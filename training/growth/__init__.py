@@ -1,0 +1,1 @@
+"""How the seconds and the memory of training grow with the data."""

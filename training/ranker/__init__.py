@@ -1,0 +1,1 @@
+"""Train the ranker, or choose a simple order where a ranker does not help."""

@@ -1,0 +1,167 @@
+"""The report of a training run: figures with their errors, learning curves, ten users, the gate, the data."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import zip_longest
+from pathlib import Path
+
+from training.evaluation.metric_table import COVERAGE, FURTHER, METRICS, SERVED, Evaluation, Row
+from training.evaluation.preview import Slate
+from training.report import page
+from training.report.metric_charts import histogram, learning_curve, metric_chart, segments
+from training.report.page import Report, Section, Table
+from training.report.run_report import Findings
+
+
+def write(findings: Findings, path: Path) -> Path:
+    """Write the page of `findings` to `path`. Return the path."""
+    return page.write(report(findings), path)
+
+
+def report(findings: Findings) -> Report:
+    """The report of what a run found."""
+    name = findings.generation or ("refused" if findings.refused else "evaluated")
+    failed = [check.sentence for check in findings.checks if check.verdict == "failed"]
+    sentence = "The gate refused this run; nothing was published." if findings.refused else "Forced past the gate."
+    return Report(
+        f"Training run on {findings.data.name}",
+        f"{name} · {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(findings.started))}",
+        sentence if failed else "",
+        False if failed else None,
+        [*_figures(findings), *_curves(findings), *_users(findings), *_gate(findings), _data(findings)],
+        failed,
+        [*_headline(findings)],
+        ("Configuration of the run", json.dumps(asdict(findings.config), indent=2, default=str)),
+    )
+
+
+def _headline(findings: Findings) -> Iterator[tuple[str, str, str]]:
+    if evaluation := findings.evaluation:
+        best = evaluation.best_baseline
+        for metric in METRICS:
+            ours, theirs = evaluation.served.get(metric), evaluation.rows[best].get(metric)
+            if ours is not None:
+                remark = "" if theirs is None else f"{best} {theirs:.4f}" + _more(ours, theirs)
+                yield f"{metric}{evaluation.of_targets}, as served", f"{ours:.4f}", remark
+    data = findings.data
+    yield "interactions", f"{data.rows:,}", f"{data.users:,} users, {data.items:,} items"
+    if findings.checks:
+        failed = sum(check.verdict == "failed" for check in findings.checks)
+        judged = sum(check.verdict != "not judged" for check in findings.checks)
+        yield "the gate", f"{failed} failed" if failed else "passed", f"of {judged} checks"
+
+
+def _more(ours: float, theirs: float) -> str:
+    return f", {ours / theirs - 1:+.0%}" if theirs else ""
+
+
+def _figures(findings: Findings) -> Iterator[Section | Table]:
+    """Metrics of each model by segment, and how sure the ranker is."""
+    if (evaluation := findings.evaluation) is None:
+        return
+    sentence = (
+        f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}, "
+        f"{evaluation.items:,} items. {evaluation.legend} "
+        "Bars are two standard errors to each side, clustered by user."
+    )
+    notes = "".join(f" Note: {warning}" for warning in evaluation.warnings)
+    found = segments(evaluation)
+    charts = [metric_chart(evaluation, metric, prefix, name) for metric in METRICS for prefix, name in found.items()]
+    yield Section("How good it is", sentence + notes, charts)
+    yield _metric_table(evaluation, found)
+    if any(name in evaluation.served for name in (*FURTHER, COVERAGE)):
+        yield _further(evaluation)
+    if glimpse := evaluation.glimpse:
+        live = findings.live.scores if findings.live else None
+        note = f"Share of the softmax over the candidates that the first ten hold; {glimpse.scores.queries:,} queries."
+        yield Section("How sure the ranker is", note, [histogram(glimpse.scores, live)])
+
+
+def _metric_table(evaluation: Evaluation, found: Mapping[str, str]) -> Table:
+    header = ["model", *(f"{metric}, {name}" for name in found.values() for metric in METRICS)]
+    rows = [
+        [model, *(_cell(row, prefix, metric) for prefix in found for metric in METRICS)]
+        for model, row in evaluation.rows.items()
+    ]
+    return Table("Metrics", header, rows, "± one standard error, clustered by user.", SERVED)
+
+
+def _further(evaluation: Evaluation) -> Table:
+    shown = [name for name in (*FURTHER, COVERAGE) if name in evaluation.served]
+    rows = [[model, *(_cell(row, "", name) for name in shown)] for model, row in evaluation.rows.items()]
+    note = "All queries. Coverage is the share of the catalogue that is among the first ten of at least one query."
+    return Table("Further down the list", ["model", *shown], rows, note, SERVED)
+
+
+def _cell(row: Row, prefix: str, metric: str) -> str:
+    value, error = row.get(prefix + metric), row.get(f"{prefix}se_{metric}")
+    if value is None:
+        return ""
+    return f"{value:.4f}" + ("" if error is None else f" ±{error:.4f}")
+
+
+def _curves(findings: Findings) -> Iterator[Section]:
+    charts = [learning_curve(step, curve) for step, curve in findings.curves.items() if len(curve) > 1]
+    if charts:
+        yield Section("Learning curves", "Smoothed loss of each step.", charts)
+
+
+def _users(findings: Findings) -> Iterator[Section]:
+    """Users drawn from the test: their history, their slate, and their next items."""
+    if findings.evaluation and (glimpse := findings.evaluation.glimpse) and glimpse.slates:
+        note = f"{len(glimpse.slates)} users drawn at random from the test; the model had not seen their next items."
+        yield Section("What users would have seen", note, [_slate(slate) for slate in glimpse.slates])
+
+
+def _slate(slate: Slate) -> Table:
+    first = slate.events - len(slate.history) + 1
+    past = [f"{place}. {title}" for place, title in enumerate(slate.history, first)]
+    shown = [
+        f"{place}. {title}" + (" ✓" if place - 1 in slate.hits else "") for place, title in enumerate(slate.shown, 1)
+    ]
+    more = len(slate.targets) - 4
+    targets = ", ".join(slate.targets[:4]) + (f" and {more} more" if more > 0 else "")
+    places = ", ".join(str(place + 1) for place in slate.hits)
+    where = f"at place {places}" if places else "not on the slate"
+    rows = [[*pair] for pair in zip_longest(past, shown, fillvalue="")]
+    header = ["history, newest last" if past else "no history", "slate"]
+    return Table(f"User {slate.user}", header, rows, f"Next: {targets}, {where}.", prose=True)
+
+
+def _gate(findings: Findings) -> Iterator[Table]:
+    if findings.checks:
+        marks = {"passed": "✓ passed", "failed": "✕ failed"}
+        rows = [[marks.get(check.verdict, check.verdict), check.sentence] for check in findings.checks]
+        live = findings.live
+        against = f"Against what is live, {live.id}." if live else "Against the baselines; nothing was live."
+        yield Table("The gate", [], rows, against, prose=True)
+
+
+def _data(findings: Findings) -> Table:
+    data, days = findings.data, (findings.window[1] - findings.window[0]) / 86_400
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in findings.window)
+    rows = [
+        ["interactions", f"{data.rows:,}"],
+        ["users", f"{data.users:,}"],
+        ["items", f"{data.items:,}, of which {data.described:,} in the items table"],
+        ["window", f"{first} to {last}, {days:,.0f} days"],
+        *([f"events of type {name}", f"{share:.1%}"] for name, share in list(data.types.items())[:20]),
+        *([f"items with {column}", f"{share:.1%}"] for column, share in data.filled.items()),
+        *_reasons(findings.quarantined, "set aside from {}", "rows"),
+        *_reasons(findings.bad_values, "values of {} left empty", "values"),
+    ]
+    if data.duplicates:
+        rows.append(["duplicate rows dropped", f"{data.duplicates:,}"])
+    if not any(findings.quarantined.values()):
+        rows.append(["set aside", "no rows"])
+    return Table("The data", [], rows, prose=True)
+
+
+def _reasons(tables: Mapping[str, Mapping[str, int]], name: str, unit: str) -> Iterator[list[str]]:
+    for table, reasons in tables.items():
+        for reason, count in reasons.items():
+            yield [name.replace("{}", table), f"{count:,} {unit if count != 1 else unit[:-1]}: {reason}"]

@@ -1,0 +1,54 @@
+"""Build the item tables of a generation from a log and its towers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys.generation.item_tables import ItemTables
+from recsys.generation.packed_strings import StringTable
+from recsys.model.towers import Towers
+from recsys.retrieval.int8_embeddings import rounded
+from recsys.types import F32
+from training.data.interaction_log import DAY, Log
+from training.evaluation.baselines import popularity, recency_popularity
+from training.tables.context_lift import context_lift
+from training.tables.neighbours import covisit_table, ease_table, follow_table
+from training.towers.fit_towers import item_embeddings
+
+
+def build_tables(log: Log, towers: Towers) -> ItemTables:
+    """The item tables as they stand at the end of `log`."""
+    catalogue, windows = log.catalogue, popularity_windows(log)
+    embeddings = item_embeddings(towers, catalogue.content)
+    return ItemTables(
+        ids=StringTable.pack(str(i) for i in catalogue.ids),
+        titles=catalogue.titles,
+        embeddings=embeddings,
+        rounded=rounded(embeddings),
+        content=catalogue.content,
+        available=catalogue.available,
+        popularity=windows,
+        by_popularity=np.argsort(-windows[:, 3], kind="stable").astype(np.int32),
+        age=_age(log),
+        numbers=catalogue.numbers,
+        covisit=covisit_table(log),
+        follow=follow_table(log),
+        ease=ease_table(log),
+        context_lift=context_lift(log),
+    )
+
+
+def popularity_windows(log: Log) -> F32:
+    """The columns of POPULARITY_WINDOWS: [n, 4] float32."""
+
+    def recent(days: float) -> F32:
+        return popularity(log[int(np.searchsorted(log.times, log.end - days * DAY)) :])
+
+    return np.stack([popularity(log), recent(30), recent(7), recency_popularity(log)], axis=1)
+
+
+def _age(log: Log) -> F32:
+    """Days since each item's first event, at the end of the log; 0 for an item without events."""
+    first = np.full(len(log.catalogue), log.end)
+    np.minimum.at(first, log.items, log.times)
+    return ((log.end - first) / DAY).astype(np.float32)

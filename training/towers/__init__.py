@@ -1,0 +1,1 @@
+"""Train the user tower and the item tower."""

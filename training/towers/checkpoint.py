@@ -1,0 +1,68 @@
+"""The state of a training after each epoch, so that a killed training continues from its last whole epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.config import TowerConfig
+from training.data.interaction_log import DAY, Log
+
+KEPT = 7 * DAY
+"""Seconds that the checkpoint of a killed run is kept for its next try."""
+
+
+class Checkpoint:
+    """One file, replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file; a kill leaves the old state or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(f".{os.getpid()}")
+        torch.save(state, beside)
+        beside.replace(self._path)
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, on the CPU; None where there is no file, or the file can't be read."""
+        try:
+            state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        except Exception:  # a damaged byte can lead the unpickler to any error
+            return None
+        return state
+
+
+class Checkpoints:
+    """A folder of checkpoints, each named by the configuration and the data of its training."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for path in folder.glob("towers-*"):
+            if time.time() - path.stat().st_mtime > KEPT:
+                path.unlink(missing_ok=True)
+        self._used: list[Path] = []
+
+    def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
+        """The checkpoint of training towers on `log`; purpose: what else decides the result, such as the judge."""
+        digest = hashlib.sha256()
+        for array in (log.users, log.items, log.times, log.types, log.contexts, log.weights, log.catalogue.content):
+            digest.update(array.tobytes())
+        digest.update(json.dumps([asdict(config), seed, purpose, len(log.catalogue)]).encode())
+        digest.update(log.catalogue.spec.to_json().encode())
+        path = self._folder / f"towers-{digest.hexdigest()[:24]}.pt"
+        self._used.append(path)
+        return Checkpoint(path)
+
+    def clear(self) -> None:
+        """Remove the checkpoints of this run, which has succeeded."""
+        for path in self._used:
+            path.unlink(missing_ok=True)
