@@ -109,7 +109,7 @@ network: .venv/installed-dev ## four hosts in network namespaces, cut off one af
 	@touch $@
 
 manifests: .venv/installed-manifests ## deploy/ against the schemas of Kubernetes and of Compose
-	@exec $(PY) -m pytest -q tests/unit/test_manifests.py
+	@exec $(PY) -m pytest -q tests/unit/project/test_manifests.py
 
 .venv/installed-browser: .venv/installed-dev
 	@$(PY) -c '$(REQUIREMENTS)' browser > .venv/requirements-browser.txt

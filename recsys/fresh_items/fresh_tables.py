@@ -1,7 +1,7 @@
 """The tables of one generation grown by fresh items: the same features, the same sources, a few rows more.
 
 A fresh item's row holds what training gives an item that nobody has taken yet: its content, the item tower's
-embedding of that content, no popularity, no age and no neighbours. tests/unit/test_fresh.py compares the two.
+embedding of that content, no popularity, no age and no neighbours. tests/unit/retrieval/test_fresh.py compares the two.
 """
 
 from __future__ import annotations

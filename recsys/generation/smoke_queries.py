@@ -25,7 +25,7 @@ PREFIX = "smoke"
 
 SHARED = 0.95
 """Least share of a query's candidates that have to be found again: another CPU rounds otherwise, and where scores all
-but tie, other items make the cut. Of a mixture hardly any are (tests/unit/test_soundness.py)."""
+but tie, other items make the cut. Of a mixture hardly any are (tests/unit/generation/test_soundness.py)."""
 
 CLOSE = 0.02
 """How far a score may be from that told, in absolute terms and of itself."""

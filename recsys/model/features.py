@@ -1,7 +1,7 @@
 """The ranker's features of user x item x context. One function, two callers: training and serving.
 
 Knows no torch and no store. Every value of a query's row depends on that query alone, so a batch of any size gives
-the same bits (tests/unit/test_retriever.py).
+the same bits (tests/unit/retrieval/test_retriever.py).
 
 What they were worth on MovieLens 1M, leave one out (recall@10/ndcg@10 of one ranker, two epochs,
 whole tables): without votes and likeness .3262/.1966; with the votes of covisit and follow .3343/.2026; of ease

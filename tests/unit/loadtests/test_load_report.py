@@ -15,7 +15,7 @@ from loadtests.slo import Slo
 from loadtests.tally import Outcome, Tally
 from training.report.page import write
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SLO = Slo(rate=20, deadline_ms=500, p50_ms=50, p99_ms=100, error_share=0.0, degraded_share=0.1)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LIBRARIES = {"uvicorn", "starlette", "grpc", "hpack", "uvloop", "httptools"}
 PACKAGES = ("service", "recsys", "flows", "training")
 GENERATED = "_pb2_grpc.py"

@@ -20,7 +20,7 @@ from recsys.retrieval import registry
 from recsys.retrieval.source import CandidateSource, Finder
 from recsys.types import FLAG_BITS, Source
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NINTH = 1 << 8
 
 ADDED = """

@@ -12,7 +12,7 @@ from service.auth import command
 from service.auth.key_editor import read
 from service.auth.keyring import parse
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def options(path, *arguments):

@@ -12,8 +12,8 @@ from recsys.retrieval.cluster_search import NearIndex
 from recsys.retrieval.clusters import Clusters
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
-from tests.unit.test_allowed import of_mask
-from tests.unit.test_index import KINDS, awkward
+from tests.unit.retrieval.test_allowed import of_mask
+from tests.unit.retrieval.test_index import KINDS, awkward
 
 
 def parted(items, count, rng, probes):

@@ -15,7 +15,7 @@ from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
 from tests.put_items import hide, item, putting
-from tests.unit.test_index import KINDS, SCANS, awkward
+from tests.unit.retrieval.test_index import KINDS, SCANS, awkward
 
 
 def of_mask(mask):

@@ -16,7 +16,7 @@ from recsys.model.feature_spec import FeatureSpec
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
 from tests.put_items import item, putting
-from tests.unit.test_features import tables_of
+from tests.unit.model.test_features import tables_of
 
 CATEGORIES, BRANDS = [f"c{number}" for number in range(9)], [f"b{number}" for number in range(40)]
 PUT_BRANDS = [f"p{number}" for number in range(5)]

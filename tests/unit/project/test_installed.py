@@ -9,7 +9,7 @@ import pytest
 
 from tests.surroundings import surroundings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("command", ["flows status", "service config", "training evaluate --data x"])

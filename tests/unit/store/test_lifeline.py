@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def start(folder: Path, script: str) -> subprocess.Popen[bytes]:
     """A shell that runs `script` as its child, once our command is up."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     shell = subprocess.Popen(["/bin/sh", "-c", f"{script}\ntrue"], cwd=folder, env=environment)
     deadline = time.monotonic() + 10
     while not ((folder / "pid").exists() and (folder / "pid").read_text()) and time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from service.__main__ import main
 from service.auth import key
 from service.settings import Settings, environment, settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def config(*options, **variables):

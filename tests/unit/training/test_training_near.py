@@ -23,8 +23,8 @@ from recsys.store.memory.memory_store import MemoryStore
 from recsys.types import PAD
 from tests import tiny
 from tests.put_items import hide, item, putting
-from tests.unit.test_features import tables_of
-from tests.unit.test_soundness import change, seal
+from tests.unit.generation.test_soundness import change, seal
+from tests.unit.model.test_features import tables_of
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.export import export

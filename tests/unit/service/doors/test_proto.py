@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 PROTO = Path("service/grpc/tandem/v1/recommender.proto")
 MADE = ("recommender_pb2.py", "recommender_pb2.pyi", "recommender_pb2_grpc.py")
 DESCRIPTORS = Path("clients/python/tandem_client/recommender.binpb")

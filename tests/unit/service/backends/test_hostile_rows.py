@@ -13,7 +13,7 @@ from service.backends import wire
 from service.backends.models import RankingModel, RetrievalModel
 from tests import tiny
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 SEEDS = 4
 
 
@@ -69,7 +69,11 @@ def main():
 def test_no_row_ends_a_worker():
     """Compiled loops index by what a row says: numbers of items that there are not, and any byte for a type."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.test_hostile_rows"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.unit.service.backends.test_hostile_rows"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout.splitlines()[-1:]
     assert done.stdout.splitlines()[-1] == "lived"
