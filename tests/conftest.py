@@ -17,11 +17,11 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedStore
-from tests import tiny
-from tests.deployment import Deployment
-from tests.prefect_server import prefect_server
-from tests.redis_server import redis_server
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.debian_redis import debian_redis
+from tests.servers.deployment import Deployment
+from tests.servers.prefect_server import prefect_server
+from tests.servers.store_server import StoreServer
 from training.data.interaction_log import Log
 
 
@@ -74,7 +74,7 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Valkey for tests that empty, fill or limit it: nothing that others use is in it."""
-    server = Server(tmp_path_factory.mktemp("own-valkey")).start()
+    server = StoreServer(tmp_path_factory.mktemp("own-valkey")).start()
     yield server.url
     server.stop()
 
@@ -82,7 +82,7 @@ def own_valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def own_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's Redis, likewise."""
-    server = Server(tmp_path_factory.mktemp("own-redis"), _redis_binary()).start()
+    server = StoreServer(tmp_path_factory.mktemp("own-redis"), _redis_binary()).start()
     yield server.url
     server.stop()
 
@@ -127,7 +127,7 @@ def untouched(
 ) -> Iterator[Deployment]:
     """A deployment that nobody sends events or items to: what it answers is what its generation says."""
     home = tmp_path_factory.mktemp("untouched")
-    server = Server(home / "store").start()
+    server = StoreServer(home / "store").start()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
         yield running
@@ -136,7 +136,7 @@ def untouched(
 
 def _redis_binary() -> Path:
     """A redis-server; the test is skipped where there is none."""
-    binary = redis_server()
+    binary = debian_redis()
     if binary is None:
         pytest.skip("no redis-server on PATH, and none to unpack here (needs root, apt-get and its package sources)")
     return binary

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from recsys.store import RedisGenerationStore
-from tests import tiny
-from tests.deployment import Deployment
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.store_server import StoreServer
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.export import export
@@ -45,7 +45,7 @@ def shop(browser, tmp_path_factory):
     toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
     encoded = encode(dataset.read(folder))
     made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, "shop")
-    server = Server(home / "store").start()
+    server = StoreServer(home / "store").start()
     tiny.publish(made, RedisGenerationStore(server.url))
     with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
         yield running

@@ -18,7 +18,7 @@ from tests.chaos.load import Answer, Load
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS, Served
-from tests.deployment import Deployment
+from tests.servers.deployment import Deployment
 
 EXIT = 30.0
 """Seconds from SIGTERM to the end of the process, at most."""

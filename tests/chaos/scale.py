@@ -21,7 +21,7 @@ from rich.table import Table
 
 from tests.chaos.load import Load, p99
 from tests.chaos.served import Pair, Served
-from tests.deployment import descendants
+from tests.servers.deployment import descendants
 from training.__main__ import size
 from training.data import dataset
 from training.data.generated_log import Shape, generate

@@ -18,11 +18,11 @@ import httpx
 from recsys.generation.manifest import MANIFEST, GenerationFolder, describe
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from tests import tiny
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
-from tests.deployment import Deployment
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.store_server import StoreServer
 
 USERS: list[int | str] = [*range(0, tiny.USERS, 7), "a stranger", "another"]
 
@@ -48,7 +48,7 @@ class Served:
     def __init__(self, folder: Path, pair: Pair, binary: Path | None = None, **settings: str) -> None:
         self.folder, self.pair, self.settings = folder, pair, settings
         self.home = folder / "home"
-        self.server = Server(folder / "redis", binary)
+        self.server = StoreServer(folder / "redis", binary)
 
     def __enter__(self) -> Served:
         self.server.start()

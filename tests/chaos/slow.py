@@ -14,7 +14,7 @@ from tests.chaos.faults import is_whole
 from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.served import Pair, Served
-from tests.deployment import ROOT, free_port
+from tests.servers.deployment import ROOT, free_port
 
 DELAY = 0.2
 DEADLINE = 0.5

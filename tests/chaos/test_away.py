@@ -8,7 +8,7 @@ import time
 from tests.chaos.faults import is_whole
 from tests.chaos.outcome import judge
 from tests.chaos.served import Served
-from tests.deployment import ROOT
+from tests.servers.deployment import ROOT
 
 
 def test_a_restart_without_redis_serves_what_was_served_last(pair, tmp_path):

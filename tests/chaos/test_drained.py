@@ -11,7 +11,7 @@ from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from tests.chaos import drained
 from tests.chaos.served import Served
-from tests.deployment import Deployment
+from tests.servers.deployment import Deployment
 
 
 def test_a_stop_loses_nothing_that_was_accepted(pair, tmp_path):

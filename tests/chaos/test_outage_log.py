@@ -8,7 +8,7 @@ import httpx
 
 from tests.chaos.faults import is_whole
 from tests.chaos.served import Served
-from tests.deployment import descendants
+from tests.servers.deployment import descendants
 
 AWAY_SECONDS, BACK_SECONDS = 6, 60
 

@@ -7,16 +7,16 @@ import pytest
 
 from recsys.errors import NOTHING_LIVE
 from recsys.store import RedisGenerationStore
-from tests import tiny
-from tests.deployment import Deployment
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.store_server import StoreServer
 
 pytestmark = pytest.mark.slow
 
 
 def test_it_waits_says_what_for_and_serves_as_soon_as_it_can(tmp_path):
     """Alive and not ready, first for want of a Redis, then of a generation; its URL stands in a file."""
-    server = Server(tmp_path / "redis")
+    server = StoreServer(tmp_path / "redis")
     (tmp_path / "url").write_text(server.url)
     named = {"REDIS_URL": "", "REDIS_URL_FILE": str(tmp_path / "url"), "TANDEM_START_EMPTY": "true"}
     deployment = Deployment(tmp_path / "home", tmp_path / "log", **named)

@@ -12,7 +12,7 @@ from tests.chaos.load import Answer
 from tests.chaos.outcome import Outcome, judge
 from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS, Served
-from tests.deployment import Deployment, command, descendants
+from tests.servers.deployment import Deployment, command, descendants
 
 BACK = 15.0
 """Seconds from the kill to the first whole answer, at most: a worker starts as a new interpreter."""

@@ -21,8 +21,8 @@ from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.process_board import Holding, RedisBoard
 from tests.contracts.stores import Store, click, manifest
 from tests.contracts.test_redis_users import MAKE
-from tests.deployment import free_port
-from tests.redis_server import redis_server
+from tests.servers.debian_redis import debian_redis
+from tests.servers.deployment import free_port
 
 
 def certificates(folder: Path) -> None:
@@ -41,7 +41,7 @@ def certificates(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The URL of each role, on a server with TLS."""
-    binary, folder = redis_server(), tmp_path_factory.mktemp("tls")
+    binary, folder = debian_redis(), tmp_path_factory.mktemp("tls")
     if binary is None or not shutil.which("openssl"):
         pytest.skip("needs a redis-server with TLS, and openssl")  # the embedded Valkey has none
     certificates(folder)

@@ -27,7 +27,7 @@ from tests.edge import grpc_attacks, http_attacks
 from tests.edge.measure import Outcome, measured
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.world import World
-from tests.haproxy import haproxy
+from tests.servers.haproxy import haproxy
 
 RESULTS = Path("loadtests/results")
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.deployment import descendants
+from tests.servers.deployment import descendants
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.deployment import descendants
+from tests.servers.deployment import descendants
 
 LISTEN_TCP = "0A"
 

@@ -10,13 +10,13 @@ from types import TracebackType
 from recsys.store import RedisGenerationStore
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord
-from tests import tiny
 from tests.chaos.load import Answer, Load
 from tests.chaos.rpc_load import RpcLoad
 from tests.chaos.served import USERS
-from tests.deployment import Deployment, free_port
-from tests.haproxy import Proxy
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment, free_port
+from tests.servers.haproxy import Proxy
+from tests.servers.store_server import StoreServer
 
 
 class Clients:
@@ -52,7 +52,7 @@ class World:
     def __enter__(self) -> World:
         self._folder.mkdir(parents=True)
         with ExitStack() as stack:
-            server = Server(self._folder / "redis").start()
+            server = StoreServer(self._folder / "redis").start()
             stack.callback(server.stop)
             generation, _ = tiny.generation(self._folder / "generation")
             tiny.publish(generation, RedisGenerationStore(server.url))

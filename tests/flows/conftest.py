@@ -25,7 +25,7 @@ def harness(prefect_url):
 @pytest.fixture(scope="session")
 def bucket():
     """An S3 server with a bucket."""
-    from tests.bucket import s3_server
+    from tests.servers.s3_server import s3_server
 
     with s3_server() as started:
         yield started

@@ -13,9 +13,9 @@ from recsys.lists.user_list import UserList
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.redis.item_store import RedisItemWriter
 from recsys.types import Event
-from tests import tiny
 from tests.chaos.served import altered
-from tests.surroundings import ROOT, surroundings
+from tests.sample_data import tiny
+from tests.servers.flow_environment import ROOT, flow_environment
 
 
 class Shop:
@@ -65,7 +65,7 @@ class Shop:
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments],
             cwd=ROOT,
-            env=surroundings(self.home, **own | variables),
+            env=flow_environment(self.home, **own | variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

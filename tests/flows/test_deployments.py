@@ -16,7 +16,7 @@ import redis
 from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
 from tests.flows.ring import quick, ring, write
-from tests.surroundings import ROOT, surroundings
+from tests.servers.flow_environment import ROOT, flow_environment
 
 SECONDS = 180
 """A wait for what takes seconds on idle cores."""
@@ -28,7 +28,7 @@ class Operator:
     def __init__(self, home, prefect_url, redis_url):
         self.home, self.redis_url = home, redis_url
         own = {"REDIS_URL": redis_url, "PREFECT_API_URL": prefect_url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-        self.environment = surroundings(home, **own)
+        self.environment = flow_environment(home, **own)
         self.data = str(write(home / "data", ring(users=300, strings=True)))
 
     def prefect(self, *arguments):

@@ -19,10 +19,10 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.store.from_environment import open_store
 from recsys.store.redis.stores import RedisUserStore
-from tests import tiny
-from tests.bucket import NAME
 from tests.flows.ring import ring, write
-from tests.surroundings import ROOT, surroundings
+from tests.sample_data import tiny
+from tests.servers.flow_environment import ROOT, flow_environment
+from tests.servers.s3_server import NAME
 from training.evaluation.metric_table import BASELINES, PERSONAL
 
 
@@ -31,7 +31,7 @@ def call(home, *arguments, **environment):
     return subprocess.run(
         [sys.executable, "-m", "flows", *map(str, arguments)],
         cwd=ROOT,
-        env=surroundings(home / "tandem", HOME=str(home / "user"), **environment),
+        env=flow_environment(home / "tandem", HOME=str(home / "user"), **environment),
         capture_output=True,
         text=True,
         timeout=300,
@@ -193,7 +193,7 @@ def begun(home):
     process = subprocess.Popen(
         [sys.executable, "-m", "flows", "run", "--data", str(data)],
         cwd=ROOT,
-        env=surroundings(home / "tandem", HOME=str(home / "user")),
+        env=flow_environment(home / "tandem", HOME=str(home / "user")),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

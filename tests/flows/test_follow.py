@@ -12,8 +12,8 @@ from recsys.errors import NoGeneration, RulesError
 from recsys.lists.user_list import digest
 from recsys.store import RedisFlowStore
 from recsys.store.streams import StreamLimits
-from tests import tiny
 from tests.flows.test_drain import shown
+from tests.sample_data import tiny
 
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
 

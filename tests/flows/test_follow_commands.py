@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from flows.__main__ import main
-from tests import tiny
-from tests.deployment import ROOT, free_port
-from tests.surroundings import surroundings
+from tests.sample_data import tiny
+from tests.servers.deployment import ROOT, free_port
+from tests.servers.flow_environment import flow_environment
 
 
 def test_again_and_again_until_told_to_end(shop):
@@ -116,7 +116,7 @@ def test_a_prefect_server_that_is_away(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "flows", "drain"],
         cwd=ROOT,
-        env=surroundings(tmp_path, PREFECT_API_URL=f"http://me:hunter2@{away}"),
+        env=flow_environment(tmp_path, PREFECT_API_URL=f"http://me:hunter2@{away}"),
         capture_output=True,
         text=True,
         timeout=120,

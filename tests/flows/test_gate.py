@@ -12,8 +12,8 @@ from recsys.errors import GateRefused
 from recsys.store.from_environment import open_store
 from recsys.store.memory.memory_store import MemoryStore
 from recsys.store.ports import LIVE
-from tests import tiny
 from tests.flows.ring import log_of, ring
+from tests.sample_data import tiny
 from training.gate.dataset_profile import DataProfile, Live
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
-from tests import tiny
 from tests.chaos.served import altered
-from tests.surroundings import ROOT, surroundings
+from tests.sample_data import tiny
+from tests.servers.flow_environment import ROOT, flow_environment
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def call(home, own_valkey_url):
         client.flushall()
 
     def run(*arguments, python=None, **environment):
-        environment = surroundings(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment)
+        environment = flow_environment(home, **{"REDIS_URL": own_valkey_url, "COLUMNS": "80"} | environment)
         if python:
             command = [sys.executable, "-c", python]
             return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)

@@ -19,11 +19,11 @@ from pathlib import Path
 from loadtests.processes.free_ports import free_ports
 from recsys.generation.manifest import GenerationFolder
 from recsys.store.redis.stores import RedisGenerationStore
-from tests import tiny
-from tests.deployment import ROOT
 from tests.image import base, calls, registries, tools
 from tests.image.box import Box
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import ROOT
+from tests.servers.store_server import StoreServer
 
 IMAGE = "localhost/tandem:image-test"
 
@@ -66,7 +66,7 @@ def _image(checkout: Path, work: Path) -> None:
 
 def _run(work: Path) -> int:
     http, grpc = free_ports(2)
-    store = Server(work / "store").start()
+    store = StoreServer(work / "store").start()
     told = {"PORT": str(http), "GRPC_PORT": str(grpc), "REDIS_URL": store.url, "TANDEM_KEYS": "none"}
     try:
         with Box(IMAGE, work / "container.log", **told) as box:
@@ -90,7 +90,7 @@ def _confined(box: Box) -> None:
     print("image-test: user 1034, the root read-only, no tool that builds", flush=True)
 
 
-def _served(box: Box, http: str, grpc: str, work: Path, store: Server) -> int:
+def _served(box: Box, http: str, grpc: str, work: Path, store: StoreServer) -> int:
     box.start()
     seconds = calls.wait_until_ready(http, READY_SECONDS, lambda: box.process.poll() is None)
     print(f"image-test: ready after {seconds:.1f} s", flush=True)

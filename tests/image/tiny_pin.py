@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
-from tests import tiny
+from tests.sample_data import tiny
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])

@@ -20,11 +20,11 @@ from recsys.generation.manifest import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedStore
 from tandem_client import Client
-from tests import tiny
 from tests.chaos.expected import Expected
 from tests.chaos.workers import workers
-from tests.deployment import ROOT, Deployment
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import ROOT, Deployment
+from tests.servers.store_server import StoreServer
 
 BENTOML = Path(sys.executable).with_name("bentoml")
 START_BY_PYTHON = """
@@ -164,7 +164,7 @@ def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, c
     home = bento.parents[2]
     assert not any(is_user_part(path.name) for path in (home / "models" / "tandem" / generation).iterdir())
     copy_kernels(bento / "src")
-    store = Server(tmp_path / "store")
+    store = StoreServer(tmp_path / "store")
     with serving(bento, tmp_path, store.url, home) as running:
         answer = slate(running, ["store"])
         assert answer["generation"] == generation
@@ -221,7 +221,7 @@ def test_bentoml_serve_without_arguments_answers_at_both_doors_of_loopback(tiny_
 
     While nothing is live, the line of the start names the command that trains and publishes.
     """
-    store = Server(tmp_path / "store").start()
+    store = StoreServer(tmp_path / "store").start()
     variables = {"REDIS_URL": store.url, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True"}
     running = Deployment(tmp_path / "state", tmp_path / "log", [str(BENTOML), "serve"], **variables)
     running.start()

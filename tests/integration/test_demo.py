@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from tests.deployment import ROOT, descendants, free_port, wait_until_gone
+from tests.servers.deployment import ROOT, descendants, free_port, wait_until_gone
 
 
 def start(command, home, log, port):

@@ -12,10 +12,10 @@ from recsys.store import RedisFlowStore, RedisGenerationStore
 from recsys.store.ports import Trending
 from recsys.types import LOAD_TEST_USERS
 from service.verbs.impressions import STEP_SECONDS
-from tests import tiny
-from tests.deployment import Deployment
-from tests.locust_command import LATE, locust
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.locust_command import LATE, locust
+from tests.servers.store_server import StoreServer
 
 
 def what_users_have(url):
@@ -45,7 +45,7 @@ def test_a_good_deployment_passes_the_gate(deployment, tmp_path, door):
 @pytest.fixture
 def shop(tiny_world, tmp_path):
     """A deployment with a store of its own, and in it what users did, a list, what is trending and an impression."""
-    server = Server(tmp_path / "store").start()
+    server = StoreServer(tmp_path / "store").start()
     generation = tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     buckets = tiny_world[0].manifest.user_buckets
     with Deployment(tmp_path, tmp_path / "service.log", REDIS_URL=server.url) as running:

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from loadtests.tally import Outcome, Tally
-from tests.deployment import ROOT, free_port
-from tests.locust_command import KNOWN, LATE, command, expected_users, locust, statistics
-from tests.slate_stub import grpc_stub, http_stub
+from tests.fakes.slate_servers import grpc_slate_server, http_slate_server
+from tests.servers.deployment import ROOT, free_port
+from tests.servers.locust_command import KNOWN, LATE, command, expected_users, locust, statistics
 
 SECONDS = 3
 
@@ -23,7 +23,7 @@ def test_users_and_processes_spread_one_load(processes, tmp_path):
     warmup, counted = expected_users(SECONDS)
     options = ["--csv", str(tmp_path / "csv"), "--figures-only"]
     options += ["--processes", str(processes)] if processes > 1 else []
-    with http_stub() as stub:
+    with http_slate_server() as stub:
         run = locust(stub.url, tmp_path / "load.json", *options, users=2, seconds=SECONDS)
     assert Counter(stub.users) == Counter(warmup + counted), run.stderr
     figures = json.loads((tmp_path / "load.json").read_text())
@@ -38,7 +38,7 @@ def test_grpc_calls_enter_the_statistics_of_locust(tmp_path):
     """Each user has a connection of its own; calls and failures stand in the CSV, without those of the warm-up."""
     warmup, counted = expected_users(SECONDS)
     failed = sum(isinstance(user, str) for user in counted)
-    with grpc_stub() as stub:
+    with grpc_slate_server() as stub:
         options = ["--door", "grpc", "--csv", str(tmp_path / "csv"), "--figures-only"]
         run = locust(stub.url, tmp_path / "load.json", *options, users=2, seconds=SECONDS)
     assert len(stub.users) == len(warmup + counted), run.stderr
@@ -87,7 +87,7 @@ def test_each_run_from_the_web_page_has_its_own_figures(tmp_path):
     """Two whole runs, an option out of range, and a run that is stopped; the exit code is that of the last run."""
     port, result = free_port(), tmp_path / "load.json"
     web = ["--web-host", "127.0.0.1", "--web-port", str(port), "--known-users", str(KNOWN), "--figures-only"]
-    with http_stub() as stub, (tmp_path / "log").open("wb") as log:
+    with http_slate_server() as stub, (tmp_path / "log").open("wb") as log:
         line = command(stub.url, result, SECONDS, *web)
         process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -117,7 +117,7 @@ def test_each_run_from_the_web_page_has_its_own_figures(tmp_path):
 
 def test_a_generator_that_was_late_measured_nothing(tmp_path):
     """A generator that did not run for a second sends the requests that were due then, and ends with exit code 3."""
-    with http_stub() as stub:
+    with http_slate_server() as stub:
         line = command(stub.url, tmp_path / "load.json", SECONDS, "--headless", "--figures-only", "--known-users", "9")
         process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
@@ -137,7 +137,7 @@ def test_a_generator_that_was_late_measured_nothing(tmp_path):
 @pytest.mark.parametrize(("status", "delay", "broken"), [(200, 0.3, "p99 ms"), (503, 0.0, "error share")])
 def test_a_slow_or_a_failing_deployment_fails_the_gate(status, delay, broken, tmp_path):
     """The exit code, the table and the report name the limit that did not hold."""
-    with http_stub(status, delay) as stub:
+    with http_slate_server(status, delay) as stub:
         for _ in range(5):
             run = locust(stub.url, tmp_path / "load.json", "--warmup", "0.5", seconds=2)
             if run.returncode != LATE:  # other work on the cores

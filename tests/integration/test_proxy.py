@@ -16,13 +16,13 @@ import pytest
 from service.auth.guard import SCOPES
 from service.auth.keyring import Scope
 from service.grpc.convert import SERVICE
-from tests.certificates import Authority
-from tests.deployment import READY_SECONDS, Deployment
 from tests.edge import grpc_attacks, http_attacks
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.smuggling import SMUGGLED
 from tests.edge.world import World
-from tests.haproxy import CONFIGURATION, Proxy, haproxy
+from tests.servers.certificates import Authority
+from tests.servers.deployment import READY_SECONDS, Deployment
+from tests.servers.haproxy import CONFIGURATION, Proxy, haproxy
 
 FEW = 4
 """Connections of each attack; `python -m tests.edge` makes 500."""

@@ -22,8 +22,8 @@ from recsys.store.embedded_valkey import _binary
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair
-from tests.deployment import ROOT
 from tests.network.hosts import Hosts
+from tests.servers.deployment import ROOT
 
 T = TypeVar("T")
 

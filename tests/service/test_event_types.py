@@ -17,12 +17,12 @@ from recsys.lists.user_record import UserRecord
 from recsys.store import RedisGenerationStore, RedisUserStore
 from service.schema import verbs
 from tandem_client import Client
-from tests import tiny
 from tests.chaos.served import altered
-from tests.deployment import Deployment
-from tests.doors import Doors
-from tests.flows_beside import World
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.both_doors import BothDoors
+from tests.servers.deployment import Deployment
+from tests.servers.deployment_with_flows import DeploymentWithFlows
+from tests.servers.store_server import StoreServer
 
 DAY = 86_400
 EVERYTHING = tiny.PER_CATEGORY * len(tiny.CATEGORIES)
@@ -38,7 +38,7 @@ UNLISTED, LISTED = ("precomputed", "realtime", "popular", "similar"), ("hybrid",
 MADE_BY = {"precomputed": "batch", "realtime": "realtime", "popular": "batch", "hybrid": "hybrid", "batch": "batch"}
 
 
-class Shop(World):
+class Shop(DeploymentWithFlows):
     """The shop behind a deployment, over a store that can be stopped."""
 
     def __init__(self, home, server, deployment, prefect_url, folder):
@@ -86,7 +86,7 @@ def ids(answer):
 @pytest.fixture(scope="module")
 def shop(tiny_shop, prefect_url, tmp_path_factory):
     home = tmp_path_factory.mktemp("shop-served")
-    server = Server(home / "store").start()
+    server = StoreServer(home / "store").start()
     tiny.publish(tiny_shop[0], RedisGenerationStore(server.url))
     with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:
         yield Shop(home, server, running, prefect_url, tiny_shop[0])
@@ -262,7 +262,7 @@ def test_an_unknown_type_is_refused_where_the_dataset_says_so(shop):
     end = time.monotonic() + 60
     while shop.client.get("/status").json()["generation"] != "g-strict" and time.monotonic() < end:
         time.sleep(0.2)
-    doors, wrong = Doors(shop.deployment), {"item_id": "drama-2", "event_type": "Purchase"}
+    doors, wrong = BothDoors(shop.deployment), {"item_id": "drama-2", "event_type": "Purchase"}
     events = [{"user_id": "strict", "item_id": "drama-1", "event_type": "view"}, {"user_id": "strict", **wrong}]
     for verb, values, field in (
         (verbs.EVENTS, {"events": events}, "events.1.event_type"),

@@ -10,7 +10,7 @@ import grpc
 import httpx
 import pytest
 
-from tests.scripts import SCRIPTS
+from tests.sample_data.unusual_ids import UNUSUAL_IDS
 
 BODIES = {
     "/recommend": {"user_id": "u"},
@@ -263,10 +263,10 @@ def test_events_older_than_is_kept_are_counted(client):
     client.delete("/users/archivist")
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", UNUSUAL_IDS)
 def test_strings_of_every_script_are_taken(client, name):
     """As ids, types and contexts; and they come back as they were sent. In a filter it is a value that no item has."""
-    text = SCRIPTS[name]
+    text = UNUSUAL_IDS[name]
     asked = {"user_id": text, "exclude": [text], "session": [{"item_id": text}], "context": {"device": text[:64]}}
     answer = send(client, "/recommend", json.dumps(asked))
     assert answer.status_code == 200, answer.text

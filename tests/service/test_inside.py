@@ -4,8 +4,8 @@ import grpc
 import httpx
 import pytest
 
-from tests.deployment import descendants
 from tests.edge import pickles, sockets
+from tests.servers.deployment import descendants
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from service.pages import files
 from service.schema import verbs
 from tandem_client import Client, NotAllowed, Overloaded, calls
 from tandem_client.messages import request_of
-from tests.deployment import IN_A_ROW, Deployment, descendants, free_port
+from tests.servers.deployment import IN_A_ROW, Deployment, descendants, free_port
 
 OWN, OTHERS = "shop-1:ann", "shop-2:bob"
 ASK = calls.recommend(OWN, k=3)

@@ -14,9 +14,9 @@ import pytest
 from recsys.environment import Environment
 from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.redis.stores import RedisGenerationStore
-from tests import tiny
 from tests.chaos.workers import SERVICES, workers
-from tests.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
+from tests.sample_data import tiny
+from tests.servers.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
 
 PROCESSES = 5
 """Below the supervisor: the store, BentoML's process manager and three workers."""

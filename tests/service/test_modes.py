@@ -8,9 +8,9 @@ import redis
 
 from recsys.model.features import FEATURES
 from recsys.store import RedisGenerationStore
-from tests import tiny
-from tests.deployment import Deployment
-from tests.flows_beside import World
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.deployment_with_flows import DeploymentWithFlows
 from training.data import impressions
 
 USER = 5
@@ -23,7 +23,7 @@ def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
     home = tmp_path_factory.mktemp("modes")
     with Deployment(home, home / "service.log", REDIS_URL=own_valkey_url) as running:
-        yield World(home, own_valkey_url, running, prefect_url)
+        yield DeploymentWithFlows(home, own_valkey_url, running, prefect_url)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.redis.stores import RedisGenerationStore
 from tandem_client import Client, NotFound
-from tests import tiny
-from tests.deployment import Deployment, descendants
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment, descendants
 from tests.service.putting import FAN, comedy, poll, put, recommend
 
 

@@ -11,8 +11,8 @@ from recsys.fresh_items.put_items import Put
 from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.redis.item_store import RedisItemWriter
 from recsys.store.redis.stores import RedisGenerationStore
-from tests import tiny
-from tests.deployment import Deployment
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
 from training.data import dataset
 from training.data.interaction_log import encode

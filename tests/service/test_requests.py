@@ -20,7 +20,7 @@ from recsys.retrieval.retriever import Retriever
 from recsys.store.ports import user_bucket
 from recsys.types import PAD
 from tandem_client import Client
-from tests import tiny
+from tests.sample_data import tiny
 
 USER, TIMES = 4, 300
 

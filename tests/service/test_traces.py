@@ -12,9 +12,9 @@ import pytest
 from recsys.store import RedisGenerationStore
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderStub
-from tests import tiny
-from tests.deployment import Deployment
-from tests.server import Server
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
+from tests.servers.store_server import StoreServer
 
 ABOVE = "00-{trace}-b7ad6b7169203331-01"
 WHO = "mary@example.com"
@@ -55,7 +55,7 @@ def headers(number):
 def recorded(tiny_world, tmp_path_factory):
     """A deployment that answered requests and has ended: the last spans are exported as it stops."""
     home = tmp_path_factory.mktemp("traced")
-    server, record = Server(home / "store").start(), Recorded()
+    server, record = StoreServer(home / "store").start(), Recorded()
     tiny.publish(tiny_world[0], RedisGenerationStore(server.url))
     tracing = {"OTEL_TRACES_EXPORTER": "console", "TANDEM_MAX_UNDER_WAY": "4", "TANDEM_DEADLINE_MS": "5000"}
     running = Deployment(home, home / "service.log", REDIS_URL=server.url, **tracing)

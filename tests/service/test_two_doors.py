@@ -8,12 +8,18 @@ import time
 import pytest
 
 from service.schema import verbs
-from tests.doors import OK, Doors
-from tests.scripts import SCRIPTS
+from tests.sample_data.unusual_ids import UNUSUAL_IDS
+from tests.servers.both_doors import OK, BothDoors
 
 WHOLE = [0, 1, -1, 101, 10**9, 2**63 - 1, -(2**63)]
 NUMBERS = [math.nan, math.inf, -math.inf, -1.0, -0.0, 0.0, 1.5, 9e10, 253_402_300_799.0, 253_402_300_800.0, 1e300]
-TEXTS = SCRIPTS | {"empty": "", "257": "x" * 257, "257 beyond 16 bits": "💜" * 257, "65": "x" * 65, "129": "x" * 129}
+TEXTS = UNUSUAL_IDS | {
+    "empty": "",
+    "257": "x" * 257,
+    "257 beyond 16 bits": "💜" * 257,
+    "65": "x" * 65,
+    "129": "x" * 129,
+}
 USER, ITEM = {"user_id": "two-doors"}, {"item_id": "drama-1"}
 
 
@@ -141,7 +147,7 @@ DEADLINES = [[""], ["0"], ["-1"], ["+5"], ["1.5"], ["1e3"], ["soon"], ["nan"], [
 
 @pytest.fixture(scope="module")
 def doors(deployment):
-    opened = Doors(deployment)
+    opened = BothDoors(deployment)
     yield opened
     for text in ("two-doors", *TEXTS.values(), *map(str, WHOLE)):  # later files expect their texts to be unknown
         opened.http(verbs.FORGET, b"", {"user_id": text})

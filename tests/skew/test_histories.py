@@ -13,7 +13,7 @@ from service.generations.served import ServedGeneration
 from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
 from service.settings import Settings
-from tests import tiny
+from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
 

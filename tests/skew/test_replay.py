@@ -25,8 +25,8 @@ from service.generations.served import ServedGeneration
 from service.recommend.query import Query
 from service.recommend.stages import UserHydrator
 from service.settings import Settings
-from tests import tiny
-from tests.deployment import Deployment
+from tests.sample_data import tiny
+from tests.servers.deployment import Deployment
 
 REQUESTS, AT_ONCE = 300, 8
 

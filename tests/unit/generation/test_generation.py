@@ -10,7 +10,7 @@ from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import FORMAT, MANIFEST, GenerationFolder, Manifest
 from recsys.store import MemoryStore
-from tests import tiny
+from tests.sample_data import tiny
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.verification import Proof
 from recsys.store import MemoryStore
-from tests import tiny
+from tests.sample_data import tiny
 
 
 @pytest.fixture

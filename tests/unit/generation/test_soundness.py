@@ -21,7 +21,7 @@ from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS
 from service.generations.served import ServedGeneration
-from tests import tiny
+from tests.sample_data import tiny
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.deployment import ROOT, free_port
+from tests.servers.deployment import ROOT, free_port
 
 
 @pytest.mark.parametrize(

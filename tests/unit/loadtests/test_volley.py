@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from loadtests.arrivals import Shape
 from loadtests.tally import Outcome, Tally
-from tests.deployment import ROOT
+from tests.servers.deployment import ROOT
 
 
 class Slates(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.surroundings import surroundings
+from tests.servers.flow_environment import flow_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -55,7 +55,7 @@ def test_ctrl_c_while_it_imports_is_no_fault(awaited, command, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", AMID_AN_IMPORT, awaited, *command.split()],
         cwd=ROOT,
-        env=surroundings(tmp_path),
+        env=flow_environment(tmp_path),
         capture_output=True,
         text=True,
         timeout=60,
@@ -71,7 +71,7 @@ def test_whoever_reads_no_further_is_told_nothing(command, unbuffered, tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", *command.split()],
         cwd=ROOT,
-        env=surroundings(tmp_path, PYTHONUNBUFFERED=unbuffered),
+        env=flow_environment(tmp_path, PYTHONUNBUFFERED=unbuffered),
         stdout=writer,
         stderr=subprocess.PIPE,
         timeout=60,

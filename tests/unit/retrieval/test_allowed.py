@@ -14,7 +14,7 @@ from recsys.kernels.sources import score
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
 from recsys.types import PAD, Source
-from tests.put_items import hide, item, putting
+from tests.sample_data.put_items import hide, item, putting
 from tests.unit.retrieval.test_index import KINDS, SCANS, awkward
 
 

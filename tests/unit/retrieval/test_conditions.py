@@ -15,7 +15,7 @@ from recsys.fresh_items.segment import FreshSegment, encoded
 from recsys.model.feature_spec import FeatureSpec
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
-from tests.put_items import item, putting
+from tests.sample_data.put_items import item, putting
 from tests.unit.model.test_features import tables_of
 
 CATEGORIES, BRANDS = [f"c{number}" for number in range(9)], [f"b{number}" for number in range(40)]

@@ -20,8 +20,8 @@ from recsys.types import CANDIDATES, PAD, Histories, Source
 from service.backends import wire
 from service.backends.models import RetrievalModel
 from service.generations.served import ServedGeneration
-from tests import put_items, tiny
-from tests.put_items import UNSEEN, hide, item, putting
+from tests.sample_data import put_items, tiny
+from tests.sample_data.put_items import UNSEEN, hide, item, putting
 
 
 @pytest.fixture(scope="module")

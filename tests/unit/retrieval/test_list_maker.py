@@ -23,8 +23,8 @@ from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
-from tests import tiny
-from tests.whole_path import Held
+from tests.fakes.in_process import Held
+from tests.sample_data import tiny
 
 TRENDING = ["drama-1", "gone from the catalogue", "action-2"]
 

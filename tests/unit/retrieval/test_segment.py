@@ -6,7 +6,7 @@ import numpy as np
 
 from recsys.fresh_items.put_items import ITEMS_EXPIRE
 from recsys.fresh_items.segment import FreshSegment
-from tests.put_items import hide, item, putting
+from tests.sample_data.put_items import hide, item, putting
 
 
 class TestSegment:

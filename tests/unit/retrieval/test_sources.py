@@ -39,15 +39,15 @@ from recsys.generation.loader import try_out
 from recsys.types import PAD
 from recsys.lists.user_list import UserList
 from service.verbs import answer_models as answers
-from tests import tiny
-from tests.whole_path import World
+from tests.sample_data import tiny
+from tests.fakes.in_process import InProcessService
 from training.data import dataset
 from training.export import export
 from training.data.interaction_log import encode
 from training.recipe import train
 
 def seen(folder):
-    world = World(folder)
+    world = InProcessService(folder)
     query = world.run(world.query(traced=True))
     slate = answers.slate(query)
     explained = [world.explain(world.query(traced=True), int(row)) for row in query.items]

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.rules import compiled, parse
-from tests import plain_slate
-from tests.plain_slate import GENRES, SPEC, World, slate
+from tests.fakes import plain_slate
+from tests.fakes.plain_slate import GENRES, SPEC, Catalogue, slate
 
-NINE = World([["Drama"]] * 3 + [["Comedy"]] * 3 + [["Action"]] * 3)
+NINE = Catalogue([["Drama"]] * 3 + [["Comedy"]] * 3 + [["Action"]] * 3)
 
 
 def test_without_rules_the_best_come_first_and_popular_ones_fill_up():
@@ -39,13 +39,13 @@ def test_a_pin_stands_at_its_place_if_it_may_be_shown():
     pin = "[[pin]]\nitem=7\nplace=2\ncontext={device='tv'}"
     assert slate(NINE, [0, 1, 2], [3, 2, 1], 3, pin, device="tv").items == [0, 7, 1]
     assert slate(NINE, [0, 1, 2], [3, 2, 1], 3, pin, device="web").items == [0, 1, 2]
-    hidden = World(NINE.genres, hidden=frozenset({7}))
+    hidden = Catalogue(NINE.genres, hidden=frozenset({7}))
     assert slate(hidden, [0, 1, 2], [3, 2, 1], 3, pin, device="tv").items == [0, 1, 2]
 
 
 def test_a_quota_brings_new_items_up_no_further_than_it_must():
     """One of the first three is new: the third place is its, since nothing better is."""
-    world = World(NINE.genres, new=frozenset({5}))
+    world = Catalogue(NINE.genres, new=frozenset({5}))
     made = slate(world, [0, 1, 2, 5], [4, 3, 2, 1], 4, "[[quota]]\nnew_within_days=7\nat_least=1\nwithin=3")
     assert made.items == [0, 1, 5, 2]
     assert made.words[5] == ("quota",)
@@ -70,7 +70,7 @@ def test_what_rules_pushed_out_is_named_with_them():
 
 def test_a_large_catalogue_that_a_cap_closes_is_walked_once(monkeypatch):
     """A cap that nothing passes must not cost a request a look at each row, nor each block for each place."""
-    world = World([["Drama"]] * 9_000)
+    world = Catalogue([["Drama"]] * 9_000)
     blocks = []
     monkeypatch.setattr(world, "content", lambda rows: blocks.append(len(rows)) or np.ones((len(rows), 3), np.int32))
     monkeypatch.setattr(world, "blocks", lambda: iter(np.arange(9_000, dtype=np.int32).reshape(3, 3_000)))
@@ -110,7 +110,7 @@ def worlds(draw):
     genres = draw(st.lists(st.lists(st.sampled_from(GENRES), unique=True), min_size=count, max_size=count))
     rows = st.sets(st.integers(0, max(count - 1, 0)))
     every = frozenset(range(count))
-    world = World(genres, every & draw(rows), every & draw(rows))
+    world = Catalogue(genres, every & draw(rows), every & draw(rows))
     allowed = [row for row in range(count) if row not in world.hidden]
     items = draw(st.permutations(allowed).map(lambda rows: rows[: draw(st.integers(0, len(rows)))]))
     scores = draw(st.lists(st.floats(-5, 5, width=32), min_size=len(items), max_size=len(items)))

@@ -19,7 +19,7 @@ from recsys.store import RedisGenerationStore, open_store
 from recsys.store import embedded_valkey as module
 from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.redis.stores import address
-from tests.deployment import wait_until_gone
+from tests.servers.deployment import wait_until_gone
 
 OTHER = """
 import sys, time

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment import wait_until_gone
+from tests.servers.deployment import wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lifelines are Linux's")
 

@@ -9,8 +9,8 @@ import pytest
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, Histories
-from tests import tiny
 from tests.flows.ring import log_of, quick, ring
+from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.evaluation.live_model import LiveModel, as_fresh, unknown_to_both

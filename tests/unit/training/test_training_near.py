@@ -21,8 +21,8 @@ from recsys.retrieval.int8_embeddings import rounded
 from recsys.retrieval.retriever import Retriever
 from recsys.store.memory.memory_store import MemoryStore
 from recsys.types import PAD
-from tests import tiny
-from tests.put_items import hide, item, putting
+from tests.sample_data import tiny
+from tests.sample_data.put_items import hide, item, putting
 from tests.unit.generation.test_soundness import change, seal
 from tests.unit.model.test_features import tables_of
 from training.data import dataset

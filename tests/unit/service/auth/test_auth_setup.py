@@ -12,8 +12,8 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError
 from service.auth import setup
 from service.settings import Settings
-from tests.deployment import free_port
-from tests.keys import Keys
+from tests.fakes.issued_keys import IssuedKeys
+from tests.servers.deployment import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def environment_kept():
 
 @pytest.fixture
 def keys(tmp_path):
-    made = Keys(tmp_path / "keys.toml")
+    made = IssuedKeys(tmp_path / "keys.toml")
     made.add("reader", "read")
     return made
 

@@ -35,9 +35,9 @@ from service.schema import verbs
 from service.verbs.calls import Calls
 from tandem_client import Client, NotAllowed, Overloaded
 from tandem_client.messages import request_of
-from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.keys import Keys
-from tests.whole_path import counted
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer
+from tests.fakes.in_process import counted
+from tests.fakes.issued_keys import IssuedKeys
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC).timestamp()
 SLATE = {"user_id": "shop-1:7"}
@@ -46,7 +46,7 @@ ADMIN = "the admin port 127.0.0.1:3002"
 
 @pytest.fixture
 def keys(tmp_path):
-    made = Keys(tmp_path / "keys.toml")
+    made = IssuedKeys(tmp_path / "keys.toml")
     made.add("reader", "read")
     made.add("writer", "write")
     made.add("operator", "admin")

@@ -13,10 +13,10 @@ from service.auth.tls import Tls
 from service.http.admin import AdminPort
 from service.settings import Settings
 from tandem_client import Client, RequestRefused, Unavailable
-from tests.certificates import Authority
-from tests.deployment import free_port
-from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.uvicorn_server import running
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer
+from tests.servers.certificates import Authority
+from tests.servers.deployment import free_port
+from tests.servers.uvicorn_server import running
 
 V = ssl.TLSVersion
 

@@ -16,9 +16,9 @@ from service.backends import wire
 from service.backends.client import BackendClient
 from service.backends.rows_only import RowsOnly
 from service.backends.service import add_backend_app
-from tests.backend_server import Server, rows
-from tests.deployment import free_port
 from tests.edge.pickles import Canary, requests, send
+from tests.servers.backend_server import BackendServer, rows
+from tests.servers.deployment import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def url(path):
 
 @pytest.fixture
 def server(path):
-    with Server({"uds": str(path)}) as running:
+    with BackendServer({"uds": str(path)}) as running:
         yield running
 
 
@@ -134,12 +134,12 @@ def test_a_restarted_backend_is_called_again(path, url, run):
 
     async def scene(listening):
         async with connected(url) as client:
-            with Server({}, keep_alive=1, listening=listening) as server:
+            with BackendServer({}, keep_alive=1, listening=listening) as server:
                 await client.call("double", rows(1))
                 assert await fewer_connections(server, 0) == 0
                 await client.call("double", rows(1))
             path.unlink()
-            with Server({}, listening=listening):
+            with BackendServer({}, listening=listening):
                 return await client.call("double", rows(2))
 
     with socket.socket(socket.AF_UNIX) as listening:
@@ -192,7 +192,7 @@ def test_new_connections_reach_every_worker(path, url, run, renewed, seconds, bo
 
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
-        with Server({}, listening=listening) as one, Server({}, listening=listening) as other:
+        with BackendServer({}, listening=listening) as one, BackendServer({}, listening=listening) as other:
             run(scene([one, other]))
     assert (bool(one.sizes) and bool(other.sizes)) is both
 
@@ -257,7 +257,7 @@ class TestTcp:
             async with connected("http://ranking") as client:
                 return await client.call("double", rows(2))
 
-        with silent() as full, Server({"port": port, "host": "127.0.0.1"}):
+        with silent() as full, BackendServer({"port": port, "host": "127.0.0.1"}):
             resolve(monkeypatch, full, port)
             np.testing.assert_array_equal(run(scene()), 2 * rows(2))
         assert set(options) == {clients.UNACKNOWLEDGED_MS}
@@ -289,7 +289,7 @@ class TestTcp:
                         await asyncio.wait_for(client.call("double", rows(1)), 10)
 
         places = [{"port": port, "host": "127.0.0.1"} for port in ports]
-        with Server(places[0]) as one, Server(places[1]) as other:
+        with BackendServer(places[0]) as one, BackendServer(places[1]) as other:
             run(scene([one, other]))
         assert one.sizes
         assert other.sizes
@@ -344,7 +344,7 @@ def raw(path, *lines, body=b""):
 def guarded(path, width=7):
     """A server of one backend with the middleware that its worker has; its API `double` takes rows of this width."""
     widths = {"double": width}
-    return Server({"uds": str(path)}, add=lambda service: service.add_asgi_middleware(RowsOnly, widths=widths))
+    return BackendServer({"uds": str(path)}, add=lambda service: service.add_asgi_middleware(RowsOnly, widths=widths))
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_a_pickle_is_not_executed(path, tmp_path):
 def test_a_host_of_one_backend_has_its_metrics(path, tmp_path, monkeypatch):
     """BentoML's own metrics are off; GET /metrics returns the deployment's."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    with Server({"uds": str(path)}, add=lambda service: add_backend_app(service, "ranking")):
+    with BackendServer({"uds": str(path)}, add=lambda service: add_backend_app(service, "ranking")):
         answer = raw(path, "GET /metrics HTTP/1.1")
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"content-type: text/plain; version=" in answer

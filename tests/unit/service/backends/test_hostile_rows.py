@@ -11,7 +11,7 @@ import numpy as np
 from recsys.generation.loader import load_ranker, load_retriever
 from service.backends import wire
 from service.backends.models import RankingModel, RetrievalModel
-from tests import tiny
+from tests.sample_data import tiny
 
 ROOT = Path(__file__).resolve().parents[4]
 SEEDS = 4

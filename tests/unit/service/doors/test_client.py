@@ -22,8 +22,8 @@ from tandem_client import (
     SessionEvent,
     Unavailable,
 )
-from tests.deployment import free_port
-from tests.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.servers.deployment import free_port
 
 
 class Scripted(ThreadingHTTPServer):

@@ -23,7 +23,7 @@ from service.telemetry.metrics import request_seconds
 from service.verbs.calls import Calls
 from tandem_client import Client
 from tandem_client.errors import ClientError
-from tests.fake_recommender import FakeRecommender, RpcServer, answered
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer, answered
 
 YOU = pb.Id(text="you")
 EVENT = pb.AddEventsRequest(events=[pb.Event(user_id=YOU, item_id=YOU)]).SerializeToString()

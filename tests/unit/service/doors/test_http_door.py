@@ -27,9 +27,9 @@ from service.schema.errors import MAX_BODY
 from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
 from service.telemetry.metrics import request_seconds
 from service.verbs.calls import Calls
-from tests.deployment import free_port
-from tests.fake_recommender import FakeRecommender
-from tests.uvicorn_server import running
+from tests.fakes.fake_recommender import FakeRecommender
+from tests.servers.deployment import free_port
+from tests.servers.uvicorn_server import running
 
 SLATE, JSON = {"user_id": "you"}, {"content-type": "application/json"}
 POST = b"POST /recommend HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

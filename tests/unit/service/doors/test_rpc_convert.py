@@ -15,7 +15,7 @@ from service.http.openapi import GIVES
 from service.schema import RecommendResponse, verbs
 from service.schema.errors import query_error
 from tandem_client import answers, messages
-from tests.fake_recommender import FakeRecommender, slate
+from tests.fakes.fake_recommender import FakeRecommender, slate
 
 VERBS = (
     verbs.RECOMMEND,

@@ -15,8 +15,9 @@ from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 from service.generations.readiness import REFUSED
-from tests import fake_generations, tiny
-from tests.fake_generations import Cache
+from tests.fakes import fake_generations
+from tests.fakes.fake_generations import Cache
+from tests.sample_data import tiny
 
 
 @pytest.fixture

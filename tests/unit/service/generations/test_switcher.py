@@ -12,7 +12,7 @@ from recsys.store.redis.process_board import Holding
 from service.generations import readiness
 from service.generations.fallback import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
-from tests import fake_generations
+from tests.fakes import fake_generations
 
 ARM = "arm"
 

@@ -12,12 +12,12 @@ from service.recommend.batcher import RequestBatcher
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS
 from service.recommend.pipeline import LEAST_TIMEOUT, RESERVE
 from service.recommend.query import Degraded
-from tests.whole_path import World, counted, ids, slow
+from tests.fakes.in_process import InProcessService, counted, ids, slow
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 class Store(MemoryStore):

@@ -17,9 +17,9 @@ from service.backends import wire
 from service.backends.models import RetrievalModel
 from service.recommend.query import Query
 from service.schema import Mode
-from tests import tiny
-from tests.put_items import item, putting
-from tests.whole_path import Held, World, broken, ids
+from tests.fakes.in_process import Held, InProcessService, broken, ids
+from tests.sample_data import tiny
+from tests.sample_data.put_items import item, putting
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.export import export
@@ -30,7 +30,7 @@ filters = TypeAdapter(dict[str, Condition]).validate_python
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 def test_a_batch_of_all_kinds(world):
@@ -127,7 +127,7 @@ def large(tmp_path_factory):
     log = encode(dataset.read(folder / "data"))
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2))
     made = export(folder / "generations", log, train(log, config), config, "large")
-    return World(made), made
+    return InProcessService(made), made
 
 
 def test_a_range_holds_where_stages_are_away(large):

@@ -16,7 +16,7 @@ from service.verbs import impressions
 from service.verbs.impressions import QUEUE, STEP_SECONDS, ImpressionLog
 from service.verbs.recommender import Recommender
 from service.verbs.users import LOGGED_WITHIN, UserVerbs
-from tests.whole_path import counted
+from tests.fakes.in_process import counted
 
 USER = "the-one-to-forget"
 

@@ -25,9 +25,9 @@ from service.recommend.pipeline import Pipeline
 from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs.items import CALM_SECONDS, LOOK_SECONDS, ItemFollower, ItemVerbs
-from tests import put_items, tiny
-from tests.put_items import LATER, hide, item, putting
-from tests.whole_path import Held
+from tests.fakes.in_process import Held
+from tests.sample_data import put_items, tiny
+from tests.sample_data.put_items import LATER, hide, item, putting
 
 
 @pytest.fixture(scope="module")

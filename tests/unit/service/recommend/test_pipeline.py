@@ -18,12 +18,12 @@ from service.generations.served import ServedGeneration
 from service.recommend.circuit_breaker import FAILURES
 from service.recommend.query import Degraded, Query
 from service.schema import Mode
-from tests.whole_path import World, broken, ids
+from tests.fakes.in_process import InProcessService, broken, ids
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 def test_a_user_gets_what_they_like_and_nothing_they_had(world, tiny_world):

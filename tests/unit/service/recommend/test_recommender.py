@@ -15,12 +15,12 @@ from service.recommend.query import NO_RULES, Degraded
 from service.schema import Mode, RecommendRequest
 from service.settings import Settings
 from service.verbs.recommender import Dependencies, Recommender
-from tests.whole_path import World, broken, counted, ids
+from tests.fakes.in_process import InProcessService, broken, counted, ids
 
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):

@@ -9,7 +9,7 @@ import pytest
 
 from recsys.errors import SettingsError
 from service.telemetry import exporters
-from tests.deployment import ROOT
+from tests.servers.deployment import ROOT
 
 PACKAGE = """
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult

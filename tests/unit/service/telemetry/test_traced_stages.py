@@ -18,8 +18,8 @@ from service.settings import Settings
 from service.telemetry.tracing import TracedRecommender, TracedStage
 from service.verbs.recommender import Dependencies
 from service.verbs.similar import SimilarItems
-from tests.traces import SAMPLED, UNSAMPLED, Traces
-from tests.whole_path import World, broken
+from tests.fakes.in_process import InProcessService, broken
+from tests.fakes.traces import SAMPLED, UNSAMPLED, Traces
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def traces():
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 class Inside:

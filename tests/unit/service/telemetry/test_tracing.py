@@ -25,10 +25,10 @@ from service.schema import Mode
 from service.settings import Settings
 from service.telemetry.tracing import ServerSpans
 from service.verbs.calls import Calls
-from tests.backend_server import Server, rows
-from tests.fake_recommender import FakeRecommender, RpcServer
-from tests.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
-from tests.whole_path import World
+from tests.fakes.fake_recommender import FakeRecommender, RpcServer
+from tests.fakes.in_process import InProcessService
+from tests.fakes.traces import ABOVE, SAMPLED, TRACE, UNSAMPLED, WHO, Traces
+from tests.servers.backend_server import BackendServer, rows
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def traces():
 
 @pytest.fixture(scope="module")
 def world(tiny_world):
-    return World(tiny_world[0])
+    return InProcessService(tiny_world[0])
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_call_of_a_backend_is_a_span_below_the_current_one(tmp_path, traces):
         await client.close()
         return batch.get_span_context()
 
-    with Server(
+    with BackendServer(
         {"uds": str(path)}, add=lambda service: service.add_asgi_middleware(ServerSpans, provider=traces.provider)
     ):
         above = asyncio.run(scene())

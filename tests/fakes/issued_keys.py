@@ -4,8 +4,8 @@ from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord
 
 
-class Keys:
-    """A file of keys, and the texts of those in it by name."""
+class IssuedKeys:
+    """A file of keys, and the text of each issued key by name."""
 
     def __init__(self, path):
         self.path = path

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 
 from recsys.process import parent_death
-from tests.deployment import free_port
-from tests.surroundings import surroundings
+from tests.servers.deployment import free_port
+from tests.servers.flow_environment import flow_environment
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def prefect_server(home: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-        env=surroundings(home, PREFECT_SERVER_UI_ENABLED="false"),
+        env=flow_environment(home, PREFECT_SERVER_UI_ENABLED="false"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=parent_death.preexec(),

@@ -16,7 +16,7 @@ from service import schema
 from service.grpc.server import GrpcServer
 from service.recommend.query import Query
 from service.verbs.calls import Calls
-from tests.deployment import free_port
+from tests.servers.deployment import free_port
 
 SCORED = schema.ScoredItem(
     item_id="drama-1", title="The drama 1", score=0.25, tower_score=None, sources=["popular"], rules=["pin"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
-from tests import tiny
+from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
 from training.export import export

@@ -40,7 +40,7 @@ class DebianProgram:
         """The program, unpacked if need be; None where it cannot be had (not root, no apt, no package source)."""
         if found := shutil.which(self.name):
             return Path(found)
-        home = Path(os.environ.get("TANDEM_HOME") or Path(__file__).parents[1] / ".tandem").absolute()
+        home = Path(os.environ.get("TANDEM_HOME") or Path(__file__).parents[2] / ".tandem").absolute()
         script = home / self.name / self.name
         if self._runs(script):
             return script

@@ -17,7 +17,7 @@ from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.grpc.tandem.v1.recommender_pb2_grpc import RecommenderServicer, add_RecommenderServicer_to_server
 
 
-class Stub:
+class SlateServer:
     """The address of a server, the users of its requests in order, and the addresses of its clients."""
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Stub:
 
 
 @contextmanager
-def http_stub(status: int = 200, delay: float = 0.0) -> Iterator[Stub]:
+def http_slate_server(status: int = 200, delay: float = 0.0) -> Iterator[SlateServer]:
     """Answers POST /recommend with a slate of k items after `delay` seconds, or with `status`."""
-    stub = Stub()
+    stub = SlateServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -57,9 +57,9 @@ def http_stub(status: int = 200, delay: float = 0.0) -> Iterator[Stub]:
 
 
 @contextmanager
-def grpc_stub() -> Iterator[Stub]:
+def grpc_slate_server() -> Iterator[SlateServer]:
     """Answers Recommend with a slate of k items, and with INTERNAL for a user whose id is a text."""
-    stub = Stub()
+    stub = SlateServer()
 
     def recommend(_: Any, request: Any, context: Any) -> Any:
         kind = request.user_id.WhichOneof("kind")

@@ -14,7 +14,7 @@ from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.recommend.deadlines import HEADER
 from service.schema.verbs import Verb
 from tandem_client.messages import request_of
-from tests.deployment import Deployment
+from tests.servers.deployment import Deployment
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 OK = {"code": "ok"}
@@ -23,7 +23,7 @@ OK = {"code": "ok"}
 Verdict = dict[str, str]
 
 
-class Doors:
+class BothDoors:
     """Asks a deployment over HTTP and gRPC; a verdict is the error, or OK."""
 
     def __init__(self, deployment: Deployment) -> None:

@@ -1,6 +1,6 @@
 """Strings of every script, and such as mean something elsewhere: each is an id like any other."""
 
-SCRIPTS = {
+UNUSUAL_IDS = {
     "latin": "Ünïcödé",
     "arabic, right to left": "مرحبا بالعالم",
     "hebrew and latin": "שלום abc",

@@ -14,7 +14,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".tandem" / "tests"
 
 MAKE = """
@@ -24,7 +24,7 @@ asyncio.run(provide_database_interface().create_db())
 """
 
 
-def surroundings(home: Path, **variables: str) -> dict[str, str]:
+def flow_environment(home: Path, **variables: str) -> dict[str, str]:
     """The environment of a command whose state goes to `home`, with these variables besides."""
     if not (home / "prefect").exists():
         shutil.copytree(_database(), home / "prefect")

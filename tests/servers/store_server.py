@@ -14,10 +14,10 @@ import redis
 
 from recsys.process import parent_death
 from recsys.store.embedded_valkey import _binary
-from tests.deployment import free_port
+from tests.servers.deployment import free_port
 
 
-class Server:
+class StoreServer:
     """A server on a loopback port that keeps its data in `folder`."""
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
@@ -27,7 +27,7 @@ class Server:
         self.url = f"redis://127.0.0.1:{self._port}/0"
         folder.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *, wait: bool = True) -> Server:
+    def start(self, *, wait: bool = True) -> StoreServer:
         """Start it, with what its file holds."""
         self._process = subprocess.Popen(
             [
@@ -45,7 +45,7 @@ class Server:
         self._started = True
         return self
 
-    def _elsewhere(self) -> Server:
+    def _elsewhere(self) -> StoreServer:
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self._moves += 1

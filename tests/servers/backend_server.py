@@ -34,7 +34,7 @@ def make_service(sizes):
     return Doubles
 
 
-class Server:
+class BackendServer:
     """uvicorn on a unix socket, a port, or a socket that several servers share, as workers do."""
 
     def __init__(self, place, keep_alive=5, listening=None, add=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.debian_program import DebianProgram
+from tests.servers.debian_program import DebianProgram
 
 REDIS = DebianProgram(
     "usr/bin/redis-server",
@@ -20,6 +20,6 @@ REDIS = DebianProgram(
 )
 
 
-def redis_server() -> Path | None:
+def debian_redis() -> Path | None:
     """A redis-server to run, None where it cannot be had."""
     return REDIS.find()

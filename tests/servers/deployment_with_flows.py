@@ -7,10 +7,10 @@ import time
 
 import httpx
 
-from tests.surroundings import ROOT, surroundings
+from tests.servers.flow_environment import ROOT, flow_environment
 
 
-class World:
+class DeploymentWithFlows:
     """A deployment over a store of its own, and the flows beside it."""
 
     def __init__(self, home, url, deployment, prefect_url):
@@ -22,7 +22,7 @@ class World:
         done = subprocess.run(
             [sys.executable, "-m", "flows", *arguments, "--json"],
             cwd=ROOT,
-            env=surroundings(self.home / "flows", REDIS_URL=self.url, PREFECT_API_URL=self.prefect_url),
+            env=flow_environment(self.home / "flows", REDIS_URL=self.url, PREFECT_API_URL=self.prefect_url),
             capture_output=True,
             text=True,
             timeout=180,

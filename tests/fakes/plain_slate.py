@@ -18,7 +18,7 @@ SPEC = FeatureSpec(
 
 
 @dataclass
-class World:
+class Catalogue:
     """A catalogue of n items: genres of each, which may be shown, which are new."""
 
     genres: list

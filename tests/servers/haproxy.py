@@ -13,7 +13,7 @@ import httpx
 
 from loadtests.processes.free_ports import free_ports
 from recsys.process import parent_death
-from tests.debian_program import DebianProgram
+from tests.servers.debian_program import DebianProgram
 
 HAPROXY = DebianProgram(
     "usr/sbin/haproxy",
@@ -34,7 +34,7 @@ HAPROXY = DebianProgram(
     version="-v",
 )
 
-CONFIGURATION = Path(__file__).parents[1] / "deploy" / "proxy" / "haproxy.cfg"
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "proxy" / "haproxy.cfg"
 
 READY_SECONDS = 30
 

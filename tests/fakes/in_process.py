@@ -17,7 +17,7 @@ from service.recommend.query import Query
 from service.settings import Settings
 from service.verbs.explain import SlateExplainer
 from service.verbs.similar import SimilarItems
-from tests import tiny
+from tests.sample_data import tiny
 
 
 class Held:
@@ -30,7 +30,7 @@ class Held:
         return self.thing
 
 
-class World:
+class InProcessService:
     """Stages, models and store; what a test wants broken goes in their place."""
 
     def __init__(self, folder):

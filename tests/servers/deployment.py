@@ -14,7 +14,7 @@ import httpx
 
 from loadtests.processes.free_ports import free_ports
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 120
 IN_A_ROW = 12
 

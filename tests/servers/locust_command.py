@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadtests.arrivals import Shape
 from loadtests.visitors import Population, Visitors
-from tests.deployment import ROOT
+from tests.servers.deployment import ROOT
 
 LATE = 3
 """Exit code where the generator itself was late and nothing was measured."""

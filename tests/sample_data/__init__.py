@@ -1,0 +1,1 @@
+"""Small datasets, and the generations trained on them."""
