@@ -1,1 +1,1 @@
-"""Files on this host: files that are read again when they change."""
+"""Files on this host: whole-file writes, and files that are read again when they change."""

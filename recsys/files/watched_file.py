@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from recsys.errors import TandemError
+from recsys.files.atomic_write import atomic_write
 
 logger = logging.getLogger("tandem")
 
@@ -89,11 +90,9 @@ class FollowedFile(ABC, Generic[T]):
             raise self.error(f"The {self.noun} of {self.path} can't be read: {why}.") from error
 
     def _keep(self, last: Path, text: str) -> None:
-        scratch = last.with_name(f".{last.name}-{os.getpid()}")  # several workers take the same edit at once
         try:
-            scratch.touch(mode=0o600)
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(last)
+            with atomic_write(last, mode=0o600) as draft:  # several workers read the same edit at once
+                draft.write_text(text, encoding="utf-8")
         except OSError as error:
             logger.warning("The %s in force can't be kept in %s: %s.", self.noun, last, error.strerror)
 

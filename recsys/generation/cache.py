@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from recsys.errors import GenerationError
+from recsys.files.atomic_write import atomic_write
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.generation.received_parts import Arrival, unwritable
 from recsys.generation.verification import Proof
@@ -99,9 +100,8 @@ class GenerationCache:
     def last_served(self, generation: str) -> None:
         path = self._folder / _LAST
         try:
-            scratch = path.with_name(f".{_LAST}-{os.getpid()}")
-            scratch.write_text(generation, encoding="ascii")
-            scratch.replace(path)
+            with atomic_write(path) as draft:
+                draft.write_text(generation, encoding="ascii")
         except OSError as error:
             logger.warning("What is served can't be noted in %s: %s.", path, error.strerror)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 
 from recsys.errors import GenerationError
+from recsys.files.atomic_write import atomic_write
 from recsys.generation.manifest import GenerationFolder
 
 logger = logging.getLogger("tandem")
@@ -40,11 +40,10 @@ class Proof:
 
     def note(self) -> None:
         """Tell the others; on a disk that takes nothing they find out themselves."""
-        scratch = self._path.with_name(f"{_NOTE}-{os.getpid()}")
         try:
             self._let_a_tick_pass()
-            scratch.write_text(json.dumps(self._look()), encoding="utf-8")
-            scratch.replace(self._path)
+            with atomic_write(self._path) as draft:
+                draft.write_text(json.dumps(self._look()), encoding="utf-8")
         except OSError as error:
             logger.info("What was found of %s can't be noted there: %s.", self._folder.path, error.strerror)
 

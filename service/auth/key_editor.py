@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from tempfile import mkstemp
 
 from recsys.errors import SettingsError
+from recsys.files.atomic_write import atomic_write
 from recsys.files.watched_file import bytes_of
 from service.auth.keyring import KeyRecord, parse
 
@@ -104,19 +104,11 @@ def _replace(path: Path, text: str) -> None:
     """Write a temporary file and move it into place; a new file has mode 0600, an old one keeps its mode and owner."""
     path = path.resolve()  # a symbolic link stays one
     try:
-        handle, scratch = mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                with suppress(FileNotFoundError, PermissionError):
-                    state = path.stat()
-                    os.fchmod(handle, stat.S_IMODE(state.st_mode))
-                    os.fchown(handle, state.st_uid, state.st_gid)
-                file.write(text)
-                file.flush()
-                os.fsync(handle)
-            Path(scratch).replace(path)
-        except BaseException:
-            Path(scratch).unlink()
-            raise
+        with atomic_write(path, mode=0o600, durable=True) as draft:
+            with suppress(FileNotFoundError, PermissionError):
+                state = path.stat()
+                draft.chmod(stat.S_IMODE(state.st_mode))
+                os.chown(draft, state.st_uid, state.st_gid)
+            draft.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{path} can't be written ({error.strerror}).") from error

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from recsys.files.atomic_write import atomic_write
 from service.auth.keyring import KeyRecord
 
 SLOTS = 1 << 13
@@ -48,10 +49,8 @@ class RateLimits:
 
         Times of an older file may come from before a reboot, and CLOCK_MONOTONIC starts again with each boot.
         """
-        scratch = path.with_name(f".{path.name}-{os.getpid()}")
-        scratch.touch(mode=0o600)
-        scratch.write_bytes(bytes(_SIZE))
-        scratch.replace(path)
+        with atomic_write(path, mode=0o600) as draft:
+            draft.write_bytes(bytes(_SIZE))
 
     def take(self, entry: KeyRecord) -> float:
         """Count a request that is allowed now and return 0; else return the seconds until one is allowed."""

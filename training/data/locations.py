@@ -21,6 +21,7 @@ from pyarrow import fs
 
 from recsys.environment import Environment
 from recsys.errors import LocationError
+from recsys.files.atomic_write import atomic_write
 
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -178,29 +179,19 @@ def reaching(location: Location, verb: str) -> Iterator[None]:
 @contextmanager
 def writing(target: Location) -> Iterator[Path]:
     """A local file to write: it stands at the target once the block ends without an error, and not before."""
-    with ExitStack() as gone:
+    with ExitStack() as stack:
         if target.remote:
-            folder = Path(gone.enter_context(TemporaryDirectory(prefix="tandem-")))
-        else:
-            folder = Path(target.path).parent
-        scratch = folder / f".{target.name}"
-        gone.callback(scratch.unlink, missing_ok=True)
+            yield (file := Path(stack.enter_context(TemporaryDirectory(prefix="tandem-"))) / target.name)
+            with reaching(target, "written"):
+                fs.copy_files(str(file), target.path, fs.LocalFileSystem(), target.filesystem())
+            return
+        path = Path(target.path)
         with reaching(target, "written"):
-            folder.mkdir(parents=True, exist_ok=True)
-        yield scratch
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(atomic_write(path, durable=True))
+        yield file
         with reaching(target, "written"):
-            _move(scratch, target)
-
-
-def _move(file: Path, target: Location) -> None:
-    """A local file to its target: on the disk, or in the bucket once the last byte has arrived."""
-    if target.remote:
-        local = fs.LocalFileSystem()
-        fs.copy_files(str(file), target.path, source_filesystem=local, destination_filesystem=target.filesystem())
-        return
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
-    file.replace(target.path)
+            stack.close()
 
 
 def require_writable(folder: Location) -> None:

@@ -5,13 +5,13 @@ The file loads nothing and runs nothing. The template escapes all text.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from recsys.files.atomic_write import atomic_write
 from training.report.charts import Chart
 
 _TEMPLATES = Environment(
@@ -87,6 +87,6 @@ class Report:
 def write(report: Report, path: Path) -> Path:
     """Write the page to `path`, or leave what is there if that fails. Return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(report.html(), encoding="utf-8")
-    return draft.replace(path)
+    with atomic_write(path) as draft:
+        draft.write_text(report.html(), encoding="utf-8")
+    return path

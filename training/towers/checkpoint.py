@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from recsys.files.atomic_write import atomic_write
 from training.config import TowerConfig
 from training.data.interaction_log import DAY, Log
 
@@ -28,9 +28,8 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file; a kill leaves the old state or the new one."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(f".{os.getpid()}")
-        torch.save(state, beside)
-        beside.replace(self._path)
+        with atomic_write(self._path) as draft:
+            torch.save(state, draft)
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, on the CPU; None where there is no file, or the file can't be read."""
@@ -46,7 +45,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for path in folder.glob("towers-*"):
+        for path in folder.glob("*towers-*"):
             if time.time() - path.stat().st_mtime > KEPT:
                 path.unlink(missing_ok=True)
         self._used: list[Path] = []
