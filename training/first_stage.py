@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from recsys.generation.item_tables import ItemTables
 from recsys.model.event_types import SeenRule
 from recsys.model.ranker import Ranker, RankerNet
-from recsys.model.towers import Towers, UserEncoder
+from recsys.model.towers import Towers
+from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.clusters import Clusters
 from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig

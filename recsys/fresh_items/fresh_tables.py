@@ -21,7 +21,7 @@ from recsys.fresh_items.segment import FreshSegment, Kept, encoded
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
 from recsys.model.feature_spec import FeatureSpec
-from recsys.model.towers import ItemEncoder
+from recsys.model.item_encoder import ItemEncoder
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.int8_embeddings import ROUNDING
 from recsys.types import F32, F64, I32, PAD, Bool

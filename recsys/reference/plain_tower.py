@@ -6,17 +6,17 @@ import numpy as np
 import torch
 
 from recsys.model import time_features
-from recsys.model.towers import Past, UserTower
+from recsys.model.towers import EmbeddedHistory, UserTower
 from recsys.types import F32, PAD, Histories
 
 
 @torch.inference_mode()
 def encode(tower: UserTower, embeddings: F32, histories: Histories) -> F32:
-    """As `recsys.model.towers.UserEncoder.encode`."""
+    """As `recsys.model.user_encoder.UserEncoder.encode`."""
     real = histories.items != PAD
     items = embeddings[histories.items.clip(min=0)] * real[..., None]
     types = np.minimum(histories.types, tower.types.num_embeddings - 1).astype(np.int64)
-    past = Past(*map(torch.from_numpy, (items, real, types, time_features.gaps(histories))))
+    past = EmbeddedHistory(*map(torch.from_numpy, (items, real, types, time_features.gaps(histories))))
     asked = torch.from_numpy(time_features.waits(histories)), torch.from_numpy(histories.context.astype(np.int64))
     users: F32 = tower(past, *asked).numpy()
     return users

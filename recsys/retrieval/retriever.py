@@ -16,7 +16,8 @@ from recsys.kernels import sources as kernel
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
 from recsys.model.neighbour_tables import VOTE_DECAY
-from recsys.model.towers import UserEncoder, load_user_tower
+from recsys.model.towers import load_user_tower
+from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.candidates import beside, drop, first, joined, ordered, reciprocal
 from recsys.retrieval.cluster_search import NearIndex, compile_kernels
 from recsys.retrieval.clusters import Clusters

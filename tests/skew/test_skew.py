@@ -10,7 +10,8 @@ import torch
 from recsys.generation.manifest import RANKER, TOWERS
 from recsys.model import time_features
 from recsys.model.ranker import Ranker, RankerNet
-from recsys.model.towers import Past, Towers, UserEncoder
+from recsys.model.towers import EmbeddedHistory, Towers
+from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS, PAD
 
@@ -24,7 +25,9 @@ def trained_vectors(folder, log, histories):
     embeddings = towers.item(torch.arange(len(log.catalogue)), torch.from_numpy(log.catalogue.content).long())
     real = rows != PAD
     x = embeddings[rows.clamp(min=0)] * real[..., None]
-    past = Past(x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(time_features.gaps(histories)))
+    past = EmbeddedHistory(
+        x, real, torch.from_numpy(histories.types).long(), torch.from_numpy(time_features.gaps(histories))
+    )
     waits = torch.zeros(rows.shape, dtype=torch.long)
     waits[:, -1] = torch.from_numpy(time_features.waits(histories))
     context = torch.zeros((*rows.shape, histories.context.shape[1]), dtype=torch.long)

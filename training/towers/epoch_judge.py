@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys.model.towers import Towers, UserEncoder
+from recsys.model.towers import Towers
+from recsys.model.user_encoder import UserEncoder
 from recsys.types import F32, I32, Bool, Histories
 from training.evaluation.ranking import CELLS, places
 from training.evaluation.split import Split

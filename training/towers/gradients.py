@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys.model.towers import Past, Towers
+from recsys.model.towers import EmbeddedHistory, Towers
 from training.data.interaction_log import Log
 from training.device import mixed_precision
 from training.towers.crops import Batch
@@ -85,7 +85,7 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
     rows, real, gaps = batch.rows, batch.real, batch.gaps
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
     x_BLD = F.embedding(batch.where[: rows.numel()], embeddings).unflatten(0, rows.shape)
-    past = Past(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
+    past = EmbeddedHistory(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
     with mixed_precision(rows.device):
         users = towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])
     return corrected_softmax(

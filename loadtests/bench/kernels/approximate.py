@@ -23,7 +23,7 @@ import torch
 from loadtests.bench.kernels.__main__ import size
 from loadtests.bench.kernels.extras import extra
 from loadtests.slo import RESULTS
-from recsys.model.towers import UserEncoder
+from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.cluster_search import NearIndex
 from recsys.retrieval.clusters import Clusters
 from recsys.retrieval.index import ExactIndex

@@ -18,7 +18,8 @@ from recsys.model import features
 from recsys.model.context_lift import ContextLift, starts_of
 from recsys.model.neighbour_tables import Neighbours
 from recsys.model.ranker import CHUNK, Ranker, RankerNet
-from recsys.model.towers import UserEncoder, UserTower
+from recsys.model.towers import UserTower
+from recsys.model.user_encoder import UserEncoder
 from recsys.reference import plain_features
 from recsys.retrieval.int8_embeddings import rounded
 from recsys.retrieval.retriever import Retriever

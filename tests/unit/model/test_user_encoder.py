@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.model import time_features
-from recsys.model.towers import UserEncoder, UserTower
+from recsys.model.towers import UserTower
+from recsys.model.user_encoder import UserEncoder
 from recsys.reference.plain_tower import encode
 from recsys.types import CLOCK, CONTEXTS, PAD, Histories
 

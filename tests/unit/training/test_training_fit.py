@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recsys.model import features, time_features
-from recsys.model.towers import Past, Towers
+from recsys.model.towers import EmbeddedHistory, Towers
 from recsys.types import CLOCK, CONTEXTS, PAD
 from tests.flows.ring import log_of, quick, ring
 from training.evaluation.baselines import Ease, popularity
@@ -16,13 +16,15 @@ from training.towers.crops import Crops
 from training.towers.loss import corrected_softmax
 
 
-def random_past(batch: int, length: int, dim: int) -> Past:
+def random_past(batch: int, length: int, dim: int) -> EmbeddedHistory:
     """Histories of several lengths, one of them empty."""
     real = torch.ones(batch, length, dtype=torch.bool)
     real[1, : length // 2] = False
     real[2] = False
     items = torch.randn(batch, length, dim) * real[..., None]
-    return Past(items, real, torch.randint(4, real.shape), torch.randint(time_features.STEPS + 1, real.shape))
+    return EmbeddedHistory(
+        items, real, torch.randint(4, real.shape), torch.randint(time_features.STEPS + 1, real.shape)
+    )
 
 
 def test_every_prefix_is_the_forward_pass_at_each_prefix():
@@ -34,21 +36,8 @@ def test_every_prefix_is_the_forward_pass_at_each_prefix():
     with torch.no_grad():
         together = tower.every_prefix(past, waits, context)
         for end in range(1, 13):
-            alone = tower(Past(*(part[:, :end] for part in past)), waits[:, end - 1], context[:, end - 1])
+            alone = tower(EmbeddedHistory(*(part[:, :end] for part in past)), waits[:, end - 1], context[:, end - 1])
             torch.testing.assert_close(together[:, end - 1], alone, atol=1e-5, rtol=1e-4)
-
-
-def test_one_event_updates_the_state():
-    """A user's state after one more event is that of the longer history, without reading the history again."""
-    torch.manual_seed(0)
-    tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
-    past, waits = random_past(3, 12, 16), torch.randint(time_features.STEPS + 1, (3,))
-    context = torch.randint(8, (3, CLOCK + CONTEXTS))
-    past.real[:, -1] = True
-    with torch.no_grad():
-        before = tower.remember(Past(*(part[:, :-1] for part in past)))
-        after = tower.read(tower.update(before, Past(*(part[:, -1:] for part in past))), waits, context)
-        torch.testing.assert_close(after, tower(past, waits, context), atol=1e-5, rtol=1e-4)
 
 
 def test_the_loss_and_its_gradient_are_the_plain_softmax():

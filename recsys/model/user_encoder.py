@@ -1,0 +1,81 @@
+"""The user tower in serving: histories of item rows in, user embeddings out, by one compiled kernel.
+
+The torch module spends most of a single query's time between its thirty operators
+(`python -m loadtests.bench.kernels`).
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import numpy as np
+from torch import nn
+
+from recsys.fresh_items.grown_column import table
+from recsys.kernels import tower as kernel
+from recsys.kernels.compiled import plain
+from recsys.model.towers import DECAYS, UserTower
+from recsys.types import CLOCK, CONTEXTS, F32, Histories
+
+
+class UserEncoder:
+    """Encodes histories with a copy of a tower's weights; later training does not change it."""
+
+    def __init__(self, tower: UserTower, embeddings: F32) -> None:
+        """embeddings: [n, d], the item embeddings of the rows that histories name."""
+        if len(tower.contexts) > CONTEXTS:  # the kernel checks no bounds
+            raise ValueError(f"The tower has {len(tower.contexts)} context columns; {CONTEXTS} is the most.")
+        self._embeddings = table(embeddings)
+        columns = [_weight(each) for each in tower.contexts]
+        sizes = np.array([len(each) for each in columns], np.int64)
+        contexts = np.zeros((len(columns), sizes.max(initial=0), len(tower.nobody)), np.float32)
+        for column, weight in enumerate(columns):
+            contexts[column, : len(weight)] = weight
+        self._weights = kernel.Weights(
+            types=_weight(tower.types),
+            gaps=_weight(tower.gaps),
+            waits=_weight(tower.waits),
+            contexts=contexts,
+            sizes=sizes,
+            nobody=tower.nobody.detach().cpu().numpy().copy(),
+        )
+        self._layers = kernel.Layers(
+            first=np.ascontiguousarray(np.concatenate([_weight(tower.mlp[0]), _weight(tower.skip)]).T),
+            first_bias=np.concatenate([_weight(tower.mlp[0], "bias"), _weight(tower.skip, "bias")]),
+            second=np.ascontiguousarray(_weight(tower.mlp[2]).T),
+            second_bias=_weight(tower.mlp[2], "bias"),
+        )
+
+    def over(self, embeddings: F32) -> UserEncoder:
+        """The same weights for histories that name rows of other embeddings."""
+        other: UserEncoder = copy.copy(self)
+        other._embeddings = table(embeddings)
+        return other
+
+    def encode(self, histories: Histories) -> F32:
+        """Embeddings of B users at the moments of their queries: [B, d] float32, L2-normalised.
+
+        IndexError if a query has a context row that the tower lacks.
+        """
+        past = plain(histories.items), plain(histories.times), plain(histories.now)
+        query = plain(histories.types), plain(histories.context), CLOCK
+        users = np.empty((len(histories), len(self._layers.second_bias)), np.float32)
+        weights = *self._weights, *self._layers, _decay_powers(past[0].shape[1])
+        unknown = kernel.encode(*self._embeddings, *past, *query, *weights, users)
+        if unknown >= 0:
+            row_of_batch, column = divmod(unknown, len(self._weights.sizes))
+            row, rows = histories.context[row_of_batch, CLOCK + column], self._weights.sizes[column]
+            raise IndexError(f"Context column {column} has {rows} rows; the query names row {row}.")
+        return users
+
+
+def _weight(layer: nn.Module, name: str = "weight") -> F32:
+    weight: F32 = layer.get_parameter(name).detach().cpu().numpy().copy()
+    return weight
+
+
+@cache
+def _decay_powers(length: int) -> F32:
+    """The weight of each place of a history at each decay: [N, L]."""
+    return (np.array(DECAYS, np.float32)[:, None] ** np.arange(length - 1, -1, -1)).astype(np.float32)
