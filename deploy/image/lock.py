@@ -1,8 +1,7 @@
-"""`make lock`: what the image installs, each file by its hash, in the versions that this checkout's tests run with.
+"""`make lock`: write the packages of the image with the hash of each file, in the versions that the tests run with.
 
-Torch stands apart, by its version alone. Its index of CPU builds and the usual one have different files for one
-version, whose hashes would tie an image to one of them, and to one machine's; and with the usual one's come packages
-of CUDA, which nothing here uses. No index is named: who builds says where files come from, hashes say which.
+Torch is locked by its version alone: PyTorch's index of CPU builds and PyPI have different files for one version, and
+PyPI's files need packages of CUDA. The locks name no index, so an image can be built from a mirror.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = "3.11"
-"""The image's, and what the tests run with."""
+"""Python of the image and of the tests."""
 
 PLATFORM = "x86_64-unknown-linux-gnu"
-"""Whose requirements are followed; hashes of other machines' files of the same versions are in the lock as well."""
+"""Platform whose requirements are resolved. The locks hold hashes of the files of all platforms."""
 
 CUDA = re.compile(r"^(nvidia-(?!ml-py)|cuda-|triton)")
-"""Packages that only a torch for CUDA asks for; nvidia-ml-py, small and Python alone, is BentoML's."""
+"""Packages that only a torch for CUDA requires. nvidia-ml-py is a requirement of BentoML."""
 
 HEAD = "# Written by `make lock`.\n"
 
 
 def main() -> int:
-    """Write the three locks; uv's exit code where it can't."""
+    """Write the three locks. Return 1 if uv finds no solution."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [each.split(";")[0].strip() for each in bento_packages(ROOT / "bentofile.yaml")]
     installed = {re.sub(r"[-_.]+", "-", each.name).lower(): each.version for each in distributions()}
@@ -53,14 +52,14 @@ def main() -> int:
 
 
 def bento_packages(bentofile: Path) -> list[str]:
-    """What the bento asks for."""
+    """The packages that bentofile.yaml requires."""
     import yaml
 
     return list(yaml.safe_load(bentofile.read_text(encoding="utf-8"))["python"]["packages"])
 
 
 def compiled(wanted: list[str], tested: list[str], *options: str) -> str:
-    """What `wanted` comes to; CalledProcessError where uv finds no answer."""
+    """The resolved packages as text of a requirements file; CalledProcessError if uv finds no solution."""
     constraints = HERE / "tested.constraints"
     constraints.write_text("\n".join(tested), encoding="utf-8")
     command = [Path(sys.executable).with_name("uv"), "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]

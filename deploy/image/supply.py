@@ -1,6 +1,6 @@
-"""`make sbom`: what the image installs, as CycloneDX. `make audit`: what is known against it.
+"""`make sbom`: a bill of materials of the image as CycloneDX. `make audit`: known vulnerabilities of its packages.
 
-Both read the locks, and run tools in environments of their own, which uv keeps below TANDEM_HOME.
+Both read the locks and run tools in separate environments, which uv keeps below TANDEM_HOME.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CYCLONEDX, PIP_AUDIT = "cyclonedx-bom>=7,<8", "pip-audit>=2.9,<3"
 
 
 def main(verb: str) -> int:
-    """The exit code: of an audit, 1 where something is known."""
+    """Run a verb, sbom or audit, and return the exit code; 1 if a vulnerability is known."""
     home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
     home.mkdir(parents=True, exist_ok=True)
     return sbom(home) if verb == "sbom" else audit(home)
@@ -36,60 +36,60 @@ def sbom(home: Path) -> int:
         done = tool(home, CYCLONEDX, "cyclonedx-py", "requirements", "--pyproject", str(ROOT / "pyproject.toml"),
                     "--of", "JSON", "-o", str(path), str(locked))  # fmt: skip
     if done.returncode:
-        print(f"tandem: no list was made: {done.stderr.strip()[-2000:]}", file=sys.stderr)
+        print(f"tandem: the bill of materials was not written: {done.stderr.strip()[-2000:]}", file=sys.stderr)
         return 1
     print(f"tandem: {len(json.loads(path.read_text(encoding='utf-8'))['components'])} packages in {path}")
     return 0
 
 
 def audit(home: Path) -> int:
-    """Ask pip-audit."""
+    """Run pip-audit on the locked versions."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / "pinned.txt"
-        pinned.write_text("\n".join(versions()), encoding="utf-8")
+        pinned.write_text("\n".join(locked_versions()), encoding="utf-8")
         done = tool(home, PIP_AUDIT, "pip-audit", "--requirement", str(pinned), "--no-deps", "--disable-pip",
                     "--progress-spinner", "off", "--format", "json")  # fmt: skip
     try:
         found = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        found = []  # it could not even be started, or it broke off where nobody answered
-    code, told = verdict(found)
-    print(told if found else f"{told} pip-audit says: {(done.stderr.strip().splitlines() or [''])[-1]}")
+        found = []  # pip-audit did not start, or could not reach the list of vulnerabilities
+    code, text = verdict(found)
+    print(text if found else f"{text} pip-audit: {(done.stderr.strip().splitlines() or [''])[-1]}")
     return code
 
 
 def verdict(found: list[dict[str, Any]]) -> tuple[int, str]:
-    """The exit code and what to say, of the dependencies that pip-audit tells of.
+    """The exit code and the report for the dependencies that pip-audit returns.
 
-    Who has no way to the list of vulnerabilities learns nothing, which is no failure; that is said, and is no pass.
+    Without a connection to the list of vulnerabilities the exit code is 0, and the report is NOT AUDITED.
     """
-    asked = [each for each in found if "skip_reason" not in each]
-    if not asked:
-        return 0, "tandem: NOT AUDITED: the list of vulnerabilities could not be asked from here."
+    audited = [each for each in found if "skip_reason" not in each]
+    if not audited:
+        return 0, "tandem: NOT AUDITED: the list of vulnerabilities can't be reached."
     known = [
         f"  {each['name']} {each['version']}: {vulnerability['id']}"
-        f" (mended in {', '.join(vulnerability['fix_versions']) or 'no version yet'})"
-        for each in asked
+        f" (fixed in {', '.join(vulnerability['fix_versions']) or 'no version yet'})"
+        for each in audited
         for vulnerability in each["vulns"]
     ]
-    lines = [f"tandem: {len(asked)} packages audited, {len(known)} vulnerabilities known.", *known]
-    if left := [each["name"] for each in found if "skip_reason" in each]:
-        lines.append(f"tandem: not audited: {', '.join(left)}")
+    lines = [f"tandem: {len(audited)} packages audited, {len(known)} vulnerabilities known.", *known]
+    if skipped := [each["name"] for each in found if "skip_reason" in each]:
+        lines.append(f"tandem: not audited: {', '.join(skipped)}")
     return int(bool(known)), "\n".join(lines)
 
 
-def versions() -> list[str]:
-    """What is locked, without hashes."""
+def locked_versions() -> list[str]:
+    """The locked packages and versions, without hashes."""
     text = "\n".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
     return re.findall(r"^[a-z0-9][a-z0-9.-]*==[^\s;\\]+", text, re.MULTILINE)
 
 
 def tool(home: Path, package: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of a package that is no part of this project's environment."""
+    """Run a command of a package that is not in this project's environment."""
     uv = str(Path(sys.executable).with_name("uv"))
     folders = {"UV_CACHE_DIR": str(home / "uv" / "cache"), "UV_TOOL_DIR": str(home / "uv" / "tools")}
-    asked = [uv, "tool", "run", "--quiet", "--from", package, *command]
-    return subprocess.run(asked, env=os.environ | folders, capture_output=True, text=True, check=False)
+    arguments = [uv, "tool", "run", "--quiet", "--from", package, *command]
+    return subprocess.run(arguments, env=os.environ | folders, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

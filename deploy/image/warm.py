@@ -1,4 +1,4 @@
-"""Where an image is built: serve once and ask, so that all kernels lie compiled in it; a start then compiles none."""
+"""Compile all kernels while the image is built: serve once and call each verb. A start then compiles none."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ import uuid
 from pathlib import Path
 
 READY_SECONDS = 600
-"""To compile everything in, on a builder that has other work."""
+"""Time limit for the compilation on a busy builder."""
 
 PORT = "3000"
 
 
 def main() -> int:
-    """Fill the folder that BENTO_KERNELS names; 1 where nothing could be served."""
+    """Fill the folder BENTO_KERNELS. A bento without a generation is left without kernels."""
     kernels = Path(os.environ["BENTO_KERNELS"])
     if not (Path(os.environ["BENTO_PATH"]) / "models").is_dir():
         print("tandem: this bento pins no generation, so kernels are compiled by the first start (15 s and more)")
         return 0
     with tempfile.TemporaryDirectory() as home:
         started = time.monotonic()
-        # Inline: one process compiles what three would. BentoML itself starts it, and waits for as long as that takes.
+        # Inline, so that one process compiles the kernels of all three services. BentoML waits without a time limit.
         variables = {"TANDEM_HOME": home, "HOME": home, "TANDEM_HOST": "127.0.0.1", "TANDEM_TOPOLOGY": "inline"}
         variables |= {"PORT": PORT, "GRPC_PORT": "0"}
         command = ["bentoml", "serve", os.environ["BENTO_PATH"], "--host", "127.0.0.1", "--port", PORT]
         served = subprocess.Popen([sys.executable, "-m", "service.container", *command], env=os.environ | variables)
         try:
-            first = asked_until_ready(served)
-            # Beyond what a generation is warmed with before it serves.
-            ask("/events", {"events": [{"user_id": "nobody", "item_id": first}]})
-            ask("/recommend", {"user_id": "nobody", "k": 5, "mode": "realtime"})
-            ask("/similar", {"item_id": first})
-            ask("/explain", {"user_id": "nobody", "item_id": first})
+            first = first_item(served)
+            # These calls use kernels that the warm-up of a generation does not use.
+            post("/events", {"events": [{"user_id": "nobody", "item_id": first}]})
+            post("/recommend", {"user_id": "nobody", "k": 5, "mode": "realtime"})
+            post("/similar", {"item_id": first})
+            post("/explain", {"user_id": "nobody", "item_id": first})
         finally:
             served.send_signal(signal.SIGTERM)
             served.wait(60)
@@ -52,23 +52,23 @@ def main() -> int:
     return 0
 
 
-def asked_until_ready(served: subprocess.Popen[bytes]) -> object:
-    """The first item of a slate, as soon as there is one."""
+def first_item(served: subprocess.Popen[bytes]) -> object:
+    """Wait until the deployment answers, and return the first item of a slate."""
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         if served.poll() is not None:
             raise SystemExit(f"tandem: the deployment ended with {served.returncode} while it was warmed")
         try:
-            return ask("/recommend", {"user_id": "nobody"})["items"][0]["item_id"]
+            return post("/recommend", {"user_id": "nobody"})["items"][0]["item_id"]
         except (urllib.error.URLError, OSError, IndexError):
             time.sleep(0.5)
     raise SystemExit(f"tandem: the deployment was not ready after {READY_SECONDS} s")
 
 
-def ask(path: str, question: dict[str, object]) -> dict[str, list[dict[str, object]]]:
-    """What the deployment answers."""
-    body = json.dumps(question).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", body, {"content-type": "application/json"})
+def post(path: str, body: dict[str, object]) -> dict[str, list[dict[str, object]]]:
+    """Send a request and return the answer."""
+    data = json.dumps(body).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", data, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return dict(json.load(answer))
 

@@ -89,9 +89,9 @@ def test_the_first_engine_that_answers_builds(tmp_path):
         (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
         (tmp_path / name).chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    assert build.found(path) == "podman"
-    assert build.found(path | {"IMAGE_ENGINE": "buildah"}) == "buildah"
-    assert build.found(path | {"IMAGE_ENGINE": "docker"}) is None
+    assert build.find_engine(path) == "podman"
+    assert build.find_engine(path | {"IMAGE_ENGINE": "buildah"}) == "buildah"
+    assert build.find_engine(path | {"IMAGE_ENGINE": "docker"}) is None
 
 
 def test_settings_become_arguments_of_the_build():
@@ -111,7 +111,7 @@ def test_an_audit_tells_nothing_known_from_nothing_asked():
     assert "not audited: c" in supply.verdict([sound, skipped])[1]
     code, said = supply.verdict([sound, bad])
     assert code == 1
-    assert "b 2: PYSEC-1 (mended in 3)" in said
+    assert "b 2: PYSEC-1 (fixed in 3)" in said
     for nothing in ([], [skipped]):
         code, said = supply.verdict(nothing)
         assert code == 0
@@ -120,7 +120,7 @@ def test_an_audit_tells_nothing_known_from_nothing_asked():
 
 def test_what_is_audited_is_what_is_locked():
     """All of it, torch too."""
-    audited = {each.partition("==")[0]: Version(each.partition("==")[2]) for each in supply.versions()}
+    audited = {each.partition("==")[0]: Version(each.partition("==")[2]) for each in supply.locked_versions()}
     assert audited == {name: version for name, (version, _) in (blocks(LOCK) | blocks(TORCH)).items()}
 
 
