@@ -70,8 +70,6 @@ def export(
     stage.towers.save(path / TOWERS)
     trained.net.save(path / RANKER)
     stage.tables.save(path)
-    if stage.clusters is not None:
-        stage.clusters.save(path)
     save_strings(path, USER_IDS, StringTable.pack(str(user) for user in log.user_ids))
     popularity = stage.tables.popularity[:, 0].astype(np.float64)
     SmokeQueries.make_up(popularity, log.end, stage.retriever, stage.ranker(trained.net)).save(path)

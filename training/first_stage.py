@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from recsys.generation.item_tables import ItemTables
 from recsys.model.event_types import SeenRule
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.model.towers import Towers
 from recsys.model.user_encoder import UserEncoder
-from recsys.retrieval.clusters import Clusters
 from recsys.retrieval.retriever import Retriever
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
@@ -30,20 +29,12 @@ class FirstStage:
     exclude_seen: SeenRule
     encoder: UserEncoder
     retriever: Retriever
-    clusters: Clusters | None = None
 
     @classmethod
     def over(cls, towers: Towers, tables: ItemTables, exclude_seen: SeenRule) -> FirstStage:
         """Join towers and the tables that were built with them."""
         encoder = UserEncoder(towers.user, tables.embeddings)
         return cls(towers, tables, exclude_seen, encoder, Retriever(encoder, tables, exclude_seen.everything))
-
-    def over_clusters(self, clusters: Clusters | None) -> FirstStage:
-        """The same with a retriever that looks through clusters; itself where there are none."""
-        if clusters is None:
-            return self
-        retriever = Retriever(self.encoder, self.tables, self.exclude_seen.everything, clusters=clusters)
-        return replace(self, retriever=retriever, clusters=clusters)
 
     def ranker(self, net: RankerNet) -> Ranker:
         """A net's ranker over these tables; the net may have learned on those of another moment."""

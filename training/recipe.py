@@ -32,7 +32,6 @@ from training.evaluation.split import Split, split
 from training.first_stage import FirstStage, fit_first_stage
 from training.progress import Watch, unwatched
 from training.ranker.fit_ranker import fit_ranker
-from training.tables.search_choice import Asked, choose
 from training.towers.checkpoint import Checkpoints
 from training.towers.epoch_judge import tower_judge
 
@@ -151,11 +150,6 @@ def finish(
     use_threads(config)
     with watch("towers on everything") as progress:
         stage = fit_first_stage(log, taught.tuned(config), progress, None, checkpoints).stage
-    if log.by_clusters:
-        with watch("clusters of the items") as progress:
-            choice = choose(stage.tables, Asked.of(log, stage, config.seed), config.seed, progress)
-        stage = stage.over_clusters(choice.clusters)
-        evaluation = replace(evaluation, warnings=[*evaluation.warnings, choice.sentence])
     return Trained(stage, taught.net, evaluation)
 
 

@@ -10,7 +10,7 @@ requests for the same users at the same moments. A ratio of two peers is of one 
 the server, without the store and the generator.
 
 Each other measurement is a module with a command line of its own: `python -m loadtests.bench.start`, `growth`,
-`breakdown`, `generations`, `kernels`, `search`, `approximate`.
+`breakdown`, `generations`, `kernels`, `search`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.item_encoder import ItemEncoder
-from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.index import Index
 from recsys.retrieval.int8_embeddings import ROUNDING
 from recsys.types import F32, F64, I32, PAD, Bool
 
@@ -118,7 +118,7 @@ class Grower:
 class GrownIndex:
     """The main index and the segment, which is searched exactly, merged by score."""
 
-    def __init__(self, index: ExactIndex, tables: GrownTables) -> None:
+    def __init__(self, index: Index, tables: GrownTables) -> None:
         segment = tables.segment
         shown = segment.available.tail
         self._index = index
@@ -134,12 +134,12 @@ class GrownIndex:
         return len(self._rows)
 
     @torch.inference_mode()
-    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None, exactly: bool = False) -> I32:
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows of both for users [B, d], best first: [B, k] int32, PAD past the end.
 
-        allowed, exactly: as of `ExactIndex.scored`.
+        allowed: as of `Index.scored`.
         """
-        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed, exactly)
+        rows, scores = self._index.scored(users, k, self._hidden, self._shown, allowed)
         if not len(self._rows):
             return rows
         fresh, of_fresh = self._scored(users, allowed)

@@ -22,7 +22,6 @@ from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import FeatureSpec
-from recsys.retrieval.clusters import Clusters
 
 FORMAT = 7
 """Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
@@ -193,10 +192,6 @@ class GenerationFolder:
         if tables.embeddings.shape != expected:
             raise GenerationError(f"The item embeddings are {tables.embeddings.shape}, the manifest says {expected}.")
         return tables
-
-    def clusters(self) -> Clusters | None:
-        """The clusters of the items, mapped; None where all items are looked through."""
-        return Clusters.load(self.path) if any(map(Clusters.is_part, self.manifest.parts)) else None
 
     def users(self) -> tuple[StringTable, StringTable]:
         """Ids and packed records of the users the generation was trained on."""

@@ -21,7 +21,6 @@ from recsys.model import features
 from recsys.model.context_lift import ContextLift
 from recsys.model.feature_spec import CONTENT_TOKENS, FeatureSpec
 from recsys.model.neighbour_tables import Neighbours
-from recsys.retrieval.clusters import Clusters
 from recsys.retrieval.int8_embeddings import is_rounded, width
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.types import CLOCK, CONTEXTS, PAD
@@ -72,8 +71,6 @@ def _faults(folder: GenerationFolder, manifest: Manifest, spec: FeatureSpec, tab
         else:
             yield from _array(field.name, table, *_expected(field.name, manifest))
     yield from _ranges(tables, spec)
-    if (clusters := folder.clusters()) is not None:
-        yield from _clusters(clusters, items, manifest.dims["embedding"])
     yield from _towers(folder, manifest, spec)
     yield from _ranker(folder, manifest)
 
@@ -141,26 +138,6 @@ def _lift(name: str, lift: ContextLift, items: int) -> Iterator[str]:
         yield f"{name}.starts does not begin 2 to {CLOCK + CONTEXTS} groups of columns in their order"
         return
     yield from _array(f"{name}.table", lift.table, np.float32, (items, int(lift.starts[-1])))
-
-
-def _clusters(clusters: Clusters, items: int, dim: int) -> Iterator[str]:
-    """A kernel goes through them without a look at where it is."""
-    count, starts = len(clusters), clusters.starts
-    faults = [
-        *_array("clusters.centres", clusters.centres, np.float32, (count, dim)),
-        *_array("clusters.rows", clusters.rows, np.int32, (items,)),
-        *_array("clusters.starts", starts, np.int64, (count + 1,)),
-    ]
-    if faults:
-        yield from faults
-    elif _misshapen(np.linalg.norm(clusters.centres, axis=1)):
-        yield "some centres of clusters are not of length 1"
-    elif not _is_order(clusters.rows):
-        yield "clusters.rows does not name every item once"
-    elif starts[0] != 0 or starts[-1] != items or (starts[1:] < starts[:-1]).any():
-        yield "clusters.starts does not part the items"
-    elif not 1 <= clusters.probes <= count:
-        yield f"{clusters.probes} of {count} clusters are to be looked through"
 
 
 def _ranges(tables: ItemTables, spec: FeatureSpec) -> Iterator[str]:

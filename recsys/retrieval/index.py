@@ -7,12 +7,14 @@ list, and that list is scored again in float32.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed
 from recsys.fresh_items.grown_column import NO_ROWS
 from recsys.fresh_items.grown_column import table as table_of
+from recsys.generation.item_tables import ItemTables
 from recsys.kernels import asking, keys, search
 from recsys.kernels.compiled import plain
 from recsys.kernels.keys import U64
@@ -26,6 +28,37 @@ LARGEST = float(np.finfo(np.float32).max) / 2
 
 TOGETHER = 32
 """Users at once, at most: 2 MiB of lists; each tile of the table is read once for all of them."""
+
+
+class Index(Protocol):
+    """What retrieval calls of an index of item embeddings. `index_of` decides which index serves a generation."""
+
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
+        """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of the rows that may be shown.
+
+        allowed: for each user the rows that its filter leaves, or None without a filter.
+        """
+
+    def scored(
+        self,
+        users: F32,
+        k: int,
+        hidden: I32 = NO_ROWS,
+        shown: I32 = NO_ROWS,
+        allowed: Sequence[Allowed | None] | None = None,
+    ) -> tuple[I32, F32]:
+        """The k best rows and their inner products: both [B, k], PAD and -inf past the end.
+
+        hidden, shown: rows whose availability changed since the generation was made.
+        """
+
+    def count_above(self, users: F32, scores: F32, hidden: I32 = NO_ROWS, shown: I32 = NO_ROWS) -> I32:
+        """How many rows that may be shown score higher than `scores` [B] for users [B, d]: [B] int32."""
+
+
+def index_of(tables: ItemTables) -> Index:
+    """The index that serves a generation. To use another library or a vector database, return its adapter here."""
+    return ExactIndex(tables.embeddings, tables.available, tables.rounded)
 
 
 class ExactIndex:
@@ -51,9 +84,9 @@ class ExactIndex:
         self._longest = long + off
         self._scan = scan(self._scanned)
 
-    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None, exactly: bool = False) -> I32:
+    def search(self, users: F32, k: int, allowed: Sequence[Allowed | None] | None = None) -> I32:
         """The k best rows for users [B, d], best first: [B, k] int32, PAD past the end of what there is."""
-        return self.scored(users, k, allowed=allowed, exactly=exactly)[0]
+        return self.scored(users, k, allowed=allowed)[0]
 
     def scored(
         self,
@@ -62,20 +95,18 @@ class ExactIndex:
         hidden: I32 = NO_ROWS,
         shown: I32 = NO_ROWS,
         allowed: Sequence[Allowed | None] | None = None,
-        exactly: bool = False,
     ) -> tuple[I32, F32]:
         """The k best rows for users [B, d], best first, and their scores: both [B, k], PAD and -inf past the end.
 
         hidden, shown: rows that may not, and may, be shown against what was said when the index was made. allowed: for
         each user, where only some rows are wanted, which of those that may be shown. What others of the batch want
-        changes nothing. exactly: whether an index that looks through what is near (`cluster_search`) is not to.
+        changes nothing.
         """
-        look = self._search if exactly else self._unfiltered
         found, best = np.empty((len(users), k), np.int32), np.empty((len(users), k), np.float32)
         may, shown_now = self._may(hidden, shown)
         if allowed is None and 0 < k <= shown_now and len(users):
             users = plain(users)
-            look(users, self._norms(users), may, found, best)
+            self._search(users, self._norms(users), may, found, best)
             return found, best
         found.fill(PAD)
         best.fill(-np.inf)
@@ -95,13 +126,9 @@ class ExactIndex:
             elif of is not None:
                 self._search(some, norms[at], of.mask, items, scores)
             else:
-                look(some, norms[at], may, items, scores)
+                self._search(some, norms[at], may, items, scores)
             found[at, :count], best[at, :count] = items, scores
         return found, best
-
-    def _unfiltered(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
-        """As `_search`, where no filter is asked for."""
-        self._search(users, norms, may, found, best)
 
     def _search(self, users: F32, norms: F64, may: Bool, found: I32, best: F32) -> None:
         """Fill found and best [B, k] with the best of the rows that may be shown, which are k at least."""

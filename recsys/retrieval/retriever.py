@@ -19,9 +19,7 @@ from recsys.model.neighbour_tables import VOTE_DECAY
 from recsys.model.towers import load_user_tower
 from recsys.model.user_encoder import UserEncoder
 from recsys.retrieval.candidates import beside, drop, first, joined, ordered, reciprocal
-from recsys.retrieval.cluster_search import NearIndex, compile_kernels
-from recsys.retrieval.clusters import Clusters
-from recsys.retrieval.index import ExactIndex
+from recsys.retrieval.index import Index, index_of
 from recsys.retrieval.registry import RETRIEVED, trained_with
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, F32, I32, PAD, U16, Bool, Candidates, Histories, Source
@@ -42,21 +40,12 @@ class Retriever:
         tables: ItemTables,
         exclude_seen: bool,
         grower: Grower | None = None,
-        clusters: Clusters | None = None,
         sources: Sequence[CandidateSource] = RETRIEVED,
     ) -> None:
-        """grower: needed by `with_items` alone. clusters: of the items, where not all are to be looked through.
-
-        sources: those that retrieve here; every registered one where a generation is trained.
-        """
+        """grower: needed by `with_items` alone. sources: those that this generation retrieves with."""
         self._encoder = encoder
         self._tables, self._weighed_by = tables, _weighed_by(tables)
-        self._index: ExactIndex | GrownIndex
-        compile_kernels()
-        if clusters is None:
-            self._index = ExactIndex(tables.embeddings, tables.available, tables.rounded)
-        else:
-            self._index = NearIndex(tables.embeddings, tables.available, tables.rounded, clusters)
+        self._index: Index | GrownIndex = index_of(tables)
         self._exclude_seen = exclude_seen
         self._allowed = AllowedItems(tables)
         self._sources = [each for each in sources if each.finder and each.finder.serves(tables, exclude_seen)]
@@ -71,7 +60,7 @@ class Retriever:
         tower = load_user_tower(folder.path / TOWERS)
         encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
         sources = trained_with(folder.manifest.sources)
-        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, folder.clusters(), sources)
+        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, sources)
 
     def with_items(self, puts: PutItems) -> Retriever:
         """The retriever of the generation and of the items put since; itself where none was."""
@@ -80,7 +69,7 @@ class Retriever:
     def _over(self, tables: GrownTables) -> Retriever:
         """The same retriever over grown tables; what it made of the others is shared."""
         other: Retriever = copy.copy(self)
-        assert isinstance(self._index, ExactIndex)
+        assert not isinstance(self._index, GrownIndex)
         other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
         other._index = grown = GrownIndex(self._index, tables)
         other._encoder = self._encoder.over(tables.embeddings)
@@ -152,9 +141,7 @@ class Retriever:
         asked, tables = np.array([[item]], np.int32), self._tables
         vector = np.asarray(tables.embeddings[asked[0]])
         allowed = None if filters is None else self._allowed.of(filters)
-        lists: dict[int, I32] = {
-            Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed, exactly=True)
-        }
+        lists: dict[int, I32] = {Source.TOWER: self._index.search(vector, CANDIDATES - NEIGHBOURS, allowed)}
         for source, votes in ((Source.COVISIT, tables.covisit), (Source.EASE, tables.ease)):
             if votes.width:
                 lists[source] = votes.best(asked, NEIGHBOURS // 2, VOTE_DECAY, masks(allowed))

@@ -50,15 +50,14 @@ CONTEXT = "context."
 class Dataset:
     """Validated tables with Tandem's column names.
 
-    interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each
-    of `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available
-    and content columns. quarantined: {table: {reason: rows}}. moments: when a test in
-    time begins, where the mapping says so. protocol: how models of it are taught and measured. by_clusters:
-    whether clusters of its items are tried. events: what its event types mean. weighed_by_value: types whose events
-    weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open. bad_values: {table:
-    {reason: values}}, of rows that stayed. duplicates: rows of the log that repeat another in every mapped column.
-    ahead: kept rows whose time is ahead of the clock. examples: two rows of the files for what the gate may refuse, as
-    its sentences name them.
+    interactions: user_id, item_id, timestamp (float64 unix seconds), event_type and a column `context.c` for each of
+    `context_columns`, in order of time; rows of one second keep the file's order. items: item_id, title, available and
+    content columns. quarantined: {table: {reason: rows}}. moments: when a test in time begins, where the mapping says
+    so. protocol: how models of it are taught and measured. events: what its event types mean. weighed_by_value: types
+    whose events weigh by `value`. assumptions: a sentence for each thing that the mapping leaves open. bad_values:
+    {table: {reason: values}}, of rows that stayed. duplicates: rows of the log that repeat another in every mapped
+    column. ahead: kept rows whose time is ahead of the clock. examples: two rows of the files for what the gate may
+    refuse, as its sentences name them.
     """
 
     name: str
@@ -72,7 +71,6 @@ class Dataset:
     moments: Moments = field(default_factory=Moments)
     context_columns: tuple[str, ...] = ()
     protocol: str = "rolling"
-    by_clusters: bool = False
     events: EventRules = field(default_factory=EventRules)
     weighed_by_value: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
@@ -111,7 +109,6 @@ def read(data: str | Path, quarantine: Path | None = None) -> Dataset:
         mapping.moments,
         tuple(mapping.interactions.get("context", ())),
         mapping.protocol,
-        mapping.by_clusters,
         mapping.events or EventRules(),
         mapping.weighed_by_value,
         tuple(assumptions),

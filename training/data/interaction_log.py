@@ -49,7 +49,7 @@ class Log:
     users: [E] int32 rows of `user_ids`. items: [E] int32 rows of the catalogue. times: [E] float64 unix seconds.
     types: [E] uint8 rows of the spec's event types. contexts: [E, C] uint8 rows of its C context columns, 0 where
     unknown. weights: [E] float32, how much each event counts, 0 for one of a negative type; 1 on average. exclude_seen:
-    which of a user's past items are left out. by_clusters: whether clusters of the items are tried. assumptions: a
+    which of a user's past items are left out. assumptions: a
     sentence for each thing that the dataset leaves open.
     """
 
@@ -62,7 +62,6 @@ class Log:
     user_ids: npt.NDArray[np.object_]
     catalogue: Catalogue
     exclude_seen: SeenRule = field(default_factory=SeenRule)
-    by_clusters: bool = False
     assumptions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -255,7 +254,6 @@ def encode(dataset: Dataset) -> Log:
         user_ids=np.asarray(user_ids, object),
         catalogue=_catalogue(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
-        by_clusters=dataset.by_clusters,
         assumptions=dataset.assumptions,
     )
     return _each_event_once(log)

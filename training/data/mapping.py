@@ -29,7 +29,7 @@ ENTRIES = {
         *("file", "item_id", "title", "categories", "separator", "available", "categorical", "numeric", "boolean"),
         *("available_values", "decimal"),
     },
-    "settings": {"exclude_seen", "horizon", "search"},
+    "settings": {"exclude_seen", "horizon"},
     "evaluation": {"test_from", "labels_from"},
     "events": event_section.ENTRIES,
 }
@@ -47,8 +47,8 @@ NO_USERS = (
 )
 """The end of the sentence on a section [users], which earlier versions read."""
 
-SEARCHES = ("exact", "near")
-"""How items are searched: all of them, or those of the clusters nearest to a user, where that was measured to pay."""
+NO_SEARCH = "Every search is exact. Delete this line"
+"""The end of the sentence on `search` in [settings], which earlier versions read."""
 
 HORIZONS = {"next": "rolling", "all": "horizon"}
 """What a slate is to find, and the protocol that teaches and measures it: a user's next item, or all later ones."""
@@ -78,7 +78,6 @@ class Mapping:
     exclude_seen: SeenRule
     moments: Moments = field(default_factory=Moments)
     protocol: str = HORIZONS["next"]
-    by_clusters: bool = False
     events: EventRules | None = None
     weighed_by_value: tuple[str, ...] = ()
     times: TimeFormat = field(default_factory=TimeFormat)
@@ -118,12 +117,6 @@ class Mapping:
                 f'{path}: horizon in [settings] is "next" (a slate is to find what a user takes next) or "all" (all '
                 f"that the user takes later), not {horizon!r}."
             )
-        search = raw.get("settings", {}).get("search", "exact")
-        if search not in SEARCHES:
-            raise DatasetError(
-                f'{path}: search in [settings] is "exact" (all items are looked through) or "near" (those of the '
-                f"clusters nearest to a user, if that is measured to find nearly all of the best), not {search!r}."
-            )
         interactions = _section(path, raw, "interactions", {"file", "user_id", "item_id", "timestamp"})
         _check_context(path, interactions)
         events, weighed = event_section.read_events(path, raw.get("events"), "event_type" in interactions)
@@ -147,7 +140,6 @@ class Mapping:
             exclude_seen=event_section.read_seen(path, raw.get("settings", {}).get("exclude_seen", True)),
             moments=Moments(**{name: moment(value, name) for name, value in raw.get("evaluation", {}).items()}),
             protocol=HORIZONS[horizon],
-            by_clusters=search == "near",
             events=events if "events" in raw else None,
             weighed_by_value=weighed,
             times=TimeFormat.of(path, interactions),
@@ -278,6 +270,8 @@ def _unknown(raw: dict[str, Any]) -> str | None:
         if section not in ENTRIES or not isinstance(entries, dict):
             return f"'{section}'; {_belongs(section)}"
         for entry in entries:
+            if (section, entry) == ("settings", "search"):
+                return f"'search' in '[settings]'; {NO_SEARCH}"
             if entry not in ENTRIES[section]:
                 return f"'{entry}' in '[{section}]'; {_belongs(entry)}"
     return None
