@@ -22,7 +22,7 @@ from pydantic import Field
 
 from flows.orchestration import leave_result, start_again, store_step
 from flows.periods import OF_WAIT, WAIT_SECONDS
-from flows.progress import shown_steps
+from flows.progress import run_progress
 from flows.steps.impression_rows import to_table
 from recsys.environment import Environment
 from recsys.lists.impression import Impression
@@ -70,12 +70,12 @@ def drain(
 ) -> Drained:
     """Move impressions that are old enough from the store into Parquet files, with features and labels."""
     environment, done = Environment.read(), Drained()
-    with open_store(environment) as opened, shown_steps() as watch, watch("impressions") as progress:
+    with open_store(environment) as opened, run_progress() as progress, progress.step("impressions") as shown:
         store, folder = opened.flows(), exports(environment, "impressions")
         while True:
             step = drain_some(store, folder, wait)
             done = done.then(step)
-            progress(0.5, f"{done.impressions:,} impressions")
+            shown.update(0.5, f"{done.impressions:,} impressions")
             if step.impressions + step.damaged < AT_ONCE:
                 break  # slates that arrive from now on are for the next run: with no wait they would never end
         lost = store.lost_impressions()

@@ -18,14 +18,14 @@ from prefect import flow, get_run_logger
 from pydantic import Field
 
 from flows.orchestration import leave_result, name_run, start_again
-from flows.progress import shown_steps
+from flows.progress import run_progress
 from flows.steps.list_export import exporting
 from flows.steps.list_making import fetch, follow_trend, list_everybody, list_some, live_of, load, read_active
 from recsys.environment import Environment
 from recsys.rules import Rules, RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.ports import LIVE, GenerationStore
-from training.progress import Watch
+from training.progress import RunProgress
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ def batch(
     """A list for every user that the live generation or the store knows, and everyone's best as Parquet."""
     environment = Environment.read()
     in_force = RulesFile(Path(rules) if rules else environment.rules, bool(rules) or environment.rules_named).current
-    with open_store(environment) as opened, shown_steps() as watch:
+    with open_store(environment) as opened, run_progress() as progress:
         return for_live(
-            "batch", opened.generations(), lambda live: list_all(live, opened, environment, in_force, top, watch)
+            "batch", opened.generations(), lambda live: list_all(live, opened, environment, in_force, top, progress)
         )
 
 
@@ -64,9 +64,9 @@ def refresh() -> Listed:
     """New lists for the users with events since the last run, and what is trending."""
     environment = Environment.read()
     in_force = RulesFile(environment.rules, environment.rules_named).current
-    with open_store(environment) as opened, shown_steps() as watch:
+    with open_store(environment) as opened, run_progress() as progress:
         return for_live(
-            "refresh", opened.generations(), lambda live: list_active(live, opened, environment, in_force, watch)
+            "refresh", opened.generations(), lambda live: list_active(live, opened, environment, in_force, progress)
         )
 
 
@@ -88,19 +88,21 @@ def for_live(name: str, generations: GenerationStore, make: Callable[[str], List
 
 
 def list_all(
-    generation: str, opened: OpenStore, environment: Environment, rules: Rules, top: int, watch: Watch
+    generation: str, opened: OpenStore, environment: Environment, rules: Rules, top: int, progress: RunProgress
 ) -> Listed:
     """Make the lists of all users in a generation, and the Parquet file."""
     now, generations, store = time.time(), opened.generations(), opened.flows()
     folder = fetch(generation, environment, generations)
     hot = follow_trend(store, folder)
     maker = load(folder, opened.items(), rules).with_trending(hot.ids)
-    with exporting(environment, maker, top, now) as export, watch("lists") as progress:
-        made = list_everybody(maker, generations, store, export, now, progress)
+    with exporting(environment, maker, top, now) as export, progress.step("lists") as step:
+        made = list_everybody(maker, generations, store, export, now, step)
     return Listed(generation, made, len(hot.items), parquet=str(export.path))
 
 
-def list_active(generation: str, opened: OpenStore, environment: Environment, rules: Rules, watch: Watch) -> Listed:
+def list_active(
+    generation: str, opened: OpenStore, environment: Environment, rules: Rules, progress: RunProgress
+) -> Listed:
     """Make the lists of the users with events that no earlier run has read in this generation."""
     now, generations, store, made = time.time(), opened.generations(), opened.flows(), 0
     folder = fetch(generation, environment, generations)
@@ -108,8 +110,8 @@ def list_active(generation: str, opened: OpenStore, environment: Environment, ru
     hot = follow_trend(store, folder)
     if found.users:
         maker = load(folder, opened.items(), rules).with_trending(hot.ids)
-        with watch("lists") as progress:
-            made = list_some(maker, generations, store, found.users, now, progress)
+        with progress.step("lists") as step:
+            made = list_some(maker, generations, store, found.users, now, step)
     if found.cursor:
         store.write_cursor(generation, found.cursor)  # last: a run that is killed makes the same lists again
     return Listed(generation, made, len(hot.items), lost=found.lost)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from flows.operate.model_store import ModelStore
 from flows.orchestration import name_run, start_again
-from flows.progress import shown_steps
+from flows.progress import run_progress
 from flows.steps.gate import judge_data, judge_model, judge_trained, load_live, look_at_live, stop_unless
 from flows.steps.ingest import ingest, quarantine_of
 from flows.steps.publishing import forget, promote, publish
@@ -31,10 +31,10 @@ from training.data.reading_notes import notes
 from training.device import find_device
 from training.evaluation.metric_table import Evaluation
 from training.evaluation.split import split
+from training.export import Origin
 from training.gate.check import Check, failed
 from training.options import training_config
-from training.progress import Watch
-from training.report.curves import Curves
+from training.progress import LearningCurves, RunProgress
 from training.report.run_report import Findings
 from training.tensorboard import TensorBoard
 from training.towers.checkpoint import Checkpoints
@@ -65,8 +65,8 @@ def run(
     environment = Environment.read()  # not a parameter: Prefect stores those, and REDIS_URL may hold a password
     board = TensorBoard(environment.folder("tensorboard"), mapping.name)
     # The store first: an unreachable store ends the run before the training.
-    with closing(board), open_store(environment) as store, shown_steps() as watch:
-        return train_and_publish(data, settings, force, environment, store.generations(), board, watch)
+    with closing(board), open_store(environment) as store, run_progress() as progress:
+        return train_and_publish(data, settings, force, environment, store.generations(), board, progress)
 
 
 def train_and_publish(
@@ -76,15 +76,16 @@ def train_and_publish(
     environment: Environment,
     generations: GenerationStore,
     board: TensorBoard,
-    watch: Watch,
+    progress: RunProgress,
 ) -> Published:
     """Run the steps in their order; GateRefused where the gate refuses and is not forced."""
     folder = environment.folder("generations")
     publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
     models = ModelStore(environment)
-    curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
+    curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
+    progress = progress.shown_on(board, curves)
 
-    dataset = ingest(data, environment, curves)
+    dataset = ingest(data, environment, progress)
     said = notes(dataset, str(quarantine_of(environment, dataset.name)))
     log = encode(dataset)
     with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
@@ -93,23 +94,23 @@ def train_and_publish(
         stop_unless(force, findings.checks, dataset.name, live)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
-        taught = train(parts, config, curves, checkpoints)
+        ranker = train(parts, config, progress, checkpoints)
         rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
-        evaluation = findings.evaluation = evaluate(dataset, parts, taught, config, curves, checkpoints, rival)
+        evaluation = findings.evaluation = evaluate(dataset, parts, ranker, config, progress, checkpoints, rival)
         board.result(config, evaluation)
         findings.checks += judge_model(evaluation, findings.data, live)
         stop_unless(force, findings.checks, dataset.name, live)
 
-        trained = retrain(log, taught, evaluation, config, curves, checkpoints)
+        trained = retrain(log, ranker, evaluation, config, progress, checkpoints)
         evaluation = findings.evaluation = trained.evaluation  # which may say more
         findings.checks += judge_trained(log, trained)
         stop_unless(force, findings.checks, dataset.name, live)
 
-        profile, forced = findings.data, failed(findings.checks)
-        generation = build(dataset, log, trained, config, folder, curves, profile=profile, forced=forced)
+        origin = Origin(dataset.name, dataset.bad_rows, findings.data, failed(findings.checks))
+        generation = build(log, trained, config, origin, folder, progress)
         name_run(f"train-{generation.manifest.id}")
         models.save(generation)
-        manifest = publish(generation, publisher, curves)
+        manifest = publish(generation, publisher, progress)
         promote(manifest, generations)
         findings.generation = manifest.id
 

@@ -1,11 +1,11 @@
-"""From an interactions log to a generation: dataset, split, loss, fit, evaluate, export.
+"""Train a generation from an interactions log: read, split, fit, evaluate, export.
 
-Runs without Prefect and without a store. Knows nothing of `service`. Importing it says how torch's threads wait, which
-OpenMP reads once, when torch is imported.
+The package needs no Prefect, no store and no service. It sets how torch's threads wait, because OpenMP reads that once,
+when torch is imported.
 """
 
 import os
 
-# Threads that spin while they wait starve each other where cores are shared: an epoch took 10.4 s beside two busy
-# processes on two cores, 5.0 s when waiting threads sleep, and as long either way on idle cores.
+# Waiting threads that spin slow each other down on shared cores. Beside two busy processes on two cores an epoch takes
+# 10.4 s with spinning threads, 5.0 s with sleeping threads; on idle cores both take the same time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

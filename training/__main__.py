@@ -1,4 +1,7 @@
-"""`python -m training VERB`: check a dataset, measure models on it, and how training grows; no store and no Prefect."""
+"""`python -m training VERB`: check a dataset, evaluate models on it, generate a dataset, measure growth.
+
+No verb needs Prefect or a store.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,20 @@ with packages(), importing():
     from training.data.interaction_log import encode
     from training.data.mapping import Mapping, moment
     from training.data.reading_notes import notes
-    from training.evaluation.split import IN_TIME, PROTOCOLS, check_protocol, split
+    from training.evaluation.protocols import IN_TIME, PROTOCOLS, check_protocol
+    from training.evaluation.split import split
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.growth.measurements import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
+    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
     from training.options import add_training_options, config_of
-    from training.progress import watching
-    from training.report.curves import Curves
+    from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import write
     from training.report.run_report import Findings
     from training.tensorboard import TensorBoard
     from training.towers.checkpoint import Checkpoints
+
+DATA = "a folder with a dataset.toml, or such a file"
 
 
 @packages()
@@ -56,35 +61,15 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    checks = verbs.add_parser(
-        "check", help="read a dataset and judge it as the gate judges a first run; trains nothing"
-    )
-    checks.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
-    checks.set_defaults(run=run_check)
-    evaluate = verbs.add_parser("evaluate", help="train on the past, test on what came after, print the table")
-    evaluate.add_argument("--data", required=True, help="a folder with a dataset.toml, or such a file")
-    evaluate.add_argument("--protocol", help=f"one of: {', '.join(PROTOCOLS)}; default: by the dataset's horizon")
-    evaluate.add_argument(
-        "--test-from", metavar="TIME", help="when the test begins, UTC: 2000-12-21 (rolling, horizon)"
-    )
-    evaluate.add_argument("--labels-from", metavar="TIME", help="when the ranker's labels begin")
-    evaluate.add_argument(
-        "--new-items", type=float, default=0.0, metavar="SHARE", help="hide every event of a share of the items"
-    )
-    evaluate.add_argument(
-        "--history", type=int, default=HISTORY_LENGTH, metavar="N", help="test queries know a user's newest N events"
-    )
-    add_training_options(evaluate)
-    evaluate.add_argument("--json", type=Path, help="where to write the table for programs")
-    evaluate.add_argument("--report", type=Path, help="where to write a page for people: figures, curves, slates")
+    check = verbs.add_parser("check", help="read a dataset and run the gate's checks of the data; trains nothing")
+    check.add_argument("--data", required=True, help=DATA)
+    check.set_defaults(run=run_check)
+    evaluate = verbs.add_parser("evaluate", help="train on the past, test on what came after, print the metric table")
+    add_evaluate_options(evaluate)
     evaluate.set_defaults(run=run_evaluate)
     made = verbs.add_parser("generate", help="write a generated dataset of some shape and size")
-    made.add_argument(
-        "--shape",
-        choices=SHAPES,
-        default="plain",
-        help="three columns, short visits, people who buy again, or a wide catalogue",
-    )
+    shapes = "three columns, short visits, repeat purchases, or a wide catalogue"
+    made.add_argument("--shape", choices=SHAPES, default="plain", help=shapes)
     made.add_argument("--out", type=Path, required=True, help="the folder to write")
     made.add_argument("--interactions", type=size, metavar="N", help="such as 100k; default: the shape's")
     made.add_argument("--items", type=size, metavar="N", help="default: the shape's")
@@ -94,19 +79,34 @@ def parser() -> argparse.ArgumentParser:
     grows.add_argument("--interactions", type=size, nargs="+", metavar="N", help="default: 100k 1M 10M")
     grows.add_argument("--items", type=size, nargs="+", metavar="N", help="default: 10k 100k 1M")
     grows.add_argument("--quick", action="store_true", help="10k and 100k interactions, 1k and 10k items")
-    grows.add_argument("--json", type=Path, help="where to write the measurements for programs")
+    grows.add_argument("--json", type=Path, help="a file for the measurements, for programs")
     grows.set_defaults(run=run_bench)
     return parser
 
 
+def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `evaluate`."""
+    parser.add_argument("--data", required=True, help=DATA)
+    parser.add_argument("--protocol", help=f"one of: {', '.join(PROTOCOLS)}; default: by the dataset's horizon")
+    parser.add_argument("--test-from", metavar="TIME", help="start of the test, UTC: 2000-12-21 (rolling, horizon)")
+    parser.add_argument("--labels-from", metavar="TIME", help="start of the ranker's labels")
+    hidden = "hide every event of a share of the items from the models"
+    parser.add_argument("--new-items", type=float, default=0.0, metavar="SHARE", help=hidden)
+    newest = "a test query has a user's newest N events as its history"
+    parser.add_argument("--history", type=int, default=HISTORY_LENGTH, metavar="N", help=newest)
+    add_training_options(parser)
+    parser.add_argument("--json", type=Path, help="a file for the metric table, for programs")
+    parser.add_argument("--report", type=Path, help="a page for people: figures, learning curves, slates")
+
+
 def size(text: str) -> int:
-    """A number of rows as people say it: 100k, 10M."""
+    """A number of rows such as 100k or 10M."""
     units = {"k": 1_000, "M": 1_000_000}
     return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
 
 
 def run_check(options: argparse.Namespace) -> None:
-    """Print what was read and assumed; DatasetError with what the gate would refuse."""
+    """Print the dataset in figures and its notes; DatasetError with the checks of the gate that it fails."""
     table = dataset.read(options.data)
     profile = DataProfile.of(table, encode(table))
     first, last = (datetime.fromtimestamp(moment, UTC) for moment in (profile.first, profile.last))
@@ -126,7 +126,7 @@ def run_check(options: argparse.Namespace) -> None:
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Print the table and, if asked, write it."""
+    """Train, evaluate and print the metric table; write the JSON and the page that the options name."""
     mapping = Mapping.read(options.data)
     protocol = options.protocol or mapping.protocol
     check_protocol(protocol)
@@ -149,10 +149,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     parts = split(log, config, protocol, replace(table.moments, **stated), options.new_items)
     parts = replace(parts, history=options.history)
     environment = Environment.read()
-    with watching() as watch, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
-        curves, checkpoints = Curves(board.watch(watch)), Checkpoints(environment.folder("checkpoints"))
-        taught = recipe.teach_ranker(parts, config, curves, checkpoints)
-        evaluation = recipe.evaluate(parts, taught, config, curves, checkpoints)
+    curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
+    with terminal_progress() as shown, closing(TensorBoard(environment.folder("tensorboard"), table.name)) as board:
+        progress = shown.shown_on(board, curves)
+        ranker = recipe.train_ranker(parts, config, progress, checkpoints)
+        evaluation = recipe.evaluate(parts, ranker, config, progress, checkpoints)
         checkpoints.clear()
         board.result(config, evaluation)
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
@@ -170,7 +171,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_generate(options: argparse.Namespace) -> None:
-    """Write the dataset and say where."""
+    """Write the dataset and print its folder."""
     shape = SHAPES[options.shape]
     shape = replace(shape, interactions=options.interactions or shape.interactions, items=options.items or shape.items)
     folder = generate(shape, options.out, options.seed, options.shape)
@@ -178,7 +179,7 @@ def run_generate(options: argparse.Namespace) -> None:
 
 
 def run_bench(options: argparse.Namespace) -> None:
-    """Print both tables and, if asked, write what was measured."""
+    """Print both tables; write the JSON that the options name."""
     target = checked(options.json)
     measured = bench(
         options.interactions or (QUICK_INTERACTIONS if options.quick else INTERACTIONS),
@@ -194,7 +195,7 @@ def run_bench(options: argparse.Namespace) -> None:
 
 
 def checked(target: Path | None, option: str = "--json") -> Path | None:
-    """Where to write, refused before the work and not after it."""
+    """A file to write; DatasetError before the work where it can't be written."""
     if target is not None and not target.parent.is_dir():
         raise DatasetError(f"{option} names {target}, whose folder does not exist.")
     if target is not None and target.is_dir():

@@ -1,4 +1,4 @@
-"""Where networks train: the CPU or a CUDA GPU, and in which precision."""
+"""The device on which networks train, the CPU or a CUDA GPU, and its precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a `TrainingConfig.device`; SettingsError for cuda where PyTorch finds no GPU."""
+    """The device that `TrainingConfig.device` names; SettingsError for cuda where PyTorch finds no GPU."""
     if torch.cuda.is_available():
         return CPU if name == "cpu" else torch.device("cuda")
     if name == "cuda":
@@ -25,9 +25,9 @@ def find_device(name: str) -> torch.device:
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
-    """Matrix products in bfloat16 on a GPU that computes in it; float32 elsewhere.
+    """Compute matrix products in bfloat16 on a GPU that supports it, in float32 elsewhere.
 
-    bfloat16 has float32's range, so that gradients need no scaling.
+    bfloat16 has the range of float32, so gradients need no scaling.
     """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", dtype=torch.bfloat16)

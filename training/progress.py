@@ -1,95 +1,156 @@
-"""How long work tells how far it is: bars on a terminal, plain lines elsewhere.
+"""The progress of a training run: named steps, and the displays that show how much of each step is done.
 
-Knows rich; knows nothing of what is being done.
+A display is a function of an `Update`: of the terminal (drawn by rich), TensorBoard, a Prefect artifact, or the
+learning curves of the report.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-Progress = Callable[[float, str], None]
-"""Told the share done, 0 to 1, and a word on how it goes."""
-
-Watch = Callable[[str], AbstractContextManager[Progress]]
-"""Given the name of a step, a context that lasts as long as the step and yields whom to tell."""
-
-PLAIN_EVERY = 15.0
-"""Seconds between two plain lines of one step: a log stays short and a minute of silence does not look like a hang."""
+PLAIN_SECONDS = 15.0
+"""Between two lines of one step in a log file: the log stays short, and a long step does not look like a hang."""
 
 
-def no_progress(share: float, word: str) -> None:
-    """Tell nobody."""
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How much of a step is done. share: from 0, at the start, to 1. seconds: since the start.
+
+    figures: such as loss and validation. done: True in the last update of a step that did not fail.
+    """
+
+    step: str
+    share: float = 0.0
+    note: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    done: bool = False
+
+    @property
+    def text(self) -> str:
+        """The note and the figures."""
+        return ", ".join(filter(None, (self.note, *(f"{name} {value:.4f}" for name, value in self.figures.items()))))
+
+
+Display = Callable[[Update], None]
+
+
+class StepProgress:
+    """The progress of one step, or of the part of a step between two shares."""
+
+    def __init__(
+        self, show: Callable[[float, str, Mapping[str, float]], None], start: float = 0, end: float = 1
+    ) -> None:
+        self._show, self._start, self._end = show, start, end
+
+    def update(self, share: float, note: str = "", **figures: float) -> None:
+        """Show that a share of the work is done, from 0 to 1."""
+        self._show(self._start + share * (self._end - self._start), note, figures)
+
+    def part(self, start: float, end: float) -> StepProgress:
+        """The progress of the work between two shares of this step."""
+        return StepProgress(self._show, start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """The progress of a run on some displays; without a display nothing is shown."""
+
+    displays: tuple[Display, ...] = ()
+
+    def shown_on(self, *displays: Display) -> RunProgress:
+        """The same progress, shown on more displays."""
+        return RunProgress((*self.displays, *displays))
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[StepProgress]:
+        """Show a step until the caller's block ends."""
+        start, last = time.monotonic(), Update(name)
+
+        def show(update: Update) -> None:
+            nonlocal last
+            last = replace(update, seconds=time.monotonic() - start)
+            for display in self.displays:
+                display(last)
+
+        show(last)
+        yield StepProgress(lambda share, note, figures: show(Update(name, share, note, figures)))
+        show(replace(last, share=1.0, done=True))
+
+
+NO_PROGRESS = RunProgress()
+NO_STEP = StepProgress(lambda *_: None)
+"""A step that is shown nowhere."""
 
 
 @contextmanager
-def unwatched(step: str) -> Iterator[Progress]:  # noqa: ARG001 the shape of a Watch
-    """Tell nobody."""
-    yield no_progress
-
-
-@contextmanager
-def watching(stream: TextIO | None = None) -> Iterator[Watch]:
-    """A watch on `stream` (stderr): bars if it is a terminal, otherwise a line at the end of each step."""
+def terminal_progress(stream: TextIO | None = None) -> Iterator[RunProgress]:
+    """Progress on `stream`, by default stderr: bars on a terminal, lines in a file or a pipe."""
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield PlainLines(stream).step
+        yield RunProgress((plain_lines(stream),))
         return
-    bars = RichProgress(
+    rich = RichProgress(
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description:<32}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[word]}"),
+        TextColumn("{task.fields[note]}"),
         console=Console(file=stream),
     )
-    with bars:
-        yield Bars(bars).step
+    with rich:
+        yield RunProgress((bars(rich),))
 
 
-class Bars:
-    """One rich bar a step."""
+def bars(rich: RichProgress) -> Display:
+    """A display with one bar for each step."""
+    tasks: dict[str, TaskID] = {}
 
-    def __init__(self, bars: RichProgress) -> None:
-        self._bars = bars
+    def show(update: Update) -> None:
+        if update.step not in tasks:
+            tasks[update.step] = rich.add_task(update.step, total=1.0, note="")
+        rich.update(tasks[update.step], completed=update.share, note=update.text)
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[Progress]:
-        """A bar named `name`."""
-        bar = self._bars.add_task(name, total=1.0, word="")
-        yield lambda share, word: self._bars.update(bar, completed=share, word=word)
-        self._bars.update(bar, completed=1.0)
+    return show
 
 
-class PlainLines:
-    """A line for each step at its end, and one now and then within a long step."""
+def plain_lines(stream: TextIO) -> Display:
+    """A display that prints a line at the end of each step, and one each PLAIN_SECONDS of a long step."""
+    printed = 0.0
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def show(update: Update) -> None:
+        nonlocal printed
+        if update.done:
+            print(f"{update.step}: {update.seconds:.1f} s {update.text}".rstrip(), file=stream, flush=True)
+            printed = 0.0
+        elif update.seconds > printed + PLAIN_SECONDS:
+            printed = update.seconds
+            print(f"{update.step}: {update.share:.0%} {update.text}", file=stream, flush=True)
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[Progress]:
-        """Lines that begin with `name`."""
-        start = time.monotonic()
-        last, latest = start, ""
+    return show
 
-        def tell(share: float, word: str) -> None:
-            nonlocal last, latest
-            latest = word
-            if time.monotonic() - last > PLAIN_EVERY:
-                last = time.monotonic()
-                self._line(f"{name}: {share:.0%} {word}")
 
-        yield tell
-        self._line(f"{name}: {time.monotonic() - start:.1f} s {latest}")
+Curve = list[tuple[float, float]]
+"""(share of the step done, loss), in order."""
 
-    def _line(self, text: str) -> None:
-        print(text.rstrip(), file=self._stream, flush=True)
+
+class LearningCurves:
+    """A display that keeps the loss of each step, for the report."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, Curve] = {}
+
+    def __call__(self, update: Update) -> None:
+        """Keep the loss, if the update has one."""
+        if "loss" in update.figures and not update.done:
+            self.curves.setdefault(update.step, []).append((update.share, update.figures["loss"]))

@@ -1,12 +1,12 @@
-"""The life of a model, on one page.
+"""The recipe of a model: the towers and tables of three moments of the log, one ranker, and the metrics.
 
     events before T1        → towers, tables  ┐
-    labels T1..T2           → the ranker      ┘ and the towers' epochs; later than all that its towers and tables saw
+    labels T1..T2           → the ranker      ┘ and the number of the towers' epochs; later than the towers and tables
     events before T2        → towers, tables  ┐
     test T2..end            → the metrics     ┘ with that ranker
     every event             → towers, tables    what is served, with that ranker
 
-The same three steps stand behind `python -m flows run` and `python -m training evaluate`. Knows no store.
+`python -m flows run` and `python -m training evaluate` run these steps.
 """
 
 from __future__ import annotations
@@ -21,41 +21,22 @@ from recsys.model.ranker import RankerNet
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
 from training.data.mapping import Moments
-from training.device import find_device
-from training.evaluation.inspection import look
-from training.evaluation.live_comparison import Comparison
+from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
-from training.evaluation.metric_table import Evaluation
-from training.evaluation.ranking import evaluate as measure
+from training.evaluation.metric_table import Comparison, Evaluation
+from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import baselines, stages
 from training.evaluation.split import Split, split
 from training.first_stage import FirstStage, fit_first_stage
-from training.progress import Watch, unwatched
-from training.ranker.fit_ranker import fit_ranker
+from training.progress import NO_PROGRESS, RunProgress
+from training.ranker.fit_ranker import RankerFit, fit_ranker
 from training.towers.checkpoint import Checkpoints
-from training.towers.epoch_judge import tower_judge
+from training.towers.validation import tower_validation
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A ranker and what there is to say about how it came to be.
-
-    epochs: of the towers, as the labels judged them. order: the simple order that the ranker is, if none was taught.
-    """
-
-    net: RankerNet
-    epochs: int
-    warnings: tuple[str, ...] = ()
-    order: str | None = None
-
-    def tuned(self, config: TrainingConfig) -> TrainingConfig:
-        """`config` with what the labels decided: for towers that have no labels left to be judged by."""
-        return replace(config, tower=replace(config.tower, epochs=self.epochs))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model over the whole log, and what it scored when it did not know the newest part."""
+class TrainedModel:
+    """A model of every event of the log, and the evaluation of the same recipe without the newest part."""
 
     stage: FirstStage
     net: RankerNet
@@ -65,62 +46,53 @@ class Trained:
 def train(
     log: Log,
     config: TrainingConfig,
-    watch: Watch = unwatched,
+    progress: RunProgress = NO_PROGRESS,
     protocol: str = "rolling",
     moments: Moments | None = None,
-) -> Trained:
-    """Teach the ranker, measure, and train again on everything."""
+) -> TrainedModel:
+    """Train the ranker, evaluate, and train the first stage again on every event."""
     parts = split(log, config, protocol, moments)
-    taught = teach_ranker(parts, config, watch)
-    evaluation = evaluate(parts, taught, config, watch)
-    return finish(log, taught, evaluation, config, watch)
+    ranker = train_ranker(parts, config, progress)
+    evaluation = evaluate(parts, ranker, config, progress)
+    return train_on_everything(log, ranker, evaluation, config, progress)
 
 
-def teach_ranker(
-    parts: Split, config: TrainingConfig, watch: Watch = unwatched, checkpoints: Checkpoints | None = None
-) -> Taught:
-    """A ranker taught by the label window, on candidates of towers that ended before it and that it judged."""
+def train_ranker(
+    parts: Split, config: TrainingConfig, progress: RunProgress = NO_PROGRESS, checkpoints: Checkpoints | None = None
+) -> RankerFit:
+    """A ranker trained on the label window, with the candidates of towers that end before the window."""
     use_threads(config)
-    with watch("towers before the labels") as progress:
-        judge = tower_judge(parts, config.seed)
-        first = fit_first_stage(parts.before_labels, config, progress, judge, checkpoints)
-    with watch("ranker on the labels") as progress:
-        device = find_device(config.device)
-        fitted = fit_ranker(parts, first.stage, config.ranker, config.seed, progress, device)
-    if fitted.order is None:
-        return Taught(fitted.net, first.epochs)
-    told = (
-        f"Of the {len(parts.label_queries()):,} queries of the label window {fitted.examples:,} have an answer among "
-        f"their candidates; they do not teach a ranker that beats a simple order: candidates are ordered by "
-        f"{fitted.order}, and the ranker is untrained. {config.ranker.doubtful:,} of them are enough, most often."
-    )
-    return Taught(fitted.net, first.epochs, (told,), fitted.order)
+    with progress.step("towers before the labels") as step:
+        validation = tower_validation(parts, config.seed)
+        stage = fit_first_stage(parts.before_labels, config, step, validation, checkpoints)
+    with progress.step("ranker on the labels") as step:
+        return fit_ranker(parts, stage, config, step)
 
 
 def evaluate(
     parts: Split,
-    taught: Taught,
+    ranker: RankerFit,
     config: TrainingConfig,
-    watch: Watch = unwatched,
+    progress: RunProgress = NO_PROGRESS,
     checkpoints: Checkpoints | None = None,
     live: LiveModel | Comparison | None = None,
 ) -> Evaluation:
-    """The metric table: baselines, the stages and what we serve, all knowing only what came before the test.
+    """The metric table of the baselines, the stages and the served model, all trained on what precedes the test.
 
-    live: the live generation, or the Comparison that says why it can't be scored.
+    live: the live generation to compare with, or a Comparison with the reason why it can't be scored.
     """
     use_threads(config)
     start = time.monotonic()
-    with watch("towers before the test") as progress:
-        stage = fit_first_stage(parts.before_test, taught.tuned(config), progress, None, checkpoints).stage
-    ranker = stage.ranker(taught.net)
-    with watch("baselines") as progress:
-        beaten, left_out = baselines(parts.before_test, config.threads, config.seed, progress)
-    with watch("evaluation") as progress:
-        rows = measure(parts, {**beaten, **stages(stage, ranker)}, progress)
+    with progress.step("towers before the test") as step:
+        stage = fit_first_stage(parts.before_test, ranker.with_epochs(config), step, None, checkpoints)
+    tested = stage.ranker(ranker.net)
+    with progress.step("baselines") as step:
+        fitted, left_out = baselines(parts.before_test, config.threads, config.seed, step)
+    with progress.step("evaluation") as step:
+        rows = metric_rows(parts, {**fitted, **stages(stage, tested)}, step)
     if isinstance(live, LiveModel):
-        with watch("evaluation of the live generation") as progress:
-            live = compare(parts, stage, taught.net, live, progress)
+        with progress.step("evaluation of the live generation") as step:
+            live = compare(parts, stage, ranker.net, live, step)
     events = parts.log.catalogue.spec.events
     evaluation = Evaluation(
         protocol=parts.protocol,
@@ -129,30 +101,30 @@ def evaluate(
         queries=len(np.unique(parts.query)),
         seconds=round(time.monotonic() - start, 1),
         rows=rows,
-        order=taught.order,
+        order=ranker.order,
         targets=events.targets,
         seen=parts.log.exclude_seen.footer(events),
-        glimpse=look(parts, stage, ranker, config.seed),
+        preview=preview(parts, stage, tested, config.seed),
         comparison=live,
     )
-    return replace(evaluation, warnings=[*parts.log.assumptions, *taught.warnings, *left_out, *evaluation.shortfalls()])
+    return replace(evaluation, warnings=[*parts.log.assumptions, *ranker.warnings, *left_out, *evaluation.shortfalls()])
 
 
-def finish(
+def train_on_everything(
     log: Log,
-    taught: Taught,
+    ranker: RankerFit,
     evaluation: Evaluation,
     config: TrainingConfig,
-    watch: Watch = unwatched,
+    progress: RunProgress = NO_PROGRESS,
     checkpoints: Checkpoints | None = None,
-) -> Trained:
-    """Towers and tables over every event, which go out with the ranker."""
+) -> TrainedModel:
+    """The model to serve: towers and tables of every event, and the ranker."""
     use_threads(config)
-    with watch("towers on everything") as progress:
-        stage = fit_first_stage(log, taught.tuned(config), progress, None, checkpoints).stage
-    return Trained(stage, taught.net, evaluation)
+    with progress.step("towers on everything") as step:
+        stage = fit_first_stage(log, ranker.with_epochs(config), step, None, checkpoints)
+    return TrainedModel(stage, ranker.net, evaluation)
 
 
 def use_threads(config: TrainingConfig) -> None:
-    """Give torch its threads, said aloud: by default it takes every core of the machine, allowed or not."""
+    """Set torch's number of threads. By default torch uses every core of the machine, also cores that are not ours."""
     torch.set_num_threads(config.threads)

@@ -13,7 +13,7 @@ from recsys.environment import Environment
 from recsys.process.interruption import importing
 from recsys.store.from_environment import open_store
 from recsys.store.ports import LIVE, Moved
-from training.progress import watching
+from training.progress import terminal_progress
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
@@ -49,8 +49,8 @@ def publish_one(options: argparse.Namespace) -> None:
         from recsys.generation.loader import try_out
 
     environment, promote = Environment.read(), not options.no_promote
-    with open_store(environment) as store, watching() as watch:
-        done = publish(options.which, store.generations(), environment, watch, promote=promote, smoke=try_out)
+    with open_store(environment) as store, terminal_progress() as progress:
+        done = publish(options.which, store.generations(), environment, progress, promote=promote, smoke=try_out)
     if options.json:
         emit(asdict(done))
         return

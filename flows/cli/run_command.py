@@ -19,7 +19,7 @@ from flows.kernel_warm_up import rehearsing
 from recsys.process.interruption import importing
 from training.gate.check import Check
 from training.options import add_training_options, config_of, parsed
-from training.progress import watching
+from training.progress import terminal_progress
 
 
 def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
@@ -44,8 +44,8 @@ def run_all(options: argparse.Namespace) -> None:
     check_columns(mapping)
     with rehearsing():
         with ExitStack() as shown:
-            watch = shown.enter_context(watching())
-            with watch("starting Prefect"), started(shown.close):
+            progress = shown.enter_context(terminal_progress())
+            with progress.step("starting Prefect"), started(shown.close):
                 from prefect import tags
 
                 from flows.orchestration import TAG

@@ -10,7 +10,7 @@ from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher, Smoke
 from recsys.store.ports import LEASE, GenerationStore, Moved
-from training.progress import Watch
+from training.progress import RunProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def publish(
     which: str,
     store: GenerationStore,
     environment: Environment,
-    watch: Watch,
+    progress: RunProgress,
     *,
     promote: bool = True,
     smoke: Smoke | None = None,
@@ -36,8 +36,8 @@ def publish(
     """Publish a folder, or the generation of that id made here; then, unless told not to, make it live."""
     folder = find(which, environment.home / "generations")
     publisher = Publisher(store, environment.folder("trials"), smoke, environment.redis_budget, lease)
-    with watch("publishing") as progress:
-        manifest = publisher.publish(folder, progress)
+    with progress.step("publishing") as step:
+        manifest = publisher.publish(folder, step.update)
     moved = store.promote(manifest.id, forward=True) if promote else None
     deleted = publisher.forget(environment.folder("generations")) if promote else []
     return Outcome(manifest.id, manifest.size, moved, deleted)

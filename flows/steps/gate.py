@@ -17,14 +17,13 @@ from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import Manifest
 from recsys.store.ports import LIVE, GenerationStore
 from training.data.interaction_log import Log
-from training.evaluation.inspection import look_again
-from training.evaluation.live_comparison import Comparison
+from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
-from training.evaluation.metric_table import Evaluation
+from training.evaluation.metric_table import Comparison, Evaluation
 from training.gate.check import Check, failed
 from training.gate.dataset_profile import DataProfile, Live
 from training.gate.gate import check_data, check_model, check_trained, comparable
-from training.recipe import Trained
+from training.recipe import TrainedModel
 
 
 @store_step
@@ -61,9 +60,9 @@ def judge_model(evaluation: Evaluation, data: DataProfile, live: Live | None) ->
 
 
 @step
-def judge_trained(log: Log, trained: Trained) -> list[Check]:
+def judge_trained(log: Log, trained: TrainedModel) -> list[Check]:
     """The checks of what would go out, which no test can measure: it knows every event."""
-    return logged(check_trained(look_again(log, trained.stage, trained.stage.ranker(trained.net))))
+    return logged(check_trained(score_spread(log, trained.stage, trained.stage.ranker(trained.net))))
 
 
 def logged(checks: list[Check]) -> list[Check]:

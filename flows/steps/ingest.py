@@ -12,14 +12,14 @@ from flows.orchestration import step
 from recsys.environment import Environment
 from training.data.dataset import Dataset, read
 from training.data.mapping import Mapping
-from training.progress import Watch
+from training.progress import RunProgress
 
 
 @step
-def ingest(data: str, environment: Environment, watch: Watch) -> Dataset:
+def ingest(data: str, environment: Environment, progress: RunProgress) -> Dataset:
     """The validated dataset at `data`; bad rows go to TANDEM_HOME/quarantine/NAME."""
     name = Mapping.read(data).name
-    with watch("reading the dataset"):
+    with progress.step("reading the dataset"):
         dataset = read(data, empty_quarantine(environment, name))
     for assumption in dataset.assumptions:
         get_run_logger().warning(assumption)

@@ -28,7 +28,7 @@ from recsys.rules import Rules
 from recsys.store.ports import LIVE, FlowStore, GenerationStore, Trending
 from recsys.store.redis.item_store import ItemReader
 from recsys.store.streams import Cursor, LoggedEvent
-from training.progress import Progress
+from training.progress import StepProgress
 
 AT_ONCE = 10_000
 """Logged events read together."""
@@ -141,14 +141,14 @@ def list_some(
     store: FlowStore,
     users: Sequence[str],
     now: float,
-    progress: Progress,
+    progress: StepProgress,
 ) -> int:
     """Lists for some users; how many."""
     made = 0
     for start in range(0, len(users), CHUNK):
         some = users[start : start + CHUNK]
         made += len(_write(maker, store, _records(maker, generations, some), now))
-        progress(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
+        progress.update(min(1.0, (start + CHUNK) / len(users)), f"{made:,} users")
     return made
 
 
@@ -159,7 +159,7 @@ def list_everybody(
     store: FlowStore,
     export: ListExport,
     now: float,
-    progress: Progress,
+    progress: StepProgress,
 ) -> int:
     """Lists for all users of the generation, and for those known by what they did since alone; how many."""
     made = 0
@@ -168,7 +168,7 @@ def list_everybody(
         for user, past, of_user in _write(maker, store, records, now):
             export.add(user, past, of_user)
             made += 1
-        progress(share, f"{made:,} users")
+        progress.update(share, f"{made:,} users")
     return made
 
 

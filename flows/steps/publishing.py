@@ -8,14 +8,14 @@ from flows.orchestration import store_step
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
 from recsys.store.ports import GenerationStore, Moved
-from training.progress import Watch
+from training.progress import RunProgress
 
 
 @store_step
-def publish(folder: GenerationFolder, publisher: Publisher, watch: Watch) -> Manifest:
+def publish(folder: GenerationFolder, publisher: Publisher, progress: RunProgress) -> Manifest:
     """The generation, whole, in the store under its own id; nothing that is live is touched."""
-    with watch("publishing") as progress:
-        return publisher.publish(folder, progress)
+    with progress.step("publishing") as step:
+        return publisher.publish(folder, step.update)
 
 
 @store_step

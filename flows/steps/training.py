@@ -13,35 +13,34 @@ from training import recipe
 from training.config import TrainingConfig
 from training.data.dataset import Dataset
 from training.data.interaction_log import Log
-from training.evaluation.live_comparison import Comparison
 from training.evaluation.live_model import LiveModel
-from training.evaluation.metric_table import Evaluation
+from training.evaluation.metric_table import Comparison, Evaluation
 from training.evaluation.split import Split
-from training.export import export
-from training.gate.dataset_profile import DataProfile
-from training.progress import Watch
-from training.recipe import Taught, Trained
+from training.export import Origin, export
+from training.progress import RunProgress
+from training.ranker.fit_ranker import RankerFit
+from training.recipe import TrainedModel
 from training.towers.checkpoint import Checkpoints
 
 
 @step
-def train(parts: Split, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints) -> Taught:
+def train(parts: Split, config: TrainingConfig, progress: RunProgress, checkpoints: Checkpoints) -> RankerFit:
     """The ranker, taught by labels later than all its towers saw."""
-    return recipe.teach_ranker(parts, config, watch, checkpoints)
+    return recipe.train_ranker(parts, config, progress, checkpoints)
 
 
 @step
 def evaluate(
     dataset: Dataset,
     parts: Split,
-    taught: Taught,
+    ranker: RankerFit,
     config: TrainingConfig,
-    watch: Watch,
+    progress: RunProgress,
     checkpoints: Checkpoints,
     live: LiveModel | Comparison | None,
 ) -> Evaluation:
     """The metric table on the newest part of the log, left behind as two artifacts; live: to be compared with."""
-    evaluation = recipe.evaluate(parts, taught, config, watch, checkpoints, live)
+    evaluation = recipe.evaluate(parts, ranker, config, progress, checkpoints, live)
     with best_effort():
         leave_artifacts(dataset.name, evaluation)
     return evaluation
@@ -49,28 +48,24 @@ def evaluate(
 
 @step
 def retrain(
-    log: Log, taught: Taught, evaluation: Evaluation, config: TrainingConfig, watch: Watch, checkpoints: Checkpoints
-) -> Trained:
+    log: Log,
+    ranker: RankerFit,
+    evaluation: Evaluation,
+    config: TrainingConfig,
+    progress: RunProgress,
+    checkpoints: Checkpoints,
+) -> TrainedModel:
     """The model over every event: what goes out."""
-    return recipe.finish(log, taught, evaluation, config, watch, checkpoints)
+    return recipe.train_on_everything(log, ranker, evaluation, config, progress, checkpoints)
 
 
 @step
 def build(
-    dataset: Dataset,
-    log: Log,
-    trained: Trained,
-    config: TrainingConfig,
-    folder: Path,
-    watch: Watch,
-    *,
-    profile: DataProfile,
-    forced: list[str],
+    log: Log, trained: TrainedModel, config: TrainingConfig, origin: Origin, folder: Path, progress: RunProgress
 ) -> GenerationFolder:
     """The sealed generation folder, each user's candidates precomputed."""
-    with watch("candidates of every user") as progress:
-        name, bad_rows = dataset.name, dataset.bad_rows
-        return export(folder, log, trained, config, name, bad_rows, progress, profile=profile, forced=forced)
+    with progress.step("candidates of every user") as shown:
+        return export(folder, log, trained, config, origin, shown)
 
 
 def leave_artifacts(name: str, evaluation: Evaluation) -> None:

@@ -27,7 +27,7 @@ from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.needed_memory import predict
 from recsys.store.ports import CHUNK
 from recsys.store.redis.stores import RedisGenerationStore
-from training.growth.untrained_generation import random_generation
+from training.untrained_generation import random_generation
 
 PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
 """Limits, as multiples of the plain writes and the plain reads."""

@@ -13,8 +13,8 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
 from recsys.store.embedded_valkey import EmbeddedStore
 from recsys.store.redis.stores import RedisGenerationStore
-from training.growth.untrained_generation import untrained
-from training.progress import watching
+from training.progress import terminal_progress
+from training.untrained_generation import untrained
 
 
 def pair(count: int, home: Path) -> list[GenerationFolder]:
@@ -22,10 +22,10 @@ def pair(count: int, home: Path) -> list[GenerationFolder]:
     folder = home / f"{count}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        with watching() as watch:
-            log = made_up(count, folder / "data", watch)
+        with terminal_progress() as progress:
+            log = made_up(count, folder / "data", progress)
             for seed in (0, 1):
-                with watch(f"generation {seed + 1} of 2"):
+                with progress.step(f"generation {seed + 1} of 2"):
                     untrained(folder / "generations", log, log, seed)
         (folder / "made").touch()
     return [GenerationFolder(each) for each in sorted((folder / "generations").iterdir())]

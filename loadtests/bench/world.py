@@ -21,9 +21,8 @@ from recsys.store.redis.stores import RedisGenerationStore
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import Log, encode
-from training.growth.measurements import some_users
-from training.growth.untrained_generation import untrained
-from training.progress import Watch, watching
+from training.progress import RunProgress, terminal_progress
+from training.untrained_generation import some_users, untrained
 
 HOME = ROOT / ".tandem" / "bench"
 """Worlds, and the files of peers."""
@@ -59,7 +58,7 @@ def world(items: int, home: Path) -> Iterator[World]:
         url = embedded.ensure()
         store = RedisGenerationStore(url)
         if store.alias("live") != generation.manifest.id:
-            with watching() as watch, watch("publishing it"):
+            with terminal_progress() as progress, progress.step("publishing it"):
                 Publisher(store, folder / "trials").publish(generation)
             store.promote(generation.manifest.id)
         store.close()
@@ -74,16 +73,16 @@ def world(items: int, home: Path) -> Iterator[World]:
 
 def make(items: int, folder: Path) -> GenerationFolder:
     """Make a generation of so many items with untrained towers. A request costs as much as with trained ones."""
-    with watching() as watch:
-        log = made_up(items, folder / "data", watch)
+    with terminal_progress() as progress:
+        log = made_up(items, folder / "data", progress)
         users = some_users(log, max(1, len(log.user_ids) // USERS))
-        with watch("a generation of it"):
+        with progress.step("a generation of it"):
             return untrained(folder / "generations", log, users, 0)
 
 
-def made_up(items: int, folder: Path, watch: Watch) -> Log:
+def made_up(items: int, folder: Path, progress: RunProgress) -> Log:
     """Write a generated log over so many items to `folder`, and read it."""
-    with watch(f"a log of {items:,} items"):
+    with progress.step(f"a log of {items:,} items"):
         generate(Shape(EVENTS_AN_ITEM * items, items), folder)
-    with watch("reading the log"):
+    with progress.step("reading the log"):
         return encode(dataset.read(folder))

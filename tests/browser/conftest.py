@@ -14,7 +14,7 @@ from tests.servers.deployment import Deployment
 from tests.servers.store_server import StoreServer
 from training.data import dataset
 from training.data.interaction_log import encode
-from training.export import export
+from training.export import Origin, export
 from training.recipe import train
 
 TYPES = ["view", "cart", "purchase"]
@@ -44,7 +44,7 @@ def shop(browser, tmp_path_factory):
     toml = folder / "dataset.toml"
     toml.write_text(toml.read_text().replace("[interactions]\n", '[interactions]\nevent_type = "what"\n'))
     encoded = encode(dataset.read(folder))
-    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, "shop")
+    made = export(home / "generations", encoded, train(encoded, tiny.CONFIG), tiny.CONFIG, Origin("shop"))
     server = StoreServer(home / "store").start()
     tiny.publish(made, RedisGenerationStore(server.url))
     with Deployment(home, home / "service.log", REDIS_URL=server.url) as running:

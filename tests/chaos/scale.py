@@ -26,8 +26,7 @@ from training.__main__ import size
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import encode
-from training.growth.measurements import some_users
-from training.growth.untrained_generation import untrained
+from training.untrained_generation import some_users, untrained
 
 WORKERS = {f"TANDEM_{role}_WORKERS": "2" for role in ("GATEWAY", "RETRIEVAL", "RANKING")}
 

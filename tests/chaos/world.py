@@ -20,8 +20,8 @@ from recsys.generation.publisher import Smoke
 from recsys.store import RedisGenerationStore, RedisUserStore
 from recsys.store.key_names import manifest_key, part_keys, users_keys
 from recsys.store.ports import LIVE, PREVIOUS
-from training.growth.untrained_generation import random_generation
-from training.progress import unwatched
+from training.progress import NO_PROGRESS
+from training.untrained_generation import random_generation
 
 COUNTERS = {"fence", "promoted", "generations", f"alias:{LIVE}", f"alias:{PREVIOUS}"}
 """Keys that stay for ever, and should: there is one of each."""
@@ -79,7 +79,7 @@ class World:
         """The operator's verb, over connections of its own."""
         (self.home / "work" / "generations" / generation).mkdir(parents=True, exist_ok=True)
         store, environment = RedisGenerationStore(self.url), Environment(self.home / "work", self.url)
-        publish(str(self.folder(generation).path), store, environment, unwatched, smoke=smoke, lease=lease)
+        publish(str(self.folder(generation).path), store, environment, NO_PROGRESS, smoke=smoke, lease=lease)
         store.close()
 
     def remember(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from recsys.generation.publisher import Publisher
 from recsys.store.ports import user_bucket
 from tests.contracts.stores import SIZES, Store, click, content, manifest
-from training.growth.untrained_generation import random_generation
+from training.untrained_generation import random_generation
 
 USER = "0123456789abcdef-the-one-to-forget"
 

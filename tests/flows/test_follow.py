@@ -14,30 +14,32 @@ from recsys.store import RedisFlowStore
 from recsys.store.streams import StreamLimits
 from tests.flows.test_drain import shown
 from tests.sample_data import tiny
+from training.progress import RunProgress
 
 COLUMNS = ["user_id", "rank", "item_id", "title", "score", "sources", "generation", "made_at"]
 
 
-def batch(shop, top=5, watch=None, rules=None):
+def batch(shop, top=5, on_update=None, rules=None):
     from flows.lists import batch
 
-    with watched(watch):
+    with shown_to(on_update):
         return batch(top, rules)
 
 
-def refresh(watch=None):
+def refresh(on_update=None):
     from flows.lists import refresh
 
-    with watched(watch):
+    with shown_to(on_update):
         return refresh()
 
 
 @contextmanager
-def watched(watch):
-    """Let a test see how far a run is, and act meanwhile."""
+def shown_to(on_update):
+    """Call a test's function at each update of the progress of a run."""
     with pytest.MonkeyPatch.context() as patched:
-        if watch is not None:
-            patched.setattr("flows.lists.shown_steps", lambda: nullcontext(watch))
+        if on_update is not None:
+            progress = RunProgress((on_update,))
+            patched.setattr("flows.lists.run_progress", lambda: nullcontext(progress))
         yield
 
 
@@ -87,11 +89,10 @@ class TestBatch:
         shop.click("3", "drama-1")
         later = []
 
-        @contextmanager
-        def watch(step):
-            yield lambda share, word: later or later.append(shop.another_live())
+        def on_update(update):
+            later or later.append(shop.another_live())
 
-        done = batch(shop, watch=watch) if flow == "batch" else refresh(watch)
+        done = batch(shop, on_update=on_update) if flow == "batch" else refresh(on_update)
         assert (done.generation, done.superseded) == (later[0], (shop.live,))
         assert done.lists == (tiny.USERS if flow == "batch" else 1)
         assert shop.listed("3", generation=later[0])[0] is not None
@@ -108,12 +109,8 @@ class TestBatch:
         with pytest.raises(RulesError, match=r"There is no file .*rules\.toml"):
             batch(shop, rules=str(shop.rules))
 
-        @contextmanager
-        def watch(step):
-            yield lambda share, word: 1 / 0
-
         with pytest.raises(ZeroDivisionError):
-            batch(shop, watch=watch)
+            batch(shop, on_update=lambda update: 1 / 0)
         assert list((shop.home / "lists").rglob("*.parquet")) == []
 
 

@@ -12,7 +12,7 @@ from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import StoreError
 from recsys.generation.manifest import MANIFEST, GenerationFolder, is_user_part
-from training.growth.untrained_generation import random_generation
+from training.untrained_generation import random_generation
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "model.yaml"

@@ -16,10 +16,10 @@ from tests.flows.ring import log_of, quick, ring, write
 def generation(tmp_path_factory):
     """A small generation's folder."""
     from training import recipe
-    from training.export import export
+    from training.export import Origin, export
 
     log = log_of(ring())
-    return export(tmp_path_factory.mktemp("generations"), log, recipe.train(log, quick()), quick(), "ring")
+    return export(tmp_path_factory.mktemp("generations"), log, recipe.train(log, quick()), quick(), Origin("ring"))
 
 
 def test_a_part_that_comes_back_changed_is_never_promoted(generation):
@@ -112,16 +112,16 @@ def test_a_run_goes_on_where_its_progress_can_t_be_shown(harness, monkeypatch):
 
     from flows import progress
 
-    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "ARTIFACT_SECONDS", 0.0)
 
     @flow
     def work():
         mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[runtime.flow_run.id]))
-        with progress.shown_steps() as watch, watch("towers") as show:
+        with progress.run_progress() as shown, shown.step("towers") as step:
             with get_client(sync_client=True) as client:
                 (artifact,) = client.read_artifacts(artifact_filter=mine)
                 client.delete_artifact(artifact.id)
-            show(0.5, "half")
+            step.update(0.5, "half")
         return "trained"
 
     assert work() == "trained"

@@ -8,7 +8,7 @@ from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
-from training.export import export
+from training.export import Origin, export
 from training.recipe import train
 
 LATER = 4e9
@@ -40,4 +40,4 @@ def world(folder):
         table.write("comedy-90,Unseen,comedy|drama,2003\ndrama-91,Unseen,drama,\nplain,,,\n")
     log = encode(dataset.read(folder / "data"))
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, "unseen"), log
+    return export(folder / "generations", log, train(log, config), config, Origin("unseen")), log

@@ -16,7 +16,7 @@ from recsys.store.ports import GenerationStore
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.data import dataset
 from training.data.interaction_log import Log, encode
-from training.export import export
+from training.export import Origin, export
 from training.recipe import train
 
 USERS, PER_CATEGORY, CATEGORIES = 480, 25, ("action", "comedy", "drama")
@@ -81,14 +81,14 @@ def shop(folder: Path, newest: float, known_until: float) -> tuple[GenerationFol
     """A generation of the shop's events before a moment, and the whole log."""
     log = encode(dataset.read(write_shop(folder / "data", newest)))
     known = log.before(known_until)
-    return export(folder / "generations", known, train(known, CONFIG), CONFIG, "shop"), log
+    return export(folder / "generations", known, train(known, CONFIG), CONFIG, Origin("shop")), log
 
 
 def generation(folder: Path, seed: int = 0) -> tuple[GenerationFolder, Log]:
     """Train on the world and export it; seconds."""
     data = dataset.read(write(folder / "data", seed))
     log = encode(data)
-    return export(folder / "generations", log, train(log, CONFIG), CONFIG, "tiny"), log
+    return export(folder / "generations", log, train(log, CONFIG), CONFIG, Origin("tiny")), log
 
 
 def publish(folder: GenerationFolder, store: GenerationStore) -> str:

@@ -16,7 +16,7 @@ from tests.servers.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
 from training.data import dataset
 from training.data.interaction_log import encode
-from training.export import export
+from training.export import Origin, export
 from training.recipe import train
 
 
@@ -44,7 +44,7 @@ def next_generation(tmp_path_factory):
         table.write("premiere,The premiere,comedy,2005\n")
     log = encode(dataset.read(folder / "data"))
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=4))
-    return export(folder / "generations", log, train(log, config), config, "next")
+    return export(folder / "generations", log, train(log, config), config, Origin("next"))
 
 
 def test_the_next_generation_takes_its_items_over(world, tiny_world, next_generation):

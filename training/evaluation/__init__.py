@@ -1,1 +1,1 @@
-"""Measure a model: splits of the log, ranking metrics, baselines, the live generation beside the new one."""
+"""Measure a model: split a log, rank, compare with baselines and with the live generation."""

@@ -1,8 +1,8 @@
-"""The live generation's two stages, scored on the test's queries of a log that was read after it was made.
+"""Score the live generation on the test queries of a newer log, and compare it with the tested model.
 
-A generation numbers items, event types and context values in its own way. `LiveModel` translates a query's history into
-these numbers, and the scores back. What the live generation has no number for is left out of the history; an item that
-it does not know scores -inf, as it can't recommend that item.
+Two generations number items, event types and context values differently. `LiveModel` translates the history of a query
+into the numbers of the live generation, and the scores back. A value without a number there is left out of the history.
+An item that the live generation does not have scores -inf: it can't recommend that item.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
 from training.data.interaction_log import Catalogue
-from training.evaluation.inspection import QUERIES, count, scores_of
-from training.evaluation.live_comparison import Comparison
-from training.evaluation.metric_table import SERVED
-from training.evaluation.preview import Scores
-from training.evaluation.ranking import Score, measure, rank_targets, segments
-from training.evaluation.scorers import spread, two_stage
+from training.evaluation.inspection import ScoreCounts
+from training.evaluation.metric_table import SERVED, Comparison
+from training.evaluation.ranking import Score, metric_row, rank_targets, segments
+from training.evaluation.scorers import scores_of_all, two_stage
 from training.evaluation.split import Split
 from training.first_stage import FirstStage
-from training.progress import Progress, no_progress
+from training.progress import NO_STEP, StepProgress
 from training.tables.item_tables import build_tables
 
 LIVE = "live"
-"""The live generation among the scorers of a comparison."""
+"""The name of the live generation among the scorers of a comparison."""
 
 
 class LiveModel:
@@ -43,7 +41,7 @@ class LiveModel:
         self.id, self.data_end = manifest.id, manifest.data_end
         with readable(manifest.id):
             tables, spec = folder.tables(), folder.spec()
-            self._rows = np.append(_rows(tables, catalogue), PAD).astype(np.int32)
+            self._rows = np.append(_item_rows(tables, catalogue), PAD).astype(np.int32)
             self._back = np.full(len(tables) + 1, PAD, np.int32)
             known = np.flatnonzero(self._rows != PAD)
             self._back[self._rows[known]] = known
@@ -57,109 +55,99 @@ class LiveModel:
         self._contexts = _context_rows(spec, catalogue.spec)
 
     def score(self, histories: Histories) -> F32:
-        """The ranker's scores of what retrieval found, -inf elsewhere: [B, n] float32, by the catalogue's rows."""
+        """The ranker's scores of the retrieved candidates, -inf elsewhere: [B, n] float32, by the catalogue's rows."""
         translated = self._translated(histories)
         candidates = self._retriever.retrieve(translated)
         scores = self._ranker.score(translated, candidates)
-        return spread(replace(candidates, items=self._back[candidates.items]), scores, len(self._rows) - 1)
+        return scores_of_all(replace(candidates, items=self._back[candidates.items]), scores, len(self._rows) - 1)
 
     def _translated(self, histories: Histories) -> Histories:
-        """The histories in the generation's own rows, without what it has no row for."""
+        """The histories in the generation's own numbers, without the values that have none."""
         items, types = self._rows[histories.items], self._types[histories.types]
         context = np.zeros_like(histories.context)
         context[:, :CLOCK] = histories.context[:, :CLOCK]
-        for place, other, rows in self._contexts:
-            context[:, CLOCK + place] = rows[histories.context[:, CLOCK + other]]
+        for column, ours, rows in self._contexts:
+            context[:, CLOCK + column] = rows[histories.context[:, CLOCK + ours]]
         kept = replace(histories, items=items, types=types.clip(min=0).astype(np.uint8), context=context)
         return kept.only((items != PAD) & (types >= 0))
 
 
 def compare(
-    parts: Split, stage: FirstStage, net: RankerNet, live: LiveModel, progress: Progress = no_progress
+    parts: Split, stage: FirstStage, net: RankerNet, live: LiveModel, progress: StepProgress = NO_STEP
 ) -> Comparison:
-    """Both models on the test's queries that neither learned from."""
+    """The figures of both models on the test queries that neither model learned from."""
     chosen = unknown_to_both(parts, live.data_end)
     if not chosen.any():
         return Comparison(live.id)
-    same, stage = replace(parts, test=parts.test[chosen]), as_fresh(parts, stage, live.data_end)
-    ranker = stage.ranker(net)
+    same, stage = replace(parts, test=parts.test[chosen]), with_tables_of(parts, stage, live.data_end)
+    ranker, counts = stage.ranker(net), {SERVED: ScoreCounts(), LIVE: ScoreCounts()}
+
+    def counted(name: str, score: Score) -> Score:
+        def scores(histories: Histories) -> F32:
+            found = score(histories)
+            counts[name].add(found)
+            return found
+
+        return scores
+
     scorers = {
-        SERVED: _Counted(lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables))),
-        LIVE: _Counted(live.score),
+        SERVED: counted(SERVED, lambda histories: two_stage(histories, stage.retriever, ranker, len(stage.tables))),
+        LIVE: counted(LIVE, live.score),
     }
     ranked = rank_targets(same, scorers, progress)
     users, events = same.log.users[same.test], segments(same)
-    ours, theirs = (measure(ranked[name].places, same.query, users, events) for name in (SERVED, LIVE))
-    return Comparison(live.id, ours, theirs, scorers[SERVED].scores, scorers[LIVE].scores)
+    ours, theirs = (metric_row(ranked[name].places, same.query, users, events) for name in (SERVED, LIVE))
+    return Comparison(live.id, ours, theirs, counts[SERVED].scores, counts[LIVE].scores)
 
 
-def as_fresh(parts: Split, stage: FirstStage, live_end: float) -> FirstStage:
+def with_tables_of(parts: Split, stage: FirstStage, live_end: float) -> FirstStage:
     """The tested stage with tables of all events until `live_end`, as the live generation has them.
 
-    Its towers stay as they are: they end before the test. With tables that end there, too, a model like the live
+    The towers stay as they are: they end before the test. With tables that end there, too, a model like the live
     generation seems a fifth worse on MovieTweetings (docs/decisions.md, 2026-11-30).
     """
-    known = parts.known | (parts.log.times <= live_end)
-    if (known == parts.known).all():
+    known = parts.model_events | (parts.log.times <= live_end)
+    if (known == parts.model_events).all():
         return stage
     log = parts.log[known].standing()
     return FirstStage.over(stage.towers, build_tables(log, stage.towers), log.exclude_seen)
 
 
 def unknown_to_both(parts: Split, live_end: float) -> Bool:
-    """Which test events are targets of queries that a model of all events until `live_end` does not know: [T] bool.
+    """The test events of queries whose targets a model of all events until `live_end` does not know: [T] bool.
 
     An item that only the live generation learned is left out: its first event lies between the test's start and
     `live_end`. The tested model can't recommend such an item; the model that this run publishes can.
     """
     log, items = parts.log, len(parts.log.catalogue)
-    of_live = np.bincount(log.items[log.times <= live_end], minlength=items) > 0
-    of_ours = np.bincount(parts.before_test.items, minlength=items) > 0
-    fair = (log.times[parts.test] > live_end) & ~(of_live & ~of_ours)[log.items[parts.test]]
-    whole = np.ones(int(parts.query.max(initial=-1)) + 1, bool)
-    whole[parts.query[~fair]] = False
-    chosen: Bool = whole[parts.query]
+    in_live = np.bincount(log.items[log.times <= live_end], minlength=items) > 0
+    in_tested = np.bincount(parts.before_test.items, minlength=items) > 0
+    fair = (log.times[parts.test] > live_end) & ~(in_live & ~in_tested)[log.items[parts.test]]
+    fair_queries = np.ones(int(parts.query.max(initial=-1)) + 1, bool)
+    fair_queries[parts.query[~fair]] = False
+    chosen: Bool = fair_queries[parts.query]
     return chosen
 
 
-class _Counted:
-    """A scorer that counts the spread of the scores of its first QUERIES queries."""
-
-    def __init__(self, score: Score) -> None:
-        self._score, self._queries, self._counts = score, 0, count(np.zeros((0, 1), np.float32))
-
-    def __call__(self, histories: Histories) -> F32:
-        scores = self._score(histories)
-        some = scores[: QUERIES - self._queries]
-        self._queries += len(some)
-        self._counts += count(some)
-        return scores
-
-    @property
-    def scores(self) -> Scores:
-        """The spread so far."""
-        return scores_of(self._queries, self._counts)
-
-
-def _rows(tables: ItemTables, catalogue: Catalogue) -> I32:
+def _item_rows(tables: ItemTables, catalogue: Catalogue) -> I32:
     """The generation's row of each item of a catalogue, PAD where it has none: [n] int32."""
     found = tables.ids.find([str(each) for each in catalogue.ids])
     return np.array([PAD if row is None else row for row in found], np.int32)
 
 
 def _type_rows(live: FeatureSpec, ours: FeatureSpec) -> I64:
-    """The generation's row of each event type, -1 for one that is not part of its histories: [T] int64."""
+    """The generation's row of each event type, -1 for a type that is not part of its histories: [T] int64."""
     rows = [live.type_row(name) for name in ours.event_types]
     return np.array([-1 if row is None else row for row in rows] or [0], np.int64)
 
 
 def _context_rows(live: FeatureSpec, ours: FeatureSpec) -> list[tuple[int, int, U8]]:
     """For each context column of both: its place in the generation and here, and the generation's row of each value."""
-    here = {column: (place, values) for place, (column, values) in enumerate(ours.contexts)}
+    ours_at = {column: (place, values) for place, (column, values) in enumerate(ours.contexts)}
     found = []
     for place, (column, values) in enumerate(live.contexts):
-        if column in here:
-            other, named = here[column]
-            rows = [0, *(values.index(value) + 1 if value in values else 0 for value in named)]
-            found.append((place, other, np.array(rows, np.uint8)))
+        if column in ours_at:
+            our_place, our_values = ours_at[column]
+            rows = [0, *(values.index(value) + 1 if value in values else 0 for value in our_values)]
+            found.append((place, our_place, np.array(rows, np.uint8)))
     return found

@@ -1,55 +1,78 @@
-"""The metric table as a value: what was measured, for programs and for people. Knows neither models nor numpy."""
+"""The metric table of an evaluation as a value, and as a table for a terminal, in Markdown and in JSON.
+
+Imports no models and no numpy: the gate, the flows and the report read tables without torch.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
-from training.evaluation.live_comparison import Comparison
-from training.evaluation.preview import Glimpse
+from training.evaluation.preview import Preview, Scores
 
 K = 10
 PERSONAL = ("newest_items", "frequent_items", "frequent_decayed")
-"""Rows that order the user's own items alone; there are none where every seen item is left out."""
+"""Baselines that order the user's own items; a dataset whose every seen item is left out has none of them."""
 
 BASELINES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", *PERSONAL)
-"""Rows that have to be beaten; one that could not be made is left out."""
+"""Rows that the served model has to beat. A baseline whose package is missing has no row."""
 
 SERVED = "two_stage"
 SEGMENTS = ("all", "warm", "cold", "new")
-"""Target events: all, of users whom the models knew, of those they did not; and of items they had no event of."""
+"""Test events: all; of users with and without an earlier event; of items without an earlier event."""
 
 OVERALL, OF_TYPE = "overall", "type:"
-"""Segments of a log of several event types: events of all types, and of one, whether they are targets or not."""
+"""Further segments of a log with several event types: all types, and one type, whether it is a target type or not."""
 
 RECALL_AT, NDCG_AT = (K, 20, 100, 200), (K, 20)
 METRICS = (f"recall@{K}", f"ndcg@{K}")
-"""What the first table shows and a baseline is compared in."""
+"""The metrics of the first table, in which the served model is compared with the baselines."""
 
 FURTHER = (*(f"recall@{k}" for k in RECALL_AT[1:]), *(f"ndcg@{k}" for k in NDCG_AT[1:]))
 COVERAGE = f"coverage@{K}"
-"""Share of the catalogue that is on somebody's slate."""
+"""Share of the ranked items that are among the first K of at least one query."""
 
 Row = dict[str, float | None]
-"""One model's figures by name."""
+"""The figures of one model by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The figures of the tested model and the live generation on the test queries that neither model learned from.
+
+    live: the id of the live generation. ours, theirs: rows of the metric table, without coverage; empty where there is
+    no such query. our_scores, their_scores: the spread of the scores over these queries. reason: why the live
+    generation was not scored; empty where it was.
+    """
+
+    live: str
+    ours: Mapping[str, float | None] = field(default_factory=dict)
+    theirs: Mapping[str, float | None] = field(default_factory=dict)
+    our_scores: Scores | None = None
+    their_scores: Scores | None = None
+    reason: str = ""
+
+    @property
+    def queries(self) -> int:
+        """Queries of target types that both models answered."""
+        return int(self.theirs.get("queries") or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The metric table of one protocol.
 
-    items: those that are ranked. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
-    "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, of METRICS and FURTHER and each of SEGMENTS; a
-    segment without queries has counts of 0 and metrics of None. order: the simple order of candidates where no
-    ranker could be taught. glimpse: the spread of scores and some users' slates. targets: the event types that the
-    figures without OVERALL and OF_TYPE are of; every positive type where it is empty. seen: which items `exclude_seen`
-    of the dataset left out of the rankings, from `SeenRule.footer`. comparison: with the live generation; None where
-    nothing comparable is live.
+    items: the number of ranked items. rows: {model: {"recall@10": …, "warm_recall@10": …, "se_recall@10": …,
+    "warm_se_recall@10": …, "cold_queries": …, "coverage@10": …}}, for METRICS, FURTHER and SEGMENTS; the metrics of a
+    segment without queries are None. order: the simple order that ranks the candidates; None where a trained ranker
+    does. preview: the spread of the scores and the slates of some users. targets: the event types that the figures are
+    about, but for segments of OVERALL and OF_TYPE; empty means every positive type. seen: the seen items that the
+    rankings leave out, in words. comparison: with the live generation; None where no comparable generation is live.
     """
 
     protocol: str
@@ -60,23 +83,25 @@ class Evaluation:
     rows: dict[str, Row]
     warnings: list[str] = field(default_factory=list)
     order: str | None = None
-    glimpse: Glimpse | None = None
+    preview: Preview | None = None
     targets: tuple[str, ...] = ()
     seen: str = ""
     comparison: Comparison | None = None
 
     def to_json(self) -> str:
-        """As programs read it."""
-        return json.dumps(asdict(self), indent=2)
+        """The JSON of `evaluate --json`; the preview has its released name, glimpse."""
+        fields = asdict(self)
+        fields["glimpse"] = fields.pop("preview")
+        return json.dumps(fields, indent=2)
 
     @property
     def served(self) -> Row:
-        """The row of what we serve."""
+        """The row of the served model."""
         return self.rows[SERVED]
 
     @property
     def judged(self) -> int:
-        """Queries of target types: what the gate judges."""
+        """Queries of target types: the queries that the gate judges."""
         return int(self.served.get("queries") or self.queries)
 
     @property
@@ -95,61 +120,64 @@ class Evaluation:
         return max(self.baselines, key=lambda name: self.rows[name][METRICS[0]] or 0.0)
 
     @property
+    def by_type(self) -> list[str]:
+        """The segments of event types that have queries; none in a log of one type."""
+        found = [
+            key.removesuffix("_queries") for key, value in self.served.items() if key.endswith("_queries") and value
+        ]
+        return [segment for segment in found if segment == OVERALL or segment.startswith(OF_TYPE)]
+
+    @property
     def legend(self) -> str:
         """How the rankings were made, for the footer of a table."""
         rules = ["Full ranking", "nothing sampled", *([self.seen] if self.seen else []), "ties against the model"]
         return f"{'; '.join(rules)}. union: each source asked for k items."
 
+    @property
+    def title(self) -> str:
+        """The heading of the table."""
+        return f"{self.protocol}: {self.judged:,} queries{self.of_targets}, {self.users:,} users, {self.items:,} items"
+
     def shortfalls(self) -> list[str]:
-        """A sentence for each metric in which some baseline beats what we serve."""
-        told = []
+        """A sentence for each metric in which a baseline beats the served model."""
+        sentences = []
         for name in (prefix_of(segment) + metric for segment in SEGMENTS for metric in METRICS):
             best = max(self.baselines, key=lambda baseline: self.rows[baseline][name] or 0.0)
             ours, theirs = self.served[name] or 0.0, self.rows[best][name] or 0.0
             if theirs > ours:
-                told.append(
-                    f"{best} beats what is served in {name.replace('_', ' ')}: {theirs:.4f} against {ours:.4f}."
-                )
-        return told
+                figures = f"{theirs:.4f} against {ours:.4f}"
+                sentences.append(f"{best} beats what is served in {name.replace('_', ' ')}: {figures}.")
+        return sentences
 
     def to_table(self) -> Group:
-        """For a person at a terminal: the metrics by segment, then what else there is of all queries."""
-        recall = METRICS[0]
-        error = f" One standard error of our {recall}: {self.served[f'se_{recall}'] or 0:.4f}."
-        caption = self.legend + error
-        tables = [
-            self._table(self._title(), _segments(self.served), METRICS, caption),
-            self._table(f"all queries{self.of_targets}, further down the list", ["all"], (*FURTHER, COVERAGE)),
-        ]
-        if by_type := self.by_type:
-            names = ["all types" if segment == OVERALL else segment.removeprefix(OF_TYPE) for segment in by_type]
-            # A table a metric: two columns for each of three types are wider than a terminal of 80 columns.
-            tables[1:1] = [
-                self._table(f"{metric} by event type of the query", by_type, (metric,), heads=names)
-                for metric in METRICS
-            ]
-        return Group(*tables)
-
-    @property
-    def by_type(self) -> list[str]:
-        """The segments of event types that have queries; none in a log of one type."""
-        found = [key.removesuffix("_queries") for key in self.served if key.endswith("_queries")]
-        found = [segment for segment in found if segment == OVERALL or segment.startswith(OF_TYPE)]
-        return [segment for segment in found if self.served[f"{prefix_of(segment)}queries"]]
+        """Tables for a terminal: the metrics by segment and by event type, and the further metrics of all queries."""
+        error = f" One standard error of our {METRICS[0]}: {self.served[f'se_{METRICS[0]}'] or 0:.4f}."
+        tables = [self._table(self.title, self._segments(), METRICS, self.legend + error)]
+        if types := self.by_type:
+            # One table for each metric: two columns for each of three types are wider than a terminal of 80 columns.
+            heads = ["all types" if segment == OVERALL else segment.removeprefix(OF_TYPE) for segment in types]
+            for metric in METRICS:
+                tables.append(self._table(f"{metric} by event type of the query", types, (metric,), heads=heads))
+        further = f"all queries{self.of_targets}, further down the list"
+        return Group(*tables, self._table(further, ["all"], (*FURTHER, COVERAGE)))
 
     def to_markdown(self) -> str:
-        """For an artifact or a document."""
-        first = self._markdown(_segments(self.served), METRICS)
-        if by_type := self.by_type:
-            first += f"\n\nBy event type:\n\n{self._markdown(by_type, METRICS)}"
+        """The tables for a Prefect artifact or a document, with standard errors."""
+        first = self._markdown(self._segments(), METRICS)
+        if types := self.by_type:
+            first += f"\n\nBy event type:\n\n{self._markdown(types, METRICS)}"
         further = self._markdown(["all"], (*FURTHER, COVERAGE))
-        return f"**{self._title()}**\n\n{first}\n\n{self.legend} ± one standard error, clustered by user.\n\n{further}"
+        return f"**{self.title}**\n\n{first}\n\n{self.legend} ± one standard error, clustered by user.\n\n{further}"
+
+    def _segments(self) -> list[str]:
+        """The segments of SEGMENTS that have queries."""
+        return [segment for segment in SEGMENTS if segment == "all" or self.served[f"{prefix_of(segment)}queries"]]
 
     def _table(
         self,
         title: str,
-        segments: list[str],
-        metrics: tuple[str, ...],
+        segments: Sequence[str],
+        metrics: Sequence[str],
         caption: str | None = None,
         heads: list[str] | None = None,
     ) -> Table:
@@ -162,38 +190,28 @@ class Evaluation:
             table.add_row(name, *cells, style="bold" if name == SERVED else None)
         return table
 
-    def _markdown(self, segments: list[str], metrics: tuple[str, ...]) -> str:
+    def _markdown(self, segments: Sequence[str], metrics: Sequence[str]) -> str:
         heads = _heads(segments, metrics)
         rows = [["model", *heads], ["---"] + ["---:"] * len(heads)]
         rows += [[name, *_cells(row, segments, metrics, errors=True)] for name, row in self.rows.items()]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
-    def _title(self) -> str:
-        return f"{self.protocol}: {self.judged:,} queries{self.of_targets}, {self.users:,} users, {self.items:,} items"
 
-
-def _segments(row: Mapping[str, float | None]) -> list[str]:
-    """All, and the other segments that have queries."""
-    return [segment for segment in SEGMENTS if segment == "all" or row[f"{prefix_of(segment)}queries"]]
-
-
-def _heads(segments: list[str], metrics: tuple[str, ...]) -> list[str]:
+def _heads(segments: Sequence[str], metrics: Sequence[str]) -> list[str]:
     return [metric if len(segments) == 1 else f"{segment} {metric}" for segment in segments for metric in metrics]
 
 
-def _cells(
-    row: Mapping[str, float | None], segments: list[str], metrics: tuple[str, ...], *, errors: bool
-) -> list[str]:
+def _cells(row: Row, segments: Sequence[str], metrics: Sequence[str], *, errors: bool) -> list[str]:
     def cell(prefix: str, metric: str) -> str:
         value, error = row[prefix + metric], row.get(f"{prefix}se_{metric}")
         if value is None:
             return "-"
-        told = f"{value:.4f} ±{error:.4f}" if errors and error is not None else f"{value:.4f}"
-        return told.replace("0.", ".")
+        text = f"{value:.4f} ±{error:.4f}" if errors and error is not None else f"{value:.4f}"
+        return text.replace("0.", ".")
 
     return [cell(prefix_of(segment), metric) for segment in segments for metric in metrics]
 
 
 def prefix_of(segment: str) -> str:
-    """What a segment's figures begin with."""
+    """The prefix of the names of a segment's figures."""
     return "" if segment == "all" else f"{segment}_"

@@ -1,4 +1,7 @@
-"""What a look at a tested model saw beside the metric table, as values. Knows neither models nor numpy."""
+"""A preview of a tested model beside its metrics, as values: the spread of the ranker's scores, and some slates.
+
+Imports no models and no numpy: the gate and the report read previews without torch.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 BINS = 10
-"""Bars of the histogram: with 1,000 queries even a bar that holds a hundredth of them has ten."""
+"""Bars of the histogram: with 1,000 queries a bar that holds 1 % of the queries has ten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How sure the ranker was of its first ten, over a sample of test queries.
+    """How much of the softmax of a query's scores the first ten candidates hold, over a sample of test queries.
 
-    Scores of a list are defined up to a shift, so what is counted is their softmax: histogram[b] of the queries gave
-    the first ten of their candidates between b and b + 1 tenths of all probability. even: queries whose
-    candidates all scored the same. broken: queries with a score that is no finite number.
+    The scores of a list are defined up to a shift, so their softmax is counted. histogram[b]: queries whose first ten
+    candidates hold between b and b + 1 tenths. even: queries whose candidates all have the same score. broken: queries
+    with a score that is not a finite number.
     """
 
     queries: int
@@ -24,7 +27,7 @@ class Scores:
     broken: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """The form in a manifest."""
         return asdict(self) | {"histogram": list(self.histogram)}
 
     @classmethod
@@ -35,10 +38,10 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Slate:
-    """One test query as a person reads it: the newest titles of the history, newest last, and the ten shown.
+    """One test query in titles: the newest items of the history, newest last, and the ten recommended items.
 
-    events: in the history that the models see. targets: what the user took next. hits: places on the slate, from 0,
-    that hold one.
+    events: length of the history that the models read. targets: the items that the user took next. hits: places on
+    the slate, from 0, that hold a target.
     """
 
     user: str
@@ -50,8 +53,8 @@ class Slate:
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
-    """The scores' spread and some users' slates."""
+class Preview:
+    """The spread of the scores, and the slates of some users."""
 
     scores: Scores
     slates: tuple[Slate, ...]

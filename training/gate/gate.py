@@ -38,9 +38,9 @@ def check_model(
     """The metrics against the best baseline and the live generation, and the ranker's scores."""
     other = comparable(data, live)
     checks = metric_checks(evaluation, other, config)
-    if evaluation.glimpse is None:
+    if evaluation.preview is None:
         return checks
-    scores = evaluation.glimpse.scores
+    scores = evaluation.preview.scores
     checks += score_checks(scores, "tested", config)
     if other is not None and other.scores is not None and not evaluation.order:
         same = evaluation.comparison

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from training.evaluation.live_comparison import Comparison
-from training.evaluation.metric_table import BASELINES, METRICS, Evaluation
+from training.evaluation.metric_table import BASELINES, METRICS, Comparison, Evaluation
 from training.gate.check import Check, GateConfig, check
 from training.gate.dataset_profile import Live
 

@@ -1,1 +1,1 @@
-"""Train the ranker, or choose a simple order where a ranker does not help."""
+"""Train the ranker, or choose a simple order where too few examples train a better ranker."""

@@ -1,9 +1,12 @@
-"""Fit the ranker listwise on candidates of a first stage whose towers and tables ended before the labels began."""
+"""Fit the ranker on the label queries, or choose a simple order where too few examples train a better ranker.
+
+The towers and tables of the first stage end before the labels begin, so no score knows its answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,88 +14,92 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import OneCycleLR
 
-from recsys.model import features
 from recsys.model.ranker import RankerNet
-from recsys.types import I64, PAD
-from training.config import RankerConfig
-from training.device import CPU, mixed_precision
+from recsys.types import I64
+from training.config import RankerConfig, TrainingConfig
+from training.device import CPU, find_device, mixed_precision
 from training.evaluation.split import Split
 from training.first_stage import FirstStage
-from training.progress import Progress, no_progress
-from training.ranker.simple_orders import FITTED, ORDERS, Examples, best_order, fit_order, found, order_by
-from training.towers.loss import listwise_loss
-
-CHUNK = 256
+from training.progress import NO_STEP, StepProgress
+from training.ranker.examples import Examples, gather
+from training.ranker.listwise_loss import listwise_loss
+from training.ranker.simple_orders import FITTED, ORDERS, best_order, fit_order, order_net
 
 FEWEST = 50
-"""Examples below which no weights are fitted: each half of fewer would say little of the other."""
+"""Examples below which no weights are fitted: with fewer, one half says little of the other."""
 
 
 @dataclass(frozen=True)
-class FittedRanker:
-    """The net, the simple order that it is if no examples could teach it better, and how many of them there were."""
+class RankerFit:
+    """A ranker's net. epochs: of the towers that retrieved its candidates, chosen by validation.
+
+    order: the simple order that the net is; None where it is trained. warnings: a sentence that says so.
+    """
 
     net: RankerNet
+    epochs: int
     order: str | None = None
-    examples: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def with_epochs(self, config: TrainingConfig) -> TrainingConfig:
+        """`config` with the chosen number of epochs, for towers that have no labels left for a validation."""
+        return replace(config, tower=replace(config.tower, epochs=self.epochs))
 
 
-def fit_ranker(
-    parts: Split,
-    stage: FirstStage,
-    config: RankerConfig,
-    seed: int,
-    progress: Progress = no_progress,
-    device: torch.device = CPU,
-) -> FittedRanker:
-    """Train on the labels of `parts`: each query's answers against the other candidates that `stage` finds for it.
+def fit_ranker(parts: Split, stage: FirstStage, config: TrainingConfig, progress: StepProgress = NO_STEP) -> RankerFit:
+    """Train on the labels of `parts`: each query's answers against the other candidates that `stage` retrieves for it.
 
-    The net trains on `device` and is returned on the CPU.
-
-    Where fewer than `config.minimum` queries have an answer among theirs, or fewer than `config.doubtful` and those
-    teach a ranker that finds no more of what it was not taught than a simple order does, that order is the ranker.
+    The ranker is a simple order where fewer than `config.ranker.minimum` queries have an answer among their candidates,
+    and where fewer than `config.ranker.doubtful` have one and the order has at least the recall of a trained ranker.
     """
+    seed, ranker = config.seed, config.ranker
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    examples = gather(parts, stage, config, rng, lambda share, word: progress(share / 2, word))
-    if len(examples) < max(config.minimum, config.doubtful):
-        order, weights, share = _simple_order(examples)
-        if len(examples) < config.minimum or share >= _found_untaught(
-            examples, lambda part: _trained(part, config, rng, device)
+    device = find_device(config.device)
+    examples = gather(parts, stage, ranker, rng, progress.part(0, 0.5))
+    if len(examples) < max(ranker.minimum, ranker.doubtful):
+        order, weights, found = _simple_order(examples)
+        if len(examples) < ranker.minimum or found >= _cross_recall(
+            examples, lambda half: _trained(half, ranker, rng, device)
         ):
-            return FittedRanker(order_by(weights), order, len(examples))
-    net = _trained(examples, config, rng, device, lambda share, word: progress(0.5 + share / 2, word))
-    return FittedRanker(net, None, len(examples))
+            sentence = (
+                f"Of the {len(parts.label_queries()):,} queries of the label window {len(examples):,} have an answer "
+                f"among their candidates; they do not teach a ranker that beats a simple order: candidates are ordered "
+                f"by {order}, and the ranker is untrained. {ranker.doubtful:,} of them are enough, most often."
+            )
+            return RankerFit(order_net(weights), stage.epochs, order, (sentence,))
+    return RankerFit(_trained(examples, ranker, rng, device, progress.part(0.5, 1)), stage.epochs)
 
 
 def _simple_order(examples: Examples) -> tuple[str, dict[str, float], float]:
-    """The order that finds most without a ranker, stated or fitted: its name, its weights and what it finds."""
-    name, share = best_order(examples)
+    """The fixed or fitted order with the highest recall: its name, its weights and its recall."""
+    name, recall = best_order(examples)
     if len(examples) >= FEWEST:
-        fitted = _found_untaught(examples, lambda part: order_by(fit_order(part)))
-        if fitted > share:
+        fitted = _cross_recall(examples, lambda half: order_net(fit_order(half)))
+        if fitted > recall:
             return FITTED, fit_order(examples), fitted
-    return name, ORDERS[name], share
+    return name, ORDERS[name], recall
 
 
-def _found_untaught(examples: Examples, teach: Callable[[Examples], RankerNet]) -> float:
-    """Share of the answers that rankers find in the half of the examples that did not teach them."""
+def _cross_recall(examples: Examples, fit: Callable[[Examples], RankerNet]) -> float:
+    """The recall of two nets, each fitted on one half of the examples and scoring the other half."""
     half = np.arange(len(examples)) % 2 == 0
     scores = np.zeros(examples.real.shape, np.float32)
     for mine in (half, ~half):
-        net = teach(examples.at(mine))
+        net = fit(examples.at(mine))
         with torch.inference_mode():
             scores[~mine] = net(torch.from_numpy(examples.x[~mine])).numpy()
-    return found(examples, scores)
+    return examples.recall(scores)
 
 
 def _trained(
     examples: Examples,
     config: RankerConfig,
     rng: np.random.Generator,
-    device: torch.device,
-    progress: Progress = no_progress,
+    device: torch.device = CPU,
+    progress: StepProgress = NO_STEP,
 ) -> RankerNet:
+    """A net trained on `device`, on the CPU."""
     net = _standardised(examples).to(device).train()
     steps = config.epochs * -(-len(examples) // config.batch)
     optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=1e-3, fused=True)
@@ -109,16 +116,16 @@ def _trained(
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-            progress(len(losses) / steps, f"loss {np.mean(losses[-50:]):.3f}")
+            progress.update(len(losses) / steps, loss=float(np.mean(losses[-50:])))
     return net.cpu().eval()
 
 
 def _standardised(examples: Examples) -> RankerNet:
-    """A net with new weights and the mean and deviation of the features of these examples."""
+    """A net with new weights, and the mean and deviation of the features of the examples."""
     net = RankerNet()
     rows = examples.x[examples.real]
     net.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
-    # A column that is constant here trains no weight, so its value is ignored should it vary later.
+    # A column that is constant here trains no weight. With an infinite deviation its value never counts.
     varied = rows.min(axis=0) < rows.max(axis=0)
     net.deviation.copy_(torch.from_numpy(np.where(varied, rows.std(axis=0) + 1e-3, np.inf)))
     return net
@@ -132,64 +139,3 @@ def _loss(net: RankerNet, examples: Examples, rows: I64, device: torch.device) -
     with mixed_precision(device):
         scores = net(x)
     return listwise_loss(scores.float(), answer, real, weight)
-
-
-def gather(
-    parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: Progress = no_progress
-) -> Examples:
-    """Examples of the queries that have an answer among their candidates; a sample of `config.candidates` of each."""
-    queries = parts.label_queries()
-    if len(queries) > config.queries:
-        queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
-    gathered = [_nothing()]
-    for start in range(0, len(queries), CHUNK):
-        gathered.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
-        progress(min(1.0, (start + CHUNK) / len(queries)), "candidates")
-    width = max(part.x.shape[1] for part in gathered)
-    return Examples(
-        np.concatenate([_wide(part.x, width) for part in gathered]),
-        np.concatenate([_wide(part.answer, width) for part in gathered]),
-        np.concatenate([_wide(part.real, width) for part in gathered]),
-        np.concatenate([part.weight for part in gathered]),
-    )
-
-
-def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: np.random.Generator) -> Examples:
-    histories, seen = parts.label_past(np.array([events[0] for events in queries]))
-    candidates = stage.retriever.retrieve(histories)
-    # An item of one query among those of all: query * n + item.
-    n = len(stage.tables)
-    owner = np.repeat(np.arange(len(queries)), [len(events) for events in queries])
-    wanted = owner * n + parts.before_test.items[np.concatenate(queries)]
-    keys = np.arange(len(queries))[:, None] * n + candidates.items
-    real = candidates.items != PAD
-    if parts.log.exclude_seen.excludes:
-        # Filters take them out of the slate, so whatever their scores, they are no wrong answers to learn from.
-        real &= ~np.isin(keys, seen[0] * n + seen[1])
-    answer = np.isin(keys, wanted) & real
-    some = answer.any(axis=1)
-    weight = np.array([parts.before_test.grades[parts.before_test.first_touch[events]].max() for events in queries])
-    histories, candidates, answer, real = histories.take(some), candidates.take(some), answer[some], real[some]
-    # Answers first, then candidates by chance, padding last; kept in the order they had.
-    lot = rng.random(answer.shape, np.float32) - answer + 2 * ~real
-    kept = np.sort(np.argsort(lot, axis=1, kind="stable")[:, :k], axis=1)
-    x = features.build(stage.tables, histories, candidates)
-    return Examples(
-        np.take_along_axis(x, kept[..., None], axis=1),
-        np.take_along_axis(answer, kept, axis=1),
-        np.take_along_axis(real, kept, axis=1),
-        weight[some],
-    )
-
-
-def _nothing() -> Examples:
-    return Examples(
-        np.zeros((0, 1, len(features.FEATURES)), np.float32),
-        np.zeros((0, 1), bool),
-        np.zeros((0, 1), bool),
-        np.zeros(0, np.float32),
-    )
-
-
-def _wide(array: np.ndarray, width: int) -> np.ndarray:
-    return np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))

@@ -1,26 +1,24 @@
-"""Simple orders of candidates, for where too few examples teach a ranker, or teach it worse.
+"""Simple orders of candidates: rankers for a log with too few examples to train a network.
 
-A few are stated; one is fitted: the weights of ten features, by the likelihood of the answers. On MovieLens 1M, horizon
-(509 examples), this share of the answers is found among the first ten, two halves judging each other (recall@10/ndcg@10
-of the test in brackets): ten weights .242 (.264/.265), all 52 features .229 (.245/.241), three .215 (.253/.255), the
-best stated order .216 (.249/.253), recent popularity alone .161 (.238/.245). The two features of repeats are 0 there;
-where seen items may be shown again they are added: of data/shop overall recall@10 is .461 with them, .401 without.
+Some orders are fixed sums of features; one is fitted by the likelihood of the answers. On MovieLens 1M, horizon (509
+examples), recall@10 of the label queries is, each half judging the other (test recall@10/ndcg@10 in brackets): ten
+fitted weights .242 (.264/.265), all 52 features .229 (.245/.241), three .215 (.253/.255), the best fixed order .216
+(.249/.253), recent popularity .161 (.238/.245). The two features of repeats are 0 there. Where seen items may be shown
+again they help: test recall@10 of data/shop is .461 with them, .401 without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from recsys.model import features
 from recsys.model.ranker import RankerNet
-from recsys.types import F32, Bool
-from training.towers.loss import listwise_loss
-
-TOP = 10
+from recsys.types import F32
+from training.ranker.examples import Examples
+from training.ranker.listwise_loss import listwise_loss
 
 _POPULARITY = "popularity_decayed"
 
@@ -33,7 +31,7 @@ ORDERS: dict[str, dict[str, float]] = {
 """Weighted sums of features by name; the first wins a tie."""
 
 FITTED = "a fitted sum of twelve features"
-WEIGHED = (
+FITTED_FEATURES = (
     _POPULARITY,
     "popularity_30d",
     "popularity_7d",
@@ -47,54 +45,22 @@ WEIGHED = (
     "repeat_count",
     "repeat_recency",
 )
-"""What changes slowly: popularity, taste and the user's own repeats, and nothing of the last step, which says little of
-the weeks to come."""
+"""Features that change slowly: popularity, taste, repeats. Those of the last step say little of the next weeks."""
 
 PENALTY = 0.003
-"""On the squares of the weights of standardised features; .001 and .01 find .234 and .238 there."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Queries with the answers among their candidates.
-
-    x: [Q, K, F] float32. answer: [Q, K] bool, what the user went on to. real: [Q, K] bool, padding and what the user
-    has had apart. weight: [Q] float32, how much each query counts.
-    """
-
-    x: F32
-    answer: Bool
-    real: Bool
-    weight: F32
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def at(self, rows: np.ndarray) -> Examples:
-        """Some of the queries."""
-        return Examples(self.x[rows], self.answer[rows], self.real[rows], self.weight[rows])
-
-
-def found(examples: Examples, scores: F32) -> float:
-    """Weighted mean share of the answers among each query's first TOP, of the TOP or fewer that there could be."""
-    if not len(examples):
-        return 0.0
-    first = np.argsort(-np.where(examples.real, scores, -np.inf), axis=1, kind="stable")[:, :TOP]
-    hits = np.take_along_axis(examples.answer, first, axis=1).sum(axis=1)
-    shares = hits / np.minimum(examples.answer.sum(axis=1), TOP)
-    return float(np.average(shares, weights=examples.weight))
+"""On the squares of the weights of standardised features; .001 and .01 have recall .234 and .238 on MovieLens 1M."""
 
 
 def best_order(examples: Examples) -> tuple[str, float]:
-    """Of ORDERS that which puts most answers among the first TOP, and their share."""
-    shares = {name: found(examples, weigh(examples.x, weights)) for name, weights in ORDERS.items()}
-    best = max(ORDERS, key=lambda name: shares[name])
-    return best, shares[best]
+    """The order of ORDERS with the highest recall, and its recall."""
+    recalls = {name: examples.recall(weighted_sum(examples.x, weights)) for name, weights in ORDERS.items()}
+    best = max(ORDERS, key=lambda name: recalls[name])
+    return best, recalls[best]
 
 
 def fit_order(examples: Examples) -> dict[str, float]:
-    """Weights of the features of WEIGHED that make the answers likeliest, all answers of a query sharing its weight."""
-    columns = [features.FEATURES.index(name) for name in WEIGHED]
+    """The weights of FITTED_FEATURES that maximise the likelihood of the answers."""
+    columns = [features.FEATURES.index(name) for name in FITTED_FEATURES]
     rows = examples.x[..., columns]
     mean, deviation = rows[examples.real].mean(axis=0), rows[examples.real].std(axis=0) + 1e-3
     x = torch.from_numpy((rows - mean) / deviation)
@@ -110,24 +76,24 @@ def fit_order(examples: Examples) -> dict[str, float]:
         return value
 
     optimizer.step(loss)
-    return dict(zip(WEIGHED, (weights.detach().numpy() / deviation).tolist(), strict=True))
+    return dict(zip(FITTED_FEATURES, (weights.detach().numpy() / deviation).tolist(), strict=True))
 
 
 @torch.no_grad()
-def order_by(weights: Mapping[str, float]) -> RankerNet:
-    """A ranker that no examples trained: a weighted sum of features."""
+def order_net(weights: Mapping[str, float]) -> RankerNet:
+    """The weighted sum of features as a ranker's net, which no example trained."""
     net = RankerNet()
     for parameter in net.parameters():
         parameter.zero_()
     for feature, weight in weights.items():
         column = features.FEATURES.index(feature)
-        # The net clamps what it standardises at 5, and every feature of an order stays far below 5 * 10.
+        # The net clamps standardised features at 5; every feature of an order is far below 5 * 10.
         net.deviation[column] = 10
         net.out.weight[0, column] = weight
     return net.eval()
 
 
-def weigh(x: F32, weights: Mapping[str, float]) -> F32:
+def weighted_sum(x: F32, weights: Mapping[str, float]) -> F32:
     """The weighted sum of features [..., F]: [...]."""
     total = np.zeros(x.shape[:-1], np.float32)
     for feature, weight in weights.items():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from training.evaluation.metric_table import BASELINES, OF_TYPE, OVERALL, SERVED, Evaluation, prefix_of
 from training.evaluation.preview import Scores
+from training.progress import Curve
 from training.report.charts import COLOURS, NARROW, SOFT, Chart, chart
-from training.report.curves import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -75,10 +75,10 @@ def _figures(findings: Findings) -> Iterator[Section | Table]:
     yield _metric_table(evaluation, found)
     if any(name in evaluation.served for name in (*FURTHER, COVERAGE)):
         yield _further(evaluation)
-    if glimpse := evaluation.glimpse:
+    if preview := evaluation.preview:
         live = findings.live.scores if findings.live else None
-        note = f"Share of the softmax over the candidates that the first ten hold; {glimpse.scores.queries:,} queries."
-        yield Section("How sure the ranker is", note, [histogram(glimpse.scores, live)])
+        note = f"Share of the softmax over the candidates that the first ten hold; {preview.scores.queries:,} queries."
+        yield Section("How sure the ranker is", note, [histogram(preview.scores, live)])
 
 
 def _metric_table(evaluation: Evaluation, found: Mapping[str, str]) -> Table:
@@ -112,9 +112,9 @@ def _curves(findings: Findings) -> Iterator[Section]:
 
 def _users(findings: Findings) -> Iterator[Section]:
     """Users drawn from the test: their history, their slate, and their next items."""
-    if findings.evaluation and (glimpse := findings.evaluation.glimpse) and glimpse.slates:
-        note = f"{len(glimpse.slates)} users drawn at random from the test; the model had not seen their next items."
-        yield Section("What users would have seen", note, [_slate(slate) for slate in glimpse.slates])
+    if findings.evaluation and (preview := findings.evaluation.preview) and preview.slates:
+        note = f"{len(preview.slates)} users drawn at random from the test; the model had not seen their next items."
+        yield Section("What users would have seen", note, [_slate(slate) for slate in preview.slates])
 
 
 def _slate(slate: Slate) -> Table:

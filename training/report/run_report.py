@@ -12,7 +12,7 @@ from training.data.interaction_log import Log
 from training.evaluation.metric_table import Evaluation
 from training.gate.check import Check
 from training.gate.dataset_profile import DataProfile, Live
-from training.report.curves import Curve
+from training.progress import Curve
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Findings:
     """A run, from what is known at its start to what came of it.
 
     window: times of the first and the last event. quarantined: {table: {reason: rows}}. bad_values:
-    {table: {reason: values}}. curves: see `Curves`, filled while the run goes on. generation: its id, None where
+    {table: {reason: values}}. curves: of `LearningCurves`, filled during the run. generation: its id, None where
     nothing was published. refused: whether the gate stopped it.
     """
 

@@ -1,1 +1,1 @@
-"""The tables of a generation that are counted from the log: neighbours, context lift, columns of items."""
+"""The item tables of a generation that are counted from the log: popularity, neighbours, context lift."""

@@ -1,4 +1,7 @@
-"""Count in which contexts each item is taken: the table that `recsys.model.context_lift` looks up."""
+"""The context lifts of items: how much more often an item is taken in a context than other items are.
+
+`recsys.model.context_lift` reads this table.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from recsys.model.context_lift import ContextLift, places, starts_of
 from training.data.interaction_log import Log
 
 PRIOR = 20.0
-"""Events that an item is given beforehand, spread over contexts as those of all items are."""
+"""Events that each item has beforehand, distributed over the contexts like the events of all items."""
 
 CELLS = 1 << 26
-"""Of the table, 256 MiB: a catalogue for which the context columns need more has lifts of the clock alone."""
+"""Of the table, at most: 256 MiB. Where the context columns need more, only the clock has lifts."""
 
 BLOCK = 1 << 20
 """Events counted at once."""
 
 
 def context_lift(log: Log) -> ContextLift:
-    """Lifts as they stand at the end of `log`."""
+    """The lifts at the end of `log`."""
     n = len(log.catalogue)
     starts = starts_of([len(values) for _, values in log.catalogue.spec.contexts])
     if n * int(starts[-1]) > CELLS:
@@ -38,7 +41,7 @@ def context_lift(log: Log) -> ContextLift:
 
 
 def _to_lifts(counts: np.ndarray) -> None:
-    """Counts [n, W] of one group's values become their lifts, in place."""
+    """Replace counts [n, W] of the values of one context column by their lifts."""
     total = counts.sum(axis=0, dtype=np.float64)
     share = (total / max(total.sum(), 1)).astype(np.float32)
     own = counts.sum(axis=1, keepdims=True) + np.float32(PRIOR)

@@ -1,4 +1,4 @@
-"""Build the item tables of a generation from a log and its towers."""
+"""The item tables of a generation, built from a log and the towers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.towers.fit_towers import item_embeddings
 
 
 def build_tables(log: Log, towers: Towers) -> ItemTables:
-    """The item tables as they stand at the end of `log`."""
+    """The item tables at the end of `log`."""
     catalogue, windows = log.catalogue, popularity_windows(log)
     embeddings = item_embeddings(towers, catalogue.content)
     return ItemTables(

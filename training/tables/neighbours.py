@@ -1,6 +1,11 @@
-"""Which items belong together: the neighbour tables of sources and features. Sparse but for EASE's one matrix."""
+"""The neighbour tables of items: co-visitation, followers and EASE, counted from the log.
+
+All are sparse but for the one matrix of EASE.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -15,37 +20,37 @@ NEIGHBOURS = 128
 with 128, .697 with 256, .708 with all."""
 
 CELLS = 1 << 25
-"""Neighbours of a whole table, at most: 256 MiB. Past 262,144 items each keeps fewer than NEIGHBOURS."""
+"""Neighbours in a table, at most: 256 MiB. Above 262,144 items an item has fewer than NEIGHBOURS."""
 
 COVISIT_SPAN, COVISIT_DECAY = 10, 0.8
-"""Steps ahead in a user's sequence that still count as following, and what each step further takes off."""
+"""Steps ahead in a user's sequence that count as following, and the factor of each further step."""
 
 FOLLOW_SPAN, FOLLOW_DECAY = 3, 0.7
 SHRINK = 0.5
-"""Exponent on the popularity of both items in the denominator: 0 recommends what is popular, 1 what is rare."""
+"""Exponent of the popularity of both items in the denominator: 0 favours popular items, 1 rare ones."""
 
 PAIRS = 1 << 24
-"""Pairs of events counted at once: with their indices 400 MB."""
+"""Pairs of events counted at once: 400 MB with their indices."""
 
 EASE_LIMIT = 10_000
-"""Items past which EASE's matrix of items by items is too large, and co-visitation stands alone."""
+"""Items above which EASE's matrix of items by items is too large, and the table is empty."""
 
 EASE_MINIMUM = 5
 EASE_REGULARIZATION = 300.0
 
 
 def covisit_table(log: Log) -> Neighbours:
-    """What users do within some steps after an item."""
+    """The items that users take within some steps after an item."""
     return followers(log, COVISIT_SPAN, COVISIT_DECAY)
 
 
 def follow_table(log: Log) -> Neighbours:
-    """What users do right after an item, or nearly so."""
+    """The items that users take right after an item, or two steps later."""
     return followers(log, FOLLOW_SPAN, FOLLOW_DECAY)
 
 
 def ease_table(log: Log) -> Neighbours:
-    """The best neighbours by EASE; none where more items than EASE_LIMIT have EASE_MINIMUM interactions."""
+    """The best neighbours by EASE; empty where more items than EASE_LIMIT have EASE_MINIMUM interactions."""
     n = len(log.catalogue)
     if (np.bincount(log.items, minlength=n) >= EASE_MINIMUM).sum() > EASE_LIMIT:
         return Neighbours.none(n)
@@ -61,52 +66,55 @@ def ease_table(log: Log) -> Neighbours:
     return Neighbours(rows, best)
 
 
-def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -> Neighbours:
-    """For each item those that follow it most within `span` steps of a user's sequence, by share of both's counts.
+class _Touches(NamedTuple):
+    """First touches of items in sessions, by user and time: their users, items and grades."""
 
-    A step leads from one first touch of an item in a session to the next, and weighs what the session made of the item.
+    users: I32
+    items: I64
+    grades: F32
+
+    def following(self, at: I64, span: int, decay: float) -> tuple[I64, I64, F32]:
+        """The pairs (touch, later item) within `span` steps after the touches `at`, and their decayed grades."""
+        source, target, weight = [], [], []
+        for step in range(1, span + 1):
+            near = at[at + step < len(self.items)]
+            near = near[self.users[near + step] == self.users[near]]
+            source.append(self.items[near])
+            target.append(self.items[near + step])
+            weight.append(self.grades[near + step] * np.float32(decay ** (step - 1)))
+        return np.concatenate(source), np.concatenate(target), np.concatenate(weight)
+
+
+def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -> Neighbours:
+    """The items that follow each item most within `span` steps of a user's sequence, over the popularity of both.
+
+    A step leads from one first touch of an item in a session to the next. It weighs the grade of the later touch.
     """
-    n, touches = len(log.catalogue), log.grades > 0
-    log, grades = log[touches], log.grades[touches]
+    n, graded = len(log.catalogue), log.grades > 0
+    log, grades = log[graded], log.grades[graded]
     order, _ = log.by_user
-    users, items, grades = log.users[order], log.items[order].astype(np.int64), grades[order]
+    touches = _Touches(log.users[order], log.items[order].astype(np.int64), grades[order])
     popularity = np.bincount(log.items, minlength=n)
     scale = (1 / (popularity + 10) ** SHRINK).astype(np.float32)
     neighbours = min(neighbours, max(1, CELLS // n))
     rows, best = np.full((n, neighbours), PAD, np.int32), np.zeros((n, neighbours), np.float32)
-    by_item = np.argsort(items, kind="stable")
+    by_item = np.argsort(touches.items, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(popularity)])
     start = 0
     while start < n:
-        # As many items as bring PAIRS pairs; one item alone may bring more.
+        # As many items as have PAIRS pairs; one item alone may have more.
         end = int(np.searchsorted(offsets, offsets[start] + PAIRS // span, side="right")) - 1
         end = min(max(end, start + 1), n)
-        block = _pairs(
-            users, items, grades, by_item[offsets[start] : offsets[end]], span, decay, start, (end - start, n)
-        )
+        source, target, weight = touches.following(by_item[offsets[start] : offsets[end]], span, decay)
+        block = sparse.csr_matrix((weight, (source - start, target)), shape=(end - start, n))
         block = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
         rows[start:end], best[start:end] = _prune(block.tocoo(), start, neighbours)
         start = end
     return Neighbours(rows, best)
 
 
-def _pairs(
-    users: I32, items: I64, grades: F32, at: I64, span: int, decay: float, first: int, shape: tuple[int, int]
-) -> sparse.csr_matrix:
-    """Decayed, graded counts of what follows the events at these places: rows from item `first` on."""
-    source, target, weight = [], [], []
-    for step in range(1, span + 1):
-        near = at[at + step < len(items)]
-        near = near[users[near + step] == users[near]]
-        source.append(items[near] - first)
-        target.append(items[near + step])
-        weight.append(grades[near + step] * np.float32(decay ** (step - 1)))
-    pairs = (np.concatenate(source), np.concatenate(target))
-    return sparse.csr_matrix((np.concatenate(weight), pairs), shape=shape)
-
-
 def _prune(weights: sparse.coo_matrix, first: int, k: int) -> tuple[I32, F32]:
-    """The k largest entries of each row, without those of row r in column first + r, largest first."""
+    """The k largest entries of each row, largest first, without the entry of row r in column first + r."""
     off = weights.row + first != weights.col
     row, col, value = weights.row[off], weights.col[off], weights.data[off]
     order = np.lexsort((col, -value, row))

@@ -1,4 +1,4 @@
-"""The state of a training after each epoch, so that a killed training continues from its last whole epoch."""
+"""Checkpoints of a training after each epoch, so that a killed training continues from its last complete epoch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from training.config import TowerConfig
 from training.data.interaction_log import DAY, Log
 
 KEPT = 7 * DAY
-"""Seconds that the checkpoint of a killed run is kept for its next try."""
+"""Age in seconds at which the checkpoint of a killed run is deleted."""
 
 
 class Checkpoint:
-    """One file, replaced as a whole."""
+    """One file with the state of one training."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,13 +35,13 @@ class Checkpoint:
         """The saved state, on the CPU; None where there is no file, or the file can't be read."""
         try:
             state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
-        except Exception:  # a damaged byte can lead the unpickler to any error
+        except Exception:  # a damaged byte can make the unpickler raise any error
             return None
         return state
 
 
 class Checkpoints:
-    """A folder of checkpoints, each named by the configuration and the data of its training."""
+    """A folder of checkpoints, each named by a hash of the configuration and the data of its training."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,7 @@ class Checkpoints:
         self._used: list[Path] = []
 
     def of(self, log: Log, config: TowerConfig, seed: int, purpose: str) -> Checkpoint:
-        """The checkpoint of training towers on `log`; purpose: what else decides the result, such as the judge."""
+        """The checkpoint of a training on `log`; purpose: what else decides its result, such as the validation."""
         digest = hashlib.sha256()
         for array in (log.users, log.items, log.times, log.types, log.contexts, log.weights, log.catalogue.content):
             digest.update(array.tobytes())
@@ -62,6 +62,6 @@ class Checkpoints:
         return Checkpoint(path)
 
     def clear(self) -> None:
-        """Remove the checkpoints of this run, which has succeeded."""
+        """Delete the checkpoints of this run, which has succeeded."""
         for path in self._used:
             path.unlink(missing_ok=True)

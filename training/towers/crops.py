@@ -1,4 +1,4 @@
-"""Runs of users' events, and the batches that towers train on."""
+"""Crops of users' histories, and the batches of crops that the towers train on."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from training.data.interaction_log import Log
 
 
 class Crop(NamedTuple):
-    """Runs of users' events [B, L + 1], padded on the left by one column at least; whole: [B], from the first event.
+    """Consecutive events of B users [B, L + 1], padded on the left by at least one column.
 
-    context: [B, L + 1, CLOCK + CONTEXTS] uint8, that of each event. grades: [B, L + 1] float32, `Log.grades` of each.
+    context: [B, L + 1, CLOCK + CONTEXTS] uint8, of each event. grades: [B, L + 1] float32, `Log.grades` of each event.
+    from_first: [B], crops that begin with the user's first event.
     """
 
     histories: Histories
     context: U8
     grades: F32
-    whole: Bool
+    from_first: Bool
 
     @property
     def predicted(self) -> Bool:
-        """Which events are to be predicted, from the second column on [B, L]: those with a grade and a known past."""
-        known: Bool = (self.histories.items[:, :-1] != PAD) | self.whole[:, None]
+        """The events to predict, from the second column on [B, L]: events with a grade and a known past."""
+        known: Bool = (self.histories.items[:, :-1] != PAD) | self.from_first[:, None]
         return (self.grades[:, 1:] > 0) & known
 
 
 class Crops:
-    """Random runs of users' events, batched by length so that little is padding."""
+    """Random crops of a log, batched by length so that little is padding."""
 
     def __init__(self, log: Log, config: TowerConfig) -> None:
         self._log = log
@@ -45,7 +46,7 @@ class Crops:
         self.batches = -(-len(self._users) // self._batch)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Crop]:
-        """One crop of each user, without the batches in which no event is to be predicted."""
+        """One crop of each user, in batches; a batch without an event to predict is left out."""
         sizes = np.diff(self._offsets)[self._users]
         taken = np.minimum(sizes, self._length)
         skipped = (rng.random(len(sizes)) * (sizes - taken + 1)).astype(np.int64)
@@ -62,12 +63,12 @@ class Crops:
 
 
 class Batch(NamedTuple):
-    """Crops made ready: item rows [B, L + 1], what is real, the steps of time, event types, what is to be predicted.
+    """A batch of crops as tensors, with negatives.
 
-    weights: [P] float32, how much each of the predicted counts.
-    context: [B, L + 1, CLOCK + CONTEXTS], that of each event, some of it hidden. negatives: [N] item rows. wanted: [W]
-    distinct item rows of all these; where: the place among them of each row, then of each negative. known: [W], False
-    where the id is hidden.
+    rows: [B, L + 1], item rows. real: [B, L + 1], False at padding. gaps: steps of time between events. types: event
+    types. context: [B, L + 1, CLOCK + CONTEXTS], some of it hidden. predicted: [B, L]. weights: [P] float32, of the
+    predicted events. negatives: [N] item rows. items: [W], the distinct rows of `rows` and `negatives`. index: the
+    place in `items` of each row, then of each negative. id_shown: [W], False where the item's id is hidden.
     """
 
     rows: Tensor
@@ -78,42 +79,42 @@ class Batch(NamedTuple):
     predicted: Tensor
     weights: Tensor
     negatives: Tensor
-    wanted: Tensor
-    where: Tensor
-    known: Tensor
+    items: Tensor
+    index: Tensor
+    id_shown: Tensor
 
     @classmethod
-    def of(cls, crop: Crop, taken: Tensor, config: TowerConfig) -> Batch:
-        """Draw negatives, half from the batch's own targets and half from `taken`, and the ids and contexts to hide."""
+    def of(cls, crop: Crop, catalogue: Tensor, config: TowerConfig) -> Batch:
+        """Draw the negatives, half from the targets of the batch and half from `catalogue`, and what is hidden."""
         real = torch.from_numpy(crop.histories.items) != PAD
         rows = torch.from_numpy(crop.histories.items).long().clamp(min=0)
         grades, predicted = torch.from_numpy(crop.grades)[:, 1:], torch.from_numpy(crop.predicted)
         targets_P = rows[:, 1:][predicted]
         in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
-        negatives_N = torch.cat([in_batch, taken[torch.randint(len(taken), (config.negatives,))]])
-        wanted, where = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
+        negatives_N = torch.cat([in_batch, catalogue[torch.randint(len(catalogue), (config.negatives,))]])
+        items, index = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
         return cls(
-            rows,
-            real,
-            torch.from_numpy(time_features.gaps(crop.histories)),
-            torch.from_numpy(crop.histories.types).long(),
-            _partly_hidden(torch.from_numpy(crop.context), config.context_dropout),
-            predicted,
-            grades[predicted],
-            negatives_N,
-            wanted,
-            where,
-            torch.rand(len(wanted)) >= config.id_dropout,
+            rows=rows,
+            real=real,
+            gaps=torch.from_numpy(time_features.gaps(crop.histories)),
+            types=torch.from_numpy(crop.histories.types).long(),
+            context=_partly_hidden(torch.from_numpy(crop.context), config.context_dropout),
+            predicted=predicted,
+            weights=grades[predicted],
+            negatives=negatives_N,
+            items=items,
+            index=index,
+            id_shown=torch.rand(len(items)) >= config.id_dropout,
         )
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         return Batch(*(tensor.to(device) for tensor in self))
 
-    def share(self, first: int, step: int) -> Batch:
-        """Every `step`-th crop from `first` on, and the negatives of all."""
+    def part(self, first: int, step: int) -> Batch:
+        """Every `step`-th crop from `first` on, with all negatives."""
         mine = slice(first, None, step)
-        where = self.where[: self.rows.numel()].view_as(self.rows)[mine]
+        index = self.index[: self.rows.numel()].view_as(self.rows)[mine]
         weights = self.weights.new_zeros(self.predicted.shape).masked_scatter_(self.predicted, self.weights)
         return self._replace(
             rows=self.rows[mine],
@@ -123,11 +124,11 @@ class Batch(NamedTuple):
             context=self.context[mine],
             predicted=self.predicted[mine],
             weights=weights[mine][self.predicted[mine]],
-            where=torch.cat([where.flatten(), self.where[self.rows.numel() :]]),
+            index=torch.cat([index.flatten(), self.index[self.rows.numel() :]]),
         )
 
 
 def _partly_hidden(context: Tensor, share: float) -> Tensor:
-    """`context` [..., C] with a share of the moments wholly unknown, and of the others' columns as many: int64."""
+    """`context` [..., C] as int64, with all columns of a share of the events hidden, and as many single values."""
     shown = (torch.rand(context.shape) >= share) & (torch.rand(*context.shape[:-1], 1) >= share)
     return context.long() * shown

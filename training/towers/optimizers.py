@@ -1,4 +1,4 @@
-"""The towers' optimizers, their learning rate, and the moving average of the weights. Knows towers, no data."""
+"""The optimizers of the towers, their learning rate, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch.optim.swa_utils import AveragedModel
 from recsys.model.towers import Towers
 
 TABLES = ("item.ids.weight", "item.content.weight")
-"""Parameters of which a batch touches a few rows: a dense optimizer would make each step cost the whole catalogue."""
+"""Tables of which a batch reads a few rows. With a dense optimizer each step would update every row."""
 
 WARM_UP = 200
-"""Steps over which the learning rate rises, or a tenth of all."""
+"""Steps over which the learning rate rises; a tenth of all steps where that is less."""
 
 AVERAGE_EVERY = 10
-"""Steps between two updates of the average: an update reads every row of the item tables."""
+"""Steps between two updates of the average, because an update reads every row of the item tables."""
 
 DECAY = 0.98
-"""Share of the average that an update keeps; less in the first updates, after which little is worth keeping."""
+"""Share of the average that an update keeps; less in the first updates, whose weights are far from trained."""
 
 
 class Optimizers:
-    """AdamW for the dense weights and SparseAdam for the tables, with one learning rate that rises to a constant."""
+    """AdamW for the dense weights and SparseAdam for the tables; the learning rate rises and is constant afterwards."""
 
     def __init__(self, towers: Towers, learning_rate: float, steps: int) -> None:
         named = dict(towers.named_parameters())
@@ -41,12 +41,12 @@ class Optimizers:
         self._parts: list[torch.optim.Optimizer | LambdaLR] = [*self._both, *self._rates]
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the last step."""
+        """Delete the gradients of the last step."""
         for optimizer in self._both:
             optimizer.zero_grad()
 
     def step(self) -> None:
-        """Change the weights by their gradients, the norm of the dense gradients clipped."""
+        """Update the weights by their gradients; the norm of the dense gradients is clipped."""
         clip_grad_norm_(self._dense, 1.0)
         for optimizer, rate in zip(self._both, self._rates, strict=True):
             optimizer.step()
@@ -57,18 +57,17 @@ class Optimizers:
         return [each.state_dict() for each in self._parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Continue from what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
 
 
 def averaged(model: nn.Module) -> AveragedModel:
-    """A moving average of a model's weights, updated each AVERAGE_EVERY steps: what a training returns.
+    """A moving average of a model's weights, updated each AVERAGE_EVERY steps: the result of a training.
 
-    A constant learning rate with averaged weights needs no schedule that knows its end, so training can stop when more
-    epochs no longer help. On MovieLens 1M, leave one out, recall@10/ndcg@10 with an average over 500 steps is
-    .3005/.1782 after eight epochs and .3085/.1849 after eighteen (4,000 queries); a one-cycle schedule of eighteen has
-    .3078/.1819 at its end.
+    With averaged weights the learning rate can stay constant, and training can stop when more epochs no longer help.
+    On MovieLens 1M, leave one out, recall@10/ndcg@10 (4,000 queries) is .3005/.1782 after eight epochs and .3085/.1849
+    after eighteen with an average over 500 steps; a one-cycle schedule of eighteen epochs has .3078/.1819 at its end.
     """
     return AveragedModel(model, multi_avg_fn=_moving_average)
 

@@ -13,10 +13,10 @@ from training.data import dataset
 from training.data.dataset import Dataset
 from training.data.interaction_log import Log, encode
 from training.evaluation.baselines import popularity
-from training.evaluation.ranking import evaluate
+from training.evaluation.ranking import metric_rows
 from training.evaluation.split import split
-from training.export import _seen_until
 from training.tables.neighbours import followers
+from training.user_records import seen_until
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -150,7 +150,7 @@ def test_a_record_knows_until_when_each_item_is_hidden():
     log = log_of(REFUNDED, seen=SeenRule(True, ("purchase",), 30))
     order, offsets = log.by_user
     events = order[offsets[0] : offsets[1]]
-    seen, until = _seen_until(log, events)
+    seen, until = seen_until(log, events)
     none = np.zeros(0, np.int32)
     record = UserRecord(log.items[events], log.times[events], log.types[events], seen, none, until)
     read = UserRecord.unpack(record.pack())
@@ -185,7 +185,7 @@ def test_figures_are_of_the_targets_and_of_each_type():
                 rows.append((f"u{user}", "bought", moment + HOUR, "purchase"))
     parts = split(log_of(rows), quick())
     bought = np.array([name == "bought" for name in parts.log.catalogue.ids])
-    row = evaluate(parts, {"oracle": lambda histories: np.tile(bought.astype(np.float32), (len(histories), 1))})[
+    row = metric_rows(parts, {"oracle": lambda histories: np.tile(bought.astype(np.float32), (len(histories), 1))})[
         "oracle"
     ]
     assert row["recall@10"] == row["type:purchase_recall@10"] == 1

@@ -10,7 +10,7 @@ from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.publisher import Publisher
 from recsys.store import MemoryStore
-from training.growth.untrained_generation import random_generation
+from training.untrained_generation import random_generation
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from recsys.errors import GenerationError
 from recsys.generation.publisher import Publisher
 from recsys.store import MemoryStore
 from recsys.store.ports import CHUNK
-from training.growth.untrained_generation import random_generation
+from training.untrained_generation import random_generation
 
 DAMAGED = ["embeddings.npy", "spec.json", "user_records.data.npy", "user_ids.data.npy", "user_ids.offsets.npy"]
 """Parts that may be damaged on disk."""

@@ -19,7 +19,7 @@ from training import recipe
 from training.config import RankerConfig
 from training.data.dataset import Dataset, read
 from training.data.interaction_log import Log, encode
-from training.evaluation.ranking import evaluate
+from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import two_stage
 from training.evaluation.split import split
 from training.first_stage import fit_first_stage
@@ -215,9 +215,9 @@ def test_towers_and_ranker_use_the_context():
     log = log_of(by_device(400), "device")
     config = replace(quick(), ranker=RankerConfig(epochs=8, minimum=50))
     parts = split(log, config)
-    taught = recipe.teach_ranker(parts, config)
+    taught = recipe.train_ranker(parts, config)
     assert taught.order is None
-    stage = fit_first_stage(parts.before_test, taught.tuned(config)).stage
+    stage = fit_first_stage(parts.before_test, taught.with_epochs(config))
     ranker = stage.ranker(taught.net)
 
     def tower(histories):
@@ -229,7 +229,9 @@ def test_towers_and_ranker_use_the_context():
     def hiding(scorer):
         return lambda histories: scorer(replace(histories, context=np.zeros_like(histories.context)))
 
-    rows = evaluate(parts, {"tower": tower, "tower hidden": hiding(tower), "both": both, "both hidden": hiding(both)})
+    rows = metric_rows(
+        parts, {"tower": tower, "tower hidden": hiding(tower), "both": both, "both hidden": hiding(both)}
+    )
     recall = {name: row["recall@10"] for name, row in rows.items()}
     for known in ("tower", "both"):
         assert recall[known] > 0.55
@@ -239,7 +241,7 @@ def test_towers_and_ranker_use_the_context():
 def test_the_ranker_is_told_the_lift():
     """The columns stand where their names say."""
     log = log_of(by_device(), "device")
-    stage = fit_first_stage(log, replace(quick(), tower=replace(quick().tower, epochs=1))).stage
+    stage = fit_first_stage(log, replace(quick(), tower=replace(quick().tower, epochs=1)))
     histories = log.histories(np.arange(1500, 1520))
     candidates = stage.retriever.retrieve(histories)
     x = features.build(stage.tables, histories, candidates)

@@ -42,7 +42,7 @@ from service.verbs import answer_models as answers
 from tests.sample_data import tiny
 from tests.fakes.in_process import InProcessService
 from training.data import dataset
-from training.export import export
+from training.export import Origin, export
 from training.data.interaction_log import encode
 from training.recipe import train
 
@@ -69,7 +69,7 @@ old = GenerationFolder(Path(sys.argv[2]))
 try_out(old)
 log = encode(dataset.read(tiny.write(Path(sys.argv[3]) / "data")))
 config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2), ranker=replace(tiny.CONFIG.ranker, epochs=2))
-new = export(Path(sys.argv[3]) / "generations", log, train(log, config), config, "tiny")
+new = export(Path(sys.argv[3]) / "generations", log, train(log, config), config, Origin("tiny"))
 try_out(new)
 print(json.dumps({"features": features.FEATURES, "new": str(new.path), "of_old": seen(old), "of_new": seen(new)}))
 """

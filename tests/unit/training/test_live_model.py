@@ -96,7 +96,7 @@ def test_the_tested_model_gets_tables_as_fresh_as_the_live_ones():
     config = quick()
     config = replace(config, tower=replace(config.tower, epochs=1))
     parts = split(log_of(ring(users=60)), config)
-    stage = fit_first_stage(parts.before_test, config).stage
+    stage = fit_first_stage(parts.before_test, config)
     end = float(np.sort(parts.log.times[parts.test])[len(parts.test) // 2])
     fresh = as_fresh(parts, stage, end)
     assert fresh.tables.popularity[:, 0].sum() == (parts.log.times <= end).sum() > len(parts.before_test)

@@ -9,9 +9,8 @@ import pytest
 
 from recsys.generation.manifest import FORMAT, Manifest
 from tests.flows.ring import dataset, log_of, ring
-from training.evaluation.live_comparison import Comparison
-from training.evaluation.metric_table import Evaluation
-from training.evaluation.preview import Glimpse, Scores
+from training.evaluation.metric_table import Comparison, Evaluation
+from training.evaluation.preview import Preview, Scores
 from training.gate.check import failed
 from training.gate.dataset_profile import DataProfile, Live, filled
 from training.gate.gate import check_data, check_model, check_trained
@@ -39,8 +38,8 @@ def evaluation(served, baseline=None, *, order=None, scores=SPREAD, queries=2_00
         "two_stage": served,
         **more,
     }
-    glimpse = Glimpse(scores, ())
-    return Evaluation("rolling", 100, 300, queries, 1.0, rows, order=order, glimpse=glimpse, comparison=comparison)
+    preview = Preview(scores, ())
+    return Evaluation("rolling", 100, 300, queries, 1.0, rows, order=order, preview=preview, comparison=comparison)
 
 
 def live(served=None, **data):

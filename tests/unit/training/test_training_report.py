@@ -14,11 +14,10 @@ from training import recipe
 from training.__main__ import main
 from training.config import CONFIGS
 from training.evaluation.metric_table import SERVED
-from training.evaluation.preview import Glimpse, Scores, Slate
+from training.evaluation.preview import Preview, Scores, Slate
 from training.evaluation.split import split
 from training.gate.check import Check
-from training.progress import unwatched
-from training.report.curves import Curves
+from training.progress import LearningCurves, RunProgress
 from training.report.run_page import report, write
 from training.report.run_report import Findings
 
@@ -29,11 +28,12 @@ NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud80
 def found():
     """What a small run found out, and its split."""
     frame = ring(users=150)
-    log, curves = log_of(frame), Curves(unwatched)
+    log, curves = log_of(frame), LearningCurves()
+    progress = RunProgress((curves,))
     parts = split(log, quick())
-    taught = recipe.teach_ranker(parts, quick(), curves)
+    taught = recipe.train_ranker(parts, quick(), progress)
     findings = Findings.of(dataset(frame), log, quick(), curves.curves)
-    findings.evaluation = recipe.evaluate(parts, taught, quick(), curves)
+    findings.evaluation = recipe.evaluate(parts, taught, quick(), progress)
     findings.generation = "g20260101-000000-abcdef"
     return findings, parts
 
@@ -116,7 +116,7 @@ def test_what_a_dataset_says_is_text(found):
         data=replace(findings.data, name=NASTY, filled={NASTY: 1.0}),
         quarantined={NASTY: {NASTY: 1}},
         checks=[Check(NASTY, "failed", NASTY)],
-        evaluation=replace(findings.evaluation, warnings=[NASTY], glimpse=Glimpse(Scores(1, (1,) * 10), (slate,))),
+        evaluation=replace(findings.evaluation, warnings=[NASTY], preview=Preview(Scores(1, (1,) * 10), (slate,))),
     )
     html = report(nasty).html()
     html.encode()
@@ -147,7 +147,7 @@ def test_a_run_leaves_the_curve_of_every_step_that_trains(found):
 def test_slates_are_what_the_metrics_count(found):
     """A target is marked on a slate exactly where the evaluation places it, and nothing seen is shown."""
     findings, parts = found
-    slates = findings.evaluation.glimpse.slates
+    slates = findings.evaluation.preview.slates
     assert len(slates) == 10
     assert len({slate.user for slate in slates}) == 10
     recall = findings.evaluation.rows[SERVED]["recall@10"]

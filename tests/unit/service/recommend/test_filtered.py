@@ -22,7 +22,7 @@ from tests.sample_data import tiny
 from tests.sample_data.put_items import item, putting
 from training.data import dataset
 from training.data.interaction_log import encode
-from training.export import export
+from training.export import Origin, export
 from training.recipe import train
 
 filters = TypeAdapter(dict[str, Condition]).validate_python
@@ -126,7 +126,7 @@ def large(tmp_path_factory):
                 out.writerow((user, item, 1.6e9 + 86_400 * step + user, tiny.DEVICES[user % 2]))
     log = encode(dataset.read(folder / "data"))
     config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2))
-    made = export(folder / "generations", log, train(log, config), config, "large")
+    made = export(folder / "generations", log, train(log, config), config, Origin("large"))
     return InProcessService(made), made
 
 

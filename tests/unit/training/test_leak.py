@@ -1,4 +1,4 @@
-"""Nothing leaks: where there is nothing to learn, nothing is found, in each protocol."""
+"""No leak from the test into the models: where nothing can be learned, recall is that of chance."""
 
 from dataclasses import replace
 
@@ -10,50 +10,45 @@ from recsys.model.towers import Towers
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
-from training.evaluation.ranking import evaluate
+from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import stages
 from training.evaluation.split import PROTOCOLS, split
 from training.first_stage import fit_first_stage
-from training.towers.epoch_judge import tower_judge
+from training.towers.validation import tower_validation
 
 ITEMS = 40
 CHANCE = 10 / ITEMS
-
-
-def rows_of(parts):
-    """The metric table of a split, trained and tested."""
-    return recipe.evaluate(parts, recipe.teach_ranker(parts, quick()), quick()).rows
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_shuffled_targets_leave_chance(protocol):
     """Models that learned the ring find its next item, and no more than chance once the targets are shuffled."""
     parts = split(log_of(ring(users=200, items=ITEMS), exclude_seen=False), quick(), protocol)
-    taught, stage = recipe.teach_ranker(parts, quick()), fit_first_stage(parts.before_test, quick()).stage
+    fit, stage = recipe.train_ranker(parts, quick()), fit_first_stage(parts.before_test, quick())
     items = parts.log.items.copy()
     items[parts.test] = np.random.default_rng(5).permutation(items[parts.test])
     shuffled = replace(parts, log=replace(parts.log, items=items))
-    served = {"two_stage": stages(stage, stage.ranker(taught.net))["two_stage"]}
-    found, chance = (evaluate(each, served)["two_stage"] for each in (parts, shuffled))
+    served = {"two_stage": stages(stage, stage.ranker(fit.net))["two_stage"]}
+    found, chance = (metric_rows(each, served)["two_stage"] for each in (parts, shuffled))
     assert found["recall@10"] > 0.6
     assert abs(chance["recall@10"] - CHANCE) < 5 * chance["se_recall@10"]
 
 
-def test_no_model_is_fitted_on_what_it_is_asked(monkeypatch):
-    """First stages and baselines get the parts that end before what is asked of them, and nothing else."""
+def test_no_model_is_fitted_on_its_test(monkeypatch):
+    """First stages and baselines get the events before their labels or test, and nothing else."""
     parts = split(log_of(ring()), quick(), "loo")
     seen = []
     for step in ("fit_first_stage", "baselines"):
         inner = getattr(recipe, step)
         monkeypatch.setattr(recipe, step, lambda log, *rest, inner=inner: seen.append(log) or inner(log, *rest))
-    rows_of(parts)
-    assert [len(log) for log in seen] == [parts.taught.sum(), parts.known.sum(), parts.known.sum()]
+    recipe.evaluate(parts, recipe.train_ranker(parts, quick()), quick())
+    assert [len(log) for log in seen] == [parts.tower_events.sum(), parts.model_events.sum(), parts.model_events.sum()]
     assert seen[0] is parts.before_labels
     assert all(log is parts.before_test for log in seen[1:])
 
 
-def test_the_choice_of_the_epoch_does_not_know_the_tests_items():
-    """Towers are judged alike whether or not the test names an item that no earlier event names."""
+def test_the_choice_of_the_epoch_does_not_depend_on_the_items_of_the_test():
+    """The validation of towers is the same with and without a test item that no earlier event names."""
     frame = ring()
     frame.loc[frame.index[-40:], "item_id"] = ITEMS  # in the test alone
     named = split(log_of(frame), quick())
@@ -64,13 +59,13 @@ def test_the_choice_of_the_epoch_does_not_know_the_tests_items():
     torch.manual_seed(0)
     spec, size = named.log.catalogue.spec, len(named.log.catalogue)
     towers = Towers(size, len(spec.tokens), 1, 16, 32, [])
-    first, second = (tower_judge(parts, seed=0) for parts in (named, unnamed))
+    first, second = (tower_validation(parts, seed=0) for parts in (named, unnamed))
     assert first(towers) == second(towers)
     assert first.key == second.key
 
 
-def test_a_test_that_lies_before_the_split_is_refused_on_the_command_line(tmp_path, capsys):
-    """A dataset whose every event came before the stated test says so in a sentence and exits with 1."""
+def test_a_test_without_events_is_refused_on_the_command_line(tmp_path, capsys):
+    """A test after the last event, a date for loo and a wrong date each get a sentence and exit code 1."""
     folder = tmp_path / "ring"
     folder.mkdir()
     ring().to_csv(folder / "log.csv", index=False)

@@ -1,4 +1,4 @@
-"""Ranks and metrics against slow, obvious versions of themselves."""
+"""Places, recall, NDCG and the metric table, against slow and obvious versions."""
 
 import json
 from dataclasses import replace
@@ -11,28 +11,30 @@ from recsys.model.ranker import RankerNet
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.evaluation.metric_table import FURTHER, METRICS, SEGMENTS, Evaluation
-from training.evaluation.ranking import measure, places, rank_targets, slates
-from training.evaluation.scorers import baselines, same_for_all
+from training.evaluation.metrics import places, shown_items
+from training.evaluation.ranking import metric_row, rank_targets
+from training.evaluation.scorers import same_for_all
 from training.evaluation.split import split
+from training.ranker.fit_ranker import RankerFit
 
 NAMES = ("popularity", "recency_popularity", "item_knn", "ease_decay", "ials", "tower", "union", "two_stage")
 
 
 def slow_place(scores, target):
-    """Count one by one what stands before the target."""
+    """Count the items with at least the target's score."""
     if not np.isfinite(scores[target]):
         return len(scores)
     return sum(scores[i] >= scores[target] for i in range(len(scores)) if i != target)
 
 
 def row_of(ranks, query=None, users=None, warm=None, new=None):
-    """A measured row, every query by default its own user's, known, with an old item."""
+    """A row of these places; by default each target is a query of its own user, who is warm, with an old item."""
     ranks = np.asarray(ranks)
     query = np.arange(len(ranks)) if query is None else np.asarray(query)
     users = query if users is None else np.asarray(users)
     warm = np.ones(len(ranks), bool) if warm is None else np.asarray(warm)
     new = np.zeros(len(ranks), bool) if new is None else np.asarray(new)
-    return measure(ranks, query, users, {"all": np.ones(len(ranks), bool), "warm": warm, "cold": ~warm, "new": new})
+    return metric_row(ranks, query, users, {"all": np.ones(len(ranks), bool), "warm": warm, "cold": ~warm, "new": new})
 
 
 def evaluation_of(rows):
@@ -40,8 +42,8 @@ def evaluation_of(rows):
     return Evaluation("rolling", 1, 60, 1, 0.1, {name: row | {"coverage@10": 0.5} for name, row in rows.items()})
 
 
-def test_places_equal_a_count_one_by_one():
-    """Whatever the scores, ties and hidden items, and however many targets a query has, counting gives the place."""
+def test_places_equal_a_slow_count():
+    """With ties, hidden items and several targets of a query, each place is the count; ties count against the model."""
     rng = np.random.default_rng(1)
     scores = rng.integers(5, size=(40, 30)).astype(np.float32)
     scores[rng.random(scores.shape) < 0.3] = -np.inf
@@ -50,15 +52,10 @@ def test_places_equal_a_count_one_by_one():
     assert places(scores, owner, targets).tolist() == expected
 
 
-def test_ties_count_against_us():
-    """A model that scores everything alike finds nothing."""
-    assert places(np.zeros((1, 5), np.float32), np.array([0]), np.array([2])).tolist() == [4]
-
-
 @pytest.mark.parametrize("protocol", ["loo", "rolling", "horizon"])
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclude_seen):
-    """However long ago an item was seen, it is not in the way of a target, and as a target it counts as missed."""
+    """A seen item of any age does not compete with a target, and as a target it has the last place."""
     log = log_of(ring(users=30, steps=130), exclude_seen)
     parts = split(log, quick(), protocol)
     scores = np.random.default_rng(2).random(len(log.catalogue)).astype(np.float32)
@@ -67,7 +64,7 @@ def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclu
     for event, place in zip(parts.test, ranked.places, strict=True):
         user = log.users[event]
         until = first_test[user] if protocol == "horizon" else event
-        past = (log.users[:until] == user) & (parts.known[:until] | (protocol != "horizon"))
+        past = (log.users[:until] == user) & (parts.model_events[:until] | (protocol != "horizon"))
         shown = scores.copy()
         if exclude_seen:
             shown[log.items[:until][past]] = -np.inf
@@ -75,7 +72,7 @@ def test_each_target_is_ranked_among_all_items_that_may_be_shown(protocol, exclu
 
 
 def test_metrics_of_one_target_are_hits_and_their_discount():
-    """Recall counts places under k, NDCG weighs them by 1/log2(place + 2); warm, cold and new are apart."""
+    """Recall counts places under k, NDCG weighs them by 1/log2(place + 2); segments have figures of their own."""
     row = row_of([0, 1, 9, 10], users=[0, 0, 1, 2], warm=[True, True, False, False], new=[False, True, False, True])
     assert (row["recall@10"], row["recall@20"]) == (0.75, 1.0)
     assert row["ndcg@10"] == pytest.approx((1 + 1 / np.log2(3) + 1 / np.log2(11)) / 4, abs=1e-6)
@@ -85,8 +82,8 @@ def test_metrics_of_one_target_are_hits_and_their_discount():
     assert row["se_recall@10"] == pytest.approx(np.sqrt(0.25 + 0.0625 + 0.5625) / 4, abs=1e-6)
 
 
-def test_metrics_of_many_targets_are_shares_of_the_best_there_could_be():
-    """Three hits for twelve targets are three of the ten there could be; a hit for one target is all there could be."""
+def test_metrics_of_many_targets_are_shares_of_the_best_possible():
+    """Three hits of twelve targets are three of ten possible; one hit of one target is all that is possible."""
     row = row_of([0, 1, 2, *range(50, 59), 1], query=[0] * 12 + [1])
     discount = 1 / np.log2(np.arange(10) + 2)
     assert row["queries"] == 2
@@ -95,18 +92,23 @@ def test_metrics_of_many_targets_are_shares_of_the_best_there_could_be():
     assert row["ndcg@10"] == pytest.approx((discount[:3].sum() / discount.sum() + discount[1]) / 2, abs=1e-6)
 
 
-def test_slates_are_the_first_ten_that_can_be_shown():
-    """An item that scores -inf is on nobody's slate, however short the slate."""
+def test_an_item_with_a_score_of_minus_infinity_is_never_shown():
+    """Coverage counts the first ten items of each row, and fewer where fewer can be recommended."""
     scores = np.full((2, 30), -np.inf, np.float32)
     scores[0, :15] = np.arange(15)
     scores[1, 20:22] = 1
-    assert slates(scores).tolist() == [*range(5, 15), 20, 21]
+    assert shown_items(scores, 10).tolist() == [*range(5, 15), 20, 21]
 
 
-def test_an_empty_segment_is_valid_json_and_has_no_column():
-    """Without cold users their metrics are null for programs and no column for people."""
+def test_every_figure_of_the_contract_is_in_the_json():
+    """A row has each metric of each segment with its error, and queries; a segment without queries has null."""
     evaluation = evaluation_of(dict.fromkeys(NAMES, row_of([0, 50])))
-    assert json.loads(evaluation.to_json())["rows"]["tower"]["cold_recall@10"] is None
+    row = json.loads(evaluation.to_json())["rows"]["tower"]
+    for prefix in ("" if segment == "all" else f"{segment}_" for segment in SEGMENTS):
+        assert f"{prefix}queries" in row
+        assert all({prefix + metric, f"{prefix}se_{metric}"} <= set(row) for metric in (*METRICS, *FURTHER))
+    assert {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20", "coverage@10"} <= set(row)
+    assert row["cold_recall@10"] is None
     assert "cold" not in evaluation.to_markdown()
     assert evaluation.shortfalls() == []
 
@@ -119,38 +121,19 @@ def test_an_empty_segment_is_valid_json_and_has_no_column():
         (SeenRule(days=30), "; items with which the user has any event in the last 30 days out;"),
     ],
 )
-def test_the_footer_says_which_seen_items_were_left_out(rule, footer):
+def test_the_footer_says_which_seen_items_are_left_out(rule, footer):
     """The table's footer follows `exclude_seen` of the dataset."""
     config = quick()
     config = replace(config, tower=replace(config.tower, epochs=1))
     parts = split(replace(log_of(ring(users=40)), exclude_seen=rule), config)
-    evaluation = recipe.evaluate(parts, recipe.Taught(RankerNet(), 1), config)
+    evaluation = recipe.evaluate(parts, RankerFit(RankerNet(), 1), config)
     assert footer in evaluation.to_markdown()
     (first, *_) = evaluation.to_table().renderables
     assert footer in first.caption
 
 
-def test_every_figure_of_the_contract_is_there():
-    """A row has each metric of each segment with its error, the segment's queries, and the coverage."""
-    row = json.loads(evaluation_of(dict.fromkeys(NAMES, row_of([0, 50]))).to_json())["rows"]["tower"]
-    for prefix in ("" if segment == "all" else f"{segment}_" for segment in SEGMENTS):
-        assert f"{prefix}queries" in row
-        assert all({prefix + metric, f"{prefix}se_{metric}"} <= set(row) for metric in (*METRICS, *FURTHER))
-    assert {"recall@10", "recall@20", "recall@100", "recall@200", "ndcg@10", "ndcg@20", "coverage@10"} <= set(row)
-
-
-def test_a_baseline_ahead_of_us_is_told():
-    """Where a baseline beats what is served, a sentence says in what and by how much."""
-    good, bad = row_of([0]), row_of([99])
-    told = evaluation_of(dict.fromkeys(NAMES, bad) | {"popularity": good}).shortfalls()
-    assert told[0] == "popularity beats what is served in recall@10: 1.0000 against 0.0000."
-
-
-def test_without_implicit_its_row_is_left_out_with_a_word(monkeypatch):
-    """A machine without the development dependency gets the other rows and a sentence."""
-    monkeypatch.setattr("training.evaluation.baselines.importlib.util.find_spec", lambda name: None)
-    rows, told = baselines(log_of(ring(users=30)), threads=1, seed=0)
-    assert "ials" not in rows
-    assert "implicit" in told[0]
-    evaluation = evaluation_of({name: row_of([0]) for name in (*rows, "two_stage")})
-    assert evaluation.best_baseline == "popularity"
+def test_a_baseline_ahead_of_the_served_model_is_named():
+    """A sentence names the baseline, the metric and both figures."""
+    rows = dict.fromkeys(NAMES, row_of([99])) | {"popularity": row_of([0])}
+    sentences = evaluation_of(rows).shortfalls()
+    assert sentences[0] == "popularity beats what is served in recall@10: 1.0000 against 0.0000."

@@ -1,4 +1,4 @@
-"""The whole of training on a small log: what comes out works, is no better than it should be, and is all there."""
+"""The recipe on a small log: the model learns, and its generation is complete and reads back."""
 
 import json
 
@@ -14,42 +14,43 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import HISTORY_LENGTH
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
-from training.export import export, precompute
+from training.export import Origin, export
 from training.ranker.simple_orders import FITTED, ORDERS
+from training.user_records import precompute
 
 
 @pytest.fixture(scope="module")
-def taught():
+def world():
     """A model of a ring with string ids and three columns, and its log."""
     torch.manual_seed(0)
     log = log_of(ring(users=150, strings=True))
     return log, recipe.train(log, quick())
 
 
-def test_what_is_served_has_learned_the_ring(taught):
+def test_the_served_model_learns_the_ring(world):
     """Where the next item is mostly the next of the ring, the two stages find it and popularity does not."""
-    _, trained = taught
+    _, trained = world
     rows = trained.evaluation.rows
     assert rows["two_stage"]["recall@10"] > 0.6
     assert rows["two_stage"]["recall@10"] > 1.5 * rows["recency_popularity"]["recall@10"]
 
 
-def test_a_log_too_small_for_a_ranker_says_so_and_still_serves(tmp_path):
-    """Two hundred rows give a whole generation whose ranker is one feature, with a warning that names it."""
+def test_a_log_too_small_for_a_ranker_has_a_warning_and_a_generation(tmp_path):
+    """Two hundred rows give a complete generation whose ranker is a simple order, which a warning names."""
     log = log_of(ring(users=100, steps=2, strings=True))
     trained = recipe.train(log, quick())
     assert "untrained" in trained.evaluation.warnings[0]
-    folder = export(tmp_path, log, trained, quick(), "tiny")
+    folder = export(tmp_path, log, trained, quick(), Origin("tiny"))
     assert "untrained" in folder.verify(users=True).metrics["warnings"][0]
     assert any(f"ordered by {order}," in trained.evaluation.warnings[0] for order in (*ORDERS, FITTED))
     best = precompute(log, np.arange(5), trained.stage, trained.stage.ranker(trained.net), 10)
     assert all(len(set(slate.tolist())) == 10 for slate in best)
 
 
-def test_a_generation_is_whole_and_reads_back(taught, tmp_path):
-    """What is exported verifies, loads as it was, and a changed byte is refused."""
-    log, trained = taught
-    folder = export(tmp_path, log, trained, quick(), "ring", bad_rows=3)
+def test_a_generation_is_complete_and_reads_back(world, tmp_path):
+    """An exported generation verifies, loads with the same scores, and is refused with a changed byte."""
+    log, trained = world
+    folder = export(tmp_path, log, trained, quick(), Origin("ring", bad_rows=3))
     manifest = folder.verify(users=True)
     assert manifest.dims == {"items": 40, "embedding": 16, "users": 150, "history": HISTORY_LENGTH, "candidates": 10}
     of_data = {"exclude_seen": True, "item_id_type": "str", "user_id_type": "str"}
@@ -73,9 +74,9 @@ def test_a_generation_is_whole_and_reads_back(taught, tmp_path):
         folder.verify()
 
 
-def test_a_users_record_is_what_the_log_says(taught, tmp_path):
-    """History, seen items and ten candidates, none of them seen, the best of the two stages first."""
-    log, trained = taught
+def test_a_users_record_has_the_events_of_the_log(world, tmp_path):
+    """A record has the history, the seen items and ten candidates; no candidate is seen."""
+    log, trained = world
     ids, blobs = export(tmp_path, log, trained, quick()).users()
     assert list(ids) == log.user_ids.tolist()
     for user in (0, 77, 149):
@@ -88,8 +89,8 @@ def test_a_users_record_is_what_the_log_says(taught, tmp_path):
         assert not set(record.candidates.tolist()) & set(record.seen.tolist())
 
 
-def test_what_was_seen_long_ago_is_not_precomputed(tmp_path):
-    """An item that has left the history's window is still seen: it stays out of the candidates."""
+def test_an_item_seen_long_ago_is_not_precomputed():
+    """A seen item older than the history is no candidate."""
     log = log_of(ring(users=20, items=130, steps=115, noise=0.0))
     trained = recipe.train(log, quick())
     best = precompute(log, np.arange(20), trained.stage, trained.stage.ranker(trained.net), 50)

@@ -1,0 +1,88 @@
+"""The baselines against dense formulas, and on a log whose next item is known."""
+
+import numpy as np
+import pytest
+
+from recsys.types import PAD
+from tests.flows.ring import log_of, quick, ring
+from training.evaluation.baselines import DECAY, Ease, Ials, ItemKnn, popularity
+from training.evaluation.ranking import metric_rows
+from training.evaluation.scorers import baselines
+from training.evaluation.split import split
+from training.tables.neighbours import followers
+
+
+def dense_knn(log, history, neighbours):
+    """Cosine neighbours and their decayed sum, one item at a time."""
+    x = np.zeros((len(log.user_ids), len(log.catalogue)))
+    x[log.users, log.items] = 1
+    norm = np.maximum(np.sqrt(x.sum(axis=0)), 1)
+    cosine = (x.T @ x) / np.outer(norm, norm)
+    np.fill_diagonal(cosine, 0)
+    scores = np.zeros(len(norm))
+    for steps, item in enumerate(reversed(history)):
+        best = np.argsort(-cosine[item], kind="stable")[:neighbours]
+        scores[best] += DECAY**steps * cosine[item, best]
+    return scores
+
+
+def test_item_knn_is_cosine_with_decayed_weights(monkeypatch):
+    """Computed in blocks, the neighbours and scores are those of the dense formula."""
+    log = log_of(ring(users=80))
+    monkeypatch.setattr(ItemKnn, "PRODUCTS", 1_000)
+    histories = log.final_histories(np.arange(5))
+    scores = ItemKnn(log, neighbours=40).score(histories)
+    for row, items in enumerate(histories.items):
+        np.testing.assert_allclose(scores[row], dense_knn(log, items[items != PAD], 40), rtol=1e-4, atol=1e-6)
+
+
+def test_ease_has_no_weight_from_an_item_to_itself():
+    """An item has no weight on itself, and an item with too few interactions can't be recommended."""
+    log = log_of(ring(users=200, noise=0.1))
+    minimum = int(np.median(popularity(log)))
+    ease = Ease(log, 50.0, minimum)
+    assert not np.diag(ease.weights).any()
+    scores = ease.score(log.final_histories(np.arange(50)))
+    assert (np.isinf(scores) == (popularity(log) < minimum)[None]).all()
+
+
+def test_ials_scores_users_without_training_events():
+    """Scores follow from the history alone: the same for two users with the same past, and in each run."""
+    pytest.importorskip("implicit")
+    log = log_of(ring(users=80))
+    twice = log.final_histories(np.array([3, 3]))
+    first, second = (Ials(log[:-200], 1, seed=0, iterations=3).score(twice) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first[0], first[1])
+
+
+@pytest.mark.parametrize("protocol", ["loo", "rolling", "horizon"])
+def test_models_of_taste_learn_the_ring_and_popularity_does_not(protocol):
+    """Where the next item is the next of the ring, the baselines with a history find it in each protocol."""
+    pytest.importorskip("implicit")
+    parts = split(log_of(ring(users=600, items=120, noise=0.1)), quick(), protocol)
+    scorers, left_out = baselines(parts.before_test, threads=1, seed=0)
+    rows = metric_rows(parts, scorers)
+    assert not left_out
+    for name in ("item_knn", "ease_decay", "ials"):
+        assert rows[name]["recall@10"] > rows["popularity"]["recall@10"] + 2 * rows[name]["se_recall@10"], name
+
+
+def test_without_implicit_its_row_is_left_out_with_a_sentence(monkeypatch):
+    """A machine without the development dependency has the other rows and a sentence."""
+    monkeypatch.setattr("training.evaluation.baselines.importlib.util.find_spec", lambda name: None)
+    rows, left_out = baselines(log_of(ring(users=30)), threads=1, seed=0)
+    assert "ials" not in rows
+    assert "implicit" in left_out[0]
+
+
+def test_neighbours_are_the_items_that_follow():
+    """In a ring without noise an item's best neighbours are the next items, nearest first, and never the item."""
+    log = log_of(ring(noise=0.0, items=30, users=60))
+    table = followers(log, 10, 0.5, neighbours=5)
+    # catalogue rows are in order of appearance: compare ids
+    ids = log.catalogue.ids
+    after = [(ids[table.rows[row]] - ids[row]) % 30 for row in range(30)]
+    assert all(0 not in steps for steps in after)
+    assert np.mean([steps[0] <= 3 for steps in after]) > 0.9
+    assert (np.diff(table.weights, axis=1) <= 0).all()

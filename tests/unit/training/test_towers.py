@@ -1,0 +1,226 @@
+"""The training of the towers: the loss, crops, devices, and checkpoints from which a killed training continues."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.model import time_features
+from recsys.model.towers import EmbeddedHistory, Towers
+from recsys.types import CLOCK, CONTEXTS, PAD
+from tests.flows.ring import log_of, quick, ring
+from training.recipe import train
+from training.towers import gradients
+from training.towers.checkpoint import Checkpoints
+from training.towers.crops import Batch, Crops
+from training.towers.fit_towers import fit_towers
+from training.towers.loss import Negatives, corrected_softmax
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    from dataclasses import replace
+    import torch
+    from tests.flows.ring import log_of, quick, ring
+    from training.towers.checkpoint import Checkpoints
+    from training.towers.fit_towers import fit_towers
+
+    torch.set_num_threads(1)
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
+    validated = []
+
+    def validate(towers):
+        validated.append(0)
+        if len(validated) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return -abs(len(validated) - 2)
+
+    fit_towers(log, config, 7, validate=validate, checkpoint=Checkpoints(Path({folder!r})).of(log, config, 7, "test"))
+"""
+
+
+@pytest.fixture
+def one_thread():
+    """Bits are compared, and the number of threads decides the order of sums."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def same(one, other) -> bool:
+    """Whether two towers have the same bits."""
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def random_past(batch: int, length: int, dim: int) -> EmbeddedHistory:
+    """Histories of several lengths, one of them empty."""
+    real = torch.ones(batch, length, dtype=torch.bool)
+    real[1, : length // 2] = False
+    real[2] = False
+    items = torch.randn(batch, length, dim) * real[..., None]
+    return EmbeddedHistory(
+        items, real, torch.randint(4, real.shape), torch.randint(time_features.STEPS + 1, real.shape)
+    )
+
+
+def test_every_prefix_is_the_forward_pass_at_each_prefix():
+    """Training computes in one pass what serving computes for each history."""
+    torch.manual_seed(0)
+    tower = Towers(50, 3, 4, 16, contexts=(8, 9, 8, 8)).user.eval()
+    past, waits = random_past(3, 12, 16), torch.randint(time_features.STEPS + 1, (3, 12))
+    context = torch.randint(8, (3, 12, CLOCK + CONTEXTS))
+    with torch.no_grad():
+        together = tower.every_prefix(past, waits, context)
+        for end in range(1, 13):
+            alone = tower(EmbeddedHistory(*(part[:, :end] for part in past)), waits[:, end - 1], context[:, end - 1])
+            torch.testing.assert_close(together[:, end - 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_the_loss_and_its_gradient_are_the_plain_softmax():
+    """Loss and gradients equal one cross entropy with corrected logits, where negatives that are targets are masked."""
+    torch.manual_seed(0)
+    users, positives, items = torch.randn(1300, 8), torch.randn(1300, 8), torch.randn(40, 8)
+    temperature, weights = torch.tensor(0.3), torch.rand(1300)
+    targets, rows, expected = torch.randint(60, (1300,)), torch.randint(60, (40,)), torch.rand(40) + 0.1
+    leaves = [tensor.requires_grad_() for tensor in (users, positives, items, temperature)]
+    negatives = Negatives(rows, items, expected)
+    ours = corrected_softmax(users, positives, targets, weights, negatives, temperature)
+    others = users @ items.T / temperature - expected.log()
+    others = others.masked_fill(targets[:, None] == rows, -torch.inf)
+    logits = torch.cat([(users * positives).sum(1, keepdim=True) / temperature, others], dim=1)
+    losses = torch.nn.functional.cross_entropy(logits, torch.zeros(1300, dtype=torch.long), reduction="none")
+    plain = (losses * weights).sum() / weights.sum()
+    torch.testing.assert_close(ours, plain)
+    for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_crops_are_consecutive_events_of_one_user():
+    """An epoch has one crop of every user, padded on the left."""
+    log = log_of(ring(users=20))
+    seen = 0
+    for crop in Crops(log, quick().tower).epoch(np.random.default_rng(0)):
+        for row, from_first in zip(crop.histories.items, crop.from_first, strict=True):
+            items = row[row != PAD].tolist()
+            assert row[0] == PAD
+            assert row[-len(items) :].tolist() == items
+            assert from_first
+            assert any(log.items[log.users == user].tolist() == items for user in range(20))
+            seen += 1
+    assert seen == 20
+
+
+def step_on_meta_by_default(monkeypatch, precision=None) -> float:
+    """The loss of a step. A tensor without a stated device is made on `meta`, without data, and fails beside others."""
+    monkeypatch.setattr(gradients, "one_thread_each", lambda: torch.set_default_device("meta"))
+    if precision:
+        monkeypatch.setattr(gradients, "mixed_precision", lambda device: torch.autocast(device.type, dtype=precision))
+    torch.manual_seed(0)
+    log, config = log_of(ring(users=60)), quick().tower
+    towers = Towers(len(log.catalogue), len(log.catalogue.spec.tokens), 1, 16, 32, sparse=True)
+    crop = next(Crops(log, config).epoch(np.random.default_rng(0)))
+    batch = Batch.of(crop, torch.from_numpy(np.unique(log.items)).long(), config)
+    steps = gradients.Gradients(towers, log, config.negatives, torch.device("cpu"))
+    with torch.device("meta"):
+        loss = steps.add(batch)
+    steps.close()
+    return loss
+
+
+def test_matrix_products_in_bfloat16_give_the_loss(monkeypatch):
+    """No tensor of a step relies on the default device, and mixed precision changes the loss by less than 1 %."""
+    full, mixed = (step_on_meta_by_default(monkeypatch, precision) for precision in (None, torch.bfloat16))
+    assert np.isfinite(full)
+    assert mixed != full
+    assert mixed == pytest.approx(full, rel=0.01)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no CUDA GPU here: training on one is not tested.")
+def test_a_gpu_trains_as_well_as_the_cpu():
+    """Recall of the towers and of both stages is within two standard errors of the CPU's; the result is on the CPU."""
+    log = log_of(ring(users=400))
+    on_cpu, on_gpu = (train(log, replace(quick(), device=device)) for device in ("cpu", "cuda"))
+    for row in ("tower", "two_stage"):
+        one, other = (trained.evaluation.rows[row] for trained in (on_cpu, on_gpu))
+        error = np.hypot(one["se_recall@10"], other["se_recall@10"])
+        assert abs(one["recall@10"] - other["recall@10"]) <= 2 * error
+    assert {parameter.device.type for parameter in on_gpu.stage.towers.parameters()} == {"cpu"}
+    assert {parameter.device.type for parameter in on_gpu.net.parameters()} == {"cpu"}
+
+
+def test_a_killed_training_has_the_result_of_an_uninterrupted_one(tmp_path, one_thread):
+    """Killed with -9 inside its fourth epoch, it continues after the third and gives the same towers, bit for bit."""
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=6)
+    code = textwrap.dedent(KILLED).format(folder=str(tmp_path))
+    killed = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
+    assert killed.returncode == -signal.SIGKILL
+    validated = []
+
+    def validation(done: int):
+        def score(_towers) -> float:
+            validated.append(0)
+            return -abs(done + len(validated) - 2)
+
+        return score
+
+    checkpoint = Checkpoints(tmp_path).of(log, config, 7, "test")
+    resumed = fit_towers(log, config, 7, validate=validation(3), checkpoint=checkpoint)
+    assert len(validated) == min(config.epochs, 2 + config.patience) - 3
+    validated.clear()
+    uninterrupted = fit_towers(log, config, 7, validate=validation(0))
+    assert resumed.epochs == uninterrupted.epochs == 2
+    assert same(resumed.towers, uninterrupted.towers)
+    assert not same(resumed.towers, fit_towers(log, config, 8, validate=validation(0)).towers)
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path):
+    """Other data, settings and seeds have no checkpoint; a damaged file and a file with code count as none."""
+    log, config = log_of(ring(users=60)), quick().tower
+    checkpoints = Checkpoints(tmp_path)
+    own = checkpoints.of(log, config, 1, "test")
+    own.save({"x": torch.zeros(2), "done": 1})
+    assert own.load()["done"] == 1
+    for other in (
+        checkpoints.of(log[:-1], config, 1, "test"),
+        checkpoints.of(log, replace(config, id_dropout=0.3), 1, "test"),
+        checkpoints.of(log, config, 2, "test"),
+    ):
+        assert other.load() is None
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:-5])
+    assert own.load() is None
+    torch.save({"x": tmp_path}, path)
+    assert own.load() is None
+    checkpoints.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_release_changes_nothing(tmp_path, one_thread):
+    """With a checkpoint of other weights the training starts at its first epoch."""
+    log, config = log_of(ring(users=60)), replace(quick().tower, epochs=1)
+    checkpoint = Checkpoints(tmp_path).of(log, config, 1, "test")
+    fit_towers(log, config, 1, checkpoint=checkpoint)
+    state = checkpoint.load()
+    state["best"]["user.nobody"] = torch.zeros(3)
+    checkpoint.save(state)
+    resumed = fit_towers(log, config, 1, checkpoint=checkpoint)
+    assert same(resumed.towers, fit_towers(log, config, 1).towers)
+
+
+def test_old_checkpoints_are_deleted(tmp_path):
+    """Checkpoints and half-written files of killed runs are deleted after a week."""
+    week = 7 * 86_400
+    for name, age in (("old.pt", week + 60), ("old.123", week + 60), ("young.pt", week - 60)):
+        path = tmp_path / f"towers-{name}"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    Checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["towers-young.pt"]

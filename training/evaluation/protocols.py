@@ -1,0 +1,191 @@
+"""The evaluation protocols: where a log is cut into the events of the towers, the ranker's labels and the test.
+
+    rolling, horizon   |------------- towers -------------|--- labels ---|--- test ---|
+                       first event                        T1             T2           last event
+    loo, each user     |------------- towers -------------| the 3 before | the last  |
+
+The events of one moment belong to the later part, so that no moment is on both sides of a cut.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from recsys.errors import DatasetError
+from recsys.types import I64, Bool
+from training.config import TrainingConfig
+from training.data.interaction_log import DAY, Log
+from training.data.mapping import Moments
+
+PROTOCOLS = ("loo", "rolling", "horizon")
+"""Leave one out; the next item of every later event; all later items of known users."""
+
+IN_TIME = ("rolling", "horizon")
+"""The protocols that cut the log at a moment."""
+
+QUERIES_PER_USER = 10
+"""Rolling: test events of one user and event type, at most, so that a few busy users do not decide the figures."""
+
+LABELS_PER_USER = 3
+"""Leave one out: events before a user's last that label the ranker."""
+
+LEAST_HISTORY = 2
+"""Leave one out: events that a user keeps before a held-out one, to predict from and to learn from."""
+
+QUERY_SEED = 0
+"""Draws the test queries. It is not the training's seed: runs of several seeds have the same queries."""
+
+
+class Cut(NamedTuple):
+    """tower_events, model_events: [E] bool, before the labels, before the test. labels, test: positions in the log."""
+
+    tower_events: Bool
+    model_events: Bool
+    labels: I64
+    test: I64
+
+
+def check_protocol(protocol: str) -> None:
+    """Return if the protocol is known; DatasetError names the protocols."""
+    if protocol not in PROTOCOLS:
+        raise DatasetError(f"There is no protocol '{protocol}'; there is {', '.join(PROTOCOLS)}.")
+
+
+def leave_one_out(log: Log, limit: int) -> Cut:
+    """Test the last event of each user who has LEAST_HISTORY before it, and label with the events right before it."""
+    order, offsets = log.by_user
+    size = np.diff(offsets)
+    from_last = np.empty(len(log), np.int64)
+    from_last[order] = np.repeat(offsets[1:], size) - 1 - np.arange(len(log))
+    held_out = size[log.users] - 1 - from_last >= LEAST_HISTORY
+    is_test = held_out & (from_last == 0)
+    is_label = held_out & (from_last > 0) & (from_last <= LABELS_PER_USER)
+    if not is_test.any():
+        raise DatasetError(
+            f"Leave-one-out tests users with at least {LEAST_HISTORY + 1} interactions, and this log has none. "
+            "Use --protocol rolling."
+        )
+    labels, test = np.flatnonzero(is_label), _sample(np.flatnonzero(is_test), limit)
+    # Other events of a session with a held-out item reveal that item.
+    known = ~is_test & ~np.isin(log.first_touch, log.first_touch[test])
+    learned = known & ~is_label & ~np.isin(log.first_touch, log.first_touch[labels])
+    return Cut(learned, known, labels[known[labels] & (log.first_touch[labels] == labels)], test)
+
+
+def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moments) -> Cut:
+    """Cut the log at two moments; DatasetError where a part is empty."""
+    label_from, test_from = _cuts(log, config, moments)
+    learned, known = log.times < label_from, log.times < test_from
+    if not learned.any() or known.all():
+        days = (log.end - float(log.times[0])) / DAY
+        raise DatasetError(
+            f"The log can't be split in time: its {len(log):,} interactions lie within {days:.2f} days and the newest "
+            f"{config.test_share:.0%} share one moment with the rest. Check that `timestamp` names the column that "
+            "says when each interaction happened."
+        )
+    stands = known.copy()
+    stands[known] = log[known].stands  # an event that the test window revokes is still a label
+    labels, test = np.flatnonzero(stands & ~learned), np.flatnonzero(~known & log.stands)
+    if protocol == "horizon":
+        labels, test = _later_items(log, labels, learned), _later_items(log, test, known)
+        test = _sample_users(log, test, config.test_queries)
+    else:
+        labels, test = labels[log.first_touch[labels] == labels], _touched_in(log, test, known)
+        test = _sample_events(log, test, config.test_queries)
+    return Cut(learned, known, labels, test)
+
+
+def hidden_items(log: Log, share: float) -> I64:
+    """A drawn share of the ranked items, ascending or not: [H] rows of the catalogue."""
+    occurs = np.bincount(log.items, minlength=len(log.catalogue)) > 0
+    shown = np.flatnonzero(log.catalogue.available & occurs)
+    return np.random.default_rng(QUERY_SEED).choice(shown, int(len(shown) * share), replace=False)
+
+
+def _cuts(log: Log, config: TrainingConfig, moments: Moments) -> tuple[float, float]:
+    """The moments where the labels and the test begin."""
+    test_from = moments.test_from
+    if test_from is None:
+        label_from = _moment(log, 1 - config.test_share - config.label_share)
+        test_from = _moment(log, 1 - config.test_share)
+    else:
+        before = log.before(test_from)
+        if not 0 < len(before) < len(log):
+            raise DatasetError(
+                f"There is nothing to test or nothing to learn from: test_from is {_date(test_from)}, and the "
+                f"interactions lie between {_date(float(log.times[0]))} and {_date(log.end)}."
+            )
+        label_from = _moment(before, 1 - config.label_share / (1 - config.test_share))
+    if moments.labels_from is not None:
+        label_from = moments.labels_from
+        if not log.times[0] < label_from < test_from:
+            raise DatasetError(
+                f"labels_from is {_date(label_from)}; it has to lie after the first interaction, "
+                f"{_date(float(log.times[0]))}, and before the test, {_date(test_from)}."
+            )
+    return label_from, test_from
+
+
+def _moment(log: Log, share: float) -> float:
+    """The time with `share` of the events before it."""
+    return float(log.times[min(int(len(log) * share), len(log) - 1)])
+
+
+def _date(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _later_items(log: Log, events: I64, known: Bool) -> I64:
+    """Horizon: of `events` those of known users; the first of each item, and no seen item where those are left out."""
+    pairs = log.users.astype(np.int64) * len(log.catalogue) + log.items
+    targets_first = np.argsort(~log.targets[events], kind="stable")
+    _, first = np.unique(pairs[events[targets_first]], return_index=True)
+    kept = np.zeros(len(events), bool)
+    kept[targets_first[first]] = True
+    kept &= np.isin(log.users[events], log.users[known])
+    if log.exclude_seen.excludes:
+        moment = float(log.times[known].max()) if known.any() else 0.0
+        kept &= ~np.isin(pairs[events], pairs[known & (log.hidden_until > moment)])
+    return events[kept]
+
+
+def _sample_users(log: Log, events: I64, limit: int) -> I64:
+    """Horizon: the events of `limit` users at most."""
+    if not len(events):
+        raise DatasetError(
+            "The horizon protocol tests the later items of users known before the test, and there are none here. "
+            "Use --protocol rolling."
+        )
+    users = log.users[events]
+    return events[np.isin(users, _sample(np.unique(users), limit))]
+
+
+def _touched_in(log: Log, events: I64, known: Bool) -> I64:
+    """Rolling: of `events` the first of each type with each first touch, where the models do not know that touch."""
+    touch = log.first_touch[events]
+    kinds = touch * max(len(log.catalogue.spec.event_types), 1) + log.types[events]
+    first = np.sort(np.unique(kinds, return_index=True)[1])
+    kept: I64 = events[first[~known[touch[first]]]]
+    return kept
+
+
+def _sample_events(log: Log, events: I64, limit: int) -> I64:
+    """Rolling: QUERIES_PER_USER events of each user and type, and `limit` in all.
+
+    The ten are drawn over a user's whole time: the first ten of a new user are often one visit.
+    """
+    users = log.users[events].astype(np.int64) * max(len(log.catalogue.spec.event_types), 1) + log.types[events]
+    order = np.lexsort((np.random.default_rng(QUERY_SEED).random(len(events)), users))
+    place = np.empty(len(users), np.int64)
+    place[order] = np.arange(len(users)) - np.searchsorted(users[order], users[order])
+    return _sample(events[place < QUERIES_PER_USER], limit)
+
+
+def _sample(rows: I64, limit: int) -> I64:
+    """At most `limit` of `rows`, drawn, ascending."""
+    if len(rows) <= limit:
+        return rows
+    return np.sort(np.random.default_rng(QUERY_SEED).choice(rows, limit, replace=False))

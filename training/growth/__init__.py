@@ -1,1 +1,0 @@
-"""How the seconds and the memory of training grow with the data."""

@@ -1,0 +1,107 @@
+"""The training examples of the ranker: label queries with an answer among the candidates of the first stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys.model import features
+from recsys.types import F32, I64, PAD, Bool
+from training.config import RankerConfig
+from training.evaluation.metrics import recall
+from training.evaluation.split import Split
+from training.first_stage import FirstStage
+from training.progress import NO_STEP, StepProgress
+
+CHUNK = 256
+"""Queries whose candidates are retrieved at once."""
+
+TOP = 10
+"""Cut-off of the recall that decides between orders of the candidates."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Queries with candidates and answers.
+
+    x: [Q, K, F] float32, features. answer: [Q, K] bool, items that the user took. real: [Q, K] bool, False at padding
+    and at seen items. weight: [Q] float32, of each query.
+    """
+
+    x: F32
+    answer: Bool
+    real: Bool
+    weight: F32
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def at(self, rows: np.ndarray) -> Examples:
+        """Some of the queries."""
+        return Examples(self.x[rows], self.answer[rows], self.real[rows], self.weight[rows])
+
+    def recall(self, scores: F32) -> float:
+        """Weighted mean recall@TOP of the answers, the candidates ordered by `scores` [Q, K]; ties keep their order."""
+        if not len(self):
+            return 0.0
+        order = np.argsort(-np.where(self.real, scores, -np.inf), axis=1, kind="stable")
+        queries, places = np.nonzero(np.take_along_axis(self.answer, order, axis=1))
+        return float(np.average(recall(places, queries, TOP), weights=self.weight))
+
+
+def gather(
+    parts: Split, stage: FirstStage, config: RankerConfig, rng: np.random.Generator, progress: StepProgress = NO_STEP
+) -> Examples:
+    """The examples of `config.queries` label queries at most, with `config.candidates` candidates of each at most."""
+    queries = parts.label_queries()
+    if len(queries) > config.queries:
+        queries = [queries[at] for at in np.sort(rng.choice(len(queries), config.queries, replace=False))]
+    chunks = [_none()]
+    for start in range(0, len(queries), CHUNK):
+        chunks.append(_examples(parts, stage, queries[start : start + CHUNK], config.candidates, rng))
+        progress.update(min(1.0, (start + CHUNK) / len(queries)), "candidates")
+    width = max(chunk.x.shape[1] for chunk in chunks)
+    return Examples(
+        np.concatenate([_padded(chunk.x, width) for chunk in chunks]),
+        np.concatenate([_padded(chunk.answer, width) for chunk in chunks]),
+        np.concatenate([_padded(chunk.real, width) for chunk in chunks]),
+        np.concatenate([chunk.weight for chunk in chunks]),
+    )
+
+
+def _examples(parts: Split, stage: FirstStage, queries: list[I64], k: int, rng: np.random.Generator) -> Examples:
+    histories, seen = parts.label_past(np.array([events[0] for events in queries]))
+    candidates = stage.retriever.retrieve(histories)
+    # A (query, item) pair as one number: query * n + item.
+    n = len(stage.tables)
+    owner = np.repeat(np.arange(len(queries)), [len(events) for events in queries])
+    answers = owner * n + parts.before_test.items[np.concatenate(queries)]
+    pairs = np.arange(len(queries))[:, None] * n + candidates.items
+    real = candidates.items != PAD
+    if parts.log.exclude_seen.excludes:
+        # In serving, filters remove seen items from the slate whatever their scores: they are no wrong answers.
+        real &= ~np.isin(pairs, seen[0] * n + seen[1])
+    answer = np.isin(pairs, answers) & real
+    some = answer.any(axis=1)
+    weight = np.array([parts.before_test.grades[parts.before_test.first_touch[events]].max() for events in queries])
+    histories, candidates, answer, real = histories.take(some), candidates.take(some), answer[some], real[some]
+    # Keep the answers, then drawn candidates, then padding; in the order of the candidates.
+    priority = rng.random(answer.shape, np.float32) - answer + 2 * ~real
+    kept = np.sort(np.argsort(priority, axis=1, kind="stable")[:, :k], axis=1)
+    x = features.build(stage.tables, histories, candidates)
+    return Examples(
+        np.take_along_axis(x, kept[..., None], axis=1),
+        np.take_along_axis(answer, kept, axis=1),
+        np.take_along_axis(real, kept, axis=1),
+        weight[some],
+    )
+
+
+def _none() -> Examples:
+    x = np.zeros((0, 1, len(features.FEATURES)), np.float32)
+    return Examples(x, np.zeros((0, 1), bool), np.zeros((0, 1), bool), np.zeros(0, np.float32))
+
+
+def _padded(array: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(array, [(0, 0), (0, width - array.shape[1])] + [(0, 0)] * (array.ndim - 2))

@@ -1,0 +1,69 @@
+"""The records of users in a generation: history, seen items, and the candidates of the two stages, precomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from recsys.lists.user_record import UserRecord
+from recsys.model.ranker import Ranker
+from recsys.types import F64, HISTORY_LENGTH, I32, I64, PAD, Bool
+from training.data.interaction_log import Log
+from training.first_stage import FirstStage
+from training.progress import NO_STEP, StepProgress
+
+CHUNK = 256
+"""Users scored at once."""
+
+
+def packed_records(
+    log: Log, stage: FirstStage, ranker: Ranker, precomputed: int, progress: StepProgress = NO_STEP
+) -> Iterator[bytes]:
+    """The packed `UserRecord` of each user with `precomputed` candidates, in the order of `log.user_ids`."""
+    order, offsets = log.by_user
+    for start in range(0, len(log.user_ids), CHUNK):
+        users = np.arange(start, min(start + CHUNK, len(log.user_ids)))
+        for user, candidates in zip(users, precompute(log, users, stage, ranker, precomputed), strict=True):
+            events = order[offsets[user] : offsets[user + 1]]
+            newest = events[-HISTORY_LENGTH:]
+            seen, until = seen_until(log, events)
+            yield UserRecord(
+                items=log.items[newest],
+                times=log.times[newest],
+                types=log.types[newest],
+                seen=seen,
+                candidates=candidates[candidates != PAD],
+                until=until,
+            ).pack()
+        progress.update((users[-1] + 1) / len(log.user_ids), f"{users[-1] + 1:,} users")
+
+
+def precompute(log: Log, users: I64, stage: FirstStage, ranker: Ranker, k: int) -> I32:
+    """The k best items of the two stages after all events of `users`: [B, k] int32, best first, PAD on the right."""
+    histories = log.final_histories(users)
+    candidates = stage.retriever.retrieve(histories)
+    scores = ranker.score(histories, candidates)
+    if stage.exclude_seen.excludes:
+        scores[_hidden(log, users, candidates.items)] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(candidates.items, order, axis=1)
+    return np.where(np.isfinite(np.take_along_axis(scores, order, axis=1)), best, PAD).astype(np.int32)
+
+
+def seen_until(log: Log, events: I64) -> tuple[I32, F64]:
+    """The items of one user's events, ascending, and the time until which each is hidden; no times where none end."""
+    seen, place = np.unique(log.items[events], return_inverse=True)
+    if log.exclude_seen.everything or not log.exclude_seen.excludes:
+        return seen, np.zeros(0, np.float64)
+    until = np.zeros(len(seen), np.float64)
+    np.maximum.at(until, place, log.hidden_until[events])
+    return seen, until
+
+
+def _hidden(log: Log, users: I64, items: I32) -> Bool:
+    """The items [B, K] that `exclude_seen` hides from their user at the log's end."""
+    row, seen = log.seen_by(users)
+    width = len(log.catalogue) + 1
+    hidden: Bool = np.isin(items + np.arange(len(users), dtype=np.int64)[:, None] * width, seen + row * width)
+    return hidden
