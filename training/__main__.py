@@ -34,7 +34,7 @@ with packages(), importing():
     from training.gate.check import failed
     from training.gate.dataset_profile import AVAILABLE, DataProfile
     from training.gate.gate import check_data
-    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench
+    from training.growth import INTERACTIONS, ITEMS, QUICK_INTERACTIONS, QUICK_ITEMS, bench, to_json
     from training.options import add_training_options, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import write
@@ -181,17 +181,17 @@ def run_generate(options: argparse.Namespace) -> None:
 def run_bench(options: argparse.Namespace) -> None:
     """Print both tables; write the JSON that the options name."""
     target = checked(options.json)
-    measured = bench(
+    axes = bench(
         options.interactions or (QUICK_INTERACTIONS if options.quick else INTERACTIONS),
         options.items or (QUICK_ITEMS if options.quick else ITEMS),
     )
     console = Console()
-    for axis in measured.axes:
+    for axis in axes:
         console.print(axis.table())
-    for violation in measured.violations():
-        console.print(f"Note: {violation}")
+        for violation in axis.violations():
+            console.print(f"Note: {violation}")
     if target is not None:
-        target.write_text(json.dumps(measured.to_json(), indent=2), encoding="utf-8")
+        target.write_text(json.dumps(to_json(axes), indent=2), encoding="utf-8")
 
 
 def checked(target: Path | None, option: str = "--json") -> Path | None:

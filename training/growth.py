@@ -88,18 +88,32 @@ class Axis:
     name: str
     points: Sequence[Point]
 
-    def exponents(self) -> dict[str, tuple[float, float]]:
-        """The exponents of CPU seconds and of memory of each step between the two largest sizes; of one size none."""
+    def exponents(self) -> dict[str, dict[str, float]]:
+        """The exponents of CPU seconds and memory of each step between the two largest sizes; of one size none."""
         if len(self.points) < 2:
             return {}
         small, large = self.points[-2:]
         ratio = np.log(getattr(large, self.name) / getattr(small, self.name))
 
-        def exponent(step: str, of: str, least: float) -> float:
-            costs = [max(getattr(point.steps[step], of), least) for point in (small, large)]
-            return round(float(np.log(costs[1] / costs[0]) / ratio), 3)
+        def exponent(before: float, after: float, least: float) -> float:
+            return round(float(np.log(max(after, least) / max(before, least)) / ratio), 3)
 
-        return {step: (exponent(step, "cpu", LEAST_SECONDS), exponent(step, "mib", LEAST_MIB)) for step in large.steps}
+        return {
+            step: {
+                "cpu_last": exponent(small.steps[step].cpu, cost.cpu, LEAST_SECONDS),
+                "mib_last": exponent(small.steps[step].mib, cost.mib, LEAST_MIB),
+            }
+            for step, cost in large.steps.items()
+        }
+
+    def violations(self) -> list[str]:
+        """A sentence for each step that grows faster than LIMIT."""
+        return [
+            f"{step} grows too fast in {self.name}: CPU seconds by {found['cpu_last']:.2f}, memory by "
+            f"{found['mib_last']:.2f} between the two largest."
+            for step, found in self.exponents().items()
+            if max(found.values()) > LIMIT
+        ]
 
     def table(self) -> Table:
         """For a terminal: CPU seconds and MiB of each size, and the exponents of both."""
@@ -111,53 +125,31 @@ class Axis:
         exponents = self.exponents()
         for step in self.points[0].steps:
             costs = [f"{point.steps[step].cpu:.1f} / {point.steps[step].mib:,.0f}" for point in self.points]
-            found = exponents.get(step, ())
-            fast = any(each > LIMIT for each in found)
-            table.add_row(step, *costs, " / ".join(f"{each:.2f}" for each in found), style="red" if fast else None)
+            table.add_row(step, *costs, " / ".join(f"{each:.2f}" for each in exponents.get(step, {}).values()))
         return table
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """All measurements."""
-
-    machine: Mapping[str, Any]
-    axes: Sequence[Axis]
-
-    def violations(self) -> list[str]:
-        """A sentence for each step that grows faster than LIMIT."""
-        return [
-            f"{step} grows too fast in {axis.name}: CPU seconds by {cpu:.2f}, memory by {mib:.2f} between the two "
-            "largest."
-            for axis in self.axes
-            for step, (cpu, mib) in axis.exponents().items()
-            if max(cpu, mib) > LIMIT
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        """The measurements for programs."""
-        points = {(point.interactions, point.items): asdict(point) for axis in self.axes for point in axis.points}
-        exponents = {
-            axis.name: {step: {"cpu_last": cpu, "mib_last": mib} for step, (cpu, mib) in axis.exponents().items()}
-            for axis in self.axes
-        }
-        found = {"machine": dict(self.machine), "points": list(points.values()), "exponents": exponents}
-        return found | {"violations": self.violations()}
-
-
-def bench(interactions: Sequence[int], items: Sequence[int]) -> Bench:
+def bench(interactions: Sequence[int], items: Sequence[int]) -> list[Axis]:
     """Measure each number of interactions at the middle number of items, and the other way round."""
     interactions, items = sorted(interactions), sorted(items)
     log, catalogue = interactions[len(interactions) // 2], items[len(items) // 2]
     sizes = [(n, catalogue) for n in interactions] + [(log, n) for n in items]
     points = {size: measure(*size) for size in dict.fromkeys(sizes)}
-    return Bench(
-        {"cores": available_cores(), "machine": platform.machine(), "python": platform.python_version()},
-        [
-            Axis("interactions", [points[n, catalogue] for n in interactions]),
-            Axis("items", [points[log, n] for n in items]),
-        ],
-    )
+    return [
+        Axis("interactions", [points[n, catalogue] for n in interactions]),
+        Axis("items", [points[log, n] for n in items]),
+    ]
+
+
+def to_json(axes: Sequence[Axis]) -> dict[str, Any]:
+    """The measurements for programs."""
+    points = {(point.interactions, point.items): asdict(point) for axis in axes for point in axis.points}
+    return {
+        "machine": {"cores": available_cores(), "machine": platform.machine(), "python": platform.python_version()},
+        "points": list(points.values()),
+        "exponents": {axis.name: axis.exponents() for axis in axes},
+        "violations": [violation for axis in axes for violation in axis.violations()],
+    }
 
 
 def measure(interactions: int, items: int) -> Point:

@@ -6,7 +6,7 @@ import pytest
 
 from recsys.errors import DatasetError
 from training.__main__ import checked, main
-from training.growth import Axis, Bench, Cost, Point
+from training.growth import Axis, Cost, Point
 
 
 def test_three_columns_of_text_train_and_are_evaluated(tmp_path, capsys):
@@ -34,9 +34,9 @@ def axis(*costs):
 
 def test_a_step_that_grows_as_a_square_is_named():
     """Time or memory that grows as the square of the data is a violation; growth in step with the data is none."""
-    assert Bench({}, [axis((1, 100), (10, 1_000), (100, 10_000))]).violations() == []
-    (in_time,) = Bench({}, [axis((1, 100), (10, 1_000), (1_000, 10_000))]).violations()
-    (in_memory,) = Bench({}, [axis((1, 100), (10, 1_000), (100, 100_000))]).violations()
+    assert axis((1, 100), (10, 1_000), (100, 10_000)).violations() == []
+    (in_time,) = axis((1, 100), (10, 1_000), (1_000, 10_000)).violations()
+    (in_memory,) = axis((1, 100), (10, 1_000), (100, 100_000)).violations()
     assert in_time.startswith("towers grows too fast in interactions: CPU seconds by 2.00, memory by 1.00")
     assert "memory by 2.00" in in_memory
 
