@@ -1,4 +1,4 @@
-"""The live generation on the queries of a log that was read after it was made."""
+"""The live generation as a scorer of a newer log, and the queries on which it is compared with the tested model."""
 
 from dataclasses import replace
 
@@ -13,19 +13,20 @@ from tests.flows.ring import log_of, quick, ring
 from tests.sample_data import tiny
 from training.data import dataset
 from training.data.interaction_log import encode
-from training.evaluation.live_model import LiveModel, as_fresh, unknown_to_both
+from training.evaluation.live_model import LiveModel, unknown_to_both, with_tables_of
+from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.scorers import two_stage
-from training.evaluation.split import PROTOCOLS, split
+from training.evaluation.split import split
 from training.first_stage import fit_first_stage
 
 NEW = "drama-new"
 LATER = 6_000
-"""Later events: so many that each context value and each item stands in another row than in the generation."""
+"""Later events: so many that each context value and each item has another row than in the generation."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A generation of the tiny world, its log, and a later log that numbers items and context values otherwise."""
+    """A generation of the tiny sample, its log, and a later log with other rows for items and context values."""
     folder = tmp_path_factory.mktemp("live")
     generation, log = tiny.generation(folder)
     data = folder / "data"
@@ -40,8 +41,8 @@ def world(tmp_path_factory):
     return generation, log, encode(dataset.read(data))
 
 
-def test_scores_are_those_that_the_generation_gives_in_its_own_rows(world):
-    """For each history of the first log, by the item's id, to the bit; an item that it does not know is not scored."""
+def test_scores_equal_those_of_the_generation_in_its_own_rows(world):
+    """The scores of each history of the first log have the same bits by item id; an unknown item has no score."""
     folder, before, now = world
     assert before.catalogue.spec.contexts != now.catalogue.spec.contexts
     events = np.arange(0, len(before), 40)
@@ -52,8 +53,8 @@ def test_scores_are_those_that_the_generation_gives_in_its_own_rows(world):
     assert np.isneginf(found[:, now.catalogue.ids.tolist().index(NEW)]).all()
 
 
-def test_what_the_generation_does_not_know_is_left_out_of_a_history(world):
-    """A history of an unknown item is scored as an empty one at the same moment in the same context."""
+def test_an_unknown_item_is_left_out_of_a_history(world):
+    """A history of one unknown item has the scores of an empty history at the same moment in the same context."""
     folder, _, now = world
     live, event = LiveModel(folder, now.catalogue), np.array([len(now) - 1])
     unknown = now.histories(event)
@@ -62,8 +63,8 @@ def test_what_the_generation_does_not_know_is_left_out_of_a_history(world):
     np.testing.assert_array_equal(live.score(unknown), live.score(empty))
 
 
-def test_an_item_out_of_stock_takes_no_place_among_the_candidates(world):
-    """What is available is read from the new log's catalogue, as the live deployment gets it by PUT /items."""
+def test_an_item_out_of_stock_is_no_candidate(world):
+    """Stock is read from the new log's catalogue; the live deployment receives it by PUT /items."""
     folder, _, now = world
     gone = now.catalogue.available.copy()
     gone[::2] = False
@@ -74,7 +75,7 @@ def test_an_item_out_of_stock_takes_no_place_among_the_candidates(world):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
-    """All targets of a query are later than the live data, and their items are known to both models or to none."""
+    """All targets of a compared query are later than the live data; both models or none know their items."""
     frame = ring(steps=20)
     frame.loc[frame["timestamp"].sort_values().index[-120:-60:3], "item_id"] = 40  # first named in the test
     parts = split(log_of(frame), quick(), protocol)
@@ -91,14 +92,14 @@ def test_only_queries_that_neither_model_learned_from_are_compared(protocol):
     assert unknown_to_both(parts, 0.0).all()
 
 
-def test_the_tested_model_gets_tables_as_fresh_as_the_live_ones():
-    """Its tables count all events that the live generation learned from, and none of a query that is compared."""
+def test_the_tested_model_has_tables_as_fresh_as_the_live_ones():
+    """The tables count all events of the live generation, and no event of a compared query."""
     config = quick()
     config = replace(config, tower=replace(config.tower, epochs=1))
     parts = split(log_of(ring(users=60)), config)
     stage = fit_first_stage(parts.before_test, config)
     end = float(np.sort(parts.log.times[parts.test])[len(parts.test) // 2])
-    fresh = as_fresh(parts, stage, end)
+    fresh = with_tables_of(parts, stage, end)
     assert fresh.tables.popularity[:, 0].sum() == (parts.log.times <= end).sum() > len(parts.before_test)
     assert fresh.towers is stage.towers
-    assert as_fresh(parts, stage, 0.0) is stage
+    assert with_tables_of(parts, stage, 0.0) is stage

@@ -1,4 +1,4 @@
-"""The split: nothing of a later part is known to an earlier one, and where it would be, nothing is measured."""
+"""The split of a log: no part knows a later part, and a leak is refused before anything is measured."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +12,8 @@ from recsys.types import PAD
 from tests.flows.ring import START, log_of, quick, ring
 from training.data.interaction_log import DAY
 from training.data.mapping import Moments
-from training.evaluation.split import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER, Split, split
+from training.evaluation.protocols import LABELS_PER_USER, LEAST_HISTORY, PROTOCOLS, QUERIES_PER_USER
+from training.evaluation.split import split
 
 
 def items_of(log, user, events):
@@ -26,14 +27,14 @@ def parts(request):
     return split(log_of(ring()), quick(), request.param)
 
 
-def test_each_part_is_later_than_what_may_be_known_of_it(parts):
-    """Nothing that is asked is known, and of every user all that is known came before what is asked."""
-    labels = np.flatnonzero(parts.known)[parts.labels]
+def test_each_part_is_later_than_what_its_models_know(parts):
+    """No label and no test event is known, and the known events of its user are earlier."""
+    labels = np.flatnonzero(parts.model_events)[parts.labels]
     assert len(labels)
     assert len(parts.test)
-    for known, asked in ((parts.taught, labels), (parts.known, parts.test)):
-        assert not known[asked].any()
-        for event in asked:
+    for known, later in ((parts.tower_events, labels), (parts.model_events, parts.test)):
+        assert not known[later].any()
+        for event in later:
             assert np.flatnonzero(known & (parts.log.users == parts.log.users[event])).max() < event
 
 
@@ -47,56 +48,43 @@ def test_parts_in_time_follow_each_other(protocol):
     assert label_times.max() < log.times[parts.test].min()
     assert 0.75 < len(parts.before_labels) / len(log) < 0.85
     assert 0.85 < len(parts.before_test) / len(log) < 0.95
-
-
-def test_rolling_labels_are_all_between_the_towers_and_the_test():
-    """The label window loses nothing."""
-    parts = split(log_of(ring()), quick())
-    assert len(parts.before_labels) + len(parts.labels) == len(parts.before_test)
+    if protocol == "rolling":
+        assert len(parts.before_labels) + len(parts.labels) == len(parts.before_test)
 
 
 def test_loo_holds_out_each_users_last_event_and_labels_with_those_before():
-    """The last is the test, the three before it are labels, the towers know the rest and keep two at least."""
+    """The last event is the test, the three before it are labels, the towers know the rest and at least two."""
     frame = ring(users=60)
     frame = pd.concat([frame[frame["user_id"] == user].head(2 + user % 8) for user in range(60)])
     log = log_of(frame)
     parts = split(log, quick(), "loo")
     labels = np.zeros(len(log), bool)
-    labels[np.flatnonzero(parts.known)[parts.labels]] = True
+    labels[np.flatnonzero(parts.model_events)[parts.labels]] = True
     for user in range(60):
         events = np.flatnonzero(log.users == user)
         tested = len(events) > LEAST_HISTORY
         held_out = min(LABELS_PER_USER, max(0, len(events) - 1 - LEAST_HISTORY))
-        assert items_of(log, user, ~parts.known) == log.items[events[-1:] if tested else []].tolist()
+        assert items_of(log, user, ~parts.model_events) == log.items[events[-1:] if tested else []].tolist()
         assert (labels & (log.users == user)).sum() == held_out
-        assert items_of(log, user, parts.taught) == log.items[events[: len(events) - held_out - tested]].tolist()
+        assert items_of(log, user, parts.tower_events) == log.items[events[: len(events) - held_out - tested]].tolist()
     assert parts.warm.all()
 
 
-def test_horizon_asks_known_users_for_all_that_they_had_later():
-    """A user's targets are the items of later events, each once and none seen; who is new is not asked."""
-    log = log_of(ring(users=200, items=20, noise=0.5))
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_horizon_tests_all_later_items_of_known_users(exclude_seen):
+    """A user's targets are the items of later events, each once; seen items only where they may be shown again."""
+    log = log_of(ring(users=200, items=20, noise=0.5), exclude_seen)
     parts = split(log, quick(), "horizon")
-    asked = set(log.users[parts.test].tolist())
-    assert len(np.unique(parts.query)) == len(asked)
+    assert len(np.unique(parts.query)) == len(set(log.users[parts.test].tolist()))
     for user in range(200):
-        before, later = (set(items_of(log, user, events)) for events in (parts.known, ~parts.known))
+        before, later = (set(items_of(log, user, events)) for events in (parts.model_events, ~parts.model_events))
         targets = log.items[parts.test[log.users[parts.test] == user]].tolist()
-        assert sorted(targets) == (sorted(later - before) if before else [])
-
-
-def test_horizon_with_repeats_asks_for_what_was_seen_too():
-    """Where people buy again, an item they had before is a target like any other."""
-    log = log_of(ring(users=200, items=20, noise=0.5), exclude_seen=False)
-    parts = split(log, quick(), "horizon")
-    user = log.users[parts.test[0]]
-    targets = log.items[parts.test[log.users[parts.test] == user]]
-    assert sorted(targets) == sorted(set(items_of(log, user, ~parts.known)))
+        assert sorted(targets) == (sorted(later - before if exclude_seen else later) if before else [])
 
 
 @pytest.mark.parametrize("protocol", ["loo", "rolling"])
 def test_a_history_ends_before_its_event(protocol):
-    """What a test query knows are the user's earlier events, the last of them newest, and never the event itself."""
+    """The history of a test query is the user's earlier events, newest last, without the event itself."""
     log = log_of(ring())
     parts = split(log, quick(), protocol)
     histories, (owner, seen) = parts.past(parts.test)
@@ -106,20 +94,20 @@ def test_a_history_ends_before_its_event(protocol):
         assert kept[kept != PAD].tolist() == log.items[past].tolist() == seen[owner == row].tolist()
 
 
-def test_a_history_of_the_horizon_ends_with_what_is_known():
-    """However late the targets, a query knows nothing after the cut."""
+def test_a_history_of_the_horizon_ends_at_the_cut():
+    """The history of a query has no event after the cut, however late its targets are."""
     log = log_of(ring(users=200))
     parts = split(log, quick(), "horizon")
     _, first = np.unique(parts.query, return_index=True)
     histories, (owner, seen) = parts.past(parts.test[first])
     for row, event in enumerate(parts.test[first]):
-        past = items_of(log, log.users[event], parts.known)
+        past = items_of(log, log.users[event], parts.model_events)
         kept = histories.items[row]
         assert kept[kept != PAD].tolist() == past == seen[owner == row].tolist()
 
 
 def test_events_of_one_moment_stay_together():
-    """A moment that spans the cut belongs wholly to the later side."""
+    """All events of the moment of a cut belong to the later part."""
     frame = ring()
     frame["timestamp"] = frame["timestamp"] // (4 * 86_400)
     log = log_of(frame)
@@ -127,8 +115,8 @@ def test_events_of_one_moment_stay_together():
     assert parts.before_test.end < log.times[parts.test].min()
 
 
-def test_a_user_asks_ten_times_at_most_and_is_warm_if_known():
-    """Busy users are cut to ten of their test events; warm means an event before the test began."""
+def test_a_user_has_ten_queries_at_most_and_is_warm_if_known():
+    """Of a busy user ten test events are drawn; a user with an event before the test is warm."""
     frame = ring(users=60)
     newest = frame["timestamp"].max()
     busy = frame.iloc[:15].assign(user_id=999, timestamp=[newest + n for n in range(1, 16)])
@@ -143,7 +131,7 @@ def test_a_user_asks_ten_times_at_most_and_is_warm_if_known():
 
 
 def test_an_item_without_a_known_event_is_new():
-    """New is what the models were told nothing of."""
+    """A test event is new where the models have no event of its item."""
     frame = ring()
     late = frame.tail(30).assign(item_id=777)
     late["timestamp"] += 1e6
@@ -155,7 +143,7 @@ def test_an_item_without_a_known_event_is_new():
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_share_of_the_items_can_be_hidden(protocol):
-    """The models are told no event of them, so that there is something new to ask for."""
+    """The models have no event of hidden items, so that the test has new items."""
     parts = split(log_of(ring()), quick(), protocol, new_items=0.2)
     assert len(np.unique(parts.before_test.items)) == 0.8 * 40
     hidden = set(range(40)) - set(parts.before_test.items.tolist())
@@ -166,52 +154,38 @@ def test_a_share_of_the_items_can_be_hidden(protocol):
 
 
 def test_the_test_can_begin_at_a_stated_moment():
-    """Labels then take the same share of what came before, or begin when they are told to."""
+    """The labels then have their share of the earlier events, or begin at a stated moment too."""
     log = log_of(ring())
     test_from = START + 9 * DAY
     parts = split(log, quick(), moments=Moments(test_from))
-    assert parts.known.tolist() == (log.times < test_from).tolist()
+    assert parts.model_events.tolist() == (log.times < test_from).tolist()
     assert len(parts.labels) / len(parts.before_test) == pytest.approx(1 / 9, abs=0.02)
     parts = split(log, quick(), moments=Moments(test_from, START + 5 * DAY))
-    assert parts.taught.tolist() == (log.times < START + 5 * DAY).tolist()
+    assert parts.tower_events.tolist() == (log.times < START + 5 * DAY).tolist()
 
 
 @pytest.mark.parametrize("moments", [Moments(START - 1), Moments(START + 99 * DAY), Moments(None, START + 99 * DAY)])
 def test_a_moment_that_leaves_nothing_is_refused(moments):
-    """A test from before the log or after it, or labels after the test, get a sentence with the dates."""
+    """A test before or after the log, and labels after the test, are refused with the dates."""
     with pytest.raises(DatasetError, match=datetime.fromtimestamp(START, UTC).strftime("%Y-%m-%d")):
         split(log_of(ring()), quick(), moments=moments)
 
 
-def test_test_events_moved_before_the_split_are_refused(parts):
-    """With the test moved into what the models saw, nothing is measured, and a sentence says how many events."""
-    early = np.flatnonzero(parts.known)[: len(parts.test)]
+def test_a_leak_is_refused(parts):
+    """Test events and labels among the known events, and models of every event, are refused with their number."""
+    known = np.flatnonzero(parts.model_events)
+    early = known[: len(parts.test)]
     with pytest.raises(DatasetError, match=f"{len(early):,} of the {len(early):,} test events"):
         replace(parts, test=early)
-
-
-def test_labels_moved_before_the_split_are_refused(parts):
-    """Nor may a label be something the towers were taught."""
-    early = np.flatnonzero(parts.taught[parts.known])[: len(parts.labels)]
+    learned = np.flatnonzero(parts.tower_events[parts.model_events])[: len(parts.labels)]
     with pytest.raises(DatasetError, match="label events"):
-        replace(parts, labels=early)
-
-
-def test_models_that_know_everything_are_refused(parts):
-    """A model told the whole log can't be tested on it."""
+        replace(parts, labels=learned)
     with pytest.raises(DatasetError, match="Nothing was measured"):
-        Split(
-            parts.protocol,
-            parts.log,
-            parts.taught,
-            np.ones(len(parts.log), bool),
-            np.flatnonzero(parts.known)[parts.labels],
-            parts.test,
-        )
+        replace(parts, model_events=np.ones(len(parts.log), bool), labels=known[parts.labels])
 
 
-def test_a_log_that_can_not_be_split_says_why():
-    """Too few events, events all of one moment, users of two events and no known user each get a sentence."""
+def test_a_log_that_can_not_be_split_is_refused_with_the_reason():
+    """Too few events, one moment, users of two events, no known user and an unknown protocol each have a sentence."""
     with pytest.raises(DatasetError, match="at least 50"):
         split(log_of(ring(users=4, steps=3)), quick())
     with pytest.raises(DatasetError, match="timestamp"):
@@ -220,9 +194,5 @@ def test_a_log_that_can_not_be_split_says_why():
         split(log_of(ring(steps=2)), quick(), "loo")
     with pytest.raises(DatasetError, match="known before the test"):
         split(log_of(ring(steps=1)), quick(), "horizon")
-
-
-def test_an_unknown_protocol_is_named():
-    """A protocol that does not exist is refused with the names of those that do."""
     with pytest.raises(DatasetError, match=r"'daily'.*loo, rolling, horizon"):
         split(log_of(ring()), quick(), "daily")
