@@ -20,7 +20,6 @@ import torch
 from recsys.model.ranker import RankerNet
 from training.config import TrainingConfig
 from training.data.interaction_log import Log
-from training.data.mapping import Moments
 from training.evaluation.inspection import preview
 from training.evaluation.live_model import LiveModel, compare
 from training.evaluation.metric_table import Comparison, Evaluation
@@ -43,18 +42,11 @@ class TrainedModel:
     evaluation: Evaluation
 
 
-def train(
-    log: Log,
-    config: TrainingConfig,
-    progress: RunProgress = NO_PROGRESS,
-    protocol: str = "rolling",
-    moments: Moments | None = None,
-) -> TrainedModel:
+def train(log: Log, config: TrainingConfig) -> TrainedModel:
     """Train the ranker, evaluate, and train the first stage again on every event."""
-    parts = split(log, config, protocol, moments)
-    ranker = train_ranker(parts, config, progress)
-    evaluation = evaluate(parts, ranker, config, progress)
-    return train_on_everything(log, ranker, evaluation, config, progress)
+    parts = split(log, config)
+    ranker = train_ranker(parts, config)
+    return train_on_everything(log, ranker, evaluate(parts, ranker, config), config)
 
 
 def train_ranker(

@@ -106,22 +106,22 @@ class Ease:
 class ItemKnn:
     """Item neighbours by cosine over the users of both items; the weights of a history decay by position.
 
-    The newest `length` interactions of a user count: the cost grows with the square of their number.
+    The newest LENGTH interactions of a user count: the cost grows with the square of their number.
     """
 
-    NEIGHBOURS = 100
+    NEIGHBOURS, LENGTH = 100, 5 * HISTORY_LENGTH
     PRODUCTS = 1 << 24
     """Pairs of interactions of one user that are summed at once; they bound the memory of a block of cosines."""
 
-    def __init__(self, log: Log, neighbours: int = NEIGHBOURS, length: int = 5 * HISTORY_LENGTH) -> None:
-        x = incidence(_newest(log, length))
+    def __init__(self, log: Log) -> None:
+        x = incidence(_newest(log, self.LENGTH))
         norm = np.sqrt(np.asarray(x.sum(axis=0)).ravel())
         x = (x @ sparse.diags(1 / np.maximum(norm, 1))).tocsr()
         transposed = x.T.tocsr()
         # Blocks of equal cost: with blocks of as many rows as could all be full, time is quadratic in the items.
         products = np.cumsum(transposed.astype(bool) @ np.diff(x.indptr))
         cuts = _cuts(products, self.PRODUCTS)
-        blocks = [_largest(transposed[start:end] @ x, start, neighbours) for start, end in pairwise(cuts)]
+        blocks = [_largest(transposed[start:end] @ x, start, self.NEIGHBOURS) for start, end in pairwise(cuts)]
         self.weights = sparse.vstack(blocks).tocsr()
 
     def score(self, histories: Histories) -> F32:

@@ -107,8 +107,8 @@ def followers(log: Log, span: int, decay: float, neighbours: int = NEIGHBOURS) -
         end = min(max(end, start + 1), n)
         source, target, weight = touches.following(by_item[offsets[start] : offsets[end]], span, decay)
         block = sparse.csr_matrix((weight, (source - start, target)), shape=(end - start, n))
-        block = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
-        rows[start:end], best[start:end] = _prune(block.tocoo(), start, neighbours)
+        scaled = sparse.diags(scale[start:end]) @ block @ sparse.diags(scale)
+        rows[start:end], best[start:end] = _prune(scaled.tocoo(), start, neighbours)
         start = end
     return Neighbours(rows, best)
 

@@ -80,7 +80,7 @@ class Batch(NamedTuple):
     weights: Tensor
     negatives: Tensor
     items: Tensor
-    index: Tensor
+    lookup: Tensor
     id_shown: Tensor
 
     @classmethod
@@ -92,7 +92,7 @@ class Batch(NamedTuple):
         targets_P = rows[:, 1:][predicted]
         in_batch = targets_P[torch.randint(len(targets_P), (config.negatives,))]
         negatives_N = torch.cat([in_batch, catalogue[torch.randint(len(catalogue), (config.negatives,))]])
-        items, index = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
+        items, lookup = torch.unique(torch.cat([rows.flatten(), negatives_N]), return_inverse=True)
         return cls(
             rows=rows,
             real=real,
@@ -103,7 +103,7 @@ class Batch(NamedTuple):
             weights=grades[predicted],
             negatives=negatives_N,
             items=items,
-            index=index,
+            lookup=lookup,
             id_shown=torch.rand(len(items)) >= config.id_dropout,
         )
 
@@ -114,7 +114,7 @@ class Batch(NamedTuple):
     def part(self, first: int, step: int) -> Batch:
         """Every `step`-th crop from `first` on, with all negatives."""
         mine = slice(first, None, step)
-        index = self.index[: self.rows.numel()].view_as(self.rows)[mine]
+        lookup = self.lookup[: self.rows.numel()].view_as(self.rows)[mine]
         weights = self.weights.new_zeros(self.predicted.shape).masked_scatter_(self.predicted, self.weights)
         return self._replace(
             rows=self.rows[mine],
@@ -124,7 +124,7 @@ class Batch(NamedTuple):
             context=self.context[mine],
             predicted=self.predicted[mine],
             weights=weights[mine][self.predicted[mine]],
-            index=torch.cat([index.flatten(), self.index[self.rows.numel() :]]),
+            lookup=torch.cat([lookup.flatten(), self.lookup[self.rows.numel() :]]),
         )
 
 

@@ -83,7 +83,7 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
     """Weighted mean loss of crops; embeddings: [W, d], of `batch.items`."""
     rows, real, gaps = batch.rows, batch.real, batch.gaps
     # F.embedding, not an index: the gradient of an index on several threads adds in an order of its own each time.
-    x_BLD = F.embedding(batch.index[: rows.numel()], embeddings).unflatten(0, rows.shape)
+    x_BLD = F.embedding(batch.lookup[: rows.numel()], embeddings).unflatten(0, rows.shape)
     past = EmbeddedHistory(x_BLD[:, :-1] * real[:, :-1, None], real[:, :-1], batch.types[:, :-1], gaps[:, :-1])
     with mixed_precision(rows.device):
         users = towers.user.every_prefix(past, gaps[:, 1:], batch.context[:, 1:])
@@ -92,6 +92,6 @@ def _loss(towers: Towers, batch: Batch, embeddings: Tensor, expected_N: Tensor) 
         positives_PD=x_BLD[:, 1:][batch.predicted],
         targets_P=rows[:, 1:][batch.predicted],
         weights_P=batch.weights,
-        negatives=Negatives(batch.negatives, F.embedding(batch.index[rows.numel() :], embeddings), expected_N),
+        negatives=Negatives(batch.negatives, F.embedding(batch.lookup[rows.numel() :], embeddings), expected_N),
         temperature=towers.temperature,
     )

@@ -31,7 +31,7 @@ def test_item_knn_is_cosine_with_decayed_weights(monkeypatch):
     log = log_of(ring(users=80))
     monkeypatch.setattr(ItemKnn, "PRODUCTS", 1_000)
     histories = log.final_histories(np.arange(5))
-    scores = ItemKnn(log, neighbours=40).score(histories)
+    scores = ItemKnn(log).score(histories)
     for row, items in enumerate(histories.items):
         np.testing.assert_allclose(scores[row], dense_knn(log, items[items != PAD], 40), rtol=1e-4, atol=1e-6)
 
