@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 
     rows: [B, L + 1], item rows. real: [B, L + 1], False at padding. gaps: steps of time between events. types: event
     types. context: [B, L + 1, CLOCK + CONTEXTS], some of it hidden. predicted: [B, L]. weights: [P] float32, of the
-    predicted events. negatives: [N] item rows. items: [W], the distinct rows of `rows` and `negatives`. index: the
+    predicted events. negatives: [N] item rows. items: [W], the distinct rows of `rows` and `negatives`. lookup: the
     place in `items` of each row, then of each negative. id_shown: [W], False where the item's id is hidden.
     """
 
