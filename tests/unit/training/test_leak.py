@@ -10,9 +10,10 @@ from recsys.model.towers import Towers
 from tests.flows.ring import log_of, quick, ring
 from training import recipe
 from training.__main__ import main
+from training.evaluation.protocols import PROTOCOLS
 from training.evaluation.ranking import metric_rows
 from training.evaluation.scorers import stages
-from training.evaluation.split import PROTOCOLS, split
+from training.evaluation.split import split
 from training.first_stage import fit_first_stage
 from training.towers.validation import tower_validation
 
