@@ -1,4 +1,4 @@
-"""A file that is read again whenever it changed; a wrong edit keeps what was in force."""
+"""A file that is read again when it changes. A faulty edit leaves the previous content in force."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ logger = logging.getLogger("tandem")
 
 T = TypeVar("T")
 
-State = tuple[int, int, int]
+FileState = tuple[int, int, int]
+"""Modification time, size and inode: at least one of them changes when the file changes."""
 
 MOST_BYTES = 4 * 1024**2
-"""Of a file that people write; the largest file of keys has a tenth of it."""
+"""Of a file that people write. The largest file of keys has a tenth of that size."""
 
 
-class FollowedFile(ABC, Generic[T]):
-    """What a file says; `current` is what is in force, `fault` what is wrong with the file.
+class WatchedFile(ABC, Generic[T]):
+    """The parsed content of a file. current: the content in force. fault: the error of the newest edit, None if valid.
 
-    Raises `error` where the file is wrong when it is first read. With `last`, a file where the text in force is kept
-    for the processes that start later, it raises nothing: it takes what is kept there, or what `nothing` gives.
+    Raises `error` if the file is faulty at the first read. With `last`, the path of a copy of the content in force, a
+    faulty file raises nothing: the copy is used, and without a readable copy the result of `empty`.
     """
 
     noun: ClassVar[str]
@@ -37,75 +38,73 @@ class FollowedFile(ABC, Generic[T]):
         self.path = path
         self.fault: str | None = None
         self._last = last
-        self._state = state_of(path)
+        self._state = file_state(path)
         try:
-            self.current = self._taken()
+            self.current = self._load()
         except self.error as error:
             if last is None:
                 raise
-            self.current, self.fault = self._kept(last), str(error)
-            logger.warning("%s The %s that were in force last are again.", error, self.noun)
+            self.current, self.fault = self._load_copy(last), str(error)
+            logger.warning("%s The %s that were in force last are used.", error, self.noun)
 
     @abstractmethod
     def parse(self, text: str) -> T:
-        """What a text says; raises `error`."""
+        """Return the content of a text; raise `error` if the text is faulty."""
 
     @abstractmethod
-    def nothing(self) -> T:
-        """What is in force where nothing can be read."""
+    def empty(self) -> T:
+        """Return the content in force if nothing can be read."""
 
     @abstractmethod
-    def absent(self) -> str:
-        """The text of a file that is not there, or `error` where it has to be."""
+    def text_if_missing(self) -> str:
+        """Return the text that a missing file stands for; raise `error` if the file is required."""
 
-    def look(self) -> None:
-        """Read the file if it changed."""
-        state = state_of(self.path)
+    def refresh(self) -> None:
+        """Read the file again if it changed."""
+        state = file_state(self.path)
         if state == self._state:
             return
         self._state = state
         try:
-            self.current, self.fault = self._taken(), None
-            told = f"{self.noun.capitalize()} of %s are in force." if state else "There is no %s any more."
-            logger.info(told, self.path)
+            self.current, self.fault = self._load(), None
+            event = f"{self.noun.capitalize()} of %s are in force." if state else "The file %s was removed."
+            logger.info(event, self.path)
         except self.error as error:
             self.fault = str(error)
-            logger.warning("%s The %s before stay in force.", error, self.noun)
+            logger.warning("%s The previous %s stay in force.", error, self.noun)
 
-    def _taken(self) -> T:
-        """What the file says, from now on the last that was right."""
+    def _load(self) -> T:
         text = self._read()
-        taken = self.parse(text)
+        content = self.parse(text)
         if self._last is not None:
-            self._keep(self._last, text)
-        return taken
+            self._save_copy(self._last, text)
+        return content
 
     def _read(self) -> str:
         try:
-            return bytes_of(self.path).decode("utf-8")
+            return read_regular_file(self.path).decode("utf-8")
         except FileNotFoundError:
-            return self.absent()
+            return self.text_if_missing()
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", error)
-            raise self.error(f"The {self.noun} of {self.path} can't be read: {why}.") from error
+            reason = getattr(error, "strerror", error)
+            raise self.error(f"The {self.noun} of {self.path} can't be read: {reason}.") from error
 
-    def _keep(self, last: Path, text: str) -> None:
+    def _save_copy(self, last: Path, text: str) -> None:
         try:
             with atomic_write(last, mode=0o600) as draft:  # several workers read the same edit at once
                 draft.write_text(text, encoding="utf-8")
         except OSError as error:
-            logger.warning("The %s in force can't be kept in %s: %s.", self.noun, last, error.strerror)
+            logger.warning("The %s in force can't be stored in %s: %s.", self.noun, last, error.strerror)
 
-    def _kept(self, last: Path) -> T:
-        """What was kept last; nothing where there is none that this code can read."""
+    def _load_copy(self, last: Path) -> T:
         try:
             return self.parse(last.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, self.error):
-            return self.nothing()
+            return self.empty()
 
 
-def bytes_of(path: Path) -> bytes:
-    """What a file holds; OSError where it is none: a pipe is waited for, for ever, and a device may have no end."""
+def read_regular_file(path: Path) -> bytes:
+    """The bytes of a regular file. OSError for anything else: reading a pipe may block, and a device may have no end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):
@@ -115,8 +114,8 @@ def bytes_of(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
-def state_of(path: Path) -> State | None:
-    """What changes when a file does, of what a symbolic link leads to; None where nothing can be looked at."""
+def file_state(path: Path) -> FileState | None:
+    """The state of a file or of the target of a symbolic link; None if the file can't be accessed."""
     try:
         state = path.stat()
     except OSError:

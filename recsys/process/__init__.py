@@ -1,1 +1,1 @@
-"""How a process starts and ends: missing packages, an interruption by Ctrl-C, the death of its parent."""
+"""Start and end of a process: missing packages, Ctrl-C, the death of the parent, and the identity of a process."""

@@ -1,4 +1,4 @@
-"""How a command ends that somebody stops: with a word, and no traceback. Imports nothing that has to be installed."""
+"""End a command without a traceback on Ctrl-C and on a closed pipe. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 INTERRUPTED = 130
-"""The exit code that shells give to a process ended by Ctrl-C."""
+"""The exit code that shells give to a process that ended by Ctrl-C."""
 
-UNREAD = 141
-"""And to one that wrote to a pipe whose reader is gone: `head` has had its lines."""
+CLOSED_PIPE = 141
+"""The exit code that shells give to a process that wrote to a pipe without a reader, as of `| head`."""
 
 
 @contextmanager
-def stopped() -> Iterator[None]:
-    """End the process where what is done inside is interrupted, with a word; where nobody reads on, with none."""
+def clean_exit() -> Iterator[None]:
+    """End the process on Ctrl-C with one word on stderr, and on a closed stdout without any output."""
     try:
         try:
             yield
         finally:
-            if sys.stdout:  # none where it was closed
-                sys.stdout.flush()  # later, at the process's end, a reader that is gone would be told as a fault
+            if sys.stdout:  # None where stdout was closed
+                sys.stdout.flush()  # here: Python reports a closed pipe as an error when it flushes at exit
     except KeyboardInterrupt:
         sys.stderr.write("stopped.\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        if not _unread():
+        if not _stdout_has_no_reader():
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is not written yet
-        sys.exit(UNREAD)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # takes the output that is still buffered
+        sys.exit(CLOSED_PIPE)
 
 
 @contextmanager
-def importing(*let_go: Callable[[], None]) -> Iterator[None]:
-    """Imports take seconds, in which somebody may think better of it: Ctrl-C ends the process, after `let_go`.
+def interruptible_imports(*cleanup: Callable[[], None]) -> Iterator[None]:
+    """End the process at once on Ctrl-C during slow imports, after calling `cleanup`.
 
-    It does so at once: an exception amid the start of a library in C++ is that library's, and torch aborts over it.
+    An exception would not do: it may be raised inside the start of a C++ library, and torch then aborts the process.
     """
 
     def stop(*_: object) -> None:
-        for each in let_go:
-            each()
-        os.write(2, b"stopped.\n")  # not by `sys.stderr`, which may be amid a line
+        for call in cleanup:
+            call()
+        os.write(2, b"stopped.\n")  # not through `sys.stderr`, which the signal may have interrupted
         os._exit(INTERRUPTED)
 
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # behind & it is ignored
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored behind &
         yield
         return
     signal.signal(signal.SIGINT, stop)
@@ -60,8 +60,8 @@ def importing(*let_go: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _unread() -> bool:
-    """Whether stdout is a pipe without a reader; any other pipe that breaks is a fault."""
+def _stdout_has_no_reader() -> bool:
+    """Whether stdout is a pipe without a reader. A broken pipe elsewhere is an error."""
     pipe = select.poll()
-    pipe.register(1, 0)  # errors are told unasked
+    pipe.register(1, 0)  # errors are reported without being registered
     return bool(pipe.poll(0))

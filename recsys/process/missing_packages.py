@@ -1,4 +1,4 @@
-"""What a command says in a Python without Tandem's packages. Imports nothing that has to be installed."""
+"""One sentence, instead of a traceback, where a required package is not installed. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from recsys.process.interruption import stopped
+from recsys.process.interruption import clean_exit
 
-_OURS = {"recsys", "service", "training", "flows"}
+_OWN_PACKAGES = {"recsys", "service", "training", "flows"}
 
-COMMAND_LINE_WRONG = 2
-"""The exit code of a command that was called the wrong way, as argparse has it."""
+WRONG_CALL = 2
+"""The exit code of a command that was called the wrong way, as in argparse."""
 
 
 @contextmanager
-def packages() -> Iterator[None]:
-    """Import what has to be installed; where it is not, one sentence on stderr, and the process ends with 2.
+def required_packages() -> Iterator[None]:
+    """End the process with one sentence and exit code 2 where an installed package is missing.
 
-    Ctrl-C ends it, too, and who reads no further, as `stopped` has it.
+    Ctrl-C and a closed pipe end the process as in `clean_exit`.
     """
     try:
-        with stopped():
+        with clean_exit():
             yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in _OURS:
+        if error.name is None or error.name.partition(".")[0] in _OWN_PACKAGES:
             raise
         sys.stderr.write(
             f"tandem: {sys.executable} has no {error.name}. Run `source .venv/bin/activate` in Tandem's folder first "
             "(`make .venv/installed` makes it), and try again.\n"
         )
-        sys.exit(COMMAND_LINE_WRONG)
+        sys.exit(WRONG_CALL)

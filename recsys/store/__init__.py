@@ -1,13 +1,17 @@
 """The store: what training publishes and serving reads, in Redis or Valkey.
 
-`base` says what a store does; `redis` does it, `memory` fakes it for unit tests, and both pass one contract suite
-(tests/contracts). `embedded` runs a Valkey of our own where no REDIS_URL is given; `connect` chooses.
+`ports` and the other `*_port` modules define what a store does. `redis` implements them. `memory` implements them for
+unit tests. Both pass the same contract tests (tests/contracts). `from_environment` opens the Redis of REDIS_URL, or an
+embedded Valkey.
 """
 
+from recsys.store.flow_port import FlowStore
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.memory.memory_store import MemoryStore
-from recsys.store.ports import FlowStore, GenerationStore, UserState, UserStore
-from recsys.store.redis.stores import RedisFlowStore, RedisGenerationStore, RedisUserStore
+from recsys.store.ports import GenerationStore, UserState, UserStore
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.generation_store import RedisGenerationStore
+from recsys.store.redis.user_store import RedisUserStore
 
 __all__ = [
     "FlowStore",

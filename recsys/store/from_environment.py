@@ -1,4 +1,4 @@
-"""From the environment to a store that answers. The one place that chooses between a Redis and the embedded store."""
+"""Open the store that the environment names: the Redis of REDIS_URL, or the embedded Valkey."""
 
 from __future__ import annotations
 
@@ -9,75 +9,77 @@ from types import TracebackType
 
 from recsys.environment import Environment
 from recsys.errors import StoreError, StoreUnavailable, TandemError
-from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.connection import address
+from recsys.store.redis.flow_store import RedisFlowStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader
-from recsys.store.redis.process_board import RedisBoard
-from recsys.store.redis.stores import RedisFlowStore, RedisGenerationStore, address
+from recsys.store.redis.redis_board import RedisBoard
 
-KEEP_SECONDS = 0.5
-"""Between two looks at the embedded store."""
+CHECK_SECONDS = 0.5
+"""Between two checks of the embedded server."""
 
 
 class OpenStore:
-    """A store that answered when it was opened, at `url` for this process and its children."""
+    """A store that answered when it was opened. url: its address for this process and its children."""
 
-    def __init__(self, url: str, embedded: EmbeddedStore | None = None) -> None:
+    def __init__(self, url: str, embedded: EmbeddedValkey | None = None) -> None:
         self.url = url
         self._embedded = embedded
-        self._lent: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisBoard] = []
+        self._clients: list[RedisGenerationStore | RedisFlowStore | RedisItemReader | RedisBoard] = []
         self._closed = threading.Event()
-        self._keeper: threading.Thread | None = None
+        self._checker: threading.Thread | None = None
 
     def generations(self) -> RedisGenerationStore:
-        """The generations in it, until this is closed."""
-        self._lent.append(store := RedisGenerationStore(self.url))
+        """The generations of the store."""
+        self._clients.append(store := RedisGenerationStore(self.url))
         return store
 
     def flows(self) -> RedisFlowStore:
-        """What flows that follow users read and write, until this is closed."""
-        self._lent.append(store := RedisFlowStore(self.url))
+        """What the flows `batch`, `refresh` and `drain` read and write."""
+        self._clients.append(store := RedisFlowStore(self.url))
         return store
 
     def items(self) -> RedisItemReader:
-        """What was put, until this is closed."""
-        self._lent.append(reader := RedisItemReader(self.url))
+        """The items that were put."""
+        self._clients.append(reader := RedisItemReader(self.url))
         return reader
 
     def board(self) -> RedisBoard:
-        """Where processes that serve say what they hold, until this is closed."""
-        self._lent.append(board := RedisBoard(self.url))
+        """The announcements of serving processes."""
+        self._clients.append(board := RedisBoard(self.url))
         return board
 
-    def keep(self, say: Callable[[str], None]) -> None:
-        """From now on start the embedded store again when it is gone, until this is closed or the process ends.
+    def keep_running(self, log: Callable[[str], None]) -> None:
+        """Restart the embedded server whenever it is gone, until this is closed.
 
-        say: called with a sentence when the store was started again, can't be started, and answers again.
+        log: called with a sentence after a restart, at the first failed restart, and when the server answers again.
         """
         if self._embedded is not None:
-            self._keeper = threading.Thread(target=self._keep, args=(self._embedded, say), name="keep", daemon=True)
-            self._keeper.start()
+            self._checker = threading.Thread(target=self._check, args=(self._embedded, log), name="keep", daemon=True)
+            self._checker.start()
 
-    def _keep(self, embedded: EmbeddedStore, say: Callable[[str], None]) -> None:
-        since: float | None = None
-        while not self._closed.wait(KEEP_SECONDS):
+    def _check(self, embedded: EmbeddedValkey, log: Callable[[str], None]) -> None:
+        failed_at: float | None = None
+        while not self._closed.wait(CHECK_SECONDS):
             try:
-                if embedded.keep():
-                    say("The store was gone, and is started again.")
-                elif since is not None:
-                    say(f"The store answers again after {time.monotonic() - since:.0f} s.")
-                since = None
+                if embedded.restart_if_gone():
+                    log("The store was gone, and is started again.")
+                elif failed_at is not None:
+                    log(f"The store answers again after {time.monotonic() - failed_at:.0f} s.")
+                failed_at = None
             except TandemError as error:
-                if since is None:
-                    say(f"{error} Until the store can be started, histories and events are missing.")
-                    since = time.monotonic()
+                if failed_at is None:
+                    log(f"{error} Until the store can be started, histories and events are missing.")
+                    failed_at = time.monotonic()
 
     def close(self) -> None:
-        """Close what was handed out; end the embedded store if it was started here."""
-        for store in self._lent:
-            store.close()
+        """Close all clients, and end the embedded server if it was started here."""
+        for client in self._clients:
+            client.close()
         self._closed.set()
-        if self._keeper is not None:
-            self._keeper.join()
+        if self._checker is not None:
+            self._checker.join()
         if self._embedded is not None:
             self._embedded.stop()
 
@@ -91,9 +93,9 @@ class OpenStore:
 
 
 def open_store(environment: Environment) -> OpenStore:
-    """The Redis of REDIS_URL, or the embedded store; StoreUnavailable or SettingsError says what to do about it."""
+    """The Redis of REDIS_URL, or the embedded store. StoreUnavailable, StoreError or SettingsError names the remedy."""
     if environment.redis_url is None:
-        embedded = EmbeddedStore(environment.folder("store"))
+        embedded = EmbeddedValkey(environment.folder("store"))
         return OpenStore(embedded.ensure(), embedded)
     store = RedisGenerationStore(environment.redis_url)
     try:
@@ -101,9 +103,7 @@ def open_store(environment: Environment) -> OpenStore:
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error} Start one, or unset REDIS_URL to use the embedded store.") from error
     except StoreError as error:
-        raise StoreError(
-            f"What answers at {address(environment.redis_url)} is of no use as a store. {error}"
-        ) from error
+        raise StoreError(f"The server at {address(environment.redis_url)} can't be used as a store. {error}") from error
     finally:
         store.close()
     return OpenStore(environment.redis_url)

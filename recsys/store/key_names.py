@@ -1,4 +1,30 @@
-"""The names of keys; recsys/store/redis/stores.py tells what they hold."""
+"""The names of the keys in Redis, and what each key holds.
+
+| key | type | holds |
+|---|---|---|
+| fence | string | the number of publishes begun; its value at the begin of a publish is the fence of that generation |
+| publishing | string | the publisher: fence, time of the claim, process as JSON; expires unless it is renewed |
+| generations | zset | the ids of generations with a manifest, by fence |
+| promoted | string | the highest fence that was ever live; a generation goes live by itself only above it |
+| alias:{name} | string | the id that the alias names |
+| gen:{id}:manifest | string | the manifest |
+| gen:{id}:part:{name}:{n} | string | bytes n * CHUNK to (n + 1) * CHUNK of a part |
+| gen:{id}:users:{bucket} | hash | users' packed records, by id as text; under "" the number of deleted users |
+| gen:{id}:lists:{bucket} | hash | users' packed lists, in the same form; expires |
+| gen:{id}:cursor | hash | the last event that `flows refresh` has read: entry, number |
+| user:{user_id}:events | list | events, oldest first: [user_id, item_id, timestamp, event_type, context?] |
+| user:{user_id}:event_ids | zset | the ids of the newest events, by the time of their arrival; expires |
+| events | stream | the newest events of all users: e the event, n its number, b the bytes of all events before it |
+| trending | string | the trending items as JSON; expires |
+| impressions | stream | slates that wait to be drained: u the user, d the packed impression, n and b as above |
+| {stream}:counts | hash | entries added, their bytes, expired (by age), evicted (by bytes), reported (as lost) |
+| {stream}:forgetting | string | the lock of a rewrite that removes deleted users from the stream; expires |
+| {stream}:copy | stream | the copy that will replace the stream (`stream_deletion`); expires |
+
+`redis/item_store` lists the keys of items, `redis/redis_board` those of processes. All keys of an unfinished generation
+expire after UNFINISHED_EXPIRE; its manifest makes them permanent. Redis Cluster is not supported, because one script
+uses keys of several slots.
+"""
 
 from __future__ import annotations
 
@@ -11,72 +37,61 @@ EVENT_LOG, IMPRESSIONS, TRENDING = "events", "impressions", "trending"
 
 
 def manifest_key(generation: str) -> str:
-    """The manifest."""
     return f"gen:{generation}:manifest"
 
 
 def part_key(generation: str, name: str, chunk: int) -> str:
-    """One chunk of a part."""
     return f"gen:{generation}:part:{name}:{chunk}"
 
 
 def users_key(generation: str, bucket: int) -> str:
-    """One hash of users' records."""
     return f"gen:{generation}:users:{bucket}"
 
 
 def lists_key(generation: str, bucket: int) -> str:
-    """One hash of users' lists."""
     return f"gen:{generation}:lists:{bucket}"
 
 
 def cursor_key(generation: str) -> str:
-    """How far `flows refresh` has read the log of events."""
     return f"gen:{generation}:cursor"
 
 
 def counts_key(stream: str) -> str:
-    """How many entries were added to a stream, and removed by its limits."""
     return f"{stream}:counts"
 
 
-def alias_key(name: str) -> str:
-    """The id an alias names."""
-    return f"alias:{name}"
-
-
-def events_key(user_id: Id) -> bytes:
-    """A user's events since."""
-    return b"user:" + text_of(user_id) + b":events"
-
-
-def names_key(user_id: Id) -> bytes:
-    """The ids of a user's newest events."""
-    return b"user:" + text_of(user_id) + b":event_ids"
-
-
-def forgetting_key(stream: str) -> str:
-    """Who rewrites a stream."""
+def lock_key(stream: str) -> str:
     return f"{stream}:forgetting"
 
 
 def copy_key(stream: str) -> str:
-    """What is to take a stream's place."""
     return f"{stream}:copy"
 
 
+def alias_key(name: str) -> str:
+    return f"alias:{name}"
+
+
+def events_key(user_id: Id) -> bytes:
+    return b"user:" + text_of(user_id) + b":events"
+
+
+def event_ids_key(user_id: Id) -> bytes:
+    return b"user:" + text_of(user_id) + b":event_ids"
+
+
 def text_of(user_id: Id) -> bytes:
-    """A user's id as it stands in keys and fields."""
+    """A user's id in keys and fields."""
     return str(user_id).encode("utf-8", "surrogatepass")
 
 
 def chunks_of(size: int) -> int:
-    """How many chunks a part of `size` bytes has."""
+    """The number of chunks of a part of `size` bytes."""
     return -(-size // CHUNK)
 
 
 def part_keys(generation: str, manifest: Manifest) -> dict[str, int]:
-    """The bytes under every key of a generation's parts, in the manifest's order; users' parts are stored as hashes."""
+    """The bytes under each key of a generation's parts, in the manifest's order. Users' parts are hashes instead."""
     return {
         part_key(generation, name, n): min(CHUNK, part.bytes - n * CHUNK)
         for name, part in manifest.stored_parts.items()
@@ -85,10 +100,10 @@ def part_keys(generation: str, manifest: Manifest) -> dict[str, int]:
 
 
 def users_keys(generation: str, manifest: Manifest) -> list[str]:
-    """Every hash of users."""
+    """All hashes of users' records."""
     return [users_key(generation, bucket) for bucket in range(manifest.user_buckets)]
 
 
 def lists_keys(generation: str, manifest: Manifest) -> list[str]:
-    """Every hash of lists."""
+    """All hashes of users' lists."""
     return [lists_key(generation, bucket) for bucket in range(manifest.user_buckets)]

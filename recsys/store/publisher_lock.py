@@ -1,4 +1,4 @@
-"""Who publishes: a process, told by its machine, its place on it and its birth, so that a dead one is known as dead."""
+"""The process that holds the claim to publish. Its identity shows when it has ended, so that another can take over."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import socket
 from dataclasses import asdict, dataclass, replace
 
-from recsys.store.process_life import Life
+from recsys.process.process_identity import ProcessIdentity
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """host, pid: for people. place: this boot of this machine and its space of pids. born: the start in ticks.
+class ClaimOwner:
+    """The owner of a claim, stored as JSON in its token.
 
-    nonce: tells two claims of one process apart.
+    host: for people. pid, place, born: as in `ProcessIdentity`. nonce: differs between two claims of one process.
     """
 
     host: str
@@ -25,21 +25,24 @@ class Owner:
     nonce: str
 
     @classmethod
-    def here(cls, generation: str) -> Owner:
-        """The calling process, about to publish a generation."""
-        life = Life.here()
-        return cls(socket.gethostname(), life.pid, life.place, life.born, generation, os.urandom(4).hex())
-
-    def to_json(self) -> str:
-        """As it stands in the store."""
-        return json.dumps(asdict(self), sort_keys=True)
+    def current(cls, generation: str) -> ClaimOwner:
+        """The calling process, which is about to publish a generation."""
+        process = ProcessIdentity.current()
+        return cls(socket.gethostname(), process.pid, process.place, process.born, generation, os.urandom(4).hex())
 
     @classmethod
-    def from_json(cls, text: str) -> Owner:
-        """Inverse of `to_json`; ValueError or TypeError where it is none."""
-        return cls(**json.loads(text))
+    def of_token(cls, token: str) -> ClaimOwner:
+        """The owner in a claim's token; placeholders for a token that can't be read."""
+        try:
+            return cls(**json.loads(token.split(" ", 2)[2]))
+        except (ValueError, TypeError, IndexError):
+            return cls("an unknown machine", 0, "", "", "an unknown generation", "")
 
-    def makes_way(self, other: Owner) -> bool:
-        """Whether another may take its claim at once: it is known to have ended, or tries the same thing again."""
-        ended = Life(self.pid, self.place, self.born).ended
+    def to_json(self) -> str:
+        """The text in the store."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def yields_to(self, other: ClaimOwner) -> bool:
+        """Whether another owner may take the claim at once: this one has ended, or retries the same publish."""
+        ended = ProcessIdentity(self.pid, self.place, self.born).ended
         return ended or replace(self, nonce="") == replace(other, nonce="")

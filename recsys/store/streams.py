@@ -11,8 +11,8 @@ from recsys.types import Event
 class StreamLimits:
     """What a stream keeps: entries younger than `seconds`, and of these the newest that fit into `bytes`.
 
-    The bytes are those of the values, without what the store needs to hold them. Entries of deleted users count until
-    all older entries are removed.
+    The bytes are those of the values, without the overhead of the store. Entries of deleted users count until all older
+    entries are removed.
     """
 
     seconds: float
@@ -49,7 +49,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class LoggedImpression:
-    """A packed `Impression` that waits to be drained; arrived: unix seconds, by the store's clock."""
+    """A packed `Impression` that waits to be drained; arrived: unix seconds of the store's clock."""
 
     entry: str
     data: bytes
@@ -60,8 +60,8 @@ class LoggedImpression:
 class LostEntries:
     """Entries that the limits of the streams removed before a flow could read them, since the store is in use.
 
-    impressions: all that were removed before `flows drain` read them. events: those younger than the log's limit of
-    age, which trending misses.
+    impressions: all that were removed before `flows drain` read them. events: those younger than the age limit of the
+    log, which trending misses.
     """
 
     impressions: int

@@ -1,4 +1,4 @@
-"""Items put, in a dict, for unit tests; it passes the same contract suite as the real store."""
+"""Items that were put, in a dict, for unit tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys.types import Id
 
 
 class MemoryItems:
-    """Both ports over a plain dict; clock: unix seconds."""
+    """`ItemReader` and `ItemWriter` over a dict; clock: returns unix seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -31,7 +31,7 @@ class MemoryItems:
         return joined
 
     def wait(self, seconds: float, _: float) -> bool:
-        """Nothing is announced."""
+        """There are no announcements."""
         time.sleep(seconds)
         return False
 
@@ -79,7 +79,7 @@ class MemoryItems:
         if before is None:
             self._seq += 1
             before = PutItem(put.item_id, self._seq, 0, now)
-        content = json.loads(json.dumps(dict(put.content)))  # as it comes back from a store: tuples are lists
+        content = json.loads(json.dumps(dict(put.content)))  # as read from a store: tuples become lists
         after = replace(
             before, item_id=put.item_id, version=self._version, put_at=now, content={**before.content, **content}
         )
@@ -90,4 +90,4 @@ class MemoryItems:
         self._items[str(put.item_id)] = after
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """There is no connection to close."""

@@ -1,4 +1,4 @@
-"""A stream in a list, for the in-memory store."""
+"""A stream in a list, for the store in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[T]):
-    """An entry of a user. name: its place in the stream. number: counts the entries that were ever added."""
+    """An entry of a user. name: milliseconds, `-` and a count, as in Redis. number: counts all entries ever added."""
 
     name: str
     number: int
@@ -30,7 +30,7 @@ class Entry(Generic[T]):
 
 @dataclass(slots=True)
 class MemoryStream(Generic[T]):
-    """Entries in the order in which they came, within limits; it counts the entries that the limits remove."""
+    """Entries in the order of their arrival, within limits. Counts the entries that the limits remove."""
 
     limits: StreamLimits
     entries: list[Entry[T]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class MemoryStream(Generic[T]):
     _last: tuple[int, int] = (0, 0)
 
     def add(self, user: str, value: T, size: int) -> None:
-        """Append an entry of `size` bytes, and remove what is too old or too much."""
+        """Append an entry of `size` bytes, and remove entries beyond the limits."""
         now, (last, count) = int(1000 * time.time()), self._last
         self._last = (now, 0) if now > last else (last, count + 1)
         self.added += 1
@@ -54,7 +54,7 @@ class MemoryStream(Generic[T]):
             self.evicted += 1
 
     def after(self, name: str, count: int) -> list[Entry[T]]:
-        """The next entries after one, from the first without it."""
+        """The next entries after the entry `name`; from the first on for an empty name."""
         return [entry for entry in self.entries if _place(entry.name) > _place(name)][:count]
 
     def drop(self, names: Set[str]) -> None:

@@ -1,33 +1,78 @@
-"""The way to a Redis: where a URL points, and what went wrong on it as a sentence."""
+"""Connections to Redis: clients, pipelined reads, addresses without passwords, and errors as sentences."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
+from redis.retry import Retry
 
 from recsys.errors import SettingsError, StoreError, StoreFull, StoreUnavailable
 
-_IDLE, _DEAD_MS = 3, 5_000
-"""Seconds of silence after which a connection is probed, and milliseconds without an answer after which it is dead."""
+Command = tuple[bytes, ...]
+
+_IDLE_SECONDS, _DEAD_MS = 3, 5_000
+"""Silence after which a connection is probed, and time without an answer after which it is closed."""
+
+
+def sync_client(url: str, connect_seconds: float, reply_seconds: float, **options: Any) -> redis.Redis:
+    """A client with limits for a connect and for each reply."""
+    limits = {"socket_connect_timeout": connect_seconds, "socket_timeout": reply_seconds}
+    return redis.Redis.from_url(url, **limits, **tcp_options(url), **options)
+
+
+def retry_once() -> Retry:
+    """One more try at once after a dropped connection, as of a restarted server. A timeout is not retried."""
+    return Retry(NoBackoff(), 1, (redis.ConnectionError,))
+
+
+async def round_trip(client: redis.asyncio.Redis, commands: Sequence[Command], seconds: float) -> list[Any]:
+    """Return the reply to each command; the reply to a refused command is a redis.ResponseError in the list.
+
+    client: has no `socket_timeout`. redis-py applies that limit to each reply; one limit for all replies is cheaper.
+    seconds: the limit, in which connecting and the client's retries are included.
+
+    Raises redis.RedisError if the store can't be reached, and TimeoutError after the limit. redis-py closes the
+    connection of a late or cancelled call, so that no later call reads its replies.
+    """
+    async with asyncio.timeout(seconds), client.pipeline(transaction=False) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        return await pipe.execute(raise_on_error=False)
+
+
+def tcp_options(url: str) -> dict[str, Any]:
+    """Options by which a client detects a dead network within seconds.
+
+    They probe idle and subscribed connections, and close connections whose bytes are not acknowledged. The kernel's
+    defaults take two hours and a quarter of an hour.
+    """
+    if urlsplit(url).scheme == "unix" or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return {}
+    probes = {socket.TCP_KEEPIDLE: _IDLE_SECONDS, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
+    return {"socket_keepalive": True, "socket_keepalive_options": probes | {socket.TCP_USER_TIMEOUT: _DEAD_MS}}
 
 
 def address(url: str) -> str:
-    """Where a Redis URL points, built from its parsed parts so that no password can be in it.
+    """The address in a Redis URL, without user and password.
 
-    SettingsError where it isn't one; the URL is not repeated there, since a typo may put the password anywhere.
+    SettingsError for a malformed URL. The error does not repeat the URL, because a typo may put the password anywhere.
     """
     try:
         parts = parse_url(url)  # type: ignore[no-untyped-call]  # redis-py has no hint for it
     except ValueError:
         parts = {}
     scheme = urlsplit(url).scheme if parts else ""
-    if parts and not _takes_options(url):
+    if parts and not _options_are_valid(url):
         raise SettingsError(
             "REDIS_URL has an option behind its ? that redis-py does not know, or a wrong value of one. Take it out, "
             "or write what it knows, such as ssl_ca_certs=FILE; a ? of the password is written %3F."
@@ -43,8 +88,8 @@ def address(url: str) -> str:
     )
 
 
-def _takes_options(url: str) -> bool:
-    """Whether a client could be made of it: redis-py itself looks when it first connects, and then has no sentence."""
+def _options_are_valid(url: str) -> bool:
+    """Whether redis-py accepts the URL's options; by itself it checks them only when it connects."""
     try:
         redis.ConnectionPool.from_url(url).make_connection()
     except (TypeError, ValueError, redis.RedisError):
@@ -52,37 +97,24 @@ def _takes_options(url: str) -> bool:
     return True
 
 
-def watched(url: str) -> dict[str, Any]:
-    """What a client is told so that it notices a network that is gone, whose packets nobody answers or refuses.
-
-    A connection that lies in a pool or listens for a bell is probed, and found dead; so is one whose bytes nobody
-    acknowledges. Left to itself the kernel takes two hours for the one, and a quarter of an hour for the other.
-    """
-    if urlsplit(url).scheme == "unix" or not hasattr(socket, "TCP_USER_TIMEOUT"):
-        return {}
-    probes = {socket.TCP_KEEPIDLE: _IDLE, socket.TCP_KEEPINTVL: 1, socket.TCP_KEEPCNT: 3}
-    return {"socket_keepalive": True, "socket_keepalive_options": probes | {socket.TCP_USER_TIMEOUT: _DEAD_MS}}
-
-
-class sentences:  # noqa: N801  # read as a word of its `with`, and a generator would take four calls more of each
-    """Say what Redis or the way to it has against a command, in our own errors."""
+class translated_errors:  # noqa: N801  # used like a function; a generator would cost four calls more on the hot path
+    """A context that raises Redis' errors as errors of `recsys.errors`. at: the `address`."""
 
     __slots__ = ("_at",)
 
     def __init__(self, at: str) -> None:
-        """at: `address`."""
         self._at = at
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
-        if error is not None and (said := _said(error, self._at)):
-            raise said from error
+        if error is not None and (translated := _translated(error, self._at)):
+            raise translated from error
 
 
-def _said(error: BaseException, at: str) -> StoreError | None:
-    """What an error of redis-py's is in ours; None for any other."""
+def _translated(error: BaseException, at: str) -> StoreError | None:
+    """The error of ours for an error of redis-py; None for any other error."""
     if isinstance(error, redis.AuthenticationError):
         return StoreError(f"Redis at {at} refused the user or the password.")
     if isinstance(error, redis.exceptions.BusyLoadingError):
@@ -97,7 +129,7 @@ def _said(error: BaseException, at: str) -> StoreError | None:
 
 
 def _reason(error: BaseException) -> str:
-    """The system's word for what went wrong, where there is one beneath redis-py's."""
+    """The operating system's text for an error, if there is one beneath redis-py's."""
     if isinstance(error, redis.TimeoutError | TimeoutError):
         return "timed out"
     cause: BaseException | None = error

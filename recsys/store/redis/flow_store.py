@@ -1,15 +1,12 @@
-"""What the flows that follow users read and write, over Redis."""
+"""The port of the flows in Redis."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-
-import redis
 
 from recsys.store.key_names import (
     EVENT_LOG,
@@ -23,126 +20,110 @@ from recsys.store.key_names import (
     text_of,
     users_key,
 )
-from recsys.store.ports import (
-    EVENTS_EXPIRE,
-    LISTS_EXPIRE,
-    TRENDING_EXPIRE,
-    Trending,
-    user_bucket,
-)
-from recsys.store.redis.connection import address, sentences, watched
-from recsys.store.redis.scripts import LISTS
-from recsys.store.redis.user_store import parse_event, parse_events
+from recsys.store.ports import EVENTS_EXPIRE, LISTS_EXPIRE, TRENDING_EXPIRE, Trending, users_by_bucket
+from recsys.store.redis.connection import address, sync_client, translated_errors
+from recsys.store.redis.scripts import WRITE_LISTS
+from recsys.store.redis.stored_events import parse_event, parse_events
 from recsys.store.streams import Cursor, LoggedEvent, LoggedImpression
 from recsys.types import Event, is_load_test
 
-_CONNECT_SECONDS, _COMMAND_SECONDS = 2.0, 10.0
-
-_SCANNED_AT_ONCE = 1_000
+_CONNECT_SECONDS, _REPLY_SECONDS = 2.0, 10.0
+_KEYS_PER_SCAN = 1_000
 
 
 class RedisFlowStore:
-    """The port of the flows; SettingsError if `url` is none."""
+    """A `FlowStore` in Redis; SettingsError for a malformed `url`."""
 
     def __init__(self, url: str, events_age: float = EVENTS_EXPIRE) -> None:
-        """events_age: as `RedisUserStore` has it."""
+        """events_age: seconds after which an event is no longer part of a user's history."""
         self.address = address(url)
         self._events_age = events_age
-        self._redis = redis.Redis.from_url(
-            url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=_COMMAND_SECONDS, **watched(url)
-        )
+        self._redis = sync_client(url, _CONNECT_SECONDS, _REPLY_SECONDS)
 
     def now(self) -> float:
-        with sentences(self.address):
+        with translated_errors(self.address):
             now: Any = self._redis.time()
         return float(now[0] + now[1] / 1e6)
 
     def read_bucket(self, generation: str, bucket: int) -> dict[str, bytes]:
-        with sentences(self.address):
+        with translated_errors(self.address):
             found: Any = self._redis.hgetall(users_key(generation, bucket))
         return {user.decode("utf-8", "surrogatepass"): record for user, record in found.items() if user}
 
     def read_events(self, users: Sequence[str]) -> list[list[Event]]:
-        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
+        with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
             for user in users:
                 pipe.lrange(events_key(user), 0, -1)
             found = pipe.execute(raise_on_error=False)
         oldest = time.time() - self._events_age
-        # A key that holds something not ours is no history, here as in serving.
-        told = [parse_events(texts if isinstance(texts, list) else None) for texts in found]
-        return [[event for event in events if event.timestamp >= oldest] for events in told]
+        # A key of another type is an empty history, as in serving.
+        histories = [parse_events(texts if isinstance(texts, list) else None) for texts in found]
+        return [[event for event in events if event.timestamp >= oldest] for events in histories]
 
     def write_lists(self, generation: str, buckets: int, lists: Mapping[str, bytes]) -> None:
-        hashes: dict[int, list[str]] = defaultdict(list)
-        for user in lists:
-            hashes[user_bucket(user, buckets)].append(user)
-        with sentences(self.address), self._redis.pipeline(transaction=False) as pipe:
-            for bucket, users in hashes.items():
-                keys: list[Any] = [
-                    lists_key(generation, bucket),
-                    users_key(generation, bucket),
-                    *map(events_key, users),
-                ]
-                told: list[Any] = [part for user in users for part in (text_of(user), lists[user])]
-                pipe.eval(LISTS, len(keys), *keys, LISTS_EXPIRE, *told)
+        with translated_errors(self.address), self._redis.pipeline(transaction=False) as pipe:
+            for bucket, users in users_by_bucket(lists, buckets).items():
+                head: list[Any] = [lists_key(generation, bucket), users_key(generation, bucket)]
+                keys = [*head, *map(events_key, users)]
+                values: list[Any] = [value for user in users for value in (text_of(user), lists[user])]
+                pipe.eval(WRITE_LISTS, len(keys), *keys, LISTS_EXPIRE, *values)
             pipe.execute()
 
     def read_log(self, after: str = "", count: int = 1_000) -> list[LoggedEvent]:
         return [
             LoggedEvent(entry, event, int(fields.get(b"n", 0)))
-            for entry, fields in self._after(EVENT_LOG, after, count)
+            for entry, fields in self._entries_after(EVENT_LOG, after, count)
             if (event := parse_event(fields.get(b"e"))) is not None
         ]
 
     def read_cursor(self, generation: str) -> Cursor | None:
-        with sentences(self.address):
+        with translated_errors(self.address):
             found: Any = self._redis.hmget(cursor_key(generation), "entry", "number")
         return None if None in found else Cursor(found[0].decode(), int(found[1]))
 
     def write_cursor(self, generation: str, cursor: Cursor) -> None:
-        with sentences(self.address):
+        with translated_errors(self.address):
             self._redis.hset(cursor_key(generation), mapping={"entry": cursor.entry, "number": cursor.number})
 
     def active_users(self) -> list[str]:
         before, after = events_key("*").split(b"*")
-        with sentences(self.address):
-            keys = set(self._redis.scan_iter(events_key("*"), count=_SCANNED_AT_ONCE))
+        with translated_errors(self.address):
+            keys = set(self._redis.scan_iter(events_key("*"), count=_KEYS_PER_SCAN))
         users = [key.removeprefix(before).removesuffix(after).decode("utf-8", "surrogatepass") for key in keys]
         return [user for user in users if not is_load_test(user)]
 
     def write_trending(self, trending: Trending) -> None:
-        with sentences(self.address):
+        with translated_errors(self.address):
             self._redis.set(TRENDING, json.dumps(asdict(trending)), ex=TRENDING_EXPIRE)
 
     def read_impressions(self, after: str = "", count: int = 1_000) -> list[LoggedImpression]:
-        found = self._after(IMPRESSIONS, after, count)
         return [
             LoggedImpression(entry, fields.get(b"d", b""), int(entry.partition("-")[0]) / 1000)
-            for entry, fields in found
+            for entry, fields in self._entries_after(IMPRESSIONS, after, count)
         ]
 
     def drop_impressions(self, entries: Sequence[str]) -> None:
         if entries:
-            with sentences(self.address), self._redis.pipeline(transaction=True) as pipe:
+            with translated_errors(self.address), self._redis.pipeline(transaction=True) as pipe:
                 pipe.xdel(IMPRESSIONS, *entries)
-                # A copy that a deletion of a user makes at this moment would bring the entries back.
+                # A deletion of a user may be copying the stream: the copy would bring the entries back.
                 pipe.xdel(copy_key(IMPRESSIONS), *entries)
                 pipe.execute()
 
     def lost_impressions(self) -> int:
-        with sentences(self.address):
+        with translated_errors(self.address):
             found: Any = self._redis.hmget(counts_key(IMPRESSIONS), "expired", "evicted", "reported")
         expired, evicted, reported = (int(count or 0) for count in found)
         return expired + evicted - reported
 
     def report_lost(self, impressions: int) -> None:
-        with sentences(self.address):
+        with translated_errors(self.address):
             self._redis.hincrby(counts_key(IMPRESSIONS), "reported", impressions)
 
     def close(self) -> None:
         self._redis.close()
 
-    def _after(self, stream: str, after: str, count: int) -> list[tuple[str, dict[bytes, bytes]]]:
-        with sentences(self.address):
+    def _entries_after(self, stream: str, after: str, count: int) -> list[tuple[str, dict[bytes, bytes]]]:
+        with translated_errors(self.address):
             found: Any = self._redis.xrange(stream, f"({after}" if after else "-", "+", count=count)
         return [(entry.decode(), fields or {}) for entry, fields in found]

@@ -1,10 +1,8 @@
-"""The port of users' state over Redis: many users in one round trip."""
+"""The port of users in Redis: many users in one round trip."""
 
 from __future__ import annotations
 
 import json
-import math
-import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,53 +19,50 @@ from recsys.store.key_names import (
     IMPRESSIONS,
     TRENDING,
     counts_key,
+    event_ids_key,
     events_key,
     lists_key,
-    names_key,
     text_of,
     users_key,
 )
 from recsys.store.ports import (
+    EVENT_IDS_EXPIRE,
+    EVENT_IDS_KEPT,
     EVENTS_EXPIRE,
     EVENTS_KEPT,
     IMPRESSION,
     LOAD_TEST_EXPIRE,
-    NAMES_EXPIRE,
-    NAMES_KEPT,
     Trending,
     UserState,
     user_bucket,
 )
-from recsys.store.redis.connection import address, sentences, watched
-from recsys.store.redis.round_trip import Command, round_trip
-from recsys.store.redis.scripts import FORGET_FIELD
-from recsys.store.redis.stream_deletion import StreamForgetter
-from recsys.store.redis.stream_scripts import EVENTS, LIMIT, MERGE
-from recsys.store.redis.stream_scripts import IMPRESSIONS as ADD_IMPRESSIONS
+from recsys.store.redis.connection import Command, address, round_trip, tcp_options, translated_errors
+from recsys.store.redis.scripts import ADD_EVENTS, ADD_IMPRESSIONS, FORGET_FIELD, LIMIT_STREAM, MERGE_USERS
+from recsys.store.redis.stored_events import (
+    event_prefixes,
+    event_text,
+    parse_events,
+    parse_trending,
+    text_without_user,
+)
+from recsys.store.redis.stream_deletion import StreamDeletion
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS, LostEntries, StreamLimits
 from recsys.types import Event, Id, is_load_test
 
-_NUMBER = re.compile(r"-?[0-9]+")
+_KEYS_PER_SCAN = 1_000
 
-_NOBODY = '["",'
-"""The beginning of the JSON of an event without a user."""
-
-_WITHOUT_CONTEXT = 4
-"""Parts of a stored event that has no context: user, item, time and type."""
-
-_SCANNED_AT_ONCE = 1_000
 _HASHES_AT_ONCE = 500
-"""Hashes of users that one round trip forgets somebody in."""
+"""Hashes of users in one round trip of a deletion."""
 
 _HOT_SECONDS = 1.0
 """The limit of a read on the hot path, and of a connect and a reply elsewhere: longer than any deadline of a query."""
 
 _CONNECTIONS = 64
-"""Of a client, at most; further calls wait for one. redis-py's other pool fails each call beyond its limit."""
+"""Connections of a client; further calls wait for one. redis-py's default pool fails each call beyond its limit."""
 
 
 class RedisUserStore:
-    """Users' state in Redis, for the hot path; SettingsError if `url` is none. It belongs to one event loop."""
+    """A `UserStore` in Redis, for one event loop; SettingsError for a malformed `url`."""
 
     def __init__(
         self,
@@ -81,22 +76,22 @@ class RedisUserStore:
         self._events_age = events_age
         self._log_limits, self._impression_limits = log, impressions
         self._redis = _client(url, reply_seconds=_HOT_SECONDS)
-        # The limit of `round_trip` replaces one for each reply. Writes can't take the connections of reads.
+        # Reads have connections of their own, which writes can't use up, and the limit of `round_trip`.
         self._reads = _client(url, reply_seconds=None)
-        self._log = StreamForgetter(self._redis, EVENT_LOG, whole=False)
-        self._impressions = StreamForgetter(self._redis, IMPRESSIONS, whole=True)
+        self._log = StreamDeletion(self._redis, EVENT_LOG, whole=False)
+        self._impressions = StreamDeletion(self._redis, IMPRESSIONS, whole=True)
 
     async def read_users(self, generation: str, buckets: int, users: Sequence[Id]) -> list[UserState]:
         if not users:
             return []
-        with sentences(self.address):
-            commands = [command for user in users for command in _read_user(generation, buckets, user)]
-            replies = _checked(await round_trip(self._reads, commands, _HOT_SECONDS))
-        of_each = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
+        with translated_errors(self.address):
+            commands = [command for user in users for command in _read_commands(generation, buckets, user)]
+            replies = _own_values(await round_trip(self._reads, commands, _HOT_SECONDS))
+        states = zip(replies[::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
         oldest = time.time() - self._events_age
         return [
             UserState(record, [event for event in parse_events(raw) if event.timestamp >= oldest], not there, listed)
-            for record, there, raw, listed in of_each
+            for record, there, raw, listed in states
         ]
 
     async def add_events(self, events: Sequence[Event]) -> int:
@@ -107,42 +102,40 @@ class RedisUserStore:
         for event in events:
             by_user[text_of(event.user_id)].append(event)
         oldest = now - self._events_age
-        with sentences(self.address):
+        with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                for told in by_user.values():
-                    user = told[0].user_id
-                    keys = events_key(user), names_key(user), EVENT_LOG, counts_key(EVENT_LOG)
-                    values = [value for event in told for value in _values(event, oldest)]
-                    pipe.eval(EVENTS, len(keys), *keys, *self._limits(user, now), *values)
+                for of_user in by_user.values():
+                    user = of_user[0].user_id
+                    keys = events_key(user), event_ids_key(user), EVENT_LOG, counts_key(EVENT_LOG)
+                    values = [value for event in of_user for value in _script_values(event, oldest)]
+                    pipe.eval(ADD_EVENTS, len(keys), *keys, *self._history_limits(user, now), *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 return sum((await pipe.execute())[:-1])
 
-    def _limits(self, user: Id, now: float) -> tuple[int | float, ...]:
-        """What the scripts take that write events of a user; now: unix seconds."""
-        expire, moment = int(min(self._events_age, EVENTS_EXPIRE)), (int(1000 * now), now - self._events_age)
+    def _history_limits(self, user: Id, now: float) -> tuple[int | float, ...]:
+        """The first seven values of the scripts that write a user's events; now: unix seconds."""
+        expire, times = int(min(self._events_age, EVENTS_EXPIRE)), (int(1000 * now), now - self._events_age)
         if is_load_test(user):
-            return EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), NAMES_KEPT, LOAD_TEST_EXPIRE, 0, *moment
-        return EVENTS_KEPT, expire, NAMES_KEPT, NAMES_EXPIRE, 1, *moment
+            return EVENTS_KEPT, min(expire, LOAD_TEST_EXPIRE), EVENT_IDS_KEPT, LOAD_TEST_EXPIRE, 0, *times
+        return EVENTS_KEPT, expire, EVENT_IDS_KEPT, EVENT_IDS_EXPIRE, 1, *times
 
     async def read_trending(self) -> Trending | None:
-        with sentences(self.address):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(TRENDING)
-                (text,) = _checked(await pipe.execute(raise_on_error=False))
+        with translated_errors(self.address):
+            (text,) = _own_values(await round_trip(self._reads, [(b"GET", TRENDING.encode())], _HOT_SECONDS))
         return parse_trending(text) if text else None
 
     async def add_impressions(self, impressions: Sequence[tuple[Id, bytes]]) -> None:
         if not impressions:
             return
         values = [value for user, data in impressions for value in (text_of(user), data)]
-        with sentences(self.address):
+        with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.eval(ADD_IMPRESSIONS, 2, IMPRESSIONS, counts_key(IMPRESSIONS), *values)
                 _limit(pipe, IMPRESSIONS, self._impression_limits)
                 await pipe.execute()
 
     async def read_lost(self) -> LostEntries:
-        with sentences(self.address):
+        with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hmget(counts_key(IMPRESSIONS), "expired", "evicted")
                 pipe.hmget(counts_key(EVENT_LOG), "evicted")
@@ -151,23 +144,23 @@ class RedisUserStore:
 
     async def merge_user(self, user: Id, into: Id, more: Sequence[Event] = ()) -> int:
         now = time.time()
-        oldest, begin = now - self._events_age, f"[{json.dumps(into)},"
-        keys = events_key(user), names_key(user), events_key(into), names_key(into), EVENT_LOG, counts_key(EVENT_LOG)
-        added = [_text(event._replace(user_id="")).removeprefix(_NOBODY) for event in more if event.timestamp >= oldest]
-        beginnings = [*_beginnings(user), *_beginnings(into)]
-        with sentences(self.address):
+        oldest, prefix = now - self._events_age, f"[{json.dumps(into)},"
+        own = events_key(user), event_ids_key(user)
+        keys = *own, events_key(into), event_ids_key(into), EVENT_LOG, counts_key(EVENT_LOG)
+        added = [text_without_user(event) for event in more if event.timestamp >= oldest]
+        prefixes = [*event_prefixes(user), *event_prefixes(into)]
+        with translated_errors(self.address):
             async with self._redis.pipeline(transaction=False) as pipe:
-                values = *self._limits(into, now), begin, len(beginnings), *beginnings, *added
-                pipe.eval(MERGE, len(keys), *keys, *values)
+                values = *self._history_limits(into, now), prefix, len(prefixes), *prefixes, *added
+                pipe.eval(MERGE_USERS, len(keys), *keys, *values)
                 _limit(pipe, EVENT_LOG, self._log_limits)
                 kept: int = (await pipe.execute())[0]
-        with sentences(self.address):
             await self._forget_fields(user)
         return kept
 
     async def forget_user(self, user: Id) -> None:
-        keys = events_key(user), names_key(user)
-        with sentences(self.address):
+        keys = events_key(user), event_ids_key(user)
+        with translated_errors(self.address):
             await self._redis.unlink(*keys)
             await self._forget_fields(user)
         await self._forget_entries([user], keys)
@@ -176,12 +169,12 @@ class RedisUserStore:
         await self._forget_entries(users)
 
     async def _forget_fields(self, user: Id) -> None:
-        """Remove a user from the hashes of all generations."""
-        # By name and not by manifest: a generation that was begun and never finished holds records too.
-        names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_SCANNED_AT_ONCE)]
+        """Delete a user from the hashes of all generations."""
+        # By key name, not by manifest: an unfinished generation holds records too.
+        names = [key.split(b":") async for key in self._redis.scan_iter("gen:*", count=_KEYS_PER_SCAN)]
         records = {tuple(name) for name in names if name[-2] == b"users"}
         lists = {tuple(name) for name in names if name[-2] == b"lists"}
-        # Lists last, those too that began meanwhile: a flow writes one only of whom something is known.
+        # Lists after records, and also lists begun since: a flow writes a list only for a user with a record or events.
         lists |= {(*name[:-2], b"lists", name[-1]) for name in records}
         hashes = iter([*records, *lists])
         while some := list(islice(hashes, _HASHES_AT_ONCE)):
@@ -191,17 +184,19 @@ class RedisUserStore:
                 await pipe.execute()
 
     async def _forget_entries(self, users: Sequence[Id], keys: Sequence[bytes] = ()) -> None:
-        """Remove users from the streams; keys: what goes with the last entry of the log."""
+        """Delete users from the streams. keys: deleted with the last entry of the log.
+
+        They were deleted once before; an event that arrived since is in them and is about to be deleted from the log.
+        """
         try:
-            with sentences(self.address):
-                # Once more: an event that came since is in the user's keys and about to go from the log.
-                await self._log.forget([beginning for user in users for beginning in _beginnings(user)], keys)
-        finally:  # in a full store the log is marked and not copied; so are these
-            with sentences(self.address):
+            with translated_errors(self.address):
+                await self._log.forget([prefix for user in users for prefix in event_prefixes(user)], keys)
+        finally:  # in a full store the log can't be copied, and both streams are only marked
+            with translated_errors(self.address):
                 await self._impressions.forget([*map(text_of, users)])
 
     async def forget_impressions(self, user: Id) -> None:
-        with sentences(self.address):
+        with translated_errors(self.address):
             await self._impressions.forget([text_of(user)])
 
     async def close(self) -> None:
@@ -212,8 +207,8 @@ class RedisUserStore:
 
 
 def _limit(pipe: Any, stream: str, limits: StreamLimits) -> None:
-    """Remove what a stream may not keep, in the same round trip as what was added."""
-    pipe.eval(LIMIT, 2, stream, counts_key(stream), limits.seconds, limits.bytes)
+    """Remove the entries of a stream beyond its limits, in the round trip that added entries."""
+    pipe.eval(LIMIT_STREAM, 2, stream, counts_key(stream), limits.seconds, limits.bytes)
 
 
 def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:
@@ -224,14 +219,14 @@ def _client(url: str, reply_seconds: float | None) -> redis.asyncio.Redis:
         timeout=_HOT_SECONDS,
         socket_connect_timeout=_HOT_SECONDS,
         socket_timeout=reply_seconds,
-        **watched(url),
+        **tcp_options(url),
         retry=AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:
-    """Record, whether its hash is there at all, events and list."""
+def _read_commands(generation: str, buckets: int, user: Id) -> list[Command]:
+    """Read the record, whether its hash exists, the events and the list."""
     name, bucket = text_of(user), user_bucket(user, buckets)
     records, lists = users_key(generation, bucket).encode(), lists_key(generation, bucket).encode()
     return [
@@ -242,82 +237,16 @@ def _read_user(generation: str, buckets: int, user: Id) -> list[Command]:
     ]
 
 
-def _checked(replies: Sequence[Any]) -> list[Any]:
-    """Replies, None for a key that holds something not ours: one such key must not cost the other users theirs."""
+def _own_values(replies: Sequence[Any]) -> list[Any]:
+    """Replies, with None for a key of another type: such a key must not fail the reads of other users."""
     for reply in replies:
         if isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"):
             raise reply
     return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
-def parse_events(texts: Sequence[bytes] | None) -> list[Event]:
-    """Stored events; what can't be read is left out."""
-    if not texts:
-        return []
-    try:
-        # One call for all: 0.14 ms for 200 events, where a call each takes 0.52.
-        raws = json.loads(b"[" + b",".join(texts) + b"]")
-    except (ValueError, RecursionError):
-        raws = [_loads(text) for text in texts]
-    return [event for raw in raws if (event := _event(raw))]
-
-
-def _loads(text: bytes) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _event(raw: Any) -> Event | None:
-    try:
-        user, item, timestamp, event_type = raw[:4]
-        readable = isinstance(user, Id) and isinstance(item, Id) and isinstance(event_type, str)
-        if not readable or not math.isfinite(timestamp):
-            return None
-        if len(raw) == _WITHOUT_CONTEXT:
-            return Event(user, item, float(timestamp), event_type)
-        return Event(user, item, float(timestamp), event_type, context=_context(raw[4]))
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _context(raw: Any) -> dict[str, str]:
-    """An event's context; empty for what is none."""
-    return raw if isinstance(raw, dict) and all(isinstance(value, str) for value in raw.values()) else {}
-
-
-def parse_trending(text: bytes) -> Trending | None:
-    """What is trending as it is stored; None for what can't be read."""
-    try:
-        raw = json.loads(text)
-        told = Trending(float(raw["made_at"]), tuple((item, float(weight)) for item, weight in raw["items"]))
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None
-    readable = all(isinstance(item, Id) and math.isfinite(weight) for item, weight in told.items)
-    return told if readable and math.isfinite(told.made_at) else None
-
-
-def _values(event: Event, oldest: float) -> tuple[bytes, str, str]:
-    """What the script is given of an event; its id is kept once, apart from it."""
+def _script_values(event: Event, oldest: float) -> tuple[bytes, str, str]:
+    """The values of an event in ADD_EVENTS: id, whether it is part of the history, JSON."""
     history = event.event_type != IMPRESSION and event.timestamp >= oldest
     name = event.event_id.encode("utf-8", "surrogatepass")
-    return name, str(int(history)), _text(event)
-
-
-def _text(event: Event) -> str:
-    """An event as it is stored: its context is there only where it has one."""
-    told = [*event[:_WITHOUT_CONTEXT], dict(event.context)] if event.context else event[:_WITHOUT_CONTEXT]
-    return json.dumps(told, separators=(",", ":"))
-
-
-def parse_event(text: bytes | None) -> Event | None:
-    """A stored event; None for what can't be read."""
-    return _event(_loads(text)) if text else None
-
-
-def _beginnings(user: Id) -> list[bytes]:
-    """What the JSON of a user's events begins with: the id as text and, where it can be one, as a number."""
-    text = str(user)
-    ids = [json.dumps(text), text] if _NUMBER.fullmatch(text) else [json.dumps(text)]
-    return [f"[{each},".encode() for each in ids]
+    return name, str(int(history)), event_text(event)

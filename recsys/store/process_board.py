@@ -1,0 +1,72 @@
+"""The announcements of serving processes: which process holds and serves which generations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from recsys.process.process_identity import ProcessIdentity
+
+ANNOUNCED_SECONDS = 20
+"""The lifetime of an announcement. A process repeats its announcement after a quarter of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """The state of one process.
+
+    name: unique, as "ranking host 123". role: gateway, retrieval or ranking. held: loaded and tested generations.
+    serving: generations that a gateway answers from, one for each alias. refused: the reason by generation. life: the
+    identity that shows whether the process has ended.
+    """
+
+    name: str
+    role: str
+    held: tuple[str, ...] = ()
+    serving: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    life: ProcessIdentity | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process ran on this machine and has ended."""
+        return self.life is not None and self.life.ended
+
+    def to_json(self) -> str:
+        """The text in the store."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Announcement | None:
+        """Inverse of `to_json`; None for a text that can't be read, as of an older version."""
+        try:
+            raw = json.loads(text)
+            held, serving = tuple(raw["held"]), tuple(raw["serving"])
+            life = ProcessIdentity(**raw["life"]) if raw.get("life") else None
+            return cls(raw["name"], raw["role"], held, serving, dict(raw["refused"]), life)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+class ProcessBoard(Protocol):
+    """The announcements of all processes. StoreUnavailable or StoreError if they can't be read or written."""
+
+    def announce(self, announcement: Announcement) -> None:
+        """Publish the state of a process. Repeat it within ANNOUNCED_SECONDS."""
+
+    def withdraw(self, name: str) -> None:
+        """Delete the announcement of a process."""
+
+    def processes(self) -> list[Announcement]:
+        """Return the announcements of all running processes, by name. Processes that ended here are left out at once."""
+
+    def remove_ended(self) -> list[Announcement]:
+        """Delete processes of this machine that ended without `withdraw`; return those that this call deleted."""
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds, or as soon as an alias moves."""
+
+    def close(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,37 @@
+-- Add the events of one user to the history and to the log. Returns the number of new events.
+-- KEYS: events, event ids, log, counts of the log
+-- ARGV: events kept, their expiry, ids kept, their expiry, 1 to log the events, now in milliseconds, the oldest
+-- timestamp kept, then of each event: its id or nothing, 1 if it is part of the history, the event as JSON
+-- include functions/user_history
+-- include functions/count_entry
+local new = 0
+local ids, number, before = false
+local newest, late
+for at = 8, #ARGV, 3 do
+  local id = ARGV[at]
+  if id == '' or not redis.call('ZSCORE', KEYS[2], id) then
+    new = new + 1
+    if ARGV[at + 1] == '1' then
+      newest = newest or timestamp_of(redis.call('LINDEX', KEYS[1], -1)) or -math.huge
+      redis.call('RPUSH', KEYS[1], ARGV[at + 2])
+      local timestamp = timestamp_of(ARGV[at + 2]) or newest
+      late = late or timestamp < newest
+      newest = timestamp
+    end
+    if ARGV[5] == '1' then
+      number, before = count_entry(KEYS[4], #ARGV[at + 2])
+      redis.call('XADD', KEYS[3], '*', 'e', ARGV[at + 2], 'n', number, 'b', before)
+    end
+    if id ~= '' then  -- last: an id that is stored without its event would refuse the event for good
+      redis.call('ZADD', KEYS[2], ARGV[6] + (at - 8) / 3, id)
+      ids = true
+    end
+  end
+end
+if ids then
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[3] - 1)
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
+if late then sort_events(KEYS[1]) end
+trim_events(KEYS[1], ARGV[1], ARGV[2], ARGV[7])
+return new
