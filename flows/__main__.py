@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 
 from recsys.errors import TandemError
-from recsys.process.interruption import importing
-from recsys.process.missing_packages import packages
+from recsys.process.interruption import interruptible_imports
+from recsys.process.missing_packages import required_packages
 
-with packages(), importing():
+with required_packages(), interruptible_imports():
     from flows.cli import follow_commands, operate_commands, run_command
     from flows.cli.output import report
     from flows.cli.own_session import run_apart
@@ -23,7 +23,7 @@ TERMINATED = 128 + signal.SIGTERM
 """The exit code shells give to a process ended by SIGTERM; leaving by it lets the store and Prefect end first."""
 
 
-@packages()
+@required_packages()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)

@@ -14,11 +14,11 @@ from typing import Any
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError, TandemError
-from recsys.process.interruption import importing
-from recsys.process.missing_packages import packages
+from recsys.process.interruption import interruptible_imports
+from recsys.process.missing_packages import required_packages
 from recsys.process.parent_death import preexec, tie_to_parent, watch_ancestor
 
-with packages(), importing():
+with required_packages(), interruptible_imports():
     import httpx
     from rich.console import Console
     from rich.table import Table

@@ -9,16 +9,16 @@ import sys
 from dataclasses import asdict
 
 from recsys.errors import TandemError
-from recsys.process.interruption import importing
-from recsys.process.missing_packages import packages
+from recsys.process.interruption import interruptible_imports
+from recsys.process.missing_packages import required_packages
 
-with packages(), importing():
+with required_packages(), interruptible_imports():
     from service import configuration
     from service.auth import command as keys
     from service.settings import environment, settings
 
 
-@packages()
+@required_packages()
 def main() -> int:
     """Run the command; 0, or 1 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.environment import Environment
-from recsys.store.redis.stores import address
+from recsys.store.redis.connection import address
 from service.settings import SLO_FILE, Settings, variable
 
 PREFIX = "TANDEM_"

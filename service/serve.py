@@ -20,7 +20,7 @@ from recsys.process.parent_death import preexec
 from recsys.rules import RulesFile
 from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.ports import LIVE
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from service import probe
 from service.auth import setup
 from service.auth.tls import Tls
@@ -68,7 +68,7 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
         stop = _StopSignals()
         say(f"starting {_services(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
-        store.keep(say)
+        store.keep_running(say)
         try:
             return _supervise(service, settings, stop, waits, say, doors(settings, role))
         finally:

@@ -16,9 +16,10 @@ from recsys.errors import SettingsError
 from recsys.fresh_items.put_items import PutItems
 from recsys.generation import soundness
 from recsys.generation.cache import GenerationCache
+from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.process_board import RedisBoard
-from recsys.store.redis.stores import RedisGenerationStore, RedisUserStore
+from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.backends import wire
 from service.backends.backends import Backends

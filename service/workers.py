@@ -79,7 +79,7 @@ def prepare(environment: Environment, settings: Settings) -> None:
     if environment.redis_url is None:
         store = open_store(environment)
         os.environ["REDIS_URL"] = store.url
-        store.keep(logger.warning)
+        store.keep_running(logger.warning)
     bentoml_patches.supervise_privately()
 
 

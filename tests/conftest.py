@@ -16,7 +16,7 @@ import redis
 from recsys.generation.manifest import GenerationFolder
 from recsys.process import parent_death
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedValkey
 from tests.sample_data import tiny
 from tests.servers.debian_redis import debian_redis
 from tests.servers.deployment import Deployment
@@ -48,7 +48,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def embedded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The embedded Valkey, by its unix socket."""
-    store = EmbeddedStore(tmp_path_factory.mktemp("embedded"))
+    store = EmbeddedValkey(tmp_path_factory.mktemp("embedded"))
     yield store.ensure()
     store.stop()
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from recsys.environment import Environment
 from recsys.errors import DatasetError, TandemError
-from recsys.process.interruption import importing
-from recsys.process.missing_packages import packages
+from recsys.process.interruption import interruptible_imports
+from recsys.process.missing_packages import required_packages
 
-with packages(), importing():
+with required_packages(), interruptible_imports():
     from rich.console import Console
 
     from recsys.types import HISTORY_LENGTH
@@ -45,7 +45,7 @@ with packages(), importing():
 DATA = "a folder with a dataset.toml, or such a file"
 
 
-@packages()
+@required_packages()
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)

@@ -16,7 +16,7 @@ from flows.cli.prefect_api import server_where_none, started, without_password
 from flows.periods import DRAIN_SECONDS, OF_WAIT, REFRESH_SECONDS, WAIT_SECONDS
 from recsys.environment import Environment
 from recsys.errors import GenerationError, LocationError, RulesError, StoreError
-from recsys.process.interruption import importing
+from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def drain_impressions(options: argparse.Namespace) -> None:
 def run_schedule(options: argparse.Namespace) -> None:
     """Serve every flow on its schedule, until Ctrl-C."""
     if options.data:
-        with importing():
+        with interruptible_imports():
             from training.data.dataset import check_columns
             from training.data.locations import Location
             from training.data.mapping import Mapping
@@ -83,11 +83,11 @@ def run_schedule(options: argparse.Namespace) -> None:
 
     environment = Environment.read()
     RulesFile(environment.rules, environment.rules_named)  # likewise
-    with importing():
+    with interruptible_imports():
         from flows.schedule import serve_all
     data = options.data and str(Location.of(options.data).resolved())
     with open_store(environment) as store, server_where_none() as url:
-        store.keep(lambda line: print(line, file=sys.stderr))
+        store.keep_running(lambda line: print(line, file=sys.stderr))
         os.environ["REDIS_URL"] = store.url  # for the runs: an embedded store that one of them began would end with it
         print(f"Runs, their logs and artifacts: {without_password(url).removesuffix('/api')}", file=sys.stderr)
         serve_all(data, options.refresh_every, options.drain_every)

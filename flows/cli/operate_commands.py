@@ -10,9 +10,9 @@ from rich.console import Console
 
 from flows.cli.output import emit
 from recsys.environment import Environment
-from recsys.process.interruption import importing
+from recsys.process.interruption import interruptible_imports
 from recsys.store.from_environment import open_store
-from recsys.store.ports import LIVE, Moved
+from recsys.store.ports import LIVE, AliasMove
 from training.progress import terminal_progress
 
 
@@ -44,7 +44,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def publish_one(options: argparse.Namespace) -> None:
     """Publish a generation that was made here."""
-    with importing():
+    with interruptible_imports():
         from flows.operate.verbs import publish, told
         from recsys.generation.loader import try_out
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from recsys.errors import SettingsError
 from recsys.process import parent_death
-from recsys.process.interruption import importing
+from recsys.process.interruption import interruptible_imports
 
 TRACED = "prefect.flow_runs", "prefect.task_runs", "prefect.engine"
 
@@ -33,7 +33,7 @@ def started(*let_go: Callable[[], None]) -> Iterator[None]:
     let_go: called before Ctrl-C ends the process during the imports.
     """
     _without_proxy()
-    with importing(*let_go):
+    with interruptible_imports(*let_go):
         yield
     quiet_console()
     _connect()

@@ -16,7 +16,7 @@ from rich.table import Table
 from flows.cli.output import emit
 from flows.cli.prefect_api import started
 from flows.kernel_warm_up import rehearsing
-from recsys.process.interruption import importing
+from recsys.process.interruption import interruptible_imports
 from training.gate.check import Check
 from training.options import add_training_options, config_of, parsed
 from training.progress import terminal_progress
@@ -34,7 +34,7 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
-    with importing():
+    with interruptible_imports():
         from training.data.dataset import check_columns
         from training.data.mapping import Mapping
 

@@ -15,7 +15,7 @@ from flows.operate.status import span
 from recsys.errors import GenerationError, StoreError
 from recsys.generation.manifest import Manifest
 from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
-from recsys.store.redis.process_board import Board
+from recsys.store.process_board import ProcessBoard
 from training.evaluation.metric_table import METRICS, SERVED
 
 Holders = Callable[[], Mapping[str, Sequence[str]]]
@@ -27,7 +27,7 @@ def nobody() -> Mapping[str, Sequence[str]]:
     return {}
 
 
-def holders(board: Board) -> Mapping[str, Sequence[str]]:
+def holders(board: ProcessBoard) -> Mapping[str, Sequence[str]]:
     """What the processes of a deployment announced, by generation; none where the board can't be read."""
     held: dict[str, list[str]] = {}
     with suppress(StoreError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from recsys.errors import NOTHING_LIVE, NoGeneration
 from recsys.generation.manifest import Manifest
-from recsys.store.ports import LIVE, FlowStore, GenerationStore
+from recsys.store.flow_port import FlowStore
+from recsys.store.ports import LIVE, GenerationStore
 
 COUNT = 16_000
 """Users of a load test, at most: as many as it has where users are named by a number."""

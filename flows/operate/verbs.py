@@ -9,7 +9,7 @@ from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher, Smoke
-from recsys.store.ports import LEASE, GenerationStore, Moved
+from recsys.store.ports import LEASE, GenerationStore, AliasMove
 from training.progress import RunProgress
 
 

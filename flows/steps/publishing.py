@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.orchestration import store_step
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
-from recsys.store.ports import GenerationStore, Moved
+from recsys.store.ports import GenerationStore, AliasMove
 from training.progress import RunProgress
 
 

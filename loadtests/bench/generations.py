@@ -23,10 +23,10 @@ from loadtests.slo import RESULTS
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import USER_RECORDS, GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.needed_memory import predict
 from recsys.store.ports import CHUNK
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.untrained_generation import random_generation
 
 PUBLISH_LIMIT, LOAD_LIMIT = 1.5, 2.0
@@ -106,7 +106,7 @@ def bench(items: int, dim: int, users: int, folder: Path | None) -> Iterator[Ben
     """Run a store with a generation until the caller is done."""
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         home = Path(temporary)
-        embedded = EmbeddedStore(home / "store")
+        embedded = EmbeddedValkey(home / "store")
         try:
             url = embedded.ensure()
             yield Bench(url, random_generation(home, "g-bench", items, dim, users), home / "scratch")

@@ -11,8 +11,8 @@ from loadtests.bench.peers.servers import Running, running
 from loadtests.bench.world import World, made_up
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store.embedded_valkey import EmbeddedStore
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.progress import terminal_progress
 from training.untrained_generation import untrained
 
@@ -36,7 +36,7 @@ def deployment(count: int, home: Path) -> Iterator[tuple[Running, RedisGeneratio
     """Run a deployment that serves the first of a pair, with the second in its store, until the caller is done."""
     generations = pair(count, home)
     shutil.rmtree(home / "run", ignore_errors=True)
-    embedded = EmbeddedStore(home / "run" / "store")
+    embedded = EmbeddedValkey(home / "run" / "store")
     try:
         url = embedded.ensure()
         store = RedisGenerationStore(url)

@@ -16,8 +16,8 @@ import redis
 from loadtests.slo import ROOT
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.store.embedded_valkey import EmbeddedStore
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.generation_store import RedisGenerationStore
 from training.data import dataset
 from training.data.generated_log import Shape, generate
 from training.data.interaction_log import Log, encode
@@ -53,7 +53,7 @@ def world(items: int, home: Path) -> Iterator[World]:
         (folder / "made").touch()
     [made] = (folder / "generations").iterdir()
     generation = GenerationFolder(made)
-    embedded = EmbeddedStore(folder / "store")
+    embedded = EmbeddedValkey(folder / "store")
     try:
         url = embedded.ensure()
         store = RedisGenerationStore(url)

@@ -8,7 +8,7 @@ import httpx
 
 from recsys.errors import TandemError
 from recsys.generation.manifest import GenerationFolder
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 
 
 class Swaps:

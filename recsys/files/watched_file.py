@@ -104,7 +104,7 @@ class WatchedFile(ABC, Generic[T]):
 
 
 def read_regular_file(path: Path) -> bytes:
-    """The bytes of a regular file. OSError for anything else: reading a pipe may block, and a device may have no end."""
+    """The bytes of a regular file. OSError for other files: a read from a pipe may block, and a device has no end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         state = os.fstat(file.fileno())
         if not stat.S_ISREG(state.st_mode):

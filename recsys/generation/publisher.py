@@ -18,8 +18,8 @@ from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.received_parts import Arrival, unwritable
 from recsys.generation.upload import Progress, Upload, untold
 from recsys.generation.verification import Proof
-from recsys.store.needed_memory import predict, refuse_what_has_no_room
-from recsys.store.ports import LEASE, Claim, GenerationStore, Stored
+from recsys.store.needed_memory import check_memory, predict
+from recsys.store.ports import LEASE, Claim, GenerationStore, StoredSizes
 
 Smoke = Callable[[GenerationFolder], None]
 """Tries a generation as it came back from the store; GenerationError says what is wrong with it."""
@@ -108,13 +108,13 @@ class Publisher:
             with suppress(StoreError):
                 self.store.release(claim)
 
-    def _check_room(self, manifest: Manifest, stored: Stored) -> None:
+    def _check_room(self, manifest: Manifest, stored: StoredSizes) -> None:
         others = 0
         for generation in self.store.generations():
             if generation != manifest.id and (text := self.store.read_manifest(generation)):
                 others += predict(Manifest.from_json(text, any_format=True))
         there = sum(map(sum, stored.chunks.values()))
-        refuse_what_has_no_room(manifest, there, others, self.budget, self.store.space())
+        check_memory(manifest, there, others, self.budget, self.store.memory_use())
 
     @contextmanager
     def _trial(self, manifest: Manifest) -> Iterator[Path | None]:

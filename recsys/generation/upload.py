@@ -51,7 +51,7 @@ class Upload:
         self._claim = claim
         self._progress = progress
         self.finished = self._is_finished()
-        self.stored = store.stored(manifest, claim)
+        self.stored = store.stored_sizes(manifest, claim)
         self._arrival: Arrival | None = None
         self._users_verified: Future[None] = Future()
         self._sound: set[str] = set()
@@ -132,7 +132,7 @@ class Upload:
         if name not in self._sound:
             self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
             self._sound.add(name)
-        self._store.mend_part(name, chunk, at, self._claim)
+        self._store.overwrite_chunk(name, chunk, at, self._claim)
 
     def _users(self, reader: ThreadPoolExecutor) -> None:
         """Users' records, whole hashes at a time."""

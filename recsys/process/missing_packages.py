@@ -1,4 +1,4 @@
-"""One sentence, instead of a traceback, where a required package is not installed. Imports the standard library only."""
+"""One sentence instead of a traceback where a required package is missing. Imports the standard library only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """An embedded Valkey server, for deployments without REDIS_URL.
 
-All Tandem processes of one home share one server over a unix socket. The first process starts the server, and the server
-ends with that process. A process that outlives the server starts it again. The server itself holds the lock on
+All Tandem processes of one home share one server over a unix socket. The first process starts the server, and the
+server ends with that process. A process that outlives the server starts it again. The server itself holds the lock on
 `folder/lock`, because it inherits the open file: two servers never write to one folder, however processes die.
 """
 
@@ -203,7 +203,7 @@ def _socket_path(folder: Path) -> Path:
 
 
 def _private_folder(folder: Path) -> Path:
-    """A folder that only this user can enter. SettingsError for a folder of another user, who could pose as the store."""
+    """A folder that only this user can enter. SettingsError for another user's folder: that user could fake it."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except FileExistsError:

@@ -13,7 +13,7 @@ RECORD = 50
 """Bytes of a record's hash entry beside id and record: 45 to 58 in Valkey 9.1, 48 in Redis 8.0."""
 
 ROUNDING = 0.08
-"""What an allocator adds to values of any size: jemalloc (Redis) adds 0.14 on average, libc (Valkey) next to nothing."""
+"""The share that an allocator adds to a value: jemalloc (Redis) adds 0.14 on average, libc (Valkey) hardly any."""
 
 WORK = 2 << 20
 """Bytes that a server needs during writes for buffers and Lua; 0.5 to 1.5 MB were measured."""

@@ -60,7 +60,7 @@ class ProcessBoard(Protocol):
         """Delete the announcement of a process."""
 
     def processes(self) -> list[Announcement]:
-        """Return the announcements of all running processes, by name. Processes that ended here are left out at once."""
+        """Return the announcements by name, without processes that have ended on this machine."""
 
     def remove_ended(self) -> list[Announcement]:
         """Delete processes of this machine that ended without `withdraw`; return those that this call deleted."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 from recsys.files.atomic_write import atomic_write
-from recsys.files.watched_file import bytes_of
+from recsys.files.watched_file import read_regular_file
 from service.auth.keyring import KeyRecord, parse
 
 _HEAD = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\]", re.MULTILINE)
@@ -53,7 +53,7 @@ def revoke(path: Path, name: str, key_id: str | None = None) -> KeyRecord:
 def read(path: Path) -> str:
     """The text of the file; "" where there is no file yet."""
     try:
-        return bytes_of(path).decode("utf-8")
+        return read_regular_file(path).decode("utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

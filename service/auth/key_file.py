@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from recsys.errors import SettingsError
-from recsys.files.watched_file import FollowedFile
+from recsys.files.watched_file import WatchedFile
 from service.auth.keyring import Keyring, parse
 from service.telemetry import metrics
 
@@ -16,11 +16,11 @@ POLL_SECONDS = 1.0
 """Time between two checks of the file. Each process checks it by itself, and refuses a revoked key after that time."""
 
 
-class KeyFile(FollowedFile[Keyring]):
+class KeyFile(WatchedFile[Keyring]):
     """The keys in force.
 
     While the file can't be read, or is gone, the keys before stay in force: only a valid file revokes a key.
-    SettingsError where the file is wrong when it is first read. last: as of a `FollowedFile`; where nothing is stored
+    SettingsError where the file is wrong when it is first read. last: as of a `WatchedFile`; where nothing is stored
     there either, there is no key and every request is refused.
     """
 
@@ -30,18 +30,18 @@ class KeyFile(FollowedFile[Keyring]):
         """The keys of a text."""
         return Keyring(parse(text, str(self.path)))
 
-    def nothing(self) -> Keyring:
+    def empty(self) -> Keyring:
         """No keys."""
         return Keyring()
 
-    def absent(self) -> str:
+    def text_if_missing(self) -> str:
         """SettingsError: the file is required."""
         raise SettingsError(f"There is no file {self.path}, which TANDEM_KEYS names.")
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the file if it changed, and warn of a file without keys: a copy may have been cut off."""
         before = self.current
-        super().look()
+        super().refresh()
         if self.current is not before and not self.current.records:
             logger.warning("%s has no key: every request is refused.", self.path)
 
@@ -51,6 +51,6 @@ class KeyFile(FollowedFile[Keyring]):
             metrics.keys_wrong.set(self.fault is not None)
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await asyncio.to_thread(self.look)
+                await asyncio.to_thread(self.refresh)
             except Exception:
                 logger.exception("The file of keys can't be checked.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.errors import SettingsError
-from recsys.files.watched_file import bytes_of
+from recsys.files.watched_file import read_regular_file
 from service.settings import Settings
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
@@ -36,7 +36,7 @@ class Tls:
         """SettingsError where a file can't be read, or the two are not a certificate and its key."""
         for path in (self.cert, self.key):
             try:
-                bytes_of(path)
+                read_regular_file(path)
             except OSError as error:
                 raise SettingsError(f"{path}, named by TANDEM_TLS_*, can't be read: {error.strerror}.") from error
         try:

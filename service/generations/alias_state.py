@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recsys.store.ports import LIVE
-from recsys.store.redis.process_board import Holding
+from recsys.store.process_board import Announcement
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class AliasState:
     looked: bool = False
     named: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
-    processes: tuple[Holding, ...] = ()
+    processes: tuple[Announcement, ...] = ()
 
     @property
     def live(self) -> str | None:

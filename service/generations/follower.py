@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any
 
 from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemError
+from recsys.process.process_identity import ProcessIdentity
 from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
-from recsys.store.process_life import Life
-from recsys.store.redis.process_board import ANNOUNCED_SECONDS, Board, Holding
+from recsys.store.process_board import ANNOUNCED_SECONDS, Announcement, ProcessBoard
 from service.generations import memory, readiness
 from service.generations.alias_state import AliasState
 from service.generations.holder import GenerationHolder
@@ -42,7 +42,7 @@ class GenerationFollower:
         self,
         role: str,
         generations: GenerationStore,
-        board: Board,
+        board: ProcessBoard,
         holders: Sequence[GenerationHolder[Any]],
         fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
@@ -55,7 +55,7 @@ class GenerationFollower:
         self.in_force: Mapping[str, str] = {}
         """The generation that this process answers from, by alias; the switcher sets it."""
         self._name = f"{role} {socket.gethostname()} {os.getpid()}"
-        self._life = Life.here()
+        self._life = ProcessIdentity.current()
         self._role = role
         self._generations = generations
         self._board = board
@@ -66,7 +66,7 @@ class GenerationFollower:
         self._readiness = ReadinessLog()
         self._kept: set[str] = set()
         self._refused: dict[str, tuple[str, float]] = {}
-        self._announced: tuple[Holding | None, float] = None, 0.0
+        self._announced: tuple[Announcement | None, float] = None, 0.0
         self._read_only = False
         self._announcing = threading.Lock()
         self._stopped = threading.Event()
@@ -79,11 +79,11 @@ class GenerationFollower:
         return set.intersection(*(set(holder.held) for holder in self._holders))
 
     @property
-    def holding(self) -> Holding:
+    def holding(self) -> Announcement:
         """The announcement of this process."""
         refused = {generation: why for generation, (why, _) in dict(self._refused).items()}
         serving = tuple(sorted(set(self.in_force.values())))
-        return Holding(self._name, self._role, tuple(sorted(self.held)), serving, refused, self._life)
+        return Announcement(self._name, self._role, tuple(sorted(self.held)), serving, refused, self._life)
 
     @property
     def refusals(self) -> dict[str, str]:

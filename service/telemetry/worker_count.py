@@ -19,8 +19,8 @@ import psutil
 from prometheus_client.multiprocess import mark_process_dead
 
 from recsys.errors import StoreError
-from recsys.store.process_life import place
-from recsys.store.redis.process_board import Board
+from recsys.process.process_identity import boot_and_namespace
+from recsys.store.process_board import ProcessBoard
 from service.telemetry import metrics
 
 logger = logging.getLogger("tandem")
@@ -32,7 +32,7 @@ SECONDS = 5.0
 class WorkerCount(threading.Thread):
     """The count of one process."""
 
-    def __init__(self, board: Board, wanted: Mapping[str, int]) -> None:
+    def __init__(self, board: ProcessBoard, wanted: Mapping[str, int]) -> None:
         """wanted: workers that this host should have, by role."""
         super().__init__(name="worker-count", daemon=True)
         self._board = board
@@ -58,7 +58,9 @@ class WorkerCount(threading.Thread):
         for dead in self._board.remove_ended():
             metrics.worker_deaths_total.labels(_service(dead.role)).inc()
             logger.warning("%s ended without a stop; the lines above may give the reason.", dead.name.capitalize())
-        here = Counter(each.role for each in self._board.processes() if each.life and each.life.place == place())
+        here = Counter(
+            each.role for each in self._board.processes() if each.life and each.life.place == boot_and_namespace()
+        )
         for role in self._wanted:
             metrics.workers.labels(_service(role), "alive").set(here[role])
 

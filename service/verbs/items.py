@@ -14,7 +14,8 @@ from recsys.errors import QueryError, StoreUnavailable, TandemError
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
 from recsys.fresh_items.segment import FreshSegment
 from recsys.model.feature_spec import FeatureSpec
-from recsys.store.redis.item_store import ItemReader, ItemWriter, said
+from recsys.store.item_port import ItemReader, ItemWriter
+from recsys.store.redis.item_store import stored_fields
 from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
@@ -176,7 +177,7 @@ def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
             raise QueryError("The live generation knows no categories; leave them out.", f"{field}.categories")
         content[CATEGORIES] = list(item.categories)
     put = Put(item.item_id, item.title, item.available, content)
-    size = sum(map(len, said(put).values()))
+    size = sum(map(len, stored_fields(put).values()))
     if size > ITEM_BYTES:
         raise QueryError(f"An item takes {ITEM_BYTES:,} bytes at most, and this one {size:,}.", field)
     return put

@@ -32,7 +32,7 @@ class RulesFollower:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                await asyncio.to_thread(self._file.look)  # a slow disk must not stop the loop
+                await asyncio.to_thread(self._file.refresh)  # a slow disk must not stop the loop
                 if (generation := live()) is not None:
                     self.of(generation)
             except Exception:

@@ -13,8 +13,9 @@ from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from recsys.store.key_names import alias_key
 from recsys.store.ports import LIVE
-from recsys.store.redis.process_board import RedisBoard
-from recsys.store.redis.stores import ALIASES_CHANNEL, RedisUserStore
+from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.redis.redis_board import RedisBoard
+from recsys.store.redis.user_store import RedisUserStore
 from service.backends.backends import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.fallback import GenerationFallback

@@ -9,12 +9,14 @@ import pytest
 import redis
 
 from recsys.errors import StoreUnavailable
-from recsys.store.process_life import Life, born, place
-from recsys.store.redis.process_board import ANNOUNCED_SECONDS, Holding, MemoryBoard, RedisBoard
-from recsys.store.redis.stores import ALIASES_CHANNEL
+from recsys.process.process_identity import ProcessIdentity
+from recsys.store.memory.memory_board import MemoryBoard
+from recsys.store.process_board import ANNOUNCED_SECONDS, Announcement
+from recsys.store.redis.generation_store import ALIASES_CHANNEL
+from recsys.store.redis.redis_board import RedisBoard
 
-RANKING = Holding("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
-GATEWAY = Holding("gateway here 8", "gateway", ("g2",), ("g2",))
+RANKING = Announcement("ranking here 7", "ranking", ("g1", "g2"), (), {"g3": "Part x is not what its manifest says."})
+GATEWAY = Announcement("gateway here 8", "gateway", ("g2",), ("g2",))
 
 
 @pytest.fixture(params=["memory", "valkey", "redis"])
@@ -39,7 +41,7 @@ def test_what_is_announced_is_read_by_all(board):
     for holding in (RANKING, GATEWAY, GATEWAY):
         board.announce(holding)
     assert board.processes() == [GATEWAY, RANKING]
-    board.announce(Holding(RANKING.name, "ranking"))
+    board.announce(Announcement(RANKING.name, "ranking"))
     assert board.processes()[1].held == ()
 
 
@@ -56,11 +58,11 @@ def test_who_was_killed_on_this_machine_is_gone(board):
     """At once, though it said nothing; who runs, and who ran elsewhere, stays."""
     board, _ = board
     ended = subprocess.Popen(["sleep", "30"])
-    life = Life(ended.pid, place(), born(ended.pid))
+    life = ProcessIdentity.of(ended.pid)
     told = [
-        Holding("a", "ranking", life=life),
-        Holding("b", "ranking", life=replace(life, place="another boot")),
-        Holding("c", "ranking", life=Life.here()),
+        Announcement("a", "ranking", life=life),
+        Announcement("b", "ranking", life=replace(life, place="another boot")),
+        Announcement("c", "ranking", life=ProcessIdentity.current()),
     ]
     for holding in told:
         board.announce(holding)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import StoreError
-from recsys.store.redis.scripts import COPY_ENTRIES, MARK
+from recsys.store.redis.scripts import COPY_ENTRIES, MARK_ENTRIES
 from tests.contracts.stores import Store, click
 from tests.contracts.test_forget_user import USER, fill
 
@@ -74,7 +74,7 @@ def test_many_at_once(real: Store) -> None:
     assert (logged.count("7"), logged.count("8"), len(logged)) == (900, 50, 950)
 
 
-@pytest.mark.parametrize(("script", "kept"), [(MARK, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
+@pytest.mark.parametrize(("script", "kept"), [(MARK_ENTRIES, []), (COPY_ENTRIES, ["late"])], ids=["marking", "copying"])
 def test_an_event_that_comes_meanwhile(real: Store, script: str, kept: list[str]) -> None:
     """It stands in the user's history and in the log, or in neither: what both held until the log was marked goes."""
     fill(real)
@@ -124,7 +124,7 @@ def test_what_is_drained_meanwhile_stays_drained(real: Store) -> None:
     assert not set(left) & set(entries)
 
 
-@pytest.mark.parametrize("script", [MARK, COPY_ENTRIES], ids=["marking", "copying"])
+@pytest.mark.parametrize("script", [MARK_ENTRIES, COPY_ENTRIES], ids=["marking", "copying"])
 def test_one_who_was_paused_starts_again(real: Store, script: str) -> None:
     """A copy never takes the place of a stream in which another may have forgotten somebody since."""
     fill(real)

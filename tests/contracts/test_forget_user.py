@@ -66,7 +66,7 @@ class TestForget:
         records = {USER: b"one", "7": b"two", "8": b"three"}
         store.generations.write_users("g1", whole.user_buckets, records, claim)
         store.users(lambda users: users.forget_user(USER))
-        assert sum(store.generations.stored(whole, claim).records) == 3
+        assert sum(store.generations.stored_sizes(whole, claim).records) == 3
         store.generations.write_manifest("g1", whole.to_json(), claim)
         assert store.read("g1", USER, "7")[0].record is None
         assert store.flows.read_bucket("g1", 0) == {"7": b"two", "8": b"three"}
@@ -77,10 +77,10 @@ class TestForget:
         claim = store.generations.claim("g1")
         for _ in range(2):
             store.generations.write_users("g1", whole.user_buckets, {USER: b"one", "7": b"two"}, claim)
-            assert sum(store.generations.stored(whole, claim).records) == 2
+            assert sum(store.generations.stored_sizes(whole, claim).records) == 2
             store.users(lambda users: users.forget_user(USER))
         store.generations.write_users("g1", whole.user_buckets, {"8": b"three", "7": b"two", USER: b"one"}, claim)
-        assert sum(store.generations.stored(whole, claim).records) == 3
+        assert sum(store.generations.stored_sizes(whole, claim).records) == 3
 
     def test_published_again(self, store: Store, tmp_path: Path) -> None:
         """A publish that finds a generation there, and mends a neighbour's record, brings nobody back."""

@@ -14,7 +14,7 @@ from recsys.errors import GenerationError, PublisherBusy, StalePublisher
 from recsys.generation.manifest import Manifest, Part
 from recsys.store import GenerationStore, RedisGenerationStore
 from recsys.store.ports import CHUNK, LIVE, PREVIOUS, Claim
-from recsys.store.redis.stores import UNFINISHED_EXPIRE
+from recsys.store.redis.generation_store import UNFINISHED_EXPIRE
 from tests.contracts.stores import Store
 
 SHORT = 0.25
@@ -106,8 +106,8 @@ class TestClaim:
         "call",
         [
             lambda store, claim: store.renew(claim),
-            lambda store, claim: store.stored(manifest("g1"), claim),
-            lambda store, claim: store.mend_part("small", b"y" * 5, 0, claim),
+            lambda store, claim: store.stored_sizes(manifest("g1"), claim),
+            lambda store, claim: store.overwrite_chunk("small", b"y" * 5, 0, claim),
             lambda store, claim: store.write_users("g1", 1, {"a": b"other"}, claim),
             lambda store, claim: finish(store, "g1", claim),
             lambda store, claim: store.discard(manifest("g1"), claim),
@@ -151,10 +151,10 @@ class TestResuming:
     def test_what_is_there_is_told(self, store: GenerationStore) -> None:
         """Bytes of each chunk and records of each hash, none of what isn't there."""
         claim = store.claim("g1")
-        assert store.stored(manifest("g1"), claim).chunks == {"small": [0], "two": [0, 0]}
+        assert store.stored_sizes(manifest("g1"), claim).chunks == {"small": [0], "two": [0, 0]}
         store.write_part("g1", "two", b"x" * CHUNK, claim=claim)
         store.write_users("g1", 1, {"a": b"of a"}, claim)
-        stored = store.stored(manifest("g1"), claim)
+        stored = store.stored_sizes(manifest("g1"), claim)
         assert (stored.chunks, list(stored.records)) == ({"small": [0], "two": [CHUNK, 0]}, [1])
 
     def test_what_is_there_stays_until_it_is_mended(self, store: GenerationStore) -> None:
@@ -163,7 +163,7 @@ class TestResuming:
         store.write_part("g1", "small", b"wrong", claim=claim)
         store.write_part("g1", "small", b"right", claim=claim)
         assert list(store.read_part("g1", "small", 5)) == [b"wrong"]
-        store.mend_part("small", b"right", 0, claim)
+        store.overwrite_chunk("small", b"right", 0, claim)
         assert list(store.read_part("g1", "small", 5)) == [b"right"]
 
     def test_everything_unfinished_expires(self, real: tuple[RedisGenerationStore, Any]) -> None:
@@ -171,16 +171,16 @@ class TestResuming:
         store, client = real
         claim = store.claim("g1")
         write(store, "g1", claim)
-        store.mend_part("small", b"yyyyy", 0, claim)
+        store.overwrite_chunk("small", b"yyyyy", 0, claim)
         keys = client.keys("gen:*")
         assert {client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in keys} == {True}
         for key in keys:
             client.expire(key, 10)
-        store.stored(manifest("g1"), claim)
+        store.stored_sizes(manifest("g1"), claim)
         assert {client.ttl(key) > UNFINISHED_EXPIRE - 60 for key in keys} == {True}
         finish(store, "g1", claim)
-        store.stored(manifest("g1"), claim)
-        store.mend_part("small", b"xxxxx", 0, claim)
+        store.stored_sizes(manifest("g1"), claim)
+        store.overwrite_chunk("small", b"xxxxx", 0, claim)
         assert {client.ttl(key) for key in client.keys("gen:*")} == {-1}
 
     @pytest.mark.parametrize("missing", ["chunk", "short", "user"])
@@ -200,12 +200,12 @@ class TestResuming:
         claim = store.claim("g2")
         write(store, "g2", claim)
         store.discard(manifest("g2"), claim)
-        assert set(store.stored(manifest("g2"), claim).records) == {0}
-        assert store.stored(manifest("g2"), claim).chunks == {"small": [0], "two": [0, 0]}
+        assert set(store.stored_sizes(manifest("g2"), claim).records) == {0}
+        assert store.stored_sizes(manifest("g2"), claim).chunks == {"small": [0], "two": [0, 0]}
         store.release(claim)
         again = store.claim("g1")
         store.discard(manifest("g1"), again)
-        assert store.stored(manifest("g1"), again).chunks == {"small": [5], "two": [CHUNK, 1]}
+        assert store.stored_sizes(manifest("g1"), again).chunks == {"small": [5], "two": [CHUNK, 1]}
 
 
 class TestOrder:

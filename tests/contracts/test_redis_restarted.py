@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from recsys.process import parent_death
-from recsys.store.embedded_valkey import _binary
+from recsys.store.embedded_valkey import valkey_binary
 from tests.servers.debian_redis import debian_redis
 from tests.servers.deployment import free_port
 
@@ -20,7 +20,7 @@ MAKE = Path(__file__).parents[2] / "deploy" / "redis" / "make-users.sh"
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
 def test_what_a_transaction_wrote_is_there_after_a_restart(tmp_path: Path, kind: str) -> None:
     """It is read from the append-only file as the default user, as whom nobody can come."""
-    binary = _binary() if kind == "valkey" else debian_redis()
+    binary = valkey_binary() if kind == "valkey" else debian_redis()
     if binary is None:
         pytest.skip("no redis-server can be had here")
     port = free_port()

@@ -17,8 +17,9 @@ from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.process.parent_death import preexec
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.ports import Trending
+from recsys.store.process_board import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.process_board import Holding, RedisBoard
+from recsys.store.redis.redis_board import RedisBoard
 from tests.contracts.stores import Store, click, manifest
 from tests.contracts.test_redis_users import MAKE
 from tests.servers.debian_redis import debian_redis
@@ -96,7 +97,7 @@ def test_every_client_comes_through(urls: dict[str, str]) -> None:
     assert asyncio.run(put())
     reader, board = RedisItemReader(urls["model"]), RedisBoard(urls["model"])
     assert [item.item_id for item in reader.changes(NOTHING_PUT).items] == ["new"]
-    board.announce(Holding("ranking here 1", "ranking", ("g1",)))
+    board.announce(Announcement("ranking here 1", "ranking", ("g1",)))
     board.wait(5)  # subscribes
     with redis.Redis.from_url(urls["flows"]) as client:
         client.publish("aliases", "live g1")

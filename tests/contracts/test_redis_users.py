@@ -16,8 +16,9 @@ import redis
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.ports import Trending
+from recsys.store.process_board import Announcement
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
-from recsys.store.redis.process_board import Holding, RedisBoard
+from recsys.store.redis.redis_board import RedisBoard
 from recsys.store.streams import Cursor, LostEntries
 from tests.contracts.stores import LONG, Store, click, manifest
 
@@ -62,7 +63,7 @@ def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> Non
     whole = store.publish("g1", {"7": b"record"})
     claim = store.generations.claim("g2")
     store.generations.renew(claim)
-    assert set(store.generations.stored(manifest("g2"), claim).records) == {0}
+    assert set(store.generations.stored_sizes(manifest("g2"), claim).records) == {0}
     store.generations.discard(manifest("g2"), claim)
     store.generations.release(claim)
     store.publish("g2")
@@ -85,7 +86,7 @@ def test_flows_publish_move_and_delete(real: Store, urls: dict[str, str]) -> Non
     assert store.flows.active_users() == ["7"]
     assert store.flows.now() >= shown.arrived
     store.flows.report_lost(store.flows.lost_impressions())
-    assert store.generations.space() is None  # asked for without complaint, and without a limit to tell
+    assert store.generations.memory_use() is None  # asked for without complaint, and without a limit to tell
     real.generations.promote("g2")
     real.client.unlink("alias:previous")
     store.generations.delete("g1")
@@ -135,7 +136,7 @@ def test_who_serves_follows_what_goes_live(real: Store, urls: dict[str, str], ro
     for name, part in manifest("g1").parts.items():
         assert sum(map(len, generations.read_part("g1", name, part.bytes))) == part.bytes
     assert items.changes(NOTHING_PUT) is NOTHING_PUT
-    board.announce(Holding(f"{role} here 1", role, ("g1",)))
+    board.announce(Announcement(f"{role} here 1", role, ("g1",)))
     assert [told.role for told in board.processes()] == [role]
     assert _heard(board, lambda: real.generations.promote("g1") and real.client.publish("aliases", "live g1"))
     board.withdraw(f"{role} here 1")

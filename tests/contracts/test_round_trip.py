@@ -12,7 +12,7 @@ import uvloop
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from recsys.store.redis.round_trip import round_trip
+from recsys.store.redis.connection import round_trip
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run])

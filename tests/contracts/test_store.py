@@ -14,7 +14,7 @@ from recsys.errors import GenerationError
 from recsys.generation.manifest import Manifest
 from recsys.store import UserState, UserStore
 from recsys.store.ports import CHUNK, EVENTS_EXPIRE, EVENTS_KEPT, LIVE, PREVIOUS, user_bucket
-from recsys.store.redis.stores import ALIASES_CHANNEL, UNFINISHED_EXPIRE
+from recsys.store.redis.generation_store import ALIASES_CHANNEL, UNFINISHED_EXPIRE
 from recsys.types import Event
 from tests.contracts.stores import SIZES, USERS, Store, content, keys, manifest
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recsys.errors import GenerationError, StoreUnavailable
+from recsys.store.memory.memory_board import MemoryBoard
 from recsys.store.ports import LIVE, PREVIOUS
-from recsys.store.redis.process_board import MemoryBoard
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
 

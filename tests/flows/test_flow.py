@@ -17,7 +17,7 @@ from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.store.from_environment import open_store
-from recsys.store.redis.stores import RedisUserStore
+from recsys.store.redis.user_store import RedisUserStore
 from tests.flows.ring import ring, write
 from tests.sample_data import tiny
 from tests.servers.flow_environment import ROOT, flow_environment

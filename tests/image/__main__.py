@@ -18,7 +18,7 @@ from pathlib import Path
 
 from loadtests.processes.free_ports import free_ports
 from recsys.generation.manifest import GenerationFolder
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.image import base, calls, registries, tools
 from tests.image.box import Box
 from tests.sample_data import tiny

@@ -18,7 +18,7 @@ import yaml
 from recsys.errors import NOTHING_LIVE
 from recsys.generation.manifest import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedValkey
 from tandem_client import Client
 from tests.chaos.expected import Expected
 from tests.chaos.workers import workers
@@ -106,7 +106,7 @@ def checkout(tiny_world, tmp_path_factory):
     run(["git", "add", "-A"])
     folder = tiny_world[0]
     shutil.copytree(folder.path, copy / ".tandem" / "generations" / folder.manifest.id)
-    store = EmbeddedStore(copy / ".tandem" / "store")
+    store = EmbeddedValkey(copy / ".tandem" / "store")
     live = RedisGenerationStore(store.ensure())
     tiny.publish(GenerationFolder(copy / ".tandem" / "generations" / folder.manifest.id), live)
     live.close()

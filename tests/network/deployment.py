@@ -18,7 +18,7 @@ import httpx
 
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.embedded_valkey import _binary
+from recsys.store.embedded_valkey import valkey_binary
 from tests.chaos.expected import Expected
 from tests.chaos.load import Load
 from tests.chaos.served import USERS, Pair
@@ -153,7 +153,7 @@ class Spread:
         subprocess.run([str(MAKE_USERS), str(self._secrets), f"{address('redis')}:6379"], check=True)
         users = ["--aclfile", str(self._secrets / "users" / "users.acl")]
         store = ["--bind", address("redis"), "--save", "", "--dir", str(self._folder), *users]
-        self.hosts.start("redis", [str(_binary()), *store], self._folder / "redis.log")
+        self.hosts.start("redis", [str(valkey_binary()), *store], self._folder / "redis.log")
         _until(10, lambda: self.with_store(lambda store: store.ping()) is None)
         self.put(self.pair.first)
         self.with_store(lambda store: store.promote(self.pair.first.manifest.id))

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from recsys.process import parent_death
-from recsys.store.embedded_valkey import _binary
+from recsys.store.embedded_valkey import valkey_binary
 from tests.servers.deployment import free_port
 
 
@@ -21,7 +21,7 @@ class StoreServer:
     """A server on a loopback port that keeps its data in `folder`."""
 
     def __init__(self, folder: Path, binary: Path | None = None) -> None:
-        self._folder, self._binary = folder, binary or _binary()
+        self._folder, self._binary = folder, binary or valkey_binary()
         self._started, self._moves = False, 0
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"

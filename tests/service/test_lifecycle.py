@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from recsys.environment import Environment
-from recsys.store.embedded_valkey import EmbeddedStore
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.chaos.workers import SERVICES, workers
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
@@ -25,7 +25,7 @@ PROCESSES = 5
 @pytest.fixture
 def home(tiny_world, tmp_path):
     """A home whose own embedded store holds a live generation."""
-    store = EmbeddedStore(tmp_path / "home" / "store")
+    store = EmbeddedValkey(tmp_path / "home" / "store")
     tiny.publish(tiny_world[0], RedisGenerationStore(store.ensure()))
     store.stop()
     return tmp_path / "home"

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from recsys.store.embedded_valkey import EmbeddedStore
-from recsys.store.redis.stores import RedisGenerationStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.generation_store import RedisGenerationStore
 from tandem_client import Client, NotFound
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, descendants
@@ -22,7 +22,7 @@ from tests.service.putting import FAN, comedy, poll, put, recommend
 def running(request, tiny_world, tmp_path_factory):
     """A deployment with two workers of each service, and a store of its own."""
     folder = tmp_path_factory.mktemp(request.param)
-    store = EmbeddedStore(folder / "store")
+    store = EmbeddedValkey(folder / "store")
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))
     workers = dict.fromkeys(("TANDEM_GATEWAY_WORKERS", "TANDEM_RETRIEVAL_WORKERS", "TANDEM_RANKING_WORKERS"), "2")

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from recsys.fresh_items.put_items import Put
-from recsys.store.embedded_valkey import EmbeddedStore
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemWriter
-from recsys.store.redis.stores import RedisGenerationStore
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment
 from tests.service.putting import comedy, poll, put, recommend
@@ -24,7 +24,7 @@ from training.recipe import train
 def world(tiny_world, tmp_path_factory):
     """A deployment over an embedded store, a client of the deployment, and the folder of the store."""
     home = tmp_path_factory.mktemp("later")
-    store = EmbeddedStore(home / "store")
+    store = EmbeddedValkey(home / "store")
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))
     with (
@@ -97,7 +97,7 @@ def test_with_the_store_gone_what_is_known_stays(world):
 
 def test_who_may_only_read_serves(tiny_world, tmp_path):
     """With a Redis user without rights to write, items put by another are followed; a put here is a sentence."""
-    store = EmbeddedStore(tmp_path / "store")
+    store = EmbeddedValkey(tmp_path / "store")
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))
     with redis.Redis.from_url(url) as behind:

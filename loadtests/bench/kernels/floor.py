@@ -20,7 +20,7 @@ from recsys.lists.user_record import UserRecord
 from recsys.model.history import History, assemble, stack
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.store.redis.stores import RedisUserStore
+from recsys.store.redis.user_store import RedisUserStore
 
 threadpool_limits = extra("threadpoolctl").threadpool_limits
 

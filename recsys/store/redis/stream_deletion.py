@@ -1,7 +1,7 @@
 """Deletion of users from a stream in Redis, to the last byte.
 
-XDEL marks an entry and leaves its bytes in place until all entries of its node are marked. The bytes would go into every
-dump, backup and replica. So the entries that are left are copied, and the copy replaces the stream.
+XDEL marks an entry and leaves its bytes in place until all entries of its node are marked. Dumps, backups and replicas
+would contain these bytes. So the other entries are copied, and the copy replaces the stream.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StreamDeletion:
                 async with self._locked() as token:
                     if not values:  # later calls belong to the next round
                         values, keys, self._values, self._keys, self._next = self._values, self._keys, [], [], None
-                    locked = lock_key(self._stream), self._stream, *keys
+                    locked: list[bytes | str] = [lock_key(self._stream), self._stream, *keys]
                     whole = "1" if self._whole else ""
                     marked = await self._walk(MARK_ENTRIES, locked, token, whole, *values)
                     if marked and (not await self._has_marked() or await self._copy(token)):

@@ -183,17 +183,17 @@ def test_an_edit_is_taken_and_a_broken_one_is_not(tmp_path):
     rules = RulesFile(path)
     assert rules.current == Rules()
     path.write_text("[[cap]]\ncolumn='genre'\nat_most=2")
-    rules.look()
+    rules.refresh()
     assert rules.current.cap[0].at_most == 2
     path.write_text("[[cap]]\ncolumn='genre'\nat_most=-2")
-    rules.look()
+    rules.refresh()
     assert rules.current.cap[0].at_most == 2
     assert "cap.0.at_most is -2" in rules.fault
     path.write_text("a=" + "[" * 100_000)
-    rules.look()
+    rules.refresh()
     assert "nested too deep" in rules.fault
     path.unlink()
-    rules.look()
+    rules.refresh()
     assert (rules.current, rules.fault) == (Rules(), None)
 
 
@@ -217,7 +217,7 @@ def test_a_named_file_has_to_be_there(tmp_path, caplog):
     rules = RulesFile(path, named=True)
     path.unlink()
     with caplog.at_level("INFO", "tandem"):
-        rules.look()
+        rules.refresh()
     assert caplog.messages == [f"There is no {path} any more."]
 
 
@@ -229,14 +229,14 @@ def test_a_worker_that_starts_after_a_broken_edit_has_the_rules_before(tmp_path)
     assert first.current == Rules()
     assert "cap is 3" in first.fault
     path.write_text("[[cap]]\ncolumn='genre'\nat_most=2")
-    first.look()
+    first.refresh()
     assert first.fault is None
     path.write_text("[[cap")
     second = RulesFile(path, last=last)
     assert second.current == first.current
     assert "not valid TOML" in second.fault
     path.unlink()
-    second.look()
+    second.refresh()
     path.write_text("[[cap")
     third = RulesFile(path, last=last)
     assert third.current == Rules()

@@ -17,24 +17,24 @@ from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError, StoreUnavailable
 from recsys.store import RedisGenerationStore, open_store
 from recsys.store import embedded_valkey as module
-from recsys.store.embedded_valkey import EmbeddedStore
-from recsys.store.redis.stores import address
+from recsys.store.embedded_valkey import EmbeddedValkey
+from recsys.store.redis.connection import address
 from tests.servers.deployment import wait_until_gone
 
 OTHER = """
 import sys, time
 from pathlib import Path
-from recsys.store.embedded_valkey import EmbeddedStore
-store = EmbeddedStore(Path(sys.argv[1]))
+from recsys.store.embedded_valkey import EmbeddedValkey
+store = EmbeddedValkey(Path(sys.argv[1]))
 print(store.ensure(), flush=True)
 time.sleep(60)
 """
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     """An embedded store, not started; its path has a space in it."""
-    store = EmbeddedStore(tmp_path / "a store")
+    store = EmbeddedValkey(tmp_path / "a store")
     yield store
     store.stop()
 
@@ -55,19 +55,19 @@ def other() -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
         process.communicate()
 
 
-def client(store: EmbeddedStore) -> redis.Redis:
+def client(store: EmbeddedValkey) -> redis.Redis:
     """A plain client of its server."""
     return redis.Redis.from_url(store.url)
 
 
-def server_pid(store: EmbeddedStore) -> int:
+def server_pid(store: EmbeddedValkey) -> int:
     """The process that answers on its socket."""
     with client(store) as connection:
         return int(connection.info("server")["process_id"])
 
 
 class TestLife:
-    def test_private_and_without_a_port(self, store: EmbeddedStore) -> None:
+    def test_private_and_without_a_port(self, store: EmbeddedValkey) -> None:
         """Only this user can reach the server: a socket of mode 700, no port, files of mode 600."""
         store.ensure()
         with client(store) as connection:
@@ -77,7 +77,7 @@ class TestLife:
         kept = [path for path in (store.folder / "appendonlydir").iterdir() if path.stat().st_mode & 0o077]
         assert kept == []
 
-    def test_data_survives_a_restart(self, store: EmbeddedStore) -> None:
+    def test_data_survives_a_restart(self, store: EmbeddedValkey) -> None:
         """What was written is there after a stop and a start."""
         store.ensure()
         with client(store) as connection:
@@ -88,7 +88,7 @@ class TestLife:
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_kill_is_survived(self, store: EmbeddedStore) -> None:
+    def test_kill_is_survived(self, store: EmbeddedValkey) -> None:
         """After kill -9, keep() starts it again over the stale socket file, with the data."""
         store.ensure()
         with client(store) as connection:
@@ -97,26 +97,26 @@ class TestLife:
         os.kill(pid, signal.SIGKILL)
         assert not wait_until_gone({pid}, 5)
         assert store.socket.exists()
-        assert store.keep()
+        assert store.restart_if_gone()
         assert server_pid(store) != pid
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_swept_socket(self, store: EmbeddedStore) -> None:
+    def test_swept_socket(self, store: EmbeddedValkey) -> None:
         """A socket file that someone removed comes back: the server is started again, one server, same data."""
         store.ensure()
         with client(store) as connection:
             connection.set("k", "v")
         pid = server_pid(store)
         store.socket.unlink()
-        store.keep()
+        store.restart_if_gone()
         assert not wait_until_gone({pid}, 5)
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
     def test_dies_with_its_parent(
-        self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]], how: signal.Signals
+        self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]], how: signal.Signals
     ) -> None:
         """However the process that started the server ends, the server ends too."""
         owner = other(store.folder)
@@ -129,7 +129,7 @@ class TestLife:
 
 
 class TestSharing:
-    def test_outliving_the_owner(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
+    def test_outliving_the_owner(self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]) -> None:
         """Who attached and outlives the owner starts the server again, with the data."""
         owner = other(store.folder)
         assert owner.stdout
@@ -139,24 +139,24 @@ class TestSharing:
             connection.set("k", "v")
         owner.kill()
         owner.wait()
-        store.keep()
+        store.restart_if_gone()
         time.sleep(0.2)  # the old server may have answered its last: what counts is the second after
-        store.keep()
+        store.restart_if_gone()
         with client(store) as connection:
             assert connection.get("k") == b"v"
 
-    def test_starting_at_once(self, store: EmbeddedStore, other: Callable[[Path], subprocess.Popen[str]]) -> None:
+    def test_starting_at_once(self, store: EmbeddedValkey, other: Callable[[Path], subprocess.Popen[str]]) -> None:
         """Of several processes that start at the same moment one starts the server and the others attach."""
         for owner in [other(store.folder) for _ in range(4)]:
             assert owner.stdout
             assert owner.stdout.readline().strip() == store.url
         assert (store.folder / "valkey.log").read_text().count("Ready to accept connections") == 1
 
-    def test_the_server_holds_the_lock(self, store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_server_holds_the_lock(self, store: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that runs and can't be reached keeps others from writing to its folder: they give up in words."""
         store.ensure()
         store.socket.unlink()
-        rival = EmbeddedStore(store.folder)
+        rival = EmbeddedValkey(store.folder)
         monkeypatch.setattr(module, "START_SECONDS", 0.3)
         with pytest.raises(SettingsError, match="Another process holds"):
             rival.ensure()
@@ -165,13 +165,13 @@ class TestSharing:
 class TestPlaces:
     def test_long_path(self, tmp_path: Path) -> None:
         """In a folder too deep for a socket's path it stands in a private folder of the temp dir; the data doesn't."""
-        store = EmbeddedStore(tmp_path / ("d" * 120))
+        store = EmbeddedValkey(tmp_path / ("d" * 120))
         try:
             store.ensure()
             assert server_pid(store)
             assert store.socket.parent.stat().st_mode & 0o777 == 0o700
             assert (store.folder / "appendonlydir").is_dir()
-            assert EmbeddedStore(store.folder).url == store.url
+            assert EmbeddedValkey(store.folder).url == store.url
         finally:
             store.stop()
             store.socket.parent.rmdir()
@@ -180,15 +180,15 @@ class TestPlaces:
         """A socket folder that others can enter is refused, and so is a link to one."""
         monkeypatch.setattr(module.tempfile, "gettempdir", lambda: "/tmp")
         folder = tmp_path / ("e" * 120)
-        place = EmbeddedStore(folder).socket.parent
+        place = EmbeddedValkey(folder).socket.parent
         try:
             place.chmod(0o755)
             with pytest.raises(SettingsError, match="open to others"):
-                EmbeddedStore(folder)
+                EmbeddedValkey(folder)
             place.rmdir()
             place.symlink_to(tmp_path)
             with pytest.raises(SettingsError, match="open to others"):
-                EmbeddedStore(folder)
+                EmbeddedValkey(folder)
         finally:
             place.unlink()
 
@@ -196,9 +196,9 @@ class TestPlaces:
         """Where the folder can't be made, the sentence says what to set."""
         (tmp_path / "file").touch()
         with pytest.raises(SettingsError, match=r"can't write .*Set TANDEM_HOME"):
-            EmbeddedStore(tmp_path / "file").ensure()
+            EmbeddedValkey(tmp_path / "file").ensure()
 
-    def test_server_that_gives_up(self, store: EmbeddedStore) -> None:
+    def test_server_that_gives_up(self, store: EmbeddedValkey) -> None:
         """A server that ends at its start is reported with its own last words."""
         store.folder.mkdir()
         (store.folder / "appendonlydir").write_text("in the way")
@@ -234,7 +234,7 @@ class TestOpenStore:
         assert not isinstance(caught.value, StoreUnavailable)
         assert "secret" not in str(caught.value)
 
-    def test_full(self, store: EmbeddedStore) -> None:
+    def test_full(self, store: EmbeddedValkey) -> None:
         """A store that is full says so in a sentence, and what is in it can still be deleted."""
         store.ensure()
         generations = RedisGenerationStore(store.url)

@@ -9,7 +9,7 @@ from recsys.store import from_environment
 
 def test_its_end_and_its_return_are_logged_once(monkeypatch):
     """That it was started again, and why it can't be; a closed store is not started again."""
-    monkeypatch.setattr(from_environment, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(from_environment, "CHECK_SECONDS", 0)
     done, lines = threading.Event(), []
     outcomes = [False, True, False, StoreError("The disk is full."), StoreError("It is still full."), False]
 
@@ -22,8 +22,8 @@ def test_its_end_and_its_return_are_logged_once(monkeypatch):
             raise outcome
         return outcome
 
-    store = from_environment.OpenStore("unix:///nowhere", SimpleNamespace(keep=keep, stop=lambda: None))
-    store.keep(lines.append)
+    store = from_environment.OpenStore("unix:///nowhere", SimpleNamespace(restart_if_gone=keep, stop=lambda: None))
+    store.keep_running(lines.append)
     assert done.wait(30)
     store.close()
     assert not any(thread.name == "keep" for thread in threading.enumerate())

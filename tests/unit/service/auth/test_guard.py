@@ -335,10 +335,10 @@ def test_an_added_or_revoked_key_needs_no_restart(keys, guard, public, rpc):
     """It takes effect with the next check of the file, on open connections too."""
     new = bearer(keys.add("new", "read"))
     assert http(public, verbs.RECOMMEND, new)[0] == 401
-    guard.keys.look()
+    guard.keys.refresh()
     assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (200, "OK")
     key_editor.revoke(keys.path, "new")
-    guard.keys.look()
+    guard.keys.refresh()
     assert (http(public, verbs.RECOMMEND, new)[0], call(rpc, verbs.RECOMMEND, new)[0]) == (401, "UNAUTHENTICATED")
 
 

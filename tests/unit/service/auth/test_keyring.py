@@ -115,12 +115,12 @@ def test_a_wrong_file_keeps_the_keys_and_a_valid_one_revokes_them(tmp_path, capl
             path.unlink()
         else:
             path.write_text(wrong)
-        keys.look()
+        keys.refresh()
         assert keys.current.find(ONE.text.encode())
         assert keys.fault
     assert "keys before stay in force" in caplog.text
     path.write_text("")
-    keys.look()
+    keys.refresh()
     assert "has no key: every request is refused" in caplog.text
     assert (keys.current.find(ONE.text.encode()), keys.fault) == (None, None)
 
@@ -134,7 +134,7 @@ def test_a_path_that_is_no_regular_file_is_refused_at_once(tmp_path, make):
     make(odd)
     path.unlink()
     odd.rename(path)
-    keys.look()
+    keys.refresh()
     assert keys.current.find(ONE.text.encode())
     assert "can't be read: " in keys.fault
     with pytest.raises(SettingsError, match="can't be read: "):
@@ -152,7 +152,7 @@ def test_a_mounted_secret_is_followed(tmp_path):
     assert len(keys.current.records) == 1
     (tmp_path / "next").symlink_to("two")
     (tmp_path / "next").replace(tmp_path / "data")
-    keys.look()
+    keys.refresh()
     assert keys.current.records == ()
 
 

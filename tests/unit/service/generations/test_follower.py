@@ -10,7 +10,7 @@ from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
 from recsys.store.ports import LIVE, PREVIOUS
-from recsys.store.redis.process_board import Holding
+from recsys.store.process_board import Announcement
 from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
@@ -87,7 +87,7 @@ def test_a_process_that_starts_while_a_bad_generation_is_live_holds_the_previous
 def test_a_process_that_starts_holds_what_gateways_answer_from(world):
     """Whatever the aliases name by then."""
     store, board, _, follower = world
-    board.announce(Holding("gateway x 1", "gateway", ("old",), ("old",)))
+    board.announce(Announcement("gateway x 1", "gateway", ("old",), ("old",)))
     store.named[LIVE] = "new"
     ranking = follower()
     ranking.look()

@@ -8,7 +8,7 @@ import pytest
 from recsys.errors import NoGeneration
 from recsys.generation.cache import GenerationCache
 from recsys.store.ports import LIVE, PREVIOUS
-from recsys.store.redis.process_board import Holding
+from recsys.store.process_board import Announcement
 from service.generations import readiness
 from service.generations.fallback import GenerationFallback
 from service.generations.switcher import GenerationSwitcher
@@ -118,7 +118,7 @@ def test_ports_stay_shut_while_another_gateway_answers(gateway, world, monkeypat
     switcher, *_ = gateway
     _, board, *_ = world
     monkeypatch.setattr("service.generations.switcher.START_SECONDS", 0.1)
-    board.announce(Holding("gateway x 1", "gateway", ("a",), ("a",)))
+    board.announce(Announcement("gateway x 1", "gateway", ("a",), ("a",)))
     switcher.follower.look()
     assert not asyncio.run(opens(switcher))
     board.withdraw("gateway x 1")
@@ -133,12 +133,12 @@ def test_an_alias_moves_when_all_processes_hold_the_next_generation(world, gatew
     store, board, _, _ = world
     _, _, look = gateway
     assert look() == "a"
-    board.announce(Holding("ranking x 1", "ranking", ("a",)))
+    board.announce(Announcement("ranking x 1", "ranking", ("a",)))
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     assert look() == "a"
-    board.announce(Holding("ranking x 1", "ranking", ("a", "b")))
+    board.announce(Announcement("ranking x 1", "ranking", ("a", "b")))
     assert look() == "b"
-    board.announce(Holding("ranking x 2", "ranking", ("a",)))  # a process that starts
+    board.announce(Announcement("ranking x 2", "ranking", ("a",)))  # a process that starts
     assert look() == "b"
 
 
@@ -190,7 +190,7 @@ def test_a_gateway_that_starts_refuses_a_generation_that_a_present_stage_can_not
     _, board, *_ = world
     switcher, pipeline, look = gateway
     pipeline.broken = True
-    board.announce(Holding("ranking x 1", "ranking", ("a",)))
+    board.announce(Announcement("ranking x 1", "ranking", ("a",)))
     assert look() is None
     assert "ranking" in switcher.follower.refusals["a"]
 
@@ -203,7 +203,7 @@ def test_a_stage_that_comes_and_refuses_the_generation_is_named_so(world, gatewa
 
     def come():
         if pipeline.batches == 3:
-            board.announce(Holding("ranking x 1", "ranking", (), (), {"a": "Another format."}))
+            board.announce(Announcement("ranking x 1", "ranking", (), (), {"a": "Another format."}))
             switcher.follower.look()
 
     pipeline.during = come

@@ -61,13 +61,13 @@ def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
     before = file.current
     for text in ("", "[[cap]]\ncolumn = 3\n"):
         path.write_text(text)
-        file.look()
+        file.refresh()
         assert file.current is before
     assert file.fault
     path.write_text("")
-    file.look()
+    file.refresh()
     assert file.current is before
-    file.look()
+    file.refresh()
     assert file.current == Rules()
     assert file.fault is None
 

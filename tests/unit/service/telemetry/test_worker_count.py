@@ -9,8 +9,9 @@ ROOT = Path(__file__).resolve().parents[4]
 
 COUNT = """
 import os, subprocess, sys
-from recsys.store.redis.process_board import Holding, MemoryBoard
-from recsys.store.process_life import Life, born, place
+from recsys.store.memory.memory_board import MemoryBoard
+from recsys.store.process_board import Announcement
+from recsys.process.process_identity import ProcessIdentity, boot_and_namespace
 from service.telemetry import metrics
 from service.telemetry.worker_count import WorkerCount
 
@@ -25,7 +26,7 @@ workers = [subprocess.Popen([sys.executable, "-c", worker, made], stdin=-1, stdo
 board = MemoryBoard()
 for worker in workers:
     worker.stdout.readline()
-    board.announce(Holding(f"gateway here {worker.pid}", "gateway", life=Life(worker.pid, place(), born(worker.pid))))
+    board.announce(Announcement(f"gateway here {worker.pid}", "gateway", life=ProcessIdentity.of(worker.pid)))
 count = WorkerCount(board, {"gateway": 2})
 count.count()
 show()
