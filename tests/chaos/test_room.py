@@ -8,7 +8,7 @@ from recsys.errors import GenerationError, StoreFull
 from recsys.generation.cache import GenerationCache
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
-from recsys.store.needed_memory import predict, told
+from recsys.store.needed_memory import mebibytes, predict
 from recsys.store.ports import LIVE
 from tests.chaos.world import World
 
@@ -34,7 +34,8 @@ def test_over_the_budget_nothing_is_written(world: World) -> None:
     folder = world.make("g2", 20_001, 100)
     before = set(world.client.keys("*"))
     tight = Publisher(world.store, world.home, budget=int(1.5 * size))
-    with pytest.raises(StoreFull, match=rf"would take {told(size)} .+_BUDGET is {told(1.5 * size)}, .+ take .+delete"):
+    needed, budget = mebibytes(size), mebibytes(1.5 * size)
+    with pytest.raises(StoreFull, match=rf"would take {needed} .+_BUDGET is {budget}, .+ take .+delete"):
         tight.publish(folder)
     assert set(world.client.keys("*")) == before
     wide = Publisher(world.store, world.home, budget=int(2.1 * size))

@@ -218,7 +218,7 @@ def test_a_named_file_has_to_be_there(tmp_path, caplog):
     path.unlink()
     with caplog.at_level("INFO", "tandem"):
         rules.refresh()
-    assert caplog.messages == [f"There is no {path} any more."]
+    assert caplog.messages == [f"The file {path} was removed."]
 
 
 def test_a_worker_that_starts_after_a_broken_edit_has_the_rules_before(tmp_path):

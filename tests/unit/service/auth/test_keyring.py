@@ -118,7 +118,7 @@ def test_a_wrong_file_keeps_the_keys_and_a_valid_one_revokes_them(tmp_path, capl
         keys.refresh()
         assert keys.current.find(ONE.text.encode())
         assert keys.fault
-    assert "keys before stay in force" in caplog.text
+    assert "previous keys stay in force" in caplog.text
     path.write_text("")
     keys.refresh()
     assert "has no key: every request is refused" in caplog.text
