@@ -74,7 +74,7 @@ def roll_back(options: argparse.Namespace) -> None:
         tell_move(store.generations().rollback(), as_json=options.json)
 
 
-def tell_move(moved: Moved, *, as_json: bool) -> None:
+def tell_move(moved: AliasMove, *, as_json: bool) -> None:
     """Say from where to where an alias moved."""
     from flows.operate.verbs import told
 

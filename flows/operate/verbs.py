@@ -9,7 +9,7 @@ from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher, Smoke
-from recsys.store.ports import LEASE, GenerationStore, AliasMove
+from recsys.store.ports import LEASE, AliasMove, GenerationStore
 from training.progress import RunProgress
 
 
@@ -19,7 +19,7 @@ class Outcome:
 
     generation: str
     bytes: int
-    moved: Moved | None
+    moved: AliasMove | None
     deleted: list[str]
 
 
@@ -53,7 +53,7 @@ def find(which: str, home: Path) -> GenerationFolder:
     raise GenerationError(f"{which} is neither a folder with a generation nor the id of one. {there}")
 
 
-def promote(generation: str, store: GenerationStore) -> Moved:
+def promote(generation: str, store: GenerationStore) -> AliasMove:
     """Make a generation live, wherever it stands in the order; an unknown one is answered with those that are known."""
     try:
         return store.promote(generation)
@@ -77,7 +77,7 @@ def _known(store: GenerationStore) -> str:
     return f"The store has: {', '.join(known)}."
 
 
-def told(moved: Moved) -> str:
+def told(moved: AliasMove) -> str:
     """What a move did, in a sentence."""
     if moved.was == moved.live:
         return f"Live: {moved.live}, as before."

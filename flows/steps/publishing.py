@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.orchestration import store_step
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.publisher import Publisher
-from recsys.store.ports import GenerationStore, AliasMove
+from recsys.store.ports import AliasMove, GenerationStore
 from training.progress import RunProgress
 
 
@@ -19,7 +19,7 @@ def publish(folder: GenerationFolder, publisher: Publisher, progress: RunProgres
 
 
 @store_step
-def promote(manifest: Manifest, store: GenerationStore) -> Moved:
+def promote(manifest: Manifest, store: GenerationStore) -> AliasMove:
     """The alias `live` on the generation, `previous` on what was live; not if a later one was live meanwhile."""
     return store.promote(manifest.id, forward=True)
 

@@ -284,7 +284,7 @@ def test_a_file_that_is_wrong_keeps_the_keys_before(keyed):
     finally:
         keyed.path.write_text(text)
     wait_for(lambda: metric(keyed, "tandem_keys_wrong") == 0)
-    assert "The keys before stay in force." in keyed.deployment.log.read_text()
+    assert "The previous keys stay in force." in keyed.deployment.log.read_text()
 
 
 def test_a_rate_holds_for_fifty_clients_at_both_doors_of_two_processes(keyed):
