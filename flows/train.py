@@ -19,7 +19,7 @@ from flows.steps.publishing import forget, promote, publish
 from flows.steps.report import leave_report, reporting
 from flows.steps.training import build, evaluate, retrain, train
 from recsys.environment import Environment
-from recsys.generation.loader import try_out
+from recsys.generation.loader import check_servable
 from recsys.generation.manifest import Manifest
 from recsys.generation.publisher import Publisher
 from recsys.store.from_environment import open_store
@@ -80,7 +80,7 @@ def train_and_publish(
 ) -> Published:
     """Run the steps in their order; GateRefused where the gate refuses and is not forced."""
     folder = environment.folder("generations")
-    publisher = Publisher(generations, environment.folder("trials"), try_out, environment.redis_budget)
+    publisher = Publisher(generations, environment.folder("trials"), check_servable, environment.redis_budget)
     models = ModelStore(environment)
     curves, checkpoints = LearningCurves(), Checkpoints(environment.folder("checkpoints"))
     progress = progress.shown_on(board, curves)

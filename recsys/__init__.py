@@ -1,6 +1,5 @@
-"""What training and serving must agree on.
+"""What training and serving share: types, models, retrieval, generations, rules and the store.
 
-Types, features, towers, ranker, generation, index and store. This package knows no BentoML, Prefect,
-Locust or HTTP. Its model wing (`towers`, `ranker`, `index`, `retriever`: torch) and its storage wing
-(`store`: redis) never import each other; both stand on the numpy modules between them.
+This package imports no BentoML, Prefect, Locust or HTTP library. The model wing (`model`, `retrieval`, `kernels`) and
+the storage wing (`store`) do not import each other.
 """

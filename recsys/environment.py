@@ -1,4 +1,4 @@
-"""What flows and serving both take from the environment, read once where a program starts."""
+"""Settings that flows and serving read from environment variables, once at the start of a program."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from pathlib import Path
 
 from recsys.errors import SettingsError
 
-MOST_DIGITS = 32
-"""Of a size; a number that is longer is a slip, and may be more than a float holds."""
+MOST_CHARACTERS = 32
+"""The longest text of a size. A longer number is a mistake, and may exceed a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """home: where state lives (TANDEM_HOME, else .tandem here).
+    """home: the folder of all state (TANDEM_HOME, by default .tandem in the current folder).
 
-    redis_url: REDIS_URL, or what the file REDIS_URL_FILE holds, as containers are given secrets; None for the embedded
-    store.
-
-    budget: what generations may take in Redis together, as it was written (TANDEM_REDIS_BUDGET).
-    rules: the file of rules (TANDEM_RULES, else rules.toml here). rules_named: whether TANDEM_RULES names it.
-    exports: the folder or URL below which flows write lists and impressions (TANDEM_EXPORTS); empty: the home.
+    redis_url: REDIS_URL, or the content of the file REDIS_URL_FILE (a secret of a container); None for the embedded
+    store. budget: the text of TANDEM_REDIS_BUDGET. rules: the file of rules (TANDEM_RULES, by default rules.toml in the
+    current folder). rules_named: whether TANDEM_RULES is set. exports: the folder or URL for exported lists and
+    impressions (TANDEM_EXPORTS); empty for the home.
     """
 
     home: Path
@@ -35,7 +33,7 @@ class Environment:
 
     @classmethod
     def read(cls) -> Environment:
-        """Read the process's environment; SettingsError where the file that it names can't be read."""
+        """Read the environment variables; SettingsError if REDIS_URL_FILE can't be read."""
         home = Path(os.environ.get("TANDEM_HOME") or ".tandem").absolute()
         redis_url, budget = _redis_url(), os.environ.get("TANDEM_REDIS_BUDGET", "")
         named = os.environ.get("TANDEM_RULES")
@@ -44,18 +42,18 @@ class Environment:
 
     @property
     def redis_budget(self) -> int | None:
-        """Bytes that generations may take in Redis together, None for all there is; SettingsError if it is no size."""
+        """Bytes that all generations may take in Redis together, None without a limit; SettingsError for no size."""
         return size_of(self.budget)
 
     def folder(self, name: str, room: int = 0) -> Path:
-        """A folder of the home, made if need be; SettingsError where it can't be written, or has no such room, bytes.
+        """A folder of the home, created if missing; SettingsError if it can't be written or has less than `room` bytes.
 
-        To be asked for room where a deployment starts. One that runs goes on without, and its workers are replaced.
+        A deployment checks the room at its start only: a restarted worker must not fail on a full disk.
         """
         path = self.home / name
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path) as file:  # has no name where the system can: a kill leaves nothing
+            with tempfile.TemporaryFile(dir=path) as file:  # unnamed: a kill leaves no file
                 if room:
                     os.posix_fallocate(file.fileno(), 0, room)
         except OSError as error:
@@ -70,20 +68,20 @@ def _redis_url() -> str | None:
     if url or not path:
         return url or None
     try:
-        told = Path(path).read_text(encoding="utf-8").strip()
+        content = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"REDIS_URL_FILE={path} can't be read: {getattr(error, 'strerror', error)}.") from error
-    if not told:
+    if not content:
         raise SettingsError(f"REDIS_URL_FILE={path} is empty. Write the URL of a Redis into it, or unset both.")
-    return told
+    return content
 
 
 def size_of(text: str) -> int | None:
-    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (a KB is 1,024 bytes, as for Redis); None of an empty one."""
+    """Bytes of a text such as 500MB, 1.5 GB or 1000000 (1 KB is 1,024 bytes, as in Redis); None for an empty text."""
     if not text.strip():
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", text.strip().upper())
-    if not found or len(text) > MOST_DIGITS:
-        shown = text[:MOST_DIGITS]
+    if not found or len(text) > MOST_CHARACTERS:
+        shown = text[:MOST_CHARACTERS]
         raise SettingsError(f"TANDEM_REDIS_BUDGET is {shown!r}, which is no size. Write it like 500MB or 1.5GB.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))

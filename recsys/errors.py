@@ -1,19 +1,19 @@
-"""Every error Tandem raises on purpose, in one tree.
+"""All errors that Tandem raises, in one tree.
 
-TandemError                 str(error) is a sentence a person can act on
-├── QueryError              a request is wrong: names the field            (the door answers 4xx)
+TandemError                 its text is a sentence with the fix
+├── QueryError              a request is wrong: names the field            (the API answers 4xx)
 ├── DatasetError            the log or its mapping can't be used           (the flow stops)
 ├── LocationError           a path or URL can't be read or written         (the flow stops)
-├── SettingsError           a setting is wrong or a resource is taken      (nothing starts)
-├── RulesError              the file of rules is wrong: names the field    (nothing starts, or what was stays)
+├── SettingsError           a setting is wrong or a resource is in use     (the program does not start)
+├── RulesError              the file of rules is wrong: names the field    (no start, or the old rules stay)
 ├── StoreError              Redis refused a command
-│   ├── StoreFull           it has no room, or is not given it
+│   ├── StoreFull           a generation has no room, or is over the budget
 │   └── StoreUnavailable    Redis can't be reached
 ├── GenerationError         a generation is refused: hash, dims, missing part
-│   ├── NoGeneration        nothing is live yet
-│   ├── PublisherBusy       another one publishes: names who
-│   ├── StalePublisher      others went on while this one slept
-│   └── GateRefused         it is not let go live: names each failed check
+│   ├── NoGeneration        no generation is live
+│   ├── PublisherBusy       another process publishes: names it
+│   ├── StalePublisher      another publisher took over meanwhile
+│   └── GateRefused         the gate failed: names each failed check
 └── StageError              one stage of the pipeline failed or was late   (a fallback answers)
 """
 
@@ -22,11 +22,11 @@ from pathlib import Path
 
 
 class TandemError(Exception):
-    """Root of the tree; its text is a sentence for a person."""
+    """Root of the tree. Its text is a sentence for a person."""
 
 
 class QueryError(TandemError):
-    """A request is wrong; `field` names what to mend."""
+    """A request is wrong; `field` names the field."""
 
     def __init__(self, message: str, field: str = "", code: str = "invalid") -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class LocationError(TandemError):
 
 
 class SettingsError(TandemError):
-    """A setting is wrong, or what it names is taken or out of reach."""
+    """A setting is wrong, or its resource is in use or can't be reached."""
 
 
 class RulesError(TandemError):
@@ -55,7 +55,7 @@ class StoreError(TandemError):
 
 
 class StoreFull(StoreError):
-    """A generation has no room in Redis, or is not given it."""
+    """A generation has no room in Redis, or exceeds the budget."""
 
 
 class StoreUnavailable(StoreError):
@@ -67,7 +67,7 @@ class GenerationError(TandemError):
 
 
 NOTHING_LIVE = "No generation is live. Train and publish one: python -m flows run --data DIR."
-"""The error of every command and of both doors while no generation is live."""
+"""The error of commands, HTTP and gRPC while no generation is live."""
 
 
 class NoGeneration(GenerationError):
@@ -79,11 +79,11 @@ class PublisherBusy(GenerationError):
 
 
 class StalePublisher(GenerationError):
-    """A publisher has lost its claim, or a later generation went live."""
+    """A publisher lost its lock, or a later generation became live."""
 
 
 class GateRefused(GenerationError):
-    """A generation does not go live; for programs, failed: the failed checks. report: where the run's page is."""
+    """The gate refuses to promote a generation. failed: the failed checks. report: the path of the run's report."""
 
     report: Path | None = None
 

@@ -1,4 +1,4 @@
-"""The values that travel between data, training and serving. Numpy only."""
+"""Types of data, training and serving: ids, events, histories and candidates as numpy arrays."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 Id = str | int
-"""A user's or an item's id, kept as it came."""
+"""The id of a user or an item, of the type in which it was sent."""
 
 LOAD_TEST_USERS = "load-test:"
-"""Ids of the users of a load test begin so. Their events form their own history and nothing else: the log of all
-users, trending, lists and impressions do not contain these users."""
+"""The prefix of user ids of load tests. Their events are in their own histories alone: not in the log of all users, in
+trending items, lists and impressions."""
 
 
 def is_load_test(user_id: Id) -> bool:
@@ -35,38 +35,38 @@ U16 = npt.NDArray[np.uint16]
 Bool = npt.NDArray[np.bool_]
 
 PAD = -1
-"""The row of no item: left padding of a history, right padding of candidates."""
+"""The row without an item: left padding of a history, right padding of candidates."""
 
 
 def padded(rows: int, width: int) -> I32:
-    """Rows of PAD, [rows, width] int32. `np.full` takes 5 us more, in Python, where no cache has its code."""
-    none = np.empty((rows, width), np.int32)
-    none.fill(PAD)
-    return none
+    """PAD in an array [rows, width] int32. `np.full` takes 5 us more with cold caches."""
+    empty = np.empty((rows, width), np.int32)
+    empty.fill(PAD)
+    return empty
 
 
 HISTORY_LENGTH = 100
-"""Interactions of a user that the towers and the ranker see, newest last. At the tower's longest decay, .98, what
-lies further back weighs under .14 of the newest."""
+"""The newest interactions of a user, which towers and ranker read. At the tower's longest decay, .98, older ones weigh
+less than .14 of the newest."""
 
 CLOCK, CONTEXTS = 2, 4
-"""Context of a query: its hour and its weekday, and the columns that a dataset may name, at most."""
+"""Columns of a context: hour and weekday, and at most so many columns of the dataset."""
 
 CANDIDATES = 512
-"""Candidates a query carries from retrieval to ranking, at most."""
+"""Candidates of a query from retrieval to ranking, at most."""
 
 EXTRA = 32
-"""Candidates that a query may bring along to retrieval, at most: what is trending, what a rule pins."""
+"""Candidates that a query adds to retrieval, at most, such as trending and pinned items."""
 
 
 FLAG_BITS = 16
-"""Bits of the flags that say which sources named a candidate: arrays of them are uint16."""
+"""Bits of the flags of sources, in arrays of uint16."""
 
 
 class Source(IntFlag):
-    """The flags of this repository's sources. Lists and impressions store flags: no bit gets another meaning.
+    """The flags of the candidate sources. Lists and impressions store flags, so a bit keeps its meaning.
 
-    `recsys.retrieval.registry` has every source. A source that is added takes a bit from 1 << 8 on.
+    `recsys.retrieval.registry` has every source. A new source has a bit from 1 << 8 on.
     """
 
     TOWER = 1
@@ -80,7 +80,7 @@ class Source(IntFlag):
 
 
 class Event(NamedTuple):
-    """Something a user did: an interaction as it arrives; context: a value for some of the context columns."""
+    """An interaction of a user as it was sent; context: values of some context columns."""
 
     user_id: Id
     item_id: Id
@@ -92,12 +92,11 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """The past of B users, newest last, padded on the left.
+    """The histories of B users, newest event last, padded on the left, each with a query.
 
-    items: [B, H] int32 item rows, PAD where there is none. times: [B, H] float64 unix seconds.
-    types: [B, H] uint8 rows of the spec's event types. now: [B] float64 unix seconds, the moment asked about.
-    context: [B, CLOCK + CONTEXTS] uint8, what is known of that moment: `moments.clock`, then rows of the spec's
-    context columns; 0 is unknown.
+    items: [B, H] int32 item rows, PAD at padding. times: [B, H] float64 unix seconds. types: [B, H] uint8 rows of the
+    spec's event types. now: [B] float64 unix seconds, the time of the query. context: [B, CLOCK + CONTEXTS] uint8, of
+    the query: `time_features.clock`, then rows of the spec's context columns; 0 is unknown.
     """
 
     items: I32
@@ -111,7 +110,7 @@ class Histories:
 
     @classmethod
     def empty(cls, now: F64, length: int = HISTORY_LENGTH) -> Histories:
-        """Users who did nothing until `now` [B], in a context unknown."""
+        """Users without events, with queries at `now` [B] in an unknown context."""
         batch = len(now)
         return cls(
             np.full((batch, length), PAD, np.int32),
@@ -122,7 +121,7 @@ class Histories:
         )
 
     def put(self, row: int, items: I32, times: F64, types: U8) -> None:
-        """Write one user's past (oldest first) into `row`, keeping the newest that fit."""
+        """Write the newest events of one user, given oldest first, into `row`."""
         length = self.items.shape[1]
         count = min(len(items), length)
         if count:
@@ -131,13 +130,13 @@ class Histories:
             self.types[row, -count:] = types[-count:]
 
     def newest(self, count: int) -> Histories:
-        """The same users as if they had done only the newest `count` things."""
+        """The histories with the newest `count` events alone."""
         items = self.items.copy()
         items[:, : max(items.shape[1] - count, 0)] = PAD
         return replace(self, items=items)
 
     def only(self, kept: Bool) -> Histories:
-        """The same users as if they had done only what `kept` [B, H] marks, closed up to the right."""
+        """The histories with the events of the mask `kept` [B, H] alone, without gaps."""
         order = np.argsort(kept, axis=1, kind="stable")
         past = (np.where(kept, self.items, PAD), self.times, self.types)
         items, times, types = (np.take_along_axis(each, order, axis=1) for each in past)
@@ -150,10 +149,10 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What retrieval found for B queries, best tower score first, padded on the right.
+    """The candidates of B queries, best tower score first, padded on the right.
 
-    items: [B, K] int32 item rows, PAD where there is none. tower: [B, K] float32 scores.
-    sources: [B, K] uint16, the flags of the sources that named each.
+    items: [B, K] int32 item rows, PAD at padding. tower: [B, K] float32 scores. sources: [B, K] uint16 flags of the
+    sources that found each candidate.
     """
 
     items: I32

@@ -1,6 +1,6 @@
-"""Yes or no as shops write it: `truth("Out of stock")` is False.
+"""Words of shops that mean true or false: `yes_or_no("Out of stock")` is False.
 
-One vocabulary for every column that is true or false: the stock of an item, and what a filter compares.
+The vocabulary is for every boolean column, such as the stock of an item, and for filters.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ WORDS = {
     True: ("true", "t", "yes", "y", "1", "1.0", "in stock", "instock", "available"),
     False: ("false", "f", "no", "n", "0", "0.0", "out of stock", "outofstock", "sold out", "unavailable"),
 }
-"""What each truth may be written as, after `plain`. The longer words are those of common shop systems."""
+"""The words of each value, in the form of `plain`. The longer ones are of common shop systems."""
 
 VOCABULARY = {word: meaning for meaning, words in WORDS.items() for word in words}
 
 
-def truth(value: object, more: Mapping[str, bool] | None = None) -> bool | None:
-    """The truth of a cell; None for a word that is unknown.
-
-    more: further words, or other meanings of known ones; its keys are compared like the cell.
-    """
+def yes_or_no(value: object, more: Mapping[str, bool] | None = None) -> bool | None:
+    """The meaning of a cell; None for an unknown word. more: further words, or other meanings of known ones."""
     word = plain(value)
     for known, meaning in (more or {}).items():
         if plain(known) == word:
@@ -29,5 +26,5 @@ def truth(value: object, more: Mapping[str, bool] | None = None) -> bool | None:
 
 
 def plain(value: object) -> str:
-    """A cell as lower-case text with single spaces: "In_Stock " is "in stock"."""
+    """A cell as lower-case text with single spaces: "In_Stock " becomes "in stock"."""
     return " ".join(str(value).casefold().replace("_", " ").replace("-", " ").split())

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from recsys.environment import Environment
 from recsys.errors import SettingsError
 from recsys.fresh_items.put_items import PutItems
-from recsys.generation import soundness
+from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.store.redis.generation_store import RedisGenerationStore
 from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
@@ -200,7 +200,7 @@ def _users(environment: Environment, settings: Settings) -> RedisUserStore:
 
 
 def _cache(environment: Environment) -> GenerationCache:
-    return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)), soundness.check)
+    return GenerationCache(environment.folder("cache"), RedisGenerationStore(_url(environment)), content_checks.check)
 
 
 def _url(environment: Environment) -> str:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from recsys.generation import soundness
+from recsys.generation import content_checks
 from recsys.generation.manifest import (
     RANKER,
     SPEC,
@@ -29,7 +29,7 @@ from recsys.generation.manifest import (
 )
 from recsys.generation.packed_strings import StringTable
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.generation.verification import Proof
+from recsys.generation.verification import VerificationNote
 from recsys.retrieval.registry import RETRIEVED
 from recsys.types import HISTORY_LENGTH
 from training.config import TrainingConfig
@@ -71,14 +71,14 @@ def export(
     stage.towers.save(path / TOWERS)
     trained.net.save(path / RANKER)
     stage.tables.save(path)
-    save_strings(path, USER_IDS, StringTable.pack(str(user) for user in log.user_ids))
+    StringTable.pack(str(user) for user in log.user_ids).save(path, USER_IDS)
     popularity = stage.tables.popularity[:, 0].astype(np.float64)
-    SmokeQueries.make_up(popularity, log.end, stage.retriever, ranker).save(path)
+    SmokeQueries.generate(popularity, log.end, stage.retriever, ranker).save(path)
     save_blobs(path, USER_RECORDS, packed_records(log, stage, ranker, config.precomputed, progress))
     folder = GenerationFolder(path)
     folder.seal(_manifest(path, log, trained, config, origin or Origin()))
-    soundness.check(folder)
-    Proof(folder).note()
+    content_checks.check(folder)
+    VerificationNote(folder).write()
     return folder
 
 
@@ -129,12 +129,6 @@ def _metrics(evaluation: Evaluation) -> dict[str, Any]:
         # The scores of a simple order have a scale of their own: they can't be compared with a trained ranker's.
         "scores": preview.scores.to_json() if preview and not evaluation.order else None,
     }
-
-
-def save_strings(folder: Path, name: str, strings: StringTable) -> None:
-    """Write the two arrays of a string table."""
-    np.save(folder / f"{name}.data.npy", strings.data)
-    np.save(folder / f"{name}.offsets.npy", strings.offsets)
 
 
 def save_blobs(folder: Path, name: str, blobs: Iterable[bytes]) -> None:

@@ -11,12 +11,12 @@ import torch
 
 from recsys.generation.manifest import USER_IDS, USER_RECORDS, GenerationFolder, Manifest, describe
 from recsys.generation.packed_strings import StringTable
-from recsys.generation.verification import Proof
+from recsys.generation.verification import VerificationNote
 from recsys.model.towers import Towers
 from training.config import small
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Evaluation
-from training.export import Origin, export, save_strings
+from training.export import Origin, export
 from training.first_stage import FirstStage
 from training.ranker.simple_orders import ORDERS, order_net
 from training.recipe import TrainedModel
@@ -39,15 +39,15 @@ def random_generation(
     np.save(folder / "embeddings.npy", rng.standard_normal((items, dim), np.float32))
     np.save(folder / "popularity.npy", rng.random((items, 4), np.float32))
     np.save(folder / "available.npy", np.ones(items, bool))
-    save_strings(folder, "ids", StringTable.pack(f"item-{row}" for row in range(items)))
+    StringTable.pack(f"item-{row}" for row in range(items)).save(folder, "ids")
     (folder / "spec.json").write_text("{}")
     sizes = rng.integers(record // 2, record * 3 // 2, users)
-    save_strings(folder, USER_IDS, StringTable.pack(f"user-{row}" for row in range(users)))
-    save_strings(folder, USER_RECORDS, StringTable.pack_bytes(rng.bytes(size) for size in sizes))
+    StringTable.pack(f"user-{row}" for row in range(users)).save(folder, USER_IDS)
+    StringTable.pack_bytes(rng.bytes(size) for size in sizes).save(folder, USER_RECORDS)
     dims = {"items": items, "embedding": dim, "users": users}
     made = GenerationFolder(folder)
     made.seal(Manifest(generation, time.time(), "synthetic", describe(folder), dims))
-    Proof(made).note()  # as an export does
+    VerificationNote(made).write()  # as an export does
     return made
 
 

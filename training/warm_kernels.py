@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recsys.generation.loader import try_out
+from recsys.generation.loader import check_servable
 from recsys.process.parent_death import watch_parent
 from training.config import RankerConfig, TowerConfig, TrainingConfig
 from training.data import dataset
@@ -38,7 +38,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tandem-warm-kernels-") as name:
         folder = Path(name)
         log = encode(dataset.read(generate(SHAPE, folder / "data")))
-        try_out(export(folder / "generations", log, train(log, CONFIG), CONFIG, Origin("warm kernels")))
+        check_servable(export(folder / "generations", log, train(log, CONFIG), CONFIG, Origin("warm kernels")))
     return 0
 
 

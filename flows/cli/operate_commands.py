@@ -46,11 +46,11 @@ def publish_one(options: argparse.Namespace) -> None:
     """Publish a generation that was made here."""
     with interruptible_imports():
         from flows.operate.verbs import publish, told
-        from recsys.generation.loader import try_out
+        from recsys.generation.loader import check_servable
 
     environment, promote = Environment.read(), not options.no_promote
     with open_store(environment) as store, terminal_progress() as progress:
-        done = publish(options.which, store.generations(), environment, progress, promote=promote, smoke=try_out)
+        done = publish(options.which, store.generations(), environment, progress, promote=promote, smoke=check_servable)
     if options.json:
         emit(asdict(done))
         return

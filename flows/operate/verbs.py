@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys.environment import Environment
 from recsys.errors import GenerationError, StalePublisher
 from recsys.generation.manifest import MANIFEST, GenerationFolder
-from recsys.generation.publisher import Publisher, Smoke
+from recsys.generation.publisher import Check, Publisher
 from recsys.store.ports import LEASE, AliasMove, GenerationStore
 from training.progress import RunProgress
 
@@ -30,7 +30,7 @@ def publish(
     progress: RunProgress,
     *,
     promote: bool = True,
-    smoke: Smoke | None = None,
+    smoke: Check | None = None,
     lease: float = LEASE,
 ) -> Outcome:
     """Publish a folder, or the generation of that id made here; then, unless told not to, make it live."""
@@ -39,7 +39,7 @@ def publish(
     with progress.step("publishing") as step:
         manifest = publisher.publish(folder, step.update)
     moved = store.promote(manifest.id, forward=True) if promote else None
-    deleted = publisher.forget(environment.folder("generations")) if promote else []
+    deleted = publisher.delete_old(environment.folder("generations")) if promote else []
     return Outcome(manifest.id, manifest.size, moved, deleted)
 
 

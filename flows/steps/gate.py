@@ -12,7 +12,7 @@ from prefect.artifacts import create_table_artifact
 from flows.orchestration import best_effort, step, store_step
 from flows.progress import artifact_key
 from recsys.errors import GateRefused, GenerationError
-from recsys.generation import soundness
+from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import Manifest
 from recsys.store.ports import LIVE, GenerationStore
@@ -42,7 +42,7 @@ def load_live(
     if live is None or comparable(data, live) is None:
         return None
     try:
-        return LiveModel(GenerationCache(cache, store, soundness.check).fetch(live.id), log.catalogue)
+        return LiveModel(GenerationCache(cache, store, content_checks.check).fetch(live.id), log.catalogue)
     except GenerationError as error:
         return Comparison(live.id, reason=f"live can't be loaded ({str(error).rstrip('.')})")
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.environment import Environment
-from recsys.lists.list_maker import ListMaker, Past
+from recsys.lists.list_maker import ListMaker, UserData
 from recsys.lists.user_list import UserList
 from recsys.retrieval.registry import names_of
-from recsys.rules import compiled, select
+from recsys.rules import compile_rules, select
 from recsys.rules.catalogue import DAY, TablesCatalogue
 from training.data.locations import Location, exports, require_writable, writing
 
@@ -69,7 +69,7 @@ class ListExport:
     def __init__(self, path: Location, scratch: Path, maker: ListMaker, top: int, now: float) -> None:
         self.path = path
         self._scratch, self._maker, self._top, self._now = scratch, maker, top, now
-        self._rules = compiled(maker.rules, maker.spec)
+        self._rules = compile_rules(maker.rules, maker.spec)
         self._rows: list[tuple[object, ...]] = []
         self._writer: pq.ParquetWriter | None = None
 
@@ -79,16 +79,16 @@ class ListExport:
         self._rows = []
         self._writer = pq.ParquetWriter(self._scratch, SCHEMA)
 
-    def add(self, user: str, past: Past, made: UserList) -> None:
+    def add(self, user: str, past: UserData, made: UserList) -> None:
         """Add a user's best, by the rules."""
         tables, manifest = self._maker.tables, self._maker.manifest
         catalogue = TablesCatalogue(
-            tables, lambda rows: ~self._maker.gone(past, rows, self._now), (self._now - manifest.data_end) / DAY
+            tables, lambda rows: ~self._maker.excluded(past, rows, self._now), (self._now - manifest.data_end) / DAY
         )
         slate = select(made.items, made.scores, self._top, self._rules, catalogue, {})
         sources = dict(zip(made.items.tolist(), made.sources.tolist(), strict=True))
         for rank, (row, score) in enumerate(zip(slate.items, slate.scores, strict=True), 1):
-            names = ",".join(names_of(sources.get(row, slate.brought(row))))
+            names = ",".join(names_of(sources.get(row, slate.source_of(row))))
             told = user, rank, tables.ids[row], self._maker.title(row), np.float32(score), names
             self._rows.append((*told, manifest.id, self._now))
         if len(self._rows) >= ROWS:

@@ -13,14 +13,14 @@ from flows.orchestration import store_step
 from flows.steps.list_export import ListExport
 from recsys.environment import Environment
 from recsys.errors import NOTHING_LIVE, NoGeneration
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import NOTHING_PUT
-from recsys.fresh_items.segment import FreshSegment
-from recsys.generation import soundness
+from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.manifest import GenerationFolder
-from recsys.lists.list_maker import ListMaker, Past
-from recsys.lists.trending_items import WINDOW_SECONDS, trending
+from recsys.lists.list_maker import ListMaker, UserData
+from recsys.lists.trending_items import WINDOW_SECONDS, trending_items
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
@@ -99,15 +99,14 @@ def _lost(store: FlowStore, cursor: Cursor, first: LoggedEvent) -> int:
 @store_step
 def fetch(generation: str, environment: Environment, generations: GenerationStore) -> GenerationFolder:
     """A generation's folder on this host."""
-    return GenerationCache(environment.folder("cache"), generations, soundness.check).fetch(generation)
+    return GenerationCache(environment.folder("cache"), generations, content_checks.check).fetch(generation)
 
 
 @store_step
 def load(folder: GenerationFolder, items: ItemReader, rules: Rules) -> ListMaker:
     """What makes lists in a generation, as its items are now."""
     manifest, tables, puts = folder.manifest, folder.tables(), items.changes(NOTHING_PUT)
-    known = tables.ids.rows
-    fresh = FreshSegment.of(puts, lambda texts: [*map(known.get, texts)], tables.available, manifest.data_end)
+    fresh = CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, manifest.data_end)
     return ListMaker(
         manifest,
         tables,
@@ -130,7 +129,7 @@ def follow_trend(store: FlowStore, folder: GenerationFolder) -> Trending:
     """Replace what is trending, by the meaning that event types have in a generation and by the store's clock."""
     now = store.now()
     recent = (each.event for each in logged(store, f"{int((now - WINDOW_SECONDS) * 1000)}-0"))
-    found = Trending(now, trending(recent, now, folder.spec()))
+    found = Trending(now, trending_items(recent, now, folder.spec()))
     store.write_trending(found)
     return found
 
@@ -193,7 +192,7 @@ def _records(maker: ListMaker, generations: GenerationStore, users: Sequence[str
 
 def _write(
     maker: ListMaker, store: FlowStore, records: Mapping[str, bytes | None], now: float
-) -> list[tuple[str, Past, UserList]]:
+) -> list[tuple[str, UserData, UserList]]:
     """Make and write the lists of users with these records; of whom nothing is known any more there is none."""
     events = zip(records.items(), store.read_events([*records]), strict=True)
     pasts = {user: (_record(record), told) for (user, record), told in events if record is not None or told}

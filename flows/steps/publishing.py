@@ -27,4 +27,4 @@ def promote(manifest: Manifest, store: GenerationStore) -> AliasMove:
 @store_step
 def forget(publisher: Publisher, folder: Path) -> list[str]:
     """Generations past the newest and those an alias names, gone from the store and from `folder`; their ids."""
-    return publisher.forget(folder)
+    return publisher.delete_old(folder)

@@ -57,7 +57,7 @@ class Bench:
         took["publish"] = self._timed(lambda: Publisher(self.store, self.scratch).publish(self.folder))
         took["load"] = self._timed(self._load)
         self._empty()
-        tried = Publisher(self.store, self.scratch, smoke=_nothing)
+        tried = Publisher(self.store, self.scratch, check=_nothing)
         took["publish, tried"] = self._timed(lambda: tried.publish(self.folder))
         self._empty()
         for name, plain in (("publish", "write"), ("publish, tried", "write"), ("load", "read")):

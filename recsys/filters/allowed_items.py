@@ -13,7 +13,7 @@ import numpy as np
 
 from recsys.filters.compiled_conditions import TokenMatch, meets, packed, unpacked
 from recsys.filters.matching_items import FEW, PassingItems
-from recsys.fresh_items.grown_column import NO_ROWS, Grown
+from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn
 from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.sources.popular import most_popular
 from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool
@@ -41,14 +41,14 @@ class Allowed:
     most popular, best first.
     """
 
-    may: Grown
+    may: ExtendedColumn
     count: int
     rows: I32 | None
     popular: I32
 
     @classmethod
     def of(
-        cls, may: Grown, popular: Callable[[I32 | None], I32] = lambda _: NO_ROWS, rows: I32 | None = None
+        cls, may: ExtendedColumn, popular: Callable[[I32 | None], I32] = lambda _: NO_ROWS, rows: I32 | None = None
     ) -> Allowed:
         """What is left, listed where it is little. popular: the most popular, given those rows or None."""
         if rows is not None:
@@ -96,18 +96,18 @@ class AllowedItems:
     def _look(self, row: bytes) -> Allowed:
         available, numbers = self._tables.available, self._tables.numbers
         passed, rows = self._shown(row)
-        if isinstance(available, Grown) and isinstance(numbers, Grown):
+        if isinstance(available, ExtendedColumn) and isinstance(numbers, ExtendedColumn):
             wanted = unpacked(np.frombuffer(row, np.int32))
             late = meets(wanted, self._tables.put_tokens, numbers.tail) & available.tail
-            may = Grown(passed, available.rows, late)
+            may = ExtendedColumn(passed, available.rows, late)
         else:
-            may = Grown(passed, NO_ROWS, np.zeros(0, bool))
+            may = ExtendedColumn(passed, NO_ROWS, np.zeros(0, bool))
         return Allowed.of(may, partial(self._popular, may), rows)
 
     def _shown(self, row: bytes) -> tuple[Bool, I32 | None]:
         """Which of the generation's items pass and may be shown; and their rows, where those are known."""
         available = self._tables.available
-        shown = available.base if isinstance(available, Grown) else np.asarray(available)
+        shown = available.base if isinstance(available, ExtendedColumn) else np.asarray(available)
         found = self._passing.of(row)
         if found.bits is not None:
             return np.unpackbits(found.bits, count=len(shown)).view(bool) & shown, None
@@ -115,7 +115,7 @@ class AllowedItems:
         passed[rows] = True
         return passed, rows
 
-    def _popular(self, may: Grown, rows: I32 | None) -> I32:
+    def _popular(self, may: ExtendedColumn, rows: I32 | None) -> I32:
         """The most popular of what may be shown. rows: the generation's, where they are known."""
         if rows is None or len(rows) > len(self._tables) // WALKED:
             return most_popular(self._tables, POPULAR, may)

@@ -74,13 +74,13 @@ def match(column: str, condition: Stated, spec: FeatureSpec) -> Match:
 
     A text that no item of the generation has matches only put items.
     """
-    if column not in spec.content_columns:
-        raise ConditionError(f"Items can't be filtered by this column; {there_are(spec.content_columns)}.")
+    if column not in spec.columns:
+        raise ConditionError(f"Items can't be filtered by this column; {there_are(spec.columns)}.")
     if column in spec.edges or column in spec.booleans:
         return _number_match(column, condition, spec)
     if not isinstance(condition, Sequence):
         raise ConditionError("This column holds text; send a list of its values.")
-    rows, tokens = spec.token_rows(), {f"{column}={value}" for value in condition}
+    rows, tokens = spec.token_rows, {f"{column}={value}" for value in condition}
     return TokenMatch(tuple(sorted(rows[token] if token in rows else hashed_token(token) for token in tokens)))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.filters.compiled_conditions import Match, NumberMatch, TokenMatch, unpacked
-from recsys.fresh_items.grown_column import NO_ROWS
+from recsys.fresh_items.extended_column import NO_ROWS
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import search
 from recsys.types import F64, I32, U8, Bool

@@ -1,1 +1,1 @@
-"""Items that were put after a generation was trained, and the tables of the generation with these items."""
+"""Items that were put after a generation was trained: their state, and the generation's tables extended by them."""

@@ -1,27 +1,23 @@
-"""Items that were put while a generation is in force: what each put said, and all of them as one process knows them.
+"""Items that were put after training: one put, the state of an item after its puts, and a snapshot of all.
 
-A snapshot is immutable and a process replaces it whole, so whoever holds one may read it without a lock. Knows no
-store, no generation and no model.
+A snapshot is immutable, and a process replaces it as a whole: threads read it without a lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
 
 from recsys.types import Id
 
-T = TypeVar("T")
-
 ITEMS_EXPIRE = 90 * 86_400
-"""Seconds after the last put of an item when what was said of it goes, as with users' events."""
+"""Seconds from the last put of an item to the deletion of its puts, as for events of users."""
 
 CAPACITY = 10_000
-"""Items put that are kept at once. Exact scores of so many beside a main index of 100,000 are a tenth of its work."""
+"""Put items that are kept at once. To score them exactly takes a tenth of a search in 100,000 items."""
 
 HIDING_CAPACITY = 100_000
-"""The same with those that are only hidden, which nothing scores: so many take a process 50 ms when one changes."""
+"""The same with items that are only hidden, which are not scored. A change in so many takes a process 50 ms."""
 
 CATEGORIES = "categories"
 """The content column that may hold several values."""
@@ -29,7 +25,7 @@ CATEGORIES = "categories"
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What one put says of an item; None, or a column left out, is left as an earlier put or the generation has it."""
+    """The data of one put. None, or a column left out, leaves the earlier put or the generation in force."""
 
     item_id: Id
     title: str | None = None
@@ -38,16 +34,16 @@ class Put:
 
     @property
     def only_available(self) -> bool | None:
-        """What it says of availability; None where it says nothing of it, or anything else as well."""
+        """The availability, if the put has no other data; else None."""
         return self.available if self.title is None and not self.content else None
 
 
 @dataclass(frozen=True, slots=True)
 class PutItem:
-    """An item as all its puts left it.
+    """The state of an item after all its puts.
 
-    seq: the number that the store gave it at its first put; no other item ever has it. version: of the last put.
-    put_at, title_at, available_at: when the last put came, and the last that spoke of each, unix seconds.
+    seq: the number of the item's first put, which no other item has. version: of the last put. put_at, title_at,
+    available_at: the time of the last put, of the last with a title and of the last with an availability, unix seconds.
     """
 
     item_id: Id
@@ -68,7 +64,7 @@ class PutItem:
 
 @dataclass(frozen=True, slots=True)
 class PutItems:
-    """All items that were put, by ascending seq, as of a version of an epoch: a store that was emptied begins anew."""
+    """All put items by ascending seq, at a version of an epoch. A store that was emptied starts another epoch."""
 
     epoch: str = ""
     version: int = 0
@@ -78,30 +74,15 @@ class PutItems:
         return len(self.items)
 
     def joined(self, changed: Iterable[PutItem], epoch: str, version: int) -> PutItems:
-        """These and what changed since; of another epoch nothing is kept, since its numbers mean other items."""
+        """The snapshot with changed items. Items of another epoch are dropped: their numbers mean other items."""
         kept = {item.text: item for item in self.items} if epoch == self.epoch else {}
         kept |= {item.text: item for item in changed}
         return PutItems(epoch, version, tuple(sorted(kept.values(), key=lambda item: item.seq)))
 
     def unexpired(self, now: float) -> PutItems:
-        """Without what was last put too long ago; itself where nothing was."""
+        """The snapshot without expired items; the same object if none has expired."""
         kept = tuple(item for item in self.items if item.put_at > now - ITEMS_EXPIRE)
         return self if len(kept) == len(self.items) else replace(self, items=kept)
 
 
 NOTHING_PUT = PutItems()
-
-
-class Latest(Generic[T]):
-    """What is made of all that was put, made anew when that changed."""
-
-    def __init__(self, make: Callable[[PutItems], T]) -> None:
-        self._make = make
-        self._held: tuple[PutItems, T] | None = None
-
-    def of(self, puts: PutItems) -> T:
-        """What these puts make; two threads may make it twice, and either is right."""
-        held = self._held
-        if held is None or held[0] is not puts:
-            held = self._held = puts, self._make(puts)
-        return held[1]

@@ -1,1 +1,1 @@
-"""A generation: one immutable folder of models and tables. Written, published, verified, cached and loaded here."""
+"""A generation: one immutable folder of models and tables, from its manifest to publishing, caching and loading."""

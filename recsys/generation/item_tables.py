@@ -1,4 +1,4 @@
-"""The item columns of one generation as arrays: what retrieval, ranking and the gateway look up by item row."""
+"""The item tables of one generation: columns with a row for each item, for retrieval, ranking and the gateway."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys.fresh_items.grown_column import table
-from recsys.generation.packed_strings import StringIndex, StringTable
+from recsys.files.mapped_array import mapped_array
+from recsys.fresh_items.extended_column import table
+from recsys.generation.packed_strings import StringTable
 from recsys.kernels.compiled import plain
 from recsys.kernels.tables import Table, all_known
 from recsys.model.context_lift import ContextLift
@@ -17,22 +18,22 @@ from recsys.model.neighbour_tables import Neighbours
 from recsys.types import F32, F64, I8, I32, PAD, Bool
 
 POPULARITY_WINDOWS = ("all", "30d", "7d", "decayed")
-"""Columns of `popularity`: interactions ever, in the last 30 and 7 days, and with a half-life of 7 days."""
+"""Columns of `popularity`: all interactions, those of the last 30 and 7 days, and with a half-life of 7 days."""
 
 NEWEST = 4_096
-"""Items among which new ones are looked for, where no source brought enough of them."""
+"""Items in `newest`, from which a quota of new items is filled if the candidates have too few."""
 
 
 @dataclass(frozen=True)
 class ItemTables:
-    """One row an item, in the same order everywhere.
+    """Tables with one row for each item, all in the same order.
 
-    ids, titles: strings; those of the ids can be looked up. embeddings: [n, d] float32, L2-normalised. rounded: [n, W]
-    int8, the same as bytes, for exact search. content: [n, C] int32 tokens. popularity: [n, 4] float32 counts, see
-    POPULARITY_WINDOWS. by_popularity: [n] int32 rows, most popular of late first. age: [n] float32 days since first
-    seen, at the data's end. covisit, follow, ease: neighbours by what is done soon after, right after, and by EASE; the
-    last is empty where the catalogue is too large for it. context_lift: in which contexts an item is taken more than
-    others are.
+    embeddings: [n, d] float32, L2-normalised. rounded: [n, W] int8, the embeddings rounded for exact search. content:
+    [n, C] int32 tokens. popularity: [n, 4] float32 counts of POPULARITY_WINDOWS. by_popularity: [n] int32 rows, the
+    most popular of recent days first. age: [n] float32 days from the first interaction to the end of the data. numbers:
+    [n, columns] float64, see `FeatureSpec.numbers`. covisit, follow, ease: neighbours by interactions soon after, right
+    after, and by the EASE model; ease is empty if the catalogue is too large. context_lift: the contexts in which an
+    item is more popular than in others.
     """
 
     ids: StringTable
@@ -54,33 +55,33 @@ class ItemTables:
         return len(self.embeddings)
 
     def knows(self, rows: I32) -> Bool:
-        """Whether each row is an item of these tables, or PAD."""
+        """Whether each row is an item of these tables or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self))
         return known
 
     def knows_all(self, rows: I32) -> bool:
-        """Whether all of rows [B, K] are items of these tables, or PAD."""
+        """Whether all of rows [B, K] are items of these tables or PAD."""
         base, late, _ = self.available_table
         return bool(all_known(len(base), late, plain(rows)))
 
     @cached_property
     def embedding_table(self) -> Table:
-        """The embeddings, as kernels read them."""
+        """The embeddings for kernels."""
         return table(self.embeddings)
 
     @cached_property
     def content_table(self) -> Table:
-        """The content, as kernels read it."""
+        """The content for kernels."""
         return table(self.content)
 
     @cached_property
     def available_table(self) -> Table:
-        """What is available, as kernels read it."""
+        """The availability for kernels."""
         return table(self.available)
 
     @property
     def put_tokens(self) -> I32:
-        """The tokens of put items that filters compare: [m, tokens]. These tables have no put items."""
+        """The tokens of put items for filters: [m, tokens]. These tables have no put items."""
         return np.asarray(self.content)[:0]
 
     @cached_property
@@ -90,22 +91,18 @@ class ItemTables:
 
     @cached_property
     def newest(self) -> I32:
-        """The NEWEST rows that were first seen last, newest first; one that nobody took yet counts as new."""
+        """The NEWEST rows with the lowest age, newest first. An item without interactions has age 0."""
         age = np.asarray(self.age)
         rows = np.argpartition(age, NEWEST)[:NEWEST] if len(age) > NEWEST else np.arange(len(age))
         newest: I32 = rows[np.lexsort((rows, age[rows]))].astype(np.int32)
         return newest
 
     def save(self, folder: Path) -> None:
-        """Write every table as npy files into `folder`."""
+        """Write the tables as npy files into `folder`."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, StringTable):
-                np.save(folder / f"{field.name}.data.npy", value.data)
-                np.save(folder / f"{field.name}.offsets.npy", value.offsets)
-                if field.name == "ids":
-                    np.save(folder / "ids.hashes.npy", value.index.hashes)
-                    np.save(folder / "ids.rows.npy", value.index.rows)
+                value.save(folder, field.name, indexed=field.name == "ids")
             elif isinstance(value, Neighbours | ContextLift):
                 value.save(folder, field.name)
             else:
@@ -113,31 +110,14 @@ class ItemTables:
 
     @classmethod
     def load(cls, folder: Path) -> ItemTables:
-        """Map the tables of `folder` into memory, shared by every process of the host; nothing is unpickled."""
-
-        def mapped(name: str) -> np.ndarray:
-            # A plain array over the same pages: of a memmap every slice, and every look-up, takes 5 microseconds more.
-            return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
-
-        def strings(name: str, index: StringIndex | None = None) -> StringTable:
-            return StringTable(mapped(f"{name}.data"), mapped(f"{name}.offsets"), index)
-
-        def neighbours(name: str) -> Neighbours:
-            return Neighbours(mapped(f"{name}.rows"), mapped(f"{name}.weights"))
-
+        """Map the tables of `folder` into memory."""
+        arrays = "embeddings", "rounded", "content", "available", "popularity", "by_popularity", "age", "numbers"
         return cls(
-            ids=strings("ids", StringIndex(mapped("ids.hashes"), mapped("ids.rows"))),
-            titles=strings("titles"),
-            embeddings=mapped("embeddings"),
-            rounded=mapped("rounded"),
-            content=mapped("content"),
-            available=mapped("available"),
-            popularity=mapped("popularity"),
-            by_popularity=mapped("by_popularity"),
-            age=mapped("age"),
-            numbers=mapped("numbers"),
-            covisit=neighbours("covisit"),
-            follow=neighbours("follow"),
-            ease=neighbours("ease"),
-            context_lift=ContextLift(mapped("context_lift.table"), mapped("context_lift.starts")),
+            ids=StringTable.load(folder, "ids", indexed=True),
+            titles=StringTable.load(folder, "titles"),
+            **{name: mapped_array(folder, name) for name in arrays},
+            covisit=Neighbours.load(folder, "covisit"),
+            follow=Neighbours.load(folder, "follow"),
+            ease=Neighbours.load(folder, "ease"),
+            context_lift=ContextLift.load(folder, "context_lift"),
         )

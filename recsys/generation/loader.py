@@ -1,20 +1,20 @@
-"""From a folder on disk to something that serves, tried with the generation's own queries.
+"""Load the retriever and the ranker of a generation, and check them with the generation's smoke queries.
 
-Whatever is wrong with a generation is found here, before it is named or a request meets it. Knows no store.
+A damaged or mixed generation is refused here, before it becomes live and before it serves a request.
 """
 
 from __future__ import annotations
 
-from recsys.generation import soundness
+from recsys.generation import content_checks
+from recsys.generation.content_checks import readable
 from recsys.generation.manifest import GenerationFolder
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.generation.soundness import readable
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 
 
 def load_retriever(folder: GenerationFolder) -> Retriever:
-    """The retriever of a sound generation; GenerationError where it does not find what it found when it was made."""
+    """The retriever; GenerationError if it does not find the candidates of the smoke queries."""
     with readable(folder.manifest.id):
         retriever = Retriever.load(folder)
         SmokeQueries.load(folder.path).check_retrieval(retriever)
@@ -22,15 +22,15 @@ def load_retriever(folder: GenerationFolder) -> Retriever:
 
 
 def load_ranker(folder: GenerationFolder) -> Ranker:
-    """The ranker of a sound generation; GenerationError where it scores otherwise than when it was made."""
+    """The ranker; GenerationError if it does not give the scores of the smoke queries."""
     with readable(folder.manifest.id):
         ranker = Ranker.load(folder)
         SmokeQueries.load(folder.path).check_ranking(ranker)
     return ranker
 
 
-def try_out(folder: GenerationFolder) -> None:
-    """Return if a verified generation could serve; GenerationError says why it could not."""
-    soundness.check(folder)
+def check_servable(folder: GenerationFolder) -> None:
+    """GenerationError names the reason if a verified generation can't be served."""
+    content_checks.check(folder)
     load_retriever(folder)
     load_ranker(folder)

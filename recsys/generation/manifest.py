@@ -1,7 +1,7 @@
-"""A generation: one immutable unit with one id, and the manifest that proves it whole.
+"""A generation on disk: a folder of models and tables, and the manifest with the size and sha256 of each file.
 
-A generation is a folder. Every file in it is a part, named in the manifest with its size and sha256, and checked
-before a byte of it is parsed. Nothing in it can run: npy arrays, safetensors, JSON.
+Each file is a part, and is checked against the manifest before it is parsed. Parts are npy arrays, safetensors and
+JSON, so that none can run code.
 """
 
 from __future__ import annotations
@@ -15,24 +15,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recsys.errors import GenerationError
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.model.event_types import SeenRule
 from recsys.model.feature_spec import FeatureSpec
 
-FORMAT = 7
-"""Raised when a generation's parts, spec or ranker no longer mean what they did: older code refuses it, and this code
-older ones."""
+FORMAT = 8
+"""The version of the parts, the spec, the ranker's features and the records. Code refuses all other formats. 8: records
+of users have the format of `recsys.lists.record_format`."""
 
 MANIFEST = "manifest.json"
 SPEC, TOWERS, RANKER = "spec.json", "towers.safetensors", "ranker.safetensors"
 USER_IDS, USER_RECORDS = "user_ids", "user_records"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""Of a generation and of its parts. It becomes a path and a key."""
+"""The form of ids of generations and names of parts, which become paths and keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a generation is made of and where it came from.
+    """The parts of a generation and their origin.
 
-    parts: every file by name. metrics: the evaluation table's served row and the best baseline's. data: name, rows,
-    users, items, first and last timestamp, and the `DataProfile` that the next run is compared with. settings: what
-    serving needs of the dataset's settings. forced: what the gate had refused, where it was promoted all the same.
+    parts: every file by name. metrics: of the served row of the evaluation table, and of the best baseline. data: name,
+    rows, users, items, first and last timestamp, and the `DataProfile` with which the next run is compared. settings:
+    the dataset's settings that serving needs. forced: the failed checks of a generation that was promoted by force.
     """
 
     id: str
@@ -70,38 +68,38 @@ class Manifest:
 
     @property
     def stored_parts(self) -> dict[str, Part]:
-        """The parts that are stored as they are; the users' become records."""
+        """The parts that the store holds as files. The parts of users are stored as records."""
         return {name: part for name, part in self.parts.items() if not is_user_part(name)}
 
     @property
     def user_buckets(self) -> int:
-        """Hashes that the users' records are spread over in the store."""
+        """Hashes in the store over which the records of users are spread."""
         return max(1, self.dims["users"] // 512)
 
     @property
     def data_end(self) -> float:
-        """When the newest event of the data happened, unix seconds; 0 where it is not told."""
+        """The time of the newest event of the data, unix seconds; 0 if unknown."""
         return float(self.data.get("last", 0))
 
     @property
     def sources(self) -> list[str] | None:
-        """The candidate sources that the ranker was trained with, by name; None where the manifest names none."""
+        """The names of the candidate sources in the ranker's training; None if the manifest has none."""
         return self.settings.get("sources")
 
     @property
     def seen_rule(self) -> SeenRule:
-        """Which of a user's past items the dataset leaves out of slates."""
+        """The dataset's rule on which of a user's past items are excluded from slates."""
         return SeenRule.from_json(self.settings["exclude_seen"])
 
     def to_json(self) -> str:
-        """As it stands in the folder and in the store."""
+        """The text that folder and store hold."""
         return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, any_format: bool = False) -> Manifest:
-        """Inverse of `to_json`; GenerationError where it isn't a manifest of this format.
+        """Inverse of `to_json`; GenerationError if the text is no manifest of this format.
 
-        any_format: for those who only ask what there is, to compare with or to delete it.
+        any_format: accept other formats too, to list or to delete a generation.
         """
         try:
             raw = json.loads(text)
@@ -120,18 +118,18 @@ class Manifest:
 
 
 def new_id(now: float | None = None) -> str:
-    """A generation's id: sorts by time, unique by chance, safe in a key and a path."""
+    """A new id: sorts by time, and ends with random digits."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return f"g{stamp}-{secrets.token_hex(3)}"
 
 
 def is_user_part(name: str) -> bool:
-    """Whether a part holds users' records, which serving reads one by one and never loads."""
+    """Whether a part holds records of users, which serving reads one by one."""
     return name.startswith((USER_IDS, USER_RECORDS))
 
 
 def describe(folder: Path) -> dict[str, Part]:
-    """Size and sha256 of every file in `folder` but the manifest, and notes whose names begin with a dot."""
+    """Size and sha256 of every file in `folder`, without the manifest and hidden files."""
     return {
         path.name: _part(path)
         for path in sorted(folder.iterdir())
@@ -153,18 +151,18 @@ class GenerationFolder:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest as it stands in the folder."""
+        """The manifest of the folder, read at each call; GenerationError if it can't be read."""
         try:
             return Manifest.from_json((self.path / MANIFEST).read_bytes())
         except OSError as error:
             raise GenerationError(f"{self.path} holds no generation: {error.strerror}.") from error
 
     def seal(self, manifest: Manifest) -> None:
-        """Write the manifest last: a folder without one is no generation."""
+        """Write the manifest, after all parts: a folder without a manifest is no generation."""
         (self.path / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
     def verify(self, *, users: bool = False) -> Manifest:
-        """Check size and sha256 of every part (the users' too, if asked); GenerationError names the first bad one."""
+        """Check size and sha256 of every part, with `users` those of users too; GenerationError names a wrong part."""
         manifest = self.manifest
         for name, part in manifest.parts.items():
             if is_user_part(name) and not users:
@@ -173,7 +171,7 @@ class GenerationFolder:
         return manifest
 
     def verify_part(self, generation: str, name: str, part: Part) -> None:
-        """Check size and sha256 of one part; GenerationError if it is missing or bad."""
+        """Check size and sha256 of one part; GenerationError if the part is missing or differs."""
         path = self.path / name
         if not path.is_file():
             raise GenerationError(f"Generation {generation} lacks its part {name}.")
@@ -185,7 +183,7 @@ class GenerationFolder:
         return FeatureSpec.from_json((self.path / SPEC).read_bytes())
 
     def tables(self) -> ItemTables:
-        """The item tables, mmapped; GenerationError where shapes disagree with the manifest."""
+        """The item tables, mapped; GenerationError if the manifest has another number of items or dimensions."""
         tables = ItemTables.load(self.path)
         dims = self.manifest.dims
         expected = (dims["items"], dims["embedding"])
@@ -194,12 +192,5 @@ class GenerationFolder:
         return tables
 
     def users(self) -> tuple[StringTable, StringTable]:
-        """Ids and packed records of the users the generation was trained on."""
-
-        def strings(name: str) -> StringTable:
-            return StringTable(
-                np.load(self.path / f"{name}.data.npy", mmap_mode="r", allow_pickle=False),
-                np.load(self.path / f"{name}.offsets.npy", mmap_mode="r", allow_pickle=False),
-            )
-
-        return strings(USER_IDS), strings(USER_RECORDS)
+        """Ids and packed records of the users in the training data."""
+        return StringTable.load(self.path, USER_IDS), StringTable.load(self.path, USER_RECORDS)

@@ -1,59 +1,46 @@
-"""The parts of a generation as they arrive from a store: hashed on the way, and not once more after. Knows no store."""
+"""The parts of a generation as they are read from a store: hashed on receipt, and written into a folder if given."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 
 from recsys.errors import GenerationError
 from recsys.generation.manifest import GenerationFolder, Manifest
 
-_AHEAD = 16
-"""Chunks that may wait for the hash, 16 MB: reading is twice as fast."""
 
+class ReceivedParts:
+    """Receives the chunks of each part in order.
 
-class Arrival:
-    """What is taken is hashed on a thread of its own and, given a folder, written into it.
-
-    hashed: False where whoever hands them over has compared them with parts that were. GenerationError, with what to
-    do, where the folder can't be written.
+    hashed: False if the caller compares the bytes with parts that are verified.
     """
 
     def __init__(self, manifest: Manifest, folder: Path | None = None, *, hashed: bool = True) -> None:
         self._manifest = manifest
         self._folder = folder
         self._digests = {name: hashlib.sha256() for name in manifest.stored_parts} if hashed else {}
-        self._pool = ThreadPoolExecutor(1, "hash")
-        self._waiting: deque[Future[None]] = deque()
 
-    def take(self, name: str, chunks: list[bytes]) -> None:
-        """The next chunks of a part."""
+    def take(self, name: str, chunk: bytes) -> None:
+        """Receive the next chunk of a part; GenerationError if the folder can't be written."""
         if name in self._digests:
-            self._waiting += [self._pool.submit(self._digests[name].update, chunk) for chunk in chunks]
+            self._digests[name].update(chunk)
         if self._folder is not None:
-            _append(self._folder / name, chunks)
-        while len(self._waiting) > _AHEAD:
-            self._waiting.popleft().result()
+            append(self._folder / name, chunk)
 
-    def whole(self) -> None:
-        """Return if every part is what the manifest says; GenerationError names one that isn't."""
-        while self._waiting:
-            self._waiting.popleft().result()
+    def check(self) -> None:
+        """GenerationError names the first part that has another hash than in the manifest."""
         for name, digest in self._digests.items():
             if digest.hexdigest() != self._manifest.parts[name].sha256:
-                raise came_back_changed(self._manifest.id, name)
+                raise changed_in_store(self._manifest.id, name)
 
     def sealed(self) -> GenerationFolder:
-        """The folder as a generation, once it is whole."""
-        self.whole()
+        """The folder as a generation, after `check`."""
+        self.check()
         if self._folder is None:
-            raise ValueError("nothing was written")
+            raise ValueError("The parts were received without a folder.")
         for name, part in self._manifest.stored_parts.items():
             if not part.bytes:
-                _append(self._folder / name, [])
+                append(self._folder / name, b"")
         folder = GenerationFolder(self._folder)
         try:
             folder.seal(self._manifest)
@@ -61,33 +48,23 @@ class Arrival:
             raise unwritable(self._folder, error) from error
         return folder
 
-    def __enter__(self) -> Arrival:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _append(path: Path, chunks: list[bytes]) -> None:
+def append(path: Path, chunk: bytes) -> None:
+    """Append to the file of a part; GenerationError if the folder can't be written."""
     try:
-        with path.open("ab", buffering=0) as file:
-            for chunk in chunks:
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[file.write(rest) :]
+        with path.open("ab") as file:
+            file.write(chunk)
     except OSError as error:
         raise unwritable(path.parent, error) from error
 
 
-def came_back_changed(generation: str, name: str) -> GenerationError:
-    """What is said of a part whose bytes are not those that were written."""
+def changed_in_store(generation: str, name: str) -> GenerationError:
+    """The error of a part whose stored bytes differ from those that were written."""
     return GenerationError(f"Part {name} of generation {generation} came back from the store changed.")
 
 
 def unwritable(folder: Path, error: OSError) -> GenerationError:
-    """What is said where a disk is full or can't be written."""
+    """The error of a folder that can't be written, such as on a full disk."""
     return GenerationError(
         f"A generation can't be written into {folder} ({error.strerror}). "
         "Make room there, or set TANDEM_HOME to a folder that has it."

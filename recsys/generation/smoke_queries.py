@@ -1,7 +1,7 @@
-"""Smoke queries: a few made-up users whose candidates and scores a generation carries with it, to be found again.
+"""Smoke queries: a few synthetic users with the candidates and scores that the generation gave when it was made.
 
-Towers of one generation over embeddings of another pass every check of shape and hash, and answer nonsense. Asked what
-it answered where it was made, such a mixture gives itself away. Knows no store.
+Towers of one generation with embeddings of another pass every check of shape and hash, and return wrong candidates.
+The smoke queries find such a mixture: it does not return the stored candidates and scores.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from recsys.types import F32, F64, PAD, Candidates, Histories
 QUERIES = 16
 
 STEPS = 12
-"""Events of such a user, an hour apart."""
+"""Events of a synthetic user, an hour apart."""
 
 PREFIX = "smoke"
 
 SHARED = 0.95
-"""Least share of a query's candidates that have to be found again: another CPU rounds otherwise, and where scores all
-but tie, other items make the cut. Of a mixture hardly any are (tests/unit/generation/test_soundness.py)."""
+"""The least share of stored candidates that must be found again. Another CPU rounds differently, so that items with
+nearly equal scores change places. A mixture finds hardly any (tests/unit/generation/test_content_checks.py)."""
 
-CLOSE = 0.02
-"""How far a score may be from that told, in absolute terms and of itself."""
+TOLERANCE = 0.02
+"""The absolute and relative difference of two scores that count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeQueries:
-    """Histories, and what the generation's own retriever and ranker said of them. scores: [B, K] float32."""
+    """Histories, and the candidates and scores [B, K] float32 of the generation's own retriever and ranker."""
 
     histories: Histories
     found: Candidates
     scores: F32
 
     @classmethod
-    def make_up(cls, popularity: F64, now: float, retriever: Retriever, ranker: Ranker) -> SmokeQueries:
-        """Ask for users who took some popular items until `now`: nobody's history, since it travels in images.
+    def generate(cls, popularity: F64, now: float, retriever: Retriever, ranker: Ranker) -> SmokeQueries:
+        """Queries of users with random popular items until `now`. No user of the data has these histories.
 
         popularity: [n], interactions of each item.
         """
@@ -52,33 +52,25 @@ class SmokeQueries:
             items = rng.choice(len(popularity), STEPS, p=share).astype(np.int32)
             times = np.linspace(now - 3600 * STEPS, now - 3600, STEPS)
             histories.put(row, items, times, np.zeros(STEPS, np.uint8))
-        return cls.ask(histories, retriever, ranker)
-
-    @classmethod
-    def ask(cls, histories: Histories, retriever: Retriever, ranker: Ranker) -> SmokeQueries:
-        """What a generation says of these histories, at the moment it is made."""
         found = retriever.retrieve(histories)
         return cls(histories, found, ranker.score(histories, found))
 
     def save(self, folder: Path) -> None:
-        """Write a npy file for each array."""
-        for name, array in self._arrays().items():
-            np.save(folder / f"{PREFIX}.{name}.npy", array)
+        """Write an npy file for each array."""
+        np.save(folder / f"{PREFIX}.scores.npy", self.scores)
+        for part in (self.histories, self.found):
+            for field in fields(part):
+                np.save(_path(folder, type(part), field.name), getattr(part, field.name))
 
     @classmethod
     def load(cls, folder: Path) -> SmokeQueries:
-        """Inverse of `save`; nothing is unpickled."""
+        """Inverse of `save`. Pickled files are refused."""
 
         def read(kind: type) -> list[np.ndarray]:
-            return [
-                np.load(folder / f"{PREFIX}.{kind.__name__.lower()}.{field.name}.npy", allow_pickle=False)
-                for field in fields(kind)
-            ]
+            return [np.load(_path(folder, kind, field.name), allow_pickle=False) for field in fields(kind)]
 
         scores = np.load(folder / f"{PREFIX}.scores.npy", allow_pickle=False)
-        items, tower, sources = read(Candidates)
-        # Generations from before flags had two bytes store them as bytes.
-        smoke = cls(Histories(*read(Histories)), Candidates(items, tower, sources.astype(np.uint16)), scores)
+        smoke = cls(Histories(*read(Histories)), Candidates(*read(Candidates)), scores)
         if not (smoke.found.items != PAD).any():
             raise ValueError("its smoke queries found nothing, and so prove nothing")
         return smoke
@@ -86,9 +78,9 @@ class SmokeQueries:
     def check_retrieval(self, retriever: Retriever) -> None:
         """GenerationError if a retriever does not find the same candidates with the same tower scores."""
         again = retriever.retrieve(self.histories)
-        for row, told in enumerate(self.found.items):
-            at, there = np.nonzero((told[:, None] == again.items[row]) & (told != PAD)[:, None])
-            wanted = int((told != PAD).sum())
+        for row, expected in enumerate(self.found.items):
+            at, there = np.nonzero((expected[:, None] == again.items[row]) & (expected != PAD)[:, None])
+            wanted = int((expected != PAD).sum())
             if len(at) < SHARED * wanted or not _close(again.tower[row, there], self.found.tower[row, at]):
                 raise GenerationError(
                     f"Smoke query {row + 1} found {len(at)} of the {wanted} candidates found where the generation "
@@ -105,14 +97,11 @@ class SmokeQueries:
                 "belong to these tables."
             )
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        named = {"scores": self.scores}
-        for part in (self.histories, self.found):
-            kind = type(part).__name__.lower()
-            named |= {f"{kind}.{field.name}": getattr(part, field.name) for field in fields(part)}
-        return named
+
+def _path(folder: Path, kind: type, field: str) -> Path:
+    return folder / f"{PREFIX}.{kind.__name__.lower()}.{field}.npy"
 
 
-def _close(ours: F32, told: F32) -> bool:
-    """Whether nearly all scores are those told."""
-    return not len(told) or float(np.isclose(ours, told, rtol=CLOSE, atol=CLOSE).mean()) >= SHARED
+def _close(scores: F32, expected: F32) -> bool:
+    """Whether nearly all scores are as expected."""
+    return not len(scores) or float(np.isclose(scores, expected, rtol=TOLERANCE, atol=TOLERANCE).mean()) >= SHARED

@@ -1,82 +1,64 @@
-"""A generation's way into a store: what is missing is written, and all of it is read back and compared.
+"""Upload of a generation into a store: missing chunks and records are written, and all are read back and compared.
 
-Knows no Redis. Where one who uploads dies, the next who uploads the same generation goes on.
+The next upload of the same generation continues an interrupted one.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import compress
 
 import numpy as np
 
 from recsys.errors import GenerationError
 from recsys.generation.manifest import GenerationFolder, Manifest, is_user_part
-from recsys.generation.packed_strings import StringTable
-from recsys.generation.received_parts import Arrival, came_back_changed
+from recsys.generation.received_parts import ReceivedParts, changed_in_store
 from recsys.store.ports import CHUNK, Claim, GenerationStore, user_bucket
 
 Progress = Callable[[float, str], None]
-"""Told the share done, 0 to 1, and a word on how it goes."""
+"""Called with the share that is done, 0 to 1, and a word for the progress bar."""
 
 CHUNKS_AT_ONCE = 16
-"""Chunks written before they are read back, 16 MB."""
+"""Chunks that are written before they are read back, 16 MB."""
 
 USERS_AT_ONCE = 2_000
-"""Users' records written before they are read back: a few MB, and a step of the progress bar."""
-
-AHEAD = 2
-"""Steps the writing may be ahead of the reading back: enough that neither waits, and little in memory."""
-
-UNREADABLE = (OSError, ValueError, IndexError)
-"""What reading damaged tables of users raises."""
+"""Users whose records are written before they are read back: a few MB, and one step of the progress bar."""
 
 
-def untold(share: float, word: str) -> None:
-    """Tell nobody."""
+def no_progress(share: float, word: str) -> None:
+    """A `Progress` that does nothing."""
 
 
 class Upload:
-    """One generation's way into the store: written on this thread, read back and compared on another."""
+    """The upload of one generation.
 
-    def __init__(
-        self, store: GenerationStore, folder: GenerationFolder, manifest: Manifest, claim: Claim, progress: Progress
-    ) -> None:
+    finished: whether the store has its manifest already. stored: the chunks and records that the store has.
+    GenerationError if the store has another generation of the same id.
+    """
+
+    def __init__(self, store: GenerationStore, folder: GenerationFolder, claim: Claim, progress: Progress) -> None:
         self._store = store
         self._folder = folder
-        self._manifest = manifest
+        self._manifest = folder.manifest
         self._claim = claim
         self._progress = progress
         self.finished = self._is_finished()
-        self.stored = store.stored_sizes(manifest, claim)
-        self._arrival: Arrival | None = None
-        self._users_verified: Future[None] = Future()
-        self._sound: set[str] = set()
-        self._pending: deque[Future[None]] = deque()
+        self.stored = store.stored_sizes(self._manifest, claim)
+        self._verified: set[str] = set()
         self._done = 0
 
-    def run(self, arrival: Arrival) -> None:
-        """Write what is missing, read everything back; GenerationError names what is wrong."""
-        with ThreadPoolExecutor(1, "users") as checker, ThreadPoolExecutor(1, "read-back") as reader:
-            users = self._users_verified = checker.submit(self._verify_users)
-            try:
-                for name in self._manifest.stored_parts:
-                    self._part(name, reader, arrival)
-                self._users(reader)
-                self._wait(0)
-            except BaseException as error:
-                reader.shutdown(cancel_futures=True)
-                if isinstance(error, UNREADABLE):
-                    users.result()  # names the part
-                raise
-            users.result()
-        arrival.whole()
+    def run(self, received: ReceivedParts) -> None:
+        """Write all that is missing and read all back into `received`; GenerationError names the damaged part."""
+        for name in filter(is_user_part, self._manifest.parts):
+            self._verify(name)
+        for name in self._manifest.stored_parts:
+            self._upload_part(name, received)
+        if self._manifest.dims["users"]:
+            self._upload_users()
+        received.check()
 
     def _is_finished(self) -> bool:
-        """Whether the store has it whole already; GenerationError where it has another of that id."""
         text = self._store.read_manifest(self._manifest.id)
         if text is not None and text != self._manifest.to_json().encode():
             raise GenerationError(
@@ -85,61 +67,56 @@ class Upload:
             )
         return text is not None
 
-    def _verify_users(self) -> None:
-        """The users' parts in the folder are what the manifest says."""
-        for name, part in self._manifest.parts.items():
-            if is_user_part(name):
-                self._folder.verify_part(self._manifest.id, name, part)
-
-    def _part(self, name: str, reader: ThreadPoolExecutor, arrival: Arrival) -> None:
+    def _upload_part(self, name: str, received: ReceivedParts) -> None:
         size = self._manifest.parts[name].bytes
         data = mapped(self._folder, self._manifest, name)
         for first in range(0, len(self.stored.chunks[name]), CHUNKS_AT_ONCE):
             some = data[first * CHUNK : (first + CHUNKS_AT_ONCE) * CHUNK]
             self._write(name, some, first)
-            self._pending.append(reader.submit(self._read_back, name, size, some, first, arrival))
-            self._wait(AHEAD)
+            stored = self._store.read_part(self._manifest.id, name, size, first=first, count=-(-len(some) // CHUNK))
+            for at, chunk in enumerate(stored):
+                wanted = some[at * CHUNK : (at + 1) * CHUNK]
+                received.take(name, chunk if chunk == bytes(wanted) else self._mended(name, wanted, first + at))
+            self._report(len(some), name)
 
     def _write(self, name: str, data: memoryview, first: int) -> None:
-        """Write those of some chunks that are not there; over one of another length, or into what is finished."""
+        """Write the missing ones of some chunks. A chunk of another length, or of a finished upload, is mended."""
         chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
-        there = self.stored.chunks[name][first : first + len(chunks)]
-        if not any(there) and not self.finished:
+        sizes = self.stored.chunks[name][first : first + len(chunks)]
+        if not any(sizes) and not self.finished:
             self._store.write_part(self._manifest.id, name, data, first=first, claim=self._claim)
             return
-        for at, (chunk, size) in enumerate(zip(chunks, there, strict=True), first):
+        for at, (chunk, size) in enumerate(zip(chunks, sizes, strict=True), first):
             if size == 0 and not self.finished:
                 self._store.write_part(self._manifest.id, name, chunk, first=at, claim=self._claim)
             elif size != len(chunk):
-                self._mend(name, chunk, at)
+                self._mended(name, chunk, at)
 
-    def _read_back(self, name: str, size: int, data: memoryview, first: int, arrival: Arrival) -> None:
-        """Take some chunks from the store; one that is not as it should be is mended, and has to be then."""
-        count = -(-len(data) // CHUNK)
-        chunks = list(self._store.read_part(self._manifest.id, name, size, first=first, count=count))
-        for at, chunk in enumerate(chunks):
-            wanted = data[at * CHUNK : (at + 1) * CHUNK]
-            if not same(chunk, wanted):
-                self._mend(name, wanted, first + at)
-                (chunks[at],) = self._store.read_part(self._manifest.id, name, size, first=first + at, count=1)
-                if not same(chunks[at], wanted):
-                    raise came_back_changed(self._manifest.id, name)
-        arrival.take(name, chunks)
-        self._tell(len(data), name)
+    def _mended(self, name: str, chunk: memoryview, at: int) -> bytes:
+        """Overwrite a stored chunk and read it back.
 
-    def _mend(self, name: str, chunk: memoryview, at: int) -> None:
-        """Write over a chunk once the folder's part has proved whole: the stored one may be good, and live."""
-        if name not in self._sound:
-            self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
-            self._sound.add(name)
+        The part in the folder is verified first: the stored chunk may be the right one, of a generation that is live.
+        """
+        self._verify(name)
         self._store.overwrite_chunk(name, chunk, at, self._claim)
+        size = self._manifest.parts[name].bytes
+        (stored,) = self._store.read_part(self._manifest.id, name, size, first=at, count=1)
+        if stored != bytes(chunk):
+            raise changed_in_store(self._manifest.id, name)
+        return stored
 
-    def _users(self, reader: ThreadPoolExecutor) -> None:
-        """Users' records, whole hashes at a time."""
-        if not self._manifest.dims["users"]:
-            return
-        ids, blobs = (Rows(table) for table in self._folder.users())
-        buckets = np.array([user_bucket(ids.text(row), self._manifest.user_buckets) for row in range(len(ids))])
+    def _verify(self, name: str) -> None:
+        if name not in self._verified:
+            self._folder.verify_part(self._manifest.id, name, self._manifest.parts[name])
+            self._verified.add(name)
+
+    def _upload_users(self) -> None:
+        """Upload the records of users by whole buckets.
+
+        A bucket with all its records is not written: its users may have been deleted since.
+        """
+        ids, blobs = self._folder.users()
+        buckets = np.array([user_bucket(user, self._manifest.user_buckets) for user in ids])
         sizes = np.bincount(buckets, minlength=self._manifest.user_buckets)
         order = np.argsort(buckets, kind="stable")
         ends = np.cumsum(sizes)
@@ -148,67 +125,39 @@ class Upload:
             last = max(bucket + 1, int(np.searchsorted(ends, start + USERS_AT_ONCE, side="right")))
             stop = int(ends[last - 1])
             rows = order[start:stop]
-            records = {ids.text(row): blobs.at(row) for row in rows.tolist()}
-            short = (np.array(self.stored.records[bucket:last]) != sizes[bucket:last])[buckets[rows] - bucket]
-            if short.any():
-                # Whole hashes, and no other: in those somebody may have been forgotten.
-                self._write_users(dict(compress(records.items(), short.tolist())))
-            self._pending.append(reader.submit(self._read_back_users, records))
-            self._wait(AHEAD)
+            records = {ids[row]: blobs.bytes_at(row) for row in rows.tolist()}
+            incomplete = (np.array(self.stored.records[bucket:last]) != sizes[bucket:last])[buckets[rows] - bucket]
+            if incomplete.any():
+                self._write_users(dict(compress(records.items(), incomplete.tolist())))
+            self._check_users(records)
+            self._report(sum(map(len, records.values())), "users")
             start, bucket = stop, last
 
-    def _write_users(self, records: Mapping[str, bytes]) -> None:
-        """Write some records; over those of what is finished only once the folder's have proved whole."""
-        if self.finished:
-            self._users_verified.result()
-        self._store.write_users(self._manifest.id, self._manifest.user_buckets, records, self._claim)
-
-    def _read_back_users(self, records: Mapping[str, bytes]) -> None:
-        for last in (False, True):
-            found = self._store.read_records(self._manifest.id, self._manifest.user_buckets, list(records))
-            # None: forgotten since. That nobody else is missing is counted: before, by `stored`, and with the manifest.
-            changed = {
-                user: told for (user, told), got in zip(records.items(), found, strict=True) if got not in (None, told)
-            }
-            if not changed:
-                break
-            if last:
+    def _check_users(self, records: Mapping[str, bytes]) -> None:
+        """Read records back; changed ones are written once more. A missing record is of a user deleted since."""
+        changed = self._changed_users(records)
+        if changed:
+            self._write_users(changed)
+            if self._changed_users(changed):
                 raise GenerationError(
                     f"Users' records of generation {self._manifest.id} came back from the store changed."
                 )
-            self._write_users(changed)
-        self._tell(sum(map(len, records.values())), "users")
 
-    def _wait(self, ahead: int) -> None:
-        while len(self._pending) > ahead:
-            self._pending.popleft().result()
+    def _changed_users(self, records: Mapping[str, bytes]) -> dict[str, bytes]:
+        stored = self._store.read_records(self._manifest.id, self._manifest.user_buckets, list(records))
+        pairs = zip(records.items(), stored, strict=True)
+        return {user: record for (user, record), found in pairs if found not in (None, record)}
 
-    def _tell(self, size: int, word: str) -> None:
+    def _write_users(self, records: Mapping[str, bytes]) -> None:
+        self._store.write_users(self._manifest.id, self._manifest.user_buckets, records, self._claim)
+
+    def _report(self, size: int, word: str) -> None:
         self._done += size
         self._progress(min(0.99, self._done / max(1, self._manifest.size)), word)
 
 
-class Rows:
-    """A table's strings one by one, at a fifth of what slices of a mapped array take."""
-
-    def __init__(self, table: StringTable) -> None:
-        self._data = np.ascontiguousarray(table.data).data
-        self._offsets: list[int] = table.offsets.tolist()
-
-    def __len__(self) -> int:
-        return len(self._offsets) - 1
-
-    def at(self, row: int) -> bytes:
-        """The bytes of one."""
-        return bytes(self._data[self._offsets[row] : self._offsets[row + 1]])
-
-    def text(self, row: int) -> str:
-        """One as text."""
-        return self.at(row).decode("utf-8", "surrogatepass")
-
-
 def mapped(folder: GenerationFolder, manifest: Manifest, name: str) -> memoryview:
-    """A part's bytes, mapped; GenerationError where the file has another size than the manifest says."""
+    """The mapped bytes of a part; GenerationError if the file has another size than in the manifest."""
     part = manifest.parts[name]
     path = folder.path / name
     if not path.is_file() or path.stat().st_size != part.bytes:
@@ -217,12 +166,3 @@ def mapped(folder: GenerationFolder, manifest: Manifest, name: str) -> memoryvie
         return memoryview(b"")
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def same(chunk: bytes, wanted: memoryview) -> bool:
-    """Whether bytes are equal; eight at a time where they come out even, twice as fast as one by one.
-
-    A memoryview compares them sixty times slower.
-    """
-    kind = np.uint8 if len(chunk) % 8 or len(wanted) % 8 else np.uint64
-    return np.array_equal(np.frombuffer(chunk, kind), np.frombuffer(wanted, kind))

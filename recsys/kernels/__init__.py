@@ -2,5 +2,5 @@
 
 Compiled by Numba on the first call and kept in a cache on disk. Nothing here checks a bound: rows of tables come from a
 generation, which may be of anybody's making, so whoever looks a row up says that it is one, and
-`recsys.generation.soundness` that a generation's tables have the shapes that are read.
+`recsys.generation.content_checks` that a generation's tables have the shapes that are read.
 """

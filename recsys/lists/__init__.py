@@ -1,1 +1,1 @@
-"""What is stored about users and slates: records, precomputed lists, impressions, trending items."""
+"""Records about users and slates that the store holds: user records, precomputed lists, impressions, trending items."""

@@ -1,6 +1,6 @@
-"""Lists made ahead: the whole path of a request for many users at once, with the functions that serve requests.
+"""Precomputed lists: retrieval and ranking for many users at once, by the functions that serve requests.
 
-Items put since the generation are not in them; they join when a request is answered. Knows no store.
+Lists have no put items. A request adds these when it is answered.
 """
 
 from __future__ import annotations
@@ -10,34 +10,33 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from recsys.fresh_items.segment import FreshSegment
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import Manifest
 from recsys.lists.user_list import UserList, digest
 from recsys.lists.user_record import UserRecord
 from recsys.model.feature_spec import FeatureSpec
-from recsys.model.history import assemble, hidden_rows, stack, still_standing
+from recsys.model.history import assemble, hidden_rows, stack, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules
 from recsys.types import EXTRA, I32, PAD, Bool, Candidates, Event, Id, Source
 
 LIST_LENGTH = 200
-"""Items of a list: enough that filters and rules leave a slate of a hundred, and what hybrid ranks anew."""
+"""Items of a list. Filters and rules leave a slate of a hundred, and the mode hybrid ranks all of them again."""
 
-AT_ONCE = 32
-"""Users that go through retrieval and ranking together."""
+BATCH = 32
+"""Users that are retrieved and ranked together."""
 
-Past = tuple[UserRecord, Sequence[Event]]
-"""What a generation and the store know of one user."""
+UserData = tuple[UserRecord, Sequence[Event]]
+"""The record of a user in the generation, and the events since."""
 
 
 @dataclass(frozen=True)
 class ListMaker:
-    """Makes lists in one generation, by the hard filters of the rules.
+    """Makes the lists of one generation, under the filters of the rules.
 
-    fresh: what was put since, where anything was: an item that it hides is on no list. trending: rows that are
-    candidates for everyone.
+    fresh: the changes by puts, which may hide items; None without puts. trending: rows that are candidates for all.
     """
 
     manifest: Manifest
@@ -46,54 +45,54 @@ class ListMaker:
     retriever: Retriever
     ranker: Ranker
     rules: Rules = field(default_factory=Rules)
-    fresh: FreshSegment | None = None
+    fresh: CatalogueChanges | None = None
     trending: tuple[int, ...] = ()
 
     def with_trending(self, items: Iterable[Id]) -> ListMaker:
-        """The same with these items as candidates for everyone: the first that the generation knows, as in serving."""
+        """A maker with these items, as far as the generation has them, as candidates for all, as in serving."""
         rows = [row for row in self.rows_of([*items]) if row is not None]
         return replace(self, trending=tuple(rows[:EXTRA]))
 
-    def make(self, users: Sequence[Past], now: float) -> list[UserList]:
-        """A list for each user, as of `now`, in no context."""
-        found: list[UserList] = []
-        for start in range(0, len(users), AT_ONCE):
-            found += self._make(users[start : start + AT_ONCE], now)
-        return found
+    def make(self, users: Sequence[UserData], now: float) -> list[UserList]:
+        """A list for each user at the time `now`, in an unknown context."""
+        lists: list[UserList] = []
+        for start in range(0, len(users), BATCH):
+            lists += self._make_batch(users[start : start + BATCH], now)
+        return lists
 
     def rows_of(self, items: Sequence[Id]) -> list[int | None]:
-        """The row of each item, None for one that is not known."""
+        """The row of each item, None if the generation lacks the item."""
         return self.tables.ids.rows_of([*map(str, items)])
 
     def title(self, row: int) -> str:
-        """An item's title, as it was put last."""
+        """The title of an item, with changes by puts."""
         return (self.fresh.titles.get(row) if self.fresh else None) or self.tables.titles[row]
 
-    def gone(self, user: Past, rows: I32, now: float) -> Bool:
-        """Which rows the user may not be shown: seen, where that is excluded, or not available."""
-        gone: Bool = rows == PAD
+    def excluded(self, user: UserData, rows: I32, now: float) -> Bool:
+        """Which rows the filters exclude for a user: unavailable ones, and seen ones if the rules say so."""
+        excluded: Bool = rows == PAD
         if self.rules.hide_unavailable:
             real = rows.clip(min=0)
-            gone |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
+            excluded |= ~(self.fresh.shows(real) if self.fresh else np.asarray(self.tables.available[real]))
         rule = self.rules.seen_rule(self.manifest.seen_rule)
         if rule.excludes:
             past = assemble(*user, self.rows_of, self.spec.type_row)
-            gone |= np.isin(rows, hidden_rows(user[0], past, rule, self.spec, now))
-        return gone
+            excluded |= np.isin(rows, hidden_rows(user[0], past, rule, self.spec, now))
+        return excluded
 
-    def _make(self, users: Sequence[Past], now: float) -> list[UserList]:
+    def _make_batch(self, users: Sequence[UserData], now: float) -> list[UserList]:
         pasts = [assemble(record, events, self.rows_of, self.spec.type_row) for record, events in users]
-        past = stack([still_standing(each, self.spec.negative_types) for each in pasts], [now] * len(users))
+        past = stack([without_revoked(each, self.spec.negative_types) for each in pasts], [now] * len(users))
         extra = np.full((len(users), EXTRA), PAD, np.int32)
         extra[:, : len(self.trending)] = self.trending
         candidates = self.retriever.retrieve(past, extra if self.trending else None)
         scores = self.ranker.score(past, candidates)
         return [self._list(user, candidates, scores[row], row, now) for row, user in enumerate(users)]
 
-    def _list(self, user: Past, candidates: Candidates, scores: np.ndarray, row: int, now: float) -> UserList:
+    def _list(self, user: UserData, candidates: Candidates, scores: np.ndarray, row: int, now: float) -> UserList:
         items, sources = candidates.items[row], candidates.sources[row].copy()
         sources[np.isin(items, self.trending)] |= np.uint16(Source.TRENDING)
-        scores = np.where(self.gone(user, items, now), -np.inf, scores)
+        scores = np.where(self.excluded(user, items, now), -np.inf, scores)
         best = np.argsort(-scores, kind="stable")[:LIST_LENGTH]
         best = best[np.isfinite(scores[best])]
         return UserList(now, digest(user[1]), items[best], sources[best], scores[best].astype(np.float32))

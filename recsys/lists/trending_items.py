@@ -1,4 +1,4 @@
-"""What is trending: items that several users turned to lately, the later the more. Knows no store."""
+"""Trending items: those with the most recent events of several users."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from recsys.model.feature_spec import FeatureSpec
 from recsys.types import Event, Id
 
 WINDOW_SECONDS, HALF_LIFE_SECONDS = 86_400.0, 6 * 3_600.0
-USERS = 2
-"""Of an item, at least: one user's repeats are no trend."""
+LEAST_USERS = 2
+"""Users that a trending item needs: repeats of one user are no trend."""
 
 COUNT = 64
+"""Trending items, at most."""
 
 _NEVER = float("-inf")
 
 
-def trending(events: Iterable[Event], now: float, spec: FeatureSpec) -> tuple[tuple[Id, float], ...]:
-    """The items with the largest sum of decayed weights, the largest first.
+def trending_items(events: Iterable[Event], now: float, spec: FeatureSpec) -> tuple[tuple[Id, float], ...]:
+    """The items with the largest sums of decayed event weights, the largest first, each with its sum.
 
-    Each user counts once for an item, with the event that weighs most. A negative event revokes the user's events with
-    its item up to its time. Events of ignored and unknown types are left out.
+    A user counts once for an item, with the largest weight. A negative event revokes the user's earlier events with
+    its item. Events of ignored and unknown types do not count.
     """
     newest: dict[tuple[str, str], dict[float, float]] = defaultdict(dict)
     ids: dict[str, Id] = {}
@@ -37,6 +38,6 @@ def trending(events: Iterable[Event], now: float, spec: FeatureSpec) -> tuple[tu
         worth = [weight * 0.5 ** ((now - at) / HALF_LIFE_SECONDS) for weight, at in times.items() if at > revoked]
         if worth:
             worths[text].append(max(worth))
-    totals = {text: sum(of_users) for text, of_users in worths.items() if len(of_users) >= USERS}
+    totals = {text: sum(of_users) for text, of_users in worths.items() if len(of_users) >= LEAST_USERS}
     best = sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))[:COUNT]
     return tuple((ids[text], round(weight, 6)) for text, weight in best)

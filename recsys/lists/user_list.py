@@ -1,25 +1,22 @@
-"""A user's list in one generation, made by a flow: what to show until the user does something. Numpy only."""
+"""A precomputed list of one user in one generation. Slates show the list until the next event of the user."""
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from recsys.lists.source_flags import pack_flags, unpack_flags
+from recsys.lists.record_format import RecordFormat
 from recsys.types import F32, I32, U16, Event
 
-_HEAD = struct.Struct("<IdII")
-"""CRC-32 of all that follows it, when it was made, the digest of the events known, items."""
+_FORMAT = RecordFormat("list", b"lst1", ["f8", "u4", "i4", "f4", "u2"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserList:
-    """made_at: unix seconds. events: `digest` of the stored events that it knows. items: [n] rows of the generation,
-    best first. sources: [n] flags of the sources. scores: [n], the ranker's.
+    """made_at: unix seconds. events: `digest` of the stored events that the list takes into account.
+
+    items: [n] rows of the generation, best first. sources: [n] flags of the sources. scores: [n], of the ranker.
     """
 
     made_at: float
@@ -29,32 +26,22 @@ class UserList:
     scores: F32
 
     def pack(self) -> bytes:
-        """As it stands in the store."""
-        columns = self.items.astype(np.int32).tobytes(), self.scores.astype(np.float32).tobytes()
-        head = _HEAD.pack(0, self.made_at, self.events, len(self.items))
-        blob = head + b"".join(columns) + pack_flags(self.sources)
-        return zlib.crc32(blob[4:]).to_bytes(4, "little") + blob[4:]
+        """The bytes that the store holds."""
+        return _FORMAT.pack(self.made_at, self.events, self.items, self.scores, self.sources)
 
     @classmethod
     def unpack(cls, blob: bytes | None) -> UserList | None:
-        """Inverse of `pack`; None where there is none, ValueError for what is no list."""
+        """Inverse of `pack`; None for None. ValueError if the bytes are damaged or of another version."""
         if blob is None:
             return None
-        if len(blob) < _HEAD.size:
-            raise ValueError("the list is cut short")
-        told, made_at, events, count = _HEAD.unpack_from(blob)
-        if zlib.crc32(memoryview(blob)[4:]) != told:
-            raise ValueError("the list is damaged")
-        items = np.frombuffer(blob, np.int32, count, _HEAD.size)
-        scores = np.frombuffer(blob, np.float32, count, _HEAD.size + items.nbytes)
-        return cls(made_at, events, items, unpack_flags(blob, _HEAD.size + 2 * items.nbytes, count), scores)
+        made_at, events, items, scores, sources = _FORMAT.unpack(blob)
+        return cls(float(made_at[0]), int(events[0]), items, sources, scores)
 
 
 def digest(events: Sequence[Event]) -> int:
-    """Tells whether a user's stored events are still those that a list knew, in any order."""
+    """A number that changes when events of a user are added or removed; their order does not matter."""
     total = len(events)
     for event in events:
-        total += zlib.crc32(
-            repr((str(event.item_id), event.timestamp, event.event_type)).encode("utf-8", "surrogatepass")
-        )
+        key = repr((str(event.item_id), event.timestamp, event.event_type))
+        total += zlib.crc32(key.encode("utf-8", "surrogatepass"))
     return total & 0xFFFFFFFF

@@ -1,1 +1,1 @@
-"""The models that training and serving share: the feature spec, the towers, the features and the ranker."""
+"""The models of training and serving: feature spec, towers and their encoders, ranker features and ranker."""

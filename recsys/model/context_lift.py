@@ -1,6 +1,6 @@
-"""What is taken more in some context than at large: of each item, for the hour, the weekday and the dataset's columns.
+"""Context lift: how much more popular each item is in a context than in all, by hour, weekday and context columns.
 
-One way from a context to columns of the table, for training that counts and for the features that look up.
+Training counts the table and features read it, both by the columns that `table_columns` gives for a context.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.files.mapped_array import mapped_array
 from recsys.kernels import columns
 from recsys.kernels.compiled import plain
 from recsys.model import time_features
 from recsys.types import F32, I32, I64, U8
 
 VALUES = 16
-"""Values of a context column with a place of their own, the most frequent ones; the others share one more."""
+"""The most frequent values of a context column, which have a table column each. The others share one column."""
 
 
 @dataclass(frozen=True)
 class ContextLift:
-    """Log of an item's share of events in a context over that of all items, smoothed; 0 where nothing is known.
+    """Log ratio of an item's share of the events in a context to its share of all events, smoothed; 0 if unknown.
 
-    table: [n, V] float32. starts: [G + 1] int32, group g is columns starts[g] to starts[g + 1]: quarters of the day,
-    weekday and weekend, then a group for each context column that is counted.
+    table: [n, V] float32. starts: [G + 1] int32; group g has columns starts[g] to starts[g + 1]. The groups: quarters
+    of the day, weekday and weekend, then each context column.
     """
 
     table: F32
@@ -38,15 +39,20 @@ class ContextLift:
         np.save(folder / f"{name}.table.npy", self.table)
         np.save(folder / f"{name}.starts.npy", self.starts)
 
+    @classmethod
+    def load(cls, folder: Path, name: str) -> ContextLift:
+        """Map the files that `save` wrote."""
+        return cls(mapped_array(folder, f"{name}.table"), mapped_array(folder, f"{name}.starts"))
 
-def starts_of(sizes: list[int]) -> I32:
-    """Where the groups begin, for context columns of so many values each."""
+
+def group_starts(sizes: list[int]) -> I32:
+    """The first column of each group; sizes: the number of values of each context column."""
     widths = [time_features.DAY_PARTS, 2, *(min(size, VALUES + 1) for size in sizes)]
     return np.cumsum([0, *widths], dtype=np.int32)
 
 
-def places(context: U8, starts: I32) -> I64:
-    """The table's column for each group of contexts [..., CLOCK + CONTEXTS]: [..., G] int64, -1 where unknown."""
+def table_columns(context: U8, starts: I32) -> I64:
+    """The table's column in each group for contexts [..., CLOCK + CONTEXTS]: [..., G] int64, -1 if unknown."""
     found = np.empty((*context.shape[:-1], len(starts) - 1), np.int64)
     rows = plain(context.reshape(-1, context.shape[-1])), starts, time_features.HOURS_OF_A_PART, time_features.SATURDAY
     columns.groups(*rows, found.reshape(-1, found.shape[-1]))

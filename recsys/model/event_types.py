@@ -1,12 +1,12 @@
-"""What the event types of a dataset mean, and which past events keep an item out of slates.
+"""The meaning of a dataset's event types, and the rule on which seen items slates exclude.
 
-Both values are part of a generation, so that training, serving and the flows apply the same rules.
+Both are part of a generation: training, serving and flows apply the same rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,22 +14,22 @@ import numpy as np
 from recsys.types import F32, F64, I32, PAD, U8, Bool
 
 UNDECLARED = "interaction"
-"""The only event type of a dataset that names no column of event types: any type that is sent then counts as this."""
+"""The only event type of a dataset without a column of event types. Events of any type count as this one."""
 
 IMPRESSION = "impression"
-"""An event that says that an item was shown. It is never part of a history."""
+"""The type of an event for a shown item, which is never part of a history."""
 
 NEVER, FOREVER = 0.0, np.inf
-"""Until when an item is hidden that is not hidden at all, and one that is always hidden."""
+"""The end time of the exclusion of an item that is never excluded, and of one that always is."""
 
 
 @dataclass(frozen=True)
 class EventRules:
     """The meaning of each event type.
 
-    weights: how much an event of a type counts; 1 where a type is not named. targets: types that slates should lead to;
-    every positive type where none is named. negative: types that revoke the user's earlier events with the same item.
-    ignored: types that are dropped. refuse_unknown: whether an event of a type that training never saw is an error.
+    weights: of an event, by type; 1 by default. targets: types that slates should lead to; every positive type if
+    empty. negative: types that revoke the user's earlier events with the same item. ignored: types that are dropped.
+    refuse_unknown: whether an event of a type that is not in the training data is an error.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class EventRules:
     refuse_unknown: bool = False
 
     def weight(self, event_type: str) -> float:
-        """How much one event of a type counts towards an item; 0 for one that is negative or ignored."""
+        """The weight of an event of a type; 0 for a negative or ignored type."""
         if event_type in self.negative or self.ignores(event_type):
             return 0.0
         return float(self.weights.get(event_type, 1.0))
@@ -53,33 +53,22 @@ class EventRules:
         return event_type in self.targets if self.targets else self.weight(event_type) > 0
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a spec."""
-        return {
-            "weights": dict(self.weights),
-            "targets": list(self.targets),
-            "negative": list(self.negative),
-            "ignored": list(self.ignored),
-            "refuse_unknown": self.refuse_unknown,
-        }
+        """As a part of the feature spec."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> EventRules:
         """Inverse of `to_json`."""
-        return cls(
-            dict(raw["weights"]),
-            tuple(raw["targets"]),
-            tuple(raw["negative"]),
-            tuple(raw["ignored"]),
-            bool(raw["refuse_unknown"]),
-        )
+        types = {name: tuple(raw[name]) for name in ("targets", "negative", "ignored")}
+        return cls(dict(raw["weights"]), **types, refuse_unknown=bool(raw["refuse_unknown"]))
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRule:
-    """Which of a user's past items are left out of slates: those with an event of `types` within the last `days`.
+    """Which past items of a user slates exclude: those with an event of `types` within the last `days`.
 
-    excludes: False leaves none out. types: every type where it is empty. days: None for all time. An item of a negative
-    event counts whatever `types` are.
+    excludes: False excludes none. types: all types if empty. days: None for all time. Items of negative events are
+    always excluded.
     """
 
     excludes: bool = True
@@ -88,11 +77,11 @@ class SeenRule:
 
     @property
     def everything(self) -> bool:
-        """Whether every item that the user ever had is left out."""
+        """Whether all items in the user's history are excluded."""
         return self.excludes and not self.types and self.days is None
 
     def hides(self, event_type: str, rules: EventRules) -> bool:
-        """Whether an event of a type keeps its item out of slates."""
+        """Whether an event of a type excludes its item from slates."""
         return self.excludes and (not self.types or event_type in self.types or event_type in rules.negative)
 
     def mask(self, event_types: Sequence[str], rules: EventRules) -> Bool:
@@ -100,25 +89,25 @@ class SeenRule:
         return np.array([self.hides(name, rules) for name in event_types] or [self.excludes], bool)
 
     def until(self, types: U8, times: F64, hiding: Bool) -> F64:
-        """Until when each event keeps its item out of slates, unix seconds; types: rows of `hiding`, from `mask`."""
+        """The time until which each event excludes its item, unix seconds; types: rows of `hiding`, from `mask`."""
         end = np.full(len(times), FOREVER) if self.days is None else times + self.days * 86_400.0
         return np.where(hiding[types], end, NEVER)
 
     def in_words(self, rules: EventRules) -> str:
-        """Which items are left out, for a sentence."""
+        """The excluded items in words, for a sentence."""
         named = [repr(name) for name in dict.fromkeys((*self.types, *rules.negative))] if self.types else []
         kind = f"an event of type {' or '.join(named)}" if named else "any event"
         within = f" in the last {self.days:g} days" if self.days is not None else ""
         return f"items with which the user has {kind}{within}"
 
     def footer(self, rules: EventRules) -> str:
-        """Which items a ranking under this rule leaves out, for the footer of a table of metrics."""
+        """The excluded items in words, for the footer of a metric table."""
         if not self.excludes:
             return "seen items ranked"
         return "seen items out" if self.everything else f"{self.in_words(rules)} out"
 
     def to_json(self) -> bool | dict[str, Any]:
-        """As it stands in a manifest: true, false or the types and days."""
+        """As a part of the manifest: true, false, or the types and days."""
         if not self.excludes or self.everything:
             return self.excludes
         return {"types": list(self.types), "days": self.days}
@@ -131,10 +120,10 @@ class SeenRule:
         return cls(True, tuple(raw.get("types") or ()), raw.get("days"))
 
 
-def standing(items: I32, types: U8, negative: Bool) -> Bool:
-    """Which events of histories [B, H] still stand: not negative, and with no later negative event of their item.
+def not_revoked(items: I32, types: U8, negative: Bool) -> Bool:
+    """Which events of histories [B, H], oldest first, are neither negative nor revoked by a later negative event.
 
-    types: rows of `negative` [T] bool, which says what types are negative. Oldest first; PAD stays as it is.
+    types: rows of `negative` [T] bool, the types that are negative. True at padding.
     """
     kept = np.ones(items.shape, bool)
     for row, at in zip(*np.nonzero(negative[types] & (items != PAD)), strict=True):

@@ -1,7 +1,6 @@
-"""The feature spec: how an item's columns become content tokens, and an event's type and context become rows.
+"""The feature spec: vocabularies that encode items as content tokens, and event types and contexts as rows.
 
-The spec is learned once from the training data, travels inside the generation, and is the only encoder: training
-encodes the catalogue with it, serving encodes a new item with it.
+Training builds the spec from the data and stores it in the generation. Training and serving encode by it alone.
 """
 
 from __future__ import annotations
@@ -19,29 +18,27 @@ from recsys.model.event_types import UNDECLARED, EventRules
 from recsys.types import CONTEXTS, F64, I32, U8, Bool
 
 CONTENT_TOKENS = 12
-"""Content tokens kept for an item, at most; MovieTweetings' films have 7 at the most, MovieLens' 7."""
+"""Content tokens of an item, at most. Films of MovieLens and MovieTweetings have 7 at most."""
 
 NO_TOKEN = 0
-"""Padding of a content row; an unknown value encodes to nothing."""
+"""The padding of a content row. Unknown values have no token."""
 
 FIRST_HASHED_TOKEN = 1 << 30
-"""Above every vocabulary: the hashed tokens of values that training did not see start here."""
+"""The least hashed token of values outside the vocabulary, above all vocabularies."""
 
-NOTHING_TOLD: U8 = np.zeros(CONTEXTS, np.uint8)
-"""The context of a query that tells none, or of one that knows no better."""
-NOTHING_TOLD.flags.writeable = False
+UNKNOWN_CONTEXT: U8 = np.zeros(CONTEXTS, np.uint8)
+"""The context columns of a query without context."""
+UNKNOWN_CONTEXT.flags.writeable = False
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
     """Vocabularies and bucket edges of one dataset.
 
-    tokens: "column=value" strings; token 0 is padding. edges: for each numeric column, ascending bucket edges.
-    event_types: names; an event's type is its row here. contexts: columns that
-    say in what context an event happened, each with its values, the most frequent first; the first is row 1.
-    columns: the item columns that are content, in the order in which they are encoded. events: what the event types
-    mean. numbers: the numeric and boolean columns, whose values are kept in `ItemTables.numbers`, in its order.
-    booleans: which of them are true or false.
+    tokens: "column=value" strings; token 0 is padding. edges: ascending bucket edges of each numeric column.
+    event_types: names, by row. contexts: the context columns, each with its values, the most frequent first, from row 1
+    on. columns: the content columns of items in the order of encoding. events: the meaning of the event types. numbers:
+    the numeric and boolean columns in the order of `ItemTables.numbers`. booleans: the boolean columns.
     """
 
     tokens: tuple[str, ...]
@@ -53,17 +50,14 @@ class FeatureSpec:
     numbers: tuple[str, ...] = ()
     booleans: tuple[str, ...] = ()
 
-    def token_rows(self) -> dict[str, int]:
-        """From token to row."""
-        return self._token_rows
-
     @cached_property
-    def _token_rows(self) -> dict[str, int]:
+    def token_rows(self) -> dict[str, int]:
+        """The row of each token."""
         return {token: row for row, token in enumerate(self.tokens) if row != NO_TOKEN}
 
     def encode_items(self, items: Sequence[Mapping[str, object]]) -> I32:
         """Content tokens of items given as column → value (or list of values): [n, CONTENT_TOKENS] int32."""
-        rows = self.token_rows()
+        rows = self.token_rows
         content = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
         for index, item in enumerate(items):
             known = [rows[token] for token in self.item_tokens(item) if token in rows][:CONTENT_TOKENS]
@@ -71,8 +65,8 @@ class FeatureSpec:
         return content
 
     def hashed_items(self, items: Sequence[Mapping[str, object]]) -> I32:
-        """Hashed tokens of the items' values that training did not see, for filters: [n, CONTENT_TOKENS] int32."""
-        rows = self.token_rows()
+        """Hashed tokens of the items' values outside the vocabulary, for filters: [n, CONTENT_TOKENS] int32."""
+        rows = self.token_rows
         hashed = np.full((len(items), CONTENT_TOKENS), NO_TOKEN, np.int32)
         for index, item in enumerate(items):
             new = [hashed_token(token) for token in self.item_tokens(item) if token not in rows][:CONTENT_TOKENS]
@@ -80,7 +74,7 @@ class FeatureSpec:
         return hashed
 
     def item_tokens(self, item: Mapping[str, object]) -> list[str]:
-        """The tokens of one item, known or not."""
+        """All tokens of an item, in the vocabulary or not."""
         tokens = []
         for column, value in item.items():
             edges = self.edges.get(column)
@@ -92,27 +86,21 @@ class FeatureSpec:
         return tokens
 
     def encode_numbers(self, items: Sequence[Mapping[str, object]]) -> F64:
-        """The values of the columns `numbers` of items given as column → value: [n, columns] float64, NaN for none."""
+        """The numbers of items given as column → value: [n, columns] float64, NaN without a value."""
         values = [[_number(item.get(column)) for column in self.numbers] for item in items]
         return np.array(values, np.float64).reshape(len(items), len(self.numbers))
 
-    @property
-    def content_columns(self) -> tuple[str, ...]:
-        """The item columns that are content; read off the tokens where the generation is older than `columns`."""
-        named = (token.partition("=")[0] for token in self.tokens if "=" in token)
-        return self.columns or tuple(dict.fromkeys((*named, *self.edges)))
-
     def values(self, column: str) -> list[str]:
-        """The values that items have in a categorical column."""
+        """The values of a categorical column."""
         start = f"{column}="
         return [token.removeprefix(start) for token in self.tokens if token.startswith(start)]
 
     def ordered(self, item: Mapping[str, object]) -> dict[str, object]:
-        """An item's content columns in the order of training: that of tokens decides which of too many are kept."""
-        return {column: item[column] for column in self.content_columns if column in item}
+        """The content columns of an item in the order of training, which decides the tokens that are kept."""
+        return {column: item[column] for column in self.columns if column in item}
 
     def type_row(self, event_type: str) -> int | None:
-        """The row of an event type; None for one that is not part of a history: ignored, or unknown to training."""
+        """The row of an event type; None for an ignored type and for one that is not in the training data."""
         if self.events.ignores(event_type):
             return None
         if self.event_types in ((), (UNDECLARED,)):
@@ -120,7 +108,7 @@ class FeatureSpec:
         return self._type_rows.get(event_type)
 
     def is_unknown(self, event_type: str) -> bool:
-        """Whether training never saw an event type; without declared types none is unknown."""
+        """Whether an event type is not in the training data. Without declared types no type is unknown."""
         return self.type_row(event_type) is None and not self.events.ignores(event_type)
 
     @cached_property
@@ -129,22 +117,22 @@ class FeatureSpec:
 
     @cached_property
     def negative_types(self) -> Bool | None:
-        """Which event types are negative, by row: [T] bool; None where none is."""
+        """Which event types are negative, by row: [T] bool; None without a negative type."""
         negative = np.array([name in self.events.negative for name in self.event_types], bool)
         return negative if negative.any() else None
 
-    def encode_context(self, told: Mapping[str, str]) -> U8:
-        """Rows of a context given as column → value: [CONTEXTS] uint8, 0 for a value that is unknown or not told."""
-        if not told:
-            return NOTHING_TOLD
+    def encode_context(self, values: Mapping[str, str]) -> U8:
+        """Rows of a context given as column → value: [CONTEXTS] uint8, 0 for a value that is unknown or missing."""
+        if not values:
+            return UNKNOWN_CONTEXT
         context = np.zeros(CONTEXTS, np.uint8)
-        for place, (column, values) in enumerate(self.contexts):
-            if told.get(column) in values:
-                context[place] = 1 + values.index(told[column])
+        for place, (column, known) in enumerate(self.contexts):
+            if values.get(column) in known:
+                context[place] = 1 + known.index(values[column])
         return context
 
     def to_json(self) -> str:
-        """As it stands in a generation."""
+        """The text of the part in a generation."""
         return json.dumps(asdict(self) | {"events": self.events.to_json()}, ensure_ascii=False, sort_keys=True)
 
     @classmethod
@@ -156,7 +144,7 @@ class FeatureSpec:
             {column: tuple(edges) for column, edges in raw["edges"].items()},
             tuple(raw["event_types"]),
             tuple((column, tuple(values)) for column, values in raw["contexts"]),
-            tuple(raw.get("columns", ())),
+            tuple(raw["columns"]),
             EventRules.from_json(raw["events"]),
             numbers=tuple(raw["numbers"]),
             booleans=tuple(raw["booleans"]),
@@ -164,9 +152,9 @@ class FeatureSpec:
 
 
 def hashed_token(token: str) -> int:
-    """The number of a token outside the vocabulary: the same in every process.
+    """The hashed token of a token outside the vocabulary, the same in every process.
 
-    A given token shares its number with one of 10,000 others at a probability of 1 in 100,000.
+    A token collides with one of 10,000 others with a probability of 1 in 100,000.
     """
     return FIRST_HASHED_TOKEN | (crc32(token.encode()) & (FIRST_HASHED_TOKEN - 1))
 
@@ -176,6 +164,6 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> float:
-    """A number as it is, true as 1; NaN for anything else, an infinite number included."""
+    """A finite number, or true as 1; NaN for anything else."""
     number = float(value) if isinstance(value, (int, float)) else np.nan
     return number if np.isfinite(number) else np.nan

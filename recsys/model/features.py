@@ -1,18 +1,16 @@
-"""The ranker's features of user x item x context. One function, two callers: training and serving.
+"""The ranker's features of each user, item and context. Training and serving call the same function.
 
-Knows no torch and no store. Every value of a query's row depends on that query alone, so a batch of any size gives
-the same bits (tests/unit/retrieval/test_retriever.py).
-
-What they were worth on MovieLens 1M, leave one out (recall@10/ndcg@10 of one ranker, two epochs,
-whole tables): without votes and likeness .3262/.1966; with the votes of covisit and follow .3343/.2026; of ease
-.3374/.2027; with likeness .3293/.1975; with all of them .3472/.2100.
+The features of a query depend on that query alone: a batch of any size gives the same bits
+(tests/unit/retrieval/test_retriever.py). Recall@10/ndcg@10 of one ranker on MovieLens 1M, leave one out, two epochs:
+.3262/.1966 without votes and similarity, .3343/.2026 with the votes of covisit and follow, .3374/.2027 of ease,
+.3293/.1975 with similarity, .3472/.2100 with all.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from recsys.fresh_items.grown_column import base
+from recsys.fresh_items.extended_column import base
 from recsys.generation.item_tables import POPULARITY_WINDOWS, ItemTables
 from recsys.kernels import features as kernels
 from recsys.kernels.columns import Rows
@@ -23,16 +21,16 @@ from recsys.retrieval.registry import RETRIEVED
 from recsys.types import CLOCK, F32, HISTORY_LENGTH, Candidates, Histories
 
 ALIKE = 10
-"""Newest history items whose likeness to a candidate is a feature each."""
+"""The newest history items, whose similarity to a candidate is a feature each."""
 
 ALIKE_WITHIN = 20
-"""Newest history items among which the likest, and the mean likeness, are looked for."""
+"""The newest history items of the largest and the mean similarity."""
 
 COVISIT_DECAYS = (0.0, 0.5, 0.9)
 FOLLOW_DECAYS = (0.0, 0.5, 0.9)
 EASE_DECAYS = (0.0, 0.5, 0.8, 0.9, 0.97)
 VOTE_SCALE = np.float32(1e3)
-"""Brings votes, shares of a few thousandths, to where log1p bends."""
+"""Scales votes, which are shares of a few thousandths, to the range where log1p is not linear."""
 
 REPEAT_POWERS = np.float32(0.9) ** np.arange(HISTORY_LENGTH, dtype=np.float32)
 LOG_PLACES = np.log1p(np.arange(4_096, dtype=np.float32))
@@ -69,8 +67,7 @@ FEATURES = (
     "lift_context",
     *(f"from_{source.name}" for source in RETRIEVED),
 )
-"""Names of the columns that `build` returns, in order. The sources' columns are the last: a ranker that was trained
-before a source was added reads the first columns."""
+"""The columns of `build`, in order. Those of the sources are last: a ranker from before a source reads the others."""
 
 
 PLACE = {name: index for index, name in enumerate(FEATURES)}
@@ -106,16 +103,16 @@ LOGGED = np.array(
         PLACE["age"],
     ]
 )
-"""Rows of which log(1 + x) is taken."""
+"""Columns that become log(1 + x)."""
 
 
 def build(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
-    """Features of every candidate: [B, K, F] float32, zero where the candidate is PAD."""
+    """Features of every candidate: [B, K, F] float32, zero for PAD."""
     return np.swapaxes(columns(tables, histories, candidates), 1, 2)
 
 
 def columns(tables: ItemTables, histories: Histories, candidates: Candidates) -> F32:
-    """The same with a row a feature, as it is made and as the net reads it: [B, F, K] float32."""
+    """The features with a row each, as the compiled net reads them: [B, F, K] float32."""
     items, past = plain(candidates.items), plain(histories.items)
     batch, room = items.shape
     x, counts = np.zeros((batch, len(FEATURES), room), np.float32), np.empty(batch, np.int64)
@@ -130,7 +127,7 @@ def columns(tables: ItemTables, histories: Histories, candidates: Candidates) ->
             plain(candidates.sources),
         ),
         *(tables.covisit.rows, tables.covisit.weights, tables.follow.rows, tables.follow.weights),
-        # What was put since is taken by nobody yet, and new: 0 of both, as behind a table's end.
+        # Put items have no popularity and no age: 0 of both, as past the end of a table.
         *(tables.ease.rows, tables.ease.weights, base(tables.popularity), base(tables.age)),
         *(powers(COVISIT_DECAYS), powers(EASE_DECAYS), VOTE_SCALE, SOURCE_FLAGS, time_features.STEPS, LOG_PLACES),
         *(ROWS, LOGGED, x, counts, order, to_log),

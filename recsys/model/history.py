@@ -1,6 +1,6 @@
-"""A user's history at the moment of a query: the generation's record, what happened since, and this session.
+"""A user's history at the moment of a query, from the generation's record, the events since, and the session.
 
-One function for serving and for the flows that make lists.
+Serving and the flows that make lists call the same functions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from recsys.lists.user_record import UserRecord
 from recsys.model import time_features
-from recsys.model.event_types import SeenRule, standing
+from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.feature_spec import FeatureSpec
 from recsys.types import CLOCK, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Event, Histories, Id
 
@@ -19,20 +19,19 @@ History = tuple[I32, F64, U8]
 """Item rows, times and event types, oldest first."""
 
 TypeRow = Callable[[str], int | None]
-"""From an event type to its row; None for a type that is not part of a history (`FeatureSpec.type_row`)."""
+"""From an event type to its row; None for a type that is not part of histories (`FeatureSpec.type_row`)."""
 
 RowsOf = Callable[[Sequence[Id]], Sequence[int | None]]
-"""From items to their rows, all at once: of 300,000 items, 200 one by one take 10 ms, and together 0.6."""
+"""From ids to rows, None for an unknown id. Of 300,000 items, 200 look-ups take 10 ms, and one of 200 ids 0.6 ms."""
 
 NO_HISTORY: History = (np.zeros(0, np.int32), np.zeros(0, np.float64), np.zeros(0, np.uint8))
 
 
-def originals(items: I32, times: F64, types: U8, users: I32 | None = None) -> I64:
-    """For each event the position of the event that it repeats, or its own position where it repeats none: [E].
+def first_occurrences(items: I32, times: F64, types: U8, users: I32 | None = None) -> I64:
+    """The position of the first event with the same user, item, second and type as each event: [E].
 
-    Events of one user with the same item, second and type are one event, and the first of them counts. Training applies
-    this rule to the log, and serving to a history: an event may stand in the log and be sent to the service as well.
-    users: of each event; None where all events are of one user.
+    Such events count as one: the log may have an event that was also sent to the service. Training applies the rule to
+    the log, and serving to a history. users: None if all events are of one user.
     """
     acts = items.astype(np.int64) * 256 + types
     keys = (np.floor(times), acts) if users is None else (np.floor(times), acts, users)
@@ -48,9 +47,9 @@ def originals(items: I32, times: F64, types: U8, users: I32 | None = None) -> I6
 
 
 def assemble(record: UserRecord, since: Iterable[Event], rows_of: RowsOf, type_row: TypeRow) -> History:
-    """The past of one user, each event once, as `originals` says.
+    """The history of one user: the record and the events since, repeated events once, oldest first.
 
-    Items that the generation doesn't know are left out until the next one.
+    Items that the generation lacks are left out.
     """
     known = _known(list(since), rows_of, type_row)
     if not known:
@@ -60,26 +59,26 @@ def assemble(record: UserRecord, since: Iterable[Event], rows_of: RowsOf, type_r
     times = np.concatenate([record.times, np.array(new_times, np.float64)])
     types = np.concatenate([record.types, np.array(new_types, np.uint8)])
     order = np.argsort(times, kind="stable")
-    first = originals(items[order], times[order], types[order]) == np.arange(len(order))
+    first = first_occurrences(items[order], times[order], types[order]) == np.arange(len(order))
     order = order[first]
     return items[order], times[order], types[order]
 
 
-def still_standing(past: History, negative: Bool | None) -> History:
-    """A past without negative events and without what they revoke: what the models see.
+def without_revoked(past: History, negative: Bool | None) -> History:
+    """A history without negative events and those that they revoke, as the models read it.
 
-    negative: by row of the event types; None where no type is negative. As in training, only the newest
-    HISTORY_LENGTH events are looked at.
+    negative: by row of the event types; None without negative types. As in training, only the newest HISTORY_LENGTH
+    events count.
     """
     if negative is None or not len(past[0]):
         return past
     items, times, types = past[0][-HISTORY_LENGTH:], past[1][-HISTORY_LENGTH:], past[2][-HISTORY_LENGTH:]
-    kept = standing(items[None], types[None], negative)[0]
+    kept = not_revoked(items[None], types[None], negative)[0]
     return (items, times, types) if kept.all() else (items[kept], times[kept], types[kept])
 
 
 def hidden_rows(record: UserRecord, past: History, rule: SeenRule, spec: FeatureSpec, now: float) -> I32:
-    """Rows of a user's past items that a rule keeps out of slates; past: as `assemble` returns it.
+    """Rows of a user's past items that a rule excludes from slates; past: as `assemble` returns it.
 
     rule: the dataset's own, or one without types and days.
     """
@@ -89,11 +88,11 @@ def hidden_rows(record: UserRecord, past: History, rule: SeenRule, spec: Feature
     if rule.everything:
         return np.concatenate([record.seen, items])
     until = rule.until(types, times, rule.mask(spec.event_types, spec.events))
-    return np.concatenate([record.hidden(now), items[until > now]])
+    return np.concatenate([record.excluded(now), items[until > now]])
 
 
 def stack(histories: Sequence[History], now: Sequence[float], contexts: Sequence[U8] | None = None) -> Histories:
-    """Histories of a batch as arrays, newest last, asked about `now`; contexts: [CONTEXTS] each, unknown without."""
+    """Histories of a batch of queries at the times `now`; contexts: [CONTEXTS] each, unknown without."""
     batch = Histories.empty(np.array(now, np.float64))
     batch.context[:, :CLOCK] = time_features.clock(batch.now)
     for row, history in enumerate(histories):
@@ -104,7 +103,7 @@ def stack(histories: Sequence[History], now: Sequence[float], contexts: Sequence
 
 
 def _known(since: list[Event], rows_of: RowsOf, type_row: TypeRow) -> list[tuple[int, float, int]]:
-    """The events that are part of a history, as (item row, time, type row)."""
+    """The events that are part of a history, as item row, time and type row."""
     if not since:
         return []
     rows = rows_of([event.item_id for event in since])

@@ -1,7 +1,7 @@
-"""Item-to-item models as tables: the best neighbours of each item, which the items of a history vote for.
+"""Neighbour tables: the best neighbours of each item by an item-to-item model, for which history items vote.
 
-Three tables are the same to the code here: what is done soon after an item (co-visitation), what is done right after
-it (succession), and what a linear model makes of both (EASE). Knows no torch and no store.
+There are three models: interactions soon after an item (co-visitation), interactions right after it (succession), and
+the linear model EASE.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
+from recsys.files.mapped_array import mapped_array
 from recsys.kernels import keys, sources
 from recsys.kernels.compiled import plain
 from recsys.types import F32, I32, PAD, Bool, padded
 
 RECENT = 48
-"""History items that vote, at most. At a decay of .97 a vote from further back weighs under .24 of the newest."""
+"""The newest history items, which vote. At a decay of .97 an older vote weighs less than .24 of the newest."""
 
 VOTE_DECAY = 0.9
-"""The decay of the votes by which sources choose candidates."""
+"""The decay of votes in candidate sources."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """rows: [n, M] int32 item rows, best first, PAD where there is none. weights: [n, M] float32, falling."""
+    """rows: [n, M] int32 item rows, best first, padded with PAD. weights: [n, M] float32, descending."""
 
     rows: I32
     weights: F32
@@ -41,7 +42,7 @@ class Neighbours:
 
     @property
     def width(self) -> int:
-        """Neighbours an item has, at most; 0 where the model was not built."""
+        """Neighbours of an item, at most; 0 without the model."""
         return int(self.rows.shape[1])
 
     def save(self, folder: Path, name: str) -> None:
@@ -49,10 +50,15 @@ class Neighbours:
         np.save(folder / f"{name}.rows.npy", self.rows)
         np.save(folder / f"{name}.weights.npy", self.weights)
 
-    def best(self, histories: I32, k: int, decay: float, may: Sequence[Bool | None] | None = None) -> I32:
-        """The k items that the newest of each history [B, H] vote for most: [B, k] int32, padded on the right.
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Neighbours:
+        """Map the files that `save` wrote."""
+        return cls(mapped_array(folder, f"{name}.rows"), mapped_array(folder, f"{name}.weights"))
 
-        may: for each history, where only some items are wanted, which [n].
+    def best(self, histories: I32, k: int, decay: float, may: Sequence[Bool | None] | None = None) -> I32:
+        """The k items with the most votes of each history's newest items: [B, k] int32, padded on the right.
+
+        may: for each history the mask of allowed items [n], None for all.
         """
         found = padded(len(histories), k)
         voters = plain(histories[:, : -RECENT - 1 : -1])
@@ -70,5 +76,5 @@ class Neighbours:
 
 @cache
 def powers(decays: tuple[float, ...]) -> F32:
-    """The weight of each step back for every decay: [D, RECENT]."""
+    """The weight of a vote by decay and steps back: [D, RECENT]."""
     return np.array([[decay**step for step in range(RECENT)] for decay in decays], np.float32)

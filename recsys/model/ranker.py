@@ -1,4 +1,4 @@
-"""The ranker: a small DCN-v2 over the shared features, trained listwise.
+"""The ranker: a small DCN-v2 network over the features, and its compiled form in serving.
 
 Wang et al., "DCN V2", WWW 2021: cross layers x_{l+1} = x_0 * (W x_l + b) + x_l beside an MLP.
 """
@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recsys.fresh_items.fresh_tables import Grower
-from recsys.fresh_items.put_items import Latest, PutItems
+from recsys.fresh_items.caches import SnapshotCache
+from recsys.fresh_items.extended_tables import TableExtender
+from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import RANKER, GenerationFolder
 from recsys.kernels import net as kernel
@@ -24,14 +25,14 @@ from recsys.types import F32, I64, PAD, Candidates, Histories
 
 CROSS_LAYERS = 2
 BOUND = 5.0
-"""Deviations from the mean that a feature may have."""
+"""Deviations from the mean at which a feature is clipped."""
 
 CHUNK = 16
-"""Queries whose features are built at once: 1.7 MB of them."""
+"""Queries whose features are computed at once, 1.7 MB."""
 
 
 class RankerNet(nn.Module):
-    """Features [..., F] to a score [...]; standardises with the mean and deviation it was trained with."""
+    """Maps features [..., F] to a score [...]. Mean and deviation of the training data standardise the features."""
 
     mean: Tensor
     deviation: Tensor
@@ -59,7 +60,7 @@ class RankerNet(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> RankerNet:
-        """Read weights that `save` wrote; sizes follow from the tensors."""
+        """Read weights that `save` wrote. The sizes follow from the tensors."""
         state = load_file(path)
         net = cls(len(state["mean"]), len(state["deep.0.weight"]))
         net.load_state_dict(state)
@@ -100,42 +101,39 @@ def _weights(layer: nn.Module) -> tuple[F32, F32]:
 
 
 class Ranker:
-    """Scores candidates of one generation."""
+    """Scores the candidates of one generation."""
 
-    def __init__(self, net: RankerNet, tables: ItemTables, grower: Grower | None = None) -> None:
-        """grower: needed by `with_items` alone."""
+    def __init__(self, net: RankerNet, tables: ItemTables, extender: TableExtender | None = None) -> None:
+        """extender: for `with_items` alone."""
         self._net, self._width = net.eval(), len(net.mean)
         self._scores = FeatureMajorNet(net).scores
         self._tables = tables
-        self._grown = Latest(lambda puts: Ranker(net, grower.grow(puts))) if grower else None
+        self._extended = SnapshotCache(lambda puts: Ranker(net, extender.extend(puts))) if extender else None
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Ranker:
-        """The ranker of a generation that `folder.verify` accepted; tables: in place of the folder's own."""
+        """The ranker of a verified generation; tables: instead of the folder's own."""
         tables = tables or folder.tables()
-        return cls(RankerNet.load(folder.path / RANKER), tables, Grower.load(folder, tables))
+        return cls(RankerNet.load(folder.path / RANKER), tables, TableExtender.load(folder, tables))
 
     def with_items(self, puts: PutItems) -> Ranker:
-        """The ranker of the generation and of the items put since; itself where none was."""
-        return self._grown.of(puts) if self._grown and len(puts) else self
+        """The ranker for the generation extended by put items; the same object without any."""
+        return self._extended.of(puts) if self._extended and len(puts) else self
 
     def score(self, histories: Histories, candidates: Candidates) -> F32:
-        """Ranker scores [B, K] float32, -inf where the candidate is PAD or no item here.
-
-        Rows of a history that are no item here are as if they had not happened.
-        """
+        """Ranker scores [B, K] float32, -inf for PAD and for unknown rows. Unknown rows of a history are left out."""
         histories, candidates, order = self._known(histories, candidates)
-        return _placed(self._score(histories, candidates), order)
+        return _restored(self._score(histories, candidates), order)
 
     def features_and_scores(self, histories: Histories, candidates: Candidates) -> tuple[F32, F32]:
-        """What the net is given of candidates, [B, K, F] float32, zero where one is PAD or no item; and `score`."""
+        """Features [B, K, F] float32, zero for PAD and for unknown rows, and the scores of `score`."""
         histories, candidates, order = self._known(histories, candidates)
         built = np.empty((*candidates.items.shape, len(features.FEATURES)), np.float32)
         scores = self._score(histories, candidates, built)
-        return _placed(built, order), _placed(scores, order)
+        return _restored(built, order), _restored(scores, order)
 
     def _known(self, histories: Histories, candidates: Candidates) -> tuple[Histories, Candidates, I64 | None]:
-        """What is an item here, of both; with the order of the candidates where those that are none went last."""
+        """Both without unknown rows, and the order of the candidates if unknown ones were moved to the end."""
         if not self._tables.knows_all(histories.items):
             histories = histories.only(self._tables.knows(histories.items))
         if self._tables.knows_all(candidates.items):
@@ -146,7 +144,7 @@ class Ranker:
         return histories, Candidates(*(np.take_along_axis(each, order, axis=1) for each in columns)), order
 
     def _score(self, histories: Histories, candidates: Candidates, kept: F32 | None = None) -> F32:
-        """Scores of what is known; kept: where the features go that they are of."""
+        """Scores of known rows; kept: an array for the features."""
         scores = np.empty(candidates.items.shape, np.float32)
         for start in range(0, len(candidates), CHUNK):
             chunk = slice(start, start + CHUNK)
@@ -154,7 +152,7 @@ class Ranker:
             if len(candidates) > CHUNK:
                 some = histories.take(chunk), candidates.take(chunk)
             built = features.columns(self._tables, *some)
-            # A net from before a source was added has no column for that source.
+            # A net that was trained before a source was added has no column for that source.
             scores[chunk] = self._scores(built[:, : self._width])
             if kept is not None:
                 kept[chunk] = np.swapaxes(built, 1, 2)
@@ -163,9 +161,9 @@ class Ranker:
 
     @torch.inference_mode()
     def contributions(self, row: F32) -> F32:
-        """What the score of one candidate's features [F] loses when each alone is set to its training mean: [F].
+        """The loss of one candidate's score when each of its features [F] alone is set to its training mean: [F].
 
-        0 of a feature that the net does not have.
+        0 for a feature that the net lacks.
         """
         x = torch.from_numpy(np.repeat(row[None, : self._width], self._width + 1, axis=0))
         places = torch.arange(self._width)
@@ -176,8 +174,8 @@ class Ranker:
         return lost
 
 
-def _placed(found: F32, order: I64 | None) -> F32:
-    """What was found of candidates in an order, where they stood before."""
+def _restored(found: F32, order: I64 | None) -> F32:
+    """Values of candidates in an order, at the places before."""
     if order is None:
         return found
     placed = np.empty_like(found)

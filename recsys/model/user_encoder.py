@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from torch import nn
 
-from recsys.fresh_items.grown_column import table
+from recsys.fresh_items.extended_column import table
 from recsys.kernels import tower as kernel
 from recsys.kernels.compiled import plain
 from recsys.model.towers import DECAYS, UserTower

@@ -6,7 +6,7 @@ import numpy as np
 
 from recsys.generation.item_tables import ItemTables
 from recsys.model import time_features
-from recsys.model.context_lift import places
+from recsys.model.context_lift import table_columns
 from recsys.model.feature_spec import NO_TOKEN
 from recsys.model.features import (
     ALIKE,
@@ -152,7 +152,7 @@ def _repeats(history: I32, candidates: I32) -> tuple[F32, F32]:
 def _lifts(tables: ItemTables, context: U8, items: I32) -> F32:
     """Day part, weekend, and the mean of the known columns: [3, K]."""
     lift = tables.context_lift
-    columns = places(context, lift.starts)
+    columns = table_columns(context, lift.starts)
     known = columns >= 0
     lifts = np.zeros((len(columns), len(items)), np.float32)
     old = items < len(lift)

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed
-from recsys.fresh_items.grown_column import NO_ROWS
-from recsys.fresh_items.grown_column import table as table_of
+from recsys.fresh_items.extended_column import NO_ROWS
+from recsys.fresh_items.extended_column import table as table_of
 from recsys.generation.item_tables import ItemTables
 from recsys.kernels import asking, keys, search
 from recsys.kernels.compiled import plain

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys.filters.allowed_items import Allowed, AllowedItems, masks, only
-from recsys.fresh_items.fresh_tables import Grower, GrownIndex, GrownTables
-from recsys.fresh_items.put_items import Latest, PutItems
+from recsys.fresh_items.caches import SnapshotCache
+from recsys.fresh_items.extended_index import ExtendedIndex
+from recsys.fresh_items.extended_tables import ExtendedTables, TableExtender
+from recsys.fresh_items.put_items import PutItems
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import TOWERS, GenerationFolder
 from recsys.kernels import sources as kernel
@@ -39,39 +41,39 @@ class Retriever:
         encoder: UserEncoder,
         tables: ItemTables,
         exclude_seen: bool,
-        grower: Grower | None = None,
+        extender: TableExtender | None = None,
         sources: Sequence[CandidateSource] = RETRIEVED,
     ) -> None:
-        """grower: needed by `with_items` alone. sources: those that this generation retrieves with."""
+        """extender: needed by `with_items` alone. sources: those that this generation retrieves with."""
         self._encoder = encoder
         self._tables, self._weighed_by = tables, _weighed_by(tables)
-        self._index: Index | GrownIndex = index_of(tables)
+        self._index: Index | ExtendedIndex = index_of(tables)
         self._exclude_seen = exclude_seen
         self._allowed = AllowedItems(tables)
         self._sources = [each for each in sources if each.finder and each.finder.serves(tables, exclude_seen)]
         self._finders = {each.flag: each.finder(tables) for each in self._sources if each.finder}
         self._plan = _plan(self._sources, self._finders)
-        self._grown = Latest(lambda puts: self._over(grower.grow(puts))) if grower else None
+        self._grown = SnapshotCache(lambda puts: self._over(extender.extend(puts))) if extender else None
 
     @classmethod
     def load(cls, folder: GenerationFolder, tables: ItemTables | None = None) -> Retriever:
         """The retriever of a generation that `folder.verify` accepted; tables: in place of the folder's own."""
         tables = tables or folder.tables()
         tower = load_user_tower(folder.path / TOWERS)
-        encoder, grower = UserEncoder(tower, tables.embeddings), Grower.load(folder, tables)
+        encoder, extender = UserEncoder(tower, tables.embeddings), TableExtender.load(folder, tables)
         sources = trained_with(folder.manifest.sources)
-        return cls(encoder, tables, folder.manifest.seen_rule.everything, grower, sources)
+        return cls(encoder, tables, folder.manifest.seen_rule.everything, extender, sources)
 
     def with_items(self, puts: PutItems) -> Retriever:
         """The retriever of the generation and of the items put since; itself where none was."""
         return self._grown.of(puts) if self._grown and len(puts) else self
 
-    def _over(self, tables: GrownTables) -> Retriever:
+    def _over(self, tables: ExtendedTables) -> Retriever:
         """The same retriever over grown tables; what it made of the others is shared."""
         other: Retriever = copy.copy(self)
-        assert not isinstance(self._index, GrownIndex)
+        assert not isinstance(self._index, ExtendedIndex)
         other._tables, other._weighed_by, other._grown = tables, _weighed_by(tables), None
-        other._index = grown = GrownIndex(self._index, tables)
+        other._index = grown = ExtendedIndex(self._index, tables)
         other._encoder = self._encoder.over(tables.embeddings)
         other._allowed = self._allowed.over(tables)
         other._finders = {flag: finder.over(tables, grown) for flag, finder in self._finders.items()}

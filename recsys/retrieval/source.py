@@ -13,7 +13,7 @@ from recsys.types import CANDIDATES, F32, FLAG_BITS, I32
 
 if TYPE_CHECKING:  # the index brings torch, which a gateway with remote stages does without
     from recsys.filters.allowed_items import Allowed
-    from recsys.fresh_items.fresh_tables import GrownIndex
+    from recsys.fresh_items.extended_index import ExtendedIndex
     from recsys.generation.item_tables import ItemTables
     from recsys.retrieval.index import Index
 
@@ -32,7 +32,7 @@ class RetrievalBatch:
     users: F32
     past: I32
     tables: ItemTables
-    index: Index | GrownIndex
+    index: Index | ExtendedIndex
     allowed: Sequence[Allowed | None] | None
 
 
@@ -50,7 +50,7 @@ class Finder(ABC):
         """Whether the source has items in a generation. The tower gets the share of a source that has none."""
         return True
 
-    def over(self, tables: ItemTables, index: GrownIndex) -> Self:
+    def over(self, tables: ItemTables, index: ExtendedIndex) -> Self:
         """The finder over the tables and the index grown by the items put since. Called once for each put."""
         return self
 

@@ -1,13 +1,22 @@
-"""What a shop decides and no model does: a validated file of rules, and the slate they make of scored candidates.
+"""Business rules: a validated file of caps, boosts, pins, quotas and diversity, and the slate under these rules.
 
-`document` is the file, `compiled` what it means for one generation, `selection` the slate, which counts with `caps` and
-`quotas`, moves by `pins`, `shifts` and `unlikeness`, and is topped up by `walk`. Numpy only.
+`document` validates the file, `compiled_rules` translates it for one generation, `selection` makes the slate.
 """
 
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.compiled_rules import CompiledRules, compiled, unknown_items
+from recsys.rules.compiled_rules import CompiledRules, compile_rules, unknown_items
 from recsys.rules.document import Rules, parse
 from recsys.rules.rules_file import RulesFile
 from recsys.rules.selection import Slate, select
 
-__all__ = ["Catalogue", "CompiledRules", "Rules", "RulesFile", "Slate", "compiled", "parse", "select", "unknown_items"]
+__all__ = [
+    "Catalogue",
+    "CompiledRules",
+    "Rules",
+    "RulesFile",
+    "Slate",
+    "compile_rules",
+    "parse",
+    "select",
+    "unknown_items",
+]

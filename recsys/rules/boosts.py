@@ -1,4 +1,4 @@
-"""Boosts and buries: scores moved by standard deviations of the candidates' scores."""
+"""Boosts and buries of the rules: they move scores by standard deviations of the candidates' scores."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import numpy as np
 
 from recsys.filters.compiled_conditions import meets
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.compiled_rules import CompiledShift
+from recsys.rules.compiled_rules import CompiledBoost
 from recsys.types import F32, I32
 
-Moved = dict[int, tuple[str, ...]]
-"""By row, the words of what moved it."""
+MovedBy = dict[int, tuple[str, ...]]
+"""The names of the rules that moved a row, by row."""
 
 
-def shifted(items: I32, told: F32, shifts: Sequence[CompiledShift], catalogue: Catalogue) -> tuple[F32, Moved]:
-    """The told scores of items [n] with what boosts add and buries take, and which rows they moved."""
-    moved: Moved = {}
-    if not shifts or not len(items):
-        return told, moved
-    scores, spread = told.copy(), float(np.std(told)) or 1.0
+def boosted_scores(
+    items: I32, scores: F32, boosts: Sequence[CompiledBoost], catalogue: Catalogue
+) -> tuple[F32, MovedBy]:
+    """The scores of items [n] after all boosts and buries, and the rows that they moved."""
+    moved: MovedBy = {}
+    if not boosts or not len(items):
+        return scores, moved
+    boosted, deviation = scores.copy(), float(np.std(scores)) or 1.0
     content, numbers = catalogue.content(items), catalogue.numbers(items)
-    for shift in shifts:
-        if shift.items:
-            meant = np.isin(items, catalogue.rows_of(shift.items))
+    for boost in boosts:
+        if boost.items:
+            chosen = np.isin(items, catalogue.rows_of(boost.items))
         else:
-            meant = meets(shift.matches, content, numbers)
-        scores[meant] += np.float32(shift.by * spread)
-        for row in items[meant].tolist():
-            moved[row] = (*moved.get(row, ()), shift.word)
-    return scores, moved
+            chosen = meets(boost.matches, content, numbers)
+        boosted[chosen] += np.float32(boost.by * deviation)
+        for row in items[chosen].tolist():
+            moved[row] = (*moved.get(row, ()), boost.rule)
+    return boosted, moved

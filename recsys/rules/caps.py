@@ -1,4 +1,4 @@
-"""Caps while a slate grows: how often each value stands in it, and which items may come next."""
+"""Caps of the rules while a slate is filled: how often the slate has each value, and which items fit next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recsys.types import I32, Bool
 
 
 class Caps:
-    """Counts the values of the items that are placed. Any cap that an item's values have filled keeps it out."""
+    """Counts the values of the items in a slate. An item does not fit if one of its values has reached a cap."""
 
     def __init__(self, caps: Sequence[CompiledCap]) -> None:
         self._caps = caps
@@ -19,20 +19,20 @@ class Caps:
         self._full = np.zeros(max((cap.vocabulary for cap in caps), default=0), bool)
         self._placed = 0
         self.filled = 0
-        """Goes up whenever fewer items fit than before."""
+        """Increases whenever fewer items fit than before."""
 
     def __bool__(self) -> bool:
         return bool(self._caps)
 
     def fit(self, content: I32) -> Bool:
-        """Which items of content [n, C] may stand at the next place."""
+        """Which items of content [n, C] fit at the next place."""
         if not self:
             return np.ones(len(content), bool)
         fitting: Bool = np.logical_not(self._full[content].any(axis=1))
         return fitting
 
     def place(self, content: I32) -> bool:
-        """Count an item of content [C] at the next place; whether a cap ends there, so that more fit behind it."""
+        """Count an item of content [C] at the next place; return whether a cap ends there, so that more items fit."""
         self._placed += 1
         values = set(content.tolist())
         for cap, counts in zip(self._caps, self._counts, strict=True):
@@ -45,22 +45,19 @@ class Caps:
                     self.filled += 1
         ended = any(cap.within == self._placed for cap in self._caps)
         if ended:
-            self._fill_again()
+            self._full[:] = False
+            for cap, counts in self._in_force():
+                self._full[[token for token, count in counts.items() if count >= cap.at_most]] = True
         return ended
 
-    def named(self, content: I32) -> str:
-        """The first cap that keeps an item of content [C] from the next place, in words."""
+    def reason(self, content: I32) -> str:
+        """The first cap that excludes an item of content [C] from the next place, in words."""
         return next(
             f"cap {cap.names[token]}"
             for cap, counts in self._in_force()
             for token in content.tolist()
             if counts.get(token, 0) >= cap.at_most
         )
-
-    def _fill_again(self) -> None:
-        self._full[:] = False
-        for cap, counts in self._in_force():
-            self._full[[token for token, count in counts.items() if count >= cap.at_most]] = True
 
     def _in_force(self) -> Sequence[tuple[CompiledCap, dict[int, int]]]:
         pairs = zip(self._caps, self._counts, strict=True)

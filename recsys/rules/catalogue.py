@@ -1,4 +1,4 @@
-"""A catalogue as selection asks of it, and that of a generation where nothing was put since."""
+"""The catalogue that a slate is selected from, as a protocol, and its implementation for a generation without puts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ DAY = 86_400.0
 
 
 class Catalogue(Protocol):
-    """What selection asks of a generation, for one request."""
+    """The items of a generation for one request."""
 
     def blocks(self) -> Iterator[I32]:
-        """Every row, the most popular first, some thousands at a time."""
+        """All rows in blocks of some thousands, the most popular first."""
 
     def newest(self) -> Iterator[I32]:
-        """Rows that came into the catalogue last, the newest first: some thousands, not every one."""
+        """Some thousands of the newest rows, the newest first."""
 
     def allowed(self, rows: I32) -> Bool:
         """Which rows pass every hard filter."""
 
     def content(self, rows: I32) -> I32:
-        """Content tokens: [n, C]."""
+        """Content tokens of rows: [n, C]."""
 
     def numbers(self, rows: I32) -> F64:
         """The columns `FeatureSpec.numbers`: [n, columns]."""
@@ -37,15 +37,15 @@ class Catalogue(Protocol):
         """Item embeddings: [n, d], of length 1 or 0."""
 
     def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows came into the catalogue in the last so many days."""
+        """Which rows are at most so many days old."""
 
     def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that are known."""
+        """Rows of the items that the catalogue has."""
 
 
 @dataclass(frozen=True)
 class TablesCatalogue:
-    """may: which rows pass the hard filters. age_days: from the data's end to the moment asked about."""
+    """The catalogue of a generation. may: which rows pass the filters. age_days: from the end of its data to now."""
 
     tables: ItemTables
     may: Callable[[I32], Bool]
@@ -77,16 +77,16 @@ class TablesCatalogue:
         return np.asarray(self.tables.embeddings[rows])
 
     def is_new(self, rows: I32, days: float) -> Bool:
-        """Which rows were first taken in the last so many days."""
+        """Which rows had their first interaction in so many days before now."""
         return taken_within(self.tables, rows, days, self.age_days)
 
     def rows_of(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that are known."""
+        """Rows of the items that the catalogue has."""
         rows = self.tables.ids.rows_of([*map(str, items)])
         return np.array([row for row in rows if row is not None], np.int32)
 
 
 def taken_within(tables: ItemTables, rows: I32, days: float, age_days: float) -> Bool:
-    """Which rows of a generation were first taken in so many days before a moment, `age_days` after its data's end."""
+    """Which rows had their first interaction in so many days before a time `age_days` after the end of the data."""
     new: Bool = np.asarray(tables.age[rows]) + age_days <= days
     return new

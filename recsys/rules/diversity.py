@@ -1,4 +1,4 @@
-"""Maximal marginal relevance. Carbonell and Goldstein, "The Use of MMR", SIGIR 1998."""
+"""Diversity of a slate by maximal marginal relevance. Carbonell and Goldstein, "The Use of MMR", SIGIR 1998."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from recsys.rules.document import Diversity
 from recsys.types import F32, Bool
 
 
-class Unlikeness:
-    """Chooses candidates that are relevant and unlike what stands in the slate.
+class MarginalRelevance:
+    """Chooses candidates that are relevant and not similar to the items of the slate.
 
     scores: [n], the highest first. embeddings: [n, d], of length 1 or 0.
     """
@@ -19,14 +19,14 @@ class Unlikeness:
         least, most = (float(scores[-1]), float(scores[0])) if len(scores) else (0.0, 0.0)
         self._relevance = ((scores - least) / ((most - least) or 1.0)).astype(np.float32)
         self._embeddings = embeddings
-        self._likest = np.zeros(len(scores), np.float32)
+        self._similarity = np.zeros(len(scores), np.float32)
 
     def best(self, eligible: Bool) -> int:
-        """The place of the best of the first so many candidates that are eligible."""
+        """The place of the best of the first `among` eligible candidates."""
         places = np.flatnonzero(eligible)[: self._among]
-        worth = (1 - self._weight) * self._relevance[places] - self._weight * self._likest[places]
+        worth = (1 - self._weight) * self._relevance[places] - self._weight * self._similarity[places]
         return int(places[np.argmax(worth)])
 
-    def chose(self, embedding: F32) -> None:
-        """Count an item, a candidate or not, among those that others are to be unlike."""
-        self._likest = np.maximum(self._likest, self._embeddings @ embedding)
+    def add(self, embedding: F32) -> None:
+        """Add an item to the slate."""
+        self._similarity = np.maximum(self._similarity, self._embeddings @ embedding)

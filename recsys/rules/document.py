@@ -1,4 +1,4 @@
-"""The file of rules: TOML, strict, and every mistake is a sentence that names its field."""
+"""The file of rules: its fields in TOML, and a sentence for each mistake that names the field and the fix."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from recsys.model.event_types import SeenRule
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=256)]
 Item = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)] | Name
-Where = Annotated[Condition, BeforeValidator(lambda told: [told] if isinstance(told, str) else told)]
-"""A condition as of a request's filter; a text alone is a set of one."""
+Where = Annotated[Condition, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+"""A condition, as in the filter of a request. A text is a set of one value."""
 Places = Annotated[StrictInt, Field(ge=1, le=100)]
 
 
@@ -35,7 +35,7 @@ class _Table(BaseModel):
 
 
 class Cap(_Table):
-    """At most so many items that share a value of a column, in the first `within` places or in all."""
+    """At most so many items with the same value of a column, in the first `within` places or in all."""
 
     column: Name
     at_most: Places
@@ -48,22 +48,22 @@ class _Which(_Table):
     by: StrictFloat = Field(gt=0, le=100, allow_inf_nan=False)
 
     @validates(mode="after")
-    def _says_which(self) -> _Which:
+    def _check_choice(self) -> _Which:
         if bool(self.where) == bool(self.items):
             raise ValueError("say which items: either where = {column = value} or items = [ids]")
         return self
 
 
 class Boost(_Which):
-    """Lift items by so many standard deviations of the candidates' scores."""
+    """Raise the scores of items by so many standard deviations of the candidates' scores."""
 
 
 class Bury(_Which):
-    """Lower items likewise."""
+    """Lower the scores of items likewise."""
 
 
 class Pin(_Table):
-    """Put an item at a place, for everyone or in a context, wherever it may be shown at all."""
+    """Put an item at a place, for all queries or in a context, if filters allow the item."""
 
     item: Item
     place: Places
@@ -71,28 +71,28 @@ class Pin(_Table):
 
 
 class Quota(_Table):
-    """At least so many new items in the first `within` places, as far as there are any."""
+    """At least so many new items in the first `within` places, if the catalogue has them."""
 
     new_within_days: StrictFloat = Field(gt=0, le=3_650, allow_inf_nan=False)
     at_least: Places
     within: Places
 
     @validates(mode="after")
-    def _fits(self) -> Quota:
+    def _check_places(self) -> Quota:
         if self.at_least > self.within:
             raise ValueError(f"{self.at_least} items don't fit in {self.within} places: at_least is within, or less")
         return self
 
 
 class Diversity(_Table):
-    """Maximal marginal relevance: 0 is relevance alone, 1 unlikeness alone; over the best `among` candidates."""
+    """Maximal marginal relevance of the best `among` candidates: weight 0 is relevance alone, 1 dissimilarity alone."""
 
     weight: StrictFloat = Field(ge=0, le=1, allow_inf_nan=False)
     among: Annotated[StrictInt, Field(ge=1, le=512)] = 100
 
 
 class Rules(_Table):
-    """All rules; the defaults are those of no file."""
+    """All rules. The defaults are in force without a file."""
 
     hide_unavailable: StrictBool = True
     exclude_seen: StrictBool | Literal["dataset"] = "dataset"
@@ -104,29 +104,29 @@ class Rules(_Table):
     diversity: Diversity | None = None
 
     def seen_rule(self, of_dataset: SeenRule) -> SeenRule:
-        """Which of a user's past items are left out of slates, given the dataset's own rule."""
+        """The rule on seen items: the dataset's own unless the file has another."""
         return of_dataset if self.exclude_seen == "dataset" else SeenRule(self.exclude_seen)
 
     @property
     def plain(self) -> bool:
-        """Whether the order of the scores stands."""
+        """Whether no rule changes the order of the scores."""
         return not (self.cap or self.boost or self.bury or self.pin or self.quota or self.diversity)
 
 
 def parse(text: str, name: str = "rules.toml") -> Rules:
-    """The rules that a file's text says; RulesError names the first wrong field and the fix."""
+    """Parse the text of a file; RulesError names the first wrong field and the fix."""
     try:
         return Rules.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise RulesError(f"{name}: {_sentence(error)}") from error
     except RecursionError as error:
         raise RulesError(f"{name} is not valid TOML: it is nested too deep.") from error
-    except ValueError as error:  # of tomllib, and of int() for a number of thousands of digits
+    except ValueError as error:  # by tomllib, and by int() for a number of thousands of digits
         raise RulesError(f"{name} is not valid TOML: {error}.") from error
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first mistake: its field, what stands there, what is wanted."""
+    """The first mistake as a sentence: the field, its value and what is wanted."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = _place(first["loc"])
     field = ".".join(place)
@@ -135,7 +135,7 @@ def _sentence(error: ValidationError) -> str:
         return f"there is no {field}; known are {', '.join(table.model_fields)}."
     if first["type"] == "value_error" or first["type"].startswith("range_"):
         return f"{field}: {first['msg'].removeprefix('Value error, ')}."
-    # The first that is known, as a column may be called like a field: where = { place = 3 }.
+    # The first known field: a column may have the name of a field, as in where = { place = 3 }.
     wanted = next((WANTED[part] for part in place[1:] if part in WANTED), WANTED[place[0]])
     if first["type"] == "missing":
         return f"{field} is missing; {wanted}."
@@ -143,22 +143,22 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _place(loc: Sequence[int | str]) -> list[str]:
-    """The keys of the file that lead to a mistake, without what pydantic adds: the kind that it tried, or [key]."""
+    """The keys in the file of a mistake, without those that pydantic adds: the type that it tried, or [key]."""
     *before, last = loc
-    added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_KINDS.isdisjoint(before))
+    added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_TYPES.isdisjoint(before))
     return [str(part) or '""' for part in (before if added else loc) if part not in TAGS]
 
 
-def _as_toml(told: object) -> str:
+def _as_toml(value: object) -> str:
     try:
-        shown = str(told).lower() if isinstance(told, bool) else repr(told)
-    except ValueError:  # a hexadecimal number of thousands of digits, which Python does not write in decimals
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:  # a hexadecimal number of thousands of digits has no decimal text
         return "something else"
     return shown if len(shown) < 80 else "something else"
 
 
-_OF_TWO_KINDS = {"exclude_seen", "item", "items"}
-"""Fields whose mistakes pydantic tells for each kind that they may be."""
+_OF_TWO_TYPES = {"exclude_seen", "item", "items"}
+"""Fields with a choice of types. Pydantic reports a mistake for each type."""
 
 _TABLES: dict[str, type[BaseModel]] = {
     "cap": Cap,
@@ -194,4 +194,4 @@ WANTED = {
     "weight": "a number from 0 to 1 is wanted",
     "among": "a whole number from 1 to 512 is wanted",
 }
-"""What each field takes, in words."""
+"""The values that each field accepts, in words."""

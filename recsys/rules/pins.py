@@ -1,4 +1,4 @@
-"""Which items are pinned to which places of a slate."""
+"""Pins of the rules: which items have which places of a slate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from recsys.rules.catalogue import Catalogue
 from recsys.rules.document import Pin
 
 
-def pinned(pins: Sequence[Pin], k: int, catalogue: Catalogue, context: Mapping[str, str]) -> dict[int, int]:
-    """Rows by their place, from 1 to k; of the pins that hold in a context, the first of a place and of an item."""
+def pinned_rows(pins: Sequence[Pin], k: int, catalogue: Catalogue, context: Mapping[str, str]) -> dict[int, int]:
+    """Rows by their place, from 1 to k. Of several pins of a place or of an item, the first in this context counts."""
     found: dict[int, int] = {}
     for pin in pins:
         if pin.place > k or pin.place in found:

@@ -1,4 +1,4 @@
-"""The file of rules on a disk, read again whenever it changed; a broken edit keeps what was in force."""
+"""The file of rules on disk. It is read again when it changes, and a wrong edit leaves the old rules in force."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from recsys.rules.document import Rules, parse
 
 
 class RulesFile(WatchedFile[Rules]):
-    """The rules in force; without a file, those of none.
+    """The rules in force; the defaults if there is no file.
 
-    RulesError where it is wrong when it is first read, or somebody named it and it is not there. last: as of a
-    `WatchedFile`; where nothing is kept either, there are no rules.
+    RulesError if the file is wrong at the first read, or named and missing. last: as of `WatchedFile`.
     """
 
     noun, error = "rules", RulesError
@@ -25,21 +24,21 @@ class RulesFile(WatchedFile[Rules]):
         super().__init__(path, last)
 
     def refresh(self) -> None:
-        """Read the file if it changed; one that is empty now, only once it is so at the next look, too."""
+        """Read the file if it changed. An empty file is read at the second look only."""
         state = file_state(self.path)
         if state and not state[1] and state not in (self._state, self._emptied):
-            self._emptied = state  # editors empty a file just before they write it, and no rules are rules
+            self._emptied = state  # editors empty a file before they write it, and an empty file is valid
             return
         super().refresh()
 
     def parse(self, text: str) -> Rules:
-        """The rules of a text."""
+        """Parse the text."""
         return parse(text, self.path.name)
 
     def empty(self) -> Rules:
-        """No rules."""
+        """The defaults."""
         return Rules()
 
     def text_if_missing(self) -> str:
-        """A file that is not there has none."""
+        """A missing file has no rules."""
         return ""

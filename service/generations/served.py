@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from recsys.fresh_items.grown_column import Grown
-from recsys.fresh_items.put_items import CATEGORIES, Latest, PutItem, PutItems
-from recsys.fresh_items.segment import FreshSegment, Kept, encoded
-from recsys.generation import soundness
+from recsys.fresh_items.caches import ItemArrayCache, SnapshotCache
+from recsys.fresh_items.catalogue_changes import CatalogueChanges, encode_put_items
+from recsys.fresh_items.extended_column import ExtendedColumn
+from recsys.fresh_items.put_items import CATEGORIES, PutItem, PutItems
+from recsys.generation import content_checks
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.model.feature_spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
@@ -31,16 +32,17 @@ class ServedGeneration:
     manifest: Manifest
     tables: ItemTables
     spec: FeatureSpec
-    fresh: FreshSegment | None = None
+    fresh: CatalogueChanges | None = None
     pinned: bool = False
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> ServedGeneration:
         """Load from a sound folder; GenerationError where it can't be read."""
-        with soundness.readable(folder.manifest.id):
+        with content_checks.readable(folder.manifest.id):
             pinned = folder.path.is_symlink()  # by `GenerationCache.link`
             generation = cls(folder.manifest, folder.tables(), folder.spec(), pinned=pinned)
-            generation.popular, generation.tables.ids.rows  # noqa: B018 - now, not by a request
+            generation.tables.ids.prepare()
+            generation.popular  # noqa: B018 - computed now, not in a request
         return generation
 
     @cached_property
@@ -58,24 +60,24 @@ class ServedGeneration:
         return self._joined.of(puts) if len(puts) else self
 
     @cached_property
-    def _joined(self) -> Latest[ServedGeneration]:
+    def _joined(self) -> SnapshotCache[ServedGeneration]:
         def join(puts: PutItems) -> ServedGeneration:
             joined = copy.copy(self)  # with what was computed once already
-            segment = FreshSegment.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
+            segment = CatalogueChanges.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
             content, hashed, numbers = kept.of(segment.items)
-            object.__setattr__(joined, "_content", Grown(self.tables.content, segment.rows, content))
+            object.__setattr__(joined, "_content", ExtendedColumn(self.tables.content, segment.rows, content))
             object.__setattr__(joined, "_hashed", hashed)
-            object.__setattr__(joined, "_numbers", Grown(self.tables.numbers, segment.rows, numbers))
+            object.__setattr__(joined, "_numbers", ExtendedColumn(self.tables.numbers, segment.rows, numbers))
             return joined
 
-        kept = Kept(lambda items: encoded(items, self.spec))
-        return Latest(join)
+        kept = ItemArrayCache(lambda items: encode_put_items(items, self.spec))
+        return SnapshotCache(join)
 
     @cached_property
-    def _content(self) -> Grown:
+    def _content(self) -> ExtendedColumn:
         """Of every row; with what was put it is given by `_joined`."""
-        return Grown(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
+        return ExtendedColumn(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
 
     @cached_property
     def _hashed(self) -> I32:
@@ -83,10 +85,10 @@ class ServedGeneration:
         return np.zeros((0, CONTENT_TOKENS), np.int32)
 
     @cached_property
-    def _numbers(self) -> Grown:
+    def _numbers(self) -> ExtendedColumn:
         """As `_content`."""
         numbers = self.tables.numbers
-        return Grown(numbers, np.zeros(0, np.int32), numbers[:0])
+        return ExtendedColumn(numbers, np.zeros(0, np.int32), numbers[:0])
 
     def row_of(self, item: Id) -> int | None:
         """The row of an item; None for one that is not known."""
@@ -103,12 +105,12 @@ class ServedGeneration:
 
     def has_value(self, column: str, value: str) -> bool:
         """Whether an item has this value in a categorical column, one of the generation or one put since."""
-        known = f"{column}={value}" in self.spec.token_rows()
+        known = f"{column}={value}" in self.spec.token_rows
         return known or (self.fresh is not None and (column, value) in self.fresh.values)
 
     def has_learned(self, item: PutItem) -> bool:
         """Whether the generation knows an item put, and by data that goes on after its last put."""
-        return item.put_at <= self.manifest.data_end and item.text in self.tables.ids.rows
+        return item.put_at <= self.manifest.data_end and item.text in self.tables.ids
 
     def item_rows(self, items: Sequence[Id]) -> I32:
         """Rows of the items that are known, in their order."""

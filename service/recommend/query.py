@@ -15,7 +15,7 @@ from recsys.filters.conditions import Stated
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.model.event_types import SeenRule
-from recsys.model.feature_spec import NOTHING_TOLD
+from recsys.model.feature_spec import UNKNOWN_CONTEXT
 from recsys.model.history import NO_HISTORY, History, hidden_rows
 from recsys.rules import CompiledRules, Rules
 from recsys.types import F32, I32, I64, U8, U16, Bool, Event, Id
@@ -66,7 +66,7 @@ class Query:
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
     now: float = field(default_factory=time.time)  # unix seconds
-    context: U8 = field(default_factory=lambda: NOTHING_TOLD)  # [CONTEXTS] rows, 0 for an unknown value
+    context: U8 = field(default_factory=lambda: UNKNOWN_CONTEXT)  # [CONTEXTS] rows, 0 for an unknown value
     mode: Mode = Mode.REALTIME  # as requested
     filter: Mapping[str, Stated] = field(default_factory=dict)
     context_values: Mapping[str, str] = field(default_factory=dict)  # the context as in the request, for rules

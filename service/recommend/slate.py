@@ -29,14 +29,14 @@ def make_slate(query: Query, without: int = PAD) -> None:
             query.remove(gone, each.reason)
     catalogue = _Catalogue(query, without)
     slate = select(query.items, query.scores, query.k, query.rules, catalogue, query.context_values, query.traced)
-    query.words, query.passed_over = slate.words, slate.passed_over
+    query.words, query.passed_over = slate.moved_by, slate.passed_over
     rows = np.array(slate.items, np.int32)
     at = places(rows, query.items) if slate.places is None else slate.places
     known = at >= 0
     tower, sources = np.full(len(rows), np.nan, np.float32), np.zeros(len(rows), np.uint16)
     tower[known], sources[known] = query.tower[at[known]], query.sources[at[known]]
-    if slate.words:
-        brought = np.array([slate.brought(row) for row in slate.items], np.uint16)
+    if slate.moved_by:
+        brought = np.array([slate.source_of(row) for row in slate.items], np.uint16)
         sources[~known] = brought[~known]
     query.tower, query.sources = tower, sources
     query.items, query.scores = rows, np.array(slate.scores, np.float32)

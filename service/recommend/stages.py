@@ -12,7 +12,7 @@ from recsys.errors import StageError
 from recsys.filters.compiled_conditions import packed
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
-from recsys.model.history import assemble, still_standing
+from recsys.model.history import assemble, without_revoked
 from recsys.store.ports import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
 from service.backends import wire
@@ -106,7 +106,7 @@ class UserHydrator:
         generation = query.generation
         since = (*query.events, *query.session)
         query.past = assemble(query.record, since, generation.rows_of, generation.spec.type_row)
-        query.history = still_standing(query.past, generation.spec.negative_types)
+        query.history = without_revoked(query.past, generation.spec.negative_types)
         query.made_by = choose(query, self._settings)
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from recsys.fresh_items.segment import FreshSegment
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 
 Count = Callable[[float], object]
 """A counter's `inc`, or a histogram's `observe`."""
@@ -76,7 +76,7 @@ fresh_items = Gauge(
 hidden_items = Gauge("tandem_hidden_items", "Items hidden by a put", multiprocess_mode="livemax")
 
 
-def count_segment(segment: FreshSegment | None) -> None:
+def count_segment(segment: CatalogueChanges | None) -> None:
     """Set the gauges of the items put."""
     fresh_items.set(len(segment.items) if segment else 0)
     hidden_items.set(segment.hidden_count if segment else 0)

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from recsys.errors import QueryError, StoreUnavailable, TandemError
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import CAPACITY, CATEGORIES, HIDING_CAPACITY, NOTHING_PUT, Put, PutItem, PutItems
-from recsys.fresh_items.segment import FreshSegment
 from recsys.model.feature_spec import FeatureSpec
 from recsys.store.item_port import ItemReader, ItemWriter
 from recsys.store.redis.item_store import stored_fields
@@ -108,7 +108,7 @@ class ItemVerbs:
                 "full",
             )
         ids = {str(item.item_id) for item in items}
-        new = {text for text in ids if text not in live.tables.ids.rows}
+        new = {text for text in ids if text not in live.tables.ids}
         metrics.items_put_total.labels("new").inc(len(new))
         metrics.items_put_total.labels("known").inc(len(ids) - len(new))
         return schema.ItemsResponse(
@@ -141,7 +141,7 @@ class ItemVerbs:
         forgotten = await self._writer.remove(item_id)
         if not forgotten:
             known_row(item_id, _with(None, live))
-        known = str(item_id) in live.tables.ids.rows
+        known = str(item_id) in live.tables.ids
         return schema.ForgottenItemResponse(item_id=item_id, forgotten=forgotten, known=known)
 
     async def close(self) -> None:
@@ -162,7 +162,7 @@ def _with(put: PutItem | None, live: ServedGeneration) -> ServedGeneration:
     if put is None:
         return replace(live, fresh=None)
     tables, puts = live.tables, PutItems(items=(put,))
-    return replace(live, fresh=FreshSegment.of(puts, tables.ids.rows_of, tables.available, live.manifest.data_end))
+    return replace(live, fresh=CatalogueChanges.of(puts, tables.ids.rows_of, tables.available, live.manifest.data_end))
 
 
 def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
@@ -173,7 +173,7 @@ def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
             raise QueryError(problem, f"{field}.columns.{column}")
         content[column] = value if column in spec.edges or isinstance(value, bool) else str(value)
     if item.categories is not None:
-        if CATEGORIES not in spec.content_columns:
+        if CATEGORIES not in spec.columns:
             raise QueryError("The live generation knows no categories; leave them out.", f"{field}.categories")
         content[CATEGORIES] = list(item.categories)
     put = Put(item.item_id, item.title, item.available, content)
@@ -185,7 +185,7 @@ def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
 
 def _problem(column: str, value: object, spec: FeatureSpec) -> str | None:
     """What is wrong with the value of a column."""
-    columns = [name for name in spec.content_columns if name != CATEGORIES]
+    columns = [name for name in spec.columns if name != CATEGORIES]
     if column not in columns:
         there = f"it has {', '.join(columns)}" if columns else "it has none"
         return f"The live generation knows no item column of this name; {there}."

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsys.fresh_items.segment import FreshSegment
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.store.ports import LIVE, UserStore
 from recsys.types import Id
 from service import schema
@@ -54,7 +54,7 @@ class Recommender:
         self._dependencies = dependencies
         self._store = store
         self._settings = settings
-        self._counted: FreshSegment | None = None
+        self._counted: CatalogueChanges | None = None
         self._batcher = RequestBatcher(
             dependencies.pipeline.enrich, dependencies.pipeline.finish, settings.max_batch, settings.max_in_flight
         )

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from recsys.rules import CompiledRules, Rules, RulesFile, compiled, unknown_items
+from recsys.rules import CompiledRules, Rules, RulesFile, compile_rules, unknown_items
 from service.generations.served import ServedGeneration
 
 logger = logging.getLogger("tandem")
@@ -44,7 +44,7 @@ class RulesFollower:
         held = self._compiled.get(generation.id)
         if held is not None and held[0] is rules:
             return held[1]
-        made = compiled(rules, generation.spec)
+        made = compile_rules(rules, generation.spec)
         self._compiled[generation.id] = rules, made
         while len(self._compiled) > HELD:
             self._compiled.pop(next(iter(self._compiled)))

@@ -9,7 +9,7 @@ import numpy as np
 from recsys.generation.manifest import GenerationFolder
 from recsys.lists.user_record import UserRecord
 from recsys.model import time_features
-from recsys.model.history import hidden_rows, still_standing
+from recsys.model.history import hidden_rows, without_revoked
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, PAD, Histories
@@ -37,7 +37,7 @@ class Expected:
     def _slate(self, user: int | str, k: int, now: float, known: bool) -> list[tuple[str, float, float]]:
         record = self._records.get(str(user), UserRecord.empty()) if known else UserRecord.empty()
         histories = Histories.empty(np.array([now]))
-        histories.put(0, *still_standing((record.items, record.times, record.types), self._spec.negative_types))
+        histories.put(0, *without_revoked((record.items, record.times, record.types), self._spec.negative_types))
         histories.context[:, :CLOCK] = time_features.clock(histories.now)
         key = (user, k, known, *histories.context[0].tolist(), int(time_features.waits(histories)[0]))
         if key not in self._known:

@@ -92,21 +92,19 @@ class Counter:
         AbstractConnection.send_packed_command = counted
 
     def _watch_writes(self) -> None:
-        append, write_text = received_parts._append, Path.write_text
+        append, write_text = received_parts.append, Path.write_text
 
-        def counted(path: Path, chunks: list[bytes]) -> None:
-            for chunk in chunks:
-                append(path, [chunk[: len(chunk) // 2]])
-                self.point(f"half of {path.name}")
-                append(path, [chunk[len(chunk) // 2 :]])
-            append(path, [])
+        def counted(path: Path, chunk: bytes) -> None:
+            append(path, chunk[: len(chunk) // 2])
+            self.point(f"half of {path.name}")
+            append(path, chunk[len(chunk) // 2 :])
 
         def text(path: Path, data: str, *args: Any, **options: Any) -> int:
             write_text(path, data[: len(data) // 2], *args, **options)
             self.point(f"half of {path.name}")
             return write_text(path, data, *args, **options)
 
-        received_parts._append = counted
+        received_parts.append = counted
         Path.write_text = text  # type: ignore[method-assign]
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import redis
 
-from recsys.generation import soundness
+from recsys.generation import content_checks
 from recsys.generation.cache import GenerationCache
 from recsys.generation.loader import load_ranker, load_retriever
 from recsys.generation.publisher import Publisher
@@ -44,7 +44,7 @@ class World:
             Publisher(self.store, folder / "trials").publish(each)
         self.move(LIVE, pair.first.manifest.id)
         self.move(ARM, pair.second.manifest.id)
-        cache = GenerationCache(folder / "cache", self.store, soundness.check)
+        cache = GenerationCache(folder / "cache", self.store, content_checks.check)
         served, retrieval, ranking, remote = (
             GenerationHolder(cache, load) for load in (ServedGeneration.load, load_retriever, load_ranker, load_ranker)
         )

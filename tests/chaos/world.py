@@ -16,7 +16,7 @@ import redis
 from flows.operate.verbs import publish
 from recsys.environment import Environment
 from recsys.generation.manifest import GenerationFolder, Manifest
-from recsys.generation.publisher import Smoke
+from recsys.generation.publisher import Check
 from recsys.store import RedisGenerationStore, RedisUserStore
 from recsys.store.key_names import manifest_key, part_keys, users_keys
 from recsys.store.ports import LIVE, PREVIOUS
@@ -75,7 +75,7 @@ class World:
     def folder(self, generation: str) -> GenerationFolder:
         return GenerationFolder(self.home / "made" / generation)
 
-    def publish(self, generation: str, smoke: Smoke | None = reads, lease: float = 30.0) -> None:
+    def publish(self, generation: str, smoke: Check | None = reads, lease: float = 30.0) -> None:
         """The operator's verb, over connections of its own."""
         (self.home / "work" / "generations" / generation).mkdir(parents=True, exist_ok=True)
         store, environment = RedisGenerationStore(self.url), Environment(self.home / "work", self.url)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys.model.feature_spec import FeatureSpec
-from recsys.rules import compiled, parse, select
+from recsys.rules import compile_rules, parse, select
 
 GENRES = ("Drama", "Comedy", "Action")
 SPEC = FeatureSpec(
@@ -64,7 +64,7 @@ class Catalogue:
 
 
 def slate(world, items, scores, k, text, traced=True, **context):
-    rules = compiled(parse(text), SPEC)
+    rules = compile_rules(parse(text), SPEC)
     return select(np.array(items, np.int32), np.array(scores, np.float32), k, rules, world, context, traced)
 
 

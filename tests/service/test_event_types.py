@@ -59,7 +59,7 @@ class Shop(DeploymentWithFlows):
     def hidden(self, user):
         """What the trained past hides from a user by brute force, and what it is about to hide no longer."""
         log_ids, blobs = self.folder.users()
-        record = UserRecord.unpack(blobs.bytes_at(log_ids.rows[str(user)]))
+        record = UserRecord.unpack(blobs.bytes_at(log_ids.row_of(str(user))))
         types = np.array(self.folder.spec().event_types)[record.types]
         counts = np.isin(types, ["purchase", "refund"])
         ages = time.time() - record.times

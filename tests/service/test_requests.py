@@ -164,7 +164,7 @@ class TestExplain:
         assert told["score"] == pytest.approx(slate["items"][2]["score"], abs=2e-3)
         _, candidates, rows = brute(folder, log, USER, time.time())
         net = RankerNet.load(folder.path / RANKER)
-        at = candidates.items[0].tolist().index(folder.tables().ids.rows[told["item_id"]])
+        at = candidates.items[0].tolist().index(folder.tables().ids.row_of(told["item_id"]))
         x = torch.from_numpy(rows[at])
         with torch.inference_mode():
             whole = float(net(x))
@@ -186,7 +186,7 @@ class TestExplain:
         past, _, _ = brute(folder, log, USER, time.time())
         vector = Retriever.load(folder)._encoder.encode(past)[0]
         all_scores = folder.tables().embeddings @ vector
-        mine = all_scores[folder.tables().ids.rows[far]]
+        mine = all_scores[folder.tables().ids.row_of(far)]
         assert told["tower_score"] == pytest.approx(float(mine), abs=1e-3)
         assert abs(told["tower_place"] - int((all_scores > mine).sum()) - 1) <= 1
 

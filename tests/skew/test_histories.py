@@ -1,4 +1,4 @@
-"""A history is the same whether its events come from the log or from `/events`."""
+"""A history is the same from events of the log and from events sent to `/events`."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ ACTS = (
 
 
 def trained(folder, start, duplicates):
-    """The user's history as training takes it from a log with these events: (item, time, type)."""
+    """The user's history in training, from a log with these events: item, time and type."""
     path = tiny.write_shop(folder, start - 3_600) / "interactions.csv"
     rows = [(USER, item, start + later, tiny.DEVICES[n % 2], kind) for n, (item, later, kind) in enumerate(ACTS)]
     table = pd.read_csv(path)
@@ -49,7 +49,7 @@ def trained(folder, start, duplicates):
 
 
 def served(generation, url, start):
-    """The same as serving takes it from the store, to which the events were sent."""
+    """The history in serving, from a store with these events."""
 
     async def hydrated():
         store = RedisUserStore(url)
@@ -70,7 +70,7 @@ def served(generation, url, start):
 
 @pytest.mark.parametrize("duplicates", ["drop", "keep"])
 def test_a_log_and_the_store_give_one_history(tiny_shop, embedded_url, tmp_path, duplicates):
-    """Events of one item, second and type are one; impressions and ignored types are none; a refund revokes."""
+    """Repeated events count once; impressions and ignored types do not count; a refund revokes earlier events."""
     start = float(int(time.time()) - 600)
     expected = [("drama-1", start, "view"), ("drama-1", start + 60, "purchase")]
     expected += [("drama-1", start + 61, "view"), ("drama-3", start + 122, "view")]

@@ -1,4 +1,4 @@
-"""What serving computes is what training and the batch path compute: histories, hidden items, features and scores."""
+"""Serving, training and the batch path compute the same histories, hidden items, features and scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REQUESTS, AT_ONCE = 300, 8
 
 @pytest.fixture(scope="module")
 def world(tiny_world, own_valkey_url, tmp_path_factory):
-    """A deployment that logs every slate."""
+    """A deployment that logs all slates."""
     with redis.Redis.from_url(own_valkey_url) as store:
         store.flushall()
     tiny.publish(tiny_world[0], RedisGenerationStore(own_valkey_url))
@@ -45,7 +45,7 @@ def world(tiny_world, own_valkey_url, tmp_path_factory):
 
 
 def ask(url, user):
-    """A slate in a context, for a user of whom half clicked something before; whether what they did was known to it."""
+    """Request a slate in a context; users with odd ids click first. Return whether the slate knew the click."""
     with httpx.Client(base_url=url, timeout=30) as client:
         if user % 2:
             event = {"user_id": user, "item_id": f"drama-{user % 25}", "event_type": "interaction"}
@@ -56,7 +56,7 @@ def ask(url, user):
 
 
 def test_hundreds_of_requests_replayed(world, tiny_world):
-    """Each slate's features and scores, but for the last bits, which batches of other sizes may round."""
+    """Features and scores of logged slates equal recomputed ones up to rounding, which depends on the batch size."""
     (running, url), folder = world, tiny_world[0]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         known = list(pool.map(lambda n: ask(running.url, n), range(REQUESTS)))
@@ -74,7 +74,6 @@ def test_hundreds_of_requests_replayed(world, tiny_world):
     users = [str(told.user_id) for told in shown]
     records = RedisGenerationStore(url).read_records(manifest.id, manifest.user_buckets, users)
     events = store.read_events(users)
-    rows = tables.ids.rows
     histories = [
         assemble(
             UserRecord.unpack(record),
@@ -93,9 +92,9 @@ def test_hundreds_of_requests_replayed(world, tiny_world):
         features, scores = ranker.features_and_scores(past, candidates)
         for row, told in enumerate(shown[some]):
             if not known[int(told.user_id)]:
-                continue  # on a busy machine a read may be late: the slate was made without a history
+                continue  # the store was late, so that the slate had no history
             place = {int(item): at for at, item in enumerate(candidates.items[row])}
-            at = [place[rows[str(item)]] for item in told.items]
+            at = [place[tables.ids.row_of(str(item))] for item in told.items]
             assert np.allclose(told.features, features[row, at], rtol=1e-4, atol=1e-5)
             assert np.allclose(told.scores, scores[row, at], rtol=1e-3, atol=1e-3)
             compared += len(at)
@@ -104,7 +103,7 @@ def test_hundreds_of_requests_replayed(world, tiny_world):
 
 
 def test_a_shop_s_log_replayed(tiny_shop):
-    """Before each event that follows a generation's data, with types, refunds and an exclude_seen of types and days."""
+    """Before each event after a generation's data, with event types, refunds and an exclude_seen of types and days."""
     folder, log = tiny_shop
     served, spec = ServedGeneration.load(folder), folder.spec()
     hydrator = UserHydrator(MemoryStore(), Settings())

@@ -1,4 +1,4 @@
-"""Training and serving compute the same: one history through both gives one vector and one score."""
+"""Training and serving compute the same embedding and the same score for a history."""
 
 import time
 from dataclasses import replace
@@ -19,7 +19,7 @@ USERS = range(0, 60, 3)
 
 
 def trained_vectors(folder, log, histories):
-    """User embeddings as the training loop computes them: all prefixes at once, the last one taken."""
+    """User embeddings of the training loop: the last of all prefixes."""
     towers = Towers.load(folder.path / TOWERS)
     rows = torch.from_numpy(histories.items).long()
     embeddings = towers.item(torch.arange(len(log.catalogue)), torch.from_numpy(log.catalogue.content).long())
@@ -37,7 +37,7 @@ def trained_vectors(folder, log, histories):
 
 
 def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_world):
-    """The loop's pass over every prefix, with embeddings straight from the item tower, against the serving encoder."""
+    """The pass over every prefix, with embeddings of the item tower, equals the serving encoder."""
     folder, log = tiny_world
     users = np.arange(len(log.user_ids))
     histories = replace(log.final_histories(users), context=log.context_of(users))
@@ -48,7 +48,7 @@ def test_training_and_serving_encode_the_same_history_to_the_same_vector(tiny_wo
 
 
 def test_the_service_scores_what_training_scores(tiny_world, untouched):
-    """Through the door, the store and three processes: tower and ranker score of every item of slates in a context."""
+    """Tower and ranker scores of every item of slates in a context, through HTTP, the store and three processes."""
     folder, log = tiny_world
     now = np.full(len(log.user_ids), time.time())
     context = np.zeros((len(log.user_ids), CLOCK + CONTEXTS), np.uint8)
@@ -58,7 +58,7 @@ def test_the_service_scores_what_training_scores(tiny_world, untouched):
     everybody = replace(log.final_histories(np.arange(len(log.user_ids))), now=now, context=context)
     trained, embeddings = trained_vectors(folder, log, everybody)
     retriever, ranker = Retriever.load(folder), Ranker(RankerNet.load(folder.path / RANKER), folder.tables())
-    rows = folder.tables().ids.rows
+    ids = folder.tables().ids
     checked = 0
     for user in USERS:
         asked = {"user_id": int(log.user_ids[user]), "k": 20, "context": {column: devices[user % len(devices)]}}
@@ -67,7 +67,7 @@ def test_the_service_scores_what_training_scores(tiny_world, untouched):
         candidates = retriever.retrieve(histories)
         scores = dict(zip(candidates.items[0].tolist(), ranker.score(histories, candidates)[0].tolist(), strict=True))
         for item in answer["items"]:
-            row = rows[item["item_id"]]
+            row = ids.row_of(item["item_id"])
             assert abs(item["tower_score"] - float(trained[user] @ embeddings[row])) < 2e-4
             assert abs(item["score"] - scores[row]) < 2e-3
             checked += 1

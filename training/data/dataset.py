@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from recsys.errors import DatasetError
 from recsys.model.event_types import UNDECLARED, EventRules, SeenRule
-from recsys.yes_no import truth
+from recsys.yes_no import yes_or_no
 from training.data.bad_row_examples import examples
 from training.data.event_section import check_types
 from training.data.id_matching import check_ids
@@ -307,7 +307,7 @@ def _available(column: pd.Series, mapping: Mapping) -> pd.Series:
     """Whether each item can be had; an empty cell hides nothing. DatasetError for a word of unknown meaning."""
     more = mapping.items.get("available_values", {})
     meant = {"": True} | more
-    found = _each(column, lambda value: truth("" if _missing(value) else value, meant))
+    found = _each(column, lambda value: yes_or_no("" if _missing(value) else value, meant))
     unknown = column[found.isna()]
     where = mapping.place("items", "available")
     if len(unknown):
@@ -345,7 +345,7 @@ def _check_truths(items: pd.DataFrame, mapping: Mapping) -> None:
 def _truths(column: pd.Series, mapping: Mapping) -> pd.Series:
     """Whether each cell says yes, None where it is empty. DatasetError for a word of unknown meaning."""
     empty = column.map(_missing)
-    found = _each(column, lambda value: None if _missing(value) else truth(value))
+    found = _each(column, lambda value: None if _missing(value) else yes_or_no(value))
     if len(unknown := column[found.isna() & ~empty]):
         raise DatasetError(
             f"The column '{column.name}' of {mapping.folder / mapping.items['file']} holds values that are neither yes "

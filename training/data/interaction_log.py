@@ -11,9 +11,9 @@ import pandas as pd
 
 from recsys.generation.packed_strings import StringTable
 from recsys.model import time_features
-from recsys.model.event_types import SeenRule, standing, weights_of
+from recsys.model.event_types import SeenRule, not_revoked, weights_of
 from recsys.model.feature_spec import CONTENT_TOKENS, NO_TOKEN, FeatureSpec
-from recsys.model.history import originals
+from recsys.model.history import first_occurrences
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
 from training.data.dataset import CONTEXT, Dataset
 
@@ -164,7 +164,7 @@ class Log:
 
     def _still_standing(self, past: Histories) -> Histories:
         negative = self.catalogue.spec.negative_types
-        return past if negative is None else past.only(standing(past.items, past.types, negative))
+        return past if negative is None else past.only(not_revoked(past.items, past.types, negative))
 
     def context_of(self, events: I64) -> U8:
         """The context in which events happened, as `Histories` has it: [..., CLOCK + CONTEXTS] uint8."""
@@ -260,8 +260,8 @@ def encode(dataset: Dataset) -> Log:
 
 
 def _each_event_once(log: Log) -> Log:
-    """The log without events that repeat another (`history.originals`), which the other's weight includes."""
-    first = originals(log.items, log.times, log.types, log.users)
+    """The log without events that repeat another (`history.first_occurrences`), which the other's weight includes."""
+    first = first_occurrences(log.items, log.times, log.types, log.users)
     once = first == np.arange(len(log))
     if once.all():
         return log

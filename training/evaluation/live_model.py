@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from recsys.generation.content_checks import readable
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.manifest import GenerationFolder
-from recsys.generation.soundness import readable
 from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever

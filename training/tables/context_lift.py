@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from recsys.model.context_lift import ContextLift, places, starts_of
+from recsys.model.context_lift import ContextLift, group_starts, table_columns
 from training.data.interaction_log import Log
 
 PRIOR = 20.0
@@ -25,13 +25,13 @@ BLOCK = 1 << 20
 def context_lift(log: Log) -> ContextLift:
     """The lifts at the end of `log`."""
     n = len(log.catalogue)
-    starts = starts_of([len(values) for _, values in log.catalogue.spec.contexts])
+    starts = group_starts([len(values) for _, values in log.catalogue.spec.contexts])
     if n * int(starts[-1]) > CELLS:
-        starts = starts_of([])
+        starts = group_starts([])
     table = np.zeros((n, int(starts[-1])), np.float32)
     for first in range(0, len(log), BLOCK):
         events = np.arange(first, min(first + BLOCK, len(log)))
-        columns = places(log.context_of(events), starts)
+        columns = table_columns(log.context_of(events), starts)
         known = columns >= 0
         items = np.broadcast_to(log.items[events, None], columns.shape)[known]
         np.add.at(table, (items, columns[known]), np.float32(1))

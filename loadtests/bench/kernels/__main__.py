@@ -19,11 +19,11 @@ import torch
 from loadtests.bench.kernels.extras import extra
 from loadtests.slo import RESULTS
 from recsys.filters.allowed_items import Allowed
-from recsys.fresh_items.grown_column import Grown
+from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
 from recsys.model import features
-from recsys.model.context_lift import ContextLift, starts_of
+from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
 from recsys.model.ranker import FeatureMajorNet, RankerNet
 from recsys.model.towers import UserTower
@@ -49,7 +49,7 @@ def tables_of(n: int, rng: np.random.Generator) -> ItemTables:
         weights = -np.sort(-rng.random((n, WIDTH), np.float32), axis=1)
         return Neighbours(rng.integers(0, n, (n, WIDTH), np.int32), weights)
 
-    starts, names = starts_of([3]), StringTable.pack(())
+    starts, names = group_starts([3]), StringTable.pack(())
     embeddings = rng.standard_normal((n, DIM), np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     return ItemTables(
@@ -95,7 +95,7 @@ def filtered(index: ExactIndex, items: F32, users: F32) -> dict[str, tuple[Calla
 
     def of(share: float) -> tuple[Callable[[], Any], ...]:
         mask = rng.random(len(items)) < share
-        allowed = [Allowed.of(Grown(mask, np.zeros(0, np.int32), np.zeros(0, bool)))] * len(users)
+        allowed = [Allowed.of(ExtendedColumn(mask, np.zeros(0, np.int32), np.zeros(0, bool)))] * len(users)
         everything, gone = torch.from_numpy(items), torch.from_numpy(~mask)
 
         def usual() -> F32:

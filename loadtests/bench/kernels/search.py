@@ -27,10 +27,10 @@ from loadtests.options import number, several
 from loadtests.slo import RESULTS
 from recsys.filters.allowed_items import Allowed, AllowedItems
 from recsys.filters.compiled_conditions import NumberMatch, packed
-from recsys.fresh_items.grown_column import NO_ROWS, Grown
+from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn
 from recsys.generation.item_tables import ItemTables
 from recsys.generation.packed_strings import StringTable
-from recsys.model.context_lift import ContextLift, starts_of
+from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.int8_embeddings import rounded
@@ -79,7 +79,7 @@ class Ways:
 
     def of_some(self, may: Bool) -> dict[str, Search]:
         """By name, of the items that may be found [n]; ours first. With our own search of all, which finds others."""
-        allowed = Allowed.of(Grown(may, NO_ROWS, np.zeros(0, bool)))
+        allowed = Allowed.of(ExtendedColumn(may, NO_ROWS, np.zeros(0, bool)))
         chosen = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(may, bitorder="little")))
 
         def ours(users: F32) -> tuple[F32, I32]:
@@ -150,7 +150,7 @@ def tables_of(prices: F64) -> ItemTables:
         covisit=none,
         follow=none,
         ease=none,
-        context_lift=ContextLift(np.zeros((n, 0), np.float32), starts_of([])),
+        context_lift=ContextLift(np.zeros((n, 0), np.float32), group_starts([])),
     )
 
 

@@ -16,7 +16,7 @@ from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import I32, Source, padded
 
 if TYPE_CHECKING:
-    from recsys.fresh_items.fresh_tables import GrownIndex
+    from recsys.fresh_items.extended_index import ExtendedIndex
 
 PER_TOKEN = 8
 """New items of each liked token."""
@@ -48,9 +48,9 @@ class FreshItems(Finder):
         kept = np.arange(len(token)) - np.searchsorted(token, token) < PER_TOKEN
         self._items = item[kept]
         self._offsets = np.searchsorted(token[kept], np.arange(tables.vocabulary + 1))
-        self._put: GrownIndex | None = None
+        self._put: ExtendedIndex | None = None
 
-    def over(self, tables: ItemTables, index: GrownIndex) -> FreshItems:
+    def over(self, tables: ItemTables, index: ExtendedIndex) -> FreshItems:
         """The same new items, and the items put since."""
         other: FreshItems = copy.copy(self)
         other._put, other.put_share = index, min(PUT_SHARE, index.count)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys.fresh_items.grown_column import Grown
+from recsys.fresh_items.extended_column import ExtendedColumn
 from recsys.generation.item_tables import ItemTables
 from recsys.retrieval.source import CandidateSource, Finder, RetrievalBatch
 from recsys.types import CANDIDATES, HISTORY_LENGTH, I32, PAD, Bool, Source
 
 if TYPE_CHECKING:
-    from recsys.fresh_items.fresh_tables import GrownIndex
+    from recsys.fresh_items.extended_index import ExtendedIndex
 
 AT_ONCE = 4_096
 """Rows that are read in one step of the search for available rows."""
 
 
-def most_popular(tables: ItemTables, k: int, may: Bool | Grown | None = None) -> I32:
+def most_popular(tables: ItemTables, k: int, may: Bool | ExtendedColumn | None = None) -> I32:
     """The k most popular available rows, best first, or all if fewer. may: a mask in place of `available`."""
     may = tables.available if may is None else may
     found: I32 = np.zeros(0, np.int32)
@@ -37,7 +37,7 @@ class PopularItems(Finder):
     def __init__(self, tables: ItemTables) -> None:
         self._rows = most_popular(tables, CANDIDATES + HISTORY_LENGTH)
 
-    def over(self, tables: ItemTables, index: GrownIndex) -> PopularItems:
+    def over(self, tables: ItemTables, index: ExtendedIndex) -> PopularItems:
         """The same without the items that a put hides."""
         other: PopularItems = copy.copy(self)
         other._rows = self._rows[tables.available[self._rows]]

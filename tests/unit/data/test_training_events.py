@@ -154,9 +154,9 @@ def test_a_record_knows_until_when_each_item_is_hidden():
     none = np.zeros(0, np.int32)
     record = UserRecord(log.items[events], log.times[events], log.types[events], seen, none, until)
     read = UserRecord.unpack(record.pack())
-    assert set(items_of(log, read.hidden(4 * HOUR))) == {"a", "b"}
-    assert set(items_of(log, read.hidden(2.5 * HOUR + 30 * DAY))) == {"b"}
-    assert items_of(log, read.hidden(31 * DAY)) == []
+    assert set(items_of(log, read.excluded(4 * HOUR))) == {"a", "b"}
+    assert set(items_of(log, read.excluded(2.5 * HOUR + 30 * DAY))) == {"b"}
+    assert items_of(log, read.excluded(31 * DAY)) == []
     assert set(items_of(log, read.seen)) == {"a", "b", "c"}
 
 

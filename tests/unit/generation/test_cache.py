@@ -1,37 +1,49 @@
-"""The cache on a host's disk: what it keeps, and what it says when the disk takes no more."""
+"""The cache of generations on a host's disk: fetching, verification, eviction, and errors of the disk."""
 
 from __future__ import annotations
 
+import os
 import resource
+import shutil
 
 import pytest
 
 from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
+from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher
+from recsys.generation.verification import VerificationNote
 from recsys.store import MemoryStore
+from tests.sample_data import tiny
 from training.untrained_generation import random_generation
 
 
 @pytest.fixture
 def store(tmp_path):
-    """A store with five generations, whose ids are in no order of time."""
+    """A store with five generations, whose ids are not in the order of time."""
     store = MemoryStore()
     for generation in ("g5", "g1", "g4", "g2", "g3"):
         Publisher(store, tmp_path).publish(random_generation(tmp_path / "made", generation, 3_000, 64, 5))
     return store
 
 
-def test_what_was_used_last_stays(store, tmp_path):
-    """Three stay: by their last use here, not by ids, which tell the time of the clock that made them."""
+@pytest.fixture
+def published(tiny_world):
+    """A store with one generation, and its id."""
+    store = MemoryStore()
+    return store, tiny.publish(tiny_world[0], store)
+
+
+def test_the_generations_used_last_are_kept(store, tmp_path):
+    """Three are kept, by their last use on this host and not by their ids."""
     cache = GenerationCache(tmp_path / "cache", store)
     for generation in ("g5", "g1", "g4", "g5", "g2"):
         cache.fetch(generation)
     assert sorted(path.name for path in (tmp_path / "cache").glob("g*")) == ["g2", "g4", "g5"]
 
 
-def test_a_disk_that_takes_no_more_is_a_sentence(store, tmp_path):
-    """The folder, the system's word and what to do; nothing is left of the attempt, and later it works."""
+def test_a_full_disk_is_reported(store, tmp_path):
+    """The error names the folder, the cause and the fix; nothing of the attempt is left, and later it works."""
     cache = GenerationCache(tmp_path / "cache", store)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -44,18 +56,79 @@ def test_a_disk_that_takes_no_more_is_a_sentence(store, tmp_path):
     assert cache.fetch("g1").verify().id == "g1"
 
 
-def test_a_folder_that_can_not_be_is_a_sentence(store, tmp_path):
-    """Where a file stands in the way of the cache's folder, that is said like a full disk."""
+def test_a_folder_that_can_not_be_written_is_reported(store, tmp_path):
+    """A file at the path of the cache gives the same error as a full disk."""
     (tmp_path / "cache").write_text("in the way")
     with pytest.raises(GenerationError, match=r"can't be written into .+cache.+TANDEM_HOME"):
         GenerationCache(tmp_path / "cache", store).fetch("g1")
 
 
-@pytest.mark.parametrize("name", ["../other", "..", ".", "", "a/b", "a\0b", "\ufffd"])
-def test_a_name_that_is_no_id_reaches_no_folder(store, tmp_path, name):
-    """A row of a call may name any generation. A path as the name must not lead out of the cache."""
+@pytest.mark.parametrize("name", ["../other", "..", "", "a/b", "a\0b", "\ufffd"])
+def test_a_name_that_is_no_id_reaches_no_folder(tmp_path, name):
+    """A call may name any generation. A path as the name must not lead out of the cache."""
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "file").touch()
     with pytest.raises(GenerationError, match="is no id of a generation"):
-        GenerationCache(tmp_path / "cache", store).fetch(name)
-    assert (tmp_path / "other" / "file").exists()
+        GenerationCache(tmp_path / "cache", MemoryStore()).fetch(name)
+    assert (tmp_path / "other").exists()
+
+
+def test_an_unknown_generation_is_named(tmp_path):
+    """The error has the id."""
+    with pytest.raises(GenerationError, match="g-nowhere is not in the store"):
+        GenerationCache(tmp_path, MemoryStore()).fetch("g-nowhere")
+
+
+def test_a_cached_generation_is_not_fetched_again_and_a_changed_one_is_refused(published, tiny_world, tmp_path):
+    """A store that returns other bytes leaves nothing in the cache that could be taken for a generation."""
+    store, generation = published
+    cache = GenerationCache(tmp_path / "cache", store)
+    assert cache.fetch(generation).manifest.id == generation
+    store.write_part(generation, "embeddings.npy", b"x" * tiny_world[0].manifest.parts["embeddings.npy"].bytes)
+    assert cache.fetch(generation).manifest.id == generation
+    empty = tmp_path / "empty"
+    with pytest.raises(GenerationError, match="embeddings"):
+        GenerationCache(empty, store).fetch(generation)
+    assert [path.name for path in empty.iterdir()] == [".lock"]
+
+
+def test_a_damaged_copy_is_fetched_again(published, tmp_path):
+    """A cut part or an empty manifest, as after a power cut, is replaced; a killed download is removed."""
+    store, generation = published
+    cache = GenerationCache(tmp_path, store, lambda folder: None)
+    part = cache.fetch(generation).path / "embeddings.npy"
+    part.write_bytes(part.read_bytes()[:-100])
+    (tmp_path / f".{generation}-left").mkdir()
+    cache.fetch(generation).verify()
+    assert {path.name for path in tmp_path.iterdir()} == {generation, ".lock"}
+    (tmp_path / generation / MANIFEST).write_text("")
+    assert cache.fetch(generation).verify().id == generation
+
+
+def test_a_part_written_since_its_verification_is_verified_again(tiny_world, tmp_path):
+    """The note is invalid even after a write in place with the old size and the old time of change."""
+    folder = GenerationFolder(shutil.copytree(tiny_world[0].path, tmp_path / "copy"))
+    VerificationNote(folder).write()
+    assert VerificationNote(folder).is_valid
+    part = folder.path / "age.npy"
+    state = part.stat()
+    with part.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert not VerificationNote(folder).is_valid
+
+
+def test_a_generation_is_checked_once_on_a_host(published, tmp_path):
+    """A second process neither hashes nor checks it. A failed check is repeated: its cause may be temporary."""
+    (store, generation), checked, faults = published, [], ["Too many open files."]
+
+    def check(folder):
+        if faults:
+            raise GenerationError(faults.pop())
+        checked.append(folder)
+
+    with pytest.raises(GenerationError, match="open files"):
+        GenerationCache(tmp_path, store, check).fetch(generation)
+    for _ in range(3):
+        GenerationCache(tmp_path, store, check).fetch(generation)
+    assert len(checked) == 1

@@ -10,8 +10,8 @@ import torch
 
 from recsys.errors import DatasetError
 from recsys.kernels import columns
-from recsys.model import features, time_features
-from recsys.model.context_lift import VALUES, places, starts_of
+from recsys.model import time_features
+from recsys.model.context_lift import VALUES, group_starts, table_columns
 from recsys.model.event_types import SeenRule
 from recsys.types import CLOCK, CONTEXTS
 from tests.flows.ring import START, quick
@@ -74,18 +74,18 @@ def test_the_clock_is_that_of_the_calendar():
         assert (hour, weekday) == (said.hour + 1, said.isoweekday())
 
 
-def test_the_clock_is_told_coarsely():
-    """Quarters of the day begin at 0, 6, 12 and 18; the weekend is Saturday and Sunday; unknown stays unknown."""
+def test_the_clock_has_coarse_groups():
+    """Quarters of the day begin at 0, 6, 12 and 18; the weekend is Saturday and Sunday; unknown is -1."""
     context = np.zeros((25, CLOCK + CONTEXTS), np.uint8)
     context[:, 0] = np.arange(25)
     context[:8, 1] = np.arange(8)
-    coarse = places(context, starts_of([]))
+    coarse = table_columns(context, group_starts([]))
     assert coarse[:, 0].tolist() == [-1] + [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6
     assert coarse[:8, 1].tolist() == [-1, 4, 4, 4, 4, 4, 5, 5]
 
 
 def test_a_log_holds_the_context_of_its_events(shop):
-    """The most frequent value is row 1; an empty field is unknown; numbers are told as they stand in the file."""
+    """The most frequent value is row 1; an empty field is unknown; numbers keep their text."""
     frame = by_device(4, 5)
     countries = ["43", "", "049"] + ["43"] * (len(frame) - 3)
     log = encode(read(shop('["country", "device"]', country=countries)))
@@ -94,15 +94,6 @@ def test_a_log_holds_the_context_of_its_events(shop):
     assert log.contexts[:4, 0].tolist() == [1, 0, 2, 1]
     told = [columns["device"][row - 1] for row in log.contexts[:, 1]]
     assert told == frame["device"].tolist()
-
-
-def test_values_past_the_255_most_frequent_are_unknown():
-    """A row is one byte."""
-    frame = by_device(60, 10)
-    frame["device"] = [f"d{i}" for i in range(300)] * 2
-    log = log_of(frame, "device")
-    assert len(log.catalogue.spec.contexts[0][1]) == 255
-    assert (log.contexts == 0).sum() == 90
 
 
 @pytest.mark.parametrize(
@@ -117,13 +108,13 @@ def test_values_past_the_255_most_frequent_are_unknown():
     ],
 )
 def test_a_context_that_can_not_be_is_named(shop, context, words):
-    """What is no list, too long, absent or has a meaning already stops with a sentence that says the fix."""
+    """A value that is no list, too long, absent or used for another column is an error with the fix."""
     with pytest.raises(DatasetError) as error:
         read(shop(context))
     assert all(word in str(error.value) for word in words)
 
 
-def test_an_event_is_asked_in_its_own_context():
+def test_the_query_before_an_event_has_its_context():
     """A history before an event has that event's context, its clock included; one at the end has none."""
     log = log_of(by_device(10, 6), "device")
     events = np.array([3, 17, 42])
@@ -134,8 +125,8 @@ def test_an_event_is_asked_in_its_own_context():
     assert not log.final_histories(np.arange(10)).context.any()
 
 
-def test_a_place_of_a_crop_is_asked_in_the_context_of_what_comes_next():
-    """The column that predicts an item carries that item's device, wherever it is not hidden."""
+def test_a_place_of_a_crop_has_the_context_of_the_next_event():
+    """The place that predicts an item has that item's device unless dropout hides it."""
     log = log_of(by_device(20, 8), "device")
     config = replace(quick().tower, context_dropout=0.3)
     mobile = np.isin(log.catalogue.ids, np.arange(ITEMS // 2))
@@ -153,7 +144,7 @@ def test_a_place_of_a_crop_is_asked_in_the_context_of_what_comes_next():
 
 
 def test_a_value_without_events_is_an_unknown_value():
-    """What training never saw, since the log was cut before it, gives the vector of what is not known, and no noise."""
+    """A value without training events has the embedding of the unknown value, and not its random start."""
     log = log_of(by_device(30, 5), "device")
     kept = log[log.contexts[:, 0] == 2]
     devices = fit_towers(kept, replace(quick().tower, epochs=1), 0).towers.user.contexts[0].weight
@@ -163,7 +154,7 @@ def test_a_value_without_events_is_an_unknown_value():
 
 def lifts(table, context, items):
     x = np.zeros((1, CLOCK + 1, len(items)), np.float32)
-    of, asked = places(context[None], table.starts), items.astype(np.int32)[None]
+    of, asked = table_columns(context[None], table.starts), items.astype(np.int32)[None]
     columns.lifts(table.table, of, CLOCK, asked, np.array([len(items)]), x, 0)
     return x[0]
 
@@ -177,7 +168,7 @@ def coarsely(context):
 
 
 def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
-    """Each against a plain count, whatever the block; the values past the most frequent share a place."""
+    """The table equals a plain count for any block size. Rare values share a column."""
     frame = by_device(40, 10).assign(shop=np.arange(400) % 40 % 23)
     log = log_of(frame, "device", "shop")
     table = context_lift(log)
@@ -199,7 +190,7 @@ def test_lifts_are_shares_in_a_context_over_shares_of_all(monkeypatch):
 
 
 def test_an_unknown_context_lifts_nothing():
-    """Nor does a column that is told while another is not count for half."""
+    """It has a lift of 0. A context with one known column has that column's lift."""
     log = log_of(by_device(40, 10).assign(shop=1), "device", "shop")
     table, items = context_lift(log), np.arange(5, dtype=np.int32)
     nowhere = np.zeros(CLOCK + CONTEXTS, np.uint8)
@@ -211,7 +202,7 @@ def test_an_unknown_context_lifts_nothing():
 
 
 def test_towers_and_ranker_use_the_context():
-    """Where the device decides what is taken, knowing it finds more than hiding it, in both stages."""
+    """In a log where the device decides, both stages find more with the device than without."""
     log = log_of(by_device(400), "device")
     config = replace(quick(), ranker=RankerConfig(epochs=8, minimum=50))
     parts = split(log, config)
@@ -236,17 +227,3 @@ def test_towers_and_ranker_use_the_context():
     for known in ("tower", "both"):
         assert recall[known] > 0.55
         assert recall[known] > recall[f"{known} hidden"] + 0.2
-
-
-def test_the_ranker_is_told_the_lift():
-    """The columns stand where their names say."""
-    log = log_of(by_device(), "device")
-    stage = fit_first_stage(log, replace(quick(), tower=replace(quick().tower, epochs=1)))
-    histories = log.histories(np.arange(1500, 1520))
-    candidates = stage.retriever.retrieve(histories)
-    x = features.build(stage.tables, histories, candidates)
-    for row in range(20):
-        items = candidates.items[row][candidates.items[row] >= 0]
-        told = lifts(stage.tables.context_lift, histories.context[row], items)
-        for name, values in zip(("lift_daypart", "lift_weekend", "lift_context"), told, strict=True):
-            assert np.array_equal(x[row, : len(items), features.FEATURES.index(name)], values)

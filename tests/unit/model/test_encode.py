@@ -1,4 +1,4 @@
-"""The catalogue, encoded a distinct value at a time, is what the feature spec says row by row."""
+"""The catalogue is encoded by distinct values, with the same result as row by row."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ rows = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(rows)
 def test_distinct_values_give_what_row_by_row_gives(items):
-    """Whatever lists, numbers and gaps the columns hold, content and the order of tokens are the spec's own."""
+    """Content and order of tokens are equal for any lists, numbers and missing values."""
     table = pd.DataFrame({c: pd.Series([item[i] for item in items], dtype="object") for i, c in enumerate(COLUMNS)})
     table["price"] = table["price"].astype("float64")
     tokens, content = encode_columns(table, FeatureSpec(("",), EDGES, ()))
@@ -36,13 +36,13 @@ def test_distinct_values_give_what_row_by_row_gives(items):
     # A token that no row had room for is unknown to both, so rows agree up to what was cut off.
     expected = np.zeros((len(items), CONTENT_TOKENS), np.int32)
     for row, item in enumerate(cut):
-        kept = [spec.token_rows()[t] for t in spec.item_tokens(item)[:CONTENT_TOKENS]]
+        kept = [spec.token_rows[t] for t in spec.item_tokens(item)[:CONTENT_TOKENS]]
         expected[row, : len(kept)] = kept
     np.testing.assert_array_equal(content, expected)
 
 
-def test_columns_that_describe_nothing_encode_to_nothing():
-    """A table without content columns gives no token and blank rows."""
+def test_a_table_without_content_columns_has_no_tokens():
+    """All rows are padding."""
     tokens, content = encode_columns(pd.DataFrame(index=range(3)), FeatureSpec(("",), {}, ()))
     assert tokens == []
     assert content.tolist() == [[0] * CONTENT_TOKENS] * 3

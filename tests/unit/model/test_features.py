@@ -1,4 +1,4 @@
-"""The compiled features, against plain numpy."""
+"""The compiled features of the ranker, compared with plain numpy, and the compilation of kernels."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from recsys.generation.packed_strings import StringTable
 from recsys.kernels import ballot, columns, net, search, sources, spans, tower
 from recsys.kernels import tables as kernel_tables
 from recsys.model import features
-from recsys.model.context_lift import ContextLift, starts_of
+from recsys.model.context_lift import ContextLift, group_starts
 from recsys.model.neighbour_tables import Neighbours
 from recsys.model.ranker import CHUNK, Ranker, RankerNet
 from recsys.model.towers import UserTower
@@ -28,20 +28,20 @@ from service.backends import wire
 
 
 def test_each_feature_is_described():
-    """Whoever asks why an item stands where it does is told names that docs/features.md has."""
-    told = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    """`/explain` names features, and docs/features.md describes each of them."""
+    described = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     between = {f"like_{step}" for step in range(2, features.ALIKE)}  # of `like_1` to the last
-    assert [name for name in features.FEATURES if name not in between and f"`{name}`" not in told] == []
+    assert [name for name in features.FEATURES if name not in between and f"`{name}`" not in described] == []
 
 
 def tables_of(n, rng, width=6, dim=16):
-    """Tables with nothing learned in them, and everything that may stand in some."""
+    """Random tables with all values that a table may have."""
 
     def neighbours(width):
         rows = rng.integers(PAD, n, (n, width)).astype(np.int32)
         return Neighbours(rows, rng.random((n, width), np.float32))
 
-    starts = starts_of([3, 30])
+    starts = group_starts([3, 30])
     embeddings = rng.normal(size=(n, dim)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     names = StringTable.pack(str(row) for row in range(n))
@@ -64,7 +64,7 @@ def tables_of(n, rng, width=6, dim=16):
 
 
 def queries(n, batch, rng):
-    """Histories of all lengths, candidates of all counts, ties among the scores."""
+    """Histories of all lengths, any number of candidates, equal scores."""
     past = Histories.empty(rng.random(batch) * 1e6 + 1.7e9)
     items = np.full((batch, CANDIDATES), PAD, np.int32)
     tower, sources = np.zeros(items.shape, np.float32), np.zeros(items.shape, np.uint16)
@@ -82,7 +82,7 @@ def queries(n, batch, rng):
 @given(st.integers(0, 2**32 - 1), st.integers(2, 900), st.integers(1, 5), st.sampled_from([5, 16, 20]))
 @settings(max_examples=60, deadline=None)
 def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
-    """Every feature of every candidate, whatever the tables, the histories and the ties."""
+    """Every feature of every candidate, for any tables, histories and equal scores."""
     rng = np.random.default_rng(seed)
     tables, (past, candidates) = tables_of(n, rng, dim=dim), queries(n, batch, rng)
     got, expected = features.build(tables, past, candidates), plain_features.build(tables, past, candidates)
@@ -94,11 +94,11 @@ def test_the_kernels_compute_what_plain_numpy_does(seed, n, batch, dim):
 
 
 VOTE_RANKS = {"covisit_rank": "covisit_0.9", "ease_rank": "ease_0.9"}
-"""Orders of sums, which two ways of summing may round to neighbours of each other."""
+"""Ranks of sums, which another order of summation may round differently."""
 
 
 def assert_ranks(ranks, scores, real):
-    """Every place is taken once, and scores fall with it but for what rounding makes of equal ones."""
+    """Every rank occurs once, and scores descend with it but for rounding."""
     for rank, score, there in zip(ranks, scores, real, strict=True):
         count = int(there.sum())
         order = np.argsort(rank[:count])
@@ -108,8 +108,8 @@ def assert_ranks(ranks, scores, real):
 
 
 @pytest.mark.parametrize("row", [900, 2**31 - 1, -2, -(2**31)])
-def test_a_table_that_names_no_row_is_not_followed(row):
-    """Compiled code checks no bounds: a neighbour that is no item is passed over."""
+def test_a_neighbour_that_is_no_row_is_passed_over(row):
+    """The kernel checks each neighbour, because compiled code checks no bounds."""
     rng = np.random.default_rng(0)
     tables, (past, candidates) = tables_of(900, rng), queries(900, 3, rng)
     expected = features.build(tables, past, candidates)
@@ -122,7 +122,7 @@ def test_a_table_that_names_no_row_is_not_followed(row):
 
 
 def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
-    """In a container whose root may not be written and whose user has no home."""
+    """As in a read-only container whose user has no home."""
     code = (
         "from numba.core import caching; caching.CacheImpl._locator_classes = []\n"
         "import numpy as np\n"
@@ -133,7 +133,7 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_all_the_same():
 
 
 def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path):
-    """As after a pull: what was kept of the caller would go on with the other as it was."""
+    """The cached caller would call the old version."""
     package = tmp_path / "recsys"
     shutil.copytree(ROOT / "recsys", package, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
@@ -156,7 +156,7 @@ def test_a_kernel_is_compiled_anew_where_one_that_it_calls_has_changed(tmp_path)
 
 
 def kinds():
-    """For how many kinds of arrays each kernel was compiled."""
+    """The number of array types for which each kernel was compiled."""
     modules = (ballot, columns, net, search, sources, spans, kernel_tables, tower)
     return {
         (module.__name__, name): len(kernel.signatures)
@@ -166,8 +166,8 @@ def kinds():
     }
 
 
-def test_what_a_request_brings_is_always_the_same_kind_of_array():
-    """One query or many, made here or read from a call: no request waits for a kernel to be compiled once more."""
+def test_no_request_compiles_a_kernel_again():
+    """Arrays have the same types for one query and for many, made in process and read from a call."""
     rng = np.random.default_rng(0)
     tables = tables_of(900, rng)
     retriever = Retriever(UserEncoder(UserTower(16, 4, contexts=[3] * CONTEXTS), tables.embeddings), tables, True)
@@ -187,8 +187,8 @@ def test_what_a_request_brings_is_always_the_same_kind_of_array():
             assert kinds() == compiled
 
 
-def test_scores_and_the_features_they_are_of_are_built_once(monkeypatch):
-    """To the bit what each alone is; one who is named and is no item has no features, wherever it stands."""
+def test_features_and_scores_are_computed_together(monkeypatch):
+    """They equal those computed alone, to the bit. An unknown row has no features."""
     rng = np.random.default_rng(0)
     tables, (past, candidates) = tables_of(900, rng), queries(900, CHUNK + 3, rng)
     ranker, place = Ranker(RankerNet(), tables), 5

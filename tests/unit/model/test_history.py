@@ -1,4 +1,4 @@
-"""Joining what a generation knows of a user with what they did since."""
+"""The history of a user: the generation's record joined with the events since."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def names(served, history):
 
 
 def test_events_and_session_follow_the_record_in_order_of_time(served):
-    """Newest last, wherever it came from."""
+    """The newest event is last."""
     told = query(
         served,
         Event("u", "drama-1", 30.0),
@@ -44,20 +44,16 @@ def test_events_and_session_follow_the_record_in_order_of_time(served):
     assert names(served, assemble(told)) == ["comedy-1", "drama-2", "drama-1"]
 
 
-def test_an_event_told_twice_counts_once(served):
-    """The log may hold what was also sent here, the session what was also stored."""
+def test_a_repeated_event_counts_once(served):
+    """An event may be in the log, the store and the session. At another second it is another event."""
     twice = Event("u", "drama-1", 30.4, served.spec.event_types[0])
     told = query(served, twice, session=[twice], record=record(served, ("drama-1", 30.0)))
     assert names(served, assemble(told)) == ["drama-1"]
-
-
-def test_the_same_item_at_another_time_is_another_event(served):
-    """Repeats are not duplicates."""
     told = query(served, Event("u", "drama-1", 30.0), Event("u", "drama-1", 31.0))
     assert names(served, assemble(told)) == ["drama-1", "drama-1"]
 
 
 def test_an_item_the_generation_does_not_know_is_left_out(served):
-    """It waits for the next generation and spoils nothing."""
+    """Other events of the history are kept."""
     told = query(served, Event("u", "opera-1", 30.0), Event("u", "drama-1", 31.0))
     assert names(served, assemble(told)) == ["drama-1"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from recsys.filters.allowed_items import Allowed, AllowedItems
 from recsys.filters.compiled_conditions import FILTER_WORDS, NumberMatch, TokenMatch, packed, unpacked
 from recsys.filters.matching_items import FEW
-from recsys.fresh_items.fresh_tables import Grower
-from recsys.fresh_items.grown_column import NO_ROWS, Grown, table
+from recsys.fresh_items.extended_column import NO_ROWS, ExtendedColumn, table
+from recsys.fresh_items.extended_tables import TableExtender
 from recsys.kernels.sources import score
 from recsys.retrieval.index import ExactIndex
 from recsys.retrieval.retriever import Retriever
@@ -20,7 +20,7 @@ from tests.unit.retrieval.test_index import KINDS, SCANS, awkward
 
 def of_mask(mask):
     """As `AllowedItems` makes it."""
-    return Allowed.of(Grown(mask, NO_ROWS, np.zeros(0, bool)))
+    return Allowed.of(ExtendedColumn(mask, NO_ROWS, np.zeros(0, bool)))
 
 
 @SCANS
@@ -86,7 +86,7 @@ def scene(tiny_world):
 
 
 def token(folder, text):
-    return folder.spec().token_rows()[text]
+    return folder.spec().token_rows[text]
 
 
 def having(folder, text):
@@ -153,7 +153,7 @@ def test_among_what_was_put_since(scene):
         item("hidden-drama", 3, "drama", available=False),
         hide(tables.ids[hidden], 4),
     )
-    grown = Grower.load(folder, tables).grow(puts)
+    grown = TableExtender.load(folder, tables).extend(puts)
     n, filters = len(tables), np.zeros((len(histories), FILTER_WORDS), np.int32)
     filters[::2] = packed([having_one(token(folder, "categories=drama"))])
     before = retriever.retrieve(histories, None, filters)

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 from recsys.filters.allowed_items import POPULAR, AllowedItems
 from recsys.filters.compiled_conditions import ConditionError, match, matches, packed
 from recsys.filters.conditions import Condition, Range, in_words
-from recsys.fresh_items.fresh_tables import GrownIndex, GrownTables
-from recsys.fresh_items.segment import FreshSegment, encoded
+from recsys.fresh_items.catalogue_changes import CatalogueChanges, encode_put_items
+from recsys.fresh_items.extended_index import ExtendedIndex
+from recsys.fresh_items.extended_tables import ExtendedTables
 from recsys.model.feature_spec import FeatureSpec
 from recsys.retrieval.index import ExactIndex
 from recsys.types import PAD
@@ -103,8 +104,8 @@ def shop():
     values = {field.name: getattr(made, field.name) for field in fields(made)}
     tables = type(made)(**values | columns | {"embeddings": embeddings[:n]})
     puts = putting(*(item(f"put-{at}", at, content=each) for at, each in enumerate(put)))
-    segment = FreshSegment.of(puts, lambda texts: [None] * len(texts), available, 0.0)
-    grown = GrownTables.of(tables, segment, *encoded(segment.items, SPEC), embeddings[n:])
+    segment = CatalogueChanges.of(puts, lambda texts: [None] * len(texts), available, 0.0)
+    grown = ExtendedTables.of(tables, segment, *encode_put_items(segment.items, SPEC), embeddings[n:])
     return tables, grown, told, put, embeddings
 
 
@@ -115,7 +116,7 @@ def test_a_thousand_filters_and_users_are_those_of_brute_force(shop):
     index = ExactIndex(tables.embeddings, tables.available)
     indexes = (
         (index, AllowedItems(tables), told),
-        (GrownIndex(index, grown), AllowedItems(tables).over(grown), told + put),
+        (ExtendedIndex(index, grown), AllowedItems(tables).over(grown), told + put),
     )
     found_some = 0
     for turn in range(40):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recsys.fresh_items.fresh_tables import Grower
+from recsys.fresh_items.extended_tables import TableExtender
 from recsys.fresh_items.put_items import NOTHING_PUT
 from recsys.model import features
 from recsys.model.feature_spec import FeatureSpec
@@ -54,8 +54,8 @@ def test_the_embedding_is_what_training_gives_an_unseen_item(world):
     """To the bit: content alone, by the spec and the tower, is what the tables hold of items that nobody took."""
     folder, log = world
     tables = folder.tables()
-    grown = Grower.load(folder, tables).grow(TWINS)
-    unseen = [tables.ids.rows[item_id] for item_id in UNSEEN]
+    grown = TableExtender.load(folder, tables).extend(TWINS)
+    unseen = [tables.ids.row_of(item_id) for item_id in UNSEEN]
     assert not np.isin(unseen, log.items).any()
     np.testing.assert_array_equal(grown.content.tail, tables.content[unseen])
     np.testing.assert_array_equal(grown.embeddings.tail, tables.embeddings[unseen])
@@ -68,14 +68,14 @@ def test_features_are_those_of_an_item_that_nobody_took(world, retriever, histor
     Among the candidates, and in the history, the newest event included.
     """
     tables = world[0].tables()
-    grown = Grower.load(world[0], tables).grow(TWINS)
-    unseen = np.array([tables.ids.rows[item_id] for item_id in UNSEEN], np.int32)
+    grown = TableExtender.load(world[0], tables).extend(TWINS)
+    unseen = np.array([tables.ids.row_of(item_id) for item_id in UNSEEN], np.int32)
     found = retriever.retrieve(histories)
     found.items[:, :3] = unseen
     histories = replace(histories, items=histories.items.copy())
     histories.items[::2, -1], histories.items[::3, -4] = unseen[0], unseen[1]
     swapped = [found.items, histories.items]
-    for a, b in zip(unseen, grown.segment.rows, strict=True):
+    for a, b in zip(unseen, grown.changes.rows, strict=True):
         swapped = [np.where(rows == a, b, rows) for rows in swapped]
     assert (swapped[1] >= len(tables)).any()
     expected = features.build(tables, histories, found)
@@ -95,7 +95,7 @@ def test_the_segment_is_merged_exactly(retriever, world, histories):
     grown = retriever.with_items(puts)
     users = grown._encoder.encode(histories)
     found = grown._index.search(users, 100)
-    rows = np.concatenate([np.arange(len(tables)), grown._tables.segment.rows])
+    rows = np.concatenate([np.arange(len(tables)), grown._tables.changes.rows])
     scores = users @ grown._tables.embeddings[rows].T
     scores[:, ~grown._tables.available[rows]] = -np.inf
     best = np.take_along_axis(scores, np.argsort(-scores, axis=1), axis=1)[:, :100]
@@ -131,7 +131,7 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
     folder, _ = world
     whole = Retriever.load(folder)
     tables = folder.tables()
-    retriever = Retriever(whole._encoder, tables, exclude_seen, Grower.load(folder, tables))
+    retriever = Retriever(whole._encoder, tables, exclude_seen, TableExtender.load(folder, tables))
     before = retriever.retrieve(histories)
     named = np.bitwise_or.reduce(before.sources, axis=None)
     wanted = Source.TOWER | Source.COVISIT | Source.EASE | Source.POPULAR | Source.FRESH
@@ -140,7 +140,7 @@ def test_a_hidden_item_comes_from_no_source(world, histories, exclude_seen):
         ids = [f"{category}-{n}" for n in range(tiny.PER_CATEGORY)]
         puts = putting(*(hide(item_id, n + 1) for n, item_id in enumerate(ids)), hide("gone", 99))
         after = retriever.with_items(puts).retrieve(histories)
-        rows = [tables.ids.rows[item_id] for item_id in ids]
+        rows = [tables.ids.row_of(item_id) for item_id in ids]
         assert np.isin(before.items, rows).any()
         assert not np.isin(after.items, [*rows, len(tables) + 99]).any()
 
@@ -159,9 +159,9 @@ def test_an_item_is_shown_again(world, histories):
     """What the generation's tables hide, a put can show; the index is not rebuilt for it."""
     folder, _ = world
     tables = replace(folder.tables(), available=np.array(folder.tables().available))
-    row = tables.ids.rows["comedy-1"]
+    row = tables.ids.row_of("comedy-1")
     tables.available[row] = False
-    retriever = Retriever(Retriever.load(folder)._encoder, tables, True, Grower.load(folder, tables))
+    retriever = Retriever(Retriever.load(folder)._encoder, tables, True, TableExtender.load(folder, tables))
     assert not (retriever.retrieve(histories).items == row).any()
     grown = retriever.with_items(putting(item("comedy-1", 1)))
     assert (grown.retrieve(histories).items == row).any()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.fresh_items.grown_column import table
+from recsys.fresh_items.extended_column import table
 from recsys.kernels import asking, search
 from recsys.kernels.products import LANES
 from recsys.kernels.sources import score

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import PutItem, PutItems
-from recsys.fresh_items.segment import FreshSegment
 from recsys.lists.list_maker import LIST_LENGTH, ListMaker
 from recsys.lists.user_list import digest
 from recsys.lists.user_record import UserRecord
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.rules import Rules, compiled
+from recsys.rules import Rules, compile_rules
 from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
 from service.backends.backends import Backends
@@ -77,7 +77,7 @@ def test_a_list_is_what_a_request_would_be_answered(scene, hot, repeats):
     extra = dict.fromkeys(maker.trending, int(Source.TRENDING))
     users = [3, 4, "new"]
     for user, made in zip(users, maker.make([scene.past(user) for user in users], now), strict=True):
-        told = scene.answered(user, now, extra=extra, rules=compiled(rules, scene.maker.spec))
+        told = scene.answered(user, now, extra=extra, rules=compile_rules(rules, scene.maker.spec))
         assert len(told.items) >= 20
         assert made.items[: len(told.items)].tolist() == told.items.tolist()
         np.testing.assert_allclose(made.scores[: len(told.items)], told.scores, atol=1e-4)
@@ -95,7 +95,7 @@ def test_what_was_had_is_on_no_list(scene):
     assert not had & set(made.items.tolist())
     assert len(made.items) <= LIST_LENGTH
     everything = np.array(sorted(had), np.int32)
-    assert not replace(scene.maker, rules=Rules(exclude_seen=False)).gone(past, everything, time.time()).any()
+    assert not replace(scene.maker, rules=Rules(exclude_seen=False)).excluded(past, everything, time.time()).any()
 
 
 def test_what_a_put_hides_is_on_no_list(scene):
@@ -106,8 +106,8 @@ def test_what_a_put_hides_is_on_no_list(scene):
     item = scene.maker.tables.ids[best]
     put = PutItem(item, 1, 1, now, "New title", now, available=False, available_at=now)
     tables = scene.maker.tables
-    find = lambda texts: [tables.ids.rows.get(text) for text in texts]  # noqa: E731
-    fresh = FreshSegment.of(PutItems("e", 1, (put,)), find, tables.available, scene.maker.manifest.data_end)
+    find = lambda texts: [tables.ids.row_of(text) for text in texts]  # noqa: E731
+    fresh = CatalogueChanges.of(PutItems("e", 1, (put,)), find, tables.available, scene.maker.manifest.data_end)
     hiding = replace(scene.maker, fresh=fresh)
     assert hiding.make([past], now)[0].items.tolist() == before.items[1:].tolist()
     assert (hiding.title(best), scene.maker.title(best)) == ("New title", tables.titles[best])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.fresh_items.put_items import ITEMS_EXPIRE
-from recsys.fresh_items.segment import FreshSegment
 from tests.sample_data.put_items import hide, item, putting
 
 
@@ -15,7 +15,7 @@ class TestSegment:
     def segment(self, *items, until=100.0):
         ids = {"a": 0, "b": 1, "c": 2}
         find = lambda texts: [ids.get(text) for text in texts]  # noqa: E731
-        return FreshSegment.of(putting(*items), find, np.array([True, True, False]), until)
+        return CatalogueChanges.of(putting(*items), find, np.array([True, True, False]), until)
 
     def test_known_and_unknown(self):
         """An item that the generation knows has its row; others lie behind by their number, in any process."""

@@ -5,17 +5,14 @@ import json
 import re
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from recsys.errors import GenerationError
-from recsys.generation.loader import try_out
+from recsys.generation.loader import check_servable
 from recsys.generation.manifest import GenerationFolder
-from recsys.lists.impression import Impression
-from recsys.lists.user_list import UserList
 from recsys.retrieval import registry
 from recsys.retrieval.source import CandidateSource, Finder
 from recsys.types import FLAG_BITS, Source
@@ -35,7 +32,7 @@ from recsys.generation.manifest import GenerationFolder
 from recsys.lists.list_maker import ListMaker
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.generation.loader import try_out
+from recsys.generation.loader import check_servable
 from recsys.types import PAD
 from recsys.lists.user_list import UserList
 from service.verbs import answer_models as answers
@@ -66,11 +63,11 @@ def seen(folder):
     }
 
 old = GenerationFolder(Path(sys.argv[2]))
-try_out(old)
+check_servable(old)
 log = encode(dataset.read(tiny.write(Path(sys.argv[3]) / "data")))
 config = replace(tiny.CONFIG, tower=replace(tiny.CONFIG.tower, epochs=2), ranker=replace(tiny.CONFIG.ranker, epochs=2))
 new = export(Path(sys.argv[3]) / "generations", log, train(log, config), config, Origin("tiny"))
-try_out(new)
+check_servable(new)
 print(json.dumps({"features": features.FEATURES, "new": str(new.path), "of_old": seen(old), "of_new": seen(new)}))
 """
 
@@ -123,7 +120,7 @@ def test_a_generation_of_a_source_that_the_code_lacks_is_refused(added):
     with pytest.raises(
         GenerationError, match=r"trained with the sources .*repeat, evergreen, and this code has .*repeat\."
     ):
-        try_out(GenerationFolder(Path(added["new"])))
+        check_servable(GenerationFolder(Path(added["new"])))
 
 
 class Nothing(Finder):
@@ -182,38 +179,3 @@ def test_a_file_without_a_source_is_an_error(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r"spare_sources\.empty must define SOURCE"):
         registry.discovered(importlib.import_module("spare_sources"))
-
-
-FLAGS = np.array([Source.TOWER | Source.TRENDING, NINTH, 1 << 15 | Source.EASE], np.uint16)
-
-
-def stored(flags):
-    """A list and an impression with these flags, and how each is read."""
-    count = len(flags)
-    scores, items = np.arange(count, dtype=np.float32), np.arange(count, dtype=np.int32)
-    features = np.ones((count, 2), np.float32)
-    shown = Impression("g", 1, 1.0, 1.0, "batch", [*range(count)], items.astype(np.int16), scores, flags, features)
-    return (UserList(1.0, 7, items, flags, scores).pack(), UserList.unpack), (shown.pack(), Impression.unpack)
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_stored_flags_are_read_by_this_version_and_by_the_last(count):
-    """Sixteen bits come back; earlier versions read the low eight of them, where they wrote theirs."""
-    for blob, unpack in stored(FLAGS[:count]):
-        assert unpack(blob).sources.tolist() == FLAGS[:count].tolist()
-        low = blob[len(blob) - 2 * count : len(blob) - count]
-        assert list(low) == (FLAGS[:count] & 255).tolist()
-
-
-def test_flags_that_earlier_versions_stored_are_read():
-    """One byte an item; and flags of any other length are refused, not guessed."""
-    for blob, unpack in stored(FLAGS & 255):
-        assert unpack(resealed(blob[:-3])).sources.tolist() == (FLAGS & 255).tolist()
-        for wrong in (blob[:-2], blob[:-4], blob + b"\0"):
-            with pytest.raises(ValueError, match="flags of 3 items"):
-                unpack(resealed(wrong))
-
-
-def resealed(blob):
-    """The bytes with a checksum that is right."""
-    return zlib.crc32(blob[4:]).to_bytes(4, "little") + blob[4:]

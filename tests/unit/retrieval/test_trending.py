@@ -2,7 +2,7 @@
 
 import pytest
 
-from recsys.lists.trending_items import COUNT, HALF_LIFE_SECONDS, WINDOW_SECONDS, trending
+from recsys.lists.trending_items import COUNT, HALF_LIFE_SECONDS, WINDOW_SECONDS, trending_items
 from recsys.model.event_types import EventRules
 from recsys.model.feature_spec import FeatureSpec
 from recsys.types import Event
@@ -25,22 +25,22 @@ def by(item, *ages, first=0):
 def test_an_event_weighs_half_after_the_half_life():
     """Of each user the newest counts, once."""
     events = [*by("a", 0, HALF_LIFE_SECONDS), Event(0, "a", NOW - 100), Event("0", "a", NOW - 200)]
-    assert trending(events, NOW, PLAIN) == (("a", 1.5),)
+    assert trending_items(events, NOW, PLAIN) == (("a", 1.5),)
 
 
 def test_one_user_s_repeats_are_no_trend():
     """Ids of two kinds that read the same are one user."""
-    assert trending([Event(7, "a", NOW), Event("7", "a", NOW), Event(7, "a", NOW - 5)], NOW, PLAIN) == ()
+    assert trending_items([Event(7, "a", NOW), Event("7", "a", NOW), Event(7, "a", NOW - 5)], NOW, PLAIN) == ()
 
 
 def test_an_item_told_as_a_number_and_as_text_is_one():
     """As everywhere; it is named as it came first."""
-    assert trending([Event("a", 7, NOW), Event("b", "7", NOW)], NOW, PLAIN) == ((7, 2.0),)
+    assert trending_items([Event("a", 7, NOW), Event("b", "7", NOW)], NOW, PLAIN) == ((7, 2.0),)
 
 
 def test_recent_beats_many():
     """Three users now outweigh five of half a day ago."""
-    assert [item for item, _ in trending([*by("old", *[43_000] * 5), *by("new", 1, 2, 3)], NOW, PLAIN)] == [
+    assert [item for item, _ in trending_items([*by("old", *[43_000] * 5), *by("new", 1, 2, 3)], NOW, PLAIN)] == [
         "new",
         "old",
     ]
@@ -49,14 +49,14 @@ def test_recent_beats_many():
 @pytest.mark.parametrize("age", [WINDOW_SECONDS + 1, -1])
 def test_what_lies_outside_the_window_does_not_count(age):
     """Neither yesterday's events nor those from a clock that is ahead."""
-    assert trending(by("a", 0, age), NOW, PLAIN) == ()
-    assert len(trending(by("a", 0, WINDOW_SECONDS - 1), NOW, PLAIN)) == 1
+    assert trending_items(by("a", 0, age), NOW, PLAIN) == ()
+    assert len(trending_items(by("a", 0, WINDOW_SECONDS - 1), NOW, PLAIN)) == 1
 
 
 def test_the_best_few_in_a_fixed_order():
     """Ties go by the id, and no more are told than a catalogue of trends needs."""
     events = [event for n in range(COUNT + 9) for event in by(f"i{n:03}", 0, 0)]
-    assert [item for item, _ in trending(events, NOW, PLAIN)] == [f"i{n:03}" for n in range(COUNT)]
+    assert [item for item, _ in trending_items(events, NOW, PLAIN)] == [f"i{n:03}" for n in range(COUNT)]
 
 
 def test_the_weights_of_the_types_decide():
@@ -64,13 +64,13 @@ def test_the_weights_of_the_types_decide():
     views = [Event(user, "seen", NOW, "view") for user in range(9)]
     bought = [Event(user, "had", NOW, kind) for user in range(2) for kind in ("purchase", "view")]
     scrolls = [Event(user, "past", NOW, kind) for user in range(50) for kind in ("scroll", "Purchase")]
-    assert trending([*views, *bought, *scrolls], NOW, SHOP) == (("had", 20.0), ("seen", 9.0))
+    assert trending_items([*views, *bought, *scrolls], NOW, SHOP) == (("had", 20.0), ("seen", 9.0))
 
 
 def test_a_refund_revokes_what_came_before_it():
     """In whatever order the events arrive; a purchase after it counts again."""
     bought = [Event(user, "a", NOW - 60, "purchase") for user in range(3)]
-    assert trending(bought, NOW, SHOP) == (("a", pytest.approx(30, rel=1e-2)),)
+    assert trending_items(bought, NOW, SHOP) == (("a", pytest.approx(30, rel=1e-2)),)
     refunds = [Event(user, "a", NOW - 30, "refund") for user in range(2)]
-    assert trending([*refunds, *bought], NOW, SHOP) == ()
-    assert len(trending([*refunds, *bought, Event(0, "a", NOW, "view")], NOW, SHOP)) == 1
+    assert trending_items([*refunds, *bought], NOW, SHOP) == ()
+    assert len(trending_items([*refunds, *bought, Event(0, "a", NOW, "view")], NOW, SHOP)) == 1

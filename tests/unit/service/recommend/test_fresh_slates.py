@@ -13,7 +13,7 @@ from recsys.errors import QueryError, StoreUnavailable
 from recsys.fresh_items.put_items import NOTHING_PUT, Put
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.rules import compiled, parse
+from recsys.rules import compile_rules, parse
 from recsys.store import MemoryStore
 from recsys.store.memory.memory_items import MemoryItems
 from recsys.types import Event
@@ -78,7 +78,7 @@ def test_what_was_put_long_ago_fills_no_quota(path):
     recent = item("b", 2, version=2, put_at=now - day * 0.9)
     for puts, brought in (((old, older), []), ((old, recent), ["b"]), ((again, recent), ["a"])):
         path.knows["gateway"] = putting(*puts)
-        told, query = path.recommend(k=3, now=now, rules=compiled(quota, path.served.spec))
+        told, query = path.recommend(k=3, now=now, rules=compile_rules(quota, path.served.spec))
         assert [name for name, row in zip(told, query.items.tolist(), strict=True) if query.words.get(row)] == brought
         assert [name for name in told if name in ("a", "b")] == brought
 

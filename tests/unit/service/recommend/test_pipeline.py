@@ -10,7 +10,7 @@ import pytest
 from recsys.errors import StoreUnavailable
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
-from recsys.rules import compiled, parse
+from recsys.rules import compile_rules, parse
 from recsys.store import MemoryStore, UserState
 from recsys.types import Event, Source
 from service.backends import wire
@@ -284,7 +284,8 @@ def test_a_query_s_ids_are_looked_up_once(world, monkeypatch):
     """What it excludes and what its user did, whatever filters, pins and the catalogue ask of them later."""
     asked, rows_of = [], ServedGeneration.rows_of
     monkeypatch.setattr(ServedGeneration, "rows_of", lambda self, ids: asked.append(list(ids)) or rows_of(self, ids))
-    rules = compiled(parse("[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"), world.served.spec)
+    pins = "[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"
+    rules = compile_rules(parse(pins), world.served.spec)
     session = [Event("nobody", "drama-1", 1.0), Event("nobody", "comedy-8", 2.0)]
     query = world.run(world.query("nobody", 75, exclude=["comedy-1", "unknown"], session=session, rules=rules))
     assert len(ids(query)) == 72

@@ -62,8 +62,8 @@ def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
         assert pinned == {"BENTO_PINNED": str(links / "g2")}
         assert [each.name for each in links.iterdir()] == ["g2"]
         assert (links / "g2" / "manifest.json").resolve() == part
-        (links / "g2" / ".proof").touch()
-    assert not (part.parent / ".proof").exists()
+        (links / "g2" / ".verified").touch()
+    assert not (part.parent / ".verified").exists()
     assert container.linked_model(tmp_path / "other", None) == {}
 
 

@@ -1,4 +1,4 @@
-"""A walk through the catalogue for what may stand at the next place of a slate."""
+"""A scan of the catalogue for the first item that may be shown at the next place of a slate."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from recsys.types import I32, Bool
 NO_ROWS = np.zeros(0, np.int32)
 
 
-class Walk:
-    """Finds the first row of some blocks that may be shown, fits under the caps and is not taken.
+class CatalogueScan:
+    """Scans blocks of rows in order, and reads no block twice unless `restart` is called.
 
-    blocks: begins anew. may: which rows are wanted. Looks through no block twice, unless a cap ended.
+    blocks: starts a scan. allowed: which rows may be shown. content: the content tokens of rows. caps: of the slate.
     """
 
     def __init__(
         self,
         blocks: Callable[[], Iterator[I32]],
-        may: Callable[[I32], Bool],
+        allowed: Callable[[I32], Bool],
         content: Callable[[I32], I32],
         caps: Caps,
     ) -> None:
-        self._begin, self._may, self._content, self._caps = blocks, may, content, caps
-        self.again()
+        self._start, self._allowed, self._content, self._caps = blocks, allowed, content, caps
+        self.restart()
 
-    def again(self) -> None:
-        """Begin anew: what did not fit may now."""
-        self._blocks, self._ready, self._filled = self._begin(), NO_ROWS, self._caps.filled
+    def restart(self) -> None:
+        """Start again from the first block, after a cap ended: rows that did not fit may fit now."""
+        self._blocks, self._ready, self._filled = self._start(), NO_ROWS, self._caps.filled
 
     def next(self, taken: Container[int]) -> int | None:
-        """The first row for the next place; None where there is none in all blocks."""
+        """The first row that is allowed, fits under the caps and is not taken; None if no row is left."""
         if self._filled != self._caps.filled:
             self._ready, self._filled = self._fitting(self._ready), self._caps.filled
         while True:
@@ -46,7 +46,7 @@ class Walk:
                 self._ready = NO_ROWS
                 return None
             self._ready = self._fitting(block)
-            self._ready = self._ready[self._may(self._ready)]
+            self._ready = self._ready[self._allowed(self._ready)]
 
     def _fitting(self, rows: I32) -> I32:
         fitting: I32 = rows[self._caps.fit(self._content(rows))] if self._caps else rows

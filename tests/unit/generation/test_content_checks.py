@@ -1,4 +1,4 @@
-"""Hashes that are right prove nothing about sense: what can't be served is refused before it is used, by name."""
+"""Content checks: a generation with right hashes that can't be served is refused, and the error names the part."""
 
 import json
 import pickle
@@ -11,12 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recsys.errors import GenerationError
-from recsys.generation import soundness
-from recsys.generation.loader import load_ranker, load_retriever, try_out
+from recsys.generation import content_checks
+from recsys.generation.loader import check_servable, load_ranker, load_retriever
 from recsys.generation.manifest import MANIFEST, RANKER, TOWERS, GenerationFolder, describe
 from recsys.generation.smoke_queries import SmokeQueries
-from recsys.lists.user_record import UserRecord
-from recsys.model.context_lift import places
+from recsys.model.context_lift import table_columns
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, CONTEXTS
@@ -26,12 +25,12 @@ from tests.sample_data import tiny
 
 @pytest.fixture
 def folder(tiny_world, tmp_path):
-    """A copy to break."""
+    """A copy to damage."""
     return GenerationFolder(shutil.copytree(tiny_world[0].path, tmp_path / "copy"))
 
 
 def seal(folder):
-    """Let the manifest say of every part what it now is: no hash will tell."""
+    """Write the hashes of the changed parts into the manifest."""
     raw = json.loads((folder.path / MANIFEST).read_text())
     raw["parts"] = {name: {"sha256": part.sha256, "bytes": part.bytes} for name, part in describe(folder.path).items()}
     (folder.path / MANIFEST).write_text(json.dumps(raw))
@@ -40,7 +39,7 @@ def seal(folder):
 
 
 def change(folder, name, how):
-    """One array of a folder, changed and sealed."""
+    """Change one array of a folder, and seal it."""
     array = np.load(folder.path / name)
     np.save(folder.path / name, how(array))
     return seal(folder)
@@ -55,9 +54,9 @@ def with_first(value):
 
 
 def test_a_sound_generation_is_served(folder):
-    """Nothing wrong, nothing said, by any of the three that load it."""
-    soundness.check(folder)
-    for load in (try_out, ServedGeneration.load):
+    """The checks and the gateway accept it."""
+    content_checks.check(folder)
+    for load in (check_servable, ServedGeneration.load):
         load(folder)
 
 
@@ -91,53 +90,53 @@ def test_a_sound_generation_is_served(folder):
         ("context_lift.starts.npy", lambda a: a.astype(np.int64), "context_lift.starts"),
     ],
 )
-def test_numbers_that_make_no_sense_are_refused_by_name(folder, part, how, told):
-    """Wrong types, shapes and ranges, and what is not finite, each with a right hash."""
+def test_a_wrong_array_is_refused_by_name(folder, part, how, told):
+    """Wrong types, shapes and ranges, and numbers that are not finite, each with a right hash."""
     with pytest.raises(GenerationError, match=told):
-        soundness.check(change(folder, part, how))
+        content_checks.check(change(folder, part, how))
 
 
 @pytest.mark.parametrize("part", [TOWERS, RANKER])
 def test_weights_that_are_not_finite_are_refused(folder, part):
-    """A training that went wrong is not served."""
+    """Weights of a failed training are not served."""
     weights = load_file(folder.path / part)
     name = next(name for name in weights if name not in {"mean", "deviation"})
     weights[name].view(-1)[0] = torch.nan
     save_file(weights, folder.path / part)
     with pytest.raises(GenerationError, match="not finite"):
-        soundness.check(seal(folder))
+        content_checks.check(seal(folder))
 
 
 @pytest.mark.parametrize(("deviation", "sound"), [(torch.inf, True), (torch.nan, False), (0.0, False), (-1.0, False)])
 def test_a_deviation_is_above_0(folder, deviation, sound):
-    """And infinite where a feature never varied: features are multiplied by one by it."""
+    """It is infinite for a feature that never varied."""
     weights = load_file(folder.path / RANKER)
     weights["deviation"][3] = deviation
     save_file(weights, folder.path / RANKER)
     with nullcontext() if sound else pytest.raises(GenerationError, match="deviation holds numbers that are not above"):
-        soundness.check(seal(folder))
+        content_checks.check(seal(folder))
 
 
-def test_a_column_of_the_context_that_is_empty_is_sound(folder):
-    """All its values are missing in the log, so it has no place in the table; a value is then one nobody knows."""
+def test_an_empty_context_column_is_accepted(folder):
+    """All its values are missing in the log, so that it has no table column. A value of a query is then unknown."""
     starts = np.load(folder.path / "context_lift.starts.npy")
-    soundness.check(change(folder, "context_lift.starts.npy", lambda a: np.append(a, a[-1])))
+    content_checks.check(change(folder, "context_lift.starts.npy", lambda a: np.append(a, a[-1])))
     context = np.ones((1, CLOCK + CONTEXTS), np.uint8)
-    assert places(context, np.append(starts, starts[-1]))[0, -1] == -1
+    assert table_columns(context, np.append(starts, starts[-1]))[0, -1] == -1
 
 
 def test_a_tower_of_more_columns_than_a_context_has_is_refused(folder):
-    """Compiled code would read on."""
+    """The kernel checks no bounds."""
     weights = load_file(folder.path / TOWERS)
     weights |= {f"user.contexts.{column}.weight": torch.zeros_like(weights["user.waits.weight"]) for column in range(5)}
     save_file(weights, folder.path / TOWERS)
     with pytest.raises(GenerationError, match="more than 4 columns"):
-        soundness.check(seal(folder))
+        content_checks.check(seal(folder))
 
 
 @pytest.mark.parametrize("part", ["embeddings.npy", "smoke.scores.npy", TOWERS, RANKER, "spec.json"])
-def test_a_pickle_in_a_parts_place_is_refused_and_never_run(folder, part, tmp_path):
-    """Nothing in a generation can run, whatever its hash says."""
+def test_a_pickle_as_a_part_is_refused_and_not_run(folder, part, tmp_path):
+    """No part of a generation can run code, even with a right hash."""
 
     class Bomb:
         def __reduce__(self):
@@ -149,7 +148,7 @@ def test_a_pickle_in_a_parts_place_is_refused_and_never_run(folder, part, tmp_pa
         (folder.path / part).write_bytes(pickle.dumps(Bomb()))
     seal(folder)
     with pytest.raises(GenerationError, match=r"can't be read|is wanted"):
-        try_out(folder)
+        check_servable(folder)
     assert not (tmp_path / "exploded").exists()
 
 
@@ -162,24 +161,24 @@ def other(tmp_path_factory):
 @pytest.mark.parametrize(
     ("part", "load"), [("embeddings.npy", load_retriever), (TOWERS, load_retriever), (RANKER, load_ranker)]
 )
-def test_a_mixture_of_two_generations_gives_itself_away(folder, other, part, load):
-    """A part of another generation has the right shape and finite numbers: the smoke queries tell."""
+def test_a_mixture_of_two_generations_is_refused(folder, other, part, load):
+    """A part of another generation has the right shape and finite numbers. The smoke queries find it."""
     shutil.copy(other.path / part, folder.path / part)
     seal(folder)
     with pytest.raises(GenerationError, match=r"not of one making|does not belong"):
         load(folder)
 
 
-def test_smoke_queries_answer_the_same_after_a_journey(folder):
-    """Saved and loaded, they are found again."""
+def test_smoke_queries_pass_after_they_are_saved_and_loaded(folder):
+    """Retriever and ranker give the stored candidates and scores."""
     smoke = SmokeQueries.load(folder.path)
     smoke.check_retrieval(Retriever.load(folder))
     smoke.check_ranking(Ranker.load(folder))
     assert len(smoke.histories) > 8
 
 
-def test_smoke_queries_are_nobodys_history(tiny_world):
-    """They travel in images, where what users did has no place."""
+def test_smoke_queries_hold_no_data_of_users(tiny_world):
+    """They are part of images, which must not contain histories of users."""
     folder, log = tiny_world
     asked = SmokeQueries.load(folder.path).histories
     real = asked.items >= 0
@@ -187,21 +186,9 @@ def test_smoke_queries_are_nobodys_history(tiny_world):
     assert not set(asked.times[real].tolist()) & set(log.times.tolist())
 
 
-def test_no_smoke_queries_prove_nothing(folder):
-    """A generation whose queries were taken away is refused, not waved through."""
+def test_a_generation_without_smoke_queries_is_refused(folder):
+    """Empty smoke queries are an error."""
     for path in folder.path.glob("smoke.*.npy"):
         np.save(path, np.load(path)[:0])
     with pytest.raises(GenerationError, match="prove nothing"):
-        try_out(seal(folder))
-
-
-def test_a_damaged_record_is_no_record(tiny_world):
-    """A flipped bit anywhere in a user's record is found when it is read, not when it is used."""
-    _, blobs = tiny_world[0].users()
-    whole = blobs.bytes_at(3)
-    UserRecord.unpack(whole)
-    for at in range(len(whole)):
-        broken = bytearray(whole)
-        broken[at] ^= 4
-        with pytest.raises(ValueError, match="damaged"):
-            UserRecord.unpack(bytes(broken))
+        check_servable(seal(folder))

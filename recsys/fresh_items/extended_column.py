@@ -1,7 +1,4 @@
-"""A column of a generation with the rows of fresh items behind it: gathered from the mapped table or from the tail.
-
-The table stays mapped and shared; nothing of it is copied. What is indexed is numpy's.
-"""
+"""A column of a generation extended by the rows of put items, without a copy of the mapped column."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from recsys.types import I32, PAD, Bool
 NO_ROWS: I32 = np.zeros(0, np.int32)
 
 
-class Grown:
-    """base [n, ...] and tail [m, ...], the rows of which are `rows` [m]: ascending, from n on, with gaps.
+class ExtendedColumn:
+    """base [n, ...] with rows 0 to n - 1, and tail [m, ...] with `rows` [m]: from n on, ascending, with gaps.
 
-    Indexed with an array of rows it gives what an array of them all would give. A row in neither is a mistake of the
-    caller's, who asks `knows`.
+    Indexed with an array of rows, it returns what one array of all rows would return. Check other rows by `knows`
+    first: an unknown row returns a wrong value.
     """
 
     def __init__(self, base: np.ndarray, rows: I32, tail: np.ndarray) -> None:
@@ -42,7 +39,7 @@ class Grown:
         return max(int(self.base.max(initial=initial)), int(self.tail.max(initial=initial)))
 
     def knows(self, rows: I32) -> Bool:
-        """Whether each row is one of these, or PAD."""
+        """Whether each row is in the column or PAD."""
         known: Bool = (rows >= PAD) & (rows < len(self.base))
         if not known.all() and len(self.rows):
             at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
@@ -50,13 +47,13 @@ class Grown:
         return known
 
 
-def table(column: np.ndarray | Grown) -> Table:
-    """A column [n, ...] as kernels read it."""
-    if isinstance(column, Grown):
+def table(column: np.ndarray | ExtendedColumn) -> Table:
+    """A column [n, ...] in the form for kernels."""
+    if isinstance(column, ExtendedColumn):
         return Table(column.base, plain(column.rows), plain(column.tail))
     return Table(np.asarray(column), NO_ROWS, np.zeros((0, *column.shape[1:]), column.dtype))
 
 
-def base(column: np.ndarray | Grown) -> np.ndarray:
-    """A column without the rows behind it."""
-    return column.base if isinstance(column, Grown) else column
+def base(column: np.ndarray | ExtendedColumn) -> np.ndarray:
+    """A column without the rows of put items."""
+    return column.base if isinstance(column, ExtendedColumn) else column

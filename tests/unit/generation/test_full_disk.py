@@ -1,4 +1,4 @@
-"""A home whose disk is full: told before anything maps a file there, which the system answers by SIGBUS."""
+"""A full disk under TANDEM_HOME is reported at the start; a write to a mapped file would end in SIGBUS."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ from service import serve
 from service.settings import Settings
 
 
-def test_a_home_without_room_is_told(tmp_path, monkeypatch):
-    """A file of no bytes can be made where no byte can be written. What runs already is not asked."""
+def test_a_home_without_room_is_reported(tmp_path, monkeypatch):
+    """The start fails, because an empty file can be created on a full disk. A restarted worker does not check."""
 
     def full(_handle, _offset, size):
         assert size >= 1 << 16
@@ -21,11 +21,11 @@ def test_a_home_without_room_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(SettingsError, match=r"cache can't be written \(No space left on device\)"):
         serve.check(Settings(GRPC_PORT=0), Environment(tmp_path, None))
-    Environment(tmp_path, None).folder("cache")  # a worker that takes another's place
+    Environment(tmp_path, None).folder("cache")  # as in a restarted worker
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "sentence"),
     [
         (3, "ended by itself with code 3; its lines above say why."),
         (-7, "ended by SIGBUS. The disk of TANDEM_HOME may be full."),
@@ -34,6 +34,6 @@ def test_a_home_without_room_is_told(tmp_path, monkeypatch):
         (-40, "ended by signal 40."),
     ],
 )
-def test_a_service_that_was_ended_leaves_no_lines(code, told):
-    """So the signal is what there is to say."""
-    assert serve._ended(code).endswith(told)
+def test_the_end_of_a_service_is_reported_with_its_signal(code, sentence):
+    """A killed process logs nothing, so the signal is named."""
+    assert serve._ended(code).endswith(sentence)

@@ -1,0 +1,49 @@
+"""Stored records: user records, lists and impressions come back as they were, or are refused."""
+
+import numpy as np
+import pytest
+
+from recsys.lists.impression import Impression
+from recsys.lists.record_format import RecordFormat
+from recsys.lists.user_list import UserList
+from recsys.lists.user_record import UserRecord
+from recsys.types import Source
+
+COUNT = 3
+FLAGS = np.array([Source.TOWER | Source.TRENDING, 1 << 8, 1 << 15 | Source.EASE], np.uint16)
+ROWS, SCORES = np.arange(COUNT, dtype=np.int32), np.arange(COUNT, dtype=np.float32)
+PLACES, FEATURES = ROWS.astype(np.int16), np.ones((COUNT, 2), np.float32)
+RECORDS = (
+    UserRecord(ROWS, np.arange(3.0), np.zeros(3, np.uint8), np.arange(5, dtype=np.int32), ROWS[:2], np.arange(5.0)),
+    UserList(1.5, 2**32 - 1, ROWS, FLAGS, SCORES),
+    Impression("g1", "\ud800", 1.25, 1.5, "batch", [7, "b", ""], PLACES, SCORES, FLAGS, FEATURES),
+)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_comes_back_and_a_damaged_one_is_refused(record):
+    """All fields are equal. One flipped bit anywhere is an error."""
+    blob = record.pack()
+    again = type(record).unpack(blob)
+    for name in type(record).__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(record, name))
+    for at in range(len(blob)):
+        broken = bytearray(blob)
+        broken[at] ^= 4
+        with pytest.raises(ValueError, match="damaged"):
+            type(record).unpack(bytes(broken))
+    with pytest.raises(ValueError, match="damaged"):
+        type(record).unpack(blob[:-1])
+
+
+def test_a_record_of_another_version_is_refused():
+    """The mark has the version."""
+    old, new = (RecordFormat("list", mark, ["i4"]) for mark in (b"lst1", b"lst2"))
+    with pytest.raises(ValueError, match=r"the list has format b'lst1'; this code reads b'lst2'"):
+        new.unpack(old.pack(ROWS))
+
+
+def test_a_user_without_a_record_or_a_list():
+    """None is an empty record, and no list."""
+    assert len(UserRecord.unpack(None).items) == 0
+    assert UserList.unpack(None) is None
