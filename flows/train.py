@@ -27,15 +27,15 @@ from recsys.store.ports import GenerationStore
 from training.config import TrainingConfig
 from training.data.interaction_log import encode
 from training.data.mapping import Mapping
-from training.data.reading_notes import notes
 from training.device import find_device
 from training.evaluation.metric_table import Evaluation
 from training.evaluation.split import split
 from training.export import Origin
 from training.gate.check import Check, failed
+from training.gate.dataset_profile import DataProfile
 from training.options import training_config
 from training.progress import LearningCurves, RunProgress
-from training.report.run_report import Findings
+from training.report.run_report import RunReport
 from training.tensorboard import TensorBoard
 from training.towers.checkpoint import Checkpoints
 
@@ -86,36 +86,36 @@ def train_and_publish(
     progress = progress.shown_on(board, curves)
 
     dataset = ingest(data, environment, progress)
-    said = notes(dataset, str(quarantine_of(environment, dataset.name)))
+    said = dataset.notes.lines(len(dataset.interactions), str(quarantine_of(environment, dataset.name)))
     log = encode(dataset)
-    with reporting(Findings.of(dataset, log, config, curves.curves), environment) as findings:
-        live = findings.live = look_at_live(generations)
-        findings.checks += judge_data(findings.data, live)
-        stop_unless(force, findings.checks, dataset.name, live)
+    with reporting(RunReport(DataProfile.of(dataset, log), config, curves.curves), environment) as report:
+        live = report.live = look_at_live(generations)
+        report.checks += judge_data(report.data, live)
+        stop_unless(force, report.checks, dataset.name, live)
 
         parts = split(log, config, dataset.protocol, dataset.moments)
         ranker = train(parts, config, progress, checkpoints)
-        rival = load_live(live, findings.data, log, generations, environment.folder("cache"))
-        evaluation = findings.evaluation = evaluate(dataset, parts, ranker, config, progress, checkpoints, rival)
+        rival = load_live(live, report.data, log, generations, environment.folder("cache"))
+        evaluation = report.evaluation = evaluate(dataset, parts, ranker, config, progress, checkpoints, rival)
         board.result(config, evaluation)
-        findings.checks += judge_model(evaluation, findings.data, live)
-        stop_unless(force, findings.checks, dataset.name, live)
+        report.checks += judge_model(evaluation, report.data, live)
+        stop_unless(force, report.checks, dataset.name, live)
 
         trained = retrain(log, ranker, evaluation, config, progress, checkpoints)
-        evaluation = findings.evaluation = trained.evaluation  # which may say more
-        findings.checks += judge_trained(log, trained)
-        stop_unless(force, findings.checks, dataset.name, live)
+        evaluation = report.evaluation = trained.evaluation  # which may say more
+        report.checks += judge_trained(log, trained)
+        stop_unless(force, report.checks, dataset.name, live)
 
-        origin = Origin(dataset.name, dataset.bad_rows, findings.data, failed(findings.checks))
+        origin = Origin(dataset.name, dataset.notes.bad_rows, report.data, failed(report.checks))
         generation = build(log, trained, config, origin, folder, progress)
         name_run(f"train-{generation.manifest.id}")
         models.save(generation)
         manifest = publish(generation, publisher, progress)
         promote(manifest, generations)
-        findings.generation = manifest.id
+        report.generation = manifest.id
 
     forget(publisher, folder)
     models.prune({path.name for path in folder.iterdir()})
     checkpoints.clear()
-    report = leave_report(findings, environment)
-    return Published(manifest, evaluation, findings.checks, report, said)
+    page = leave_report(report, environment)
+    return Published(manifest, evaluation, report.checks, page, said)

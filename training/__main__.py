@@ -27,8 +27,7 @@ with required_packages(), interruptible_imports():
     from training.data import dataset
     from training.data.generated_log import SHAPES, generate
     from training.data.interaction_log import encode
-    from training.data.mapping import Mapping, moment
-    from training.data.reading_notes import notes
+    from training.data.mapping import Mapping, stated_moment
     from training.evaluation.protocols import IN_TIME, PROTOCOLS, check_protocol
     from training.evaluation.split import split
     from training.gate.check import failed
@@ -38,7 +37,7 @@ with required_packages(), interruptible_imports():
     from training.options import add_training_options, config_of
     from training.progress import LearningCurves, terminal_progress
     from training.report.run_page import write
-    from training.report.run_report import Findings
+    from training.report.run_report import RunReport
     from training.tensorboard import TensorBoard
     from training.towers.checkpoint import Checkpoints
 
@@ -118,7 +117,7 @@ def run_check(options: argparse.Namespace) -> None:
     print(f"Event types: {', '.join(f'{name} ({count:,})' for name, count in types.items())}.")
     if AVAILABLE in profile.filled:
         print(f"Items that are available: {profile.filled[AVAILABLE]:.1%}.")
-    for line in (*notes(table), *table.assumptions):
+    for line in (*table.notes.lines(len(table.interactions)), *table.notes.assumptions):
         print(line)
     if refused := failed(check_data(profile, None)):
         raise DatasetError("The gate would refuse this data:\n" + "\n".join(f"  - {line}" for line in refused))
@@ -131,7 +130,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     protocol = options.protocol or mapping.protocol
     check_protocol(protocol)
     stated = {
-        name: moment(value, f"--{name.replace('_', '-')}")
+        name: stated_moment(value, f"--{name.replace('_', '-')}")
         for name in ("test_from", "labels_from")
         if (value := getattr(options, name)) is not None
     }
@@ -159,15 +158,14 @@ def run_evaluate(options: argparse.Namespace) -> None:
     evaluation = replace(evaluation, seconds=round(time.monotonic() - start, 1))
     console = Console()
     console.print(evaluation.to_table())
-    for line in notes(table):
+    for line in table.notes.lines(len(table.interactions)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for warning in evaluation.warnings:
         console.print(f"Note: {warning}")
     if target is not None:
         target.write_text(evaluation.to_json(), encoding="utf-8")
     if page is not None:
-        findings = Findings.of(table, log, config, curves.curves)
-        write(replace(findings, evaluation=evaluation), page)
+        write(RunReport(DataProfile.of(table, log), config, curves.curves, evaluation=evaluation), page)
 
 
 def run_generate(options: argparse.Namespace) -> None:

@@ -6,7 +6,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid")
+"""Of each class: a misspelt field is an error."""
 
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
@@ -37,6 +40,8 @@ class TowerConfig:
     24 epochs; on MovieTweetings (rolling, one standard error .005) .134 after 2, .136 after 4, .132 after 8.
     """
 
+    __pydantic_config__ = STRICT
+
     dim: Width = 64
     hidden: Width = 384
     length: Count = 100
@@ -60,6 +65,8 @@ class RankerConfig:
     830. More steps made rankers of so few examples noisier, not better.
     """
 
+    __pydantic_config__ = STRICT
+
     queries: Count = 20_000
     candidates: Count = 200
     minimum: CountOrNone = 500
@@ -77,6 +84,8 @@ class TrainingConfig:
     most. precomputed: candidates kept of each user. threads: of torch, in all. device: where the networks train; auto
     is cuda where PyTorch finds a GPU, else cpu.
     """
+
+    __pydantic_config__ = STRICT
 
     tower: TowerConfig = TowerConfig()
     ranker: RankerConfig = RankerConfig()

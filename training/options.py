@@ -1,23 +1,23 @@
-"""The training configuration of a run: a preset, changed by a dataset's [training], changed by the command line."""
+"""Build the training configuration of a run: a preset, a dataset's [training], then the command line's overrides."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from recsys.errors import SettingsError
+from recsys.files.toml_errors import first_mistake
 from training.config import CONFIGS, RankerConfig, TowerConfig, TrainingConfig
 
-GROUPS = {"tower": TowerConfig, "ranker": RankerConfig}
+TABLES = {"tower": TowerConfig, "ranker": RankerConfig}
 FIELDS = (
-    *(f"{group}.{field.name}" for group, config in GROUPS.items() for field in fields(config)),
-    *(field.name for field in fields(TrainingConfig) if field.name not in GROUPS),
+    *(f"{table}.{field.name}" for table, config in TABLES.items() for field in fields(config)),
+    *(field.name for field in fields(TrainingConfig) if field.name not in TABLES),
 )
 """Every field of the configuration by its name in `--set` and in [training]."""
 
@@ -35,7 +35,7 @@ def training_config(
     """
     if preset not in CONFIGS:
         raise SettingsError(f"The training configuration is one of {', '.join(CONFIGS)}, not {preset!r}.")
-    config = _changed(CONFIGS[preset](), section or {}, place)
+    config = _changed(CONFIGS[preset](), {} if section is None else section, place)
     return _changed(config, overrides or {}, "The overrides")
 
 
@@ -54,9 +54,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_of(options: argparse.Namespace, section: Mapping[str, Any], place: str = "[training]") -> TrainingConfig:
-    """The configuration that the options of `add_training_options` give for a dataset with this [training].
+    """The configuration of a dataset with this [training] under the options of `add_training_options`.
 
-    SettingsError where it needs a GPU and there is none: the run starts on this machine.
+    SettingsError if the configuration needs a GPU and this machine has none: the run starts here.
     """
     overrides = parsed(options.overrides)
     if options.device is not None:
@@ -70,7 +70,7 @@ def config_of(options: argparse.Namespace, section: Mapping[str, Any], place: st
 
 
 def parsed(assignments: Sequence[str]) -> dict[str, Any]:
-    """The values of `FIELD=VALUE` texts by field; a value is read as TOML, and as text where it is not TOML."""
+    """The values of `FIELD=VALUE` texts by field. A value is parsed as TOML, and is text if it is not TOML."""
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -84,33 +84,15 @@ def parsed(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _changed(config: TrainingConfig, changes: Mapping[str, Any], source: str) -> TrainingConfig:
+    if not isinstance(changes, Mapping):
+        raise SettingsError(f"{source}: this is a table of fields, such as tower.epochs = 4, not {changes!r}.")
     values = asdict(config)
-    for name, value in _flat(changes, source):
-        group, _, field = name.rpartition(".")
-        (values[group] if group else values)[field] = value
+    for name, value in changes.items():
+        table, dot, field = name.partition(".")
+        change = {field: value} if dot else value
+        merges = isinstance(values.get(table), Mapping) and isinstance(change, Mapping)
+        values[table] = {**values[table], **change} if merges else change
     try:
         return TypeAdapter(TrainingConfig).validate_python(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        problem = first["msg"].removeprefix("Value error, ").replace("Input should", "the value should")
-        if not first["loc"]:
-            raise SettingsError(f"{source}: {problem}.") from error
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{source}: {name} is {first['input']!r}, and {problem}.") from error
-
-
-def _flat(changes: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
-    """Each change with its field's whole name; SettingsError for a name that is no field."""
-    if not isinstance(changes, Mapping):
-        raise SettingsError(f"{source}: this is a table of fields, such as tower.epochs = 4, not {changes!r}.")
-    for name, value in changes.items():
-        if name in GROUPS:
-            if not isinstance(value, Mapping):
-                raise SettingsError(f"{source}: {name} is a table of fields, such as {name}.epochs = 4, not {value!r}.")
-            yield from _flat({f"{name}.{field}": each for field, each in value.items()}, source)
-        elif name in FIELDS:
-            yield name, value
-        else:
-            near = difflib.get_close_matches(name, FIELDS, 1)
-            fix = f"Did you mean {near[0]}?" if near else f"The fields are {', '.join(FIELDS)}."
-            raise SettingsError(f"{source}: {name} is no field of the training configuration. {fix}")
+        raise SettingsError(f"{source}: {first_mistake(error, FIELDS)}") from error

@@ -74,9 +74,9 @@ def run_schedule(options: argparse.Namespace) -> None:
     """Serve every flow on its schedule, until Ctrl-C."""
     if options.data:
         with interruptible_imports():
-            from training.data.dataset import check_columns
             from training.data.locations import Location
             from training.data.mapping import Mapping
+            from training.data.reading.table_reader import check_columns
 
         check_columns(Mapping.read(options.data))  # now, and not at night
     from recsys.rules import RulesFile

@@ -35,8 +35,8 @@ def add_verbs(verbs: Any) -> list[argparse.ArgumentParser]:
 def run_all(options: argparse.Namespace) -> None:
     """Run the flow; print the metric table and the generation's id."""
     with interruptible_imports():
-        from training.data.dataset import check_columns
         from training.data.mapping import Mapping
+        from training.data.reading.table_reader import check_columns
 
     mapping = Mapping.read(options.data)  # before Prefect starts: a wrong path, setting or column is an error at once
     config_of(options, mapping.training, f"[training] of {mapping.path}")

@@ -21,22 +21,22 @@ from training.evaluation.inspection import score_spread
 from training.evaluation.live_model import LiveModel
 from training.evaluation.metric_table import Comparison, Evaluation
 from training.gate.check import Check, failed
-from training.gate.dataset_profile import DataProfile, Live
+from training.gate.dataset_profile import DataProfile, LiveGeneration
 from training.gate.gate import check_data, check_model, check_trained, comparable
 from training.recipe import TrainedModel
 
 
 @store_step
-def look_at_live(store: GenerationStore) -> Live | None:
+def look_at_live(store: GenerationStore) -> LiveGeneration | None:
     """What is live, to compare with; None where nothing is."""
     generation = store.alias(LIVE)
     text = store.read_manifest(generation) if generation else None
-    return Live.of(Manifest.from_json(text, any_format=True)) if text else None
+    return LiveGeneration.of(Manifest.from_json(text, any_format=True)) if text else None
 
 
 @store_step
 def load_live(
-    live: Live | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
+    live: LiveGeneration | None, data: DataProfile, log: Log, store: GenerationStore, cache: Path
 ) -> LiveModel | Comparison | None:
     """The live generation's models, or the reason why they can't be scored; None where nothing comparable is live."""
     if live is None or comparable(data, live) is None:
@@ -48,13 +48,13 @@ def load_live(
 
 
 @step
-def judge_data(data: DataProfile, live: Live | None) -> list[Check]:
+def judge_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
     """The checks of the log and the catalogue, before anything is trained."""
     return logged(check_data(data, live))
 
 
 @step
-def judge_model(evaluation: Evaluation, data: DataProfile, live: Live | None) -> list[Check]:
+def judge_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
     """The checks of the tested model, before it is trained again on everything."""
     return logged(check_model(evaluation, data, live))
 
@@ -72,7 +72,7 @@ def logged(checks: list[Check]) -> list[Check]:
     return checks
 
 
-def stop_unless(force: bool, checks: Sequence[Check], name: str, live: Live | None) -> None:
+def stop_unless(force: bool, checks: Sequence[Check], name: str, live: LiveGeneration | None) -> None:
     """Leave the checks so far as an artifact; GateRefused if one failed. Forced, the run's log says so instead."""
     with best_effort():
         create_table_artifact(
@@ -87,7 +87,7 @@ def stop_unless(force: bool, checks: Sequence[Check], name: str, live: Live | No
         get_run_logger().warning("Forced past the gate (--force), with %d failed checks.", len(lines))
 
 
-def refusal(lines: Sequence[str], live: Live | None) -> str:
+def refusal(lines: Sequence[str], live: LiveGeneration | None) -> str:
     """What is said to the one who is refused: each failed line, and what can be done."""
     stays = f"{live.id} stays live" if live else "nothing was published"
     told = "".join(f"\n  - {line}" for line in lines)

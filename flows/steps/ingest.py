@@ -21,7 +21,7 @@ def ingest(data: str, environment: Environment, progress: RunProgress) -> Datase
     name = Mapping.read(data).name
     with progress.step("reading the dataset"):
         dataset = read(data, empty_quarantine(environment, name))
-    for assumption in dataset.assumptions:
+    for assumption in dataset.notes.assumptions:
         get_run_logger().warning(assumption)
     return dataset
 

@@ -18,54 +18,54 @@ from flows.steps.ingest import file_name
 from recsys.environment import Environment
 from recsys.errors import GateRefused
 from training.report.run_page import write
-from training.report.run_report import Findings
+from training.report.run_report import RunReport
 
 KEPT = 50
 """Reports kept: 50 to 150 kB each."""
 
 
 @contextmanager
-def reporting(findings: Findings, environment: Environment) -> Iterator[Findings]:
-    """Findings to fill in while the run goes on; a refusal leaves with the report's place on it."""
+def reporting(report: RunReport, environment: Environment) -> Iterator[RunReport]:
+    """The report to fill in while the run goes on; a refusal is raised with the place of the report's page."""
     try:
-        yield findings
+        yield report
     except GateRefused as refused:
-        findings.refused = True
-        refused.report = leave_report(findings, environment)
+        report.refused = True
+        refused.report = leave_report(report, environment)
         raise
 
 
-def leave_report(findings: Findings, environment: Environment) -> Path | None:
+def leave_report(report: RunReport, environment: Environment) -> Path | None:
     """The report's place under TANDEM_HOME/reports; None where it could not be written, which is logged.
 
     What was published is live by now: a report that fails is no reason to say that the run did.
     """
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(findings.started))
-    name = findings.generation or f"refused-{stamp}-{file_name(findings.data.name)}"
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(report.started))
+    name = report.generation or f"refused-{stamp}-{file_name(report.data.name)}"
     try:
         folder = environment.folder("reports")
-        path = write(findings, folder / f"{name}.html").resolve()
+        path = write(report, folder / f"{name}.html").resolve()
         for old in sorted(folder.glob("*.html"), key=lambda page: page.stat().st_mtime)[:-KEPT]:
             old.unlink()
-        key = artifact_key("report", findings.data.name)
-        create_markdown_artifact(to_markdown(findings, path), key, f"Report of {name}")
+        key = artifact_key("report", report.data.name)
+        create_markdown_artifact(to_markdown(report, path), key, f"Report of {name}")
     except Exception:
         get_run_logger().exception("The report could not be written.")
         return None
     return path
 
 
-def to_markdown(findings: Findings, page: Path) -> str:
+def to_markdown(report: RunReport, page: Path) -> str:
     """The report as Prefect's UI shows it; page: the file with the charts."""
-    data, evaluation = findings.data, findings.evaluation
-    title = "Refused by the gate" if findings.refused else findings.generation or "Not published"
+    data, evaluation = report.data, report.evaluation
+    title = "Refused by the gate" if report.refused else report.generation or "Not published"
     figures = f"{data.name}: {data.rows:,} interactions, {data.users:,} users, {data.items:,} items."
-    checks = [f"| {check.verdict} | {check.sentence.replace('|', '/')} |" for check in findings.checks]
+    checks = [f"| {check.verdict} | {check.sentence.replace('|', '/')} |" for check in report.checks]
     parts = [f"# {title}", figures]
     if evaluation is not None:
         parts += ["## Metrics", evaluation.to_markdown(), *(f"Note: {warning}" for warning in evaluation.warnings)]
     if checks:
         parts += ["## Gate", "\n".join(("| verdict | check |", "|---|---|", *checks))]
-    settings = json.dumps(asdict(findings.config), indent=2)
+    settings = json.dumps(asdict(report.config), indent=2)
     parts += ["## Configuration", f"```json\n{settings}\n```", f"The page with charts: `{page}` on `{gethostname()}`."]
     return "\n\n".join(parts) + "\n"

@@ -14,7 +14,7 @@ from recsys.store.memory.memory_store import MemoryStore
 from recsys.store.ports import LIVE
 from tests.flows.ring import log_of, ring
 from tests.sample_data import tiny
-from training.gate.dataset_profile import DataProfile, Live
+from training.gate.dataset_profile import DataProfile, LiveGeneration
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_live_generation_that_is_gone_is_no_reason_to_fail(tmp_path):
     from flows.steps.gate import load_live
 
     data, log = DataProfile("ring", 10, 3, 4), log_of(ring(users=10))
-    found = load_live.fn(Live("g1", data), data, log, MemoryStore(), tmp_path)
+    found = load_live.fn(LiveGeneration("g1", data), data, log, MemoryStore(), tmp_path)
     assert found.live == "g1"
     assert found.reason.startswith("live can't be loaded (")
 

@@ -1,9 +1,9 @@
-"""Generated datasets: logs that behave like real ones where growth and shape are what matters.
+"""Generated datasets: logs of any size for measurements of growth, and of shapes that every model has to train on.
 
-Items stand on a ring in contiguous categories and are as popular as Zipf says. A user does a long-tailed number of
-things, in bursts: mostly a step or three along the ring from the item before, otherwise a fresh draw, mostly from a
-favourite category. So there is a next item to learn, a taste to learn and a popularity that beats neither. Written in
-blocks: a log of any length takes the memory of one block. Knows no model.
+Items are on a ring in contiguous categories, with Zipf popularity. A user has a long-tailed number of events in bursts:
+mostly one to three steps along the ring from the item before, otherwise a new draw, half of them from a favourite
+category. So there is a next item, a taste and a popularity to learn. The log is written in blocks: a log of any length
+takes the memory of one block.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,29 +25,29 @@ from recsys.types import F64, I64
 from training.data.mapping import MAPPING
 
 BLOCK = 1_000_000
-"""Events held at once."""
+"""Events in memory at once."""
 
 START, DAYS, DAY = 1_700_000_000, 180, 86_400
 ZIPF_SHIFT = 10.0
-"""Ranks start here: the most popular item has a few per cent of the events, not a tenth."""
+"""The first rank: the most popular item has a few percent of the events, not a tenth."""
 
 SERIES = 10
-"""Neighbours on the ring that share a rank, so that whoever steps along stays among what is popular."""
+"""Neighbours on the ring that share a rank, so that a step along the ring keeps the popularity."""
 
 STEP_ALONG, FROM_FAVOURITE = 0.6, 0.5
-"""Shares: of events that step along the ring, and, of the others, that stay in the user's favourite category."""
+"""Share of events that step along the ring, and share of the others that are in the user's favourite category."""
 
 NEW_VISIT = 0.15
-"""Share of events that begin a visit; the others follow within minutes."""
+"""Share of events that begin a visit. The others follow within minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a generated dataset looks like.
+    """The size and the properties of a generated dataset.
 
-    events: of a user, at the median; their number is lognormal. session: instead, the fewest and the most, each
-    number as likely. repeats: share of events that return to something the user did before; without it a user does
-    nothing twice. described: whether there is an items table.
+    events: median of a user's events, whose number is lognormal. session: instead, the fewest and the most events of a
+    user, each number as likely. repeats: share of events with an item that the user had before; without it a user has
+    no item twice. described: whether there is an items table.
     """
 
     interactions: int
@@ -60,7 +60,7 @@ class Shape:
 
     @property
     def categories(self) -> int:
-        """As many as each has items."""
+        """The number of categories: as many as each has items."""
         return max(4, math.isqrt(self.items))
 
 
@@ -70,8 +70,8 @@ SHAPES = {
     "repeats": Shape(200_000, 5_000, repeats=0.4),
     "wide": Shape(2_000_000, 200_000),
 }
-"""Four datasets that every model has to train on: three columns of text, no more; visits of strangers; people who
-buy again; a catalogue of 200,000."""
+"""Four datasets that every model has to train on: three columns of text; short visits of new users; users who buy
+again; 200,000 items."""
 
 
 def generate(shape: Shape, folder: Path, seed: int = 0, name: str = "generated") -> Path:
@@ -94,25 +94,10 @@ def generate(shape: Shape, folder: Path, seed: int = 0, name: str = "generated")
 SCHEMA = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())])
 
 
-class Writer(Protocol):
-    """What pyarrow's writers of both formats can do."""
-
-    def write(self, table: pa.Table) -> None:
-        """Append rows."""
-
-    def __enter__(self) -> Writer:
-        """Itself."""
-
-    def __exit__(self, *error: object) -> None:
-        """Close the file."""
-
-
-def _writer(path: Path) -> Writer:
-    if path.suffix == ".csv":
-        csv: Writer = pyarrow.csv.CSVWriter(path, SCHEMA)
-        return csv
-    parquet: Writer = pyarrow.parquet.ParquetWriter(path, SCHEMA)
-    return parquet
+def _writer(path: Path) -> Any:
+    """pyarrow's writer of the file's format: a context manager with `write`."""
+    kind = pyarrow.csv.CSVWriter if path.suffix == ".csv" else pyarrow.parquet.ParquetWriter
+    return kind(path, SCHEMA)
 
 
 def _mapping(shape: Shape, name: str, log: str) -> str:
@@ -127,7 +112,7 @@ def _mapping(shape: Shape, name: str, log: str) -> str:
 
 
 class World:
-    """The items of a shape and what draws from them."""
+    """The items of a shape, and random draws of events and of the items table."""
 
     def __init__(self, shape: Shape, rng: np.random.Generator) -> None:
         self.shape = shape
@@ -140,7 +125,7 @@ class World:
         self._ids = _names("item-", np.arange(shape.items))
 
     def blocks(self, rng: np.random.Generator) -> Iterator[pa.Table]:
-        """The log in blocks of whole users, some BLOCK events each."""
+        """The log in blocks of whole users, about BLOCK events each."""
         left, users = self.shape.interactions, 0
         while left:
             sizes = self._sizes(min(left + 100, BLOCK), rng)
@@ -156,7 +141,7 @@ class World:
             yield pa.table([names.take(owner), self._ids.take(items), times], schema=SCHEMA)
 
     def items_table(self, rng: np.random.Generator) -> pa.Table:
-        """Title, two levels of category, a maker who made ten items, a price and whether it is to be had."""
+        """Title, two levels of category, a maker of ten items, a price and availability."""
         n = self.shape.items
         maker = rng.permutation(n) // 10
         shelf = self._category // 10
@@ -173,7 +158,7 @@ class World:
         )
 
     def _sizes(self, events: int, rng: np.random.Generator) -> I64:
-        """Numbers of events of users, in all at least `events`; no user has more than a quarter of the catalogue."""
+        """The number of events of each user, in all at least `events`; at most a quarter of the catalogue each."""
         most = max(2, min(5_000, self.shape.items // 4))
         if self.shape.session is not None:
             fewest, most = self.shape.session
@@ -185,7 +170,7 @@ class World:
         return sizes[:enough].astype(np.int64)
 
     def _items(self, owner: I64, sizes: I64, rng: np.random.Generator) -> I64:
-        """The item of each event, the events of a user side by side."""
+        """The item of each event; the events of a user are contiguous."""
         count, starts = len(owner), np.cumsum(sizes) - sizes
         jump = rng.random(count) >= STEP_ALONG
         jump[starts] = True
@@ -210,22 +195,22 @@ class World:
         earlier = starts[owner] + (rng.random(len(items)) * (here - starts[owner])).astype(np.int64)
         source = np.where(rng.random(len(items)) < self.shape.repeats, earlier, here)
         source[starts] = starts
-        while not np.array_equal(source, source[source]):  # a repeat of a repeat, until each names what was fresh
+        while not np.array_equal(source, source[source]):  # resolve a repeat of a repeat
             source = source[source]
         return items[source]
 
 
 def _times(owner: I64, sizes: I64, rng: np.random.Generator) -> I64:
-    """Unix seconds: a user comes some day, visits follow in days and events in minutes, all before the end."""
+    """Unix seconds: a user's first day is random, visits follow in days and events in minutes, all before the end."""
     gaps = rng.exponential(np.where(rng.random(len(owner)) < NEW_VISIT, 3.0 * DAY, 120.0))
     starts = np.cumsum(sizes) - sizes
     gaps[starts] = 0
     passed = np.cumsum(gaps)
     passed -= passed[starts][owner]
-    came = rng.random(len(sizes)) * DAYS * DAY
-    room = (DAYS * DAY - came) * rng.uniform(0.5, 1.0, len(sizes))
+    arrival = rng.random(len(sizes)) * DAYS * DAY
+    room = (DAYS * DAY - arrival) * rng.uniform(0.5, 1.0, len(sizes))
     squeeze = np.minimum(1.0, room / np.maximum(passed[starts + sizes - 1], 1.0))
-    times: I64 = START + (came[owner] + passed * squeeze[owner]).astype(np.int64)
+    times: I64 = START + (arrival[owner] + passed * squeeze[owner]).astype(np.int64)
     return times
 
 

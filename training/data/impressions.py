@@ -1,4 +1,4 @@
-"""Impressions that `flows drain` wrote, as arrays for the ranker: features as they were, labels as they turned out."""
+"""Read the impressions that `flows drain` wrote, as arrays for the ranker: features of the slates, and labels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from recsys.types import F32, I64, Bool
 from training.data.locations import Location, reaching
 
 PREFIX = "feature."
+COLUMNS = [PREFIX + name for name in FEATURES]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownItems:
-    """Items as they were shown, those of a slate together.
+    """Items of slates; the items of a slate are contiguous.
 
-    features: [n, F] float32. labels: [n], whether the user took the item. slates: [n], the number of each one's slate.
+    features: [n, F] float32. labels: [n], whether the user took the item. slates: [n], the number of the item's slate.
     """
 
     features: F32
@@ -34,36 +35,35 @@ class ShownItems:
 
 
 def read(files: Iterable[str | Path]) -> ShownItems:
-    """The items of some files, each slate once; DatasetError names a file whose features are not this code's.
+    """The items of some files, each slate once. DatasetError names a file with other features than this code's.
 
-    files: paths or URLs. A slate may stand in two files where a drain was killed and a user forgotten before the next.
+    files: paths or URLs. A slate may be in two files if a drain was killed and a user was deleted before the next.
     """
-    wanted = [PREFIX + name for name in FEATURES]
     features, labels, slates = [np.zeros((0, len(FEATURES)), np.float32)], [np.zeros(0, bool)], [np.zeros(0, np.int64)]
-    known: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for file in map(Location.of, sorted(map(str, files))):
-        table = _table(file, wanted)
+        table = _table(file)
         names = table["impression"].to_pylist()
-        new = np.array([name not in known for name in names], bool)
+        new = np.array([name not in numbers for name in names], bool)
         for name in names:
-            known.setdefault(name, len(known))
-        features.append(np.stack([table[name].to_numpy() for name in wanted], axis=1)[new])
+            numbers.setdefault(name, len(numbers))
+        features.append(np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)[new])
         labels.append(table["label"].to_numpy()[new])
-        slates.append(np.array([known[name] for name in names], np.int64)[new])
+        slates.append(np.array([numbers[name] for name in names], np.int64)[new])
     return ShownItems(np.concatenate(features), np.concatenate(labels), np.concatenate(slates))
 
 
-def _table(file: Location, wanted: list[str]) -> pa.Table:
-    """The columns of a file that the ranker's training takes."""
+def _table(file: Location) -> pa.Table:
+    """The columns of a file that the ranker's training reads."""
     try:
         with reaching(file, "read"), file.filesystem().open_input_file(file.path) as source:
             parquet = pq.ParquetFile(source)
-            there = [name for name in parquet.schema_arrow.names if name.startswith(PREFIX)]
-            if there == wanted:
-                return parquet.read(columns=["impression", "label", *wanted])
+            found = [name for name in parquet.schema_arrow.names if name.startswith(PREFIX)]
+            if found == COLUMNS:
+                return parquet.read(columns=["impression", "label", *COLUMNS])
     except pa.ArrowException as error:
         raise DatasetError(f"{file} can't be read as Parquet: {str(error)[:200]}.") from error
-    differs = ", ".join(sorted(set(there) ^ set(wanted))) or "their order"
+    differs = ", ".join(sorted(set(found) ^ set(COLUMNS))) or "their order"
     raise DatasetError(
-        f"{file} has other features than this code's ranker: {differs[:200]}. Leave out what older code drained."
+        f"{file} has other features than this code's ranker: {differs[:200]}. Leave out files of earlier versions."
     )

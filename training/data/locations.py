@@ -1,7 +1,7 @@
-"""Files and folders on this host or in a bucket: where tables are read from, and where flows write Parquet files.
+"""Files and folders of this host or of a bucket: tables are read from them, and flows write Parquet files to them.
 
-pyarrow's filesystems reach the buckets. Credentials come from the variables and files of the provider's own tools, and
-never from a URL: a URL stands in logs, in reports and in the parameters of a flow.
+pyarrow's filesystems access the buckets. Credentials are read from the variables and files of the provider's own tools,
+never from a URL: URLs are in logs, in reports and in the parameters of a flow.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ CREDENTIALS = {
 """The variables that hold the credentials of each scheme, as a sentence names them."""
 
 CONNECT_SECONDS, SILENT_SECONDS, TRIES = 3, 10, 3
-"""Of a request to S3: the time to connect, the time without a byte, and how often it is sent."""
+"""Of a request to S3: the time to connect, the time without a byte, and the number of tries."""
 
 GS_SECONDS = 10
-"""In which a request to Google's storage is tried again; the library's default is 15 minutes."""
+"""Seconds in which a request to Google's storage is tried again. The library's default is 15 minutes."""
 
 READ_BYTES = 8 << 20
-"""Of one read from a CSV file: each is a request to the bucket."""
+"""Bytes of one read from a CSV file: each is a request to the bucket."""
 
 PROBE = ".tandem"
 """The name of an empty file that shows that a folder of a bucket can be written."""
 
 MOST_SHOWN = 300
-"""Characters of an error of the bucket's server that a sentence shows."""
+"""Characters of an error of the bucket's server that a sentence repeats."""
 
-CODE = re.compile(r"(?:AWS Error |google::cloud::Status\()([A-Z_]+)")
-"""The error of the bucket's server in a message of pyarrow."""
+ERROR_CODE = re.compile(r"(?:AWS Error |google::cloud::Status\()([A-Z_]+)")
+"""The code of the bucket's server in a message of pyarrow."""
 
 REFUSED = {"ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "PERMISSION_DENIED", "UNAUTHENTICATED"}
 UNREACHED = {"NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SERVICE_UNAVAILABLE", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
@@ -63,7 +63,7 @@ class Location:
 
     @classmethod
     def of(cls, text: str | Path | Location) -> Location:
-        """The location that a setting names; LocationError where the URL is of another kind or holds credentials."""
+        """The location that a setting names. LocationError for a URL of another kind or with credentials."""
         scheme, sign, rest = str(text).partition("://")
         if not sign:
             return cls(str(text))
@@ -104,24 +104,24 @@ class Location:
 
     @property
     def parent(self) -> Location:
-        """The folder around it."""
+        """The folder of the file."""
         return Location.of(self.text.rpartition("/")[0]) if self.remote else Location(str(Path(self.text).parent))
 
     def resolved(self) -> Location:
-        """The same with an absolute local path."""
+        """The location with an absolute path, if it is local."""
         return self if self.remote else Location(str(Path(self.text).resolve()))
 
     def is_local_folder(self) -> bool:
-        """Whether a folder of this host stands here."""
+        """Whether the location is an existing folder of this host."""
         return not self.remote and Path(self.text).is_dir()
 
     @property
     def path(self) -> str:
-        """As pyarrow's filesystem takes it."""
+        """The path in pyarrow's filesystem."""
         return self.text.partition("://")[2] if self.remote else self.text
 
     def filesystem(self) -> fs.FileSystem:
-        """Pyarrow's filesystem of it, whose requests take a bounded time."""
+        """Pyarrow's filesystem of the location. Its requests take a bounded time."""
         if not self.remote:
             return fs.LocalFileSystem()
         if self.text.startswith("gs:"):
@@ -134,28 +134,22 @@ class Location:
         )
 
     def open_text(self) -> pa.NativeFile:
-        """Its bytes from the first to the last, decompressed where the name ends with .gz, .bz2 or .zst."""
+        """The bytes as a stream, decompressed if the name ends with .gz, .bz2 or .zst."""
         return self.filesystem().open_input_stream(self.path, buffer_size=READ_BYTES)
-
-    def read_bytes(self) -> bytes:
-        """All of its bytes."""
-        with self.open_text() as stream:
-            found: bytes = stream.read()
-        return found
 
 
 def _endpoint() -> str | None:
-    """The server in place of AWS' own, by AWS' variables: pyarrow reads these only for a filesystem made of a URL."""
+    """The server that AWS' variables name: pyarrow reads them only for a filesystem made of a URL."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def failed(location: Location, verb: str, error: OSError) -> LocationError:
-    """The error of a location as one sentence with the fix; verb: read or written."""
+    """The error of a location as one sentence with the fix. verb: read or written."""
     begin, message = f"{location} can't be {verb}", " ".join((error.strerror or str(error)).split()).rstrip(".")
     if not location.remote:
         return LocationError(f"{begin}: {message}.")
     scheme, endpoint = location.text.partition(":")[0], _endpoint()
-    code = found[1] if (found := CODE.search(message)) else ""
+    code = found[1] if (found := ERROR_CODE.search(message)) else ""
     if code in REFUSED or NO_TOKEN in message:
         fix = f"Check {CREDENTIALS[scheme]}, and that they may reach this bucket."
         return LocationError(f"{begin}: access is denied. {fix}")
@@ -169,7 +163,7 @@ def failed(location: Location, verb: str, error: OSError) -> LocationError:
 
 @contextmanager
 def reaching(location: Location, verb: str) -> Iterator[None]:
-    """An error of a file or a bucket inside becomes a LocationError; verb: read or written."""
+    """Convert an error of a file or a bucket inside the block to a LocationError. verb: read or written."""
     try:
         yield
     except OSError as error:
@@ -178,7 +172,7 @@ def reaching(location: Location, verb: str) -> Iterator[None]:
 
 @contextmanager
 def writing(target: Location) -> Iterator[Path]:
-    """A local file to write: it stands at the target once the block ends without an error, and not before."""
+    """A local file to write. It is moved or copied to the target when the block ends without an error."""
     with ExitStack() as stack:
         if target.remote:
             yield (file := Path(stack.enter_context(TemporaryDirectory(prefix="tandem-"))) / target.name)
@@ -195,13 +189,13 @@ def writing(target: Location) -> Iterator[Path]:
 
 
 def require_writable(folder: Location) -> None:
-    """LocationError where files can't be written below a folder of a bucket: an empty one is."""
+    """Write an empty file to a folder of a bucket. LocationError if the folder can't be written."""
     with writing(folder / PROBE) as file:
         file.touch()
 
 
 def exports(environment: Environment, name: str) -> Location:
-    """The folder of this name for the files that flows write: below TANDEM_EXPORTS, or in the home."""
+    """The folder of this name for the files that flows write: below TANDEM_EXPORTS, or in TANDEM_HOME."""
     if not environment.exports:
         return Location(str(environment.folder(name)))
     return Location.of(environment.exports).resolved() / name

@@ -18,7 +18,7 @@ from recsys.model.feature_spec import FeatureSpec
 from recsys.model.ranker import Ranker, RankerNet
 from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, F32, I32, I64, PAD, U8, Bool, Histories
-from training.data.interaction_log import Catalogue
+from training.data.catalogue import Catalogue
 from training.evaluation.inspection import ScoreCounts
 from training.evaluation.metric_table import SERVED, Comparison
 from training.evaluation.ranking import Score, metric_row, rank_targets, segments

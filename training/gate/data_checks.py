@@ -1,7 +1,7 @@
-"""The gate's checks of a dataset: its times, its event types, its items, its columns, and what was set aside.
+"""The gate's checks of a dataset: sizes, times, event types, ids, items, columns, and what was set aside.
 
-Pure functions over two profiles. A first run is judged by what no dataset should have; a later one is compared with
-the live generation, too.
+Pure functions of two profiles. The first run of a dataset is judged by what no dataset should have. A later run is
+also compared with the live generation.
 """
 
 from __future__ import annotations
@@ -12,222 +12,253 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from training.data.dataset import IN_FUTURE
-from training.gate.check import Check, GateConfig, check
-from training.gate.dataset_profile import AVAILABLE, DataProfile, Live
+from training.data.reading.log_reader import IN_FUTURE
+from training.gate.check import NOISE, Check, check
+from training.gate.dataset_profile import AVAILABLE, DataProfile, LiveGeneration
 
 DAY = 86_400.0
 EARLIEST = 631_152_000.0
-"""1990-01-01: no shop has events from before, and a time that was read in the wrong unit is of 1970."""
+"""1990-01-01. No shop has earlier events, and a time that was read in the wrong unit is in 1970."""
 
 FEW = 3
 """Rows that are never refused: any log has a few errors."""
 
 TELLING = 10
-"""Expected rows or items of a kind above which zero is no accident: its probability is e**-10."""
+"""Expected rows or items of a kind above which zero is no accident: the probability of zero is e**-10."""
+
+NOT_ZERO = 5e-7
+"""Half of the last digit of a rounded share. A smaller share is zero."""
+
+LEAST, MOST = 0.5, 3.0
+"""Rows, users and items as shares of the live generation's. Half a log is a broken export; three times as many rows are
+a log that was joined twice, or another source. A day adds some percent."""
+
+SPAN = 1.5
+"""Days from the oldest to the newest event, as a share of the live generation's days and of the time since. Dates with
+day and month exchanged spread 90 days over 325."""
+
+GAP_DAYS, GAP_TIMES = 3.0, 3.0
+"""Days without an event that are always allowed, for a long weekend. Else three times the live generation's longest
+gap, or half of a first log's span."""
+
+AHEAD = 1e-5
+"""Share of events that may be ahead of the clock by less than a day. Only clocks that differ make such events."""
+
+FUTURE = 1e-3
+"""Share of rows that may be further ahead."""
+
+ASIDE = 0.05
+"""Share of times, or of a column's values, that may be unreadable."""
+
+HOURS = 0.05
+"""Share of the events that may move to other hours of the day, besides noise."""
+
+APPEARED = 0.01
+"""Share of the events that a new event type may have at once."""
+
+KEPT = {"items": 0.5, "users": 0.2}
+"""Share of the live generation's items and users that the log must still have. Users come and go."""
+
+DESCRIBED = 0.8
+"""Share of a first log's events whose item must be in the items table. Some items of 90 days are discontinued; half a
+catalogue describes about half of the events."""
+
+IN_STOCK = 0.5
+"""Share of the items of a first log's newest events that must be available. In data/shop it is above 90 %, and below
+10 % with yes and no exchanged."""
+
+FILLED = 0.8
+"""Share of the live generation's filled values that a column of the items must keep."""
+
+RESTOCKED = 0.5
+"""Share of the live generation's unavailable items that must stay unavailable. A column of stock that is read wrongly
+makes all items available."""
 
 
-def data_checks(data: DataProfile, other: Live | None, config: GateConfig) -> list[Check]:
-    """All checks of a dataset; other: the live generation, where it can be compared with."""
-    checks = [*_sizes(data, other, config), *_types(data, other, config), *_known(data, other, config)] if other else []
-    checks += [*_times(data, other, config), *_set_aside(data, other, config), *_described(data, other, config)]
-    checks += [] if other else _sold_out(data, config)
-    columns = sorted({*data.filled, *(other.data.filled if other else {})})
-    return checks + [_column(column, data, other, config) for column in columns]
+def data_checks(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
+    """All checks of a dataset. live: the live generation, if it can be compared with."""
+    families = (_sizes, _event_types, _ids_kept, _times, _span, _hours, _set_aside, _described, _in_stock, _columns)
+    return [each for family in families for each in family(data, live)]
 
 
-def _judged(
-    data: DataProfile, example: str, name: str, passed: bool, sentence: str, ours: float, bound: float
+def _judge(
+    data: DataProfile,
+    name: str,
+    ours: float,
+    sentence: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    example: str = "",
 ) -> Check:
-    """A comparison; one that failed shows two rows of the file."""
-    rows = data.examples.get(example)
+    """Whether a figure is between two bounds. A failed check shows two rows of the file: `example`, or by its name."""
+    passed, rows = low <= ours <= high, data.examples.get(example or name)
+    bound = low if ours < low or math.isinf(high) else high
     return check(name, passed, sentence if passed or not rows else f"{sentence} {rows}.", ours, bound)
 
 
-def _sizes(data: DataProfile, other: Live, config: GateConfig) -> Iterator[Check]:
-    old = other.data
+def _beside(live: LiveGeneration | None, figure: str) -> str:
+    return f", and live {live.id} has {figure}" if live else ""
+
+
+def _sizes(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    if live is None:
+        return
+    old = live.data
     sizes = [("rows", data.rows, old.rows), ("users", data.users, old.users), ("items", data.items, old.items)]
-    if old.described:
-        sizes.append(("items described", data.described, old.described))
+    sizes += [("items described", data.described, old.described)] if old.described else []
     for name, ours, theirs in sizes:
-        low, high = math.ceil(theirs * config.least), math.floor(theirs * config.most)
-        told = f"{name}: {ours:,}, and live {other.id} has {theirs:,}; {low:,} to {high:,} would pass."
-        yield check(name, low <= ours <= high, told, ours, high if ours > theirs else low)
+        low, high = math.ceil(theirs * LEAST), math.floor(theirs * MOST)
+        sentence = f"{name}: {ours:,}{_beside(live, f'{theirs:,}')}; {low:,} to {high:,} would pass."
+        yield _judge(data, name, ours, sentence, low=low, high=high)
 
 
-def _times(data: DataProfile, other: Live | None, config: GateConfig) -> Iterator[Check]:
-    """Span, gaps, hours and what is ahead of the clock; nothing of a profile without times."""
+def _times(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """The oldest event, events ahead of the clock, and gaps."""
     if not data.last:
         return
-    old = other.data if other is not None and other.data.last else None
+    old = live.data if live and live.data.last else None
     span, earliest = data.last - data.first, min(EARLIEST, old.first if old else EARLIEST)
-    told = f"oldest event: {_date(data.first)}; {_date(earliest)} or later would pass."
-    yield _judged(data, "oldest", "oldest event", data.first >= earliest, told, data.first, earliest)
-    most = max(FEW, math.floor(config.ahead * data.rows))
-    told = f"events ahead of this machine's clock, by up to a day: {data.ahead:,} of {data.rows:,}; {most:,} would pass"
-    yield _judged(
-        data, "ahead", "events ahead", data.ahead <= most, f"{told} (timezone in [interactions]).", data.ahead, most
+    sentence = f"oldest event: {_date(data.first)}; {_date(earliest)} or later would pass."
+    yield _judge(data, "oldest event", data.first, sentence, low=earliest)
+    most = max(FEW, math.floor(AHEAD * data.rows))
+    sentence = (
+        f"events ahead of this machine's clock, by up to a day: {data.ahead:,} of {data.rows:,}; {most:,} would pass "
+        "(timezone in [interactions])."
     )
-    longest = max((3 * old.gap) if old else span / 2, config.gap * DAY)
-    told = f"longest time without an event: {data.gap / DAY:.1f} days"
-    told += f", and live {other.id} has {old.gap / DAY:.1f}" if other and old else f" in {span / DAY:.1f} days"
-    yield check("gap", data.gap <= longest, f"{told}; {longest / DAY:.1f} would pass.", data.gap / DAY, longest / DAY)
-    if other is None or old is None:
+    yield _judge(data, "events ahead", data.ahead, sentence, high=most)
+    longest = max(GAP_TIMES * old.gap if old else span / 2, GAP_DAYS * DAY) / DAY
+    beside = _beside(live, f"{old.gap / DAY:.1f}") if old else f" in {span / DAY:.1f} days"
+    sentence = f"longest time without an event: {data.gap / DAY:.1f} days{beside}; {longest:.1f} would pass."
+    yield _judge(data, "gap", data.gap / DAY, sentence, high=longest)
+
+
+def _span(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """The days of the log, and its newest event."""
+    if live is None or not live.data.last or not data.last:
         return
-    before = old.last - old.first
-    low, high = config.least * before / DAY, config.span * (before + max(data.last - old.last, 0.0)) / DAY
-    told = f"days from the oldest to the newest event: {span / DAY:.1f}, and live {other.id} has {before / DAY:.1f}"
-    bound = high if span > before else low
-    yield _judged(
-        data,
-        "oldest",
-        "span",
-        low <= span / DAY <= high,
-        f"{told}; {low:.1f} to {high:.1f} would pass.",
-        span / DAY,
-        bound,
-    )
-    told = f"newest event: {_moment(data.last)}, and live {other.id} has {_moment(old.last)}"
-    yield _judged(
-        data,
-        "newest",
-        "newest event",
-        data.last >= old.last - DAY,
-        f"{told}; a day before would pass.",
-        data.last,
-        old.last,
-    )
-    if data.hours and old.hours:
-        yield _hours(data, other, config)
+    old = live.data
+    ours, theirs = (data.last - data.first) / DAY, (old.last - old.first) / DAY
+    low, high = LEAST * theirs, SPAN * (theirs + max(data.last - old.last, 0.0) / DAY)
+    sentence = f"days from the oldest to the newest event: {ours:.1f}{_beside(live, f'{theirs:.1f}')}"
+    sentence += f"; {low:.1f} to {high:.1f} would pass."
+    yield _judge(data, "span", ours, sentence, low=low, high=high, example="oldest event")
+    sentence = f"newest event: {_minute(data.last)}{_beside(live, _minute(old.last))}; a day before would pass."
+    yield _judge(data, "newest event", data.last, sentence, low=old.last - DAY)
 
 
-def _hours(data: DataProfile, other: Live, config: GateConfig) -> Check:
-    """A log whose hours of the day are the live one's some hours later was read in another time zone."""
-    ours, theirs = np.asarray(data.hours), np.asarray(other.data.hours)
+def _hours(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """A log whose hours of the day are the live generation's some hours later was read in another time zone."""
+    if live is None or not data.last or not data.hours or not live.data.hours:
+        return
+    ours, theirs = np.asarray(data.hours), np.asarray(live.data.hours)
     apart = np.array([np.abs(np.roll(ours, -shift) - theirs).sum() / 2 for shift in range(24)])
-    best = int(apart.argmin())
-    noise = config.hours + math.sqrt(len(ours) / min(data.rows, other.data.rows))
-    shifted = best != 0 and apart[0] > noise and apart[best] < apart[0] / 2
-    hours = best if best <= len(ours) // 2 else best - len(ours)
-    told = f"hours of the day (UTC): {apart[0]:.1%} of the events are in other hours than in live {other.id}"
-    told += f", and {apart[best]:.1%} if all times were {-hours:+d} hours" if best else ""
-    return _judged(
-        data,
-        "newest",
-        "hours",
-        not shifted,
-        f"{told}; up to {noise:.1%} would pass (timezone in [interactions]).",
-        apart[0],
-        noise,
-    )
+    best, noise = int(apart.argmin()), HOURS + math.sqrt(24 / min(data.rows, live.data.rows))
+    shifted = best != 0 and apart[best] < apart[0] / 2
+    hours = best if best <= 12 else best - 24
+    sentence = f"hours of the day (UTC): {apart[0]:.1%} of the events are in other hours than in live {live.id}"
+    sentence += f", and {apart[best]:.1%} if all times were {-hours:+d} hours" if best else ""
+    sentence += f"; up to {noise:.1%} would pass (timezone in [interactions])."
+    high = noise if shifted else 1.0  # other changes of the hours are no matter of the time zone
+    yield _judge(data, "hours", float(apart[0]), sentence, high=high, example="newest event")
 
 
-def _set_aside(data: DataProfile, other: Live | None, config: GateConfig) -> Iterator[Check]:
-    """Rows and values in quarantine, by reason; empty ids are common, and only compared with the live ones."""
+def _set_aside(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """Rows and values in quarantine, by reason. Empty ids are common, and only compared with the live generation's."""
     for reason, ours in data.set_aside.items():
         table = reason.removeprefix("values of ").split(",", 1)[0]
-        rows, old = data.read.get(table, data.rows), other.data if other else None
+        rows, old = data.read.get(table, data.rows), live.data if live and live.data.read else None
         theirs = old.set_aside.get(reason, 0) / max(old.read.get(table, old.rows), 1) if old else 0.0
-        comparable = old is not None and bool(old.read)
-        if not comparable and "timestamp" not in reason and not reason.startswith("values"):
+        if old is None and "timestamp" not in reason and not reason.startswith("values"):
             continue
-        allowed = config.future if reason.endswith(IN_FUTURE) else config.aside
+        allowed = FUTURE if reason.endswith(IN_FUTURE) else ASIDE
         most = max(FEW, math.floor(max(allowed, 2 * theirs) * rows))
-        told = f"set aside, {reason}: {ours:,} of {rows:,}"
-        told += f", and live {other.id} had {theirs:.2%}" if other and comparable else ""
-        yield _judged(data, reason, f"set aside, {reason}", ours <= most, f"{told}; {most:,} would pass.", ours, most)
+        beside = _beside(live, f"{theirs:.2%}") if old else ""
+        sentence = f"set aside, {reason}: {ours:,} of {rows:,}{beside}; {most:,} would pass."
+        yield _judge(data, f"set aside, {reason}", ours, sentence, high=most, example=reason)
 
 
-def _described(data: DataProfile, other: Live | None, config: GateConfig) -> Iterator[Check]:
-    """The share of the events whose item stands in the items table, where there is one."""
-    theirs = other.data.described_events if other else None
-    if data.described_events is None:
-        if theirs:
-            told = f"events whose item is in the items table: no items table, and live {other.id if other else ''} had"
-            yield check("events described", False, f"{told} {theirs:.1%}.", 0.0, theirs)
+def _described(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """The share of the events whose item is in the items table, if there is one."""
+    ours, theirs = data.described_events, live.data.described_events if live else None
+    if ours is None and not theirs:
         return
-    told = f"events whose item is in the items table ([items]): {data.described_events:.1%}"
-    bound = config.described if theirs is None else config.filled * theirs
-    told += f", and live {other.id} has {theirs:.1%}" if other and theirs is not None else ""
-    passed = data.described_events >= bound
-    yield _judged(
-        data,
-        "undescribed",
-        "events described",
-        passed,
-        f"{told}; {bound:.1%} would pass.",
-        data.described_events,
-        bound,
-    )
+    bound = DESCRIBED if theirs is None else FILLED * theirs
+    beside = _beside(live, f"{theirs:.1%}") if theirs is not None else ""
+    figure = "no items table" if ours is None else f"{ours:.1%}"
+    sentence = f"events whose item is in the items table ([items]): {figure}{beside}; {bound:.1%} would pass."
+    yield _judge(data, "events described", ours or 0.0, sentence, low=bound)
 
 
-def _sold_out(data: DataProfile, config: GateConfig) -> Iterator[Check]:
-    """Whether users could take the items of the newest events: most are sold out where yes and no are exchanged."""
-    ours = data.available_lately
-    if ours is None:
+def _in_stock(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """Whether items of a first log's newest events are available: most are not if yes and no are exchanged."""
+    if live is not None or data.available_lately is None:
         return
-    told = f"items of the newest tenth of the events that are available: {ours:.1%}; {config.available:.1%} would pass."
-    told += " Where yes and no are exchanged, set available_values in [items]"
-    yield _judged(
-        data, f"column {AVAILABLE}", "available lately", ours >= config.available, f"{told}.", ours, config.available
+    sentence = (
+        f"items of the newest tenth of the events that are available: {data.available_lately:.1%}; {IN_STOCK:.1%} "
+        "would pass. If yes and no are exchanged, set available_values in [items]."
     )
+    example = f"column {AVAILABLE}"
+    yield _judge(data, "available lately", data.available_lately, sentence, low=IN_STOCK, example=example)
 
 
-def _types(data: DataProfile, other: Live, config: GateConfig) -> Iterator[Check]:
-    """Each event type's share of the events: none vanished, appeared or changed far beyond noise."""
-    theirs = other.data.types
-    for name in sorted({*data.types, *theirs}) if theirs and data.types else ():
-        ours, old = data.types.get(name, 0.0), theirs.get(name, 0.0)
-        noise = config.errors * math.sqrt(old * (1 - old) / max(data.rows, 1))
-        low, high = max(config.least * old - noise, 0.0), max(old / config.least + noise, config.appeared)
-        vanished = not ours and old * data.rows >= TELLING
-        high = min(high, 1.0)
-        told = f"events of type {name}: {ours:.2%}, and live {other.id} has {old:.2%}; {low:.2%} to {high:.2%} would"
-        told += " pass (event_type in [interactions])."
+def _event_types(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """Each event type's share of the events: no type vanished, appeared or changed far beyond noise."""
+    if live is None or not data.types or not live.data.types:
+        return
+    for name in sorted({*data.types, *live.data.types}):
+        ours, theirs = data.types.get(name, 0.0), live.data.types.get(name, 0.0)
+        noise = NOISE * math.sqrt(theirs * (1 - theirs) / max(data.rows, 1))
+        low, high = max(LEAST * theirs - noise, 0.0), min(max(theirs / LEAST + noise, APPEARED), 1.0)
+        if not ours and theirs * data.rows >= TELLING:
+            low = max(low, NOT_ZERO)
+        sentence = f"events of type {name}: {ours:.2%}{_beside(live, f'{theirs:.2%}')}; {low:.2%} to {high:.2%} would "
+        sentence += "pass (event_type in [interactions])."
         example = f"type {name}" if ours else "type"
-        yield _judged(
-            data, example, f"type {name}", low <= ours <= high and not vanished, told, ours, high if ours > old else low
-        )
+        yield _judge(data, f"type {name}", ours, sentence, low=low, high=high, example=example)
 
 
-def _known(data: DataProfile, other: Live, config: GateConfig) -> Iterator[Check]:
-    """How many of a sample of the live generation's ids this log still names: ids written otherwise are all gone."""
-    for kind, least in (("items", config.items_kept), ("users", config.users_kept)):
-        sample = other.data.sample.get(kind, ())
+def _ids_kept(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """The share of a sample of the live generation's ids that this log has: none if ids are written otherwise."""
+    if live is None:
+        return
+    for kind, least in KEPT.items():
+        sample = live.data.sample.get(kind, ())
         if len(sample) < TELLING or kind not in data.hashes:
             continue
         kept = float(np.isin(np.asarray(sample, np.uint64), data.hashes[kind]).mean())
-        told = f"{kind} of live {other.id} that are in this data: {kept:.0%} of a sample of {len(sample)}"
-        yield _judged(
-            data, f"{kind[:-1]}_id", f"{kind} kept", kept >= least, f"{told}; {least:.0%} would pass.", kept, least
+        sentence = (
+            f"{kind} of live {live.id} that are in this data: {kept:.0%} of a sample of {len(sample)}; {least:.0%} "
+            "would pass."
         )
+        yield _judge(data, f"{kind} kept", kept, sentence, low=least)
 
 
-def _column(column: str, data: DataProfile, live: Live | None, config: GateConfig) -> Check:
-    """One column of the items; one that only the live generation had is empty here."""
-    ours, theirs = data.filled.get(column, 0.0), live.data.filled.get(column) if live else None
-    what = "items that are available" if column == AVAILABLE else f"items with a value in column {column}"
-    told = f"{what}: {ours:.1%} of {data.items:,}"
-    if live is None or theirs is None:
-        return _judged(
-            data, f"column {column}", f"column {column}", ours > 0, f"{told}; more than 0.0% would pass.", ours, 0.0
-        )
-    noise = config.errors * math.sqrt(theirs * (1 - theirs) / max(data.items, 1))
-    low, high = max(config.filled * theirs - noise, 0.0), 1.0
-    told += f", and live {live.id} has {theirs:.1%}"
-    passed = ours >= low and (ours > 0 or not theirs)
-    if column == AVAILABLE and theirs < 1:
-        high = min(1 - config.restocked * (1 - theirs) + noise, 1.0)
-        none_left = ours == 1 and (1 - theirs) * data.items >= TELLING
-        passed = passed and ours <= high and not none_left
-        told += f"; {low:.1%} to {high:.1%} would pass."
-        return _judged(data, f"column {column}", f"column {column}", passed, told, ours, high if ours > theirs else low)
-    return _judged(data, f"column {column}", f"column {column}", passed, f"{told}; {low:.1%} would pass.", ours, low)
+def _columns(data: DataProfile, live: LiveGeneration | None) -> Iterator[Check]:
+    """Each column of the items. A column that only the live generation has is empty here."""
+    for column in sorted({*data.filled, *(live.data.filled if live else {})}):
+        ours, theirs = data.filled.get(column, 0.0), live.data.filled.get(column) if live else None
+        kind = "items that are available" if column == AVAILABLE else f"items with a value in column {column}"
+        sentence = f"{kind}: {ours:.1%} of {data.items:,}"
+        low, high = 0.0, 1.0
+        if theirs is None:
+            low, sentence = NOT_ZERO, f"{sentence}; more than 0.0% would pass."
+        else:
+            noise = NOISE * math.sqrt(theirs * (1 - theirs) / max(data.items, 1))
+            low = max(FILLED * theirs - noise, NOT_ZERO if theirs else 0.0)
+            bounds = f"{low:.1%}"
+            if column == AVAILABLE and theirs < 1:
+                high = min(1 - RESTOCKED * (1 - theirs) + noise, 1.0)
+                if (1 - theirs) * data.items >= TELLING:
+                    high = min(high, 1 - NOT_ZERO)
+                bounds = f"{low:.1%} to {high:.1%}"
+            sentence = f"{sentence}{_beside(live, f'{theirs:.1%}')}; {bounds} would pass."
+        yield _judge(data, f"column {column}", ours, sentence, low=low, high=high)
 
 
 def _date(moment: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
-def _moment(moment: float) -> str:
+def _minute(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(moment))

@@ -1,4 +1,4 @@
-"""What two generations are compared by, as values: a dataset in figures, and the live generation's manifest."""
+"""The values that two generations are compared by: a dataset in figures, and the live generation's manifest."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.generation.manifest import FORMAT, Manifest
-from recsys.types import F64
 from training.data.dataset import Dataset
 from training.data.interaction_log import Log
 from training.evaluation.metric_table import SERVED, Row
 from training.evaluation.preview import Scores
 
 AVAILABLE = "available"
-UNNOTED = {"hashes", "examples"}
+NOT_IN_MANIFEST = {"hashes", "examples"}
 """Fields of a profile that a manifest does not keep."""
-
-U64 = npt.NDArray[np.uint64]
 
 LATELY = 0.1
 """Share of the events, the newest, whose items should be available."""
 
 FEWEST = 10
-"""Items of these events, below which their share says nothing."""
+"""Items of the newest events below which the share of available items is not judged."""
 
 SAMPLE = 100
 """Hashes of users and of items that a manifest keeps: a share of one half has a standard error of .05."""
+
+U64 = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
 class DataProfile:
     """A dataset in figures.
 
-    items: those that only the log names too. described: rows of the items table. filled: share of all items that have a
-    value, by column of the table; of `available`, that are. first, last: times of the oldest and the newest event. gap:
-    the longest time without one, seconds. hours: share of the events by hour of the day, UTC. types: by event type.
-    described_events: share of the events whose item is in the items table; None: there is no such table.
-    available_lately: share of the items of the newest events that are available; None: no column says so, or there
-    are too few items. read: rows of each file. set_aside: what went into quarantine, by reason. duplicates, ahead:
-    see `Dataset`. hashes: of all ids, by kind, ascending; a manifest keeps a `sample` of them and no ids. examples:
-    see `Dataset`; not in a manifest.
+    items: also those that only the log names. described: rows of the items table. filled: by column of the items table,
+    the share of all items with a value; of `available`, the share of available items. first, last: times of the oldest
+    and the newest event. gap: the longest time without an event, seconds. hours: share of the events by hour of day,
+    UTC. types: share of the events by type. described_events: share of the events whose item is in the items table;
+    None: there is no such table. available_lately: share of the items of the newest events that are available; None:
+    there is no such column, or too few items. read: rows of each file. set_aside: rows and values in quarantine, by
+    reason: "items, item_id: empty" or "values of items, price: not a number". duplicates, ahead, examples: see
+    `ReadingNotes`. hashes: of all ids, by kind, ascending; a manifest keeps a `sample` of them and no ids.
     """
 
     name: str
@@ -71,94 +70,77 @@ class DataProfile:
 
     @classmethod
     def of(cls, dataset: Dataset, log: Log) -> DataProfile:
-        """Count a dataset and the log it became."""
-        items, described = len(log.catalogue), len(dataset.items)
-        hashes = {"users": hashed(log.user_ids), "items": hashed(log.catalogue.ids)}
-        tables = {"interactions": len(dataset.interactions) + dataset.duplicates, "items": described}
+        """Count a dataset and its log."""
+        notes, described = dataset.notes, len(dataset.items)
+        hashes = {"users": _hashed(log.user_ids), "items": _hashed(log.catalogue.ids)}
+        tables = {"interactions": len(dataset.interactions) + notes.duplicates, "items": described}
+        hour_counts = np.bincount((log.times // 3_600 % 24).astype(np.int64), minlength=24)
+        types = dataset.interactions["event_type"].value_counts(normalize=True)
         return cls(
             name=dataset.name,
             rows=len(log),
             users=len(log.user_ids),
-            items=items,
+            items=len(log.catalogue),
             described=described,
-            filled=filled(dataset, items),
+            filled=_filled(dataset, len(log.catalogue)),
             first=float(log.times[0]),
             last=log.end,
             gap=float(np.diff(log.times).max(initial=0.0)),
-            hours=by_hour(log.times),
-            types=shares(dataset.interactions["event_type"]),
-            described_events=round(float((log.items < described).mean()), 6) if described else None,
+            hours=tuple(_share(count, len(log)) for count in hour_counts),
+            types={str(name): _share(share, 1) for name, share in types.items() if share},
+            described_events=_share((log.items < described).sum(), len(log)) if described else None,
             available_lately=_available_lately(dataset, log),
-            read={table: n + sum(dataset.quarantined.get(table, {}).values()) for table, n in tables.items()},
-            set_aside=set_aside(dataset),
-            duplicates=dataset.duplicates,
-            ahead=dataset.ahead,
+            read={table: n + sum(notes.quarantined.get(table, {}).values()) for table, n in tables.items()},
+            set_aside=notes.set_aside,
+            duplicates=notes.duplicates,
+            ahead=notes.ahead,
             sample={kind: tuple(found[:SAMPLE].tolist()) for kind, found in hashes.items()},
             hashes=hashes,
-            examples=dataset.examples,
+            examples=notes.examples,
         )
 
     @classmethod
-    def noted(cls, data: Mapping[str, Any]) -> DataProfile:
-        """A profile as a manifest notes it; what an older one did not note is left out."""
-        known = {each.name for each in fields(cls)} - UNNOTED
+    def from_manifest(cls, data: Mapping[str, Any]) -> DataProfile:
+        """The profile that a manifest keeps. Fields that an older manifest lacks have their defaults."""
+        known = {each.name for each in fields(cls)} - NOT_IN_MANIFEST
         blank: dict[str, Any] = {"name": "", "rows": 0, "users": 0, "items": 0}
         return cls(**blank | {name: value for name, value in data.items() if name in known})
 
     def to_json(self) -> dict[str, Any]:
-        """For a manifest."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in UNNOTED}
+        """The profile as a manifest keeps it."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in NOT_IN_MANIFEST}
+
+
+def _share(count: float, total: int) -> float:
+    return round(float(count) / max(total, 1), 6)
 
 
 def _available_lately(dataset: Dataset, log: Log) -> float | None:
-    """The share of the items of the newest events that are available."""
     lately = np.unique(log.items[-math.ceil(LATELY * len(log)) :])
     if AVAILABLE not in dataset.items or len(lately) < FEWEST:
         return None
-    return round(float(log.catalogue.available[lately].mean()), 6)
+    return _share(log.catalogue.available[lately].sum(), len(lately))
 
 
-def by_hour(times: F64) -> tuple[float, ...]:
-    """The share of the events in each hour of the day, UTC."""
-    counts = np.bincount((times // 3_600 % 24).astype(np.int64), minlength=24)
-    return tuple(round(float(share), 6) for share in counts / max(len(times), 1))
-
-
-def shares(types: pd.Series) -> dict[str, float]:
-    """The share of the events of each type."""
-    counts = types.value_counts(normalize=True)
-    return {str(name): round(float(share), 6) for name, share in counts.items() if share}
-
-
-def hashed(ids: object) -> U64:
+def _hashed(ids: object) -> U64:
     """A number of each id, ascending: the same in every run, and an integer's is that of its text."""
-    found: U64 = np.sort(pd.util.hash_array(np.asarray(ids, str).astype(object)))
-    return found
+    hashes: U64 = np.sort(pd.util.hash_array(np.asarray(ids, str).astype(object)))
+    return hashes
 
 
-def set_aside(dataset: Dataset) -> dict[str, int]:
-    """Rows and values in quarantine: "items, item_id: empty" and "values of items, price: not a number"."""
-    rows = {f"{table}, {why}": n for table, reasons in dataset.quarantined.items() for why, n in reasons.items()}
-    cells = {
-        f"values of {table}, {why}": n for table, reasons in dataset.bad_values.items() for why, n in reasons.items()
-    }
-    return rows | cells
-
-
-def filled(dataset: Dataset, items: int) -> dict[str, float]:
+def _filled(dataset: Dataset, items: int) -> dict[str, float]:
     """Share of the `items` of a catalogue that have a value, by column of the items table.
 
-    An item that only the log names has none: where ids no longer match (a leading zero was lost), all columns fall.
+    An item that only the log names has none: if ids no longer match (a leading zero was lost), all columns fall.
     """
     table = dataset.items.drop(columns="item_id")
-    full = {str(column): int(_full(table[column]).sum()) for column in table}
+    full = {str(column): int(_has_value(table[column]).sum()) for column in table}
     if AVAILABLE in full:
-        full[AVAILABLE] += items - len(table)  # what the table does not name is available
-    return {column: round(count / max(items, 1), 6) for column, count in full.items()}
+        full[AVAILABLE] += items - len(table)  # an item that the table does not name is available
+    return {column: _share(count, items) for column, count in full.items()}
 
 
-def _full(values: pd.Series) -> pd.Series:
-    """Which of a column's values are one."""
+def _has_value(values: pd.Series) -> pd.Series:
     if values.name == AVAILABLE:
         return values.astype("bool")
     if values.name == "categories":
@@ -167,8 +149,8 @@ def _full(values: pd.Series) -> pd.Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """What the gate asks of the live generation, all of it from its manifest; scores: None where no ranker scored."""
+class LiveGeneration:
+    """What the gate compares of the live generation, from its manifest. scores: None if no ranker gave scores."""
 
     id: str
     data: DataProfile
@@ -179,13 +161,15 @@ class Live:
     targets: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Live:
-        """Read a manifest; what an older one did not note is left out."""
-        data, metrics = manifest.data, manifest.metrics
-        scores = metrics.get("scores")
-        spread = Scores.from_json(scores) if scores else None
-        served = metrics.get(SERVED, {})
-        targets = tuple(metrics.get("targets", ()))
+    def of(cls, manifest: Manifest) -> LiveGeneration:
+        """Read a manifest, also an older one that lacks figures."""
+        metrics = manifest.metrics
         return cls(
-            manifest.id, DataProfile.noted(data), metrics.get("protocol", ""), served, spread, manifest.format, targets
+            id=manifest.id,
+            data=DataProfile.from_manifest(manifest.data),
+            protocol=metrics.get("protocol", ""),
+            served=metrics.get(SERVED, {}),
+            scores=Scores.from_json(metrics["scores"]) if metrics.get("scores") else None,
+            format=manifest.format,
+            targets=tuple(metrics.get("targets", ())),
         )

@@ -1,9 +1,8 @@
-"""The gate: may this generation go live? Knows figures, and neither models, tables nor a store.
+"""The gate: may this generation go live?
 
-Pure functions over values, each for what is known at one moment of a run: `check_data` before anything is trained,
-`check_model` before the tested model is trained again on everything, `check_trained` before that is published. Each
-returns all it checked, passed ones too, and a check says in a sentence what it compared. docs/gate.md is for those who
-are refused.
+Pure functions of values, one for each moment of a run: `check_data` before anything is trained, `check_model` before
+the tested model is trained again on all data, `check_trained` before that model is published. Each returns all its
+checks, also those that passed. docs/gate.md explains a refusal.
 """
 
 from __future__ import annotations
@@ -11,51 +10,49 @@ from __future__ import annotations
 from recsys.generation.manifest import FORMAT
 from training.evaluation.metric_table import Evaluation
 from training.evaluation.preview import Scores
-from training.gate.check import Check, GateConfig
+from training.gate.check import Check
 from training.gate.data_checks import data_checks
-from training.gate.dataset_profile import DataProfile, Live
-from training.gate.metric_checks import metric_checks
+from training.gate.dataset_profile import DataProfile, LiveGeneration
+from training.gate.metric_checks import QUERIES, metric_checks
 from training.gate.score_checks import score_checks, spread_check
 
-DEFAULT = GateConfig()
 
-
-def check_data(data: DataProfile, live: Live | None, config: GateConfig = DEFAULT) -> list[Check]:
-    """The log and the catalogue: what no dataset should have, and what jumped since the live generation."""
+def check_data(data: DataProfile, live: LiveGeneration | None) -> list[Check]:
+    """The log and the items: what no dataset should have, and what jumped since the live generation."""
     other = comparable(data, live)
-    checks = data_checks(data, other, config)
+    checks = data_checks(data, other)
     if live is not None and other is None:
-        told = f"live {live.id} was made from {live.data.name}, this run from {data.name}: nothing to compare with."
+        sentence = f"live {live.id} was made from {live.data.name}, this run from {data.name}: nothing to compare with."
         if live.format != FORMAT:
-            told = f"live {live.id} has format {live.format}, this run makes format {FORMAT}: nothing to compare with."
-        checks.append(Check("the live generation", "not judged", told))
+            sentence = (
+                f"live {live.id} has format {live.format}, this run makes format {FORMAT}: nothing to compare with."
+            )
+        checks.append(Check("the live generation", "not judged", sentence))
     return checks
 
 
-def check_model(
-    evaluation: Evaluation, data: DataProfile, live: Live | None, config: GateConfig = DEFAULT
-) -> list[Check]:
+def check_model(evaluation: Evaluation, data: DataProfile, live: LiveGeneration | None) -> list[Check]:
     """The metrics against the best baseline and the live generation, and the ranker's scores."""
     other = comparable(data, live)
-    checks = metric_checks(evaluation, other, config)
+    checks = metric_checks(evaluation, other)
     if evaluation.preview is None:
         return checks
     scores = evaluation.preview.scores
-    checks += score_checks(scores, "tested", config)
+    checks += score_checks(scores, "tested")
     if other is not None and other.scores is not None and not evaluation.order:
-        same = evaluation.comparison
-        if same and same.queries >= config.queries and same.our_scores and same.their_scores:
-            checks.append(spread_check(same.our_scores, same.their_scores, other.id, config))
+        same = evaluation.comparison  # the scores of both on the same queries, if there are enough
+        if same and same.queries >= QUERIES and same.our_scores and same.their_scores:
+            checks.append(spread_check(same.our_scores, same.their_scores, other.id))
         else:
-            checks.append(spread_check(scores, other.scores, other.id, config))
+            checks.append(spread_check(scores, other.scores, other.id))
     return checks
 
 
-def check_trained(scores: Scores, config: GateConfig = DEFAULT) -> list[Check]:
-    """What would go out: its scores are numbers and tell items apart, although no test can measure it any more."""
-    return score_checks(scores, "trained on everything", config)
+def check_trained(scores: Scores) -> list[Check]:
+    """The model to publish: its scores are finite and differ. It learned from every event, so no test measures it."""
+    return score_checks(scores, "trained on everything")
 
 
-def comparable(data: DataProfile, live: Live | None) -> Live | None:
-    """The live generation if it has this format and was made from the same dataset, by name."""
+def comparable(data: DataProfile, live: LiveGeneration | None) -> LiveGeneration | None:
+    """The live generation if it has this format and was made from the dataset of this name."""
     return live if live is not None and (live.format, live.data.name) == (FORMAT, data.name) else None

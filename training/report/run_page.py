@@ -1,4 +1,4 @@
-"""The report of a training run: figures with their errors, learning curves, ten users, the gate, the data."""
+"""The report page of a training run: metrics with errors, learning curves, ten users, the gate, and the data."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from training.evaluation.preview import Slate
 from training.report import page
 from training.report.metric_charts import histogram, learning_curve, metric_chart, segments
 from training.report.page import Report, Section, Table
-from training.report.run_report import Findings
+from training.report.run_report import RunReport
 
 
-def write(findings: Findings, path: Path) -> Path:
-    """Write the page of `findings` to `path`. Return the path."""
-    return page.write(report(findings), path)
+def write(run: RunReport, path: Path) -> Path:
+    """Write the page of a run to `path`. Return the path."""
+    return page.write(report(run), path)
 
 
-def report(findings: Findings) -> Report:
-    """The report of what a run found."""
-    name = findings.generation or ("refused" if findings.refused else "evaluated")
-    failed = [check.sentence for check in findings.checks if check.verdict == "failed"]
-    sentence = "The gate refused this run; nothing was published." if findings.refused else "Forced past the gate."
+def report(run: RunReport) -> Report:
+    """The page of a run."""
+    name = run.generation or ("refused" if run.refused else "evaluated")
+    failed = [check.sentence for check in run.checks if check.verdict == "failed"]
+    sentence = "The gate refused this run; nothing was published." if run.refused else "Forced past the gate."
     return Report(
-        f"Training run on {findings.data.name}",
-        f"{name} · {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(findings.started))}",
+        f"Training run on {run.data.name}",
+        f"{name} · {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(run.started))}",
         sentence if failed else "",
         False if failed else None,
-        [*_figures(findings), *_curves(findings), *_users(findings), *_gate(findings), _data(findings)],
+        [*_figures(run), *_curves(run), *_users(run), *_gate(run), _data(run)],
         failed,
-        [*_headline(findings)],
-        ("Configuration of the run", json.dumps(asdict(findings.config), indent=2, default=str)),
+        [*_headline(run)],
+        ("Configuration of the run", json.dumps(asdict(run.config), indent=2, default=str)),
     )
 
 
-def _headline(findings: Findings) -> Iterator[tuple[str, str, str]]:
-    if evaluation := findings.evaluation:
+def _headline(run: RunReport) -> Iterator[tuple[str, str, str]]:
+    if evaluation := run.evaluation:
         best = evaluation.best_baseline
         for metric in METRICS:
             ours, theirs = evaluation.served.get(metric), evaluation.rows[best].get(metric)
             if ours is not None:
                 remark = "" if theirs is None else f"{best} {theirs:.4f}" + _more(ours, theirs)
                 yield f"{metric}{evaluation.of_targets}, as served", f"{ours:.4f}", remark
-    data = findings.data
+    data = run.data
     yield "interactions", f"{data.rows:,}", f"{data.users:,} users, {data.items:,} items"
-    if findings.checks:
-        failed = sum(check.verdict == "failed" for check in findings.checks)
-        judged = sum(check.verdict != "not judged" for check in findings.checks)
+    if run.checks:
+        failed = sum(check.verdict == "failed" for check in run.checks)
+        judged = sum(check.verdict != "not judged" for check in run.checks)
         yield "the gate", f"{failed} failed" if failed else "passed", f"of {judged} checks"
 
 
@@ -59,9 +59,9 @@ def _more(ours: float, theirs: float) -> str:
     return f", {ours / theirs - 1:+.0%}" if theirs else ""
 
 
-def _figures(findings: Findings) -> Iterator[Section | Table]:
+def _figures(run: RunReport) -> Iterator[Section | Table]:
     """Metrics of each model by segment, and how sure the ranker is."""
-    if (evaluation := findings.evaluation) is None:
+    if (evaluation := run.evaluation) is None:
         return
     sentence = (
         f"{evaluation.queries:,} queries of {evaluation.users:,} users, protocol {evaluation.protocol}, "
@@ -76,7 +76,7 @@ def _figures(findings: Findings) -> Iterator[Section | Table]:
     if any(name in evaluation.served for name in (*FURTHER, COVERAGE)):
         yield _further(evaluation)
     if preview := evaluation.preview:
-        live = findings.live.scores if findings.live else None
+        live = run.live.scores if run.live else None
         note = f"Share of the softmax over the candidates that the first ten hold; {preview.scores.queries:,} queries."
         yield Section("How sure the ranker is", note, [histogram(preview.scores, live)])
 
@@ -104,15 +104,15 @@ def _cell(row: Row, prefix: str, metric: str) -> str:
     return f"{value:.4f}" + ("" if error is None else f" ±{error:.4f}")
 
 
-def _curves(findings: Findings) -> Iterator[Section]:
-    charts = [learning_curve(step, curve) for step, curve in findings.curves.items() if len(curve) > 1]
+def _curves(run: RunReport) -> Iterator[Section]:
+    charts = [learning_curve(step, curve) for step, curve in run.curves.items() if len(curve) > 1]
     if charts:
         yield Section("Learning curves", "Smoothed loss of each step.", charts)
 
 
-def _users(findings: Findings) -> Iterator[Section]:
+def _users(run: RunReport) -> Iterator[Section]:
     """Users drawn from the test: their history, their slate, and their next items."""
-    if findings.evaluation and (preview := findings.evaluation.preview) and preview.slates:
+    if run.evaluation and (preview := run.evaluation.preview) and preview.slates:
         note = f"{len(preview.slates)} users drawn at random from the test; the model had not seen their next items."
         yield Section("What users would have seen", note, [_slate(slate) for slate in preview.slates])
 
@@ -132,18 +132,18 @@ def _slate(slate: Slate) -> Table:
     return Table(f"User {slate.user}", header, rows, f"Next: {targets}, {where}.", prose=True)
 
 
-def _gate(findings: Findings) -> Iterator[Table]:
-    if findings.checks:
+def _gate(run: RunReport) -> Iterator[Table]:
+    if run.checks:
         marks = {"passed": "✓ passed", "failed": "✕ failed"}
-        rows = [[marks.get(check.verdict, check.verdict), check.sentence] for check in findings.checks]
-        live = findings.live
+        rows = [[marks.get(check.verdict, check.verdict), check.sentence] for check in run.checks]
+        live = run.live
         against = f"Against what is live, {live.id}." if live else "Against the baselines; nothing was live."
         yield Table("The gate", [], rows, against, prose=True)
 
 
-def _data(findings: Findings) -> Table:
-    data, days = findings.data, (findings.window[1] - findings.window[0]) / 86_400
-    first, last = (time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in findings.window)
+def _data(run: RunReport) -> Table:
+    data, days = run.data, (run.data.last - run.data.first) / 86_400
+    first, last = (time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in (data.first, data.last))
     rows = [
         ["interactions", f"{data.rows:,}"],
         ["users", f"{data.users:,}"],
@@ -151,17 +151,10 @@ def _data(findings: Findings) -> Table:
         ["window", f"{first} to {last}, {days:,.0f} days"],
         *([f"events of type {name}", f"{share:.1%}"] for name, share in list(data.types.items())[:20]),
         *([f"items with {column}", f"{share:.1%}"] for column, share in data.filled.items()),
-        *_reasons(findings.quarantined, "set aside from {}", "rows"),
-        *_reasons(findings.bad_values, "values of {} left empty", "values"),
+        *([f"set aside: {reason}", f"{count:,}"] for reason, count in data.set_aside.items()),
     ]
     if data.duplicates:
         rows.append(["duplicate rows dropped", f"{data.duplicates:,}"])
-    if not any(findings.quarantined.values()):
+    if not data.set_aside:
         rows.append(["set aside", "no rows"])
     return Table("The data", [], rows, prose=True)
-
-
-def _reasons(tables: Mapping[str, Mapping[str, int]], name: str, unit: str) -> Iterator[list[str]]:
-    for table, reasons in tables.items():
-        for reason, count in reasons.items():
-            yield [name.replace("{}", table), f"{count:,} {unit if count != 1 else unit[:-1]}: {reason}"]

@@ -17,9 +17,10 @@ from training.evaluation.metric_table import SERVED
 from training.evaluation.preview import Preview, Scores, Slate
 from training.evaluation.split import split
 from training.gate.check import Check
+from training.gate.dataset_profile import DataProfile
 from training.progress import LearningCurves, RunProgress
 from training.report.run_page import report, write
-from training.report.run_report import Findings
+from training.report.run_report import RunReport
 
 NASTY = '</style><script>alert("x")</script><img src=x onerror=alert(1)> & \ud800'
 
@@ -32,7 +33,7 @@ def found():
     progress = RunProgress((curves,))
     parts = split(log, quick())
     taught = recipe.train_ranker(parts, quick(), progress)
-    findings = Findings.of(dataset(frame), log, quick(), curves.curves)
+    findings = RunReport(DataProfile.of(dataset(frame), log), quick(), curves.curves)
     findings.evaluation = recipe.evaluate(parts, taught, quick(), progress)
     findings.generation = "g20260101-000000-abcdef"
     return findings, parts
@@ -113,8 +114,7 @@ def test_what_a_dataset_says_is_text(found):
     slate = Slate(NASTY, (NASTY,), 1, (NASTY,), (NASTY,), (0,))
     nasty = replace(
         findings,
-        data=replace(findings.data, name=NASTY, filled={NASTY: 1.0}),
-        quarantined={NASTY: {NASTY: 1}},
+        data=replace(findings.data, name=NASTY, filled={NASTY: 1.0}, set_aside={NASTY: 1}),
         checks=[Check(NASTY, "failed", NASTY)],
         evaluation=replace(findings.evaluation, warnings=[NASTY], preview=Preview(Scores(1, (1,) * 10), (slate,))),
     )

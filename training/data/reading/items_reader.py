@@ -1,0 +1,111 @@
+"""Read the table of items: titles, stock, and the columns that describe an item."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from recsys.errors import DatasetError
+from recsys.yes_no import yes_or_no
+from training.data.mapping import Mapping
+from training.data.reading.cells import each, empty_ids, ids_of, missing, parts_of, read_numbers
+from training.data.reading.quarantine import Quarantine, named
+from training.data.reading.table_reader import columns_of, has_types, read_table
+from training.data.table_sections import Items
+
+WORDS_SHOWN = 12
+"""Unknown words of a column of stock that a sentence lists."""
+
+
+def read_items(mapping: Mapping, quarantine: Quarantine) -> pd.DataFrame:
+    """The good rows, each under its number in the file. It notes what was set aside, and examples for the gate."""
+    table = mapping.toml.items
+    if table is None:
+        return pd.DataFrame({"item_id": pd.Series(dtype="str")})
+    items = read_table(mapping, "items", quarantine)
+    ids = items["item_id"]
+    bad = {"item_id: empty": empty_ids(ids), "item_id: seen before": ids.duplicated()}
+    items = quarantine.sift("items", items, bad, mapping.file(table), columns_of(table))
+    items = items.assign(item_id=ids_of(items["item_id"], has_types(table)))
+    _note_examples(mapping, table, items, quarantine)
+    if "categories" in items:
+        items["categories"] = each(items["categories"], lambda cell: parts_of(cell, table.separator), lists=True)
+    _require_no_booleans(mapping, table, items)
+    for column in table.categorical:
+        items[column] = each(items[column], lambda cell: None if missing(cell) else str(cell))
+    for column in table.numeric:
+        items[column] = read_numbers(items[column], table.decimal, "items", "numeric", quarantine)
+    for column in table.boolean:
+        items[column] = _yes_or_no(items[column], mapping, table)
+    if "available" in items:
+        items["available"] = _available(items["available"], mapping, table)
+    return items
+
+
+def content_columns(table: Items | None) -> tuple[str, ...]:
+    """The columns that describe an item, in the order of the content."""
+    if table is None:
+        return ()
+    return ("categories",) * (table.categories is not None) + table.described_by
+
+
+def _note_examples(mapping: Mapping, table: Items, items: pd.DataFrame, quarantine: Quarantine) -> None:
+    """Two cells of each column as the file has them, for the sentence of a check that may refuse the column."""
+    for column in items.columns.drop("item_id"):
+        name = column if column in table.described_by else getattr(table, column)
+        words = items[column].drop_duplicates() if column == "available" else items[column]
+        cells = words if len(words) > 1 else items[column]
+        quarantine.note_example(f"column {column}", mapping.column(table, column, name), cells)
+
+
+def _available(column: pd.Series, mapping: Mapping, table: Items) -> pd.Series:
+    """Whether each item is in stock; an empty cell hides nothing. DatasetError for a word of unknown meaning."""
+    words = {"": True} | table.available_values
+    found = each(column, lambda cell: yes_or_no("" if missing(cell) else cell, words))
+    unknown = column[found.isna()]
+    where = mapping.column(table, "available")
+    if len(unknown):
+        raise DatasetError(f"{where} holds values that are neither yes nor no: {_unknown_words(unknown, mapping)}")
+    if "" not in table.available_values and column.map(missing).all():
+        raise DatasetError(
+            f"{where} is empty in every row, {named(column)}: no item could be sold out. Take available out of "
+            f"[items] of {mapping.path}, or name the column that holds it."
+        )
+    return found.astype("bool")
+
+
+def _unknown_words(unknown: pd.Series, mapping: Mapping) -> str:
+    """The rest of the sentence on words of stock without a meaning: two rows, and the line that gives a meaning."""
+    words = unknown.drop_duplicates()
+    such = f"{len(words):,} such value{'s' * (len(words) != 1)}"
+    count = f", {such} in {len(unknown):,} rows" if len(unknown) > 1 else ""
+    line = ", ".join(f'"{word}" = true or false' for word in words.head(WORDS_SHOWN))
+    line += ", ..." if len(words) > WORDS_SHOWN else ""
+    quantity = pd.to_numeric(words, errors="coerce").notna().all()
+    return (
+        f"{named(words if len(words) > 1 else unknown)}{count}. State what each means in [items] of {mapping.path}: "
+        f"write available_values = {{ {line} }} and keep one truth for each word. false hides an item."
+        + (" A number of pieces has to become yes or no in the file." if quantity else "")
+    )
+
+
+def _require_no_booleans(mapping: Mapping, table: Items, items: pd.DataFrame) -> None:
+    """DatasetError if true and false of a Parquet file are to be names or numbers: no filter could use them."""
+    for entry in ("categorical", "numeric") if has_types(table) else ():
+        for column in getattr(table, entry):
+            if pd.api.types.infer_dtype(items[column], skipna=True) == "boolean":
+                raise DatasetError(
+                    f"{mapping.column(table, entry, column)} holds true and false ({named(items[column])}), and "
+                    f"{entry} in [items] of {mapping.path} names it. Move it to boolean."
+                )
+
+
+def _yes_or_no(column: pd.Series, mapping: Mapping, table: Items) -> pd.Series:
+    """Whether each cell is a yes, None for an empty cell. DatasetError for a word of unknown meaning."""
+    found = each(column, lambda cell: None if missing(cell) else yes_or_no(cell))
+    if len(unknown := column[found.isna() & ~column.map(missing)]):
+        raise DatasetError(
+            f"{mapping.column(table, 'boolean', str(column.name))} holds values that are neither yes nor no: "
+            f"{named(unknown)}. Write yes or no, or move the column from boolean to categorical in [items] of "
+            f"{mapping.path}."
+        )
+    return found

@@ -1,0 +1,145 @@
+"""Take bad rows and bad values out of a table, count them by reason, and write them to CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recsys.errors import DatasetError
+from training.data.locations import Location
+
+MOSTLY_BAD = 0.5
+"""Share of bad rows, or of bad values of a column, above which a table is refused: the mapping is wrong then."""
+
+GIVEN = "_given"
+"""Suffix of a column with the cells before they were parsed, for the quarantine file and for sentences."""
+
+
+@dataclass
+class ReadingNotes:
+    """What was set aside, dropped or assumed while a dataset was read.
+
+    quarantined: {table: {reason: rows}}. bad_values: {table: {reason: values}}, of rows that stayed. duplicates: rows
+    of the log that repeat another row in every mapped column. ahead: kept rows whose time is ahead of the clock.
+    assumptions: a sentence for each thing that the mapping leaves open. examples: a column and two of its rows, for
+    the sentence of each check that may refuse the data.
+    """
+
+    quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
+    bad_values: dict[str, dict[str, int]] = field(default_factory=dict)
+    duplicates: int = 0
+    ahead: int = 0
+    assumptions: tuple[str, ...] = ()
+    examples: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows in quarantine, over all tables."""
+        return sum(sum(reasons.values()) for reasons in self.quarantined.values())
+
+    @property
+    def set_aside(self) -> dict[str, int]:
+        """Rows and values by reason: "items, item_id: empty" and "values of items, price: not a number"."""
+        tables = [("", self.quarantined), ("values of ", self.bad_values)]
+        return {
+            f"{kind}{table}, {reason}": count
+            for kind, found in tables
+            for table, reasons in found.items()
+            for reason, count in reasons.items()
+        }
+
+    def lines(self, events: int, quarantine: str = "") -> list[str]:
+        """What was set aside and what was dropped, for a person. quarantine: where the bad rows are."""
+        lines = [
+            f"Set aside: {count:,} {kind}{'s' * (count != 1)} of {table}, {reason}"
+            for kind, found in (("row", self.quarantined), ("value", self.bad_values))
+            for table, reasons in found.items()
+            for reason, count in reasons.items()
+        ]
+        if lines and quarantine:
+            lines.append(f"What was set aside, with the reasons: {quarantine}")
+        if self.duplicates:
+            lines.append(
+                f"Duplicate rows dropped: {self.duplicates:,} of {events + self.duplicates:,} rows of the log, which "
+                'repeat another row in every mapped column; duplicates = "keep" in [interactions] keeps them. '
+                f"{self.examples['duplicates']}."
+            )
+        return lines
+
+
+class Quarantine:
+    """Collects bad rows and values in `notes`, and in CSV files of a folder if there is one."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.notes = ReadingNotes()
+        self._folder = folder
+
+    def sift(
+        self, table: str, frame: pd.DataFrame, bad: Mapping[str, pd.Series], file: Location, columns: Mapping[str, str]
+    ) -> pd.DataFrame:
+        """The rows of `frame` without a reason in `bad`. DatasetError if most rows are bad.
+
+        bad: the rows of each reason; a row has the first that applies. A reason begins with the name of a column of
+        `frame`. columns: the file's name of each of these columns.
+        """
+        is_bad = np.logical_or.reduce([*bad.values()])
+        if not is_bad.any():
+            return frame
+        reasons = pd.Series(np.select([mask[is_bad] for mask in bad.values()], [*bad], ""), frame.index[is_bad])
+        counts = reasons.value_counts()
+        self.notes.quarantined.setdefault(table, {}).update({str(reason): int(n) for reason, n in counts.items()})
+        self._write(table, frame.loc[reasons.index].assign(reason=reasons))
+        examples = {str(reason): _example(frame, reasons, str(reason), columns) for reason in counts.index}
+        self.notes.examples |= {f"{table}, {reason}": f"The column {rows}" for reason, rows in examples.items()}
+        if len(reasons) > MOSTLY_BAD * len(frame):
+            reason = str(counts.index[0])
+            column = reason.partition(":")[0]
+            setting = f"{column} and timestamp_format" if column == "timestamp" else column
+            raise DatasetError(
+                f"{len(reasons):,} of {len(frame):,} rows of {file} are bad, most for '{reason}' in the column "
+                f"{examples[reason]}. Check {setting} in [{table}] of the mapping; docs/data.md lists what the values "
+                "may be."
+            )
+        return frame.drop(index=reasons.index)
+
+    def skip_lines(self, table: str, lines: Iterable[int]) -> None:
+        """Note lines of a file that are not rows."""
+        found = pd.DataFrame({"line": list(lines), "reason": "too many fields"})
+        if len(found):
+            self.notes.quarantined.setdefault(table, {})["too many fields"] = len(found)
+            self._write(f"{table}-lines", found)
+
+    def note_values(self, table: str, values: pd.Series, reason: str) -> None:
+        """Note bad values of a column; each is left empty, and its row stays."""
+        if len(values):
+            why = f"{values.name}: {reason}"
+            self.notes.bad_values.setdefault(table, {})[why] = len(values)
+            self.notes.examples[f"values of {table}, {why}"] = f"The column '{values.name}': {named(values)}"
+            file = f"{table}-values-{values.name}".replace("/", "-")  # a column may be called price/EUR
+            self._write(file, values.to_frame().assign(reason=reason))
+
+    def note_example(self, name: str, column: str, cells: pd.Series) -> None:
+        """Note two cells of a column for the sentence of the check `name`."""
+        if len(cells):
+            self.notes.examples[name] = f"{column}: {named(cells)}"
+
+    def _write(self, name: str, rows: pd.DataFrame) -> None:
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            rows.to_csv(self._folder / f"{name}.csv", index_label="row")
+
+
+def named(rows: pd.Series, most: int = 2) -> str:
+    """The first rows of a column as a sentence names them: row 3 'a' and row 5 'b'."""
+    return " and ".join(f"row {row} '{value}'" for row, value in rows.head(most).items())
+
+
+def _example(frame: pd.DataFrame, reasons: pd.Series, reason: str, columns: Mapping[str, str]) -> str:
+    """The column of a reason, as the file names it, and two of its bad rows as they were given."""
+    column = reason.partition(":")[0]
+    given = frame[column + GIVEN] if column + GIVEN in frame else frame[column]
+    return f"'{columns.get(column, column)}': {named(given[reasons.index[reasons == reason]])}"

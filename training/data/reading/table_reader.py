@@ -1,0 +1,117 @@
+"""Read the file of a section, CSV or Parquet, as a frame with Tandem's column names."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from recsys.errors import DatasetError
+from training.data.locations import Location, failed
+from training.data.mapping import Mapping
+from training.data.reading.quarantine import Quarantine
+from training.data.table_sections import Interactions, Table
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""Marks that exports write between fields in place of commas."""
+
+IDS = ("user_id", "item_id")
+CONTEXT = "context."
+"""Prefix of a context column's name, so that the name differs from all of Tandem's names."""
+
+
+def columns_of(table: Table) -> dict[str, str]:
+    """The file's name of each of Tandem's columns."""
+    prefix = CONTEXT if isinstance(table, Interactions) else ""
+    named = table.columns
+    return named | {prefix + column: column for _, column in table.entries() if column not in named.values()}
+
+
+def has_types(table: Table) -> bool:
+    """Whether the file has a type for each column: Parquet has, CSV has not."""
+    return table.file.endswith(("/", ".parquet"))
+
+
+def check_columns(mapping: Mapping) -> None:
+    """DatasetError if a file or a column that the mapping names is missing. Only the headers are read."""
+    for section in ("interactions", "items"):
+        if getattr(mapping.toml, section) is not None:
+            read_table(mapping, section, Quarantine(), header_only=True)
+
+
+def read_table(mapping: Mapping, section: str, quarantine: Quarantine, *, header_only: bool = False) -> pd.DataFrame:
+    """The rows of a section's file, with Tandem's column names. DatasetError names the file or column and the fix."""
+    table: Table = getattr(mapping.toml, section)
+    path, columns = mapping.file(table), columns_of(table)
+    try:
+        if has_types(table):
+            frame = _read_parquet(path, header_only)
+        elif header_only:
+            with path.open_text() as stream:
+                frame = pd.read_csv(stream, nrows=0)
+        else:
+            text = [theirs for ours, theirs in columns.items() if ours in IDS or ours.startswith(CONTEXT)]
+            frame = _read_csv(path, text, section, quarantine)
+    except pd.errors.EmptyDataError as error:
+        raise DatasetError(f"{path} is empty: it needs a header line and rows.") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({str(error).rstrip('.')}). Export it as UTF-8.") from error
+    except FileNotFoundError as error:
+        raise DatasetError(f"[{section}] of {mapping.path} names {path}, which does not exist.") from error
+    except OSError as error:
+        raise failed(path, "read", error) from error
+    except ValueError as error:  # also pandas' ParserError
+        raise DatasetError(f"{path} can't be read as {path.suffix.lstrip('.')}: {str(error).rstrip('.')}.") from error
+    _require_columns(frame, columns, path, f"[{section}] of {mapping.path}")
+    if frame.empty and not header_only:
+        raise DatasetError(f"{path} has a header but no rows.")
+    return frame[list(columns.values())].set_axis(list(columns), axis=1)  # a file may have a user_id of its own
+
+
+def _require_columns(frame: pd.DataFrame, columns: dict[str, str], path: Location, section: str) -> None:
+    """DatasetError if a column is missing, or if other marks than commas separate the fields."""
+    header = [*map(str, frame.columns)]
+    for ours, theirs in columns.items():
+        if theirs in frame.columns:
+            continue
+        for mark, name in SEPARATORS.items():
+            if len(header) == 1 and mark in header[0]:
+                raise DatasetError(
+                    f"{path} has {name} between its fields: its first line is '{header[0]}'. Export it with commas, or "
+                    "as Parquet."
+                )
+        entry = "context" if ours.startswith(CONTEXT) else ours
+        raise DatasetError(
+            f"{path} has no column '{theirs}' (its columns: {', '.join(header[:12])}). Set {entry} in {section} to the "
+            "column that holds it."
+        )
+
+
+def _read_parquet(path: Location, header_only: bool) -> pd.DataFrame:
+    """A Parquet file, or all files of a folder in the order of their names."""
+    if header_only:
+        dataset = pq.ParquetDataset(path.path, filesystem=path.filesystem(), partitioning=None)
+        frame: pd.DataFrame = dataset.schema.empty_table().to_pandas()
+    else:
+        frame = pd.read_parquet(path.path, filesystem=path.filesystem(), partitioning=None)
+    return frame.reset_index(drop=True)
+
+
+def _read_csv(path: Location, text: list[str], section: str, quarantine: Quarantine) -> pd.DataFrame:
+    """A CSV in which some columns are text; lines with too many fields are set aside."""
+    with warnings.catch_warnings(record=True) as caught, path.open_text() as stream:
+        warnings.simplefilter("always", pd.errors.ParserWarning)
+        # Only an empty field is missing: NA and null are names somewhere.
+        frame = pd.read_csv(
+            stream,
+            dtype=dict.fromkeys(text, "str"),
+            keep_default_na=False,
+            na_values={column: [""] for column in text},
+            on_bad_lines="warn",
+            low_memory=False,
+        )
+    lines = [int(line) for warning in caught for line in re.findall(r"Skipping line (\d+)", str(warning.message))]
+    quarantine.skip_lines(section, lines)
+    return frame

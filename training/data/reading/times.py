@@ -1,0 +1,210 @@
+"""Read a log's column of times as unix seconds.
+
+A column has one format: the format that the mapping states, or one that all rows have. Only numbers and ISO 8601 are
+detected. Any other format has to be stated, because 01/09/2026 is two dates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from recsys.errors import DatasetError
+from training.data.reading.date_formats import dates_of_another_format, parsed, proposed_format
+from training.data.reading.quarantine import MOSTLY_BAD, named
+
+ISO = "iso8601"
+SCALES = {"unix": (0.0, 1e11, 1.0), "unix_ms": (1e11, 1e14, 1e3), "unix_us": (1e14, 1e17, 1e6)}
+"""Numbers since 1970: from, to, and how many are a second. The bounds are years 1973 and 5138 of each finer unit."""
+
+KINDS = {
+    "unix": "seconds since 1970",
+    "unix_ms": "milliseconds since 1970",
+    "unix_us": "microseconds since 1970",
+    ISO: "ISO 8601 dates",
+    "other": "dates in another format",
+}
+FORMATS = (
+    f'"{ISO}", "unix", "unix_ms", "unix_us" or a format of strptime with year, month and day such as '
+    '"%d/%m/%Y %H:%M:%S"'
+)
+"""What `timestamp_format` takes."""
+
+NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
+OFFSET = r"[Tt ]\S*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
+"""An offset from UTC after a time of day. The -01 of 2026-09-01 is none."""
+
+DAY_NUMBERS = (19_700_101, 20_991_231)
+"""The smallest and the largest day as a number such as 20260901. As seconds they are in August 1970."""
+
+EDGES = pd.Timestamp("0001-01-02"), pd.Timestamp("9999-12-30")
+"""A time zone moves a time by less than a day, and Python has no year 0 or 10,000. All these rows are set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFormat:
+    """How a column of times is read.
+
+    stated: a format of `strptime`, "iso8601" or one of SCALES; None: detected. zone: the time zone of times without an
+    offset; None: not stated, which is UTC.
+    """
+
+    stated: str | None = None
+    zone: ZoneInfo | None = None
+
+
+def require_format(stated: str) -> str:
+    """The format itself. ValueError unless it is one of FORMATS: a date without a year or a day is no time."""
+    if stated == ISO or stated in SCALES:
+        return stated
+    parts = set(re.findall(r"%(.)", stated))
+    whole = parts & {"Y", "y"} and parts & {"m", "b", "B", "j"} and parts & {"d", "j"}
+    if not whole and not parts & {"c", "x"}:
+        raise ValueError(stated)
+    pd.to_datetime(pd.Series(["2026"]), format=stated, errors="coerce")  # ValueError for an unknown part
+    return stated
+
+
+def zone_of(name: object) -> ZoneInfo:
+    """The time zone of a name such as "Europe/Berlin". ValueError if there is none."""
+    try:
+        return ZoneInfo(name)  # type: ignore[arg-type]
+    except (TypeError, OSError, KeyError) as error:
+        raise ValueError(name) from error
+
+
+def read_times(column: pd.Series, how: TimeFormat, where: str) -> pd.Series:
+    """Unix seconds, NaN for a cell that is no time.
+
+    DatasetError if the rows have several formats, or a format that has to be stated. where: the column and its file,
+    at the start of a sentence.
+    """
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return _since_1970(column, how.zone)
+    if how.stated is not None:
+        times = _in_format(column, how.stated, how.zone, where)
+        if times.isna().sum() > MOSTLY_BAD * len(times):
+            _refuse_stated(column, times, how, where)
+        return times
+    return _detected(column, how.zone, where)
+
+
+def _refuse_stated(column: pd.Series, times: pd.Series, how: TimeFormat, where: str) -> None:
+    """DatasetError if most rows have one format other than the stated one."""
+    text = _text(column)
+    wrong = text[times.isna() & text.notna()]
+    if len(wrong) <= MOSTLY_BAD * len(text):
+        return
+    sentence = f"{where} has {len(wrong):,} of {len(text):,} times that are not in the stated "
+    sentence += f'timestamp_format = "{how.stated}"'
+    for other in (ISO, *SCALES):
+        if _in_format(text.dropna(), other, how.zone, where).notna().all():
+            raise DatasetError(
+                f'{sentence}: {named(wrong)}. Set timestamp_format = "{other}" in [interactions]: every row fits it.'
+            )
+    dates = text[dates_of_another_format(text)]
+    if len(dates) > MOSTLY_BAD * len(text):
+        raise DatasetError(f"{sentence}: {proposed_format(dates)}")
+
+
+def _in_format(column: pd.Series, stated: str, zone: ZoneInfo | None, where: str) -> pd.Series:
+    if stated in SCALES:
+        return _scaled(pd.to_numeric(column, errors="coerce").astype("float64"), stated)
+    text = _text(column)
+    return _iso(text, zone, where) if stated == ISO else _since_1970(parsed(text, stated), zone)
+
+
+def _detected(column: pd.Series, zone: ZoneInfo | None, where: str) -> pd.Series:
+    """Unix seconds of the one format that the rows have."""
+    dates, kinds = pd.Series(np.nan, column.index), {}
+    if pd.api.types.is_numeric_dtype(column):
+        numbers = column.astype("float64")
+    else:
+        column = _text(column)
+        is_number = column.str.fullmatch(NUMBER).fillna(False).astype(bool)
+        numbers = pd.to_numeric(column.where(is_number), errors="coerce").astype("float64")
+        if not is_number.all():
+            dates = _iso(column.where(~is_number), zone, where)
+            kinds = {ISO: dates.notna(), "other": dates_of_another_format(column.where(~is_number & dates.isna()))}
+    for scale, (low, high, _) in SCALES.items():
+        kinds[scale] = (numbers >= low) & (numbers < high) & (numbers != 0)
+    found = {kind: kinds[kind] for kind in KINDS if kind in kinds and kinds[kind].any()}
+    if len(found) > 1:
+        _refuse_mixed(column, found, where)
+    if "other" in found:
+        raise DatasetError(
+            f"{where} holds dates whose format has to be stated: {proposed_format(column[found['other']])}"
+        )
+    if "unix" in found:
+        _refuse_day_numbers(column, numbers, where)
+    return dates if ISO in found else _scaled(numbers, next(iter(found), "unix"))
+
+
+def _refuse_mixed(column: pd.Series, found: dict[str, pd.Series], where: str) -> None:
+    counts = {kind: int(mask.sum()) for kind, mask in found.items()}
+    kinds = ", ".join(f"{KINDS[kind]} ({counts[kind]:,} rows: {named(column[mask])})" for kind, mask in found.items())
+    most = max((kind for kind in counts if kind != "other"), key=lambda kind: counts[kind])
+    raise DatasetError(
+        f"{where} holds times in {len(found)} formats: {kinds}. Write all rows in one format. Or state the right one, "
+        f'such as timestamp_format = "{most}", in [interactions]: rows of another format are then set aside.'
+    )
+
+
+def _refuse_day_numbers(column: pd.Series, numbers: pd.Series, where: str) -> None:
+    """DatasetError if all numbers are days such as 20260901."""
+    real = numbers.dropna()
+    if not real.between(*DAY_NUMBERS).all():
+        return
+    text = _text(column[real.index])
+    if parsed(text, "%Y%m%d").notna().all():
+        raise DatasetError(
+            f"{where} holds numbers that read as days and as seconds of August 1970: {named(text)}. Set "
+            'timestamp_format = "%Y%m%d" in [interactions], or "unix" where they are seconds.'
+        )
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Cells as text without spaces around it, missing for an empty cell. Whole numbers have no decimal point."""
+    if pd.api.types.is_float_dtype(column) and bool((column.dropna() % 1 == 0).all()):
+        column = column.where(np.isfinite(column)).astype("Int64")
+    text = column.astype("string").str.strip()
+    return text.mask(text == "")
+
+
+def _scaled(numbers: pd.Series, scale: str) -> pd.Series:
+    """Seconds; NaN for a number of another scale."""
+    low, high, unit = SCALES[scale]
+    return numbers.where((numbers >= low) & (numbers < high)) / unit
+
+
+def _iso(text: pd.Series, zone: ZoneInfo | None, where: str) -> pd.Series:
+    """Unix seconds of ISO 8601 dates. `zone` is the time zone of dates without an offset."""
+    text = text.where(text.str.contains(r"^\d\d\d\d", regex=True).fillna(False))  # pandas also parses "now"
+    fixed = text.str.contains(OFFSET, regex=True).fillna(False).astype(bool)
+    aware, naive = text.where(fixed), text.where(~fixed)
+    seconds = _since_1970(pd.to_datetime(aware, format="ISO8601", errors="coerce", utc=True), zone)
+    if fixed.all():
+        return seconds
+    local = _since_1970(pd.to_datetime(naive, format="ISO8601", errors="coerce"), zone)
+    if zone is None and seconds.notna().any() and local.notna().any():
+        raise DatasetError(
+            f"{where} holds times with an offset from UTC ({named(text[seconds.notna()])}) and times without one "
+            f"({named(text[local.notna()])}). Set timezone in [interactions] to the time zone of the latter, such as "
+            'timezone = "Europe/Berlin" or "UTC".'
+        )
+    return seconds.where(fixed, local)
+
+
+def _since_1970(moments: pd.Series, zone: ZoneInfo | None) -> pd.Series:
+    """Unix seconds. A local time that occurs twice is the first of both; a skipped one is the end of the gap."""
+    if moments.dt.tz is None:
+        moments = moments.dt.as_unit("us").clip(*EDGES)
+        summer = np.ones(len(moments), bool)
+        moments = moments.dt.tz_localize(zone or "UTC", ambiguous=summer, nonexistent="shift_forward")
+    # In microseconds: exports write 0001-01-01 or 9999-12-31 for no date, and nanoseconds end in the year 2262.
+    seconds: pd.Series = (moments.dt.as_unit("us") - pd.Timestamp(0, tz="UTC").as_unit("us")).dt.total_seconds()
+    return seconds.astype("float64")

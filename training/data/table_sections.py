@@ -1,0 +1,153 @@
+"""The sections [interactions] and [items] of a `dataset.toml` as strict pydantic models.
+
+Each field names what it takes. A mistake becomes one sentence with the field and the fix (`recsys.files.toml_errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
+
+from recsys.files.toml_errors import wanted
+from recsys.types import CONTEXTS
+from recsys.yes_no import plain
+from training.data.reading.times import FORMATS, TimeFormat, require_format, zone_of
+
+OWN_NAMES = ("item_id", "title", "categories", "available")
+"""Names of columns of the items table in Tandem. No further column of the file may have one of these names."""
+
+ONE_COLUMN = {"user_id", "item_id", "timestamp", "event_type", "value", "title", "categories", "available"}
+SEVERAL_COLUMNS = {"context", "categorical", "numeric", "boolean"}
+"""Entries that name a column, and entries that list columns."""
+
+AnyText = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Text = Annotated[AnyText, wanted("one text that is not empty")]
+Columns = Annotated[tuple[AnyText, ...], wanted('a list of columns of the items table, such as ["brand"]')]
+Context = Annotated[
+    tuple[AnyText, ...],
+    Field(max_length=CONTEXTS),
+    wanted(f'a list of at most {CONTEXTS} columns of the interactions table, such as ["device", "country"]'),
+]
+Truths = Annotated[
+    dict[str, StrictBool],
+    wanted('true or false for each word, such as { "preorder" = true, "discontinued" = false }'),
+]
+Format = Annotated[str, AfterValidator(require_format), wanted(FORMATS)]
+Zone = Annotated[ZoneInfo, PlainValidator(zone_of), wanted('the name of a time zone such as "Europe/Berlin" or "UTC"')]
+Decimal = Annotated[Literal[".", ","], wanted('"." or ","')]
+Duplicates = Annotated[Literal["drop", "keep"], wanted('"drop" or "keep"')]
+
+
+class Section(BaseModel):
+    """A table of the file; an unknown entry is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def require_one_meaning(entries: Iterable[tuple[str, str]], what: str) -> None:
+    """ValueError if two of the (entry, name) pairs have the same name."""
+    meanings: dict[str, str] = {}
+    for entry, name in entries:
+        if name in meanings:
+            raise ValueError(
+                f"both {meanings[name]} and {entry} name the {what} '{name}', which has one meaning: delete one of the "
+                "two"
+            )
+        meanings[name] = entry
+
+
+class Table(Section):
+    """A section that names a file and its columns: in one entry each, or in a list of columns."""
+
+    file: Text
+
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Each entry that names a column, with the column."""
+        for entry, value in self:
+            if entry in ONE_COLUMN and value is not None:
+                yield entry, value
+            elif entry in SEVERAL_COLUMNS:
+                yield from ((entry, column) for column in value)
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> Self:
+        require_one_meaning(self.entries(), "column")
+        return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The file's column of each entry that names one column."""
+        return {entry: column for entry, column in self.entries() if entry in ONE_COLUMN}
+
+
+class Interactions(Table):
+    """The log."""
+
+    user_id: Text
+    item_id: Text
+    timestamp: Text
+    event_type: Text | None = None
+    value: Text | None = None
+    context: Context = ()
+    timestamp_format: Format | None = None
+    timezone: Zone | None = None
+    decimal: Decimal = "."
+    duplicates: Duplicates = "drop"
+
+    @property
+    def times(self) -> TimeFormat:
+        """How the column of times is read."""
+        return TimeFormat(self.timestamp_format, self.timezone)
+
+
+class Items(Table):
+    """The items table."""
+
+    item_id: Text
+    title: Text | None = None
+    categories: Text | None = None
+    separator: Text = "|"
+    available: Text | None = None
+    available_values: Truths = Field(default_factory=dict)
+    categorical: Columns = ()
+    numeric: Columns = ()
+    boolean: Columns = ()
+    decimal: Decimal = "."
+
+    @property
+    def described_by(self) -> tuple[str, ...]:
+        """The file's further columns that describe an item."""
+        return self.categorical + self.numeric + self.boolean
+
+    @model_validator(mode="after")
+    def _own_names(self) -> Self:
+        for column in self.described_by:
+            if column in OWN_NAMES:
+                raise ValueError(
+                    f"'{column}' is a name that Tandem gives to another column. Rename this column in the file"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_truth_each(self) -> Self:
+        written: dict[str, str] = {}
+        for word, meaning in self.available_values.items():
+            first = written.setdefault(plain(word), word)
+            if self.available_values[first] != meaning:
+                raise ValueError(
+                    f'available_values gives "{first}" and "{word}" different truths, and they are one word: case, '
+                    "spaces, _ and - do not matter. Keep one of the two"
+                )
+        return self
