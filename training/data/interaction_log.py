@@ -239,7 +239,7 @@ def encode(dataset: Dataset) -> Log:
 
 
 def _each_event_once(log: Log) -> Log:
-    """The log without events that repeat another event (`history.first_occurrences`); their weights are added to its weight."""
+    """The log without repeated events (`history.first_occurrences`). Their weights are added to the first event."""
     first = first_occurrences(log.items, log.times, log.types, log.users)
     once = first == np.arange(len(log))
     if once.all():
