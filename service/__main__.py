@@ -14,7 +14,7 @@ from recsys.process.missing_packages import required_packages
 
 with required_packages(), interruptible_imports():
     from service import configuration
-    from service.auth import command as keys
+    from service.auth import keys_command
     from service.settings import environment, settings
 
 
@@ -23,44 +23,48 @@ def main() -> int:
     """Run the command; 0, or 1 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, does in (("serve", "serve what is live, until Ctrl-C"), ("check", "only check that it could serve")):
+    texts = {"serve": "serve the live generation, until Ctrl-C", "check": "check that the deployment could serve"}
+    for name, text in texts.items():
         roles = ("gateway", "retrieval", "ranking")
-        commands.add_parser(name, help=does).add_argument("--role", choices=roles, help="one service of several hosts")
+        commands.add_parser(name, help=text).add_argument("--role", choices=roles, help="one service of several hosts")
     config = commands.add_parser("config", help="print the settings in force")
-    how = config.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="for programs")
-    how.add_argument("--page", action="store_true", help="the defaults, as docs/configuration.md")
-    keys.add_verbs(commands.add_parser("keys", help=keys.HELP))
-    asked = parser.parse_args()
+    form = config.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--page", action="store_true", help="the defaults, as docs/configuration.md")
+    keys_command.add_verbs(commands.add_parser("keys", help=keys_command.HELP))
+    options = parser.parse_args()
     try:
-        if asked.command == "keys":
-            keys.run(asked, settings().keys)
+        if options.command == "keys":
+            keys_command.run(options, settings().keys)
             return 0
-        if asked.command == "config":
-            return _config(asked)
+        if options.command == "config":
+            return _config(options)
         from service.serve import check, serve
 
-        for slip in configuration.unknown(os.environ):
-            print(f"tandem: {slip}", file=sys.stderr)
+        _warn_of_unknown_variables()
         configuration.require_sound(environment())
-        if asked.command == "check":
-            check(settings(), environment(), asked.role)
+        if options.command == "check":
+            check(settings(), environment(), options.role)
             return 0
-        return serve(settings(), environment(), lambda line: print(f"tandem: {line}", flush=True), asked.role)
+        return serve(settings(), environment(), lambda line: print(f"tandem: {line}", flush=True), options.role)
     except TandemError as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1
 
 
-def _config(asked: argparse.Namespace) -> int:
-    if asked.page:
+def _config(options: argparse.Namespace) -> int:
+    if options.page:
         print(configuration.page(configuration.defaults()), end="")
         return 0
     found = configuration.lines(settings(), environment(), os.environ)
-    print(json.dumps([asdict(line) for line in found], indent=2) if asked.json else configuration.table(found))
-    for slip in configuration.unknown(os.environ):
-        print(f"tandem: {slip}", file=sys.stderr)
+    print(json.dumps([asdict(line) for line in found], indent=2) if options.json else configuration.table(found))
+    _warn_of_unknown_variables()
     return 0
+
+
+def _warn_of_unknown_variables() -> None:
+    for sentence in configuration.unknown(os.environ):
+        print(f"tandem: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,6 @@ PATCHED = (
 CONTROL, EVENTS = "inproc://circus-control", "inproc://circus-events"
 """ZeroMQ's transport between the threads of one process; it opens no socket of the system."""
 
-CHECK_SECONDS = 1.0
-"""Time between two checks for dead workers; the default of circus."""
-
 
 class _Zero:
     """An attribute that stays 0."""
@@ -48,15 +45,15 @@ def dispatch_at_once() -> None:
     Optimizer.wait = _Zero()  # type: ignore[assignment]
 
 
-def supervise_privately() -> None:
-    """Let BentoML's process manager (1.4.40 over kantoku 0.18) open no port, and check workers each second.
+def supervise(check_seconds: float) -> None:
+    """Let BentoML's process manager (1.4.40 over kantoku 0.18) open no port, and check for dead workers more often.
 
     For the parent of the workers, before BentoML makes the arbiter. Reasons: BentoML gives circus two TCP ports of
     loopback, where every user of the machine can run a command as the user of the deployment. BentoML checks for dead
     workers every 10 s, with a literal; circus's default is 1 s. Fallback: BentoML's own values, with a warning.
     """
     original = Arbiter.__init__
-    private = {"endpoint": CONTROL, "pubsub_endpoint": EVENTS, "check_delay": CHECK_SECONDS}
+    private = {"endpoint": CONTROL, "pubsub_endpoint": EVENTS, "check_delay": check_seconds}
     if not private.keys() <= inspect.signature(Arbiter.__base__.__init__).parameters.keys():
         logger.warning("This BentoML starts circus in another way than 1.4.40. %s", _COST)
         return

@@ -18,7 +18,7 @@ COLUMNS = 120
 """Width of the table, at most."""
 
 NEAR = 0.8
-"""Similarity from which an unknown name is taken for a misspelling of a setting; 1 is equal."""
+"""Least similarity of an unknown name and a setting for a suggestion; 1 is equal."""
 
 FROM_SLO = ("deadline_ms",)
 """Settings whose default is in slo.toml."""
@@ -71,7 +71,7 @@ def _shown(location: str) -> str:
 
 
 def require_sound(environment: Environment) -> None:
-    """SettingsError if the store's URL or its budget is invalid; both are else read only when they are needed."""
+    """SettingsError if the URL or the budget of the store is invalid. Other code reads both only when it needs them."""
     if environment.redis_url:
         address(environment.redis_url)
     _ = environment.redis_budget
@@ -83,7 +83,7 @@ def defaults() -> list[Line]:
 
 
 def table(found: Iterable[Line]) -> str:
-    """For a terminal."""
+    """The settings as a table for a terminal."""
     rows = [[each.variable, each.value, each.source] for each in found]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     start = sum(widths) + 6
@@ -96,7 +96,7 @@ def table(found: Iterable[Line]) -> str:
 
 
 def page(found: Iterable[Line]) -> str:
-    """As Markdown: docs/configuration.md."""
+    """The settings as Markdown: docs/configuration.md."""
     rows = "\n".join(f"| `{each.variable}` | {each.value} | {each.description} |" for each in found)
     return _PAGE.format(rows=rows)
 

@@ -1,6 +1,6 @@
-"""What a container runs: `python -m service.container [COMMAND ...]`; without a command, `python -m service serve`.
+"""The entry point of a container: `python -m service.container [COMMAND ...]`, by default `python -m service serve`.
 
-The root may be read-only: everything is written below TANDEM_HOME. It imports the standard library alone.
+The root may be read-only: all files are written below TANDEM_HOME. The module imports only the standard library.
 """
 
 from __future__ import annotations

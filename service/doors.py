@@ -1,19 +1,17 @@
-"""The doors of a gateway process: HTTP, gRPC and the admin port, each built with its guard and its traces."""
+"""The doors of a gateway process: HTTP, gRPC and the admin port, each built with its key check and its traces."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from functools import cache
 
 from starlette.types import ASGIApp
 
 from service import serve
-from service.auth import setup
-from service.auth.grpc_guard import GrpcGuard
-from service.auth.guard import KeyGuard
-from service.auth.tenants import TenantCheck
+from service.auth import start_checks
+from service.auth.grpc_key_check import GrpcKeyCheck
+from service.auth.key_check import KeyCheck
 from service.auth.tls import Tls
 from service.drain import Drain
 from service.grpc.server import GrpcServer
@@ -21,20 +19,13 @@ from service.http.admin import AdminPort
 from service.http.app import http_app
 from service.http.door import HttpDoor, bounded
 from service.http.endpoints import Endpoints
-from service.settings import STARTER, Settings, environment
+from service.settings import STARTER, Settings
 from service.settings import settings as in_force
 from service.telemetry.tracing import ServerSpans
-from service.verbs.calls import Calls
 from service.verbs.recommender import Recommender
-from service.wiring import GATEWAY, traces_of
+from service.wiring import GATEWAY, key_check, traces_of
 
 logger = logging.getLogger("tandem")
-
-
-@cache
-def key_guard() -> KeyGuard | None:
-    """The key check of this process; None if requests need no key."""
-    return setup.key_guard(in_force(), environment())
 
 
 class Doors:
@@ -42,7 +33,7 @@ class Doors:
 
     def __init__(self) -> None:
         self._endpoints = Endpoints()
-        self._keys: KeyGuard | None = None
+        self._keys: KeyCheck | None = None
         self._rpc: GrpcServer | None = None
         self._admin: AdminPort | None = None
         self._drain: Drain | None = None
@@ -59,17 +50,16 @@ class Doors:
 
     def http_app(self, admin: bool = False) -> ASGIApp:
         """The app of the HTTP port, or of the admin port; both answer 503 until there is a recommender."""
-        address = setup.admin_address(in_force())
-        app = http_app(self._endpoints, key_guard(), admin=admin, admin_address=address)
+        address = start_checks.admin_address(in_force())
+        app = http_app(self._endpoints, key_check(), admin=admin, admin_address=address)
         traces = traces_of(GATEWAY)
         return app if traces is None else ServerSpans(app, traces, app.routes)
 
     def connect(self, recommender: Recommender, settings: Settings) -> None:
         """Let all doors call a recommender."""
-        self._keys = key_guard()
-        calls = Calls(recommender, TenantCheck(self._keys.limits)) if self._keys else Calls(recommender)
-        self._endpoints.calls = calls
-        self._rpc = _rpc(calls, settings)
+        self._keys = key_check()
+        self._endpoints.recommender = recommender
+        self._rpc = _rpc(recommender, settings)
         if self._keys and settings.admin_port:
             self._admin = _admin(bounded(self.http_app(admin=True), lambda: self.closing), settings)
         self._drain = Drain(self._rpc, settings.drain_seconds)
@@ -109,9 +99,9 @@ def _admin(app: ASGIApp, settings: Settings) -> AdminPort:
     return AdminPort(app, settings.admin_host, settings.admin_port, tls)
 
 
-def _rpc(calls: Calls, settings: Settings) -> GrpcServer | None:
+def _rpc(recommender: Recommender, settings: Settings) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
-    keys, tls, traces = key_guard(), Tls.from_settings(settings), traces_of(GATEWAY)
-    guard = None if keys is None else GrpcGuard(keys, setup.admin_address(settings))
-    return GrpcServer(calls, settings.host, settings.grpc_port, guard, tls, traces)
+    keys, tls, traces = key_check(), Tls.from_settings(settings), traces_of(GATEWAY)
+    check = None if keys is None else GrpcKeyCheck(keys, start_checks.admin_address(settings))
+    return GrpcServer(recommender, settings.host, settings.grpc_port, check, tls, traces)

@@ -1,8 +1,8 @@
 """The orderly stop of a worker on SIGTERM, which BentoML sends to the workers of all services at once.
 
-A worker turns not ready, serves on for TANDEM_DRAIN_SECONDS, and then calls uvicorn's own handler, which closes idle
-connections and waits for the requests in flight. A gateway's HTTP answers close their connections meanwhile, and its
-gRPC server drains beside. Retrieval and ranking end after their gateways: once the gateways' connections are closed.
+A worker turns not ready, answers requests for TANDEM_DRAIN_SECONDS, and then calls uvicorn's own handler. That handler
+closes idle connections and waits for the requests in flight. Meanwhile the HTTP answers of a gateway close their
+connections, and its gRPC server drains. Retrieval and ranking end after the connections of their gateways are closed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ if TYPE_CHECKING:  # retrieval and ranking have no gRPC server and need not impo
     from service.grpc.server import GrpcServer
 
 LAST_CALLS_SECONDS = 1.0
-"""Time after the drain in which a gateway without a connection may still call: a request may just begin there."""
+"""Time after the drain in which a gateway without a connection may still call, for a request that has just begun."""
 
 BACKEND_SECONDS = 20.0
 """From SIGTERM to the end of a backend, at most, even if connections are open."""
 
-LOOK_SECONDS = 0.1
+CHECK_SECONDS = 0.1
+"""Time between two checks of the connections."""
 
 
 class Drain:
@@ -50,11 +51,11 @@ class Drain:
     def await_signal(self) -> None:
         """Begin on SIGTERM, in place of uvicorn's handler; call this on the event loop, which uvicorn runs."""
         close = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is threading.main_thread() and callable(close):  # a test may have neither
+        if threading.current_thread() is threading.main_thread() and callable(close):  # in a test neither may hold
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin, close)
 
     async def finish(self) -> None:
-        """Return when the gRPC server has drained; uvicorn has closed its connections before."""
+        """Return when the gRPC server has drained. Call it after uvicorn has closed its connections."""
         if self._draining is None:  # the server ended without a signal
             self._draining = asyncio.create_task(self._drain_rpc(0.0))
         await self._draining
@@ -83,4 +84,4 @@ class Drain:
         end = loop.time() + BACKEND_SECONDS - elapsed
         await asyncio.sleep(LAST_CALLS_SECONDS)
         while isinstance(server, uvicorn.Server) and server.server_state.connections and loop.time() < end:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)

@@ -7,10 +7,11 @@ import asyncio
 import bentoml
 from starlette.exceptions import HTTPException
 
+from recsys.process.exit_sentence import exit_with_sentence
 from service import doors, wiring, workers
-from service.auth import setup
+from service.auth import start_checks
 from service.auth.tls import Tls
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.generations import pinned, readiness
 from service.http.door import REQUEST_SECONDS
 from service.ranking import Ranking
@@ -46,8 +47,8 @@ class Gateway:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers."""
-        with workers.sentences():
-            setup.prepare(settings(), environment())
+        with exit_with_sentence():  # BentoML would print a traceback
+            start_checks.prepare(settings(), environment())
             workers.prepare(environment(), settings())
 
     def __init__(self) -> None:
@@ -63,7 +64,7 @@ class Gateway:
 
     @bentoml.on_startup
     async def follow_live(self) -> None:
-        """Follow the live generation, and open the doors when the first is in force, or will not be soon."""
+        """Follow the live generation, and open the doors when it is in force, or when none can be for now."""
         self._following = asyncio.create_task(self._recommender.follow())
         await self._recommender.settled()
         await DOORS.open()

@@ -1,6 +1,6 @@
-"""`python -m service.probe [--live]`: is the deployment on this host ready, or alive? 0, or 1 with a sentence.
+"""`python -m service.probe [--live]`: whether the deployment on this host is ready (or alive): 0, or 1 with a sentence.
 
-It is the health check of a container, which has no HTTP client. It imports the standard library alone.
+It is the health check of a container, which has no HTTP client. The module imports only the standard library.
 """
 
 from __future__ import annotations

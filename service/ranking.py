@@ -1,4 +1,4 @@
-"""The ranking service: APIs over `models.RankingModel`."""
+"""The ranking service of BentoML: APIs over `backends.models.RankingModel`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import bentoml
 
 from service import wiring, workers
 from service.backends import wire
+from service.backends.backend_service import BATCHED, BackendService, add_backend_app, rows_api
 from service.backends.models import RankingModel
-from service.backends.service import BATCHED, BackendService, add_backend_app, rows_api
 from service.settings import environment, settings
 
 
 @bentoml.service(name="Ranking", workers=settings().ranking_workers, **workers.OPTIONS)
 class Ranking(BackendService):
-    """From hundreds of candidates to their order."""
+    """Orders hundreds of candidates."""
 
     def __init__(self) -> None:
         workers.become_worker()
@@ -28,7 +28,7 @@ class Ranking(BackendService):
 
     @rows_api()
     async def explain(self, rows: wire.Rows) -> wire.Rows:
-        """What the features of a candidate contribute to its score."""
+        """The contribution of each feature of a candidate to its score."""
         return self._compute("explain", rows)
 
     @rows_api()

@@ -1,4 +1,4 @@
-"""The retrieval service: APIs over `models.RetrievalModel`."""
+"""The retrieval service of BentoML: APIs over `backends.models.RetrievalModel`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import bentoml
 
 from service import wiring, workers
 from service.backends import wire
+from service.backends.backend_service import BATCHED, BackendService, add_backend_app, rows_api
 from service.backends.models import RetrievalModel
-from service.backends.service import BATCHED, BackendService, add_backend_app, rows_api
 from service.settings import environment, settings
 
 
 @bentoml.service(name="Retrieval", workers=settings().retrieval_workers, **workers.OPTIONS)
 class Retrieval(BackendService):
-    """From many items to hundreds."""
+    """Selects hundreds of candidates from all items."""
 
     def __init__(self) -> None:
         workers.become_worker()
@@ -28,17 +28,17 @@ class Retrieval(BackendService):
 
     @rows_api()
     async def complete(self, rows: wire.Rows) -> wire.Rows:
-        """Tower scores of candidates that were chosen before."""
+        """Tower scores of the candidates of a list."""
         return self._compute("complete", rows)
 
     @rows_api()
     async def place(self, rows: wire.Rows) -> wire.Rows:
-        """Where the tower puts an item."""
+        """The place of an item in the order of the towers."""
         return self._compute("place", rows)
 
     @rows_api()
     async def similar(self, rows: wire.Rows) -> wire.Rows:
-        """The items most like one."""
+        """The items most similar to an item."""
         return self._compute("similar", rows)
 
 

@@ -22,13 +22,15 @@ from recsys.store.from_environment import OpenStore, open_store
 from recsys.store.ports import LIVE
 from recsys.store.redis.generation_store import RedisGenerationStore
 from service import probe
-from service.auth import setup
+from service.auth import start_checks
 from service.auth.tls import Tls
 from service.generations.fallback import GenerationFallback
 from service.settings import STARTER, Settings, place
 from service.telemetry import exporters
 
 START_SECONDS = 120
+"""Time until the service has to be ready."""
+
 STOP_SECONDS = 28.0
 """Time for the services to stop in order (`service.drain`). The store stops after them, within 30 s."""
 
@@ -39,6 +41,8 @@ STATE_BYTES = 1 << 20
 """Free space that the folder of state needs: a process that writes to a mapped file on a full disk is killed."""
 
 SIGNAL_AGAIN_SECONDS = 1.0
+"""Time between two SIGTERM."""
+
 READY_SECONDS = 2
 """Timeout of a call of /readyz."""
 
@@ -52,10 +56,11 @@ SERVICES = {
 BACKENDS = ("retrieval", "ranking")
 """Roles that have one port, and neither gRPC nor keys."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
+"""Writes a line for the operator."""
 
 
-def serve(settings: Settings, environment: Environment, say: Say, role: str | None = None) -> int:
+def serve(settings: Settings, environment: Environment, log: Log, role: str | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. SettingsError, RulesError or StoreUnavailable if it can't start.
 
     role: the one service of several hosts that this host runs; None for all services that have no URL. An orchestrator
@@ -63,14 +68,14 @@ def serve(settings: Settings, environment: Environment, say: Say, role: str | No
     """
     check(settings, environment, role)
     waits = settings.start_empty or role is not None
-    with _reached(environment, waits, say) as store:
-        live = _to_serve(store, environment, waits, say)
+    with _open_store(environment, waits, log) as store:
+        live = _first_generation(store, environment, waits, log)
         stop = _StopSignals()
-        say(f"starting {_services(settings, role)} for {live} ...")
+        log(f"starting {_services(settings, role)} for {live} ...")
         service = _start(settings, environment, store.url, role)
-        store.keep_running(say)
+        store.keep_running(log)
         try:
-            return _supervise(service, settings, stop, waits, say, doors(settings, role))
+            return _supervise(service, settings, stop, waits, log, doors(settings, role))
         finally:
             _end(service)
 
@@ -87,7 +92,7 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     if role == "gateway" and not (settings.retrieval_url and settings.ranking_url):
         raise SettingsError(
             "The role gateway needs TANDEM_RETRIEVAL_URL and TANDEM_RANKING_URL, as http://host:port; without --role "
-            "what has no URL starts beside it."
+            "a service without a URL starts on this host."
         )
     exporters.check(settings.traces)
     if tls := Tls.from_settings(settings):
@@ -95,10 +100,10 @@ def check(settings: Settings, environment: Environment, role: str | None = None)
     environment.folder("cache", STATE_BYTES)
     RulesFile(environment.rules, environment.rules_named)
     if role not in BACKENDS:
-        setup.check(settings)
-    setup.require_free(settings.host, settings.port, "PORT")
+        start_checks.check(settings)
+    start_checks.require_free(settings.host, settings.port, "PORT")
     if settings.grpc_port and role not in BACKENDS:
-        setup.require_free(settings.host, settings.grpc_port, "GRPC_PORT")
+        start_checks.require_free(settings.host, settings.grpc_port, "GRPC_PORT")
 
 
 def doors(settings: Settings, role: str | None = None) -> str:
@@ -107,7 +112,7 @@ def doors(settings: Settings, role: str | None = None) -> str:
         return _url(settings)
     scheme = "grpcs" if settings.tls_cert else "grpc"
     rpc = f" and {scheme}://{place(settings.host, settings.grpc_port)}" if settings.grpc_port else ""
-    if not (setup.keys_required(settings) and settings.admin_port):
+    if not (start_checks.keys_required(settings) and settings.admin_port):
         return _url(settings) + rpc
     scheme = "https" if settings.admin_tls else "http"
     return f"{_url(settings)}{rpc}, admin port {scheme}://{place(settings.admin_host, settings.admin_port)}"
@@ -126,24 +131,24 @@ def _services(settings: Settings, role: str | None) -> str:
     return f"{here} ({settings.topology})" + "".join(f", {name} at {url}" for name, url in away.items() if url)
 
 
-def _reached(environment: Environment, waits: bool, say: Say) -> OpenStore:
-    """The store. If it does not answer, this host has to hold a generation, or to wait for one."""
+def _open_store(environment: Environment, waits: bool, log: Log) -> OpenStore:
+    """The store. StoreUnavailable if it does not answer and this host neither holds a generation nor waits for one."""
     try:
         return open_store(environment)
     except StoreUnavailable as error:
         if environment.redis_url is None or not (waits or _fallback(environment).ids()):
             raise
-        say(f"{error} Serving a generation of this host, if there is one, until Redis answers.")
+        log(f"{error} Serving a generation of this host, if there is one, until Redis answers.")
         return OpenStore(environment.redis_url)
 
 
-def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say) -> str:
+def _first_generation(store: OpenStore, environment: Environment, waits: bool, log: Log) -> str:
     """The generation to start with: the live one, else one of this host; SettingsError if there is none."""
     with suppress(StoreUnavailable):
         live = store.generations().alias(LIVE)
         if live is not None:
             return f"generation {live}"
-        say(NOTHING_LIVE)
+        log(NOTHING_LIVE)
     here = _fallback(environment).ids()
     if here:
         return f"generation {here[0]}"
@@ -153,8 +158,8 @@ def _to_serve(store: OpenStore, environment: Environment, waits: bool, say: Say)
 
 
 def _fallback(environment: Environment) -> GenerationFallback:
-    """What this host can serve without a store."""
-    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # it is not called
+    """The generations that this host can serve without a store."""
+    store = RedisGenerationStore(environment.redis_url or "unix:///nowhere")  # no call uses the URL
     return GenerationFallback(GenerationCache(environment.folder("cache"), store))
 
 
@@ -189,7 +194,7 @@ def _start(settings: Settings, environment: Environment, store_url: str, role: s
 
 
 def _supervise(
-    service: subprocess.Popen[bytes], settings: Settings, stop: _StopSignals, waits: bool, say: Say, addresses: str
+    service: subprocess.Popen[bytes], settings: Settings, stop: _StopSignals, waits: bool, log: Log, addresses: str
 ) -> int:
     started, ready = time.monotonic(), False
     while not stop.received:
@@ -198,18 +203,18 @@ def _supervise(
             raise SettingsError(_ended(code))
         if not ready and (wrong := probe.wrong_at(f"{_url(settings)}/readyz", READY_SECONDS)) is None:
             ready = True
-            say(f"ready after {time.monotonic() - started:.1f} s at {addresses} (Ctrl-C stops)")
+            log(f"ready after {time.monotonic() - started:.1f} s at {addresses} (Ctrl-C stops)")
         if not (ready or waits) and time.monotonic() - started > START_SECONDS:
             raise SettingsError(f"The service was not ready after {START_SECONDS} s ({wrong}); its log has more.")
         time.sleep(0.2 if not ready else 0.5)
-    say("stopping ...")
+    log("stopping ...")
     return 0
 
 
 def _ended(code: int) -> str:
-    """Why BentoML's process ended, as far as its code shows it."""
+    """The reason why BentoML's process ended, by its exit code."""
     if code >= 0:
-        return f"The service ended by itself with code {code}; its lines above say why."
+        return f"The service ended with code {code}; the lines above have the reason."
     cause: dict[int, str] = {
         signal.SIGBUS: " The disk of TANDEM_HOME may be full.",
         signal.SIGKILL: " Memory may have run out.",

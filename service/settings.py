@@ -20,7 +20,7 @@ from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
 from service.auth import key
 
 STARTER = "TANDEM_STARTER"
-"""The environment variable with the pid of `make serve`, for the process that it starts and that ends with it."""
+"""The environment variable with the pid of `make serve`, for the process that it starts."""
 
 MOST_SHOWN = 80
 """Characters of a wrong value that an error repeats."""
@@ -28,7 +28,8 @@ MOST_SHOWN = 80
 SLO_FILE = Path(__file__).resolve().parent.parent / "slo.toml"
 
 
-def _deadline() -> int:
+def _promised_deadline() -> int:
+    """The latency promise of slo.toml, in milliseconds."""
     with SLO_FILE.open("rb") as file:
         return int(tomllib.load(file)["recommend"]["deadline_ms"])
 
@@ -72,7 +73,10 @@ class Settings(BaseSettings):
     )
     torch_threads: int = Field(1, ge=1, le=256, description="Threads of each process that runs a model.")
     deadline_ms: int = Field(
-        default_factory=_deadline, ge=1, le=999_999, description="Deadline of a request; default from slo.toml."
+        default_factory=_promised_deadline,
+        ge=1,
+        le=999_999,
+        description="Deadline of a request; default from slo.toml.",
     )
     max_batch: int = Field(32, ge=1, le=512, description="Requests merged into one call, at most.")
     max_in_flight: int = Field(2, ge=1, le=64, description="Batches in flight in a gateway process, at most.")
@@ -116,8 +120,8 @@ class Settings(BaseSettings):
         2.0,
         gt=0,
         le=5,
-        description="Seconds between two looks for a newly promoted generation, in addition to the store's messages. "
-        "At most 5: a process that looks less often would count as ended.",
+        description="Seconds between two checks for a newly promoted generation, in addition to the store's messages. "
+        "At most 5: a process that checks less often would count as ended.",
     )
 
     @field_validator("*", mode="before")
@@ -160,7 +164,7 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
-    def _has_hops(self) -> Settings:
+    def _matches_topology(self) -> Settings:
         if self.topology == "inline" and (self.retrieval_url or self.ranking_url):
             raise SettingsError(
                 "TANDEM_TOPOLOGY=inline keeps retrieval and ranking inside the gateway: leave TANDEM_RETRIEVAL_URL and "
@@ -174,7 +178,7 @@ class Settings(BaseSettings):
             named, missing = ("CERT", "KEY") if self.tls_cert else ("KEY", "CERT")
             raise SettingsError(f"TANDEM_TLS_{named} is set and TANDEM_TLS_{missing} is not; TLS needs both.")
         if self.admin_tls and not self.tls_cert:
-            raise SettingsError("TANDEM_ADMIN_TLS asks for TLS: set TANDEM_TLS_CERT and TANDEM_TLS_KEY too.")
+            raise SettingsError("TANDEM_ADMIN_TLS needs TLS: set TANDEM_TLS_CERT and TANDEM_TLS_KEY too.")
         return self
 
 
@@ -190,7 +194,7 @@ def place(host: str, port: int) -> str:
 
 @cache
 def settings() -> Settings:
-    """The settings in force; SettingsError names the first wrong one, and ends a command of BentoML's."""
+    """The settings in force. SettingsError names the first wrong one; it ends a command of BentoML."""
     try:
         return _read()
     except SettingsError as error:
@@ -211,7 +215,7 @@ def _read() -> Settings:
 
 
 def _shown(value: object) -> str:
-    """What stands there, unless a password may: in a URL before the @; and not all of it where it is long."""
+    """The value for an error message: empty if a password may be in it (a URL with @), and cut if it is long."""
     text = repr(value)
     if "@" in text:
         return ""
@@ -220,5 +224,5 @@ def _shown(value: object) -> str:
 
 @cache
 def environment() -> Environment:
-    """Where state lives, which Redis is used, and the file of rules."""
+    """The folder of state, the URL of Redis, and the file of rules."""
     return Environment.read()

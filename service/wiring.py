@@ -21,8 +21,11 @@ from recsys.store.redis.item_store import RedisItemReader, RedisItemWriter
 from recsys.store.redis.redis_board import RedisBoard
 from recsys.store.redis.user_store import RedisUserStore
 from recsys.store.streams import IMPRESSION_LIMITS, LOG_LIMITS
+from service.auth import start_checks
+from service.auth.key_check import KeyCheck
+from service.auth.tenants import TenantCheck
 from service.backends import wire
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.backends.client import BackendClient
 from service.backends.models import RankingModel, RetrievalModel
 from service.backends.rows_only import RowsOnly
@@ -34,6 +37,7 @@ from service.generations.switcher import GenerationSwitcher
 from service.recommend.pipeline import Pipeline
 from service.recommend.stages import RankingScorer, RetrievalSource
 from service.settings import Settings
+from service.settings import environment as environment_in_force
 from service.settings import settings as in_force
 from service.telemetry import exporters, tracing
 from service.telemetry.outage import Outage
@@ -112,18 +116,20 @@ def recommender(
     served = GenerationHolder(_cache(environment), ServedGeneration.load)
     following = follower(GATEWAY, environment, settings, [served, *models])
     fallback = GenerationFallback(_cache(environment))
+    impressions = ImpressionLog(users, backends.features, settings.impressions_per_second)
     dependencies = Dependencies(
         pipeline=pipeline,
         switcher=GenerationSwitcher(following, served, pipeline, fallback, settings),
-        users=UserVerbs(users),
+        users=UserVerbs(users, impressions),
         items=ItemVerbs(RedisItemWriter(_url(environment)), _items(_url(environment))),
         similar=SimilarItems(pipeline, backends),
         explainer=SlateExplainer(pipeline, backends),
         trending=TrendingFollower(users),
-        impressions=ImpressionLog(users, backends.features, settings.impressions_per_second),
+        impressions=impressions,
         rules=RulesFollower(environment.rules, environment.folder("cache") / "rules.last.toml"),
     )
-    return kind(dependencies, users, settings)
+    keys = key_check()
+    return kind(dependencies, users, settings, TenantCheck(keys.limits) if keys else None)
 
 
 def inline_recommender(environment: Environment, settings: Settings) -> Recommender:
@@ -150,6 +156,12 @@ def _backend_url(gateway: Any, role: str, settings: Settings) -> str:
     if url := getattr(type(gateway), role).url:
         return str(url)
     raise SettingsError("bentoml serve --development runs one process; set TANDEM_TOPOLOGY=inline.")
+
+
+@cache
+def key_check() -> KeyCheck | None:
+    """The key check of this process; None if requests need no key."""
+    return start_checks.key_check(in_force(), environment_in_force())
 
 
 @cache

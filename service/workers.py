@@ -1,4 +1,7 @@
-"""What the parent of the workers does once, what each worker does first, and the options that all services share."""
+"""The worker processes: what their parent prepares, what each worker does first, and the options of all services.
+
+The parent is BentoML's process manager (circus). It starts the workers and restarts dead ones.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from recsys.environment import Environment
-from recsys.errors import SettingsError, TandemError
+from recsys.errors import SettingsError
 from recsys.process.parent_death import tie_to_parent, watch_parent
 from recsys.store.from_environment import open_store
 from service import bentoml_patches, configuration
-from service.auth import setup
+from service.auth import start_checks
 from service.auth.tls import Tls
 from service.generations import PINNED, pinned
 from service.settings import STARTER, Settings
@@ -25,6 +26,9 @@ logger = logging.getLogger("tandem")
 
 PARENT = "TANDEM_PARENT"
 """The environment variable with the pid of the workers' parent; a worker whose parent died while it loaded ends."""
+
+RESTART_SECONDS = 1.0
+"""Time between two checks for dead workers, which the process manager restarts. BentoML's default is 10 s."""
 
 _MEMORY = {
     "MALLOC_ARENA_MAX": "1",
@@ -47,17 +51,8 @@ OPTIONS: dict[str, Any] = {
 the deployment's own."""
 
 
-@contextmanager
-def sentences() -> Iterator[None]:
-    """End the process with one sentence where the deployment can't start; BentoML would print a traceback."""
-    try:
-        yield
-    except TandemError as error:
-        sys.exit(f"tandem: {error}")
-
-
 def prepare(environment: Environment, settings: Settings) -> None:
-    """Called in the parent of all workers, by each service: set what the workers read, and patch BentoML.
+    """Set what the workers read, and patch BentoML. Each service calls it in the parent of all workers.
 
     Without REDIS_URL it starts the embedded store and keeps it alive; the store ends with that process.
     """
@@ -80,12 +75,12 @@ def prepare(environment: Environment, settings: Settings) -> None:
         store = open_store(environment)
         os.environ["REDIS_URL"] = store.url
         store.keep_running(logger.warning)
-    bentoml_patches.supervise_privately()
+    bentoml_patches.supervise(RESTART_SECONDS)
 
 
 def become_worker() -> None:
-    """What every worker does first: quiet the logs of libraries, and end when its parent ends."""
-    logger.setLevel(logging.INFO)  # what BentoML shows of others begins with warnings
+    """The first step of each worker: quiet the logs of libraries, and end when its parent ends."""
+    logger.setLevel(logging.INFO)  # BentoML shows only warnings of other loggers
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # any client can cause uvicorn's warnings
     tie_to_parent()
     bentoml_patches.dispatch_at_once()
@@ -96,10 +91,10 @@ def become_worker() -> None:
 def require_guarded(settings: Settings) -> None:
     """End the deployment where a worker of the gateway listens for other machines and no key is needed.
 
-    `setup.check` ends most such starts sooner. The sockets also show addresses of BentoML's own configuration.
+    `start_checks.check` ends most such starts sooner. The sockets also show addresses of BentoML's own configuration.
     """
     try:
-        setup.check_listening(settings)
+        start_checks.check_listening(settings)
     except SettingsError as error:
         logger.critical("%s", error)
         if os.environ.get(PARENT) == str(os.getppid()):

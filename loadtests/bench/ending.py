@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
-from recsys.errors import TandemError
+from recsys.process.exit_sentence import exit_with_sentence
 from training.report.page import Report, write
 
 BROKEN = 1
@@ -23,9 +23,8 @@ BROKEN = 1
 def sentences() -> Iterator[None]:
     """End the process with a sentence if the measurement fails, and silently if it is interrupted."""
     try:
-        yield
-    except TandemError as error:
-        sys.exit(f"tandem: {error}")
+        with exit_with_sentence():
+            yield
     except (httpx.HTTPError, psutil.NoSuchProcess) as error:
         sys.exit(f"tandem: the peer no longer answers ({error})")
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from recsys.errors import SettingsError
 from recsys.files.watched_file import WatchedFile
 from service.auth.keyring import Keyring, parse
 from service.telemetry import metrics
+from service.telemetry.periodic import repeat
 
 logger = logging.getLogger("tandem")
 
@@ -19,7 +20,7 @@ POLL_SECONDS = 1.0
 class KeyFile(WatchedFile[Keyring]):
     """The keys in force.
 
-    While the file can't be read, or is gone, the keys before stay in force: only a valid file revokes a key.
+    While the file can't be read, or is gone, the previous keys stay in force: only a valid file revokes a key.
     SettingsError where the file is wrong when it is first read. last: as of a `WatchedFile`; where nothing is stored
     there either, there is no key and every request is refused.
     """
@@ -47,10 +48,10 @@ class KeyFile(WatchedFile[Keyring]):
 
     async def follow(self) -> None:
         """Check the file every `POLL_SECONDS`, until cancelled."""
-        while True:
+
+        async def check() -> None:
+            await asyncio.to_thread(self.refresh)
             metrics.keys_wrong.set(self.fault is not None)
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                await asyncio.to_thread(self.refresh)
-            except Exception:
-                logger.exception("The file of keys can't be checked.")
+
+        metrics.keys_wrong.set(self.fault is not None)
+        await repeat(check, POLL_SECONDS, "The file of keys can't be checked.")

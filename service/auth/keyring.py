@@ -1,4 +1,4 @@
-"""The records of the file of keys, validated, and the keyring that is looked up for each request.
+"""The validated records of the file of keys, and the keyring that finds the record of a key.
 
 An error names the field and what is expected. It repeats no value: a value may be a key in the wrong place.
 """
@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
-from enum import StrEnum
 from functools import cached_property
 from hmac import compare_digest
 from typing import Annotated
@@ -21,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from recsys.errors import SettingsError
 from service.auth import key
 from service.schema.errors import NAME_CHARACTERS
+from service.schema.verb_table import Scope
 
 MAX_KEYS = 1000
 
@@ -28,14 +28,6 @@ SHORT = 32
 """Characters. A shorter field name is no key, and an error may repeat it."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-
-
-class Scope(StrEnum):
-    """A permission of a key; none implies another."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
 
 
 def _timestamp(value: object) -> datetime:
@@ -57,7 +49,7 @@ WRITE_TIME = "write a day (2027-01-01, in UTC) or a time with its offset"
 class KeyRecord(BaseModel):
     """A key in force, as the file has it. Two keys have one name while one replaces the other.
 
-    The description of a field says in an error what to write.
+    An error has the description of the field: the text to write.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -121,7 +113,7 @@ class KeyRecord(BaseModel):
 
     @cached_property
     def tolerance(self) -> float:
-        """Seconds by which requests may run ahead of the rate; it stands for the burst."""
+        """Seconds by which requests may be ahead of the rate: the burst in seconds."""
         return (self.allowed_burst - 1) * self.interval
 
     def covers(self, user_id: int | str) -> bool:

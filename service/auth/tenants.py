@@ -1,4 +1,4 @@
-"""Keys bound to one tenant: a request may name the users of that tenant alone."""
+"""The check of keys that are bound to one tenant: a request may name only users of that tenant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from recsys.errors import QueryError
 from recsys.types import Id
 from service import schema
-from service.auth.guard import caller
+from service.auth.key_check import caller
 from service.auth.rate_limits import RateLimits
 from service.telemetry import metrics
 

@@ -1,4 +1,4 @@
-"""TLS of both doors and of the admin port: the certificate's files, and the forms in which servers take them.
+"""TLS of both doors and of the admin port: the files of the certificate, and their forms for each server.
 
 The files are checked before anything starts. TLS 1.2 is the oldest version spoken: it is the default floor of Python's
 server contexts and of gRPC. Reload of certificates and client certificates (mTLS) are the proxy's (docs/security.md).

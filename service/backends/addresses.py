@@ -1,4 +1,4 @@
-"""The addresses of a backend's name, which may stand for several hosts."""
+"""Resolves the name of a backend, which may have several hosts, to addresses in random order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrieval and ranking as plain classes over wire rows: what the BentoML services wrap."""
+"""Retrieval and ranking as plain classes over wire rows. The BentoML services are thin wrappers of these classes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Model(Generic[T]):
     """Answers a batch of rows of several generations."""
 
     def __init__(self, holder: GenerationHolder[T], puts: Callable[[], PutItems] = lambda: NOTHING_PUT) -> None:
-        """puts: all items put that this process knows of."""
+        """puts: returns the items put, as this process last read them."""
         self._holder = holder
         self._puts = puts
 

@@ -1,4 +1,4 @@
-"""What a backend accepts: calls with whole rows, probes and GET /metrics."""
+"""The middleware of a backend: it accepts calls of complete rows, probes and GET /metrics, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.backends.rows import WIDTH, width_of
-from service.http.probes import METHODS, PROBES
+from service.http.paths import METHODS, PROBES
 from service.telemetry.throttled_logger import ThrottledLogger
 
 MAX_BYTES = 16 << 20
-"""Of one body. 512 of the widest rows are 3.3 MB."""
+"""Limit of a body. 512 of the widest rows are 3.3 MB."""
 
 _REFUSED = ThrottledLogger("%s %.100r of %s is refused with %d.")
 
 
 class RowsOnly:
-    """The ASGI middleware of a backend: it passes on calls of whole rows, probes and GET /metrics, and nothing else.
+    """Passes on calls of complete rows, probes and GET /metrics, and refuses all other requests.
 
     A batch of BentoML's dispatcher may hold rows of several calls. A call with rows of another width must not reach the
     dispatcher, because the other calls of the batch would fail. BentoML also logs a traceback for each call that it
@@ -46,9 +46,9 @@ class RowsOnly:
             return PlainTextResponse("There is nothing here.", 404)
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"")  # uvicorn has checked the number
-        whole = width_of(scope) == width and length and int(length) and not int(length) % width
-        if not whole or b"upgrade" in headers:  # uvicorn drops the body of a call with that header
-            return PlainTextResponse(f"Send whole rows, {width} bytes each, with the header {WIDTH}.", 400)
+        complete = width_of(scope) == width and length and int(length) and not int(length) % width
+        if not complete or b"upgrade" in headers:  # uvicorn drops the body of a call with that header
+            return PlainTextResponse(f"Send complete rows, {width} bytes each, with the header {WIDTH}.", 400)
         if int(length) > MAX_BYTES:
             return PlainTextResponse(f"The rows of a call have at most {MAX_BYTES:,} bytes.", 413)
         return None

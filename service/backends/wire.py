@@ -1,4 +1,4 @@
-"""The rows of a call of retrieval or ranking: fixed-width bytes, one row a query, so that batches are joined rows.
+"""The wire format of calls of retrieval and ranking: fixed-width bytes, one row a query, so that rows can be joined.
 
 A row has its generation's id: a batch may hold rows of two generations while one replaces the other. It has the time
 at which its answer is due: a late row is not computed. A row of an answer has a byte that says whether it failed, so a
@@ -82,7 +82,7 @@ WIDTHS = {
 Rows = npt.NDArray[np.uint8]
 
 _PADDED = "history_items", "items", "extra", "places"
-"""Fields that are PAD where a query names nothing."""
+"""Fields that are PAD if a query has no item at a place."""
 
 _HEAD, _NOW = Struct("<40sd"), Struct("<d")  # _HEADER, and others
 _AT = {name: int(field[1]) for name, field in (HISTORY.fields or {}).items()}

@@ -1,4 +1,4 @@
-"""Generations in the processes that serve: which ones a process holds, and which one the gateway answers from."""
+"""The generations that a process holds, and the one that the gateway answers from."""
 
 PINNED = "BENTO_PINNED"
 """The environment variable with the folder of the generation that the bento pins."""

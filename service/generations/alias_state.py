@@ -1,4 +1,4 @@
-"""What a process read from the store about aliases and other processes."""
+"""The aliases and the other processes, as a process last read them from the store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recsys.store.process_board import Announcement
 
 @dataclass(frozen=True, slots=True)
 class AliasState:
-    """What the store held at the last look.
+    """The content of the store at the last read.
 
-    looked: False before the first look. named: the generation of each alias that names one. fault: why the store can't
-    be read. processes: what the other processes announced.
+    was_read: False before the first read. named: the generation of each alias that names one. fault: why the store
+    can't be read. processes: the announcements of the other processes.
     """
 
-    looked: bool = False
+    was_read: bool = False
     named: Mapping[str, str] = field(default_factory=dict)
     fault: str | None = None
     processes: tuple[Announcement, ...] = ()

@@ -1,4 +1,4 @@
-"""Follows the serving aliases in a process: loads the generations that they name, and announces what is loaded.
+"""Loads the generations that the serving aliases name, and announces the loaded generations to the other processes.
 
 Each process that serves has one follower, in a thread. `switcher.py` decides which generation a gateway answers from.
 """
@@ -19,9 +19,9 @@ from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable, TandemErro
 from recsys.process.process_identity import ProcessIdentity
 from recsys.store.ports import LIVE, PREVIOUS, GenerationStore
 from recsys.store.process_board import ANNOUNCED_SECONDS, Announcement, ProcessBoard
-from service.generations import memory, readiness
+from service.generations import readiness
 from service.generations.alias_state import AliasState
-from service.generations.holder import GenerationHolder
+from service.generations.holder import GenerationHolder, freeze_imports, release_memory
 from service.generations.readiness import ReadinessLog
 from service.telemetry import metrics
 from service.telemetry.outage import Outage
@@ -29,10 +29,10 @@ from service.telemetry.outage import Outage
 logger = logging.getLogger("tandem")
 
 RETRY_SECONDS = 10.0
-"""Until a refused generation is tried again."""
+"""Time until a refused generation is tried again."""
 
 BUSY_SECONDS = 0.25
-"""Between two looks while a generation changes, or while the store is away."""
+"""Time between two reads while a generation changes, or while the store is away."""
 
 
 class GenerationFollower:
@@ -47,10 +47,10 @@ class GenerationFollower:
         fallback: Callable[[], Sequence[str]] = tuple,
         poll_seconds: float = 2.0,
         redis: Outage | None = None,
-        aliases: Sequence[str] = (LIVE,),
     ) -> None:
         """holders: a generation is held when each holder has it. fallback: the ids on this host, best first."""
-        self.aliases = aliases
+        self.aliases: Sequence[str] = (LIVE,)
+        """The serving aliases; set them before `start`."""
         self.state = AliasState()
         self.in_force: Mapping[str, str] = {}
         """The generation that this process answers from, by alias; the switcher sets it."""
@@ -99,7 +99,7 @@ class GenerationFollower:
     @property
     def reason(self) -> str:
         """Why `live` is not served yet, in a sentence of `readiness`."""
-        if not self.state.looked:
+        if not self.state.was_read:
             return readiness.STARTING
         if self.state.fault:
             return readiness.NO_REDIS
@@ -119,9 +119,9 @@ class GenerationFollower:
         return list(dict.fromkeys(each for each in ids if each))
 
     def start(self) -> None:
-        """Look once, and go on in a thread."""
-        memory.freeze_imports()
-        self._look_after(0)
+        """Refresh once, and then repeatedly in a thread."""
+        freeze_imports()
+        self._refresh_after(0)
         self._thread.start()
 
     def stop(self) -> None:
@@ -142,7 +142,7 @@ class GenerationFollower:
         """Whether this process refuses a generation now."""
         return generation in self._refused
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read aliases and announcements, load what is missing, and announce what is held."""
         for generation, (_, until) in list(self._refused.items()):
             if time.monotonic() >= until:
@@ -160,7 +160,7 @@ class GenerationFollower:
             self._readiness.note(self.unready)
 
     def announce(self) -> None:
-        """Write what is held on the board if it changed, or if the announcement is a quarter of its time old.
+        """Write the held generations on the board if they changed, or if the announcement is old.
 
         Each write can delay the store's replies by a sync of its disk. A Redis user that may only read can't announce.
         """
@@ -173,24 +173,26 @@ class GenerationFollower:
                 self._board.announce(holding)
                 self._announced = holding, now
             except StoreUnavailable:
-                pass  # the next look reports it
+                pass  # the next refresh reports it
             except StoreError as error:
                 if not self._read_only:
-                    logger.warning("What is held here can't be announced, so gateways do not wait for it: %s", error)
+                    logger.warning(
+                        "The generations of this process can't be announced, so gateways do not wait for it: %s", error
+                    )
                 self._read_only = True
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._look_after(BUSY_SECONDS if self._is_busy() else self._poll_seconds)
+            self._refresh_after(BUSY_SECONDS if self._is_busy() else self._poll_seconds)
 
-    def _look_after(self, seconds: float) -> None:
-        """Look after so long, or as soon as an alias moves."""
+    def _refresh_after(self, seconds: float) -> None:
+        """Refresh after so many seconds, or as soon as an alias moves."""
         try:
             self._board.wait(seconds)
             if not self._stopped.is_set():
-                self.look()
+                self.refresh()
         except Exception:
-            logger.exception("Looking for generations failed; trying again.")
+            logger.exception("Following generations failed; trying again.")
             self._stopped.wait(BUSY_SECONDS)
 
     def _is_busy(self) -> bool:
@@ -219,13 +221,13 @@ class GenerationFollower:
         try:
             self._load(generation)
         except StoreUnavailable:
-            return False  # the next look reports it
+            return False  # the next refresh reports it
         except Exception as error:  # a damaged file can raise anything
             if not isinstance(error, TandemError):
                 logger.exception("Generation %s could not be loaded.", generation)
             self.refuse(generation, str(error) or type(error).__name__)
             return False
-        memory.release()
+        release_memory()
         return True
 
     def _load(self, generation: str) -> None:

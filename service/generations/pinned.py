@@ -1,6 +1,6 @@
 """The generation that a bento pins: `bentoml build --arg model=tandem:ID`, or a file of arguments by `--arg-file`.
 
-The bento records the argument and the model, by its version. So it serves that generation with Redis away.
+The bento records the argument and the model, by its version. So the bento serves that generation without Redis.
 """
 
 from __future__ import annotations

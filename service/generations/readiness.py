@@ -1,4 +1,4 @@
-"""Why a process is not ready, for /readyz and the log.
+"""The reasons why a process is not ready, for /readyz and the log.
 
 /readyz needs no key. So each reason is one of the sentences below. A sentence may name a stage, but no address,
 generation, user or error. Those are in the log and in /status.
@@ -31,7 +31,7 @@ class ReadinessLog:
     def note(self, reason: str | None) -> None:
         """The reason why the process is not ready now; None if it is ready."""
         if reason in (self._logged, STARTING, LOADING):
-            return  # a start is no fault, and its end is logged
+            return  # a start is no fault; its end is logged
         if reason is None:
             logger.info("Ready.")
         else:

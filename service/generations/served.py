@@ -1,9 +1,9 @@
-"""What the gateway holds of a generation: item columns, the spec, the popular items. No model."""
+"""The part of a generation that the gateway holds: item columns, the spec and the popular items, without a model."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,9 +24,9 @@ from recsys.types import CANDIDATES, F64, I32, Bool, Id
 
 @dataclass(frozen=True)
 class ServedGeneration:
-    """What the gateway needs of a generation.
+    """The part of a generation that the gateway needs.
 
-    fresh: what was put since, where anything was. pinned: whether it comes from the bento and not from the store.
+    fresh: the items put since; None if there are none. pinned: whether the generation is from the bento.
     """
 
     manifest: Manifest
@@ -37,7 +37,7 @@ class ServedGeneration:
 
     @classmethod
     def load(cls, folder: GenerationFolder) -> ServedGeneration:
-        """Load from a sound folder; GenerationError where it can't be read."""
+        """Load from a sound folder; GenerationError if the folder can't be read."""
         with content_checks.readable(folder.manifest.id):
             pinned = folder.path.is_symlink()  # by `GenerationCache.link`
             generation = cls(folder.manifest, folder.tables(), folder.spec(), pinned=pinned)
@@ -56,13 +56,13 @@ class ServedGeneration:
         return most_popular(self.tables, CANDIDATES)
 
     def with_items(self, puts: PutItems) -> ServedGeneration:
-        """The generation and what was put since; itself where nothing was."""
+        """The generation with the items put since; the generation itself if there are none."""
         return self._joined.of(puts) if len(puts) else self
 
     @cached_property
     def _joined(self) -> SnapshotCache[ServedGeneration]:
         def join(puts: PutItems) -> ServedGeneration:
-            joined = copy.copy(self)  # with what was computed once already
+            joined = copy.copy(self)  # with the cached properties
             segment = CatalogueChanges.of(puts, self.tables.ids.rows_of, self.tables.available, self.manifest.data_end)
             object.__setattr__(joined, "fresh", segment)
             content, hashed, numbers = kept.of(segment.items)
@@ -76,26 +76,26 @@ class ServedGeneration:
 
     @cached_property
     def _content(self) -> ExtendedColumn:
-        """Of every row; with what was put it is given by `_joined`."""
+        """The content of every row; `_joined` sets it with the items put."""
         return ExtendedColumn(self.tables.content, np.zeros(0, np.int32), np.zeros((0, CONTENT_TOKENS), np.int32))
 
     @cached_property
     def _hashed(self) -> I32:
-        """Hashed tokens of what was put, as `_content`."""
+        """The hashed tokens of the items put; `_joined` sets them."""
         return np.zeros((0, CONTENT_TOKENS), np.int32)
 
     @cached_property
     def _numbers(self) -> ExtendedColumn:
-        """As `_content`."""
+        """The numbers of every row; `_joined` sets them with the items put."""
         numbers = self.tables.numbers
         return ExtendedColumn(numbers, np.zeros(0, np.int32), numbers[:0])
 
     def row_of(self, item: Id) -> int | None:
-        """The row of an item; None for one that is not known."""
+        """The row of an item; None for an unknown item."""
         return self.rows_of([item])[0]
 
     def rows_of(self, items: Sequence[Id]) -> list[int | None]:
-        """The row of each item, None for one that is not known."""
+        """The row of each item, None for an unknown item."""
         texts = [*map(str, items)]
         found = self.tables.ids.rows_of(texts)
         if self.fresh is None:
@@ -103,21 +103,30 @@ class ServedGeneration:
         fresh = self.fresh.by_id
         return [fresh.get(text) if row is None else row for text, row in zip(texts, found, strict=True)]
 
+    def unknown_items(self, items: Iterable[Id]) -> list[Id]:
+        """The items that have no row, each once."""
+        items = list(items)
+        return list(dict.fromkeys(each for each, row in zip(items, self.rows_of(items), strict=True) if row is None))
+
+    def unknown_types(self, event_types: Iterable[str]) -> list[str]:
+        """The event types that the generation does not have, each once."""
+        return list(dict.fromkeys(each for each in event_types if self.spec.is_unknown(each)))
+
     def has_value(self, column: str, value: str) -> bool:
-        """Whether an item has this value in a categorical column, one of the generation or one put since."""
+        """Whether an item of the generation or an item put since has this value in a categorical column."""
         known = f"{column}={value}" in self.spec.token_rows
         return known or (self.fresh is not None and (column, value) in self.fresh.values)
 
     def has_learned(self, item: PutItem) -> bool:
-        """Whether the generation knows an item put, and by data that goes on after its last put."""
+        """Whether the generation has an item put, by data that is later than the last put of the item."""
         return item.put_at <= self.manifest.data_end and item.text in self.tables.ids
 
     def item_rows(self, items: Sequence[Id]) -> I32:
-        """Rows of the items that are known, in their order."""
+        """Rows of the known items, in the order of the items."""
         return np.array([row for row in self.rows_of(items) if row is not None], np.int32)
 
     def title(self, row: int) -> str:
-        """The title, empty where there is none."""
+        """The title; empty if there is none."""
         if self.fresh is None:
             return self.tables.titles[row]
         if row >= len(self.tables):
@@ -125,7 +134,7 @@ class ServedGeneration:
         return self.fresh.titles.get(row) or self.tables.titles[row]
 
     def shows(self, rows: I32) -> Bool:
-        """Which rows are items that may be shown; retrieval may return one that this process has not received yet."""
+        """Mask of the rows that may be shown; retrieval may return an item that this process has not received yet."""
         if self.fresh is not None:
             return self.fresh.shows(rows)
         shown: Bool = rows < len(self.tables)
@@ -135,7 +144,7 @@ class ServedGeneration:
         return shown
 
     def knows(self, rows: I32) -> Bool:
-        """Which rows are PAD, or items that this process has received; retrieval may have received more."""
+        """Mask of the rows that are PAD, or items that this process has received."""
         return self._content.knows(rows)
 
     def content(self, rows: I32) -> I32:
@@ -144,7 +153,7 @@ class ServedGeneration:
         return np.where(known[:, None], self._content[np.where(known, rows, 0)], NO_TOKEN)
 
     def filter_tokens(self, rows: I32) -> I32:
-        """Content tokens of rows, and the hashed tokens of put items: [n, 2 C], or [n, C] where no row is put."""
+        """Content tokens of rows, and the hashed tokens of put items: [n, 2 C], or [n, C] if no row is put."""
         content = self.content(rows)
         put = (rows >= len(self.tables)) & self.knows(rows)
         if self.fresh is None or not put.any():
@@ -154,7 +163,7 @@ class ServedGeneration:
         return np.concatenate([content, hashed], axis=1)
 
     def content_of(self, row: int) -> dict[str, Any]:
-        """The columns of an item: numbers and truths, a list of categories, texts as far as tokens hold them."""
+        """The columns of an item: numbers, booleans, a list of categories, and the texts that are tokens."""
         if self.fresh is not None and row in self.fresh.by_row:
             return dict(self.fresh.by_row[row].content)
         spec, content = self.spec, dict[str, Any]()
@@ -172,12 +181,12 @@ class ServedGeneration:
         return content
 
     def numbers(self, rows: I32) -> F64:
-        """The columns `FeatureSpec.numbers` of rows, [n, columns]; NaN of a fresh item that is not known here yet."""
+        """The columns `FeatureSpec.numbers` of rows, [n, columns]; NaN of an item not received yet."""
         known = self.knows(rows)
         return np.where(known[:, None], self._numbers[np.where(known, rows, 0)], np.nan)
 
     def item_id(self, row: int) -> Id:
-        """The id as it came."""
+        """The id, as a number if ids of the dataset are numbers."""
         if self.fresh is not None and row >= len(self.tables):
             return self.fresh.by_row[row].item_id
         text = self.tables.ids[row]

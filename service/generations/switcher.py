@@ -1,8 +1,8 @@
-"""Which generation a gateway answers from: one for each serving alias.
+"""Chooses the generation that a gateway answers from, for each serving alias.
 
-A query takes the generation in force of its alias when it comes, and carries the generation's id through all stages. So
-no answer mixes two generations. An alias moves when this gateway holds the next generation, no process on the board
-lacks it, and all stages answered whole batches of it. A generation that fails is refused, and the one in force stays.
+A query takes the generation in force when the request arrives, and carries the id of the generation through all stages.
+So no answer mixes two generations. An alias moves when this gateway holds the next generation, no process on the board
+lacks it, and all stages answered complete batches of it. A generation that fails is refused; the current one stays.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from recsys.errors import GenerationError, NoGeneration, TandemError
@@ -24,24 +23,27 @@ from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline
 from service.settings import Settings
 from service.telemetry import metrics
+from service.telemetry.periodic import repeat
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS = 0.25
-"""Between two looks at whether an alias can move."""
+FAILED = "Following generations failed; trying again."
+
+POLL_SECONDS = 0.25
+"""Time between two checks whether an alias can move."""
 
 WARM_UP_SECONDS = 60.0
-"""For all stages to answer whole batches of a generation that all processes hold. Then the generation is refused. But a
-gateway that answers nothing yet starts without a stage of which no process announced itself."""
+"""Time in which all stages have to answer complete batches of a generation that all processes hold; else the generation
+is refused. A gateway that answers nothing yet starts without a stage of which no process announced itself."""
 
 PAUSE_SECONDS = 0.02
-"""Between two batches of a warm-up, for the requests that wait."""
+"""Pause between two batches of a warm-up, for the requests that wait."""
 
 PROBE_SECONDS = 1.0
-"""Between two queries of the gateway's own while a stage is away."""
+"""Time between two queries of the gateway itself while a stage is away."""
 
 START_SECONDS = 15.0
-"""For the first generation, until the ports open without one. With another gateway on the same ports there is no such
+"""Time for the first generation; then the ports open without one. With another gateway on the same ports there is no
 limit: that gateway answers meanwhile."""
 
 
@@ -78,7 +80,7 @@ class GenerationSwitcher:
         return not_up(self._absent, WARM_UP_SECONDS) if self._absent else self.follower.reason
 
     def generation(self, alias: str = LIVE) -> ServedGeneration:
-        """The generation in force of an alias, for a query to keep; NoGeneration says why there is none."""
+        """The generation in force of an alias, for a query to keep; NoGeneration gives the reason if there is none."""
         if served := self._in_force.get(alias):
             return served
         refused = [f"Generation {each} was refused by {why}" for each, why in self.follower.refusals.items()]
@@ -90,18 +92,18 @@ class GenerationSwitcher:
         await asyncio.to_thread(self.follower.start)
         async with asyncio.TaskGroup() as group:
             for alias in self.follower.aliases:
-                group.create_task(_repeat(partial(self._move, alias), LOOK_SECONDS))
-            group.create_task(_repeat(self._probe, PROBE_SECONDS))
+                group.create_task(repeat(partial(self._move, alias), POLL_SECONDS, FAILED))
+            group.create_task(repeat(self._probe, PROBE_SECONDS, FAILED))
 
     async def settled(self) -> None:
-        """Return when `live` is served, when no generation can come, or after START_SECONDS."""
+        """Return when `live` is served, when no generation can be served for now, or after START_SECONDS."""
         end, follower = time.monotonic() + START_SECONDS, self.follower
         while not self.ready:
-            if follower.state.looked and all(follower.is_refused(each) for each in follower.candidates(LIVE)):
+            if follower.state.was_read and all(follower.is_refused(each) for each in follower.candidates(LIVE)):
                 return
             if time.monotonic() >= end and not follower.state.served:
                 return
-            await asyncio.sleep(LOOK_SECONDS / 4)
+            await asyncio.sleep(POLL_SECONDS / 4)
 
     def _next(self, alias: str) -> str | None:
         """The generation that the alias can move to now; None if the alias stays."""
@@ -133,14 +135,14 @@ class GenerationSwitcher:
         self._readiness.note(self.unready)
 
     async def _is_warm(self, alias: str, served: ServedGeneration) -> bool:
-        """Run batches until enough in a row were whole; False if the alias can't move any more.
+        """Run batches until enough in a row were complete; False if the alias can't move any more.
 
-        GenerationError if the batches are not whole within WARM_UP_SECONDS.
+        GenerationError if the batches are not complete within WARM_UP_SECONDS.
         """
         sizes = warm_up.NEXT_BATCHES if self.ready else warm_up.FIRST_BATCHES
-        whole, end = 0, time.monotonic() + WARM_UP_SECONDS
-        while whole < len(sizes):
-            size = min(sizes[whole], self._settings.max_batch)
+        complete, end = 0, time.monotonic() + WARM_UP_SECONDS
+        while complete < len(sizes):
+            size = min(sizes[complete], self._settings.max_batch)
             left_out = await warm_up.left_out(self._pipeline, served, size, trial=self.ready)
             if self._next(alias) != served.id:
                 self._absent = ""
@@ -152,8 +154,8 @@ class GenerationSwitcher:
                 if self._absent:
                     return True
                 raise GenerationError(f"Warm-up of {served.id} had to leave out {', '.join(sorted(left_out))}.")
-            whole = 0 if left_out else whole + 1
-            await asyncio.sleep(LOOK_SECONDS if left_out else PAUSE_SECONDS)
+            complete = 0 if left_out else complete + 1
+            await asyncio.sleep(POLL_SECONDS if left_out else PAUSE_SECONDS)
         return True
 
     async def _put_in_force(self, alias: str, served: ServedGeneration) -> None:
@@ -171,13 +173,3 @@ class GenerationSwitcher:
         if self.ready and self._pipeline.recovering:
             seconds = self._settings.deadline_ms / 1000
             await warm_up.left_out(self._pipeline, self._in_force[LIVE], 1, seconds)
-
-
-async def _repeat(step: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Run a step again and again. Does not return."""
-    while True:
-        try:
-            await step()
-        except Exception:
-            logger.exception("Following generations failed; trying again.")
-        await asyncio.sleep(seconds)

@@ -23,7 +23,7 @@ BATCH_SECONDS = 10.0
 async def left_out(
     pipeline: Pipeline, served: ServedGeneration, size: int, seconds: float = BATCH_SECONDS, trial: bool = False
 ) -> set[str]:
-    """Run a batch of queries; which of the stages retrieval and ranking a query had to do without.
+    """Run a batch of queries; return the stages (retrieval, ranking) that at least one query lacked.
 
     trial: whether requests are answered from another generation meanwhile (`Pipeline.enrich`).
     """

@@ -1,4 +1,4 @@
-"""The status that a call ends with, for metrics and traces."""
+"""The status at the end of a gRPC call, for metrics and traces."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.unknown_fields import UnknownFieldSet
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from recsys.errors import QueryError
 from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.schema.errors import NAME_CHARACTERS, UNKNOWN_FIELD, query_error
+from service.schema.errors import NAME_CHARACTERS, UNKNOWN_FIELD, checked
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 
@@ -76,10 +76,7 @@ def _joined(texts: dict[str, Any], conditions: dict[str, Any]) -> dict[str, Any]
 
 def request(kind: type[Message], model: type[B], data: bytes) -> B:
     """The request in these bytes; QueryError names the first wrong field, with the HTTP door's message."""
-    try:
-        return model.model_validate(values_of(parse(kind, data)))
-    except ValidationError as error:
-        raise query_error(error) from error
+    return checked(model, values_of(parse(kind, data)))
 
 
 def message_of(kind: type[M], values: BaseModel | Mapping[str, Any]) -> M:

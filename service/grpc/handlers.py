@@ -1,4 +1,4 @@
-"""The handlers of the verbs: they parse a message, call the recommender, and map errors; and no more."""
+"""The gRPC handlers of the verbs: parse a message, call the recommender, and map errors."""
 
 from __future__ import annotations
 
@@ -13,42 +13,40 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc.aio import ServicerContext
 
 from recsys.errors import QueryError, TandemError
-from service.auth.guard import SCOPES
 from service.grpc import convert, limits, verdict
 from service.grpc.call_status import reported
 from service.grpc.convert import SERVICE
 from service.recommend import deadlines
 from service.recommend.admission import overloaded
 from service.recommend.pipeline import RESERVE
-from service.schema import verbs
 from service.schema.errors import INTERNAL, error_body, too_large
-from service.schema.verbs import Verb
+from service.schema.verb_table import VERBS, Verb
 from service.telemetry import metrics
-from service.verbs.calls import Calls
+from service.verbs.recommender import Recommender
 
 logger = logging.getLogger("tandem")
 
 RETURN_SECONDS = 0.002
-"""Of a client's deadline, kept for the answer's way back."""
+"""Share of the deadline of a client that is kept to send the answer."""
 
 ROUNDING = 0.01
 """By how much the deadline that arrives may exceed the client's: from 1 s on, gRPC sends it in hundredths."""
 
 Handler = Callable[[Any, ServicerContext], Awaitable[bytes]]
-"""Takes the call's messages, which it reads from the context, and gives the bytes of the answer."""
+"""Reads the message of a call from the context, and returns the bytes of the answer."""
 
 
 class VerbHandlers:
     """The handlers of the verbs. They bound the calls in flight, and count and time each call."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
         self._in_flight = 0
 
     @property
     def handlers(self) -> Any:
-        """As grpc takes them."""
-        methods = {verb.rpc: grpc.stream_unary_rpc_method_handler(self._handler(verb)) for verb in SCOPES}
+        """The handlers in the form that grpc takes."""
+        methods = {verb.rpc: grpc.stream_unary_rpc_method_handler(self._handler(verb)) for verb in VERBS}
         return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
     def _handler(self, verb: Verb[Any]) -> Handler:
@@ -74,10 +72,10 @@ class VerbHandlers:
         try:
             if self._in_flight > limits.CALLS:
                 raise overloaded()
-            due = self._calls.due(verb, _seconds(context, verb in verbs.TIMED))
+            due = self._recommender.due(verb, _seconds(context, verb.timed))
             message = await received(context, verb.most_bytes)
             request = convert.request(GetMessageClass(method.input_type), verb.takes, message)
-            answer = await self._calls.answer(verb, request, due)
+            answer = await self._recommender.answer(verb, request, due)
             return bytes(convert.message_of(GetMessageClass(method.output_type), answer).SerializeToString())
         except TandemError as error:
             body = error_body(error)

@@ -1,4 +1,4 @@
-"""Health (grpc.health.v1) and reflection, which gRPC's own tools call.
+"""The health service (grpc.health.v1) and reflection of the gRPC server.
 
 grpc_health's servicer is not used. One Watch call that ends leaves the other Watch calls of its service without further
 statuses, and one whose client reads nothing holds the lock that a change of the status needs.
@@ -24,12 +24,12 @@ from service.grpc.convert import SERVICE
 from service.grpc.handlers import received
 from service.grpc.verdict import abort
 from service.schema.errors import error_body
-from service.schema.verbs import IDS_BYTES
+from service.schema.verb_table import IDS_BYTES
 
 REFLECTION = reflection.SERVICE_NAME
 
-LOOK_SECONDS = 0.1
-"""How often a Watch call looks whether the status has changed."""
+CHECK_SECONDS = 0.1
+"""Time between two checks of a Watch call whether the status has changed."""
 
 _Status = health_pb2.HealthCheckResponse
 
@@ -77,7 +77,7 @@ class CallLimit:
 
 
 class Health:
-    """Whether the server takes requests; for itself and for the service of the verbs."""
+    """The status of the server and of the service of the verbs."""
 
     def __init__(self, ready: Callable[[], bool], open_ended: CallLimit) -> None:
         self._ready = ready
@@ -86,12 +86,12 @@ class Health:
         self._draining = False
 
     def drain(self) -> None:
-        """Not serving from now on."""
+        """Turn NOT_SERVING."""
         self._draining = True
 
     @property
     def handlers(self) -> Any:
-        """As grpc takes them."""
+        """The handlers in the form that grpc takes."""
         methods = {
             "Check": grpc.stream_unary_rpc_method_handler(self._check),
             "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
@@ -119,11 +119,11 @@ class Health:
                 if status != last:
                     await context.write(_Status(status=status).SerializeToString())
                     last = status
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
 
 
 def reflection_handlers(open_ended: CallLimit) -> Any:
-    """Reflection by grpc_reflection's servicer, as grpc takes handlers."""
+    """The handlers of reflection, by the servicer of grpc_reflection."""
     servicer = reflection.aio.ReflectionServicer((SERVICE.full_name, HEALTH, REFLECTION))
 
     async def requests(context: ServicerContext) -> AsyncIterator[Any]:

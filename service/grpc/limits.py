@@ -1,4 +1,4 @@
-"""The limits of the gRPC server: channel options of grpc, and what the handlers bound themselves.
+"""The limits of the gRPC server: channel options of grpc, and limits of the handlers.
 
 Each option is described in grpc's include/grpc/impl/channel_arg_names.h.
 """
@@ -11,7 +11,7 @@ CONNECTIONS = 1000
 """Connections of a process. grpc closes each further one."""
 
 CALLS = 512
-"""Calls of verbs in flight in a process, messages that are still on their way included."""
+"""Calls of verbs in flight in a process, with calls whose message is not complete."""
 
 OPEN_ENDED_CALLS = 64
 """Health Watch calls and reflection streams of a process, together. They need no key or have no end."""
@@ -20,16 +20,16 @@ CHECKS = 64
 """Health Check calls in flight in a process. They need no key. Beyond it the oldest call is ended."""
 
 MESSAGE_SECONDS = 8.0
-"""Within which a call's message must be complete. grpc waits for it without an end."""
+"""Time until the message of a call must be complete. grpc waits for it without an end."""
 
 MAX_RECEIVED = 4 * MAX_BODY
-"""Bytes of a message that grpc receives. Up to here an error has the words of the HTTP door, beyond it grpc's."""
+"""Bytes of a message that grpc receives. A larger message gets an error of grpc, not the error of the HTTP door."""
 
 METADATA = 8 << 10
 """Bytes of a call's metadata, as HTTP/2 counts them. grpc refuses more with RESOURCE_EXHAUSTED."""
 
 GRACE_SECONDS = 5.0
-"""For calls in flight when the server stops; after it grpc cancels them."""
+"""Time for calls in flight when the server stops; then grpc cancels them."""
 
 OPTIONS = (
     ("grpc.so_reuseport", 1),  # the gateway's workers share the port
@@ -48,4 +48,4 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 2),
 )
-"""Of the server."""
+"""Options of the server."""

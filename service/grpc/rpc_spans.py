@@ -1,4 +1,4 @@
-"""A span for each call of a verb, below the span that its metadata names."""
+"""The gRPC interceptor that makes a span for each call of a verb, below the span in the metadata of the call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERBS = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
 
 
 class Tracing(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
-    """Stands before the key check, so that a refused call has a span too, as over HTTP. Health has no spans."""
+    """Runs before the key check, so that a refused call has a span too, as over HTTP. Health has no spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("tandem")

@@ -8,14 +8,14 @@ import grpc
 from opentelemetry.trace import TracerProvider
 
 from recsys.errors import SettingsError
-from service.auth.grpc_guard import GrpcGuard
+from service.auth.grpc_key_check import GrpcKeyCheck
 from service.auth.tls import Tls
 from service.grpc import limits
 from service.grpc.handlers import VerbHandlers
-from service.grpc.health import LOOK_SECONDS, CallLimit, Health, reflection_handlers
+from service.grpc.health import CHECK_SECONDS, CallLimit, Health, reflection_handlers
 from service.grpc.rpc_spans import Tracing
 from service.settings import place
-from service.verbs.calls import Calls
+from service.verbs.recommender import Recommender
 
 
 class GrpcServer:
@@ -23,22 +23,21 @@ class GrpcServer:
 
     def __init__(
         self,
-        calls: Calls,
+        recommender: Recommender,
         host: str,
         port: int,
-        guard: GrpcGuard | None,
+        key_check: GrpcKeyCheck | None,
         tls: Tls | None = None,
         traces: TracerProvider | None = None,
     ) -> None:
-        """guard: the key check; None if no key is needed."""
+        """key_check: None if no key is needed."""
         self._place = place(host, port)
         self._tls = tls
         self._open_ended = CallLimit(limits.OPEN_ENDED_CALLS, "Watch and reflection")
-        self._health = Health(lambda: calls.ready, self._open_ended)
-        self._verbs = VerbHandlers(calls)
+        self._health = Health(lambda: recommender.ready, self._open_ended)
+        self._verbs = VerbHandlers(recommender)
         tracing = [] if traces is None else [Tracing(traces)]
-        keys = [] if guard is None else [guard]
-        self._interceptors = [*tracing, *keys]
+        self._interceptors = [*tracing, *([] if key_check is None else [key_check])]
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -59,7 +58,7 @@ class GrpcServer:
         The time is at least what Watch calls need to report the status.
         """
         self._health.drain()
-        await asyncio.sleep(max(seconds, 2 * LOOK_SECONDS))
+        await asyncio.sleep(max(seconds, 2 * CHECK_SECONDS))
         await self.stop(limits.GRACE_SECONDS)
 
     async def stop(self, grace: float) -> None:
@@ -70,7 +69,7 @@ class GrpcServer:
             await self._server.stop(grace)
 
     def _built(self) -> grpc.aio.Server:
-        """The one way to a server: with all handlers, behind all interceptors.
+        """The server with all handlers behind all interceptors.
 
         It has no `maximum_concurrent_rpcs`, which would count calls that need no key like all others: enough of them
         would shut out the verbs. Each kind of call has a limit of its own instead.

@@ -1,4 +1,4 @@
-"""An error in gRPC's terms: its status, its sentence as the details, and HTTP's JSON in the trailing metadata."""
+"""The gRPC form of an error: a status, the sentence as details, and the JSON of HTTP in the trailing metadata."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The doors over HTTP: the ASGI app of the verbs, and what stands before it."""
+"""The HTTP door and the admin port: the ASGI app of the verbs, and its middleware."""

@@ -15,7 +15,7 @@ from service.auth.tls import Tls
 from service.settings import place
 
 STOP_SECONDS = 1
-"""Time for the requests under way when the port closes."""
+"""Time for the requests in flight when the port closes."""
 
 
 class _Server(uvicorn.Server):
@@ -53,7 +53,7 @@ class AdminPort:
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Accept no more requests and wait for those under way."""
+        """Accept no more requests, and wait for the requests in flight."""
         self._server.should_exit = True
         await self._serving
 

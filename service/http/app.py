@@ -1,4 +1,4 @@
-"""The app of an HTTP port, built with its guard inside: no request reaches a verb around it."""
+"""The ASGI app of an HTTP port. Its key check is part of the app, so that no request reaches a verb without it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from service import schema
-from service.auth.guard import KeyGuard
-from service.auth.http_guard import HttpGuard
+from service.auth.http_key_check import HttpKeyCheck
+from service.auth.key_check import KeyCheck
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response, json_error, method_refused, nothing_at
 from service.http.openapi import openapi
@@ -25,18 +25,20 @@ from service.telemetry import metrics
 
 
 def http_app(
-    endpoints: Endpoints, guard: KeyGuard | None, *, admin: bool = False, admin_address: str = ""
+    endpoints: Endpoints, key_check: KeyCheck | None, *, admin: bool = False, admin_address: str = ""
 ) -> Starlette:
     """The app of the public port, or of the admin port.
 
-    guard: None if requests need no key; then there is no admin port, and the public port has every route.
+    key_check: None if requests need no key; then there is no admin port, and the public port has every route.
     admin_address: where the admin port is, in words.
     """
     keys = []
-    if guard is not None:
+    if key_check is not None:
         keyless = files.PATHS if admin else ()
-        keys = [Middleware(HttpGuard, guard=guard, keyless=keyless, admin=admin, admin_address=admin_address)]
-    routes = _routes(endpoints, keyed=guard is not None)
+        keys = [
+            Middleware(HttpKeyCheck, key_check=key_check, keyless=keyless, admin=admin, admin_address=admin_address)
+        ]
+    routes = _routes(endpoints, keyed=key_check is not None)
     app = Starlette(routes=routes, middleware=keys, exception_handlers={HTTPException: _http_error})
     app.router.redirect_slashes = False  # a path with one more slash does not exist
     return app

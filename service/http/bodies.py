@@ -1,4 +1,4 @@
-"""The request in a path and a JSON body, which is read within a limit and a deadline, and then validated."""
+"""Reads the request of a verb from a path and a JSON body, within limits of size and time, and validates it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from starlette.requests import Request
 from recsys.errors import QueryError
 from service import schema
 from service.http import paths
-from service.schema import verbs
+from service.schema import verb_table
 from service.schema.errors import checked, query_error, require_few_values, too_large
-from service.schema.verbs import Verb
+from service.schema.verb_table import Verb
 
 B = TypeVar("B", bound=BaseModel)
 
 KIND = "application/json"
 BODY_SECONDS = 8.0
-"""Time for a whole body. A body that never ends would hold its connection, and the end of the process, forever."""
+"""Time for a complete body. A body without an end would hold its connection, and the end of the process, forever."""
 
 SHOWN_CHARACTERS = 64
-"""Of a content type that an error repeats; the header may have kilobytes."""
+"""Characters of a content type that an error repeats; the header may have kilobytes."""
 
 
 async def request_of(verb: Verb[B], request: Request) -> BaseModel:
     """The request of a verb, from path and body; QueryError names the first wrong field."""
     ids: dict[str, Any] = paths.ids(request)
-    if verb not in verbs.WITH_BODY:
+    if not verb.has_body:
         return checked(verb.takes, ids)
     data = await _read(request, verb.most_bytes)
     require_few_values(data, verb.most_values)
-    if verb is verbs.EVENTS:
+    if verb is verb_table.EVENTS:
         return _events(data)
-    if verb is verbs.MERGE:
+    if verb is verb_table.MERGE:
         return checked(verb.takes, ids | _parsed(schema.MergeBody, data).model_dump())
     return _parsed(verb.takes, data)
 

@@ -12,8 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.error_responses import method_refused
 from service.http.headers import ResponseHeaders
-from service.http.paths import PathAsSent
-from service.http.probes import METHODS, PROBES
+from service.http.paths import METHODS, PROBES, PathAsSent
 from service.http.unread import UnreadBodies
 
 REQUEST_SECONDS = 20.0
@@ -25,7 +24,7 @@ _POLICY_VIOLATION = 1008
 
 
 class HttpDoor:
-    """Passes the probes and the lifespan on to BentoML's app, and every other request to ours."""
+    """Passes the probes and the lifespan on to the app of BentoML, and every other request to `http_app`."""
 
     def __init__(self, app: ASGIApp, ours: ASGIApp, draining: Callable[[], bool]) -> None:
         """app: BentoML's. ours: `http_app`. draining: whether each answer closes its connection."""

@@ -1,4 +1,4 @@
-"""The endpoints of the verbs: parse a request, call the recommender, and map errors. JSON in, JSON out."""
+"""The HTTP endpoints of the verbs: parse a request, call the recommender, and map errors. JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from starlette.routing import BaseRoute, Route
 
 from recsys.errors import NoGeneration, TandemError
 from service import schema
-from service.auth.guard import SCOPES
 from service.http import bodies, paths
 from service.http.error_responses import error_response, internal_error
 from service.recommend import deadlines
-from service.schema import verbs
-from service.schema.verbs import Verb
+from service.schema.verb_table import VERBS, Verb
 from service.telemetry import metrics
-from service.verbs.calls import Calls
+from service.verbs.recommender import Recommender
 
 logger = logging.getLogger("tandem")
 
 
 class Endpoints:
-    """The endpoints of a process; `calls` is None until the process has a recommender, and they answer 503."""
+    """The endpoints of a process. They answer 503 until `recommender` is set."""
 
     def __init__(self) -> None:
-        self.calls: Calls | None = None
+        self.recommender: Recommender | None = None
 
     def routes(self) -> list[BaseRoute]:
         """A route for each path of a verb."""
         by_path: dict[str, dict[str, Verb[Any]]] = {}
-        for verb in SCOPES:
+        for verb in VERBS:
             by_path.setdefault(paths.template(verb), {})[verb.method] = verb
         return [Route(path, self._endpoint(methods), methods=list(methods)) for path, methods in by_path.items()]
 
@@ -52,12 +50,12 @@ class Endpoints:
         return respond
 
     async def _answer(self, verb: Verb[Any], request: Request) -> BaseModel:
-        if self.calls is None:
+        if self.recommender is None:
             raise NoGeneration("The service is starting.")
-        values = request.headers.getlist(deadlines.HEADER) if verb in verbs.TIMED else ()
-        due = self.calls.due(verb, deadlines.requested_seconds(values))
+        values = request.headers.getlist(deadlines.HEADER) if verb.timed else ()
+        due = self.recommender.due(verb, deadlines.requested_seconds(values))
         parsed = await bodies.request_of(verb, request)
-        answer = await self.calls.answer(verb, parsed, due)
+        answer = await self.recommender.answer(verb, parsed, due)
         if isinstance(parsed, schema.RecommendRequest) and parsed.user_ids is None:
             assert isinstance(answer, schema.SlatesResponse)
             return answer.slates[0]

@@ -1,4 +1,4 @@
-"""The headers that every HTTP response has. `service/pages` has those of the pages.
+"""Adds the headers of every HTTP response. `service/pages` has the headers of the pages.
 
 No response has `access-control-*`, so a page of another origin cannot read one. No response has `server`.
 """

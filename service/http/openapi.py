@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import schema
-from service.auth.guard import SCOPES, unauthenticated
+from service.auth.key_check import unauthenticated
 from service.http.operations import IDS, OPERATIONS, TAGS, Examples
 from service.recommend.deadlines import HEADER, MOST_MS
-from service.schema import verbs
-from service.schema.verbs import Verb
+from service.schema import verb_table
+from service.schema.verb_table import VERBS, Verb
 
 ABOUT = """\
 A two-stage recommender. The gRPC port has the same operations: `tandem.v1.Recommender`.
@@ -48,26 +48,10 @@ RETRY_AFTER = {
     }
 }
 
-
-GIVES: Mapping[Verb[Any], tuple[type[BaseModel], ...]] = {
-    verbs.RECOMMEND: (schema.RecommendResponse, schema.SlatesResponse),
-    verbs.SIMILAR: (schema.SimilarResponse,),
-    verbs.EXPLAIN: (schema.ExplainResponse,),
-    verbs.EVENTS: (schema.EventsResponse,),
-    verbs.ITEMS: (schema.ItemsResponse,),
-    verbs.ITEM: (schema.ItemResponse,),
-    verbs.FORGET_ITEM: (schema.ForgottenItemResponse,),
-    verbs.USER: (schema.UserResponse,),
-    verbs.FORGET: (schema.ForgottenResponse,),
-    verbs.MERGE: (schema.MergedResponse,),
-    verbs.STATUS: (schema.StatusResponse,),
-}
-"""Models of an answer."""
-
 TAKES: Mapping[Verb[Any], tuple[type[BaseModel], ...]] = {
-    **{verb: (verb.takes,) for verb in verbs.WITH_BODY},
-    verbs.EVENTS: (schema.EventsRequest, schema.Event),
-    verbs.MERGE: (schema.MergeBody,),
+    **{verb: (verb.takes,) for verb in VERBS if verb.has_body},
+    verb_table.EVENTS: (schema.EventsRequest, schema.Event),
+    verb_table.MERGE: (schema.MergeBody,),
 }
 """Models of a body."""
 
@@ -89,7 +73,7 @@ def openapi(keyed: bool = False) -> dict[str, Any]:
     models: list[type[BaseModel]] = [schema.ErrorResponse]
     paths: dict[str, dict[str, Any]] = {}
     for verb in OPERATIONS:
-        models += [*GIVES[verb], *TAKES.get(verb, ())]
+        models += [*verb.gives, *TAKES.get(verb, ())]
         paths.setdefault(verb.path, {})[verb.method.lower()] = _operation(verb, keyed)
     _, definitions = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)],
@@ -105,7 +89,7 @@ def openapi(keyed: bool = False) -> dict[str, Any]:
 
 
 def _operation(verb: Verb[Any], keyed: bool) -> dict[str, Any]:
-    about, takes, scope = OPERATIONS[verb], TAKES.get(verb, ()), SCOPES[verb].value
+    about, takes, scope = OPERATIONS[verb], TAKES.get(verb, ()), verb.scope.value
     body = {"requestBody": {"required": True, **_content(*takes, examples=about.examples)}}
     refusals = {status: REFUSALS[status] for status in (*about.refuses, *(OF_BODIES if takes else ()), 503)}
     refusals |= REFUSALS_OF_KEYS if keyed else {}
@@ -118,7 +102,7 @@ def _operation(verb: Verb[Any], keyed: bool) -> dict[str, Any]:
         **(body if takes else {}),
         **({"security": [{name: [scope]} for name in SCHEMES]} if keyed else {}),
         "responses": {
-            "200": {"description": "OK", **_content(*GIVES[verb])},
+            "200": {"description": "OK", **_content(*verb.gives)},
             **{str(status): _refusal(verb, status, refusals[status]) for status in sorted(refusals)},
         },
     }
@@ -131,7 +115,7 @@ def _refusal(verb: Verb[Any], status: int, about: str) -> dict[str, Any]:
 
 
 def _parameters(verb: Verb[Any]) -> list[dict[str, Any]]:
-    if verb in verbs.TIMED:
+    if verb.timed:
         about = "Milliseconds until the answer is due. `degraded` names the stages that were not done by then."
         number = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
         return [{"name": HEADER, "in": "header", "required": False, "description": about, "schema": number}]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.schema import verbs
-from service.schema.verbs import Verb
+from service.schema import verb_table
+from service.schema.verb_table import Verb
 
 SLATES, CATALOGUE, PEOPLE, STATUS = "slates", "items", "users and events", "status"
 
@@ -24,7 +24,7 @@ Examples = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document says of a verb.
+    """The texts of the document about a verb.
 
     id: the operationId, released. refuses: statuses besides those that every operation has. examples: bodies that work
     with the sample data, by what each shows.
@@ -39,7 +39,7 @@ class Operation:
 
 
 OPERATIONS: dict[Verb[Any], Operation] = {
-    verbs.RECOMMEND: Operation(
+    verb_table.RECOMMEND: Operation(
         "recommend",
         SLATES,
         "Recommend items for one user or for several",
@@ -52,7 +52,7 @@ OPERATIONS: dict[Verb[Any], Operation] = {
             "a filter": {"user_id": "you", "k": 5, "filter": {"categories": ["Drama"], "year": {"gte": 2000}}},
         },
     ),
-    verbs.SIMILAR: Operation(
+    verb_table.SIMILAR: Operation(
         "similar",
         SLATES,
         "List the items most similar to an item",
@@ -60,7 +60,7 @@ OPERATIONS: dict[Verb[Any], Operation] = {
         (404,),
         {"an item": {"item_id": "0114709", "k": 5}},
     ),
-    verbs.EXPLAIN: Operation(
+    verb_table.EXPLAIN: Operation(
         "explain",
         SLATES,
         "Explain the place of an item in a user's slate",
@@ -68,7 +68,7 @@ OPERATIONS: dict[Verb[Any], Operation] = {
         (404,),
         {"a user and an item": {"user_id": "you", "item_id": "0114709"}},
     ),
-    verbs.EVENTS: Operation(
+    verb_table.EVENTS: Operation(
         "store",
         PEOPLE,
         "Store events of users",
@@ -78,7 +78,7 @@ OPERATIONS: dict[Verb[Any], Operation] = {
             "a list": {"events": [{"user_id": "you", "item_id": "0114709", "event_id": "order-17"}]},
         },
     ),
-    verbs.ITEMS: Operation(
+    verb_table.ITEMS: Operation(
         "put",
         CATALOGUE,
         "Add, change or hide items",
@@ -94,42 +94,42 @@ OPERATIONS: dict[Verb[Any], Operation] = {
             "show the item again": {"items": [{"item_id": "0114709", "available": True}]},
         },
     ),
-    verbs.ITEM: Operation(
+    verb_table.ITEM: Operation(
         "show_items",
         CATALOGUE,
         "Show an item",
         "Returns the item as answers use it: the live generation's tables, changed by what was put since.",
         refuses=(404, 422),
     ),
-    verbs.FORGET_ITEM: Operation(
+    verb_table.FORGET_ITEM: Operation(
         "forget_items",
         CATALOGUE,
         "Drop what was put for an item",
         "The live generation's tables apply to the item again. An item that only a put describes is gone.",
         refuses=(404, 422),
     ),
-    verbs.USER: Operation(
+    verb_table.USER: Operation(
         "show_users",
         PEOPLE,
         "Show what is stored about a user",
         "Returns the history that the live generation holds, and the events that were sent since.",
         refuses=(422,),
     ),
-    verbs.FORGET: Operation(
+    verb_table.FORGET: Operation(
         "forget_users",
         PEOPLE,
         "Delete what is stored about a user",
         "After the answer no entry of the store names the user.",
         refuses=(422,),
     ),
-    verbs.MERGE: Operation(
+    verb_table.MERGE: Operation(
         "merge_users",
         PEOPLE,
         "Merge a visitor into a login",
         "Moves the events of the user in the path to the user in `into`, and deletes the user in the path.",
         examples={"a login": {"into": "2850"}},
     ),
-    verbs.STATUS: Operation(
+    verb_table.STATUS: Operation(
         "status",
         STATUS,
         "Show what is live",

@@ -1,4 +1,7 @@
-"""Paths with ids. They are matched as the client sent them: an encoded slash or line break is part of an id."""
+"""The paths of requests: the probes, and paths with ids.
+
+Paths are matched as the client sent them: an encoded slash or line break is part of an id.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys.errors import QueryError
-from service.schema.verbs import MERGE, Verb
+from service.schema.verb_table import MERGE, Verb
+
+PROBES = ("/livez", "/healthz", "/readyz")
+"""The only paths of BentoML that a client reaches."""
+
+METHODS = ("GET", "HEAD")
+"""Methods of the probes. BentoML answers another method with plain text."""
 
 
 class UserConvertor(PathConvertor):

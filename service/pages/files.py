@@ -1,4 +1,4 @@
-"""The pages / and /docs, from files of this package and no other host. On /docs Swagger UI shows /openapi.json."""
+"""The routes of the pages / and /docs, from files of this package. On /docs Swagger UI shows /openapi.json."""
 
 from __future__ import annotations
 

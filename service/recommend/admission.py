@@ -1,4 +1,6 @@
-"""The limit of slates in flight in this process. Overload is refused at once, because a late answer helps nobody.
+"""Admits requests for slates, and refuses them with 429 while too many slates are in flight in this process.
+
+Overload is refused at once, because a late answer is useless.
 
 The limit follows the time that slates take: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
 Increase and Decrease Algorithms for Congestion Avoidance", 1989).

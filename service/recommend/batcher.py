@@ -1,4 +1,4 @@
-"""Merges the requests that wait in this process into batches, so that one call of a stage serves several requests."""
+"""Merges the waiting requests of this process into batches, so that one call of a stage serves several requests."""
 
 from __future__ import annotations
 

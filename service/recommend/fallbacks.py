@@ -1,4 +1,8 @@
-"""The fallbacks of retrieval: precomputed lists, and popular items."""
+"""The fallbacks of failed stages.
+
+Without retrieval the user gets a precomputed list, or popular items if there is none. Without ranking the candidates
+keep the order of retrieval. Without the store the user has no history but the session of the request.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from service.recommend.query import Query
 def take_list(query: Query) -> None:
     """Take the user's precomputed list, or popular items if there is none.
 
-    A list made by a flow has the ranker's scores, other scores fall with the place. There are no tower scores.
+    A list made by a flow has the scores of the ranker; other scores fall with the place. There are no tower scores.
     """
     items, sources = listed(query)
     if len(items):
@@ -29,7 +33,7 @@ def take_popular(query: Query) -> None:
 
 
 def listed(query: Query) -> tuple[I32, U16]:
-    """The user's list, best first, and the sources of each item; the list of a flow, else of the publisher, or none."""
+    """The user's list, best first, and the sources of its items: of a flow, else of the publisher, else none."""
     if query.listed is not None and len(query.listed.items):
         return query.listed.items, query.listed.sources | np.uint16(Source.PRECOMPUTED)
     candidates = query.record.candidates

@@ -1,9 +1,9 @@
-"""The candidates that a slate must not hold, each with a reason. Filters are pure; `make_slate` removes and counts."""
+"""The filters: each finds the candidates that a slate must not hold, and has a reason. `make_slate` removes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,65 +13,43 @@ from recsys.types import I32, Bool
 from service.recommend.query import Query
 
 
-class CandidateFilter(Protocol):
-    """Finds the rows to remove."""
+class CandidateFilter(NamedTuple):
+    """A filter. gone: the mask of the rows to remove, over any rows of a query's generation; None if there are none."""
 
     reason: str
-
-    def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask of the rows to remove, over any rows of the query's generation; None if there are none."""
+    gone: Callable[[Query, I32], Bool | None]
 
 
-class SeenItemsFilter:
+def _unavailable(query: Query, rows: I32) -> Bool:
+    """Items that are hidden, and new items that this process has not received."""
+    if not query.rules.rules.hide_unavailable:
+        return ~query.generation.knows(rows)  # such a row has no item id
+    return ~query.generation.shows(rows)
+
+
+def _seen(query: Query, rows: I32) -> Bool | None:
     """Items of the user's past, if the rule for seen items excludes them."""
-
-    reason = "seen"
-
-    def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask of the rows to remove."""
-        seen = query.seen
-        return among(rows, seen) if len(seen) else None
+    seen = query.seen
+    return among(rows, seen) if len(seen) else None
 
 
-class ExcludedItemsFilter:
+def _excluded(query: Query, rows: I32) -> Bool | None:
     """Items that the request excludes."""
-
-    reason = "excluded"
-
-    def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask of the rows to remove."""
-        return among(rows, query.excluded) if len(query.excluded) else None
+    return among(rows, query.excluded) if len(query.excluded) else None
 
 
-class RequestFilter:
+def _unmatched(query: Query, rows: I32) -> Bool | None:
     """Items that do not meet a condition of the request's filter."""
-
-    reason = "filter"
-
-    def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask of the rows to remove."""
-        if not query.matches:
-            return None
-        return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.numbers(rows))
+    if not query.matches:
+        return None
+    return ~meets(query.matches, query.generation.filter_tokens(rows), query.generation.numbers(rows))
 
 
-class UnavailableItemsFilter:
-    """Items that are hidden, and new items that this process does not know yet."""
-
-    reason = "unavailable"
-
-    def gone(self, query: Query, rows: I32) -> Bool | None:
-        """Mask of the rows to remove."""
-        if not query.rules.rules.hide_unavailable:
-            return ~query.generation.knows(rows)  # such a row has no item id
-        return ~query.generation.shows(rows)
-
-
-FILTERS: Sequence[CandidateFilter] = (
-    UnavailableItemsFilter(),
-    SeenItemsFilter(),
-    ExcludedItemsFilter(),
-    RequestFilter(),
+FILTERS = (
+    CandidateFilter("unavailable", _unavailable),
+    CandidateFilter("seen", _seen),
+    CandidateFilter("excluded", _excluded),
+    CandidateFilter("filter", _unmatched),
 )
 """All filters in their order. The first that removes an item gives the reason."""
 

@@ -1,4 +1,4 @@
-"""The choice of a mode if the request leaves it open: the cheapest mode that takes all events of the user into account.
+"""Chooses the mode of an answer: in mode auto the cheapest mode that takes all events of the user into account.
 
 A list is made without the request's filter. If fewer than k items of the list pass the filter, the answer is computed.
 """
@@ -41,7 +41,7 @@ def _by_list(query: Query, settings: Settings) -> Mode:
 
 
 def _events_since(query: Query) -> int:
-    """Number of events that the list does not know; a late event may have a time before that of the list."""
+    """Number of events after the list was made; a late event may have an earlier time than the list."""
     assert query.listed is not None
     session = len(query.session)
     if digest(query.events) == query.listed.events:

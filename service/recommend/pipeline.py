@@ -1,4 +1,4 @@
-"""The stages of a request in their order, and the runner that times, bounds and replaces them."""
+"""Runs the stages of a request in their order, with time limits, circuit breakers and fallbacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from copy import copy
 from typing import Any
 
 from recsys.store.ports import UserStore
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.recommend.circuit_breaker import CircuitBreaker
 from service.recommend.query import Degraded, Query, Ranked
 from service.recommend.slate import make_slate
@@ -21,7 +21,7 @@ from service.telemetry.outage import Outage
 from service.telemetry.throttled_logger import ThrottledLogger
 
 RESERVE = 0.008
-"""Seconds of a deadline kept for filters, selection and the response, for a whole batch."""
+"""Seconds of a deadline that are kept for filters, selection and the response of a batch."""
 
 LEAST_TIMEOUT = 0.02
 """Seconds. A shorter timeout is no failure of the stage: requests with short deadlines must not open its circuit
@@ -34,7 +34,7 @@ class Pipeline:
     """Takes batches of queries through the stages.
 
     A stage may take its share of the time that the query with the latest deadline has left. A query whose own deadline
-    is earlier is finished by its own request, and the stages do not touch it any more.
+    is earlier is finished by its own request, and no stage changes it afterwards.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Pipeline:
 
     async def _enrich(self, stage: Stage, breaker: CircuitBreaker, queries: Sequence[Query]) -> None:
         """Run a stage for a batch; a query without a result gets the stage's fallback."""
-        wanted = [query for query in queries if stage.wants(query)]
+        wanted = [query for query in queries if stage.is_needed_by(query)]
         found: Sequence[Any] = ()
         if wanted and breaker.closed:
             found = await self._call(stage, breaker, wanted)
@@ -164,7 +164,7 @@ class Pipeline:
 
 def _fall_back(stage: Stage, query: Query, outage: Outage) -> None:
     """Give a query the stage's fallback, and mark the query as degraded if it needed the stage."""
-    if stage.wants(query):
+    if stage.is_needed_by(query):
         query.leave_out(stage.degraded)
         outage.without()
     stage.fall_back(query)

@@ -1,4 +1,4 @@
-"""A query: one request for a slate, enriched on its way through the pipeline."""
+"""A query: one request for a slate. The stages of the pipeline add their results to the query."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ NOTHING_RANKED = Ranked(_NO_ROWS, _NO_SCORES, _empty(np.uint16), _NO_SCORES)
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """One request for a slate, and what the stages found for it. The generation stays the same from start to end."""
+    """One request for a slate, and the results of the stages. The generation stays the same from start to end."""
 
     generation: ServedGeneration
-    user_id: Id | None  # None: a visitor without an id, of whom only the session is known
+    user_id: Id | None  # None: a visitor without an id, who has only a session
     k: int
-    due: float  # when the answer must be there, monotonic seconds
+    due: float  # the deadline of the answer, monotonic seconds
     session: list[Event] = field(default_factory=list)
     exclude: list[Id] = field(default_factory=list)
     now: float = field(default_factory=time.time)  # unix seconds
@@ -105,19 +105,12 @@ class Query:
     @property
     def unknown_items(self) -> list[Id]:
         """Items of the session that have no row in the generation, each once."""
-        if not self.session:
-            return []
-        items = [event.item_id for event in self.session]
-        rows = self.generation.rows_of(items)
-        return list(dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None))
+        return self.generation.unknown_items(event.item_id for event in self.session) if self.session else []
 
     @property
     def unknown_types(self) -> list[str]:
         """Event types of the session that the generation does not have, each once."""
-        if not self.session:
-            return []
-        spec = self.generation.spec
-        return list(dict.fromkeys(event.event_type for event in self.session if spec.is_unknown(event.event_type)))
+        return self.generation.unknown_types(event.event_type for event in self.session) if self.session else []
 
     @property
     def seen_rule(self) -> SeenRule:

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys.errors import StageError
 from service.backends import wire
-from service.backends.backends import Call
+from service.backends.calls import Call
 from service.recommend.query import Query, Ranked
 
 
@@ -41,15 +41,17 @@ def rank_table(dtype: np.dtype, queries: Sequence[Query], candidates: Sequence[Q
 
 async def call_records(call: Call, rows: wire.Rows, dtype: np.dtype) -> list[bytearray]:
     """The records of `dtype` that a call returns, each in its own memory; StageError unless there is one a row."""
-    found = await call(rows)
-    if found.shape != (len(rows), dtype.itemsize):
-        raise StageError(f"{len(found)} answers of {found.shape[-1]} bytes came for {len(rows)} queries")
+    found = await _answers(call, rows, dtype)
     return [bytearray(found)] if len(found) == 1 else [bytearray(row) for row in found]
 
 
 async def answered(call: Call, table: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The table of `dtype` that a call returns for another table; StageError unless there is one record a row."""
-    found = wire.as_table(await call(wire.as_bytes(table)), dtype)
-    if len(found) != len(table):
-        raise StageError(f"{len(found)} answers came for {len(table)} queries")
+    return wire.as_table(await _answers(call, wire.as_bytes(table), dtype), dtype)
+
+
+async def _answers(call: Call, rows: wire.Rows, dtype: np.dtype) -> wire.Rows:
+    found = await call(rows)
+    if found.shape != (len(rows), dtype.itemsize):
+        raise StageError(f"{len(found)} answers of {found.shape[-1]} bytes came for {len(rows)} queries")
     return found

@@ -1,4 +1,4 @@
-"""The slate of a query: filters, then the rules, over the candidates and the catalogue of its generation."""
+"""Makes the slate of a query: filters, then rules, over the candidates and the catalogue of the generation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of a request that wait for the store or for a model. `service.recommend.pipeline` runs them in order."""
+"""The stages of a request that call the store or a model. `service.recommend.pipeline` runs them in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recsys.model.history import assemble, without_revoked
 from recsys.store.ports import UserState, UserStore
 from recsys.types import CANDIDATES, EXTRA
 from service.backends import wire
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.generations.served import ServedGeneration
 from service.recommend.fallbacks import listed, take_list
 from service.recommend.modes import choose
@@ -30,13 +30,13 @@ PART_FAILED = ThrottledLogger("Retrieval failed for a part of a batch: %s")
 
 
 class Stage(Protocol):
-    """One call for a batch of queries, which changes no query until its results are put into the queries."""
+    """A stage: one call for a batch of queries. `run` changes no query; `put` enriches a query with its result."""
 
     name: str
     degraded: Degraded
     share: float  # of the time left that the call may take, so that the later stages still have time
 
-    def wants(self, query: Query) -> bool:
+    def is_needed_by(self, query: Query) -> bool:
         """Whether the query needs the stage."""
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
@@ -60,7 +60,7 @@ class UserHydrator:
         self._stored: set[str] = set()
         """The generations of which the store had a record."""
 
-    def wants(self, query: Query) -> bool:
+    def is_needed_by(self, query: Query) -> bool:
         """Nothing is stored of a visitor without an id."""
         return query.user_id is not None
 
@@ -118,7 +118,7 @@ class RetrievalSource:
     def __init__(self, backends: Backends) -> None:
         self._backends = backends
 
-    def wants(self, query: Query) -> bool:
+    def is_needed_by(self, query: Query) -> bool:
         """In mode batch the user's list is the answer."""
         return query.made_by != Mode.BATCH
 
@@ -175,7 +175,7 @@ class RankingScorer:
     def __init__(self, backends: Backends) -> None:
         self._rank = backends.rank
 
-    def wants(self, query: Query) -> bool:
+    def is_needed_by(self, query: Query) -> bool:
         """Lists keep their order."""
         return can_rank(query) and len(query.items) > 0
 

@@ -1,4 +1,4 @@
-"""What the doors take and give: pydantic models, the one source of validation and of the OpenAPI document."""
+"""The pydantic models of requests and answers: the one source of validation and of the OpenAPI document."""
 
 from service.schema.answers import (
     EventsResponse,

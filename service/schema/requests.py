@@ -35,7 +35,7 @@ class SessionEvent(_Request):
 
 
 class Mode(StrEnum):
-    """How a slate is made: from a precomputed list, from that list ranked again, or computed as a whole."""
+    """How a slate is made: from a precomputed list, from that list ranked again, or computed now."""
 
     AUTO = "auto"
     BATCH = "batch"

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+from functools import partial
 
-from recsys.errors import TandemError
 from recsys.store.ports import UserStore
 from service.telemetry import metrics
-
-logger = logging.getLogger("tandem")
+from service.telemetry.periodic import repeat
 
 READ_SECONDS = 15.0
-"""Between two reads: the interval at which Prometheus usually scrapes."""
+"""Time between two reads: the usual scrape interval of Prometheus."""
 
 
 async def follow(users: UserStore) -> None:
-    """Read the store's counts forever. Without the store the metric keeps its last value."""
-    while True:
-        try:
-            lost = await users.read_lost()
-            metrics.lost_entries.labels("impressions").set(lost.impressions)
-            metrics.lost_entries.labels("events").set(lost.events)
-        except TandemError:
-            logger.debug("The counts of lost entries can't be read.")
-        except Exception:
-            logger.exception("The counts of lost entries can't be read.")
-        await asyncio.sleep(READ_SECONDS)
+    """Read the counts of the store, without an end. Without the store the metric keeps its last value."""
+    await repeat(partial(_read, users), READ_SECONDS, "The counts of lost entries can't be read.")
+
+
+async def _read(users: UserStore) -> None:
+    lost = await users.read_lost()
+    metrics.lost_entries.labels("impressions").set(lost.impressions)
+    metrics.lost_entries.labels("events").set(lost.events)

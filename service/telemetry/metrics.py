@@ -34,7 +34,7 @@ stage_away = Gauge(
     multiprocess_mode="livesum",
 )
 removed_total = Counter("tandem_removed_total", "Candidates that a filter removed", ["reason"])
-workers = Gauge(  # the dead do not write, so the newest value is from a running process
+workers = Gauge(  # dead processes do not write, so the newest value is of a running process
     "tandem_workers",
     "Workers of a service that it should have, and that run",
     ["service", "state"],

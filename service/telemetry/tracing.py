@@ -20,7 +20,7 @@ from service.recommend.query import Query
 from service.recommend.stages import Stage
 from service.verbs.recommender import Recommender
 
-FIELDS = propagate.get_global_textmap().fields - {"baggage"}  # that name the caller's span; nothing reads baggage
+FIELDS = propagate.get_global_textmap().fields - {"baggage"}  # of the caller's span; nothing reads baggage
 
 
 def mark_failed(span: Span, why: str) -> None:
@@ -91,7 +91,7 @@ class TracedStage:
         self._run, self._tracer = stage.run, tracer
         self._kind = SpanKind.CLIENT if remote and stage.name != "hydrate" else SpanKind.INTERNAL
         self.name, self.degraded, self.share = stage.name, stage.degraded, stage.share
-        self.wants, self.put, self.fall_back = stage.wants, stage.put, stage.fall_back
+        self.is_needed_by, self.put, self.fall_back = stage.is_needed_by, stage.put, stage.fall_back
 
     async def run(self, queries: Sequence[Query]) -> Sequence[Any]:
         """Run the stage in a span below the first sampled request of the batch, linked with the other requests."""

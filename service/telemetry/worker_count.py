@@ -26,7 +26,7 @@ from service.telemetry import metrics
 logger = logging.getLogger("tandem")
 
 SECONDS = 5.0
-"""Between two counts. An announcement lasts 20 s after a death."""
+"""Time between two counts. An announcement lasts 20 s after a death."""
 
 
 class WorkerCount(threading.Thread):

@@ -1,1 +1,1 @@
-"""What the deployment offers, without HTTP, gRPC or BentoML: one module a verb, and the recommender over them."""
+"""The implementation of the verbs, without HTTP, gRPC or BentoML. A new verb starts in `service.schema.verb_table`."""

@@ -1,4 +1,4 @@
-"""Answered queries as models of the answers of both doors."""
+"""Conversion of answered queries to the models of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an item has its place in a slate, or why the slate lacks the item."""
+"""The verb EXPLAIN: why an item has its place in a slate, or why the slate lacks the item."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from recsys.retrieval.registry import names_of
 from recsys.types import I32
 from service import schema
 from service.backends import wire
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.recommend.filters import FILTERS
 from service.recommend.pipeline import Pipeline
 from service.recommend.query import Degraded, Query
 from service.recommend.records import history_table, rank_table
 from service.recommend.stages import can_rank
 from service.verbs import answer_models
-from service.verbs.backend_call import call_backend
+from service.verbs.unbatched_call import call_backend
 
 
 class SlateExplainer:
@@ -101,7 +101,7 @@ def _placed(query: Query, place: int) -> str:
 
 
 def _dropped(query: Query, row: int, tower_place: int | None) -> tuple[str, str]:
-    """What kept an item out of the slate, and a sentence."""
+    """The step that dropped an item from the slate, and a sentence."""
     rows = np.array([row], np.int32)
     for each in FILTERS:
         gone = each.gone(query, rows)
@@ -135,7 +135,7 @@ def _unmet_condition(query: Query, row: int) -> str:
             value = generation.content_of(row).get(column, [])
             words = values_in_words(value if isinstance(value, list) else [value])
             has = f"the item's {column} is {words}" if words else f"the item has no {column}"
-            return f"The request's filter wants {in_words(column, condition)}, and {has}."
+            return f"The request's filter requires {in_words(column, condition)}, and {has}."
     raise AssertionError("The filter keeps the item.")
 
 

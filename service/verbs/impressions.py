@@ -1,4 +1,4 @@
-"""Log impressions: the slates that were shown, with the features that ranked them. No training reads this log yet.
+"""The log of impressions: slates that were shown, with the features that ranked them. No training reads the log yet.
 
 Slates are logged after the reply, in batches. A slate that can't be logged is counted and dropped.
 """
@@ -18,7 +18,7 @@ from recsys.retrieval.candidates import places
 from recsys.store.ports import UserStore
 from recsys.types import Id, is_load_test
 from service.backends import wire
-from service.backends.backends import Call
+from service.backends.calls import Call
 from service.recommend.query import Degraded, Query
 from service.recommend.records import answered, rank_table
 from service.schema import Mode
@@ -33,10 +33,10 @@ QUEUE = 256
 """Slates that may wait; if more come, the oldest are dropped."""
 
 ROUNDING = 1e-4
-"""By how much the score of a candidate may differ between two batches. Features do not differ."""
+"""The difference that the score of a candidate may have between two batches. Features do not differ."""
 
 REST_SECONDS = 0.2
-"""From a slate to the batch that logs it, so that others join."""
+"""Wait from a slate to the batch that logs it, so that several slates share a batch."""
 
 STEP_SECONDS = 2.0
 """Seconds for each step of a slate: waiting, the call of ranking, and the write. Users who are deleted are deleted once
@@ -52,7 +52,7 @@ class ImpressionLog:
         self._per_second = per_second
         self._tokens, self._filled = per_second, time.monotonic()
         self._waiting: deque[tuple[Query, float]] = deque(maxlen=QUEUE)
-        self._deleted: set[str] = set()  # users deleted while a batch with their slates was under way
+        self._deleted: set[str] = set()  # users deleted while a batch with their slates was in flight
         self._logging, self._noted = asyncio.Lock(), asyncio.Event()
 
     def note(self, query: Query) -> None:
@@ -80,7 +80,7 @@ class ImpressionLog:
         self._waiting = deque(kept, maxlen=QUEUE)
 
     async def follow(self) -> None:
-        """Log queued slates forever."""
+        """Log queued slates, without an end."""
         while True:
             await self._noted.wait()
             await asyncio.sleep(REST_SECONDS)

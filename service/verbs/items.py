@@ -1,4 +1,4 @@
-"""Items put while a generation is in force: the thread that follows them, and the verbs about items."""
+"""The verbs about items, and the thread that reads the items put while a generation is in force."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from service.verbs.vocabulary import known_row
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS, CALM_SECONDS = 0.5, 1.0
-"""Between two looks without and with Redis's messages. Half of what hiding an item may take; a message may get lost."""
+POLL_SECONDS, CALM_SECONDS = 0.5, 1.0
+"""Time between two reads, without and with the messages of Redis, which may get lost. Hiding an item may take 1 s."""
 
 REST_SECONDS = 0.1
-"""After a message: puts of this time are read together. At CAPACITY a look takes 9 to 20 ms."""
+"""Pause after a message, so that puts are read together. At CAPACITY a read takes 9 to 20 ms."""
 
 ITEM_BYTES = 4096
-"""Of a stored item: at CAPACITY 40 MB in the store, and somewhat more in each process."""
+"""Limit of a stored item: at CAPACITY 40 MB in the store, and somewhat more in each process."""
 
 EXPIRY_SECONDS = 60.0
-"""Between two removals of expired items."""
+"""Time between two removals of expired items."""
 
 
 class ItemFollower:
-    """The items put, as this process knows them. Without the store it keeps what it has. clock: unix seconds."""
+    """The items put, as this process last read them. Without the store they do not change. clock: unix seconds."""
 
     def __init__(self, reader: ItemReader, clock: Callable[[], float] = time.time, redis: Outage | None = None) -> None:
-        """redis: where this process reports how the store is."""
+        """redis: the outage log of the store."""
         self._reader = reader
-        self._redis = redis or Outage("Redis", "Items that are put now are not known.")
+        self._redis = redis or Outage("Redis", "Items that are put now are not read.")
         self._clock = clock
         self._fault: str | None = None
         self._expire_at = 0.0
@@ -52,10 +52,10 @@ class ItemFollower:
 
     def start(self) -> None:
         """Read all items, then follow the changes on a thread that ends with the process."""
-        self.look()
+        self.refresh()
         threading.Thread(target=self._follow, name="items", daemon=True).start()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read the changes."""
         try:
             known = self._reader.changes(self.current)
@@ -76,9 +76,9 @@ class ItemFollower:
 
     def _follow(self) -> None:
         while True:
-            announced = self._reader.wait(LOOK_SECONDS, LOOK_SECONDS if self._fault else CALM_SECONDS)
+            announced = self._reader.wait(POLL_SECONDS, POLL_SECONDS if self._fault else CALM_SECONDS)
             try:
-                self.look()
+                self.refresh()
             except Exception:
                 logger.exception("The items put could not be read; trying again.")
             if announced:
@@ -94,7 +94,7 @@ class ItemVerbs:
 
     @property
     def current(self) -> PutItems:
-        """The items put, as this process knows them."""
+        """The items put, as this process last read them."""
         return self._follower.current
 
     async def put(self, items: Sequence[schema.Item], live: ServedGeneration) -> schema.ItemsResponse:
@@ -120,7 +120,7 @@ class ItemVerbs:
         )
 
     async def show(self, item_id: Id, live: ServedGeneration) -> schema.ItemResponse:
-        """What is known about an item, with its newest put, which this process may not have received."""
+        """Show an item, with its newest put, which this process may not have received."""
         put = await self._writer.read(item_id)
         generation = _with(put, live)
         row = known_row(item_id, generation)
@@ -149,7 +149,7 @@ class ItemVerbs:
         await self._writer.close()
 
     async def _put_after_forgetting(self, puts: Sequence[Put], live: ServedGeneration) -> bool:
-        """Put again, in place of items that the live generation was trained with."""
+        """Put again, after the items that the live generation was trained with are removed."""
         learned = [item for item in self.current.items if live.has_learned(item)]
         if not learned:
             return False
@@ -158,7 +158,7 @@ class ItemVerbs:
 
 
 def _with(put: PutItem | None, live: ServedGeneration) -> ServedGeneration:
-    """The generation with this put alone, or with none."""
+    """The generation with only this put, or without puts."""
     if put is None:
         return replace(live, fresh=None)
     tables, puts = live.tables, PutItems(items=(put,))
@@ -184,7 +184,7 @@ def _put(item: schema.Item, field: str, spec: FeatureSpec) -> Put:
 
 
 def _problem(column: str, value: object, spec: FeatureSpec) -> str | None:
-    """What is wrong with the value of a column."""
+    """The fault of a value of a column; None if there is none."""
     columns = [name for name in spec.columns if name != CATEGORIES]
     if column not in columns:
         there = f"it has {', '.join(columns)}" if columns else "it has none"
@@ -204,7 +204,7 @@ def _columns(puts: Sequence[Put]) -> list[str]:
 
 
 def _unplaced(new: Sequence[Put], live: ServedGeneration) -> list[Id]:
-    """New items without any content that the generation knows: few users are likely to be shown them."""
+    """New items without content that the generation knows: few users are likely to get them."""
     shown = [put for put in new if put.available is not False]
     content = live.spec.encode_items([put.content for put in shown])
     return [put.item_id for put, tokens in zip(shown, content, strict=True) if not tokens.any()]

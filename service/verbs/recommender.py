@@ -1,11 +1,14 @@
-"""The recommender: every verb of both doors, without HTTP, gRPC or BentoML."""
+"""The recommender: one handler for each verb of both doors, without HTTP, gRPC or BentoML."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
 
 from recsys.fresh_items.catalogue_changes import CatalogueChanges
 from recsys.store.ports import LIVE, UserStore
@@ -13,10 +16,12 @@ from recsys.types import Id
 from service import schema
 from service.generations.served import ServedGeneration
 from service.generations.switcher import GenerationSwitcher
-from service.recommend.admission import Admission
+from service.recommend.admission import Admission, overloaded
 from service.recommend.batcher import RequestBatcher
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Query
+from service.schema import verb_table
+from service.schema.verb_table import Verb
 from service.settings import Settings
 from service.telemetry import lost_entries, metrics
 from service.verbs import answer_models
@@ -25,9 +30,13 @@ from service.verbs.impressions import ImpressionLog
 from service.verbs.items import ItemVerbs
 from service.verbs.rules import RulesFollower
 from service.verbs.similar import SimilarItems
+from service.verbs.status import status
 from service.verbs.trending import TrendingFollower
 from service.verbs.users import UserVerbs, to_event
 from service.verbs.vocabulary import check_types, checked_context, checked_filter, known_row
+
+Handler = Callable[[Any, float], Awaitable[BaseModel]]
+"""Takes a request and its deadline (monotonic seconds); returns the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +59,24 @@ class Recommender:
 
     query_kind: type[Query] = Query
 
-    def __init__(self, dependencies: Dependencies, store: UserStore, settings: Settings) -> None:
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        store: UserStore,
+        settings: Settings,
+        check: Callable[[BaseModel], None] | None = None,
+    ) -> None:
+        """check: raises QueryError for a request that its key does not allow; None if requests need no key."""
         self._dependencies = dependencies
         self._store = store
         self._settings = settings
+        self._check = check
         self._counted: CatalogueChanges | None = None
         self._batcher = RequestBatcher(
             dependencies.pipeline.enrich, dependencies.pipeline.finish, settings.max_batch, settings.max_in_flight
         )
         self._admission = Admission(settings.deadline_ms / 1000, settings.max_under_way)
+        self._handlers = self._table()
 
     @property
     def ready(self) -> bool:
@@ -71,11 +89,6 @@ class Recommender:
         return self._dependencies.switcher.unready
 
     @property
-    def full(self) -> bool:
-        """Whether so many slates are under way that a new request is refused."""
-        return self._admission.full
-
-    @property
     def live(self) -> ServedGeneration:
         """The generation in force with the items put since; NoGeneration if there is none."""
         live = self._dependencies.switcher.generation(LIVE).with_items(self._dependencies.items.current)
@@ -84,10 +97,46 @@ class Recommender:
             metrics.count_segment(live.fresh)
         return live
 
-    def due(self, seconds: float | None = None) -> float:
-        """The deadline of a request that may take these seconds, at most the deadline of the settings."""
+    @property
+    def live_if_ready(self) -> ServedGeneration | None:
+        """The generation in force; None if there is none."""
+        return self.live if self.ready else None
+
+    def due(self, verb: Verb[Any], seconds: float | None = None) -> float:
+        """The deadline of a request whose client waits `seconds`, at most the deadline of the settings.
+
+        QueryError `overloaded` while too many slates are in flight. A door calls it before it reads a request.
+        """
+        if verb.timed and self._admission.full:
+            raise overloaded()
         most = self._settings.deadline_ms / 1000
         return time.monotonic() + (most if seconds is None else min(seconds, most))
+
+    async def answer(self, verb: Verb[Any], request: BaseModel, due: float) -> BaseModel:
+        """The answer to a request."""
+        if self._check:
+            self._check(request)
+        return await self._handlers[verb](request, due)
+
+    def _table(self) -> dict[Verb[Any], Handler]:
+        users, items = self._dependencies.users, self._dependencies.items
+        return {
+            verb_table.RECOMMEND: self._slates,
+            verb_table.SIMILAR: self.similar,
+            verb_table.EXPLAIN: self.explain,
+            verb_table.EVENTS: lambda request, _: users.add_events(request.events, self.live_if_ready),
+            verb_table.ITEMS: lambda request, _: items.put(request.items, self.live),
+            verb_table.ITEM: lambda request, _: items.show(request.item_id, self.live),
+            verb_table.FORGET_ITEM: lambda request, _: items.forget(request.item_id, self.live),
+            verb_table.USER: lambda request, _: users.show(request.user_id, self.live),
+            verb_table.FORGET: lambda request, _: users.forget(request.user_id),
+            verb_table.MERGE: lambda request, _: users.merge(request.user_id, request.into, self.live),
+            verb_table.STATUS: self._status,
+        }
+
+    async def _slates(self, request: schema.RecommendRequest, due: float) -> schema.SlatesResponse:
+        queries = await self.recommend(request, due)
+        return schema.SlatesResponse.model_construct(slates=[answer_models.slate(query) for query in queries])
 
     async def recommend(self, request: schema.RecommendRequest, due: float) -> list[Query]:
         """The answered query of each user of the request, in the order of the request. One generation answers all."""
@@ -126,71 +175,21 @@ class Recommender:
         query.traced = True
         return await self._dependencies.explainer.explain(query, row)
 
-    async def add_events(self, events: Sequence[schema.Event]) -> schema.EventsResponse:
-        """Store events. The next slate of each of these users takes them into account."""
-        return await self._dependencies.users.add_events(events, self.live if self.ready else None)
-
-    async def user(self, user_id: Id) -> schema.UserResponse:
-        """What is stored about a user."""
-        return await self._dependencies.users.show(user_id, self.live)
-
-    async def forget(self, user_id: Id) -> schema.ForgottenResponse:
-        """Delete a user from the store and from this process."""
-        self._dependencies.impressions.forget(user_id)
-        return await self._dependencies.users.forget(user_id)
-
-    async def merge(self, user_id: Id, into: Id) -> schema.MergedResponse:
-        """Give a user's events to another user, and delete the first user."""
-        generation = self.live
-        self._dependencies.impressions.forget(user_id)
-        return await self._dependencies.users.merge(user_id, into, generation)
-
-    async def put_items(self, items: Sequence[schema.Item]) -> schema.ItemsResponse:
-        """Store items. Every process receives them within about a second."""
-        return await self._dependencies.items.put(items, self.live)
-
-    async def item(self, item_id: Id) -> schema.ItemResponse:
-        """What is known about an item."""
-        return await self._dependencies.items.show(item_id, self.live)
-
-    async def forget_item(self, item_id: Id) -> schema.ForgottenItemResponse:
-        """Drop what was put for an item. Every process does so within about a second."""
-        return await self._dependencies.items.forget(item_id, self.live)
-
-    def status(self) -> schema.StatusResponse:
-        """What is in force, and what each process holds."""
-        served, follower = self.live if self.ready else None, self._dependencies.switcher.follower
-        state, fresh = follower.state, served.fresh if served else None
-        return schema.StatusResponse(
-            ready=served is not None,
-            generation=served.id if served else None,
-            live=state.live,
-            topology=self._settings.topology,
-            store=state.fault or "ok",
-            away=self._dependencies.pipeline.away,
-            rules=self._dependencies.rules.problems(served),
-            refused=follower.refusals,
-            processes=[
-                schema.Process(name=each.name, held=list(each.held)) for each in (follower.holding, *state.processes)
-            ],
-            fresh_items=len(fresh.items) if fresh else 0,
-            hidden_items=fresh.hidden_count if fresh else 0,
-            event_types=list(served.spec.event_types) if served else [],
-            data=served.manifest.data if served else {},
-            metrics=served.manifest.metrics if served else {},
-        )
+    async def _status(self, _: schema.StatusRequest, __: float) -> schema.StatusResponse:
+        parts = self._dependencies
+        return status(parts.switcher.follower, self.live_if_ready, parts.pipeline, parts.rules, self._settings)
 
     async def follow(self) -> None:
-        """Follow the live generation, trending items, rules and counts, and log impressions; never returns."""
+        """Follow the live generation, trending items, rules and counts, and log impressions. Does not return."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._dependencies.switcher.follow())
             group.create_task(self._dependencies.trending.follow())
             group.create_task(self._dependencies.impressions.follow())
             group.create_task(lost_entries.follow(self._store))
-            group.create_task(self._dependencies.rules.follow(lambda: self.live if self.ready else None))
+            group.create_task(self._dependencies.rules.follow(lambda: self.live_if_ready))
 
     async def settled(self) -> None:
-        """Return when the first generation is in force, or will not be soon."""
+        """Return when the first generation is in force, or when none can be for now."""
         await self._dependencies.switcher.settled()
 
     async def finish(self) -> None:

@@ -9,34 +9,34 @@ from pathlib import Path
 
 from recsys.rules import CompiledRules, Rules, RulesFile, compile_rules, unknown_items
 from service.generations.served import ServedGeneration
+from service.telemetry.periodic import repeat
 
 logger = logging.getLogger("tandem")
 
-LOOK_SECONDS = 1.0
-"""Between two looks at the file."""
+POLL_SECONDS = 1.0
+"""Time between two checks of the file."""
 
 HELD = 4
 """Generations for which rules are kept compiled."""
 
 
 class RulesFollower:
-    """Follows the file of rules."""
+    """Reads the file of rules again when the file changes."""
 
     def __init__(self, path: Path, last: Path) -> None:
-        """last: where the text in force is kept, for a worker that starts while the file is wrong."""
+        """last: the file that keeps the text in force, for a worker that starts while the file of rules is wrong."""
         self._file = RulesFile(path, last=last)
         self._compiled: dict[str, tuple[Rules, CompiledRules]] = {}
 
     async def follow(self, live: Callable[[], ServedGeneration | None]) -> None:
-        """Look at the file forever. New rules are compiled at once for the generation in force, `live()`."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await asyncio.to_thread(self._file.refresh)  # a slow disk must not stop the loop
-                if (generation := live()) is not None:
-                    self.of(generation)
-            except Exception:
-                logger.exception("The file of rules can't be read.")
+        """Check the file, without an end. New rules are compiled at once for the generation in force, `live()`."""
+
+        async def check() -> None:
+            await asyncio.to_thread(self._file.refresh)  # a slow disk must not stop the loop
+            if (generation := live()) is not None:
+                self.of(generation)
+
+        await repeat(check, POLL_SECONDS, "The file of rules can't be read.")
 
     def of(self, generation: ServedGeneration) -> CompiledRules:
         """The rules compiled for a generation."""

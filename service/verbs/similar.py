@@ -1,4 +1,4 @@
-"""Items similar to an item: retrieval finds them, then filters and popular items apply as for any slate."""
+"""The verb SIMILAR: retrieval finds the items similar to an item; filters and popular items apply as for any slate."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from recsys.filters.compiled_conditions import packed
 from recsys.types import PAD
 from service.backends import wire
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.recommend.fallbacks import take_popular
 from service.recommend.pipeline import Pipeline, count_answer
 from service.recommend.query import Degraded, Query
 from service.recommend.slate import make_slate
-from service.verbs.backend_call import call_backend
+from service.verbs.unbatched_call import call_backend
 
 
 class SimilarItems:

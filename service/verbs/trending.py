@@ -1,27 +1,23 @@
-"""Trending items, as a flow wrote them last: candidates of every query until the flow writes again."""
+"""The trending items that a flow wrote last. They are candidates of every query."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Mapping
 
-from recsys.errors import TandemError
 from recsys.store.ports import Trending, UserStore
 from recsys.types import EXTRA, Source
 from service.generations.served import ServedGeneration
+from service.telemetry.periodic import repeat
 
-logger = logging.getLogger("tandem")
-
-LOOK_SECONDS = 5.0
-"""Between two reads; the flow runs every few minutes."""
+POLL_SECONDS = 5.0
+"""Time between two reads; the flow runs every few minutes."""
 
 STALE_SECONDS = 3_600.0
 """Age from which trending items are dropped: the flow no longer runs."""
 
 
 class TrendingFollower:
-    """Follows the trending items."""
+    """Reads the trending items from the store."""
 
     def __init__(self, users: UserStore) -> None:
         self._users = users
@@ -29,17 +25,13 @@ class TrendingFollower:
         self._rows: tuple[str, Mapping[int, int]] = "", {}
 
     async def follow(self) -> None:
-        """Read the store forever. Without the store the last items stay until they are stale."""
-        while True:
-            try:
-                trending = await self._users.read_trending()
-                if trending != self._trending:
-                    self._trending, self._rows = trending, ("", {})
-            except TandemError:
-                logger.debug("Trending items can't be read.")
-            except Exception:
-                logger.exception("Trending items can't be read.")
-            await asyncio.sleep(LOOK_SECONDS)
+        """Read the store, without an end. Without the store the last items stay until they are stale."""
+        await repeat(self._read, POLL_SECONDS, "Trending items can't be read.")
+
+    async def _read(self) -> None:
+        trending = await self._users.read_trending()
+        if trending != self._trending:
+            self._trending, self._rows = trending, ("", {})
 
     def rows(self, generation: ServedGeneration, now: float) -> Mapping[int, int]:
         """The rows of trending items in a generation, each with the source's flag."""

@@ -1,4 +1,4 @@
-"""Users: their events, what is stored about a user, and deleting and merging users."""
+"""The verbs about users: store events, and show, delete and merge users."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from recsys.types import Event, Id
 from service import schema
 from service.generations.served import ServedGeneration
 from service.telemetry.throttled_logger import ThrottledLogger
-from service.verbs.impressions import STEP_SECONDS
-from service.verbs.vocabulary import check_types, checked_context, unknown_types
+from service.verbs.impressions import STEP_SECONDS, ImpressionLog
+from service.verbs.vocabulary import check_types, checked_context
 
 logger = logging.getLogger("tandem")
 
@@ -27,19 +27,20 @@ IMPRESSIONS_LEFT = ThrottledLogger("Impressions of a deleted user may be left: %
 T = TypeVar("T")
 
 LOGGED_WITHIN = 3 * STEP_SECONDS + 1.0
-"""Seconds after which no process logs an impression of a slate any more: three steps of `ImpressionLog`, and a second
-for a request under way."""
+"""Seconds after which no process logs an impression of a slate: three steps of `ImpressionLog`, and a second for a
+request in flight."""
 
 SWEEP_SECONDS = 30.0
-"""From the first merge to the pass over the streams for all users merged by then. A pass over full streams takes the
-store 0.9 s of CPU (docs/decisions.md): too much for each login."""
+"""From the first merge to the pass over the streams for all users merged until then. A pass over full streams takes
+0.9 s of CPU of the store (docs/decisions.md): too much for each login."""
 
 
 class UserVerbs:
     """The verbs about users, over the store."""
 
-    def __init__(self, users: UserStore) -> None:
+    def __init__(self, users: UserStore, impressions: ImpressionLog) -> None:
         self._users = users
+        self._impressions = impressions
         self._tasks: set[asyncio.Task[Any]] = set()
         self._merged: list[Id] = []
         self._finishing = asyncio.Event()
@@ -56,12 +57,12 @@ class UserVerbs:
         ignored = generation.spec.events.ignored if generation else ()
         kept = [event for event in events if event.event_type not in ignored]
         stored = await self._users.add_events([to_event(event.user_id, event, now) for event in kept])
-        items = [event.item_id for event in events]
-        rows = generation.rows_of(items) if generation else items
-        unknown = dict.fromkeys(item for item, row in zip(items, rows, strict=True) if row is None)
-        types = unknown_types(events, generation) if generation else []
-        too_old = sum(event.timestamp is not None and event.timestamp < now - EVENTS_EXPIRE for event in kept)
-        return schema.EventsResponse(stored=stored, unknown_items=list(unknown), unknown_types=types, too_old=too_old)
+        return schema.EventsResponse(
+            stored=stored,
+            unknown_items=generation.unknown_items(event.item_id for event in events) if generation else [],
+            unknown_types=generation.unknown_types(event.event_type for event in events) if generation else [],
+            too_old=sum(event.timestamp is not None and event.timestamp < now - EVENTS_EXPIRE for event in kept),
+        )
 
     async def show(self, user_id: Id, generation: ServedGeneration) -> schema.UserResponse:
         """What is stored about a user for slates: no log, no impressions, no event ids."""
@@ -86,11 +87,13 @@ class UserVerbs:
 
         The deletion goes on if the call is cancelled.
         """
+        self._impressions.forget(user_id)
         await asyncio.shield(self._start(self._forget(user_id)))
         return schema.ForgottenResponse(user_id=user_id, forgotten=True)
 
     async def merge(self, user_id: Id, into: Id, generation: ServedGeneration) -> schema.MergedResponse:
         """Give a user's events and trained history to another user, and delete the first: from streams a bit later."""
+        self._impressions.forget(user_id)
         kept = await asyncio.shield(self._start(self._merge(user_id, into, generation)))
         return schema.MergedResponse(user_id=user_id, into=into, events=kept)
 

@@ -1,4 +1,4 @@
-"""Check the names in a request against a generation: items, event types, context columns and filters."""
+"""Checks of the names in a request against a generation: items, event types, context columns and filters."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ def known_row(item_id: Id, generation: ServedGeneration) -> int:
     if row is None:
         raise QueryError("The live generation does not know this item.", "item_id", code="not_found")
     return row
-
-
-def unknown_types(events: Sequence[schema.Event | schema.SessionEvent], generation: ServedGeneration) -> list[str]:
-    """The types of events that the generation does not know, each once."""
-    return list(dict.fromkeys(event.event_type for event in events if generation.spec.is_unknown(event.event_type)))
 
 
 def check_types(field: str, events: Sequence[schema.Event | schema.SessionEvent], generation: ServedGeneration) -> None:

@@ -16,7 +16,7 @@ from recsys.store.ports import LIVE
 from recsys.store.redis.generation_store import ALIASES_CHANNEL
 from recsys.store.redis.redis_board import RedisBoard
 from recsys.store.redis.user_store import RedisUserStore
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
@@ -50,7 +50,9 @@ class World:
         )
 
         def follower(role, *holders):
-            return GenerationFollower(role, RedisGenerationStore(url), RedisBoard(url), holders, aliases=ALIASES)
+            made = GenerationFollower(role, RedisGenerationStore(url), RedisBoard(url), holders)
+            made.aliases = ALIASES
+            return made
 
         self.ranking = follower("ranking", remote)
         gateway = follower("gateway", served, retrieval, ranking)

@@ -45,7 +45,11 @@ def made() -> tuple[Aliases, MemoryBoard, Cache, Callable[..., GenerationFollowe
     """A store, a board, a cache, and a maker of followers over them."""
     store, board, cache = Aliases("a"), MemoryBoard(), Cache()
 
-    def follower(role: str = "ranking", load: Callable[[Any], Any] = str, **more: Any) -> GenerationFollower:
-        return GenerationFollower(role, store, board, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
+    def follower(
+        role: str = "ranking", load: Callable[[Any], Any] = str, aliases: Sequence[str] = (LIVE,), **more: Any
+    ) -> GenerationFollower:
+        made = GenerationFollower(role, store, board, [GenerationHolder(cache, load)], **more)  # type: ignore[arg-type]
+        made.aliases = aliases
+        return made
 
     return store, board, cache, follower

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from recsys.model.ranker import Ranker
 from recsys.retrieval.retriever import Retriever
 from recsys.store import MemoryStore
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline

@@ -13,9 +13,8 @@ import grpc
 import httpx
 import pytest
 
-from service.auth.guard import SCOPES
-from service.auth.keyring import Scope
 from service.grpc.convert import SERVICE
+from service.schema.verb_table import VERBS, Scope
 from tests.edge import grpc_attacks, http_attacks
 from tests.edge.rolling import DRAIN, rolling_stops
 from tests.edge.smuggling import SMUGGLED
@@ -59,8 +58,8 @@ def call(channel, method, message=b"", seconds=5.0):
 def test_the_public_routes_pass_and_no_other(proxy):
     """Verbs that need no key of the scope admin reach the gateway at both doors; the proxy refuses all else."""
     with grpc.insecure_channel(proxy.grpc) as channel:
-        for verb, scope in SCOPES.items():
-            public = scope is not Scope.ADMIN
+        for verb in VERBS:
+            public = verb.scope is not Scope.ADMIN
             path = verb.path.format(user_id="u", item_id="i")
             answer = httpx.request(verb.method, proxy.url + path)
             assert ("There is nothing at this path." in answer.text) is not public, verb.path

@@ -12,7 +12,7 @@ import httpx
 
 from service.grpc.tandem.v1 import recommender_pb2 as pb
 from service.recommend.deadlines import HEADER
-from service.schema.verbs import Verb
+from service.schema.verb_table import Verb
 from tandem_client.messages import request_of
 from tests.servers.deployment import Deployment
 

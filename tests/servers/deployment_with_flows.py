@@ -30,7 +30,7 @@ class DeploymentWithFlows:
         assert done.returncode == 0, done.stderr + done.stdout
         return json.loads(done.stdout)
 
-    def ask(self, user, **body):
+    def recommend(self, user, **body):
         answer = self.client.post("/recommend", json={"user_id": user, **body})
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -1,4 +1,4 @@
-"""The client as its users have it: a wheel of its own, installed without the project, against a deployment."""
+"""The wheel of the client, installed without the project, against a deployment."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def site(wheel):
     return target
 
 
-def test_the_wheel_is_typed_and_needs_httpx_and_pydantic_alone(wheel):
+def test_the_wheel_is_typed_and_needs_only_httpx_and_pydantic(wheel):
     """gRPC is an extra."""
     with zipfile.ZipFile(wheel) as opened:
         names = opened.namelist()

@@ -1,6 +1,6 @@
-"""What event types mean to a deployment: which items they hide, in every mode, list and fallback, and what is trending.
+"""The meaning of event types in a deployment: the items that they hide, in every mode and fallback, and trends.
 
-The shop's catalogue fits into one slate, so a slate without an item says that the item is hidden.
+The catalogue of the shop fits into one slate, so an item that is not in a slate is hidden.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from recsys.generation.manifest import SPEC
 from recsys.lists.user_list import UserList
 from recsys.lists.user_record import UserRecord
 from recsys.store import RedisGenerationStore, RedisUserStore
-from service.schema import verbs
+from service.schema import verb_table
 from tandem_client import Client
 from tests.chaos.served import altered
 from tests.sample_data import tiny
@@ -45,19 +45,21 @@ class Shop(DeploymentWithFlows):
         super().__init__(home, server.url, deployment, prefect_url)
         self.server, self.folder, self.tables = server, folder, folder.tables()
 
-    def slate(self, way, user):
-        """All items that a way shows to a user."""
-        if way == "similar":
-            asked = {"item_id": "action-0", "user_id": user, "k": 100}
-            return ids(self.client.post("/similar", json=asked).raise_for_status().json())
-        mode = {"precomputed": "batch", "popular": "batch"}.get(way, way)
-        answer = self.ask(user, mode=mode, k=100)
+    def slate(self, kind, user):
+        """All items that a mode, a fallback or /similar shows to a user."""
+        if kind == "similar":
+            request = {"item_id": "action-0", "user_id": user, "k": 100}
+            return ids(self.client.post("/similar", json=request).raise_for_status().json())
+        mode = {"precomputed": "batch", "popular": "batch"}.get(kind, kind)
+        answer = self.recommend(user, mode=mode, k=100)
         assert answer["degraded"] == []
-        assert answer["mode"] == MADE_BY.get(way, answer["mode"])
+        assert answer["mode"] == MADE_BY.get(kind, answer["mode"])
         return ids(answer)
 
     def hidden(self, user):
-        """What the trained past hides from a user by brute force, and what it is about to hide no longer."""
+        """The items that the trained past hides from a user, by brute force, and the items about which the time
+        decides.
+        """
         log_ids, blobs = self.folder.users()
         record = UserRecord.unpack(blobs.bytes_at(log_ids.row_of(str(user))))
         types = np.array(self.folder.spec().event_types)[record.types]
@@ -95,26 +97,26 @@ def shop(tiny_shop, prefect_url, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def listed(shop):
-    """What `flows batch` says, of lists for everyone, with rows for all that may be shown."""
+    """The result of `flows batch`: lists for everyone, with all items that may be shown."""
     return shop.flow("batch", "--top", "100")
 
 
-@pytest.mark.parametrize("way", [*UNLISTED, *LISTED])
-def test_a_purchase_hides_an_item_and_a_view_does_not(shop, way, request):
-    """For 30 days, in every mode, from lists of both kinds, among what is popular and among similar items."""
-    if way in LISTED:
+@pytest.mark.parametrize("kind", [*UNLISTED, *LISTED])
+def test_a_purchase_hides_an_item_and_a_view_does_not(shop, kind, request):
+    """For 30 days, in every mode, from lists of both kinds, from popular items and from similar items."""
+    if kind in LISTED:
         request.getfixturevalue("listed")
-    for place, (act, (kind, days, hides)) in enumerate(ACTS.items()):
-        user = f"a stranger {place}" if way == "popular" else 10 * (UNLISTED + LISTED).index(way) + place
-        before = shop.slate(way, user)
+    for place, (act, (event_type, days, hides)) in enumerate(ACTS.items()):
+        user = f"a stranger {place}" if kind == "popular" else 10 * (UNLISTED + LISTED).index(kind) + place
+        before = shop.slate(kind, user)
         item = before[0]
-        told = shop.click(user, item, event_type=kind, timestamp=time.time() - days * DAY)
-        assert told == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
-        assert set(before) - set(shop.slate(way, user)) == ({item} if hides else set()), act
+        answer = shop.click(user, item, event_type=event_type, timestamp=time.time() - days * DAY)
+        assert answer == {"stored": 1, "unknown_items": [], "unknown_types": [], "too_old": 0}
+        assert set(before) - set(shop.slate(kind, user)) == ({item} if hides else set()), act
 
 
-def test_the_trained_past_hides_what_was_bought_in_the_last_30_days(shop, listed):
-    """For every user of the log: in the file of lists, and for some in real time and in the store."""
+def test_the_trained_past_hides_purchases_of_the_last_30_days(shop, listed):
+    """For every user of the log in the file of lists, and for some users in real time and in the store."""
     table = pq.read_table(listed["parquet"]).to_pandas().groupby("user_id")["item_id"].agg(set)
     everything = {shop.tables.ids[row] for row in range(EVERYTHING)}
     some = 0
@@ -129,7 +131,7 @@ def test_the_trained_past_hides_what_was_bought_in_the_last_30_days(shop, listed
 
 
 def test_lists_made_after_a_purchase_leave_it_out(shop, listed):
-    """`flows refresh` keeps a purchase and a refund out of the list it makes, and a view in."""
+    """`flows refresh` leaves a purchase and a refund out of the new list, and keeps a view."""
     shop.flow("refresh")
     item, acts = "drama-1", dict(enumerate(ACTS.values(), 100))
     for user, (kind, days, _) in acts.items():
@@ -146,50 +148,50 @@ def test_lists_made_after_a_purchase_leave_it_out(shop, listed):
             assert (item in {shop.tables.ids[row] for row in rows}) != hides, user
 
 
-def test_rules_say_otherwise(shop):
-    """A pin of a bought item stays out; exclude_seen of the file of rules replaces the dataset's."""
+def test_rules_replace_exclude_seen_of_the_dataset(shop):
+    """A pin of a bought item stays out, unless the file of rules sets exclude_seen."""
     shop.click("the ruled", "drama-2", event_type="purchase")
     shop.click("the ruled", "drama-3", event_type="view")
     pin = '[[pin]]\nitem = "drama-2"\nplace = 1\n[[pin]]\nitem = "drama-3"\nplace = 2\n'
     shop.rules(pin)
-    told = ids(shop.ask("the ruled", k=10))
-    assert "drama-2" not in told
-    assert "drama-3" in told[:2]
+    answer = ids(shop.recommend("the ruled", k=10))
+    assert "drama-2" not in answer
+    assert "drama-3" in answer[:2]
     shop.rules(f"exclude_seen = true\n{pin}")
     assert not {"drama-2", "drama-3"} & set(shop.slate("realtime", "the ruled"))
     shop.rules(f"exclude_seen = false\n{pin}")
-    assert ids(shop.ask("the ruled", k=2)) == ["drama-2", "drama-3"]
+    assert ids(shop.recommend("the ruled", k=2)) == ["drama-2", "drama-3"]
     shop.rules("")
 
 
 def test_an_explanation_names_the_rule(shop):
     """With its types and days."""
     shop.click("the curious", "drama-4", event_type="purchase")
-    told = shop.client.post("/explain", json={"user_id": "the curious", "item_id": "drama-4"}).json()
-    assert (told["dropped_by"], told["place"]) == ("seen", None)
-    assert told["reason"].endswith(
+    answer = shop.client.post("/explain", json={"user_id": "the curious", "item_id": "drama-4"}).json()
+    assert (answer["dropped_by"], answer["place"]) == ("seen", None)
+    assert answer["reason"].endswith(
         "items with which the user has an event of type 'purchase' or 'refund' in the last 30 days."
     )
 
 
-def test_a_refund_is_as_if_nothing_was_bought(shop):
-    """The models see what they see of a user who never bought it; the item itself is hidden."""
+def test_a_refund_revokes_a_purchase_for_the_models(shop):
+    """The scores are those of a user without the purchase. The item itself stays hidden."""
     bought, moment = "comedy-5", time.time() - 3_600
     for user in ("with a refund", "without"):
         shop.click(user, "drama-5", event_type="view", timestamp=moment)
     shop.click("with a refund", bought, event_type="purchase", timestamp=moment + 60)
-    assert shop.ask("with a refund")["history"] == 2
+    assert shop.recommend("with a refund")["history"] == 2
     shop.click("with a refund", bought, event_type="refund", timestamp=moment + 120)
-    ours, other = (shop.ask(user, mode="realtime", k=100) for user in ("with a refund", "without"))
+    ours, other = (shop.recommend(user, mode="realtime", k=100) for user in ("with a refund", "without"))
     assert (ours["history"], other["history"]) == (1, 1)
     scores = [{item["item_id"]: (item["score"], item["tower_score"]) for item in of["items"]} for of in (ours, other)]
     assert set(scores[1]) - set(scores[0]) == {bought}
-    for item, told in scores[0].items():
-        assert told == pytest.approx(scores[1][item], abs=2e-3, nan_ok=True)
+    for item, answer in scores[0].items():
+        assert answer == pytest.approx(scores[1][item], abs=2e-3, nan_ok=True)
 
 
-def test_what_trends_goes_by_weights_and_refunds(shop):
-    """Three purchases outweigh nine views; what two of three gave back, scrolls and unknown types are no trend."""
+def test_trending_uses_weights_and_refunds(shop):
+    """Three purchases outweigh nine views. Refunded items, ignored types and unknown types do not trend."""
     for user in range(3):
         shop.click(f"fan {user}", "action-6", "action-7", event_type="purchase")
     for user in range(2):
@@ -199,12 +201,12 @@ def test_what_trends_goes_by_weights_and_refunds(shop):
         shop.click(f"fan {user}", "action-9", event_type="scroll")
         shop.click(f"fan {user}", "action-9", event_type="Purchase")
     shop.flow("refresh")
-    told = [item for item, _ in shop.read(lambda store: store.read_trending()).items if item.startswith("action-")]
-    assert [item for item in told if item in {f"action-{n}" for n in range(6, 10)}] == ["action-6", "action-8"]
+    answer = [item for item, _ in shop.read(lambda store: store.read_trending()).items if item.startswith("action-")]
+    assert [item for item in answer if item in {f"action-{n}" for n in range(6, 10)}] == ["action-6", "action-8"]
 
 
-def test_what_is_stored_has_its_type(shop):
-    """In the trained history as well; an event without a type is a click, which this shop does not know."""
+def test_stored_events_have_their_type(shop):
+    """In the trained history too. An event without a type is a click, which this shop does not know."""
     assert shop.click("the shown", "drama-1", event_type="view")["unknown_types"] == []
     assert shop.click("the shown", "drama-2", "drama-3") == {
         "stored": 2,
@@ -212,21 +214,21 @@ def test_what_is_stored_has_its_type(shop):
         "unknown_types": ["click"],
         "too_old": 0,
     }
-    told = shop.client.get("/users/the%20shown").json()
-    assert [event["event_type"] for event in told["events"]] == ["view", "click", "click"]
-    assert shop.ask("the shown")["history"] == 1
+    answer = shop.client.get("/users/the%20shown").json()
+    assert [event["event_type"] for event in answer["events"]] == ["view", "click", "click"]
+    assert shop.recommend("the shown")["history"] == 1
     history = shop.client.get("/users/300").json()["history"]
     assert {event["event_type"] for event in history} <= {"view", "purchase", "refund"}
     assert len({event["event_type"] for event in history}) > 1
 
 
-def test_a_session_goes_by_the_same_rules(shop):
-    """A purchase in it hides the item; a view, a scroll and an unknown type do not."""
+def test_the_types_of_session_events_count(shop):
+    """A purchase in the session hides the item; a view, an ignored type and an unknown type do not."""
     kinds = ("purchase", "view", "scroll", "Purchase")
     session = [{"item_id": f"comedy-{at}", "event_type": kind} for at, kind in enumerate(kinds)]
-    told = shop.ask("a visitor", session=session, k=100)
-    assert (told["history"], told["unknown_types"]) == (2, ["Purchase"])
-    assert {f"comedy-{at}" for at in range(4)} - set(ids(told)) == {"comedy-0"}
+    answer = shop.recommend("a visitor", session=session, k=100)
+    assert (answer["history"], answer["unknown_types"]) == (2, ["Purchase"])
+    assert {f"comedy-{at}" for at in range(4)} - set(ids(answer)) == {"comedy-0"}
     with Client(f"grpc://{shop.deployment.grpc}") as client:
         over_grpc = client.recommend("a visitor", session=session, k=100)
         assert (over_grpc.history, over_grpc.unknown_types) == (2, ["Purchase"])
@@ -234,23 +236,25 @@ def test_a_session_goes_by_the_same_rules(shop):
         assert client.add_events([event]).unknown_types == ["Purchase"]
 
 
-def test_without_the_store_the_session_s_purchase_is_hidden(shop):
-    """The popular fallback knows the session alone."""
+def test_without_the_store_a_purchase_of_the_session_is_hidden(shop):
+    """The popular fallback has only the session."""
     shop.server.kill()
     session = [{"item_id": "drama-8", "event_type": "purchase"}, {"item_id": "drama-9", "event_type": "view"}]
-    told = shop.ask(400, session=session, k=100)
-    batch = shop.ask(401, session=session, k=100, mode="batch")
+    answer = shop.recommend(400, session=session, k=100)
+    batch = shop.recommend(401, session=session, k=100, mode="batch")
     shop.server.start()
-    for answer in (told, batch):
-        assert "store" in answer["degraded"]
-        assert {"drama-8", "drama-9"} - set(ids(answer)) == {"drama-8"}
+    for each in (answer, batch):
+        assert "store" in each["degraded"]
+        assert {"drama-8", "drama-9"} - set(ids(each)) == {"drama-8"}
     end = time.monotonic() + 30
-    while shop.ask(400)["degraded"] and time.monotonic() < end:
+    while shop.recommend(400)["degraded"] and time.monotonic() < end:
         time.sleep(0.2)
 
 
-def test_an_unknown_type_is_refused_where_the_dataset_says_so(shop):
-    """By both doors, in events and in sessions, with the field and the types there are; nothing of it is stored."""
+def test_an_unknown_type_is_refused_if_the_dataset_requires_it(shop):
+    """At both doors, in events and in sessions, with the field and the known types. No event of the request is
+    stored.
+    """
 
     def refuse(path):
         spec = json.loads((path / SPEC).read_text())
@@ -265,9 +269,9 @@ def test_an_unknown_type_is_refused_where_the_dataset_says_so(shop):
     doors, wrong = BothDoors(shop.deployment), {"item_id": "drama-2", "event_type": "Purchase"}
     events = [{"user_id": "strict", "item_id": "drama-1", "event_type": "view"}, {"user_id": "strict", **wrong}]
     for verb, values, field in (
-        (verbs.EVENTS, {"events": events}, "events.1.event_type"),
-        (verbs.RECOMMEND, {"user_id": "strict", "session": [wrong]}, "session.0.event_type"),
-        (verbs.EXPLAIN, {"user_id": "strict", "item_id": "drama-1", "session": [wrong]}, "session.0.event_type"),
+        (verb_table.EVENTS, {"events": events}, "events.1.event_type"),
+        (verb_table.RECOMMEND, {"user_id": "strict", "session": [wrong]}, "session.0.event_type"),
+        (verb_table.EXPLAIN, {"user_id": "strict", "item_id": "drama-1", "session": [wrong]}, "session.0.event_type"),
     ):
         over_http, over_grpc = doors.verdicts(verb, values)
         assert over_http == over_grpc

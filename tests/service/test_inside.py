@@ -1,4 +1,4 @@
-"""What a deployment opens, and what comes of a pickle that is sent there."""
+"""The ports and sockets that a deployment opens, and pickles that are sent to them."""
 
 import grpc
 import httpx
@@ -13,8 +13,8 @@ def opened(deployment):
     return sockets.listening(deployment.process.pid)
 
 
-def test_nothing_listens_on_a_port_but_the_doors(deployment, opened):
-    """BentoML's process manager has no port for commands; sockets of the backends are in a folder of this user's."""
+def test_only_the_doors_listen_on_a_port(deployment, opened):
+    """BentoML's process manager has no port for commands. The sockets of the backends are in a folder of this user."""
     ports, paths = opened
     assert ports == {deployment.port, deployment.grpc_port}
     assert len(paths) == 2
@@ -24,14 +24,14 @@ def test_nothing_listens_on_a_port_but_the_doors(deployment, opened):
 
 
 def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
-    """At every socket, by every header of BentoML's; the backends still answer rows."""
+    """At every socket, with every header of BentoML. The backends still answer rows."""
     canary = pickles.Canary(tmp_path / "canary")
     ports, paths = opened
-    told = {}
+    statuses = {}
     for place in (deployment.port, *paths):
         for request in pickles.requests(canary):
             status = pickles.send(place, request)[9:12]
-            told.setdefault(place, set()).add(status)
+            statuses.setdefault(place, set()).add(status)
         assert not canary.path.exists(), place
     for place in (*ports, *paths):
         for data, _ in canary.bodies():
@@ -43,7 +43,7 @@ def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
                     channel.unary_unary(f"/{method}")(data, metadata=list(more.items()), timeout=5)
     assert not canary.path.exists()
     for path in paths:
-        assert told[path] <= {b"200", b"400", b"404", b"405"}, told[path]  # 200: probes, which read no body
+        assert statuses[path] <= {b"200", b"400", b"404", b"405"}, statuses[path]  # 200: probes, which read no body
     answer = httpx.post(f"{deployment.url}/recommend", json={"user_id": "you", "mode": "realtime"}).json()
     assert answer["degraded"] == []
     assert deployment.process.poll() is None
@@ -51,7 +51,7 @@ def test_a_pickle_is_executed_nowhere(deployment, opened, tmp_path):
 
 
 def test_the_gateway_s_metrics_have_the_counts_of_retrieval_and_ranking(deployment):
-    """BentoML's own metrics are off in all three services; the folder that the processes share is still there."""
+    """BentoML's own metrics are off in all three services. The processes share a folder of metrics."""
     httpx.post(f"{deployment.url}/recommend", json={"user_id": "you", "mode": "realtime"}).raise_for_status()
     text = httpx.get(f"{deployment.url}/metrics").text
     for api in ("retrieve", "rank"):
@@ -59,8 +59,8 @@ def test_the_gateway_s_metrics_have_the_counts_of_retrieval_and_ranking(deployme
     assert "bentoml_" not in text
 
 
-def test_the_canary_is_one(tmp_path):
-    """Read as a pickle it writes its file; and BentoML reads what says it is one."""
+def test_the_canary_is_a_pickle_that_bentoml_would_execute(tmp_path):
+    """It writes its file when BentoML deserializes it."""
     canary = pickles.Canary(tmp_path / "canary")
     import pickle
 

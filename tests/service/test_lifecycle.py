@@ -1,4 +1,4 @@
-"""Start, end and kill: nothing of ours is ever left behind, and what can't start says why in one sentence."""
+"""Starts and ends of a deployment: no process is left behind, and a failed start has one sentence."""
 
 import os
 import signal
@@ -17,6 +17,7 @@ from recsys.store.redis.generation_store import RedisGenerationStore
 from tests.chaos.workers import SERVICES, workers
 from tests.sample_data import tiny
 from tests.servers.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
+from tests.service.putting import comedy, poll, put, recommend
 
 PROCESSES = 5
 """Below the supervisor: the store, BentoML's process manager and three workers."""
@@ -45,7 +46,7 @@ def test_sigterm_ends_every_process_and_the_exit_code_is_0(home, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_hangs_ends_with_the_deployment(home, tmp_path):
-    """It handles no SIGTERM; after 28 s it is killed."""
+    """It handles no SIGTERM. After 28 s it is killed."""
     with Deployment(home, tmp_path / "log") as running:
         below = descendants(running.process.pid)
         [worker] = [pid for pid in below if b"\0Ranking\0" in command(pid)]
@@ -55,8 +56,8 @@ def test_a_worker_that_hangs_ends_with_the_deployment(home, tmp_path):
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "process manager"])
-def test_killed_it_leaves_no_process(home, tmp_path, victim):
-    """kill -9 of a process that holds the others together ends the others, also while workers load."""
+def test_a_killed_parent_leaves_no_process(home, tmp_path, victim):
+    """SIGKILL of the supervisor or of the process manager ends all other processes, also while workers load."""
     running = Deployment(home, tmp_path / "log")
     running.start()
     end = time.monotonic() + 30
@@ -75,8 +76,8 @@ def test_killed_it_leaves_no_process(home, tmp_path, victim):
 
 
 @pytest.mark.slow
-def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
-    """kill -9 of the embedded store: answers go on, and users are known again within seconds."""
+def test_a_killed_embedded_store_is_restarted(home, tmp_path):
+    """Answers go on, and users have their histories again within seconds."""
     with Deployment(home, tmp_path / "log") as running:
         [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
         os.kill(store, signal.SIGKILL)
@@ -92,29 +93,29 @@ def test_the_store_comes_back_under_a_running_deployment(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_store_that_hangs_for_long_does_not_end_the_service(home, tmp_path):
-    """Past the time that a start may take it is ended and started again; answers go on all the while."""
+def test_a_store_that_hangs_is_restarted(home, tmp_path):
+    """After the time that a start may take. Answers go on."""
     with Deployment(home, tmp_path / "log") as running:
         [store] = [pid for pid in descendants(running.process.pid) if b"valkey" in command(pid)]
         os.kill(store, signal.SIGSTOP)
-        end, whole = time.monotonic() + 90, False
-        while time.monotonic() < end and not whole:
+        end, complete = time.monotonic() + 90, False
+        while time.monotonic() < end and not complete:
             answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=10)
             assert answer.status_code == 200
-            whole = answer.json()["degraded"] == [] and answer.json()["history"] > 0
-            whole = whole and store not in descendants(running.process.pid)
+            complete = answer.json()["degraded"] == [] and answer.json()["history"] > 0
+            complete = complete and store not in descendants(running.process.pid)
             time.sleep(0.5)
-        assert whole, running.log.read_text()
+        assert complete, running.log.read_text()
         assert "Serving goes on" in running.log.read_text()
 
 
-def test_a_killed_worker_comes_back(home, tmp_path):
-    """kill -9 of the only worker of each service: answers are whole again, and the death is counted and logged."""
+def test_a_killed_worker_is_restarted(home, tmp_path):
+    """The only worker of each service: answers are complete again, and the death is counted and logged."""
     with Deployment(home, tmp_path / "log") as running:
         for service in SERVICES:
             [victim] = workers(running, service)
             os.kill(victim, signal.SIGKILL)
-            assert _whole_again(running), running.log.read_text()
+            assert _is_complete_again(running), running.log.read_text()
             [successor] = workers(running, service)
             assert successor != victim
             count = f'tandem_worker_deaths_total{{service="{service}"}} 1.0'
@@ -126,31 +127,31 @@ def test_a_killed_worker_comes_back(home, tmp_path):
 
 
 def _comes(condition, seconds=20):
-    """Whether a condition holds within so long."""
+    """Whether a condition holds within so many seconds."""
     end = time.monotonic() + seconds
     while not (held := condition()) and time.monotonic() < end:
         time.sleep(0.2)
     return held
 
 
-def _whole_again(running, seconds=60):
-    """Whether an answer that lacks nothing comes in so long."""
+def _is_complete_again(running, seconds=60):
+    """Whether an answer without a missing stage is returned within so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             answer = httpx.post(f"{running.url}/recommend", json={"user_id": 4}, timeout=2)
             if answer.status_code == 200 and not answer.json()["degraded"]:
                 return True
-        except httpx.HTTPError:  # without its gateway there is nobody to answer
+        except httpx.HTTPError:  # no gateway runs
             pass
         time.sleep(0.1)
     return False
 
 
 def serve(*arguments, **variables):
-    """Run the command that should refuse; its exit code and what it said."""
+    """Run a command that has to fail; its exit code and stderr."""
     env = {k: v for k, v in os.environ.items() if k not in {"REDIS_URL", "PORT"}}
-    env |= {"GRPC_PORT": "0"} | variables  # 3001 may be somebody else's here
+    env |= {"GRPC_PORT": "0"} | variables  # another program may have 3001
     command = [sys.executable, "-m", "service", *arguments]
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
     return result.returncode, result.stderr
@@ -162,73 +163,73 @@ def is_one_sentence(text):
 
 @pytest.mark.parametrize("variable", ["PORT", "GRPC_PORT"])
 def test_a_taken_port_is_named(tmp_path, variable):
-    """And how to choose another; also where its holder would share it, as gateway workers do with each other."""
+    """With the variable of another port. Also if the other program shares the port, as gateway workers do."""
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = {"PORT": str(free_port()), variable: str(taken.getsockname()[1])}
-        code, said = serve("serve", TANDEM_HOME=str(tmp_path), **ports)
+        code, stderr = serve("serve", TANDEM_HOME=str(tmp_path), **ports)
     assert code == 1
-    assert is_one_sentence(said)
-    assert ports[variable] in said
-    assert f" {variable}=" in said
+    assert is_one_sentence(stderr)
+    assert ports[variable] in stderr
+    assert f" {variable}=" in stderr
 
 
 def test_a_home_that_can_not_be_written_is_named(tmp_path):
-    """A file in the way stops root too, whom permissions don't."""
+    """A file in place of the folder stops root too, who ignores permissions."""
     (tmp_path / "home").write_text("in the way")
-    code, said = serve("serve", TANDEM_HOME=str(tmp_path / "home"), PORT="39999")
+    code, stderr = serve("serve", TANDEM_HOME=str(tmp_path / "home"), PORT="39999")
     assert code == 1
-    assert is_one_sentence(said)
-    assert "TANDEM_HOME" in said
+    assert is_one_sentence(stderr)
+    assert "TANDEM_HOME" in stderr
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "told"),
+    ("command", "name", "sentence"),
     [("serve", "rules.toml", "cap.0.column is 3"), ("check", "rulez.toml", "There is no file")],
 )
-def test_a_wrong_file_of_rules_is_named(tmp_path, command, name, told):
-    """With its field, or its path where it is not there, before anything starts: workers only tell it in the log."""
+def test_a_wrong_file_of_rules_is_named(tmp_path, command, name, sentence):
+    """With its field, or with the path of a missing file, before anything starts."""
     (tmp_path / "rules.toml").write_text("[[cap]]\ncolumn = 3\n")
     rules = str(tmp_path / name)
-    code, said = serve(command, TANDEM_HOME=str(tmp_path / "home"), TANDEM_RULES=rules, PORT=str(free_port()))
+    code, stderr = serve(command, TANDEM_HOME=str(tmp_path / "home"), TANDEM_RULES=rules, PORT=str(free_port()))
     assert code == 1
-    assert is_one_sentence(said)
-    assert told in said
+    assert is_one_sentence(stderr)
+    assert sentence in stderr
 
 
 def test_a_redis_out_of_reach_is_named(tmp_path):
-    """With its address and what to do."""
-    code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999", REDIS_URL="redis://:secret@127.0.0.1:1/0")
+    """With its address, without its password."""
+    code, stderr = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999", REDIS_URL="redis://:secret@127.0.0.1:1/0")
     assert code == 1
-    assert is_one_sentence(said)
-    assert "127.0.0.1:1" in said
-    assert "secret" not in said
+    assert is_one_sentence(stderr)
+    assert "127.0.0.1:1" in stderr
+    assert "secret" not in stderr
 
 
-def test_nothing_live_says_how_to_train(tmp_path):
-    """An empty store is no crash."""
-    code, said = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999")
+def test_an_empty_store_stops_the_start_with_the_command_to_train(tmp_path):
+    """In one sentence."""
+    code, stderr = serve("serve", TANDEM_HOME=str(tmp_path), PORT="39999")
     assert code == 1
-    assert is_one_sentence(said)
-    assert "python -m flows run" in said
+    assert is_one_sentence(stderr)
+    assert "python -m flows run" in stderr
 
 
-@pytest.mark.parametrize(("value", "told"), [("", "rules.toml"), ("/etc/tandem/shop.toml", "/etc/tandem/shop.toml")])
-def test_the_file_of_rules_is_that_of_the_flows(monkeypatch, value, told):
-    """TANDEM_RULES names one file for both; an empty one is none named."""
+@pytest.mark.parametrize(("value", "path"), [("", "rules.toml"), ("/etc/tandem/shop.toml", "/etc/tandem/shop.toml")])
+def test_the_service_and_the_flows_read_one_file_of_rules(monkeypatch, value, path):
+    """TANDEM_RULES names the file. An empty variable is not set."""
     monkeypatch.setenv("TANDEM_RULES", value)
     config = subprocess.run(
         [sys.executable, "-m", "service", "config"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     (line,) = [line for line in config.stdout.splitlines() if line.startswith("TANDEM_RULES ")]
-    assert line.split()[1] == told
-    assert Environment.read().rules == Path(told)
+    assert line.split()[1] == path
+    assert Environment.read().rules == Path(path)
 
 
 def test_inline_topology_gives_the_same_answers(deployment, embedded_url, published, tmp_path):
-    """Retrieval and ranking inside the gateway: one process less each, the same slates."""
+    """Retrieval and ranking run in the gateway. The slates are the same, and a put item is recommended."""
     with Deployment(tmp_path / "home", tmp_path / "log", REDIS_URL=embedded_url, TANDEM_TOPOLOGY="inline") as inline:
         for user in range(0, 30, 3):
             body = {"user_id": user, "k": 20}
@@ -236,3 +237,7 @@ def test_inline_topology_gives_the_same_answers(deployment, embedded_url, publis
             other = httpx.post(f"{deployment.url}/recommend", json=body, timeout=10).json()
             assert one == other
         assert httpx.get(f"{inline.url}/status").json()["topology"] == "inline"
+        with httpx.Client(base_url=inline.url, timeout=10) as client:
+            put(client, comedy("put inline"))
+            poll("put inline", lambda: "put inline" in recommend(client)[0], 1)
+            client.delete("/items/put inline").raise_for_status()

@@ -1,4 +1,4 @@
-"""Batch, micro-batch, hybrid and real time, rules and trends: the flows' command line beside a running deployment."""
+"""The modes batch, micro-batch, hybrid and real time, with rules and trends: flows beside a running deployment."""
 
 import time
 
@@ -28,7 +28,7 @@ def world(tiny_world, own_valkey_url, prefect_url, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def listed(world):
-    """What `batch` said, run once everybody is as they are now."""
+    """The result of `flows batch`, after the events of a new user."""
     world.click("newcomer", "drama-1", "drama-2")
     return world.flow("batch", "--top", "5")
 
@@ -38,17 +38,17 @@ def ids(answer):
 
 
 def test_without_lists_everything_is_computed(world):
-    """auto and hybrid are real time while there is no list; batch answers what the publish computed."""
-    assert world.ask("stranger")["mode"] == "realtime"
-    assert world.ask("stranger", mode="hybrid")["mode"] == "realtime"
-    told = world.ask(USER, mode="batch")
-    assert told["mode"] == "batch"
-    assert all(item["sources"] == ["precomputed"] for item in told["items"])
+    """auto and hybrid are real time without a list. Batch answers with the candidates of the publish."""
+    assert world.recommend("stranger")["mode"] == "realtime"
+    assert world.recommend("stranger", mode="hybrid")["mode"] == "realtime"
+    answer = world.recommend(USER, mode="batch")
+    assert answer["mode"] == "batch"
+    assert all(item["sources"] == ["precomputed"] for item in answer["items"])
 
 
 class TestLists:
     def test_everyone_has_a_list_and_a_row_in_parquet(self, world, listed):
-        """Those that the generation knows and those known by their events alone; five a user, none seen before."""
+        """All users of the generation and the users that have only events: five unseen items each."""
         assert listed["lists"] == tiny.USERS + 1
         table = pq.read_table(listed["parquet"]).to_pandas()
         assert table.groupby("user_id").size().eq(5).all()
@@ -57,163 +57,167 @@ class TestLists:
         assert not set(newcomer["item_id"]) & {"drama-1", "drama-2"}
         assert newcomer["item_id"].str.startswith("drama").sum() >= 4
 
-    def test_batch_is_what_the_file_says(self, world, listed):
-        """The list as it was made, in its order, and the same that everything computed anew would be."""
-        told = world.ask(USER, mode="batch", k=5)
+    def test_mode_batch_answers_with_the_list_of_the_file(self, world, listed):
+        """In the same order, and about the same as computed now."""
+        answer = world.recommend(USER, mode="batch", k=5)
         table = pq.read_table(listed["parquet"]).to_pandas()
-        assert ids(told) == table[table["user_id"] == str(USER)]["item_id"].tolist()
-        anew = world.ask(USER, mode="realtime", k=5)
-        assert len(set(ids(anew)) & set(ids(told))) >= 4
+        assert ids(answer) == table[table["user_id"] == str(USER)]["item_id"].tolist()
+        anew = world.recommend(USER, mode="realtime", k=5)
+        assert len(set(ids(anew)) & set(ids(answer))) >= 4
 
-    def test_auto_is_batch_until_something_happens(self, world, listed):
-        """Then hybrid, then real time; a click is known at once whatever the mode."""
-        assert world.ask(7)["mode"] == "batch"
-        shown = ids(world.ask(7))
+    def test_mode_auto_is_batch_until_the_user_has_events(self, world, listed):
+        """Then hybrid, then real time. A click counts at once in every mode."""
+        assert world.recommend(7)["mode"] == "batch"
+        shown = ids(world.recommend(7))
         world.click(7, shown[0])
-        after = world.ask(7)
+        after = world.recommend(7)
         assert after["mode"] == "hybrid"
         assert shown[0] not in ids(after)
         world.click(7, *shown[1:5])
-        assert world.ask(7)["mode"] == "realtime"
+        assert world.recommend(7)["mode"] == "realtime"
 
-    def test_a_session_or_a_context_is_ranked_anew(self, world, listed):
-        """The list knows of neither."""
-        assert world.ask(8)["mode"] == "batch"
-        assert world.ask(8, session=[{"item_id": "action-3"}])["mode"] == "hybrid"
-        assert world.ask(8, context={"device": "mobile"})["mode"] == "hybrid"
+    def test_a_session_or_a_context_makes_the_mode_hybrid(self, world, listed):
+        """The list was made without them."""
+        assert world.recommend(8)["mode"] == "batch"
+        assert world.recommend(8, session=[{"item_id": "action-3"}])["mode"] == "hybrid"
+        assert world.recommend(8, context={"device": "mobile"})["mode"] == "hybrid"
 
     def test_an_event_that_comes_late_counts(self, world, listed):
-        """Its own time lies before the list's, and still it is news."""
-        shown = ids(world.ask(9))
+        """Its time is before the list, and it was stored after the list."""
+        shown = ids(world.recommend(9))
         event = {"user_id": 9, "item_id": shown[0], "timestamp": time.time() - 7 * 86_400}
         world.client.post("/events", json={"events": [event]}).raise_for_status()
-        after = world.ask(9)
+        after = world.recommend(9)
         assert after["mode"] == "hybrid"
         assert shown[0] not in ids(after)
 
     def test_filters_apply_to_a_list(self, world, listed):
-        """Excluded, seen since and of another category: on no list; one that the filter leaves too short is none."""
-        told = world.ask(10, mode="batch", k=20)
-        again = world.ask(10, mode="batch", k=20, exclude=ids(told)[:3], filter={"categories": ["drama"]})
-        assert not set(ids(told)[:3]) & set(ids(again))
+        """Excluded items, seen items and items of other categories are left out. A list that is too short then is not
+        used.
+        """
+        answer = world.recommend(10, mode="batch", k=20)
+        again = world.recommend(10, mode="batch", k=20, exclude=ids(answer)[:3], filter={"categories": ["drama"]})
+        assert not set(ids(answer)[:3]) & set(ids(again))
         assert len(ids(again)) == 20
-        assert (told["mode"], again["mode"]) == ("batch", "batch")
-        more = world.ask(10, mode="batch", k=tiny.PER_CATEGORY + 1, filter={"categories": ["drama"]})
+        assert (answer["mode"], again["mode"]) == ("batch", "batch")
+        more = world.recommend(10, mode="batch", k=tiny.PER_CATEGORY + 1, filter={"categories": ["drama"]})
         assert more["mode"] == "realtime"
         assert all(item.startswith("drama") for item in ids(more))
         assert set(ids(again)) < set(ids(more))
         assert all(item.startswith("drama") for item in ids(again))
 
-    def test_refresh_makes_lists_of_those_who_did_something(self, world, listed):
-        """And of nobody else; after it their list knows what they did."""
+    def test_refresh_makes_lists_of_users_with_new_events(self, world, listed):
+        """And of no other user. The new list takes the events into account."""
         world.flow("refresh")
         world.click(11, "action-1", "action-2")
-        assert world.ask(11)["mode"] == "hybrid"
+        assert world.recommend(11)["mode"] == "hybrid"
         done = world.flow("refresh")
         assert done["lists"] == 1
-        told = world.ask(11)
-        assert told["mode"] == "batch"
-        assert not {"action-1", "action-2"} & set(ids(told))
+        answer = world.recommend(11)
+        assert answer["mode"] == "batch"
+        assert not {"action-1", "action-2"} & set(ids(answer))
 
-    def test_what_several_users_turn_to_is_trending(self, world, listed):
-        """An item of no category of theirs comes to everyone as a candidate, and says why."""
+    def test_an_item_that_several_users_click_is_trending(self, world, listed):
+        """It is a candidate of every user, and the explanation names the source."""
         for user in range(30, 40):
             world.click(f"fan-{user}", "drama-24")
         assert world.flow("refresh")["trending"] >= 1
         time.sleep(6)
-        told = world.client.post("/explain", json={"user_id": "fan of action", "item_id": "drama-24"}).json()
-        assert "trending" in told["sources"]
+        answer = world.client.post("/explain", json={"user_id": "fan of action", "item_id": "drama-24"}).json()
+        assert "trending" in answer["sources"]
 
 
 class TestRules:
     def test_each_rule_and_a_broken_edit(self, world):
-        """A cap, a boost, a pin and diversity, read while it runs; a mistake changes nothing and is told."""
-        plain = world.ask("ruled", k=12, mode="realtime")
+        """A cap, a boost, a pin and diversity, read while the deployment runs. A wrong file changes nothing and is in
+        /status.
+        """
+        plain = world.recommend("ruled", k=12, mode="realtime")
         world.rules('[[cap]]\ncolumn = "categories"\nat_most = 4\n[[pin]]\nitem = "drama-20"\nplace = 2\n')
-        told = world.ask("ruled", k=12, mode="realtime")
-        assert ids(told)[1] == "drama-20"
-        assert told["items"][1]["rules"] == ["pin"]
+        answer = world.recommend("ruled", k=12, mode="realtime")
+        assert ids(answer)[1] == "drama-20"
+        assert answer["items"][1]["rules"] == ["pin"]
         for category in tiny.CATEGORIES:
-            assert sum(item.startswith(category) for item in ids(told)) == 4
+            assert sum(item.startswith(category) for item in ids(answer)) == 4
         world.rules("[[cap]]\ncolumn = 3\n")
-        assert ids(world.ask("ruled", k=12, mode="realtime")) == ids(told)
+        assert ids(world.recommend("ruled", k=12, mode="realtime")) == ids(answer)
         assert any("cap.0.column" in line for line in world.client.get("/status").json()["rules"])
         world.rules('[[boost]]\nwhere = { categories = "action" }\nby = 9\n')
-        assert all(item.startswith("action") for item in ids(world.ask("ruled", k=12, mode="realtime")))
+        assert all(item.startswith("action") for item in ids(world.recommend("ruled", k=12, mode="realtime")))
         world.rules('[[bury]]\nwhere = { categories = "action" }\nby = 9\n[diversity]\nweight = 0.5\n')
-        assert not any(item.startswith("action") for item in ids(world.ask("ruled", k=12, mode="realtime")))
+        assert not any(item.startswith("action") for item in ids(world.recommend("ruled", k=12, mode="realtime")))
         world.rules(
             '[[quota]]\nnew_within_days = 3650\nat_least = 3\nwithin = 5\n[[cap]]\ncolumn = "actor"\nat_most = 1'
         )
         assert any("actor" in line for line in world.client.get("/status").json()["rules"])
         world.rules("exclude_seen = false\n")
-        shown = ids(world.ask(12, mode="batch"))[0]
+        shown = ids(world.recommend(12, mode="batch"))[0]
         world.click(12, shown)
-        assert shown in ids(world.ask(12, mode="batch"))
+        assert shown in ids(world.recommend(12, mode="batch"))
         world.deployment.rules.unlink()
         time.sleep(2.5)
-        assert shown not in ids(world.ask(12, mode="batch"))
-        assert ids(world.ask("ruled", k=12, mode="realtime")) == ids(plain)
+        assert shown not in ids(world.recommend(12, mode="batch"))
+        assert ids(world.recommend("ruled", k=12, mode="realtime")) == ids(plain)
 
     def test_no_rule_moves_similar_items(self, world):
-        """They stay the likest first, and each has its likeness; what the rules hide stays hidden."""
-        asked = {"item_id": "drama-3", "user_id": 4, "k": 8}
-        plain = world.client.post("/similar", json=asked).json()
+        """They stay in the order of similarity, and each has its likeness."""
+        request = {"item_id": "drama-3", "user_id": 4, "k": 8}
+        plain = world.client.post("/similar", json=request).json()
         world.rules(
             '[[pin]]\nitem = "action-20"\nplace = 1\n[[cap]]\ncolumn = "categories"\nat_most = 1\n'
             "[[bury]]\nwhere = { categories = 'drama' }\nby = 9\n[diversity]\nweight = 0.9\n"
         )
-        assert ids(world.ask("ruled", mode="realtime"))[0] == "action-20"
-        told = world.client.post("/similar", json=asked).json()
+        assert ids(world.recommend("ruled", mode="realtime"))[0] == "action-20"
+        answer = world.client.post("/similar", json=request).json()
         world.deployment.rules.unlink()
         time.sleep(2.5)
-        assert told["items"] == plain["items"]
-        assert all(item["likeness"] is not None for item in told["items"])
+        assert answer["items"] == plain["items"]
+        assert all(item["likeness"] is not None for item in answer["items"])
 
     def test_a_cap_is_explained(self, world):
-        """The item it kept out is told which."""
-        best = ids(world.ask("capped", mode="realtime"))
+        """The explanation of an item that the cap keeps out names the cap."""
+        best = ids(world.recommend("capped", mode="realtime"))
         world.rules('[[cap]]\ncolumn = "categories"\nat_most = 1\n')
         first = best[0].partition("-")[0]
         out = next(item for item in best[1:] if item.startswith(first))
-        told = world.client.post(
+        answer = world.client.post(
             "/explain", json={"user_id": "capped", "item_id": out, "mode": "realtime", "k": 10}
         ).json()
-        assert (told["dropped_by"], told["place"]) == ("rules", None)
-        assert f"cap categories={first}" in told["reason"]
+        assert (answer["dropped_by"], answer["place"]) == ("rules", None)
+        assert f"cap categories={first}" in answer["reason"]
         world.deployment.rules.unlink()
         time.sleep(2.5)
 
-    def test_what_a_pin_pushed_out_is_explained(self, world):
-        """The last of the best is told that the pin came before it, not that the ranker put it among them."""
-        best = ids(world.ask("pushed", mode="realtime"))
+    def test_an_item_that_a_pin_pushed_out_is_explained(self, world):
+        """The explanation of the last item names the pin."""
+        best = ids(world.recommend("pushed", mode="realtime"))
         pinned = next(f"drama-{n}" for n in range(25) if f"drama-{n}" not in best)
         world.rules(f'[[pin]]\nitem = "{pinned}"\nplace = 1\n')
-        told = world.client.post(
+        answer = world.client.post(
             "/explain", json={"user_id": "pushed", "item_id": best[-1], "mode": "realtime", "k": len(best)}
         ).json()
-        assert (told["dropped_by"], told["ranked_place"]) == ("rules", len(best))
-        assert "came before it by pin" in told["reason"]
+        assert (answer["dropped_by"], answer["ranked_place"]) == ("rules", len(best))
+        assert "came before it by pin" in answer["reason"]
         world.deployment.rules.unlink()
         time.sleep(2.5)
 
 
 class TestImpressions:
-    def test_slates_become_training_rows(self, world):
-        """With the features they were ranked by, and what the user took."""
+    def test_drained_slates_have_features_and_labels(self, world):
+        """With the features that ranked them, and the items that the user clicked."""
         world.flow("drain", "--wait", "0")
-        told = world.ask("watched", mode="realtime", k=10)
+        answer = world.recommend("watched", mode="realtime", k=10)
         time.sleep(1.5)
-        world.click("watched", ids(told)[3])
+        world.click("watched", ids(answer)[3])
         time.sleep(2.5)
         done = world.flow("drain", "--wait", "2")
         assert done["damaged"] == 0
         table = pq.read_table(done["files"][0]).to_pandas()
         mine = table[table["user_id"] == "watched"].sort_values("place")
-        assert mine["item_id"].tolist() == ids(told)
-        assert mine[mine["label"]]["item_id"].tolist() == [ids(told)[3]]
+        assert mine["item_id"].tolist() == ids(answer)
+        assert mine[mine["label"]]["item_id"].tolist() == [ids(answer)[3]]
         assert [round(score, 4) for score in mine["score"]] == pytest.approx(
-            [i["score"] for i in told["items"]], abs=1e-3
+            [i["score"] for i in answer["items"]], abs=1e-3
         )
         shown = impressions.read(done["files"])
         assert shown.features.shape == (len(table), len(FEATURES))

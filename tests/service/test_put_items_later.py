@@ -1,4 +1,4 @@
-"""What becomes of items put: the store gone, another generation live, and where nobody here may write."""
+"""Put items after a new generation, without the store, and with a Redis user that may only read."""
 
 import asyncio
 from dataclasses import replace
@@ -22,7 +22,7 @@ from training.recipe import train
 
 @pytest.fixture(scope="module")
 def world(tiny_world, tmp_path_factory):
-    """A deployment over an embedded store, a client of the deployment, and the folder of the store."""
+    """An embedded store, and a client of a deployment over it."""
     home = tmp_path_factory.mktemp("later")
     store = EmbeddedValkey(home / "store")
     url = store.ensure()
@@ -37,7 +37,7 @@ def world(tiny_world, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def next_generation(tmp_path_factory):
-    """A generation trained when the item `premiere` was in the items table already, as nobody's yet."""
+    """A generation that was trained with the item `premiere` in its table of items, without interactions."""
     folder = tmp_path_factory.mktemp("next")
     tiny.write(folder / "data", seed=1)
     with (folder / "data" / "items.csv").open("a") as table:
@@ -47,8 +47,10 @@ def next_generation(tmp_path_factory):
     return export(folder / "generations", log, train(log, config), config, Origin("next"))
 
 
-def test_the_next_generation_takes_its_items_over(world, tiny_world, next_generation):
-    """What it contains leaves the segment and keeps being recommended; what was hidden stays so; back again too."""
+def test_the_next_generation_contains_put_items(world, tiny_world, next_generation):
+    """Such an item is no put item any more and is still recommended. Hidden items stay hidden. A rollback reverses
+    it.
+    """
     store, client = world
     generations, first = RedisGenerationStore(store.url), tiny_world[0].manifest.id
     put(client, comedy("premiere"), comedy("encore"), {"item_id": "comedy-3", "available": False})
@@ -70,33 +72,33 @@ def test_the_next_generation_takes_its_items_over(world, tiny_world, next_genera
     poll("the one before", lambda: serves(first, 2))
 
 
-def test_with_the_store_gone_what_is_known_stays(world):
-    """Redis killed and back: hidden stays hidden, fresh stays, a put is a sentence with 503, and afterwards works."""
+def test_put_items_stay_while_the_store_is_away(world):
+    """Hidden items stay hidden. A put gets 503 with a sentence, and works when Redis is back."""
     store, client = world
     put(client, comedy("kept"), {"item_id": "comedy-3", "available": False})
 
-    def whole():
+    def is_complete():
         items, _ = recommend(client, "stranger")
         return "kept" in items and "comedy-3" not in items
 
-    poll("known", whole)
+    poll("known", is_complete)
     store.stop()
     for _ in range(10):
-        assert whole()
+        assert is_complete()
     refused = client.put("/items", json={"items": [comedy("late")]})
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "store"
     assert store.ensure() == store.url
     poll("put again", lambda: client.put("/items", json={"items": [comedy("late")]}).status_code == 200, 1)
-    poll("recommended again", lambda: whole() and "late" in recommend(client, "stranger")[0])
+    poll("recommended again", lambda: is_complete() and "late" in recommend(client, "stranger")[0])
     with redis.Redis.from_url(store.url) as behind:
         behind.flushdb()
     for _ in range(5):
         assert "comedy-3" not in recommend(client, "stranger")[0]
 
 
-def test_who_may_only_read_serves(tiny_world, tmp_path):
-    """With a Redis user without rights to write, items put by another are followed; a put here is a sentence."""
+def test_a_redis_user_without_the_right_to_write_serves(tiny_world, tmp_path):
+    """Items put by another process are recommended; a put here gets 503 with a sentence."""
     store = EmbeddedValkey(tmp_path / "store")
     url = store.ensure()
     tiny.publish(tiny_world[0], RedisGenerationStore(url))

@@ -1,4 +1,4 @@
-"""Traces of a whole deployment: three processes, one trace."""
+"""Traces of a deployment: three processes, one trace."""
 
 import json
 import time
@@ -92,7 +92,7 @@ GATEWAY, RETRIEVAL, RANKING = "tandem-gateway", "tandem-retrieval", "tandem-rank
 
 @pytest.mark.parametrize(("number", "name"), [(1, "POST /recommend"), (5, "tandem.v1.Recommender/Recommend")])
 def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
-    """Below the span that the caller named, at either door."""
+    """Below the span of the caller, at either door."""
     door = (GATEWAY, name)
     assert recorded.tree(number) == {
         door: "0xb7ad6b7169203331",
@@ -110,7 +110,7 @@ def test_a_request_is_one_trace_through_three_processes(recorded, number, name):
 
 
 def test_a_call_outside_the_stages_is_below_the_request(recorded):
-    """Similar items come from retrieval."""
+    """Such as the call of /similar."""
     assert recorded.tree(3)[RETRIEVAL, "POST /similar"] == (GATEWAY, "POST /similar")
 
 
@@ -122,8 +122,8 @@ def test_a_caller_without_a_trace_starts_one_and_an_unsampled_trace_has_no_spans
     assert recorded.odd == 200
 
 
-def test_the_status_is_that_of_the_answer(recorded):
-    """An error of the caller is no error of the span; a store that is away is."""
+def test_only_errors_of_the_deployment_are_errors_of_the_span(recorded):
+    """A wrong request is none; an unavailable store is."""
     for number, key, code in (
         (2, "http.response.status_code", 422),
         (6, "rpc.response.status_code", "INVALID_ARGUMENT"),

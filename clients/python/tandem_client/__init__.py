@@ -3,7 +3,7 @@
     with Client("grpc://127.0.0.1:3001") as client:
         for item in client.recommend("you", k=5).items: ...
 
-Needs neither BentoML nor torch nor Redis.
+The client needs neither BentoML nor torch nor Redis.
 """
 
 from tandem_client.client import AsyncClient, Client

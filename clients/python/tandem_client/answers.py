@@ -13,14 +13,14 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 
 def _id(value: object) -> object:
-    """The id itself; over gRPC it comes as {"text": ...} or {"number": ...}."""
+    """The id itself, of the object {"text": ...} or {"number": ...} of gRPC."""
     if isinstance(value, dict):
         return int(value["number"]) if "number" in value else value.get("text")
     return value
 
 
 def _column_value(value: object) -> object:
-    """The value itself, likewise."""
+    """The value itself, of the object of gRPC."""
     return next(iter(value.values()), None) if isinstance(value, dict) else value
 
 
@@ -29,7 +29,7 @@ ColumnValue = Annotated[bool | float | str, BeforeValidator(_column_value)]
 
 
 class ScoredItem(BaseModel):
-    """One place of a slate. tower_score is None where retrieval did not score the item."""
+    """An item of a slate. tower_score: None if retrieval did not score the item."""
 
     item_id: Id
     title: str
@@ -40,10 +40,10 @@ class ScoredItem(BaseModel):
 
 
 class RecommendResponse(BaseModel):
-    """A slate. user_id: None where the request named no user.
+    """A slate. user_id: None if the request named no user.
 
     degraded: the stages that the answer was made without; empty in normal operation. unknown_items: items of the
-    session that the deployment does not know; they had no effect. unknown_types: likewise, event types of the session.
+    session that the deployment does not know; they had no effect. unknown_types: the same for event types.
     """
 
     user_id: Id | None = None
@@ -64,7 +64,7 @@ class SlatesResponse(BaseModel):
 
 
 class SimilarItem(BaseModel):
-    """One of the items most like another. likeness: inner product of the two embeddings."""
+    """An item that is similar to another. likeness: inner product of the two embeddings."""
 
     item_id: Id
     title: str
@@ -74,7 +74,7 @@ class SimilarItem(BaseModel):
 
 
 class SimilarResponse(BaseModel):
-    """The items most like one, the most similar first."""
+    """The items most similar to an item, the most similar first."""
 
     item_id: Id
     items: list[SimilarItem]
@@ -84,7 +84,7 @@ class SimilarResponse(BaseModel):
 
 
 class Feature(BaseModel):
-    """One feature of the ranker. contribution: what the score loses when this feature is set to its mean."""
+    """A feature of the ranker. contribution: how much the score falls if the feature is set to its mean."""
 
     name: str
     value: float
@@ -92,7 +92,7 @@ class Feature(BaseModel):
 
 
 class ExplainResponse(BaseModel):
-    """Why an item has its place in a slate, or why it is not in the slate (dropped_by, reason)."""
+    """Why an item has its place in a slate, or why the slate lacks the item (dropped_by, reason)."""
 
     user_id: Id | None = None
     item_id: Id
@@ -126,7 +126,7 @@ class StoredEvent(BaseModel):
 
 
 class UserResponse(BaseModel):
-    """What is stored of a user."""
+    """What is stored about a user."""
 
     user_id: Id
     generation: str
@@ -139,14 +139,14 @@ class UserResponse(BaseModel):
 
 
 class ForgottenResponse(BaseModel):
-    """The result of a deletion of a user."""
+    """The result of deleting a user."""
 
     user_id: Id
     forgotten: bool
 
 
 class MergedResponse(BaseModel):
-    """The result of a merge. user_id: the user that is forgotten. events: events now stored of `into`."""
+    """The result of a merge. user_id: the user that was deleted. events: the events that are stored of `into` now."""
 
     user_id: Id
     into: Id
@@ -180,7 +180,7 @@ class ItemsResponse(BaseModel):
 
 
 class ItemResponse(BaseModel):
-    """One item, with what was put. known: whether the live generation has the item. put_at: unix seconds."""
+    """An item, with its last put. known: whether the live generation has the item. put_at: unix seconds."""
 
     item_id: Id
     generation: str
@@ -193,7 +193,7 @@ class ItemResponse(BaseModel):
 
 
 class ForgottenItemResponse(BaseModel):
-    """The result of dropping what was put of an item. forgotten: whether anything had been put."""
+    """The result of dropping what was put for an item. forgotten: whether the item had been put."""
 
     item_id: Id
     forgotten: bool
@@ -201,7 +201,7 @@ class ForgottenItemResponse(BaseModel):
 
 
 class Process(BaseModel):
-    """A process that serves, and the generations that it holds."""
+    """A process of the deployment, and the generations that it holds."""
 
     name: str
     held: list[str]

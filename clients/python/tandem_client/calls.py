@@ -1,4 +1,4 @@
-"""The verbs: one function for each. `client` sends what they return, over a transport."""
+"""One function for each verb. It builds the call that `client` sends over a transport."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -63,124 +63,107 @@ class Call(Generic[A]):
     deadline: float | None
 
 
+class _Fields(TypedDict, total=False):
+    k: int | None
+    exclude: Sequence[Id] | None
+    context: Mapping[str, str] | None
+    filter: Filter | None
+    mode: str | None
+
+
+class RecommendManyFields(_Fields, total=False):
+    """The further fields of a request for the slates of several users; `GET /openapi.json` describes them."""
+
+    log_impression: bool | None
+
+
+class ExplainFields(_Fields, total=False):
+    """The further fields of a request for an explanation."""
+
+    session: Sequence[SessionEvent | Values] | None
+
+
+class RecommendFields(ExplainFields, RecommendManyFields, total=False):
+    """The further fields of a request for a slate."""
+
+
+class SimilarFields(TypedDict, total=False):
+    """The further fields of a request for similar items."""
+
+    user_id: Id | None
+    k: int | None
+    exclude: Sequence[Id] | None
+    filter: Filter | None
+
+
 def recommend(
-    user_id: Id | None = None,
-    *,
-    k: int | None = None,
-    session: Sequence[SessionEvent | Values] | None = None,
-    exclude: Sequence[Id] | None = None,
-    context: Mapping[str, str] | None = None,
-    filter: Filter | None = None,
-    mode: str | None = None,
-    log_impression: bool | None = None,
-    deadline: float | None = None,
+    user_id: Id | None = None, *, deadline: float | None = None, **fields: Unpack[RecommendFields]
 ) -> Call[answers.RecommendResponse]:
-    """A slate for one user, or for a visitor without an id."""
-    wish = {
-        "k": k,
-        "session": session,
-        "exclude": exclude,
-        "context": context,
-        "filter": filter,
-        "mode": mode,
-        "log_impression": log_impression,
-    }
-    return _call(RECOMMEND, deadline, user_id=user_id, **wish)
+    """A slate for one user, or for a visitor without an id. fields: k, session, and others of `RecommendFields`."""
+    return _call(RECOMMEND, deadline, user_id=user_id, **fields)
 
 
 def recommend_many(
-    user_ids: Sequence[Id],
-    *,
-    k: int | None = None,
-    exclude: Sequence[Id] | None = None,
-    context: Mapping[str, str] | None = None,
-    filter: Filter | None = None,
-    mode: str | None = None,
-    log_impression: bool | None = None,
-    deadline: float | None = None,
+    user_ids: Sequence[Id], *, deadline: float | None = None, **fields: Unpack[RecommendManyFields]
 ) -> Call[answers.SlatesResponse]:
-    """A slate for each of several users, in their order."""
-    wish = {
-        "k": k,
-        "exclude": exclude,
-        "context": context,
-        "filter": filter,
-        "mode": mode,
-        "log_impression": log_impression,
-    }
-    return _call(RECOMMEND_MANY, deadline, user_ids=user_ids, **wish)
+    """A slate for each of several users, in the order of the users. fields: of `RecommendManyFields`."""
+    return _call(RECOMMEND_MANY, deadline, user_ids=user_ids, **fields)
 
 
 def similar(
-    item_id: Id,
-    *,
-    user_id: Id | None = None,
-    k: int | None = None,
-    exclude: Sequence[Id] | None = None,
-    filter: Filter | None = None,
-    deadline: float | None = None,
+    item_id: Id, *, deadline: float | None = None, **fields: Unpack[SimilarFields]
 ) -> Call[answers.SimilarResponse]:
-    """The items most like one."""
-    return _call(SIMILAR, deadline, item_id=item_id, user_id=user_id, k=k, exclude=exclude, filter=filter)
+    """The items most similar to an item. fields: of `SimilarFields`."""
+    return _call(SIMILAR, deadline, item_id=item_id, **fields)
 
 
 def explain(
-    user_id: Id | None,
-    item_id: Id,
-    *,
-    k: int | None = None,
-    session: Sequence[SessionEvent | Values] | None = None,
-    exclude: Sequence[Id] | None = None,
-    context: Mapping[str, str] | None = None,
-    filter: Filter | None = None,
-    mode: str | None = None,
-    deadline: float | None = None,
+    user_id: Id | None, item_id: Id, *, deadline: float | None = None, **fields: Unpack[ExplainFields]
 ) -> Call[answers.ExplainResponse]:
-    """Why an item stands where it does in the slate that `recommend` gives for the same wish, or why it does not."""
-    wish = {"k": k, "session": session, "exclude": exclude, "context": context, "filter": filter, "mode": mode}
-    return _call(EXPLAIN, deadline, user_id=user_id, item_id=item_id, **wish)
+    """Why an item has its place in the slate of `recommend` with the same fields, or why the slate lacks the item."""
+    return _call(EXPLAIN, deadline, user_id=user_id, item_id=item_id, **fields)
 
 
 def add_events(events: Iterable[Event | Values], *, deadline: float | None = None) -> Call[answers.EventsResponse]:
-    """Store what users did; `stored` counts what this try stored, where an earlier one got through unseen."""
+    """Store events of users. `stored` counts the events of the last try; an earlier try may have stored some."""
     return _call(EVENTS, deadline, events=[_with_id(event) for event in events])
 
 
 def put_items(items: Iterable[Item | Values], *, deadline: float | None = None) -> Call[answers.ItemsResponse]:
-    """Put items that can be recommended, or hidden, at once."""
+    """Add, change or hide items. A put is in force within about a second."""
     return _call(ITEMS, deadline, items=items)
 
 
 def item(item_id: Id, *, deadline: float | None = None) -> Call[answers.ItemResponse]:
-    """What is known of an item; NotFound for an item that neither the live generation nor a put describes."""
+    """Show an item; NotFound for an item that neither the live generation nor a put describes."""
     return _call(ITEM, deadline, item_id=item_id)
 
 
 def forget_item(item_id: Id, *, deadline: float | None = None) -> Call[answers.ForgottenItemResponse]:
-    """Drop what was put of an item; NotFound where nothing was put and the live generation does not have the item.
+    """Drop what was put for an item; NotFound if nothing was put and the live generation does not have the item.
 
-    The second try of a call can raise NotFound too, where the first one deleted the item and its answer was lost.
+    The second try of a call can raise NotFound too, if the first try deleted the item and its answer was lost.
     """
     return _call(FORGET_ITEM, deadline, item_id=item_id)
 
 
 def user(user_id: Id, *, deadline: float | None = None) -> Call[answers.UserResponse]:
-    """What is stored of a user."""
+    """Show what is stored about a user."""
     return _call(USER, deadline, user_id=user_id)
 
 
 def forget(user_id: Id, *, deadline: float | None = None) -> Call[answers.ForgottenResponse]:
-    """Delete all that is stored of a user."""
+    """Delete all that is stored about a user."""
     return _call(FORGET, deadline, user_id=user_id)
 
 
 def merge(user_id: Id, into: Id, *, deadline: float | None = None) -> Call[answers.MergedResponse]:
-    """Give the events of a user to another user, such as a login, and forget the first."""
+    """Give the events of a user to another user, such as a login, and delete the first user."""
     return _call(MERGE, deadline, user_id=user_id, into=into)
 
 
 def status(*, deadline: float | None = None) -> Call[answers.StatusResponse]:
-    """What is live, and how the process that answers is."""
+    """Show the live generation, and the state of the process that answers."""
     return _call(STATUS, deadline)
 
 
@@ -189,7 +172,7 @@ def _call(verb: Verb[A], deadline: float | None, **given: object) -> Call[A]:
 
 
 def _with_id(event: object) -> object:
-    """The event with an id, so that it counts once however often it is sent."""
+    """The event with an id, so that the event counts once if it is sent twice."""
     values = event.model_dump(exclude_unset=True) if isinstance(event, Event) else event
     if not isinstance(values, Mapping) or values.get("event_id") is not None:
         return values
@@ -197,9 +180,9 @@ def _with_id(event: object) -> object:
 
 
 def _plain(value: object, place: str) -> Any:
-    """The value as JSON has it, numbers of numpy and pandas too; RequestRefused for what JSON does not have.
+    """The value as JSON has it, also of numpy and pandas; RequestRefused for a value that JSON does not have.
 
-    Nothing else is checked here: the deployment validates, and its error names the field. place: where the value is.
+    The deployment validates everything else, and its error names the field. place: the path of the value.
     """
     if isinstance(value, BaseModel):
         value = value.model_dump(exclude_unset=True)
@@ -220,7 +203,7 @@ def _plain(value: object, place: str) -> Any:
 
 
 def _is_text(value: str) -> bool:
-    """Whether UTF-8 has all of it: it does not have half of a surrogate pair."""
+    """Whether UTF-8 can encode the text: UTF-8 has no half of a surrogate pair."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client. Both have the methods of `calls`; here is what differs: how they wait."""
+"""The blocking client and the asyncio client. Both have a method for each function of `calls`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 A = TypeVar("A", bound=BaseModel)
 
 DEADLINE_SECONDS = 10.0
-"""The deadline of a client that is given none, so that no call waits for ever."""
+"""The default deadline of a client, so that each call ends."""
 
 
 class _Verb(Generic[P, A]):
@@ -46,10 +46,10 @@ class _Verb(Generic[P, A]):
             return self
 
         @wraps(self._build)
-        def say(*args: P.args, **more: P.kwargs) -> Any:
-            return client.send(self._build(*args, **more))
+        def send(*args: P.args, **fields: P.kwargs) -> Any:
+            return client.send(self._build(*args, **fields))
 
-        return say
+        return send
 
 
 class _Verbs:

@@ -4,7 +4,7 @@ ClientError                 str(error) is a sentence; code is for programs; fiel
 ├── RequestRefused          the request is wrong
 │   ├── NotFound            the user or the item of the request does not exist
 │   └── NotAllowed          the key is missing, not valid, or lacks the scope
-├── Overloaded              too many requests, of all or of this key          (tried again within the deadline)
+├── Overloaded              too many requests, of all clients or of this key  (tried again within the deadline)
 ├── Unavailable             no connection, or the service can't answer now    (tried again within the deadline)
 ├── DeadlineExceeded        no answer before the deadline
 └── Broken                  the service failed, or the answer is not Tandem's
@@ -47,7 +47,7 @@ class Unavailable(ClientError):
 
 
 class DeadlineExceeded(ClientError):
-    """No answer came before the deadline."""
+    """The deadline passed without an answer."""
 
 
 class Broken(ClientError):
@@ -68,13 +68,13 @@ _BY_CODE: dict[str, type[ClientError]] = {
 }
 
 
-def told(body: ErrorBody, else_kind: type[ClientError], retry_after: float | None = None) -> ClientError:
-    """The error of an answer. else_kind: the class that the status means, for a code that has no class of its own."""
-    return _BY_CODE.get(body.code, else_kind)(body, retry_after)
+def error_of(body: ErrorBody, default: type[ClientError], retry_after: float | None = None) -> ClientError:
+    """The error of an answer. default: the class of the status, for a code without a class."""
+    return _BY_CODE.get(body.code, default)(body, retry_after)
 
 
 def unanswered(why: str) -> Unavailable:
-    """The error of a call without a connection."""
+    """The error of a call that has no connection."""
     return Unavailable(ErrorBody(code="unavailable", message=f"The service can't be reached: {why.rstrip('.')}."))
 
 

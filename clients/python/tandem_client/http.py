@@ -1,4 +1,4 @@
-"""Calls over HTTP."""
+"""The transport of calls over HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tandem_client.errors import (
     Overloaded,
     RequestRefused,
     Unavailable,
-    told,
+    error_of,
     too_late,
     unanswered,
 )
@@ -33,11 +33,11 @@ MOST_MS = 999_999
 """The longest deadline that the header takes."""
 
 RESERVE_SECONDS = 0.005
-"""The service gets this much less than the client waits, for the way back."""
+"""The deadline that is sent is so much shorter than the wait of the client: the answer takes time to arrive."""
 
 
 class HttpTransport:
-    """For blocking programs. The connection and the answer may each take what is left of the deadline."""
+    """For blocking programs. The connection and the answer may each take the rest of the deadline."""
 
     def __init__(self, url: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: sent with each call."""
@@ -107,7 +107,7 @@ def _answer(call: Call[A], response: httpx.Response) -> A:
     except ValidationError:
         message = f"The answer is not one of Tandem's (HTTP {response.status_code})."
         body = ErrorBody(code="http", message=message)
-    raise told(body, _kind(response.status_code), _retry_after(response))
+    raise error_of(body, _kind(response.status_code), _retry_after(response))
 
 
 def _kind(status: int) -> type[ClientError]:

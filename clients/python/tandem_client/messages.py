@@ -22,7 +22,7 @@ from tandem_client.answers import ErrorBody
 from tandem_client.errors import RequestRefused
 
 NAMELESS = {"Id", "Value", "Texts", "Values", "Condition"}
-"""Messages that JSON has no object for, so that their fields are no part of a field's name."""
+"""Messages without an object in JSON: their fields are no part of the path of a field."""
 
 JSON_NAMES = {"conditions": "filter"}
 
@@ -38,7 +38,7 @@ SERVICE = _service()
 
 
 def request_of(rpc: str, values: Mapping[str, Any]) -> Message:
-    """The request with these values; RequestRefused, with the field, where the proto can't carry one."""
+    """The request with these values; RequestRefused names the field of a value that the proto can't hold."""
     message: Message = GetMessageClass(SERVICE.methods_by_name[rpc].input_type)()
     _fill(message, values, "")
     return message
@@ -86,10 +86,11 @@ def _condition(value: Any) -> dict[str, Any]:
     return {"range" if isinstance(value, Mapping) else "any_of": value}
 
 
-def _both_fields(told: Mapping[str, Any]) -> dict[str, Any]:
+def _both_fields(conditions: Mapping[str, Any]) -> dict[str, Any]:
     """A filter as the proto has it: sets of texts in `filter`, every other condition in `conditions`."""
-    texts = {column: each for column, each in told.items() if _is_texts(each)}
-    return {"filter": texts, "conditions": {column: each for column, each in told.items() if column not in texts}}
+    texts = {column: each for column, each in conditions.items() if _is_texts(each)}
+    others = {column: each for column, each in conditions.items() if column not in texts}
+    return {"filter": texts, "conditions": others}
 
 
 def _is_texts(condition: Any) -> bool:
@@ -137,7 +138,7 @@ def _seconds(text: str, place: str) -> float:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError  # text and objects can be iterated over, too
+        raise TypeError  # text and objects are iterable too
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a program may send in place of dictionaries. The deployment checks the limits of the values."""
+"""Models that a program may send in place of dictionaries. The deployment checks the limits of the values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Id = Annotated[StrictInt | StrictStr, BeforeValidator(_id)]
 
 
 class Mode(StrEnum):
-    """How a slate is made: from a stored list, from that list ranked again, or with everything computed now."""
+    """How a slate is made: from a stored list, from that list ranked again, or computed now."""
 
     AUTO = "auto"
     BATCH = "batch"
@@ -33,7 +33,7 @@ class _Sent(BaseModel):
 class SessionEvent(_Sent):
     """An event of this session that was not sent with `add_events`.
 
-    timestamp: unix seconds, or an ISO 8601 time with its offset; now if left out.
+    timestamp: unix seconds, or an ISO 8601 time with its offset; default: now.
     """
 
     item_id: Id
@@ -56,7 +56,7 @@ class Event(_Sent):
 
 
 class Item(_Sent):
-    """An item to add or to change; what is left out stays as it was. available=False hides the item."""
+    """An item to add or to change. A field that is left out keeps its value. available=False hides the item."""
 
     item_id: Id
     title: str | None = None

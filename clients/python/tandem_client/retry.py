@@ -1,4 +1,4 @@
-"""When to try again: only after an error that may pass, and never past the deadline."""
+"""The rules of retries: only after an error that may pass, and never after the deadline."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Tries:
         self._failed = 0
 
     def left(self) -> float:
-        """Seconds for the next try; DeadlineExceeded where none are left."""
+        """Seconds for the next try; DeadlineExceeded if none are left."""
         left = self._end - self._clock()
         if left <= 0:
             raise too_late()
         return left
 
     def pause_after(self, error: ClientError) -> float:
-        """Seconds to wait before the next try; raises the error where another try can't help.
+        """Seconds to wait before the next try; raises the error if another try can't help.
 
-        Random, below a bound that doubles, so that clients that failed together do not try again together.
+        The pause is random, below a bound that doubles: clients that failed together then do not retry together.
         """
         if not isinstance(error, Overloaded | Unavailable):
             raise error

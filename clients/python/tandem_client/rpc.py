@@ -1,4 +1,4 @@
-"""Calls over gRPC. Imported for a grpc:// address alone, so that HTTP needs no grpcio."""
+"""The transport of calls over gRPC. It is imported only for a grpc:// address, so that HTTP needs no grpcio."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tandem_client.errors import (
     Overloaded,
     RequestRefused,
     Unavailable,
-    told,
+    error_of,
     too_late,
 )
 from tandem_client.messages import SERVICE, request_of, values_of
@@ -33,7 +33,7 @@ ERROR_KEY = "tandem-error-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 OPTIONS = [
-    ("grpc.enable_retries", 0),  # `retry` does that, by the same rules as over HTTP
+    ("grpc.enable_retries", 0),  # `retry` tries again, by the same rules as over HTTP
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),  # 120 s by default, during which every try fails at once
     ("grpc.max_receive_message_length", -1),  # a hundred users' slates may pass 4 MB
@@ -45,7 +45,7 @@ class RpcTransport:
 
     def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""
-        self._told = tuple(headers.items())
+        self._metadata = tuple(headers.items())
         self._channel = (
             grpc.secure_channel(place, trust.credentials(), OPTIONS) if trust else grpc.insecure_channel(place, OPTIONS)
         )
@@ -55,7 +55,7 @@ class RpcTransport:
         """One try; left: seconds."""
         with _failures():
             message = self._method(call.verb.rpc)(
-                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._told
+                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._metadata
             )
         return _answer(call, message)
 
@@ -69,7 +69,7 @@ class AsyncRpcTransport:
 
     def __init__(self, place: str, headers: Mapping[str, str] = {}, trust: Trust | None = None) -> None:
         """headers: the metadata of each call."""
-        self._told = tuple(headers.items())
+        self._metadata = tuple(headers.items())
         aio = grpc.aio
         self._channel = (
             aio.secure_channel(place, trust.credentials(), OPTIONS) if trust else aio.insecure_channel(place, OPTIONS)
@@ -80,7 +80,7 @@ class AsyncRpcTransport:
         """One try; left: seconds."""
         with _failures():
             message = await self._method(call.verb.rpc)(
-                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._told
+                request_of(call.verb.rpc, call.values), timeout=left, metadata=self._metadata
             )
         return _answer(call, message)
 
@@ -126,7 +126,7 @@ def _error(error: Any) -> ClientError:
         body = ErrorBody.model_validate_json(trailing[ERROR_KEY])
     except (KeyError, ValidationError):
         body = ErrorBody(code=status.name.lower(), message=f"{error.details() or status.name}".rstrip(".") + ".")
-    return told(body, _kind(status, ERROR_KEY in trailing), float(wait) / 1000 if wait else None)
+    return error_of(body, _kind(status, ERROR_KEY in trailing), float(wait) / 1000 if wait else None)
 
 
 def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
@@ -137,5 +137,5 @@ def _kind(status: grpc.StatusCode, ours: bool) -> type[ClientError]:
         return Overloaded if ours else RequestRefused
     if status in (code.UNAUTHENTICATED, code.PERMISSION_DENIED):
         return NotAllowed
-    mendable = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION, code.UNIMPLEMENTED)
-    return RequestRefused if status in mendable else Broken
+    client_faults = (code.INVALID_ARGUMENT, code.NOT_FOUND, code.FAILED_PRECONDITION, code.UNIMPLEMENTED)
+    return RequestRefused if status in client_faults else Broken

@@ -1,4 +1,4 @@
-"""The certificates of a client that uses TLS."""
+"""The certificates of a client with TLS."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """ca: file of a CA; None for the CAs of the system. cert: files of a client certificate and its key."""
+    """Files. ca: of a CA; None for the CAs of the system. cert: of a client certificate and its key."""
 
     ca: Path | None
     cert: tuple[Path, Path] | None
 
     @classmethod
     def of(cls, url: str, ca: Path | str | None, cert: tuple[Path | str, Path | str] | None) -> Trust | None:
-        """For an address; None without TLS. ValueError where ca or cert is given without TLS."""
+        """The certificates for an address; None without TLS. ValueError if ca or cert is given without TLS."""
         if urlsplit(url).scheme in {"https", "grpcs"}:
             return cls(Path(ca) if ca else None, (Path(cert[0]), Path(cert[1])) if cert else None)
         if ca or cert:
@@ -26,7 +26,7 @@ class Trust:
         return None
 
     def context(self) -> ssl.SSLContext:
-        """For HTTP; OSError or ssl.SSLError for a file that can't be used."""
+        """The context for HTTP; OSError or ssl.SSLError for a file that can't be used."""
         made = ssl.create_default_context(cafile=self.ca)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert:
@@ -34,7 +34,7 @@ class Trust:
         return made
 
     def credentials(self) -> Any:
-        """For gRPC; OSError for a file that can't be read."""
+        """The credentials for gRPC; OSError for a file that can't be read."""
         import grpc
 
         chain, key = (path.read_bytes() for path in self.cert) if self.cert else (None, None)

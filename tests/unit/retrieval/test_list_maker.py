@@ -17,7 +17,7 @@ from recsys.retrieval.retriever import Retriever
 from recsys.rules import Rules, compile_rules
 from recsys.store import MemoryStore
 from recsys.types import EXTRA, Event, Source
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.backends.models import RankingModel, RetrievalModel
 from service.generations.served import ServedGeneration
 from service.recommend.pipeline import Pipeline

@@ -1,4 +1,4 @@
-"""The file of keys, and the entry that a presented key finds."""
+"""The file of keys, and the record that a presented key finds."""
 
 import os
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from recsys.errors import SettingsError
 from recsys.files.watched_file import MOST_BYTES
 from service.auth import key, key_editor
 from service.auth.key_file import KeyFile
-from service.auth.keyring import KeyRecord, Keyring, Scope, parse
+from service.auth.keyring import KeyRecord, Keyring, parse
 
 ONE = key.generate()
 TABLE = f'[[key]]\nid = "{ONE.id}"\nname = "shop"\nsha256 = "{ONE.sha256}"\nscopes = ["read"]\n'
@@ -25,13 +25,13 @@ def ring(text=TABLE):
 
 
 def table(**more):
-    """One table, with a field left out (None) or another value, as TOML writes it."""
+    """One table, with a field left out (None) or with another value, as TOML writes it."""
     values = {"id": f'"{ONE.id}"', "name": '"shop"', "sha256": f'"{ONE.sha256}"', "scopes": '["read"]'} | more
     return "[[key]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items() if value is not None)
 
 
-def test_a_key_finds_its_entry_and_nothing_else_does():
-    """A changed character, another key's secret, the hash itself and an empty key find none."""
+def test_only_the_key_itself_finds_its_record():
+    """A changed character, the secret of another key, the hash itself and an empty key find none."""
     sent = ONE.text.encode()
     assert ring().find(sent).name == "shop"
     other = key.generate().text.partition("_")[2].partition("_")[2]
@@ -127,7 +127,7 @@ def test_a_wrong_file_keeps_the_keys_and_a_valid_one_revokes_them(tmp_path, capl
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), _too_large])
 def test_a_path_that_is_no_regular_file_is_refused_at_once(tmp_path, make):
-    """The keys before stay in force, and the reader does not block on a pipe."""
+    """The previous keys stay in force, and the reader does not block on a pipe."""
     path, odd = tmp_path / "keys.toml", tmp_path / "odd"
     path.write_text(TABLE)
     keys = KeyFile(path)
@@ -157,7 +157,7 @@ def test_a_mounted_secret_is_followed(tmp_path):
 
 
 def test_a_worker_that_starts_while_the_file_is_wrong_has_the_keys_before(tmp_path):
-    """Where none were stored it has no key. The start of a deployment is refused."""
+    """If none are stored the worker has no key. The start of a deployment is refused."""
     path, last = tmp_path / "keys.toml", tmp_path / "last"
     path.write_text("[[key")
     with pytest.raises(SettingsError, match=f"^{path} is not valid TOML"):
@@ -178,8 +178,8 @@ def record(name, **more):
     return KeyRecord.model_validate(values | more)
 
 
-def test_an_edit_leaves_what_a_person_wrote(tmp_path):
-    """Comments, order and other keys stay, and so does the mode of the file."""
+def test_an_edit_keeps_comments_order_and_mode(tmp_path):
+    """And the other keys."""
     path = tmp_path / "deep" / "keys.toml"
     first = record("a", users='q"\\ü:', expires="2027-01-01T12:00:00+02:00", rate=0.5)
     key_editor.add(path, first)
@@ -201,7 +201,7 @@ def test_an_edit_leaves_what_a_person_wrote(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
+def test_the_id_selects_one_of_two_keys_of_a_name(tmp_path):
     """After a rotation the new key stays."""
     path = tmp_path / "keys.toml"
     old, new = record("a", created="2026-01-01"), record("a")
@@ -217,7 +217,7 @@ def test_of_two_keys_of_a_name_the_id_says_which_is_revoked(tmp_path):
 
 
 def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
-    """It has another TOML syntax, or a table header inside a text."""
+    """Such as another TOML syntax, or a table header inside a text."""
     inline = f'key = [{{ id = "{ONE.id}", name = "shop", sha256 = "{ONE.sha256}", scopes = ["read"] }}]\n'
     inside = TABLE.replace('"shop"', "'shop'").replace("[[key]]\n", '[[key]]\nusers = """\n[[key]]\n:"""\n')
     for text in (inline, inside):
@@ -226,8 +226,3 @@ def test_a_file_that_a_program_cannot_edit_stays_as_it_is(tmp_path):
         with pytest.raises(SettingsError, match="by hand"):
             key_editor.revoke(path, "shop")
         assert path.read_text() == text
-
-
-def test_a_scope_is_one_of_three():
-    """The scope admin does not include the others."""
-    assert ring(table(scopes='["admin"]')).records[0].scopes == [Scope.ADMIN]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys.errors import SettingsError
-from service.auth import command
+from service.auth import keys_command
 from service.auth.key_editor import read
 from service.auth.keyring import parse
 
@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def options(path, *arguments):
     parser = argparse.ArgumentParser()
-    command.add_verbs(parser.add_subparsers().add_parser("keys"))
+    keys_command.add_verbs(parser.add_subparsers().add_parser("keys"))
     return parser.parse_args(["keys", *arguments, "--file", str(path)])
 
 
 def test_a_key_that_cannot_be_printed_is_removed(tmp_path):
-    """Otherwise a key would be in force that no one has."""
+    """Nobody would have the key."""
     path = tmp_path / "keys.toml"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -42,12 +42,12 @@ def test_a_key_that_has_expired_is_not_made(tmp_path):
     """An expiry in the past is a typing error."""
     path = tmp_path / "keys.toml"
     with pytest.raises(SettingsError, match="expires is in the past"):
-        command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
+        keys_command.run(options(path, "add", "shop", "--expires", "2020-01-01"), "")
     assert not path.exists()
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("revoke", "shop")])
 def test_a_missing_file_is_an_error(tmp_path, arguments):
-    """A wrong name gives the same error as from the server."""
+    """The error of the command equals the error of the server."""
     with pytest.raises(SettingsError, match="There is no file"):
-        command.run(options(tmp_path / "keys.toml", *arguments), "")
+        keys_command.run(options(tmp_path / "keys.toml", *arguments), "")

@@ -1,4 +1,4 @@
-"""TLS at the doors and the admin port: which versions and ciphers are spoken, and what stops a start."""
+"""TLS at the doors and the admin port: versions, ciphers, and the certificates that stop a start."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ def tls(pair):
 
 
 async def app(scope, _, send):
-    """Answer 404 to everything."""
+    """Answer 404 to every request."""
     if scope["type"] == "http":
         body = b'{"error": {"code": "not_found", "message": "There is nothing here."}}'
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -68,7 +68,7 @@ def handshake(port, context):
 
 
 def client_context(least, most, ciphers="ALL:@SECLEVEL=0"):
-    """A client that speaks from the version least to the version most, with weak ciphers too."""
+    """A client that speaks the versions from least to most, with weak ciphers too."""
     made = ssl.create_default_context()
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     made.set_ciphers(ciphers)
@@ -81,7 +81,7 @@ OLD = [(V.TLSv1, V.TLSv1), (V.TLSv1, V.TLSv1_1), (V.TLSv1_2, V.TLSv1_2, "ECDHE+A
 
 
 def test_tls_1_2_is_the_oldest_version_and_its_weak_ciphers_are_refused(tls, pair):
-    """By uvicorn as BentoML starts it and by gRPC; a permissive server accepts each of the same clients."""
+    """By uvicorn as BentoML starts it and by gRPC. A permissive server accepts each of the same clients."""
     with http_server(**tls.uvicorn_options()) as http, RpcServer(FakeRecommender(), tls=tls) as rpc:
         for port in (http.config.port, rpc.port):
             for most, agreed in ((V.TLSv1_2, "TLSv1.2"), (V.TLSv1_3, "TLSv1.3")):
@@ -103,15 +103,8 @@ def test_tls_1_2_is_the_oldest_version_and_its_weak_ciphers_are_refused(tls, pai
         assert asyncio.run(accepted(client_context(*old)))
 
 
-def test_bentoml_is_given_the_same_settings_as_uvicorn(tls):
-    """The service's ssl settings and the admin port's arguments name one certificate, key and cipher list."""
-    options, own = tls.bentoml_options(), tls.uvicorn_options()
-    assert options.pop("enabled")
-    assert {f"ssl_{name}": value for name, value in options.items()} == {n: str(value) for n, value in own.items()}
-
-
-def test_the_admin_port_serves_tls_alone(tls, authority):
-    """An HTTPS client gets its answer; plain HTTP gets none."""
+def test_the_admin_port_serves_only_tls(tls, authority):
+    """An HTTPS client gets an answer; a plain HTTP client gets none."""
     port = free_port()
 
     async def scene():
@@ -129,13 +122,6 @@ def test_the_admin_port_serves_tls_alone(tls, authority):
         return version
 
     assert asyncio.run(scene()) == "TLSv1.3"
-
-
-def test_an_admin_port_without_a_certificate_stops_the_start(monkeypatch):
-    """TANDEM_ADMIN_TLS needs the certificate of the doors."""
-    monkeypatch.setenv("TANDEM_ADMIN_TLS", "true")
-    with pytest.raises(SettingsError, match="TANDEM_ADMIN_TLS asks for TLS"):
-        Settings()
 
 
 def lock(key, into):
@@ -169,13 +155,17 @@ def test_files_that_are_not_a_pair_stop_the_start(folder, pair, authority, monke
         Tls.from_settings(Settings()).check()
 
 
-def test_without_a_certificate_there_is_no_tls():
-    """As in the demo, on loopback."""
-    assert Tls.from_settings(Settings()) is None
+def test_certificates_without_tls_are_refused(authority, monkeypatch):
+    """TANDEM_ADMIN_TLS needs the certificate of the doors, and the client needs an address with TLS."""
+    monkeypatch.setenv("TANDEM_ADMIN_TLS", "true")
+    with pytest.raises(SettingsError, match="TANDEM_ADMIN_TLS needs TLS"):
+        Settings()
+    with pytest.raises(ValueError, match="without TLS"):
+        Client("http://127.0.0.1:1", ca=authority.ca)
 
 
 def test_the_client_shows_its_certificate_to_a_server_that_requires_one(authority, pair):
-    """As a proxy with mTLS does: with a certificate the request is answered, without one there is no connection."""
+    """As a proxy with mTLS does: without a certificate there is no connection."""
     cert, key = pair
     required = {"ssl_certfile": cert, "ssl_keyfile": key, "ssl_ca_certs": authority.ca}
     with http_server(**required, ssl_cert_reqs=ssl.CERT_REQUIRED) as server:
@@ -185,9 +175,3 @@ def test_the_client_shows_its_certificate_to_a_server_that_requires_one(authorit
             client.recommend("you")
         with Client(url, 1, ca=authority.ca) as client, pytest.raises(Unavailable):
             client.recommend("you")
-
-
-def test_a_client_says_when_its_certificates_would_be_unused(authority):
-    """An address without TLS would send the request in the clear."""
-    with pytest.raises(ValueError, match="without TLS"):
-        Client("http://127.0.0.1:1", ca=authority.ca)

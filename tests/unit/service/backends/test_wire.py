@@ -1,4 +1,4 @@
-"""Rows between the services."""
+"""The rows between the gateway and its backends."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def histories(batch: int) -> Histories:
     return past
 
 
-def told(past: Histories, generations=("g1", "g2", "g1"), due: float = 1.0) -> list[bytes]:
+def records_of(past: Histories, generations=("g1", "g2", "g1"), due: float = 1.0) -> list[bytes]:
     records = []
     for row, generation in enumerate(generations):
         real = past.items[row] != PAD
@@ -31,14 +31,14 @@ def told(past: Histories, generations=("g1", "g2", "g1"), due: float = 1.0) -> l
     return records
 
 
-def asking(dtype: np.dtype = wire.RETRIEVE) -> np.ndarray:
-    return wire.as_table(wire.query_rows(dtype, told(histories(3))), dtype)
+def queries(dtype: np.dtype = wire.RETRIEVE) -> np.ndarray:
+    return wire.as_table(wire.query_rows(dtype, records_of(histories(3))), dtype)
 
 
-def test_histories_survive_the_call():
-    """What goes into bytes comes out of them; the clock is that of the moment asked about."""
+def test_a_history_is_unchanged_by_its_row():
+    """The clock columns are of the time of the query."""
     past = histories(3)
-    rows = wire.query_rows(wire.RETRIEVE, told(past, due=1.5))
+    rows = wire.query_rows(wire.RETRIEVE, records_of(past, due=1.5))
     assert rows.dtype == np.uint8
     assert rows.flags.carray
     table = wire.as_table(rows, wire.RETRIEVE)
@@ -56,16 +56,16 @@ def test_histories_survive_the_call():
 
 @settings(deadline=None)
 @given(st.floats(0, 4e9))
-def test_the_clock_of_a_moment_is_that_of_its_hour(now):
-    """Which is what is kept."""
+def test_the_clock_of_a_time_is_the_clock_of_its_hour(now):
+    """The clock is cached by the hour."""
     (record,) = wire.as_table(
         wire.query_rows(wire.HISTORY, [wire.history_record("g", 1.0, NO_HISTORY, now, NO_CONTEXT)]), wire.HISTORY
     )
     assert record["context"][:CLOCK].tolist() == time_features.clock(np.array(now)).tolist()
 
 
-def test_of_a_long_history_the_newest_goes():
-    """As many as the models see."""
+def test_a_row_has_the_newest_events_of_a_long_history():
+    """As many as the models take."""
     long = HISTORY_LENGTH + 7
     history = np.arange(long, dtype=np.int32), np.arange(long, dtype=np.float64), np.ones(long, np.uint8)
     written = wire.history_record("g", 1.0, history, 5.0, NO_CONTEXT)
@@ -75,11 +75,11 @@ def test_of_a_long_history_the_newest_goes():
 
 
 @pytest.mark.parametrize("count", [0, 3, CANDIDATES])
-def test_candidates_stand_behind_a_history(count):
-    """Padded on the right."""
+def test_candidates_follow_a_history(count):
+    """They are padded on the right."""
     items, tower = np.arange(count, dtype=np.int32), np.arange(count, dtype=np.float32) / 7
     sources = np.arange(count).astype(np.uint16)
-    records = [each + wire.candidate_record(items, tower, sources) for each in told(histories(3))]
+    records = [each + wire.candidate_record(items, tower, sources) for each in records_of(histories(3))]
     table = wire.as_table(wire.query_rows(wire.EXPLAIN, records), wire.EXPLAIN)
     found = wire.candidates(table)
     for row in range(3):
@@ -92,8 +92,8 @@ def test_candidates_stand_behind_a_history(count):
 
 
 @pytest.mark.parametrize("count", [0, 3, CANDIDATES])
-def test_what_was_found_is_read_in_place(count):
-    """Without the padding, and as arrays that kernels take as they are."""
+def test_found_candidates_are_read_in_place(count):
+    """Without the padding, and as arrays that kernels take."""
     rows = 2**31 - 1 - np.arange(count, dtype=np.int32)  # which are most like the padding
     columns = rows, np.arange(count, dtype=np.float32), np.arange(count).astype(np.uint16)
     (record,) = map(bytearray, wire.retrieved(Candidates(*(each[None] for each in columns))))
@@ -107,54 +107,31 @@ def test_what_was_found_is_read_in_place(count):
 
 
 @pytest.mark.parametrize(
-    ("told", "complete"), [([1.0, 2.0], True), ([1.0, -np.inf], False), ([0.5, 1.0, -np.inf], True)]
+    ("scores", "complete"), [([1.0, 2.0], True), ([1.0, -np.inf], False), ([0.5, 1.0, -np.inf], True)]
 )
-def test_a_score_that_is_none_is_seen(told, complete):
-    """Of those that were asked for: what pads has none either."""
+def test_a_missing_score_is_found(scores, complete):
+    """Among the scores of the candidates; the padding has no scores."""
     table = np.zeros(1, wire.RANKED)
     table["scores"] = -np.inf
-    table["scores"][0, : len(told)] = told
+    table["scores"][0, : len(scores)] = scores
     assert wire.scores(bytearray(table.tobytes()), 2)[1] == complete
-    assert wire.scores(bytearray(table.tobytes()), 2)[0].tolist() == told[:2]
-
-
-def test_each_record_says_whose_it_is_and_when_it_is_due():
-    """Whatever it goes on with, and however long the name is."""
-    for dtype in (wire.RETRIEVE, wire.RANK, wire.SIMILAR):
-        table = np.zeros(3, dtype)
-        table["generation"], table["due"] = [b"g1", b"g" * 40, b"\xff"], [1.5, np.nan, -1]
-        (first, second, third) = wire.heads(wire.as_bytes(table))
-        assert first == ("g1", 1.5)
-        assert second[0] == "g" * 40
-        assert np.isnan(second[1])
-        assert third == ("\ufffd", -1.0)
-    assert wire.heads(wire.as_bytes(np.zeros(0, wire.RANK))) == []
-
-
-def test_candidates_are_padded_not_zeroed():
-    """A place without a candidate is PAD, since 0 is an item."""
-    found = Candidates(*(np.array([[7, 0]], dtype) for dtype in (np.int32, np.float32, np.uint16)))
-    record = wire.similar_found(found, np.array([[0.5, 0.25]], np.float32))
-    (row,) = wire.as_table(wire.stacked([record], wire.SIMILAR_FOUND), wire.SIMILAR_FOUND)
-    assert row["items"].tolist() == [7, 0, *[PAD] * (CANDIDATES - 2)]
-    assert row["scores"].tolist() == [0.5, 0.25, *[0.0] * (CANDIDATES - 2)]
-    assert not row["failed"]
+    assert wire.scores(bytearray(table.tobytes()), 2)[0].tolist() == scores[:2]
 
 
 def test_a_row_of_another_width_is_refused():
-    """Bytes that are no such record never become one."""
+    """The bytes become no record."""
     with pytest.raises(ValueError, match="size"):
         wire.as_table(np.zeros((2, 17), np.uint8), wire.RETRIEVE)
 
 
 def test_a_batch_without_filters_has_none():
-    """So nobody looks at them; and where one row has one, each keeps its own."""
+    """If one row has a filter, each row keeps its own."""
     for dtype in (wire.RETRIEVE, wire.SIMILAR):
         assert wire.filters(np.zeros(3, dtype)) is None
-    asked = asking()
-    assert wire.filters(asked) is None
-    asked["filter"][1] = packed([TokenMatch((3, 9)), TokenMatch((5,))])
-    back = wire.filters(wire.as_table(wire.as_bytes(asked), wire.RETRIEVE))
+    table = queries()
+    assert wire.filters(table) is None
+    table["filter"][1] = packed([TokenMatch((3, 9)), TokenMatch((5,))])
+    back = wire.filters(wire.as_table(wire.as_bytes(table), wire.RETRIEVE))
     assert back.shape == (3, FILTER_WORDS)
     assert back.any(axis=1).tolist() == [False, True, False]
     assert np.array_equal(back[1], packed([TokenMatch((5,)), TokenMatch((3, 9))]))

@@ -1,4 +1,4 @@
-"""The typed client over both doors: the gRPC door over a fake recommender, and a scripted HTTP server."""
+"""The typed client over both doors: gRPC over a fake recommender, and HTTP over a server with scripted answers."""
 
 import asyncio
 import json
@@ -22,16 +22,16 @@ from tandem_client import (
     SessionEvent,
     Unavailable,
 )
-from tests.fakes.fake_recommender import FakeRecommender, RpcServer, slate
+from tests.fakes.fake_recommender import EVENT, STATUS, FakeRecommender, RpcServer, explanation, slate
 from tests.servers.deployment import free_port
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers with what is next in `script` (status, body, headers), and keeps what came."""
+    """Answers with the next entry of `script` (status, body, headers), and records the requests."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.came = [], []
+        self.script, self.received = [], []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -40,8 +40,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        told = json.loads(body) if body else None
-        self.server.came.append((self.command, self.path, told, self.headers.get("x-deadline-ms")))
+        sent = json.loads(body) if body else None
+        self.server.received.append((self.command, self.path, sent, self.headers.get("x-deadline-ms")))
         status, body, headers = self.server.script.pop(0)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
@@ -89,12 +89,7 @@ def http_client(web):
         yield opened
 
 
-def answer_of(coroutine):
-    """What the fake recommender says."""
-    return asyncio.run(coroutine)
-
-
-ASKED = [
+CALLS = [
     ("recommend", ("you",), {"k": 3, "session": [SessionEvent(item_id=1)], "context": {"device": "mobile"}}),
     ("recommend_many", (["you", 7],), {"filter": {"genre": ["drama"]}, "mode": "batch", "log_impression": False}),
     ("similar", ("drama-1",), {"user_id": 4, "exclude": ["a", 2]}),
@@ -105,7 +100,7 @@ ASKED = [
     ("forget", (7,), {}),
     ("status", (), {}),
 ]
-OVER_HTTP = [
+REQUESTS = [
     ("POST", "/recommend", {"user_id": "you", "k": 3, "session": [{"item_id": 1}], "context": {"device": "mobile"}}),
     (
         "POST",
@@ -123,11 +118,11 @@ OVER_HTTP = [
 
 
 @pytest.mark.parametrize(
-    ("asked", "sent"), list(zip(ASKED, OVER_HTTP, strict=True)), ids=[verb for verb, _, _ in ASKED]
+    ("call", "request_"), list(zip(CALLS, REQUESTS, strict=True)), ids=[verb for verb, _, _ in CALLS]
 )
-def test_both_doors_and_both_clients_give_the_same_answer(grpc_client, http_client, web, rpc, asked, sent):
-    """Every verb, four ways; over HTTP it is sent where the door takes it, with its deadline."""
-    verb, args, more = asked
+def test_both_doors_and_both_clients_give_the_same_answer(grpc_client, http_client, web, rpc, call, request_):
+    """Every verb, four times. The HTTP request has the path and body of the verb, and the deadline."""
+    verb, args, more = call
     answer = getattr(grpc_client, verb)(*args, **more)
     web.script = [(200, answer.model_dump(), {})] * 2
 
@@ -138,18 +133,18 @@ def test_both_doors_and_both_clients_give_the_same_answer(grpc_client, http_clie
 
     asyncio.run(both())
     assert getattr(http_client, verb)(*args, **more) == answer
-    for method, path, told, deadline in web.came:
-        assert (method, path, told) == sent
+    for method, path, body, deadline in web.received:
+        assert (method, path, body) == request_
         assert 9000 < int(deadline) < 10_000
 
 
 def test_the_answers_are_the_recommenders(grpc_client, recommender):
-    """Nothing is lost between: None, zero, empty and free data come as they went."""
-    assert grpc_client.recommend(7).model_dump() == slate(7)
-    explained = answer_of(recommender.explain(Event(user_id="you", item_id="drama-1"), 0))
-    assert grpc_client.explain("you", "drama-1").model_dump() == explained.model_dump()
-    assert grpc_client.user(3).model_dump() == answer_of(recommender.user(3)).model_dump()
-    assert grpc_client.status().model_dump() == recommender.status().model_dump()
+    """None, zero, empty values and free data are unchanged."""
+    assert grpc_client.recommend(7).model_dump() == slate(7).model_dump()
+    request = Event(user_id="you", item_id="drama-1")
+    assert grpc_client.explain("you", "drama-1").model_dump() == explanation(request).model_dump()
+    assert grpc_client.user(3).events[0].model_dump() == EVENT.model_dump()
+    assert grpc_client.status().model_dump() == STATUS.model_dump()
 
 
 UNSENDABLE = [
@@ -164,13 +159,13 @@ UNSENDABLE = [
 def test_a_value_that_json_does_not_have_is_refused_before_it_is_sent(
     http_client, grpc_client, web, recommender, verb, args, more, field
 ):
-    """The error names the field, at both doors alike."""
+    """The error names the field, the same over HTTP and gRPC."""
     for client in (http_client, grpc_client):
         with pytest.raises(RequestRefused, match="can't be sent") as caught:
             getattr(client, verb)(*args, **more)
         assert (caught.value.code, caught.value.field) == ("invalid", field)
-    assert not web.came
-    assert not recommender.asked
+    assert not web.received
+    assert not recommender.requests
 
 
 UNLIKE_THE_PROTO = [
@@ -187,11 +182,11 @@ UNLIKE_THE_PROTO = [
 
 @pytest.mark.parametrize(("verb", "args", "more", "field"), UNLIKE_THE_PROTO)
 def test_a_value_that_the_proto_has_no_place_for_is_refused(grpc_client, recommender, verb, args, more, field):
-    """Over HTTP the deployment refuses these; a protobuf message can't carry them so far."""
+    """Over HTTP the deployment refuses these values; a protobuf message can't hold them."""
     with pytest.raises(RequestRefused) as caught:
         getattr(grpc_client, verb)(*args, **more)
     assert (caught.value.code, caught.value.field) == ("invalid", field)
-    assert not recommender.asked
+    assert not recommender.requests
 
 
 @pytest.mark.parametrize("user_id", [True, 1.5, "", [1]])
@@ -201,15 +196,15 @@ def test_an_id_in_a_path_is_an_id(http_client, web, user_id):
         with pytest.raises(RequestRefused, match="string of 1 to 256 characters or an integer") as caught:
             verb(user_id)
         assert caught.value.field == "user_id"
-    assert not web.came
+    assert not web.received
 
 
 def test_a_field_that_a_newer_deployment_adds_is_ignored(http_client, web):
-    """At the top of an answer and inside."""
-    newer = slate("you") | {"arm": "b"}
+    """In the answer and in a nested model."""
+    newer = slate("you").model_dump() | {"arm": "b"}
     newer["items"] = [item | {"price": 3} for item in newer["items"]]
     web.script = [(200, newer, {})]
-    assert http_client.recommend("you").model_dump() == slate("you")
+    assert http_client.recommend("you").model_dump() == slate("you").model_dump()
 
 
 ERRORS = [
@@ -221,7 +216,7 @@ ERRORS = [
 
 @pytest.mark.parametrize(("status", "body", "kind"), ERRORS)
 def test_an_error_of_either_door_is_the_same_error(http_client, grpc_client, recommender, web, status, body, kind):
-    """Code, sentence and field; the kind says who has to act."""
+    """Code, sentence and field are equal."""
     web.script = [(status, {"error": body}, {})]
     raised = QueryError(body["message"], body.get("field", ""), body["code"])
     recommender.fault = [ZeroDivisionError() if kind is Broken else raised]
@@ -239,41 +234,41 @@ def test_an_error_of_either_door_is_the_same_error(http_client, grpc_client, rec
 @pytest.mark.parametrize(
     ("status", "body", "kind"), [(502, b"<html>", Broken), (200, b"{}", Broken), (403, b"", RequestRefused)]
 )
-def test_an_answer_of_somebody_else_is_told_as_such(http_client, web, status, body, kind):
-    """A proxy's page is no traceback."""
+def test_an_answer_of_another_server_is_an_error_of_the_client(http_client, web, status, body, kind):
+    """Such as the page of a proxy."""
     web.script = [(status, body, {})]
     with pytest.raises(kind, match="not one of Tandem's"):
         http_client.status()
 
 
-def test_what_passes_is_tried_again_and_events_count_once(http_client, grpc_client, recommender, web):
-    """Over both doors the second try carries the same event ids as the first."""
+def test_a_failure_that_may_pass_is_retried_with_the_same_event_ids(http_client, grpc_client, recommender, web):
+    """Over both doors, so that events count once."""
     away = {"error": {"code": "store", "message": "Redis is away."}}
     web.script = [(503, away, {}), (429, b"", {"retry-after": "0"}), (200, {"stored": 2, "unknown_items": []}, {})]
     events = [Event(user_id="you", item_id=1), {"user_id": "you", "item_id": 2}]
     assert http_client.add_events(events).stored == 2
-    first, second, third = [told for _, _, told, _ in web.came]
+    first, second, third = [body for _, _, body, _ in web.received]
     assert first == second == third
     ids = {event["event_id"] for event in first["events"]}
     assert len(ids) == 2
 
     recommender.fault = [StoreUnavailable("Redis is away.")]
     assert grpc_client.add_events(events).stored == 2
-    assert recommender.asked[0] == recommender.asked[1]
-    assert len({event.event_id for event in recommender.asked[0]}) == 2
+    assert recommender.requests[0] == recommender.requests[1]
+    assert len({event.event_id for event in recommender.requests[0].events}) == 2
 
 
 def test_a_wrong_request_is_not_tried_again(http_client, web):
-    """It would be as wrong the second time."""
+    """The error would be the same."""
     web.script = [(422, {"error": {"code": "invalid", "message": "No.", "field": "k"}}, {})] * 2
     with pytest.raises(RequestRefused):
         http_client.recommend("you")
-    assert len(web.came) == 1
+    assert len(web.received) == 1
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_nobody_there_is_unavailable_within_the_deadline(scheme):
-    """After some tries, sync and async alike."""
+def test_without_a_server_the_call_is_unavailable_within_the_deadline(scheme):
+    """After some tries, with both clients."""
     url = f"{scheme}://127.0.0.1:{free_port()}"
     with Client(url, deadline=0.3) as client, pytest.raises((Unavailable, DeadlineExceeded)):
         client.status()
@@ -286,8 +281,8 @@ def test_nobody_there_is_unavailable_within_the_deadline(scheme):
         asyncio.run(ask())
 
 
-def test_no_answer_in_time_is_a_deadline_and_the_service_was_told_of_it(grpc_client, recommender):
-    """One call's own deadline goes before the client's."""
+def test_a_deadline_that_passes_is_an_error_and_is_sent_to_the_service(grpc_client, recommender):
+    """The deadline of the call replaces the deadline of the client."""
     recommender.wait = 30
     with pytest.raises(DeadlineExceeded):
         grpc_client.recommend("you", deadline=0.3)
@@ -295,37 +290,37 @@ def test_no_answer_in_time_is_a_deadline_and_the_service_was_told_of_it(grpc_cli
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:3000", "ftp://x", "grpc://x", "http://", ""])
-def test_an_address_that_is_none_is_told_what_one_is(url):
+def test_a_wrong_address_is_refused_with_the_valid_forms(url):
     """Before anything is sent."""
     with pytest.raises(ValueError, match=r"grpc://host:port"):
         Client(url)
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e7, 10**400, "5", True])
-def test_a_deadline_that_is_none_is_refused_in_a_sentence(http_client, grpc_client, web, seconds):
-    """Of a call and of a client, over both doors; nothing is sent."""
+def test_a_wrong_deadline_is_refused_with_a_sentence(http_client, grpc_client, web, seconds):
+    """Of a call and of a client, over both doors. Nothing is sent."""
     with Client(web.url, deadline=seconds) as given:
-        for say in (given.status, *(lambda c=c: c.status(deadline=seconds) for c in (http_client, grpc_client))):
+        for call in (given.status, *(lambda c=c: c.status(deadline=seconds) for c in (http_client, grpc_client))):
             with pytest.raises(RequestRefused, match=r"^Send seconds") as caught:
-                say()
+                call()
             assert (caught.value.code, caught.value.field) == ("invalid", "deadline")
-    assert not web.came
+    assert not web.received
 
 
-def test_ids_as_pandas_has_them_are_integers(http_client, web):
-    """Wherever an id may stand, as a dictionary and as a model; a boolean is none."""
+def test_integers_of_numpy_are_ids(http_client, web):
+    """In a dictionary and in a model. A boolean is no id."""
     web.script = [(200, {"stored": 2, "unknown_items": []}, {})]
     seven, eight = np.int64(7), np.uint8(8)
     event = {"user_id": seven, "item_id": eight, "event_id": "e1"}
     assert http_client.add_events([event, Event(**event)]).stored == 2
-    [(_, _, told, _)] = web.came
-    assert told == {"events": [{"user_id": 7, "item_id": 8, "event_id": "e1"}] * 2}
+    [(_, _, body, _)] = web.received
+    assert body == {"events": [{"user_id": 7, "item_id": 8, "event_id": "e1"}] * 2}
     with pytest.raises(RequestRefused):
         http_client.similar(np.bool_(True))
 
 
 def test_without_grpcio_the_extra_is_named(monkeypatch):
-    """For a grpc:// address; http:// needs none."""
+    """For a grpc:// address. An http:// address needs no extra."""
     for name in ("tandem_client.rpc", "tandem_client.messages"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, "grpc", None)

@@ -1,13 +1,15 @@
-"""The HTTP door as a middleware of a BentoML-like app, in process and over real sockets."""
+"""The HTTP door over a fake recommender, in process and over real sockets, and the OpenAPI document."""
 
 import json
 import socket
 from contextlib import suppress
 from http.client import HTTPConnection
+from typing import Union
 
 import httpx
 import pytest
 import uvicorn
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -20,13 +22,14 @@ from service.http.app import http_app
 from service.http.door import HttpDoor
 from service.http.endpoints import Endpoints
 from service.http.error_responses import error_response
-from service.http.probes import PROBES
+from service.http.openapi import TAKES
+from service.http.operations import OPERATIONS
+from service.http.paths import PROBES
 from service.http.unread import SMALL_BODY
 from service.recommend.admission import overloaded
 from service.schema.errors import MAX_BODY
-from service.schema.verbs import RECOMMEND, VALUES, WITH_BODY
+from service.schema.verb_table import VALUES, VERBS
 from service.telemetry.metrics import request_seconds
-from service.verbs.calls import Calls
 from tests.fakes.fake_recommender import FakeRecommender
 from tests.servers.deployment import free_port
 from tests.servers.uvicorn_server import running
@@ -37,7 +40,7 @@ CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 
 
 def built(endpoints, draining=lambda: False):
-    """BentoML's app: routes of its own behind the door, which is its middleware."""
+    """The app of BentoML: routes of its own behind the door, which is its middleware."""
     routes = [Route(path, lambda _: PlainTextResponse("BentoML")) for path in (*PROBES, "/recommend", "/docs.json")]
     door = Middleware(HttpDoor, ours=http_app(endpoints, None), draining=draining)
     return Starlette(routes=routes, middleware=[door])
@@ -51,7 +54,7 @@ def recommender():
 @pytest.fixture
 def app(recommender):
     endpoints = Endpoints()
-    endpoints.calls = Calls(recommender)
+    endpoints.recommender = recommender
     return built(endpoints)
 
 
@@ -63,7 +66,7 @@ def client(app):
 
 @pytest.fixture
 def port(app):
-    """Of a server as BentoML starts it."""
+    """The port of a server as BentoML starts it."""
     config = uvicorn.Config(app, port=free_port(), log_level="critical", server_header=False)
     with running(config):
         yield config.port
@@ -80,7 +83,7 @@ def raw(port, data, seconds=5):
 
 
 def test_only_the_probes_reach_bentoml(client):
-    """The verbs are answered before BentoML's routes, its pages are not found, and a probe takes GET and HEAD alone."""
+    """The verbs are answered before BentoML's routes, its pages are not found, and a probe takes only GET and HEAD."""
     assert client.post("/recommend", json=SLATE).json()["user_id"] == "you"
     assert client.get("/docs.json").json()["error"]["code"] == "not_found"
     assert [client.get(path).text for path in PROBES] == ["BentoML"] * len(PROBES)
@@ -89,48 +92,55 @@ def test_only_the_probes_reach_bentoml(client):
     assert {answer.json()["error"]["code"] for answer in refused} == {"method"}
 
 
+EXAMPLES = [(verb, example) for verb, texts in OPERATIONS.items() for example in texts.examples.values()]
+
+
+@pytest.mark.parametrize(("verb", "example"), EXAMPLES, ids=lambda part: getattr(part, "name", ""))
+def test_the_examples_of_the_openapi_document_are_valid_bodies(verb, example):
+    """A reader who sends an example unchanged gets no error of validation."""
+    TypeAdapter(Union[TAKES[verb]]).validate_python(example)  # noqa: UP007  # of a tuple
+
+
 @pytest.mark.parametrize(("accepted", "coding"), [("gzip, deflate", "gzip"), ("identity", None), ("gzip;q=0", None)])
 def test_files_of_the_api_page_are_gzip_for_clients_that_take_gzip(client, accepted, coding):
-    """Other clients get them as they are."""
+    """Other clients get the files unpacked."""
     answer = client.get("/docs/swagger-ui.css", headers={"accept-encoding": accepted})
     assert (answer.text[:1], answer.headers.get("content-encoding")) == (".", coding)
 
 
 def test_before_there_is_a_recommender_the_verbs_answer_503():
-    """In the one shape of errors."""
+    """The error has the shape of all errors."""
     with TestClient(built(Endpoints())) as client:
         answer = client.post("/recommend", json=SLATE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
 
 
 def test_while_the_process_drains_each_answer_closes_its_connection():
-    """Clients then connect to another process; the probes are answered likewise."""
+    """Clients then connect to another process. The probes close their connections too."""
     with TestClient(built(Endpoints(), draining=lambda: True)) as client:
         assert [client.get(path).headers["connection"] for path in ("/status", "/readyz")] == ["close"] * 2
 
 
 def test_a_full_recommender_answers_429_before_the_body_is_parsed(client, recommender):
-    """With the error of the verbs, also for a body that is no JSON; verbs that make no slate are answered."""
+    """Also for a body that is not JSON. Verbs that make no slate are answered."""
     recommender.full = True
     answer, expected = client.post("/recommend", content=b"{"), error_response(overloaded())
     assert (answer.status_code, answer.json()) == (429, json.loads(expected.body))
     assert answer.headers["retry-after"] == expected.headers["retry-after"]
+    assert recommender.requests == []
     assert client.get("/status").status_code == 200
-    assert recommender.asked == []
 
 
 @pytest.mark.parametrize("fault", [NoGeneration("Not yet."), StoreUnavailable("Away."), StageError("Cancelled.")])
-@pytest.mark.parametrize("path", ["/recommend", "/similar", "/explain"])
-def test_every_503_has_retry_after(client, recommender, path, fault):
+def test_every_503_has_retry_after(client, recommender, fault):
     """In whole seconds, as the OpenAPI document has it."""
     recommender.fault = [fault]
-    body = {"/recommend": SLATE, "/similar": {"item_id": "a"}, "/explain": SLATE | {"item_id": "a"}}[path]
-    answer = client.post(path, json=body)
+    answer = client.post("/recommend", json=SLATE)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_every_answer_is_counted_by_its_status(client, recommender):
-    """Slates, errors of the request, errors of ours, and refusals before the body is parsed."""
+    """Slates, errors of the request, errors of the service, and refusals before the body is parsed."""
 
     def counted(code):
         samples = request_seconds.labels("recommend", code).collect()[0].samples
@@ -150,7 +160,7 @@ def test_every_answer_is_counted_by_its_status(client, recommender):
 
 
 def test_every_answer_has_the_security_headers(port):
-    """Slates, errors and probes; none names the server or lets a page of another origin read it."""
+    """Slates, errors and probes. No answer names the server or can be read by a page of another origin."""
     preflight = {"origin": "http://evil", "access-control-request-method": "POST"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         answers = [client.post("/recommend", json=SLATE), client.get("/none"), client.get("/readyz")]
@@ -162,14 +172,14 @@ def test_every_answer_has_the_security_headers(port):
         assert not [name for name in names if name.startswith("access-control")]
 
 
-def test_hsts_is_sent_over_tls_alone(app):
-    """A browser ignores it over plain HTTP."""
+def test_hsts_is_sent_only_over_tls(app):
+    """A browser ignores the header over plain HTTP."""
     with TestClient(app, base_url="https://testserver") as client:
         assert "max-age" in client.get("/status").headers["strict-transport-security"]
 
 
 def test_the_page_runs_its_own_script_and_no_other(client):
-    """Its policy allows files of this host alone, no other site can frame it, and it writes no markup."""
+    """The policy allows only files of this host, no other site can frame the page, and the script writes no markup."""
     answer, script = client.get("/"), client.get("/pages/index.js").text
     policy = answer.headers["content-security-policy"]
     assert "'unsafe" not in policy
@@ -188,7 +198,9 @@ def test_a_websocket_is_refused(port):
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"other"])
 def test_the_body_of_a_request_with_upgrade_is_no_request(port, protocol):
-    """uvicorn drops such a body, and would answer what comes of it later; the connection is closed after one answer."""
+    """uvicorn does not read such a body and would parse it as the next request. The connection closes after one
+    answer.
+    """
     body = b"GET /status HTTP/1.1\r\nhost: x\r\n\r\n"
     head = POST + b"connection: upgrade\r\nupgrade: %s\r\ncontent-length: %d\r\n\r\n" % (protocol, len(body))
     with socket.create_connection(("127.0.0.1", port), 5) as opened:
@@ -205,7 +217,7 @@ def test_the_body_of_a_request_with_upgrade_is_no_request(port, protocol):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_client_that_sends_a_body_too_large_before_it_reads_gets_413(port, chunked):
-    """The rest of the body is dropped before the connection is closed, so that no reset loses the answer."""
+    """The rest of the body is dropped before the connection closes, so that no reset loses the answer."""
     body = b" " * (MAX_BODY + (1 << 20))
     content = (body[start : start + 65536] for start in range(0, len(body), 65536)) if chunked else body
     answer = httpx.post(f"http://127.0.0.1:{port}/recommend", content=content, headers=JSON)
@@ -213,17 +225,7 @@ def test_a_client_that_sends_a_body_too_large_before_it_reads_gets_413(port, chu
     assert answer.json()["error"]["code"] == "too_large"
 
 
-def test_a_body_too_large_is_refused_by_its_head(port):
-    """Before a byte of the body is read; the largest body that is allowed is read."""
-    head = POST + b"content-length: %d\r\n\r\n" % (RECOMMEND.most_bytes + 1)
-    with socket.create_connection(("127.0.0.1", port), 5) as opened:
-        opened.sendall(head)
-        assert opened.recv(1 << 16).startswith(b"HTTP/1.1 413")
-    largest = b" " * RECOMMEND.most_bytes
-    assert httpx.post(f"http://127.0.0.1:{port}/recommend", content=largest, headers=JSON).status_code == 400
-
-
-@pytest.mark.parametrize("verb", WITH_BODY, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.has_body], ids=lambda verb: verb.name)
 def test_each_verb_has_a_limit_of_its_own(port, verb):
     """A body of more bytes is refused by its content-length, and the error names the limit."""
     head = f"{verb.method} {verb.path.format(user_id='u')} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
@@ -259,7 +261,7 @@ def test_a_packed_body_is_refused_by_its_header(client):
 
 @pytest.mark.parametrize("head", [POST + b"content-length: 100\r\n\r\n{", CHUNKED + b"1\r\n{\r\n"])
 def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
-    """And the connection is closed."""
+    """The connection is closed."""
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     answer = raw(port, head)
     assert answer.startswith(b"HTTP/1.1 408")
@@ -268,7 +270,7 @@ def test_a_body_that_never_ends_gets_408(port, monkeypatch, head):
 
 
 def test_an_answer_before_an_endless_body_ends_the_connection(port, recommender, monkeypatch):
-    """The answer is sent at once, with `connection: close`; the body may come no longer than any other."""
+    """The answer is sent at once, with `connection: close`. The body has the usual time to arrive."""
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     recommender.full = True
     answer = raw(port, CHUNKED + b"1\r\n{\r\n")
@@ -280,7 +282,7 @@ def test_an_answer_before_an_endless_body_ends_the_connection(port, recommender,
     ("size", "expect", "stays"), [(SMALL_BODY, {}, True), (SMALL_BODY + 1, {}, False), (100, "100-continue", False)]
 )
 def test_a_small_unread_body_keeps_the_connection(port, recommender, size, expect, stays):
-    """A large one does not, and neither does a client that waits for 100 Continue: it may leave the body out."""
+    """A large one closes it, and so does `expect: 100-continue`: that client may leave the body out."""
     recommender.full = True
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", "/recommend", b" " * size, JSON | ({"expect": expect} if expect else {}))
@@ -297,7 +299,7 @@ def test_a_small_unread_body_keeps_the_connection(port, recommender, size, expec
 
 
 def test_a_large_body_that_is_read_keeps_the_connection(port):
-    """Its answer comes after the whole body."""
+    """The answer is sent after the complete body."""
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         answer = client.post("/recommend", json=SLATE | {"exclude": ["x" * 99] * 900})
     assert (answer.status_code, "connection" in answer.headers) == (200, False)

@@ -1,4 +1,4 @@
-"""The proto, the code made of it, and what was released of it agree."""
+"""The proto, its generated code, and the released proto agree."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def buf(folder, *words):
 
 @pytest.fixture
 def copy(tmp_path):
-    """The proto, what was released of it and buf's rules, to be changed."""
+    """Copies of the proto, the released proto and the rules of buf, which a test may change."""
     for part in (PROTO, Path("buf.yaml"), Path("tests/released/tandem/v1/recommender.proto")):
         (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / part, tmp_path / part)
@@ -28,7 +28,7 @@ def copy(tmp_path):
 
 
 def test_the_generated_code_is_what_the_proto_makes(copy):
-    """`make proto` has nothing to do."""
+    """`make proto` would change nothing."""
     pytest.importorskip("grpc_tools")
     outs = [f"--{out}=." for out in ("python_out", "pyi_out", "grpc_python_out")]
     outs += ["--include_imports", "--descriptor_set_out=recommender.binpb"]
@@ -41,7 +41,7 @@ def test_the_generated_code_is_what_the_proto_makes(copy):
 
 
 def test_the_proto_keeps_the_rules_and_breaks_nothing_released(copy):
-    """As `make lint` asks buf."""
+    """The rules of `make lint`."""
     for words in (["lint"], ["breaking", "--against", "tests/released"]):
         result = buf(copy, *words)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -51,7 +51,7 @@ def test_the_proto_keeps_the_rules_and_breaks_nothing_released(copy):
     ("old", "new"), [("int32 known = 3;", "int32 known = 5;"), ("optional int64 k = 3;", "string k = 3;")]
 )
 def test_a_breaking_change_is_refused(copy, old, new):
-    """A number or a type that clients rely on."""
+    """Such as a new number or type of a field."""
     proto = (copy / PROTO).read_text()
     assert old in proto
     (copy / PROTO).write_text(proto.replace(old, new))

@@ -1,4 +1,4 @@
-"""Both doors give one verdict: what comes as a message is judged as if it had come as JSON."""
+"""Messages and JSON of the same request get the same verdict."""
 
 import json
 
@@ -11,30 +11,17 @@ from pydantic import ValidationError
 from recsys.errors import QueryError
 from service.grpc import convert
 from service.grpc.tandem.v1 import recommender_pb2 as pb
-from service.http.openapi import GIVES
-from service.schema import RecommendResponse, verbs
+from service.schema import verb_table
 from service.schema.errors import query_error
+from service.schema.verb_table import VERBS
 from tandem_client import answers, messages
-from tests.fakes.fake_recommender import FakeRecommender, slate
+from tests.fakes.fake_recommender import STATUS, slate
 
-VERBS = (
-    verbs.RECOMMEND,
-    verbs.SIMILAR,
-    verbs.EXPLAIN,
-    verbs.EVENTS,
-    verbs.ITEMS,
-    verbs.ITEM,
-    verbs.FORGET_ITEM,
-    verbs.USER,
-    verbs.FORGET,
-    verbs.MERGE,
-    verbs.STATUS,
-)
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"]
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["click", "x" * 65, "x" * 257])
-whole = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 101)
-ids = text | whole
+integers = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 101)
+ids = text | integers
 number = st.floats() | st.integers(-(2**53), 2**53).map(float)
 context = st.dictionaries(text, text, max_size=1)
 bounds = st.fixed_dictionaries({}, optional=dict.fromkeys(("lt", "lte", "gt", "gte"), number))
@@ -55,9 +42,9 @@ item = st.fixed_dictionaries(
         "columns": st.dictionaries(text, text | number | st.booleans(), max_size=1),
     },
 )
-wish = {
+slate_fields = {
     "user_id": ids,
-    "k": whole,
+    "k": integers,
     "session": st.lists(session_event, max_size=2),
     "exclude": st.lists(ids, max_size=2),
     "context": context,
@@ -66,23 +53,23 @@ wish = {
 }
 requests = st.one_of(
     st.tuples(
-        st.just(verbs.RECOMMEND),
-        st.fixed_dictionaries({}, optional=wish | {"user_ids": st.lists(ids, min_size=1, max_size=2)}),
+        st.just(verb_table.RECOMMEND),
+        st.fixed_dictionaries({}, optional=slate_fields | {"user_ids": st.lists(ids, min_size=1, max_size=2)}),
     ),
-    st.tuples(st.just(verbs.EXPLAIN), st.fixed_dictionaries({}, optional=wish | {"item_id": ids})),
+    st.tuples(st.just(verb_table.EXPLAIN), st.fixed_dictionaries({}, optional=slate_fields | {"item_id": ids})),
     st.tuples(
-        st.just(verbs.SIMILAR),
+        st.just(verb_table.SIMILAR),
         st.fixed_dictionaries(
             {},
-            optional={"item_id": ids, "user_id": ids, "k": whole, "exclude": st.lists(ids, max_size=2)}
+            optional={"item_id": ids, "user_id": ids, "k": integers, "exclude": st.lists(ids, max_size=2)}
             | {"filter": filters},
         ),
     ),
-    st.tuples(st.just(verbs.EVENTS), st.fixed_dictionaries({"events": st.lists(event, max_size=2)})),
-    st.tuples(st.just(verbs.ITEMS), st.fixed_dictionaries({"items": st.lists(item, max_size=2)})),
-    st.tuples(st.just(verbs.MERGE), st.fixed_dictionaries({}, optional={"user_id": ids, "into": ids})),
-    st.tuples(st.just(verbs.ITEM), st.fixed_dictionaries({}, optional={"item_id": ids})),
-    st.tuples(st.just(verbs.USER), st.fixed_dictionaries({}, optional={"user_id": ids})),
+    st.tuples(st.just(verb_table.EVENTS), st.fixed_dictionaries({"events": st.lists(event, max_size=2)})),
+    st.tuples(st.just(verb_table.ITEMS), st.fixed_dictionaries({"items": st.lists(item, max_size=2)})),
+    st.tuples(st.just(verb_table.MERGE), st.fixed_dictionaries({}, optional={"user_id": ids, "into": ids})),
+    st.tuples(st.just(verb_table.ITEM), st.fixed_dictionaries({}, optional={"item_id": ids})),
+    st.tuples(st.just(verb_table.USER), st.fixed_dictionaries({}, optional={"user_id": ids})),
 )
 
 
@@ -90,58 +77,58 @@ def takes(verb):
     return GetMessageClass(SERVICE.methods_by_name[verb.rpc].input_type)
 
 
-def verdict(validate, told):
-    """The request as it is understood, or what is said of it."""
+def verdict(validate, data):
+    """The parsed request, or the error."""
     try:
-        return validate(told)
+        return validate(data)
     except ValidationError as error:
         refused = query_error(error)
         return str(refused), refused.field, refused.code
 
 
 @given(requests)
-def test_a_message_is_judged_as_its_json_would_be(request_):
-    """Right or wrong, whatever a message can say: the same request, or the same words about the same field."""
-    verb, told = request_
-    message = convert.parse(takes(verb), messages.request_of(verb.rpc, told).SerializeToString())
-    said = {name: value for name, value in told.items() if value not in ([], {})}
-    over_json = verdict(verb.takes.model_validate_json, json.dumps(said))
+def test_a_message_gets_the_verdict_of_its_json(request_):
+    """The same parsed request, or the same sentence about the same field, for all values that a message can hold."""
+    verb, values = request_
+    message = convert.parse(takes(verb), messages.request_of(verb.rpc, values).SerializeToString())
+    sent = {name: value for name, value in values.items() if value not in ([], {})}
+    over_json = verdict(verb.takes.model_validate_json, json.dumps(sent))
     assert verdict(verb.takes.model_validate, convert.values_of(message)) == over_json
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.rpc)
 def test_the_proto_has_the_fields_of_the_schema(verb):
-    """A field that is added to one and forgotten in the other would be lost on its way."""
+    """A field in one of the two alone would be lost."""
     method = SERVICE.methods_by_name[verb.rpc]
     assert set(method.input_type.fields_by_name) - {convert.CONDITIONS} == set(verb.takes.model_fields)
     gives = method.output_type.fields_by_name
-    gives = gives["slates"].message_type.fields_by_name if verb is verbs.RECOMMEND else gives
-    assert set(gives) == set(GIVES[verb][0].model_fields)
+    gives = gives["slates"].message_type.fields_by_name if verb is verb_table.RECOMMEND else gives
+    assert set(gives) == set(verb.gives[0].model_fields)
 
 
 def test_the_proto_has_every_verb():
-    """And no other."""
+    """The proto has no other method."""
     assert set(SERVICE.methods_by_name) == {verb.rpc for verb in VERBS}
 
 
 @pytest.mark.parametrize(
     ("kind", "answer"),
     [
-        (pb.Slate, RecommendResponse(**slate("you"))),
-        (pb.Slate, RecommendResponse(**slate(-7))),
-        (pb.StatusResponse, FakeRecommender().status()),
+        (pb.Slate, slate("you")),
+        (pb.Slate, slate(-7)),
+        (pb.StatusResponse, STATUS),
     ],
     ids=["text", "number", "status"],
 )
-def test_an_answer_survives_the_way(kind, answer):
-    """None stays None, zero zero, empty empty; numbers in free data stay what they were."""
+def test_an_answer_is_unchanged_by_its_message(kind, answer):
+    """None, zero and empty values, and numbers in free data."""
     message = kind.FromString(convert.message_of(kind, answer.model_dump()).SerializeToString())
     read = getattr(answers, type(answer).__name__).model_validate(messages.values_of(message))
     assert read.model_dump() == answer.model_dump()
 
 
 def test_a_column_in_both_fields_of_a_filter_is_refused():
-    """`filter` and `conditions` are one filter: which of two would count is nothing to guess."""
+    """`filter` and `conditions` are one filter, so one of the two conditions would be ignored."""
     message = pb.RecommendRequest(
         filter={"price": pb.Texts(values=["x"])}, conditions={"price": pb.Condition(truth=True)}
     )
@@ -150,12 +137,12 @@ def test_a_column_in_both_fields_of_a_filter_is_refused():
     assert refused.value.field == "filter.price"
 
 
-@pytest.mark.parametrize("told", [3, 3.0])
-def test_a_whole_number_in_a_column_is_the_same_at_both_doors(told):
-    """3 and not 3.0: a categorical column knows it by its letters."""
-    values = {"items": [{"item_id": 1, "columns": {"size": told, "weight": 2.5}}]}
+@pytest.mark.parametrize("size", [3, 3.0])
+def test_a_whole_number_in_a_column_is_the_same_at_both_doors(size):
+    """3 and not 3.0: a categorical column compares text."""
+    values = {"items": [{"item_id": 1, "columns": {"size": size, "weight": 2.5}}]}
     message = convert.parse(pb.PutItemsRequest, messages.request_of("PutItems", values).SerializeToString())
-    rpc = verbs.ITEMS.takes.model_validate(convert.values_of(message))
-    http = verbs.ITEMS.takes.model_validate_json(json.dumps(values))
+    rpc = verb_table.ITEMS.takes.model_validate(convert.values_of(message))
+    http = verb_table.ITEMS.takes.model_validate_json(json.dumps(values))
     for request in (rpc, http):
         assert [repr(value) for value in request.items[0].columns.values()] == ["3", "2.5"]

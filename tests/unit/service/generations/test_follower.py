@@ -1,4 +1,4 @@
-"""What a process holds and announces: with a board, a store and generations that are words."""
+"""The generations that a process holds and announces, with a fake board, store and generations."""
 
 import shutil
 import time
@@ -10,7 +10,6 @@ from recsys.errors import NOTHING_LIVE, StoreError, StoreUnavailable
 from recsys.generation.cache import GenerationCache
 from recsys.store import MemoryStore
 from recsys.store.ports import LIVE, PREVIOUS
-from recsys.store.process_board import Announcement
 from service.generations.fallback import GenerationFallback
 from service.generations.follower import GenerationFollower
 from service.generations.holder import GenerationHolder
@@ -25,13 +24,13 @@ def world():
     return fake_generations.made()
 
 
-def test_what_is_live_is_held_and_announced(world):
-    """The generation that goes live next is held beside it."""
+def test_the_live_generation_is_held_and_announced(world):
+    """The generation that goes live next is held too."""
     store, board, _, follower = world
     ranking = follower()
-    ranking.look()
+    ranking.refresh()
     store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"a", "b"}
     assert [process.held for process in board.processes()] == [("a", "b")]
 
@@ -41,7 +40,7 @@ AWAY = "No Redis answers."
 
 @pytest.mark.parametrize("error", [StoreUnavailable(AWAY), StoreError("The user may not read.")])
 def test_an_unreadable_board_is_not_an_empty_board(world, monkeypatch, error):
-    """With an empty board a gateway would move."""
+    """With an empty board a gateway would move its alias."""
     _, board, _, follower = world
 
     def fail():
@@ -49,49 +48,39 @@ def test_an_unreadable_board_is_not_an_empty_board(world, monkeypatch, error):
 
     monkeypatch.setattr(board, "processes", fail)
     gateway = follower("gateway")
-    gateway.look()
+    gateway.refresh()
     assert gateway.state.fault == str(error)
     assert gateway.held == {"a"}
 
 
 def test_a_refused_generation_is_announced_and_tried_again_later(world, monkeypatch):
-    """It is not fetched at every look, and the refusal ends when it could be loaded."""
+    """It is not fetched at every refresh, and the refusal ends when the generation can be loaded."""
     store, board, cache, follower = world
     cache.bad.add("b")
     ranking = follower()
-    ranking.look()
+    ranking.refresh()
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     for _ in range(3):
-        ranking.look()
+        ranking.refresh()
     assert cache.fetched.count("b") == 1
     assert ranking.held == {"a"}
     assert "Part x" in board.processes()[0].refused["b"]
     cache.bad.clear()
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 11)
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"a", "b"}
     assert board.processes()[0].refused == {}
 
 
 def test_a_process_that_starts_while_a_bad_generation_is_live_holds_the_previous_one(world):
-    """Else a restart would turn a bad publish into an outage."""
+    """A restart does not turn a bad publish into an outage."""
     store, _, cache, follower = world
     cache.bad.add("b")
     store.named |= {LIVE: "b", PREVIOUS: "a"}
     ranking = follower()
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"a"}
-
-
-def test_a_process_that_starts_holds_what_gateways_answer_from(world):
-    """Whatever the aliases name by then."""
-    store, board, _, follower = world
-    board.announce(Announcement("gateway x 1", "gateway", ("old",), ("old",)))
-    store.named[LIVE] = "new"
-    ranking = follower()
-    ranking.look()
-    assert ranking.held == {"old", "new"}
 
 
 def test_a_refused_generation_of_one_alias_leaves_the_other(world):
@@ -100,36 +89,32 @@ def test_a_refused_generation_of_one_alias_leaves_the_other(world):
     cache.bad.add("b")
     store.named |= {"arm": "b", PREVIOUS: "p"}
     ranking = follower(aliases=(LIVE, "arm"))
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"a"}
     assert set(ranking.refusals) == {"b"}
     store.named["arm"] = "c"
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"a", "c"}
 
 
-def test_with_the_store_away_what_lies_on_this_host_is_held(world):
-    """The generation that was served last comes first; the state names the fault."""
+def test_without_the_store_a_generation_of_this_host_is_held(world):
+    """The generation that was served last comes first. The state has the fault."""
     store, _, _, follower = world
     store.away = True
     ranking = follower(fallback=lambda: ["last", "pinned"])
-    ranking.look()
+    ranking.refresh()
     assert ranking.held == {"last"}
     assert ranking.state.fault == AWAY
 
 
-def test_a_host_remembers_what_it_served_last(tiny_world, tmp_path):
-    """A remembered generation that is not in the cache is left out."""
+def test_a_host_remembers_the_generation_that_it_served_last(tiny_world, tmp_path):
+    """A generation that is not in the cache is left out. A disk that can't be written is no error."""
     fallback = GenerationFallback(GenerationCache(tmp_path, MemoryStore()))
+    GenerationFallback(GenerationCache(tmp_path / "missing", MemoryStore())).remember("g1")  # logged, no error
     fallback.remember("g1")
     assert fallback.ids() == []
     shutil.copytree(tiny_world[0].path, tmp_path / "g1")
     assert fallback.ids() == ["g1"]
-
-
-def test_a_disk_that_can_not_be_written_costs_only_the_memory(tmp_path):
-    """Serving goes on."""
-    GenerationFallback(GenerationCache(tmp_path / "missing", MemoryStore())).remember("g1")
 
 
 def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, tmp_path):
@@ -145,8 +130,8 @@ def test_a_pinned_generation_is_found_where_another_bento_had_one(tiny_world, tm
     assert cache.fetch(generation).verify().id == generation
 
 
-def test_all_processes_fall_back_together_where_one_refuses(world):
-    """After a restart under a live generation that retrieval alone refuses, all hold the previous one."""
+def test_all_processes_hold_the_previous_generation_if_one_refuses_the_live_one(world):
+    """After a restart."""
     store, board, _, _ = world
     store.named |= {LIVE: "c", PREVIOUS: "b"}
     followers = [
@@ -155,7 +140,7 @@ def test_all_processes_fall_back_together_where_one_refuses(world):
     ]
     for _ in range(2):
         for each in followers:
-            each.look()
+            each.refresh()
     assert all("b" in each.held for each in followers)
 
 
@@ -165,37 +150,37 @@ def test_a_process_that_loads_for_long_announces_itself_meanwhile(world, monkeyp
     monkeypatch.setattr("service.generations.follower.ANNOUNCED_SECONDS", 0.04)
     announced = []
     monkeypatch.setattr(board, "announce", announced.append)
-    follower(load=lambda name: time.sleep(0.2) or name).look()
+    follower(load=lambda name: time.sleep(0.2) or name).refresh()
     assert len(announced) > 5
     assert announced[0].held == ()
     assert announced[-1].held == ("a",)
 
 
-def test_an_unchanged_announcement_is_not_written_at_every_look(world, monkeypatch):
+def test_an_unchanged_announcement_is_not_written_at_every_refresh(world, monkeypatch):
     """Each write may wait for the store's disk."""
     _, board, _, follower = world
     ranking = follower()
-    ranking.look()
+    ranking.refresh()
     written = []
     monkeypatch.setattr(board, "announce", written.append)
     for _ in range(3):
-        ranking.look()
+        ranking.refresh()
     assert written == []
 
 
 def test_a_stopped_process_stays_off_the_board(world):
-    """A look that ends after the stop does not announce it again, and no gateway waits for it."""
+    """A refresh that ends after the stop does not announce it again, and no gateway waits for it."""
     _, board, _, follower = world
     ranking = follower()
-    ranking.look()
+    ranking.refresh()
     assert board.processes() != []
     ranking.stop()
-    ranking.look()
+    ranking.refresh()
     assert board.processes() == []
 
 
-def test_an_unforeseen_error_is_a_refusal(world):
-    """What a library raises over a damaged file must not end the thread that would follow the rollback."""
+def test_an_unexpected_error_is_a_refusal(world):
+    """An error of a library over a damaged file does not end the thread that would follow a rollback."""
     store, _, _, follower = world
 
     def load(generation):
@@ -205,13 +190,13 @@ def test_an_unforeseen_error_is_a_refusal(world):
 
     ranking = follower(load=load)
     store.named |= {LIVE: "b", PREVIOUS: "a"}
-    ranking.look()
+    ranking.refresh()
     assert "NoneType" in ranking.holding.refused["b"]
     assert ranking.held == {"a"}
 
 
 def test_a_dropped_generation_is_freed(world):
-    """Also where it refers to itself: else each night's generation would stay in memory and on the disk."""
+    """Also one that refers to itself, or each night's generation would stay in memory."""
     store, _, _, follower = world
     alive = []
 
@@ -223,19 +208,19 @@ def test_a_dropped_generation_is_freed(world):
     ranking = follower(load=Circle)
     for night in range(8):
         store.named[LIVE] = f"g{night}"
-        ranking.look()
+        ranking.refresh()
     assert sum(ref() is not None for ref in alive) <= 2
 
 
 def test_the_reason_why_a_process_is_not_ready_is_logged_once(world, caplog):
-    """As a sentence that anybody may read: no address, and no error of another process. Ready is logged once, too."""
+    """As a sentence without an address and without errors of other processes. Readiness is logged once, too."""
     store, _, cache, follower = world
     caplog.set_level("INFO", "tandem")
     ranking, reasons = follower(), []
 
     def look():
         for _ in range(3):
-            ranking.look()
+            ranking.refresh()
         reasons.append(ranking.unready)
 
     store.away = True

@@ -9,7 +9,7 @@ from service.generations.holder import GenerationHolder
 
 
 class Cache:
-    """Hands out the id itself."""
+    """Returns the id in place of a folder."""
 
     def fetch(self, generation):
         return generation

@@ -1,4 +1,4 @@
-"""Merging of requests that wait: which queries share a batch, and what they do not share."""
+"""The merging of waiting requests: which queries share a batch, and the independence of their outcomes."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from recsys.errors import StageError
-from service.backends.backends import Backends
+from service.backends.calls import Backends
 from service.recommend.batcher import RequestBatcher
 
 
@@ -18,7 +18,7 @@ def later():
 
 
 class Batches:
-    """What a batcher runs: `batches` as they start, `finished` queries; each batch waits for `gate`."""
+    """A batcher with its started batches in `batches` and its finished queries; each batch waits for `gate`."""
 
     def __init__(self, max_batch=8, max_in_flight=1, run=None):
         self.batches, self.finished, self.gate = [], [], asyncio.Event()
@@ -40,7 +40,7 @@ def run(request):
 
 
 def test_a_lone_request_starts_at_once(run):
-    """The batch is there in the next turn of the loop: no timer runs before it."""
+    """In the next turn of the event loop, without a timer."""
 
     async def scene():
         made = Batches()
@@ -56,7 +56,7 @@ def test_a_lone_request_starts_at_once(run):
 
 
 def test_requests_that_come_during_a_batch_share_the_next(run):
-    """They start as soon as the batch ends, without the rest of the window."""
+    """They start as soon as the batch ends, before the end of the window."""
 
     async def scene(window):
         made = Batches()
@@ -72,7 +72,7 @@ def test_requests_that_come_during_a_batch_share_the_next(run):
 
 
 def test_a_second_batch_starts_beside_the_first_after_the_window(run):
-    """A batch that hangs holds the next one for some milliseconds only, until as many are in flight as may be."""
+    """Until as many batches are in flight as allowed."""
 
     async def scene():
         made = Batches(max_in_flight=2)
@@ -91,7 +91,7 @@ def test_a_second_batch_starts_beside_the_first_after_the_window(run):
 
 
 def test_a_full_batch_does_not_wait_for_the_window(run):
-    """A batch is never larger than allowed; the rest goes into the next one."""
+    """No batch is larger than allowed. The rest goes into the next batch."""
 
     async def scene():
         made = Batches(max_batch=4, max_in_flight=2)
@@ -126,19 +126,8 @@ def test_each_query_has_its_own_deadline(run):
     run(scene())
 
 
-def test_a_deadline_that_has_passed_is_answered_at_once(run):
-    """The query is finished without its batch."""
-
-    async def scene():
-        made = Batches()
-        await asyncio.wait_for(made.submit("late", deadline=time.monotonic() - 1), 5)
-        assert made.finished == ["late"]
-
-    run(scene())
-
-
 def test_a_client_that_leaves_changes_nothing_for_others(run):
-    """Before its batch starts and while it runs: the neighbours are finished, and nothing is made for the client."""
+    """Before its batch starts and while it runs: the other queries are finished, and none is made for the client."""
 
     async def scene():
         made = Batches()
@@ -162,7 +151,7 @@ def test_a_client_that_leaves_changes_nothing_for_others(run):
     ("error", "raised"), [(RuntimeError("broken"), RuntimeError), (asyncio.CancelledError(), StageError)]
 )
 def test_a_batch_that_breaks_fails_its_own_queries_only(run, error, raised):
-    """Every request of the batch gets the error, also of a cancelled batch; the next batch runs."""
+    """Every request of the batch gets the error, also of a cancelled batch. The next batch runs."""
 
     async def scene():
         async def breaks():
@@ -180,7 +169,7 @@ def test_a_batch_that_breaks_fails_its_own_queries_only(run, error, raised):
 
 
 def test_a_query_that_can_not_be_finished_fails_alone():
-    """An error in one slate is not one of its neighbours."""
+    """An error in a slate does not affect other slates."""
 
     async def scene():
         finished = []
@@ -199,8 +188,8 @@ def test_a_query_that_can_not_be_finished_fails_alone():
     asyncio.run(scene())
 
 
-def test_models_in_this_process_let_requests_meet():
-    """Without the store nothing waits; the loop turns before a batch is computed, so that the others share the next."""
+def test_requests_are_merged_with_models_in_this_process():
+    """The event loop turns before a batch is computed, so that other requests share the next batch."""
     models = SimpleNamespace(**dict.fromkeys(Backends.__dataclass_fields__, lambda rows: rows))
     retrieve, sizes = Backends.local(models, models).retrieve, []
 

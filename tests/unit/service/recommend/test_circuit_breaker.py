@@ -1,4 +1,4 @@
-"""When a circuit breaker opens, and how it closes again."""
+"""The opening and closing of a circuit breaker."""
 
 from service.recommend.circuit_breaker import FAILURES, REST_SECONDS, CircuitBreaker
 
@@ -18,7 +18,7 @@ def opened(clock):
 
 
 def test_it_opens_after_failures_in_a_row_and_closes_with_one_success():
-    """A success in between starts the count again."""
+    """A success between failures resets the count."""
     breaker = CircuitBreaker()
     for _ in range(FAILURES - 1):
         breaker.failed()
@@ -33,7 +33,7 @@ def test_it_opens_after_failures_in_a_row_and_closes_with_one_success():
 
 
 def test_an_open_one_gets_one_probe_each_rest():
-    """A probe may start after a rest; a failed probe is followed by another rest, and a closed breaker needs none."""
+    """A failed probe is followed by another rest. A closed breaker has no probes."""
     clock = Clock()
     breaker = opened(clock)
     assert not breaker.start_probe()

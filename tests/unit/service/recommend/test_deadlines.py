@@ -1,4 +1,4 @@
-"""What a request gets when a stage is late, hangs, or leaves it little time."""
+"""Answers when a stage is late, hangs, or has little time."""
 
 import asyncio
 import gc
@@ -21,11 +21,11 @@ def world(tiny_world):
 
 
 class Store(MemoryStore):
-    """The store of a world, which breaks or hangs as long as a test says so; calls: the users of each read."""
+    """The store of a world, which breaks or hangs while a test sets it so. calls: the users of each read."""
 
-    def __init__(self, whole, breaks=False, hangs=False):
+    def __init__(self, store, breaks=False, hangs=False):
         super().__init__()
-        self._whole, self.breaks, self.hangs, self.calls = whole, breaks, hangs, []
+        self._store, self.breaks, self.hangs, self.calls = store, breaks, hangs, []
 
     async def read_users(self, generation, buckets, users):
         self.calls.append(list(users))
@@ -33,7 +33,7 @@ class Store(MemoryStore):
             raise RuntimeError("away")
         while self.hangs:
             await asyncio.sleep(0.01)
-        return await self._whole.read_users(generation, buckets, users)
+        return await self._store.read_users(generation, buckets, users)
 
 
 async def answer(pipeline, query):
@@ -43,7 +43,7 @@ async def answer(pipeline, query):
 
 
 async def opened(world, store):
-    """A pipeline whose store broke often enough, and may be probed."""
+    """A pipeline whose store failed often enough, and may be probed."""
     store.breaks = True
     pipeline = world.pipeline(store)
     for _ in range(FAILURES):
@@ -62,7 +62,7 @@ async def closed(pipeline):
 
 
 def test_a_store_that_hangs_costs_only_the_history(world):
-    """Its share of the deadline runs out, and the later stages still have theirs."""
+    """The later stages still have their share of the deadline."""
     session = [Event(4, f"action-{i}", float(i)) for i in range(3)]
     query = world.run(world.query(deadline=1.5, session=session), store=Store(world.store, hangs=True))
     assert query.degraded == [Degraded.STORE]
@@ -70,7 +70,7 @@ def test_a_store_that_hangs_costs_only_the_history(world):
 
 
 def test_a_request_that_waited_its_deadline_away_gets_the_last_fallback(world):
-    """Time in the queue is time too: the answer is made from what needs no call."""
+    """The time in the queue counts. The answer needs no call."""
     query = world.run(world.query(deadline=-1.0))
     assert Degraded.RETRIEVAL in query.degraded
     assert len(ids(query)) == 10
@@ -86,7 +86,7 @@ def test_a_late_stage_is_replaced_when_the_deadline_comes(world):
 
 
 def test_a_late_call_that_ends_by_its_own_error_is_not_reported(world):
-    """A store that is killed breaks calls that have timed out: asyncio has nothing to log about them."""
+    """A killed store fails calls that have timed out, and asyncio logs nothing."""
     logged = []
 
     async def stubborn(_):
@@ -105,8 +105,8 @@ def test_a_late_call_that_ends_by_its_own_error_is_not_reported(world):
     assert logged == []
 
 
-def test_a_query_with_little_time_does_not_hurry_its_batch(world):
-    """It gets the next fallback at its own deadline, and the other query waits for the stage as if it were alone."""
+def test_a_query_with_little_time_does_not_shorten_its_batch(world):
+    """It gets the next fallback at its own deadline, and the other query waits for the stage."""
     released = asyncio.Event()
 
     async def rank(rows):
@@ -136,7 +136,7 @@ def test_a_query_with_little_time_does_not_hurry_its_batch(world):
 
 
 def test_no_request_waits_for_a_stage_that_hangs_and_a_probe_finds_its_return(world, caplog):
-    """After some timeouts answers lack the stage and come at once; the log and the gauge have the outage."""
+    """After some timeouts answers lack the stage and are made at once. The log and the gauge have the outage."""
     hangs, calls = True, []
 
     async def rank(rows):
@@ -168,7 +168,7 @@ def test_no_request_waits_for_a_stage_that_hangs_and_a_probe_finds_its_return(wo
 
 
 def test_one_query_of_a_batch_is_the_probe(world):
-    """The whole batch goes on without the stage; the next batch may not probe before a rest."""
+    """The batch goes on without the stage. The next batch may not probe before a rest."""
 
     async def scene():
         store = Store(world.store)
@@ -189,7 +189,7 @@ def test_one_query_of_a_batch_is_the_probe(world):
 
 
 def test_a_probe_has_a_deadline_of_its_own(world):
-    """Requests without the time to wait for the stage, and clients that leave at once, still find its return."""
+    """A probe of a request with little time, or of a client that disconnected, still finds the return of the stage."""
 
     async def scene(deadline, leave):
         store = Store(world.store)
@@ -220,7 +220,7 @@ def test_requests_with_little_time_open_no_circuit_breaker(world):
 
 
 def test_a_late_success_closes_the_circuit_breaker(world):
-    """A call that began before others failed returns after them: the stage is called again."""
+    """A call that began before the failures returns after them. The stage is called again."""
     released, calls = asyncio.Event(), []
 
     async def rank(rows):

@@ -1,4 +1,4 @@
-"""What a request's filter makes of it, from the door to the slate."""
+"""The filter of a request, in all stages and fallbacks."""
 
 import csv
 import time
@@ -33,23 +33,23 @@ def world(tiny_world):
     return InProcessService(tiny_world[0])
 
 
-def test_a_batch_of_all_kinds(world):
-    """Filtered queries get the filter's items; the others' rows are the bytes of a batch without filters."""
+def test_a_batch_of_filtered_and_other_queries(world):
+    """Filtered queries get items of the filter. The rows of other queries equal those of a batch without filters."""
     seen = []
 
     async def retrieve(rows):
         seen.append((rows.copy(), world.retrieval.retrieve(rows)))
         return seen[-1][1]
 
-    def ask(*filters):
+    def batch(*filters):
         queries = [world.query(user=user, now=1.7e9, filter=of) for user, of in zip((4, 5, 6, 7), filters, strict=True)]
         world.run(*queries, retrieve=retrieve)
         return queries, *seen.pop()
 
     drama, comedy = ({"categories": [name]} for name in ("drama", "comedy"))
-    queries, asked, found = ask({}, drama, {}, comedy)
-    _, plain_asked, plain_found = ask({}, {}, {}, {})
-    assert asked.shape == plain_asked.shape
+    queries, sent, found = batch({}, drama, {}, comedy)
+    _, plain_sent, plain_found = batch({}, {}, {}, {})
+    assert sent.shape == plain_sent.shape
     for row in (0, 2):
         np.testing.assert_array_equal(found[row], plain_found[row])
     for row, name in ((1, "drama"), (3, "comedy")):
@@ -60,8 +60,8 @@ def test_a_batch_of_all_kinds(world):
         assert "filter" not in queries[row].removed
 
 
-def test_a_list_is_none_where_the_filter_leaves_too_little_of_it(world):
-    """In every mode; what is left is then computed, and where the list has enough it stands."""
+def test_a_list_with_too_few_items_of_the_filter_is_not_used(world):
+    """In every mode: the slate is computed then."""
     for mode in (Mode.BATCH, Mode.HYBRID):
         listed = world.run(world.query(user=4, mode=mode))
         assert listed.made_by == mode
@@ -77,14 +77,8 @@ def test_a_list_is_none_where_the_filter_leaves_too_little_of_it(world):
                 assert len(ids(query)) == min(k, free)
 
 
-def test_a_filter_that_leaves_nothing(world):
-    """An empty slate, and no stage is said to have failed."""
-    query = world.run(world.query(filter={"categories": ["opera"]}))
-    assert (ids(query), query.degraded) == ([], [])
-
-
-def test_likest_items_are_the_filter_s(world):
-    """All of them are found by retrieval, none by popularity."""
+def test_similar_items_are_items_of_the_filter(world):
+    """Retrieval finds all of them."""
     row = world.served.row_of("comedy-3")
     query = world.similar(world.query(k=20, filter={"categories": ["drama"]}), row)
     assert len(ids(query)) == 20
@@ -101,10 +95,7 @@ RARE, COMMON = 20, 1_980
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A world of 2,000 items, 20 of them rare ones that hardly anybody took, and its folder.
-
-    A tenth of the prices and of the truths is missing.
-    """
+    """A world of 2,000 items with 20 rare ones, and its folder; a tenth of the prices and booleans is missing."""
     folder, rng = tmp_path_factory.mktemp("large"), np.random.default_rng(0)
     tiny.write(folder / "data")
     mapping = folder / "data" / "dataset.toml"
@@ -130,8 +121,8 @@ def large(tmp_path_factory):
     return InProcessService(made), made
 
 
-def test_a_range_holds_where_stages_are_away(large):
-    """Of what is popular, and of a list; and an explanation names the condition and what the item has."""
+def test_a_range_holds_in_fallbacks(large):
+    """In popular items and lists. An explanation has the condition and the value of the item."""
     world, folder = large
     wanted = filters({"price": {"lt": 4.5}, "on_sale": False})
     prices = folder.tables().numbers[:, folder.spec().numbers.index("price")]
@@ -141,15 +132,15 @@ def test_a_range_holds_where_stages_are_away(large):
             assert len(query.items) == 30
             assert (prices[query.items] < 4.5).all()
     dear, unknown = int(np.nanargmax(prices)), int(np.flatnonzero(np.isnan(prices))[0])
-    told = world.explain(world.query(filter=wanted, traced=True), dear)
+    explained = world.explain(world.query(filter=wanted, traced=True), dear)
     price = f"{prices[dear]:.2f}".rstrip("0").rstrip(".")
-    assert told.reason == f"The request's filter wants price < 4.5, and the item's price is {price}."
-    told = world.explain(world.query(filter=wanted, traced=True), unknown)
-    assert told.reason == "The request's filter wants price < 4.5, and the item has no price."
+    assert explained.reason == f"The request's filter requires price < 4.5, and the item's price is {price}."
+    explained = world.explain(world.query(filter=wanted, traced=True), unknown)
+    assert explained.reason == "The request's filter requires price < 4.5, and the item has no price."
 
 
 def test_a_range_finds_items_put_since(large):
-    """By the numbers and truths that they were put with; one without is not found."""
+    """By the numbers and booleans of the put. An item without the column is not found."""
     world, folder = large
     content = {"categories": ["rare"], "year": 1995}
     puts = putting(
@@ -174,12 +165,14 @@ def test_a_range_finds_items_put_since(large):
         assert found({"price": {"lte": 0.01}}, mode=mode)[1] == ["cheap"]
         assert found({"price": {"gt": 4_000}, "on_sale": False}, mode=mode)[1] == ["off"]
     query, _ = found({"on_sale": True, "price": {"gt": 4_000}})
-    told = world.explain(query, grown.row_of("off"))
-    assert told.reason == "The request's filter wants on_sale true, and the item's on_sale is false."
+    explained = world.explain(query, grown.row_of("off"))
+    assert explained.reason == "The request's filter requires on_sale true, and the item's on_sale is false."
 
 
 def test_a_filter_that_keeps_one_item_in_a_hundred(large):
-    """A whole slate: the ranker's order of all of them that the user has not had, however far down they are."""
+    """A full slate: all unseen items of the filter in the order of the ranker, whatever their place without the
+    filter.
+    """
     world, folder = large
     tables, retriever, ranker = folder.tables(), Retriever.load(folder), Ranker.load(folder)
     rare = np.array([row for row in range(len(tables)) if tables.ids[row].startswith("rare")], np.int32)

@@ -1,4 +1,4 @@
-"""A slate picked in one go is the one that filters and selection make."""
+"""The compiled kernel makes the slate that filters and selection make."""
 
 from copy import copy
 from dataclasses import replace
@@ -24,17 +24,17 @@ def served(tiny_world):
     found = ServedGeneration.load(tiny_world[0])
     assert len(found.tables) > ROWS
     hidden = [PutItem(found.item_id(row), 1, 1, 9e9, available=False) for row in (1, 5)]
-    return {"as it was": found, "with items hidden": found.with_items(PutItems("e", 1, tuple(hidden)))}
+    return {"without puts": found, "with items hidden": found.with_items(PutItems("e", 1, tuple(hidden)))}
 
 
-def made(query, way):
-    """The slate, and whether it was picked."""
-    query, told = copy(query), []
+def made(query, pick):
+    """The slate, and whether the kernel made it."""
+    query, picked = copy(query), []
     query.removed = dict(query.removed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slate, "_pick", lambda query: told.append(way(query)) or told[-1])
+        patch.setattr(slate, "_pick", lambda query: picked.append(pick(query)) or picked[-1])
         slate.make_slate(query)
-    return query, told == [True]
+    return query, picked == [True]
 
 
 rows = st.lists(st.integers(0, ROWS - 1), max_size=8, unique=True)
@@ -42,7 +42,7 @@ rows = st.lists(st.integers(0, ROWS - 1), max_size=8, unique=True)
 
 @settings(max_examples=200, deadline=None)
 @given(
-    world=st.sampled_from(["as it was", "with items hidden"]),
+    world=st.sampled_from(["without puts", "with items hidden"]),
     candidates=st.permutations(range(ROWS)),
     # Few distinct scores, so that many are alike.
     scores=st.lists(st.sampled_from([-1.5, 0.0, 0.25, 0.5, 3.0]), min_size=ROWS, max_size=ROWS),
@@ -53,10 +53,10 @@ rows = st.lists(st.integers(0, ROWS - 1), max_size=8, unique=True)
     exclude_seen=st.sampled_from([True, False, "dataset"]),
     hide=st.booleans(),
 )
-def test_a_slate_picked_in_one_go_is_the_same(
+def test_the_kernel_makes_the_same_slate(
     served, world, candidates, scores, k, seen, since, excluded, exclude_seen, hide
 ):
-    """Whatever was had, excluded and hidden: items, scores, sources, and what is said of those removed."""
+    """Items, scores, sources and counts, for all seen, excluded and hidden items."""
     generation = served[world]
     query = Query(generation, "u", k, 0.0, rules=CompiledRules(Rules(exclude_seen=exclude_seen, hide_unavailable=hide)))
     items = np.array(candidates, np.int32)
@@ -65,7 +65,7 @@ def test_a_slate_picked_in_one_go_is_the_same(
     query.record = replace(UserRecord.empty(), seen=np.array(seen, np.int32))
     query.past = np.array(since, np.int32), np.zeros(len(since)), np.zeros(len(since), np.uint8)
     query.excluded = np.array(excluded, np.int32)
-    (one, picked), (other, _) = (made(query, way) for way in (PICKED, lambda _: False))
+    (one, picked), (other, _) = (made(query, pick) for pick in (PICKED, lambda _: False))
     for name in ("items", "scores", "tower", "sources"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
         assert getattr(one, name).dtype == getattr(other, name).dtype
@@ -75,17 +75,17 @@ def test_a_slate_picked_in_one_go_is_the_same(
 
 
 @pytest.mark.parametrize("hide", [True, False])
-@pytest.mark.parametrize("world", ["as it was", "with items hidden"])
-@pytest.mark.parametrize("way", ["in one go", "rule by rule"])
-def test_an_item_that_this_process_has_not_heard_of_is_not_shown(served, world, way, hide):
-    """Retrieval may have: then there is no id to say, whatever may be hidden."""
+@pytest.mark.parametrize("world", ["without puts", "with items hidden"])
+@pytest.mark.parametrize("kernel", [True, False])
+def test_an_item_that_this_process_has_not_received_is_not_shown(served, world, kernel, hide):
+    """Retrieval may have received the item. This process has no id for it."""
     query = Query(served[world], "u", 3, 0.0, rules=CompiledRules(Rules(hide_unavailable=hide)))
     items = np.array([ROWS + 5_000, *range(10)], np.int32)
     query.set_candidates(items, np.linspace(1, 0, 11, dtype=np.float32), np.ones(11, np.uint16))
     query.scores = np.linspace(1, 0, 11, dtype=np.float32)
     query.record = UserRecord.empty()
     query.history = np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.uint8)
-    slate, _ = made(query, PICKED if way == "in one go" else lambda _: False)
+    slate, _ = made(query, PICKED if kernel else lambda _: False)
     assert len(slate.items) == 3
     assert (slate.items < ROWS).all()
     assert slate.removed["unavailable"] >= 1

@@ -1,4 +1,4 @@
-"""The stages in their order, and what a request gets when a stage fails or finds too little."""
+"""The stages in their order, and the answers when a stage fails or finds too little."""
 
 import asyncio
 import time
@@ -26,8 +26,8 @@ def world(tiny_world):
     return InProcessService(tiny_world[0])
 
 
-def test_a_user_gets_what_they_like_and_nothing_they_had(world, tiny_world):
-    """All is well: k items, of the user's category mostly, none seen before, nothing left out."""
+def test_a_user_gets_unseen_items_of_their_taste(world, tiny_world):
+    """k items, mostly of the user's category, without a stage left out."""
     query = world.run(world.query(user=4))
     assert len(set(ids(query))) == 10
     assert sum(item.startswith("comedy") for item in ids(query)) >= 7
@@ -38,35 +38,26 @@ def test_a_user_gets_what_they_like_and_nothing_they_had(world, tiny_world):
     assert (np.diff(query.scores) <= 0).all()
 
 
-def test_a_click_in_the_session_moves_the_slate(world):
-    """Someone unknown who clicks drama gets drama."""
-    before = world.run(world.query(user="nobody"))
-    session = [Event("nobody", f"drama-{i}", float(i)) for i in range(3)]
-    after = world.run(world.query(user="nobody", session=session))
-    drama = [sum(item.startswith("drama") for item in ids(q)) for q in (before, after)]
-    assert drama[1] > drama[0]
-    assert not {"drama-0", "drama-1", "drama-2"} & set(ids(after))
-
-
 def test_without_retrieval_the_precomputed_candidates_answer(world):
-    """A known user keeps a personal list, and the answer says what it lacks."""
+    """A known user gets a personal list without tower scores, and `degraded` names the stage."""
     query = world.run(world.query(user=4), retrieve=broken)
     assert query.degraded == [Degraded.RETRIEVAL]
     assert len(ids(query)) == 10
     assert (query.sources == Source.PRECOMPUTED).all()
+    assert np.isnan(query.tower).all()
     assert sum(item.startswith("comedy") for item in ids(query)) >= 7
 
 
-def test_without_retrieval_a_stranger_gets_what_is_popular(world):
-    """The last fallback needs nothing but the generation."""
+def test_without_retrieval_an_unknown_user_gets_popular_items(world):
+    """The last fallback needs only the generation."""
     query = world.run(world.query(user="nobody"), retrieve=broken)
     assert (query.sources == Source.POPULAR).all()
     assert len(ids(query)) == 10
-    assert str(query.scores[0]) == "0.0"  # JSON would have told -0.0
+    assert str(query.scores[0]) == "0.0"  # not -0.0, which JSON would have
 
 
-def test_without_ranking_retrieval_s_order_stands(world):
-    """Candidates come in the order of the tower's score."""
+def test_without_ranking_the_order_is_of_retrieval(world):
+    """By the score of the tower."""
     query = world.run(world.query(), rank=broken)
     assert query.degraded == [Degraded.RANKING]
     assert np.array_equal(query.scores, query.tower)
@@ -74,7 +65,7 @@ def test_without_ranking_retrieval_s_order_stands(world):
 
 
 def test_without_the_store_the_session_still_counts(world):
-    """Redis away: the user is unknown, the request is not."""
+    """The user is unknown then."""
 
     class Away(MemoryStore):
         async def read_users(self, *_):
@@ -87,7 +78,7 @@ def test_without_the_store_the_session_still_counts(world):
 
 
 def test_a_visitor_needs_no_store(world):
-    """Without a user nothing is read, so nothing is missed when the store is away."""
+    """Without a user nothing is read, so the store is not named in `degraded`."""
 
     class Away(MemoryStore):
         async def read_users(self, *_):
@@ -101,8 +92,8 @@ def test_a_visitor_needs_no_store(world):
     assert len(visitor.history[0]) == 3
 
 
-def test_an_unreadable_record_is_one_user_s_misfortune(world):
-    """The others of the batch keep theirs."""
+def test_an_unreadable_record_affects_one_user(world):
+    """The other users of the batch have their records."""
 
     class Spoiled(MemoryStore):
         async def read_users(self, generation, buckets, users):
@@ -118,13 +109,13 @@ def test_an_unreadable_record_is_one_user_s_misfortune(world):
 
 
 def test_records_that_no_store_had_are_not_missing(world):
-    """A bento's generation in an empty store is whole. Once the store had its records, an empty store is degraded."""
+    """The generation of a bento is complete in an empty store. A store that lost its records is degraded."""
 
     class Changing(MemoryStore):
         now = MemoryStore()
 
-        async def read_users(self, *asked):
-            return await self.now.read_users(*asked)
+        async def read_users(self, *args):
+            return await self.now.read_users(*args)
 
     store = Changing()
     pipeline = world.pipeline(store)
@@ -143,28 +134,21 @@ def test_records_that_no_store_had_are_not_missing(world):
     assert degraded(pinned) == [Degraded.STORE]
 
 
-def test_a_fallback_claims_no_tower_score(world):
-    """What nobody computed is not a number."""
-    query = world.run(world.query(user=4), retrieve=broken)
-    assert np.isnan(query.tower).all()
-    assert (np.diff(query.scores) < 0).all()
-
-
 class TestMixedBatch:
-    """One query is retrieved for, another's list is ranked anew: two calls."""
+    """A batch with one query for retrieval and one query whose list is ranked again: two calls."""
 
     @staticmethod
     def batch(world):
         return world.query(user="nobody"), world.query(user=4, mode=Mode.HYBRID)
 
-    def test_both_are_asked_at_once(self, world):
-        """Neither waits for the other's answer."""
-        asked, both = [], asyncio.Event()
+    def test_both_are_called_at_once(self, world):
+        """No call waits for the answer of the other."""
+        called, both = [], asyncio.Event()
 
         def meeting(name, model):
             async def call(rows):
-                asked.append(name)
-                if len(asked) == 2:
+                called.append(name)
+                if len(called) == 2:
                     both.set()
                 await asyncio.wait_for(both.wait(), 3)
                 return model(rows)
@@ -174,20 +158,20 @@ class TestMixedBatch:
         anew, hybrid = self.batch(world)
         calls = {name: meeting(name, getattr(world.retrieval, name)) for name in ("retrieve", "complete")}
         world.run(anew, hybrid, **calls)
-        assert sorted(asked) == ["complete", "retrieve"]
+        assert sorted(called) == ["complete", "retrieve"]
         assert anew.degraded == hybrid.degraded == []
         assert hybrid.made_by == Mode.HYBRID
 
     @pytest.mark.parametrize(("call", "failed"), [("retrieve", 0), ("complete", 1)])
-    def test_one_that_breaks_costs_the_other_nothing(self, world, call, failed):
-        """Its own queries get the fallback, the others keep what was found."""
+    def test_a_call_that_fails_does_not_affect_the_other(self, world, call, failed):
+        """Its own queries get the fallback."""
         queries = self.batch(world)
         world.run(*queries, **{call: broken})
         assert queries[failed].degraded == [Degraded.RETRIEVAL]
         assert queries[1 - failed].degraded == []
         assert all(len(ids(query)) == 10 for query in queries)
 
-    def test_where_both_break_the_stage_has_failed(self, world, caplog):
+    def test_if_both_calls_fail_the_stage_has_failed(self, world, caplog):
         """The circuit breaker counts the failure, and the log has it once."""
         pipeline = world.pipeline(retrieve=broken, complete=broken)
         for _ in range(FAILURES):
@@ -199,7 +183,7 @@ class TestMixedBatch:
 
 
 def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
-    """Ranking can't answer for the next generation, and answers requests, none of which comes between two failures."""
+    """Ranking fails for the next generation, and answers requests of the current one between those failures."""
 
     async def scene():
         failing = []
@@ -221,8 +205,8 @@ def test_a_generation_that_fails_its_warm_up_degrades_no_request(world, caplog):
     assert "away" not in caplog.text
 
 
-def test_with_everything_away_there_is_still_an_answer(world):
-    """All three stages fail at once."""
+def test_without_all_stages_there_is_an_answer(world):
+    """Store, retrieval and ranking fail."""
 
     class Away(MemoryStore):
         async def read_users(self, *_):
@@ -233,8 +217,8 @@ def test_with_everything_away_there_is_still_an_answer(world):
     assert len(ids(query)) == 10
 
 
-def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world, monkeypatch):
-    """Twelve queries, one of which can't be answered, by either service: eleven answers are the same to the bit."""
+def test_a_row_that_fails_does_not_change_the_other_rows(world, monkeypatch):
+    """Of twelve queries eleven answers are equal to the bit, for both backends."""
     poison = -1.0
 
     def choke(method):
@@ -250,9 +234,9 @@ def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world, monkey
 
     def spoil(model, dtype):
         async def call(rows):
-            asked = wire.as_table(rows.copy(), dtype)
-            asked["now"][5] = poison
-            return model(wire.as_bytes(asked))
+            table = wire.as_table(rows.copy(), dtype)
+            table["now"][5] = poison
+            return model(wire.as_bytes(table))
 
         return call
 
@@ -272,32 +256,25 @@ def test_neighbours_of_a_poisoned_row_get_what_a_clean_batch_gives(world, monkey
             assert place == 5 or (ids(one) == ids(other) and np.array_equal(one.scores, other.scores))
 
 
-def test_excluded_items_stay_away_and_are_counted(world):
-    """What a filter removes is told, with its reason."""
-    first = world.run(world.query(user=4))
-    second = world.run(world.query(user=4, exclude=ids(first)[:3]))
-    assert not set(ids(first)[:3]) & set(ids(second))
-    assert second.removed["excluded"] == 3
-
-
 def test_a_query_s_ids_are_looked_up_once(world, monkeypatch):
-    """What it excludes and what its user did, whatever filters, pins and the catalogue ask of them later."""
-    asked, rows_of = [], ServedGeneration.rows_of
-    monkeypatch.setattr(ServedGeneration, "rows_of", lambda self, ids: asked.append(list(ids)) or rows_of(self, ids))
-    pins = "[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"
-    rules = compile_rules(parse(pins), world.served.spec)
+    """The excluded ids and the ids of the user's events, for all filters, pins and the catalogue."""
+    lookups, rows_of = [], ServedGeneration.rows_of
+    monkeypatch.setattr(ServedGeneration, "rows_of", lambda self, ids: lookups.append(list(ids)) or rows_of(self, ids))
+    rules = compile_rules(
+        parse("[[pin]]\nitem='comedy-9'\nplace=1\n[[pin]]\nitem='comedy-8'\nplace=2"), world.served.spec
+    )
     session = [Event("nobody", "drama-1", 1.0), Event("nobody", "comedy-8", 2.0)]
     query = world.run(world.query("nobody", 75, exclude=["comedy-1", "unknown"], session=session, rules=rules))
     assert len(ids(query)) == 72
     assert not {"drama-1", "comedy-8", "comedy-1"} & set(ids(query))
-    assert [names for names in asked if not set(names) <= {"comedy-9", "comedy-8"}] == [
+    assert [names for names in lookups if not set(names) <= {"comedy-9", "comedy-8"}] == [
         ["comedy-1", "unknown"],
         ["drama-1", "comedy-8"],
     ]
 
 
-def test_the_slate_is_topped_up_while_the_catalogue_has_items(world):
-    """Asking for nearly everything gives everything that is allowed, once each."""
+def test_a_slate_is_filled_up_from_the_catalogue(world):
+    """A large k returns all allowed items, each once."""
     query = world.run(world.query(user="nobody", k=75))
     assert len(ids(query)) == 75
     assert len(set(ids(query))) == 75
@@ -305,7 +282,7 @@ def test_the_slate_is_topped_up_while_the_catalogue_has_items(world):
 
 
 def test_a_batch_gives_each_query_what_it_gets_alone(world):
-    """Merging requests changes nobody's slate, and no score by more than the rounding of a matrix product."""
+    """Merged requests have the same slates, and scores that differ by the rounding of a matrix product."""
     alone = [world.run(world.query(user=user)) for user in range(9)]
     together = [world.query(user=user) for user in range(9)]
     world.run(*together)

@@ -1,4 +1,4 @@
-"""The verbs behind both doors, over the whole path in one process."""
+"""The verbs behind both doors, over all stages in one process."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from recsys.fresh_items.put_items import NOTHING_PUT, PutItem
 from recsys.store import MemoryStore
 from recsys.types import Source
 from service.recommend.query import NO_RULES, Degraded
-from service.schema import Mode, RecommendRequest
+from service.schema import Mode, RecommendRequest, verb_table
 from service.settings import Settings
 from service.verbs.recommender import Dependencies, Recommender
 from tests.fakes.in_process import InProcessService, broken, counted, ids
@@ -23,104 +23,122 @@ def world(tiny_world):
     return InProcessService(tiny_world[0])
 
 
-def test_a_request_for_several_is_let_in_whole_or_not_at_all(world):
-    """Its users count as so many slates for whoever comes next, those of many leave room for who asks alone, and what
-    was refused was shown to nobody.
+def dependencies(world, **more):
+    """Dependencies without users, explanations and similar items."""
+    served = {"generation": lambda alias: world.served, "current": NOTHING_PUT, "note": lambda _: None}
+    parts = SimpleNamespace(**(served | more), of=lambda _: NO_RULES, rows=lambda *_: {}, show=None)
+    return Dependencies(world.pipeline(), parts, parts, parts, None, None, parts, parts, parts)
+
+
+def test_a_request_for_several_users_is_admitted_whole_or_not_at_all(world):
+    """Each user counts as a slate, half of the limit is reserved for single users, and a refused request is not
+    logged.
     """
     noted = []
-    desk = SimpleNamespace(note=noted.append, generation=lambda alias: world.served, current=NOTHING_PUT)
-    nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-    dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
 
     async def scene():
-        recommender = Recommender(dependencies, world.store, Settings(max_in_flight=1, max_under_way=5))
+        settings = Settings(max_in_flight=1, max_under_way=5)
+        recommender = Recommender(dependencies(world, note=noted.append), world.store, settings)
 
-        async def ask(*users):
+        async def recommend(*users):
             request = RecommendRequest(user_ids=list(users), mode=Mode.REALTIME)
             try:
                 return len(await recommender.recommend(request, time.monotonic() + 5))
             except QueryError as error:
                 return error.code
 
-        whole = await asyncio.gather(ask(1, 2, 3, 4, 5), ask(6))
-        room = await asyncio.gather(ask(1, 2), ask(3, 4), ask(5, 6), ask(7))
-        return whole, room, recommender.full
+        several = await asyncio.gather(recommend(1, 2, 3, 4, 5), recommend(6))
+        room = await asyncio.gather(recommend(1, 2), recommend(3, 4), recommend(5, 6), recommend(7))
+        return several, room, recommender._admission.full
 
     assert asyncio.run(scene()) == ([5, "overloaded"], [2, 2, "overloaded", 1], False)
     shown = (1, 1, 2, 2, 3, 3, 4, 4, 5, 7)
     assert sorted(query.user_id for query in noted) == list(shown)
 
 
+def test_while_too_many_slates_are_in_flight_a_door_refuses_before_it_reads_a_request(world):
+    """Verbs that make no slate are answered. The deadline is at most the deadline of the settings."""
+    recommender = Recommender(dependencies(world), world.store, Settings(max_under_way=1, deadline_ms=500))
+    now = time.monotonic()
+    assert 0.2 < recommender.due(verb_table.RECOMMEND, 0.3) - now <= recommender.due(verb_table.SIMILAR, 60) - now < 5
+    with recommender._admission.slates(1):
+        for verb in verb_table.VERBS:
+            if verb.timed:
+                with pytest.raises(QueryError, match="Too many requests"):
+                    recommender.due(verb)
+            else:
+                recommender.due(verb)
+
+
 class TestFilterValues:
-    """What a filter may name: values that some item has."""
+    """A filter may name only values that an item has."""
 
-    def ask(self, world, fresh, *values):
-        desk = SimpleNamespace(generation=lambda alias: world.served, current=fresh, note=lambda _: None)
-        nothing = SimpleNamespace(of=lambda _: NO_RULES, rows=lambda *_: {})
-        dependencies = Dependencies(world.pipeline(), desk, None, desk, None, None, nothing, desk, nothing)
+    def items(self, world, fresh, *values):
         request = RecommendRequest(user_id=4, filter={"categories": list(values)})
-        recommender = Recommender(dependencies, world.store, Settings())
 
-        async def ask():
+        async def scene():
+            recommender = Recommender(dependencies(world, current=fresh), world.store, Settings())
             return await recommender.recommend(request, time.monotonic() + 5)
 
-        (query,) = asyncio.run(ask())
+        (query,) = asyncio.run(scene())
         return query.items.tolist()
 
-    def test_a_value_that_no_item_has_is_told(self, world):
-        """With the field and what may have been meant; a misspelt one was an empty slate without a word."""
-        with pytest.raises(QueryError, match=r"^No item has the value 'Dramma'; there is drama\.$") as told:
-            self.ask(world, NOTHING_PUT, "drama", "Dramma")
-        assert told.value.field == "filter.categories"
+    def test_a_value_that_no_item_has_is_refused(self, world):
+        """The error has the field and similar values."""
+        with pytest.raises(QueryError, match=r"^No item has the value 'Dramma'; there is drama\.$") as caught:
+            self.items(world, NOTHING_PUT, "drama", "Dramma")
+        assert caught.value.field == "filter.categories"
         with pytest.raises(QueryError, match=r"^No item has the value 'x+\.$"):
-            self.ask(world, NOTHING_PUT, "x" * 256)
-        assert self.ask(world, NOTHING_PUT, "drama")
+            self.items(world, NOTHING_PUT, "x" * 256)
+        assert self.items(world, NOTHING_PUT, "drama")
 
-    def test_a_value_of_an_item_put_since_is_one(self, world):
-        """The generation has no token for the value; the filter finds the put item by it."""
+    def test_a_value_of_a_put_item_is_accepted(self, world):
+        """The generation has no token for the value, and the filter finds the put item."""
         puts = NOTHING_PUT.joined([PutItem("aria", 1, 1, 4e9, content={"categories": ["opera"]})], "e", 1)
-        assert self.ask(world, puts, "opera") == [len(world.served.tables) + 1]
+        assert self.items(world, puts, "opera") == [len(world.served.tables) + 1]
         with pytest.raises(QueryError, match="operetta"):
-            self.ask(world, puts, "operetta")
+            self.items(world, puts, "operetta")
 
 
 class TestExplanation:
-    def test_without_retrieval_there_are_no_features_to_tell(self, world):
-        """The list that answered has no tower scores, so ranking is not asked what it makes of none."""
+    def test_without_retrieval_there_are_no_features(self, world):
+        """The list has no tower scores, so ranking is not called."""
         query = world.query(traced=True)
-        told = world.explain(query, int(world.run(world.query()).record.candidates[0]), retrieve=broken, place=broken)
-        assert told.degraded == [Degraded.RETRIEVAL]
-        assert told.features == []
+        explained = world.explain(
+            query, int(world.run(world.query()).record.candidates[0]), retrieve=broken, place=broken
+        )
+        assert explained.degraded == [Degraded.RETRIEVAL]
+        assert explained.features == []
 
-    def test_without_the_tower_s_place_alone_features_are_told(self, world):
-        """What was retrieved and ranked has them all."""
+    def test_without_the_tower_s_place_there_are_features(self, world):
+        """The item was retrieved and ranked."""
         row = int(world.run(world.query()).items[0])
-        told = world.explain(world.query(traced=True), row, place=broken)
-        assert told.degraded == [Degraded.RETRIEVAL]
-        assert told.tower_place is None
-        assert told.features
-        assert not any(np.isnan(feature.value) for feature in told.features)
+        explained = world.explain(world.query(traced=True), row, place=broken)
+        assert explained.degraded == [Degraded.RETRIEVAL]
+        assert explained.tower_place is None
+        assert explained.features
+        assert not any(np.isnan(feature.value) for feature in explained.features)
 
-    @pytest.mark.parametrize(("asked", "calls"), [({}, {}), ({}, {"rank": broken}), ({"mode": Mode.BATCH}, {})])
-    def test_it_names_the_place_of_an_item_beyond_the_slate(self, world, asked, calls):
+    @pytest.mark.parametrize(("fields", "calls"), [({}, {}), ({}, {"rank": broken}), ({"mode": Mode.BATCH}, {})])
+    def test_it_names_the_place_of_an_item_beyond_the_slate(self, world, fields, calls):
         """By the score of the ranker, of retrieval or of the list."""
-        far = int(world.run(world.query(k=8, **asked), **calls).items[-1])
-        told = world.explain(world.query(k=5, traced=True, **asked), far, **calls)
-        assert told.reason == f"It is at place {told.ranked_place} by score, and the slate ends at place 5."
+        far = int(world.run(world.query(k=8, **fields), **calls).items[-1])
+        explained = world.explain(world.query(k=5, traced=True, **fields), far, **calls)
+        assert explained.reason == f"It is at place {explained.ranked_place} by score, and the slate ends at place 5."
 
-    def test_it_says_that_no_source_proposed_an_item(self, world, monkeypatch):
-        """The slate of an unknown user in mode batch is what is popular."""
+    def test_it_names_an_item_that_no_source_proposed(self, world, monkeypatch):
+        """The slate of an unknown user in mode batch has popular items."""
         monkeypatch.setitem(world.served.__dict__, "popular", world.served.popular[:20])
         held = world.run(world.query(user="nobody", mode=Mode.BATCH, traced=True)).candidates.items.tolist()
         other = next(row for row in range(len(world.served.tables)) if row not in held)
-        told = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
-        assert told.dropped_by == "retrieval"
-        assert told.reason.startswith("No source proposed the item for this user in mode batch.")
+        explained = world.explain(world.query(user="nobody", mode=Mode.BATCH, traced=True), other)
+        assert explained.dropped_by == "retrieval"
+        assert explained.reason.startswith("No source proposed the item for this user in mode batch.")
 
 
 class TestSimilar:
-    def test_without_retrieval_it_is_what_is_popular_whoever_asks(self, world):
-        """A list made for the user says nothing of the item."""
+    def test_without_retrieval_similar_items_are_popular_items(self, world):
+        """Also for a user with a list, which is not about the item."""
         query = world.similar(world.query(user=4), 0, similar=broken)
         assert len(query.record.candidates)
         assert query.degraded == [Degraded.RETRIEVAL]
@@ -128,8 +146,8 @@ class TestSimilar:
         assert len(ids(query)) == 10
         assert 0 not in query.items
 
-    def test_what_it_did_without_and_what_was_removed_is_counted(self, world):
-        """As for any slate, each once."""
+    def test_stages_left_out_and_removed_items_are_counted(self, world):
+        """Once each, as for a slate."""
 
         class Away(MemoryStore):
             async def read_users(self, *_):

@@ -1,4 +1,4 @@
-"""The rules in force in a gateway, and what is told of them."""
+"""The rules in force in a gateway, and the problems of the file of rules."""
 
 import asyncio
 import time
@@ -16,24 +16,24 @@ def served(tiny_world):
     return ServedGeneration.load(tiny_world[0])
 
 
-def test_an_item_is_told_as_unknown_until_it_is_put(tmp_path, served):
-    """A mistyped id is a rule that moves nothing; one that is put since is none."""
+def test_an_unknown_item_of_a_rule_is_a_problem_until_it_is_put(tmp_path, served):
+    """A rule with a mistyped id has no effect."""
     path = tmp_path / "rules.toml"
     path.write_text('[[pin]]\nitem = "drama-1"\nplace = 1\n[[boost]]\nitems = ["opera-1"]\nby = 1.0\n')
     rules = RulesFollower(path, tmp_path / "last")
-    (told,) = rules.problems(served)
-    assert "boost" in told
-    assert "'opera-1'" in told
+    (problem,) = rules.problems(served)
+    assert "boost" in problem
+    assert "'opera-1'" in problem
     assert rules.problems(None) == []
     assert rules.problems(served.with_items(PutItems("a", 1, (PutItem("opera-1", 1, 1, 9e9),)))) == []
 
 
 def test_the_log_names_rules_without_effect_once(tmp_path, served, monkeypatch, caplog):
-    """After an edit, with no request: a column and an item that the generation lacks are warnings, once each."""
+    """After an edit, without a request: an unknown column and an unknown item are warnings, once each."""
     path = tmp_path / "rules.toml"
     path.write_text("")
     rules = RulesFollower(path, tmp_path / "last")
-    monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("service.verbs.rules.POLL_SECONDS", 0.01)
 
     def warnings():
         return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
@@ -54,7 +54,7 @@ def test_the_log_names_rules_without_effect_once(tmp_path, served, monkeypatch, 
 
 
 def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
-    """Editors empty it first, and no rules are rules; where it stays empty, that was meant."""
+    """Editors empty a file first. An empty file is in force if it is empty at the next check too."""
     path = tmp_path / "rules.toml"
     path.write_text("[diversity]\nweight = 0.5\n")
     file = RulesFile(path)
@@ -72,21 +72,21 @@ def test_a_file_that_is_just_being_written_changes_nothing(tmp_path):
     assert file.fault is None
 
 
-def test_a_look_that_fails_does_not_end_the_following(tmp_path, monkeypatch):
+def test_a_failed_check_does_not_end_the_following(tmp_path, monkeypatch):
     """An edit after an error of the disk is in force."""
     path = tmp_path / "rules.toml"
     path.write_text("")
     rules = RulesFollower(path, tmp_path / "last")
-    monkeypatch.setattr("service.verbs.rules.LOOK_SECONDS", 0.01)
-    looks, look = [], rules._file.look
+    monkeypatch.setattr("service.verbs.rules.POLL_SECONDS", 0.01)
+    reads, look = [], rules._file.refresh
 
     def breaks_once():
-        looks.append(None)
-        if len(looks) == 1:
+        reads.append(None)
+        if len(reads) == 1:
             raise OSError("no such disk")
         look()
 
-    monkeypatch.setattr(rules._file, "look", breaks_once)
+    monkeypatch.setattr(rules._file, "refresh", breaks_once)
 
     async def follow_an_edit():
         following = asyncio.create_task(rules.follow(lambda: None))

@@ -12,18 +12,18 @@ from service import bentoml_patches
 {patch}
 
 async def main():
-    asked = CorkDispatcher(max_latency_in_ms=60_000, max_batch_size=64, fallback=lambda: None, get_batch_size=len)
+    dispatcher = CorkDispatcher(max_latency_in_ms=60_000, max_batch_size=64, fallback=lambda: None, get_batch_size=len)
 
     async def answer(batch):
         await asyncio.sleep(0.002)
         return batch
 
-    call = asked(answer)
+    call = dispatcher(answer)
     for _ in range(40):
         await call([1])
-    asked.optimizer.wait = 5.0  # as after a pause
-    asked.optimizer.o_stat.extend([(1, 0.001, 5.0)] * 50)
-    print(await asyncio.wait_for(call([1]), 2))  # None where it is given up
+    dispatcher.optimizer.wait = 5.0  # as after a pause
+    dispatcher.optimizer.o_stat.extend([(1, 0.001, 5.0)] * 50)
+    print(await asyncio.wait_for(call([1]), 2))  # None if the dispatcher drops the call
 
 asyncio.run(main())
 """
@@ -36,13 +36,13 @@ def lone_call(patch):
 
 
 def test_a_lone_call_does_not_wait_as_long_as_batches_before_it():
-    """Without the patch the call waits, until the dispatcher gives it up."""
+    """Without the patch the call waits until the dispatcher drops it."""
     assert lone_call("bentoml_patches.dispatch_at_once()").stdout == "[1]\n"
     assert lone_call("").stdout == "None\n"
 
 
-def test_another_dispatcher_is_left_alone():
-    """Where BentoML has no such attribute, a warning is logged and BentoML's own wait applies."""
+def test_another_dispatcher_is_not_patched():
+    """If BentoML has no such attribute, a warning is logged and BentoML's own wait applies."""
     run = lone_call("""
 from bentoml._internal.marshal.dispatcher import Optimizer
 Optimizer.__init__, real = lambda self, _: None, Optimizer.__init__
@@ -69,11 +69,11 @@ def arbiter(patch):
 
 def test_the_process_manager_has_no_port_and_checks_each_second():
     """Without the patch it has two ports of loopback, and checks every ten seconds."""
-    told = arbiter("bentoml_patches.supervise_privately()").stdout
-    assert told == "inproc://circus-control inproc://circus-events 1.0 inproc://circus-control 1000.0\n"
-    told = arbiter("").stdout.split()
-    assert told[0].startswith("tcp://127.0.0.1:")
-    assert told[2] == "10"
+    printed = arbiter("bentoml_patches.supervise(1.0)").stdout
+    assert printed == "inproc://circus-control inproc://circus-events 1.0 inproc://circus-control 1000.0\n"
+    printed = arbiter("").stdout.split()
+    assert printed[0].startswith("tcp://127.0.0.1:")
+    assert printed[2] == "10"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_process_manager_has_no_port_and_checks_each_second():
         "circus.create_standalone_arbiter = lambda watchers: circus.Arbiter(watchers, 'tcp://127.0.0.1:0', 'tcp://127.0.0.1:0')",
     ],
 )
-def test_another_process_manager_is_left_alone(change):
-    """Where BentoML starts circus in another way, a warning is logged and BentoML's own values apply."""
-    run = arbiter(f"{change}\nbentoml_patches.supervise_privately()")
+def test_another_process_manager_is_not_patched(change):
+    """If BentoML starts circus in another way, a warning is logged and BentoML's own values apply."""
+    run = arbiter(f"{change}\nbentoml_patches.supervise(1.0)")
     assert "takes commands on a port of this machine" in run.stderr
     assert "inproc" not in run.stdout

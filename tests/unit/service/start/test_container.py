@@ -1,4 +1,4 @@
-"""What a container does before it serves, and how its health is asked."""
+"""The start of a container, and its health check."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def shipped(tmp_path):
 
 
 def test_kernels_of_the_image_are_copied_where_numba_may_write(shipped, tmp_path):
-    """Once: what was compiled there since stays over a restart."""
+    """Once: kernels that were compiled there since stay after a restart."""
     home = tmp_path / "home"
     home.mkdir()
     [folder] = container.kept_kernels(home, str(shipped)).values()
@@ -33,23 +33,23 @@ def test_kernels_of_the_image_are_copied_where_numba_may_write(shipped, tmp_path
     assert (home / "kernels" / "one" / "own.nbi").exists()
 
 
-def test_kernels_of_an_image_that_was_there_before_are_removed(shipped, tmp_path):
-    """A volume outlives images; their kernels are of no use to the next one, and would pile up."""
+def test_kernels_of_an_older_image_are_removed(shipped, tmp_path):
+    """A volume outlives images, and the next image can't use those kernels."""
     container.kept_kernels(tmp_path, str(shipped))
     (shipped / container.STAMP).write_text("two")
     container.kept_kernels(tmp_path, str(shipped))
     assert [each.name for each in (tmp_path / "kernels").iterdir()] == ["two"]
 
 
-def test_an_image_without_kernels_keeps_those_it_compiles(tmp_path):
-    """Where nothing was pinned when it was built."""
+def test_an_image_without_kernels_keeps_compiled_kernels(tmp_path):
+    """Such as an image without a pinned generation."""
     assert container.kept_kernels(tmp_path, str(tmp_path / "none")) == {
         "NUMBA_CACHE_DIR": str(tmp_path / "kernels" / "own")
     }
 
 
 def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
-    """That of this image, again after a restart, in a folder that takes a note; no more that of an older image."""
+    """In a folder that can be written, also after a restart. The links of an older image are removed."""
     part = tmp_path / "bento" / "models" / "tandem" / "g2" / "manifest.json"
     part.parent.mkdir(parents=True)
     part.touch()
@@ -68,7 +68,7 @@ def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "flags", "name"),
+    ("variables", "flags", "name"),
     [
         ({}, NEW, container.LEVEL),
         ({}, NEW - {"avx2"}, None),
@@ -76,16 +76,16 @@ def test_the_model_of_the_bento_is_linked_into_the_home(tmp_path):
         ({"NUMBA_CPU_NAME": "native"}, NEW, None),
     ],
 )
-def test_kernels_are_compiled_for_a_level_that_this_processor_has(said, flags, name):
-    """Never for instructions that it lacks; what somebody says goes before all."""
-    environment = dict(said)
+def test_kernels_are_compiled_for_a_level_that_this_processor_has(variables, flags, name):
+    """Never for instructions that the processor lacks. A variable that is set is kept."""
+    environment = dict(variables)
     container.for_processor(environment, frozenset(flags))
     assert environment.get("NUMBA_CPU_NAME") == name
     assert ("NUMBA_CPU_FEATURES" in environment) == (name == container.LEVEL)
 
 
-def test_the_features_are_those_that_llvm_says_the_level_has():
-    """What kernels ask is what they get: an intrinsic of a feature that is missing ends a process."""
+def test_the_features_are_features_of_the_level_in_llvm():
+    """An instruction of a missing feature ends a process."""
     from llvmlite import binding
 
     binding.initialize_all_targets()
@@ -94,18 +94,18 @@ def test_the_features_are_those_that_llvm_says_the_level_has():
     assert target.create_target_machine(cpu=container.LEVEL, features=container.FEATURES)
 
 
-def test_a_command_is_run_with_all_that_is_written_below_the_home(tmp_path):
-    """BentoML, Numba and who wants a temporary file write nowhere else."""
+def test_a_command_writes_only_below_the_home(tmp_path):
+    """Such as BentoML and Numba."""
     show = "import os; print(os.environ['BENTOML_HOME'], os.environ['NUMBA_CACHE_DIR'])"
-    told = {"TANDEM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
+    variables = {"TANDEM_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "service.container", sys.executable, "-c", show]
-    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(place.startswith(str(tmp_path / "home")) for place in done.stdout.split())
 
 
 def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
-    """As where a read-only root has no volume."""
+    """Such as a read-only root without a volume."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "file" / "home"))
     assert container.main([]) == 1
@@ -113,12 +113,12 @@ def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, ca
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_probe_passes_on_what_the_door_says(status, code, capsys):
-    """Ready by default, alive on demand; nobody there is a failure too, with the address."""
+def test_the_probe_returns_the_status_of_the_door(status, code, capsys):
+    """/readyz by default, /livez by an option. Without a server the probe fails and names the address."""
 
     class Door(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(b"The reason.")
@@ -126,13 +126,13 @@ def test_the_probe_passes_on_what_the_door_says(status, code, capsys):
         def log_message(self, *_):
             return
 
-    asked = []
+    paths = []
     with HTTPServer(("127.0.0.1", 0), Door) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = {"PORT": str(server.server_port), "TANDEM_HOST": "0.0.0.0"}
         assert probe.main([], here) == probe.main(["--live"], here) == code
         server.shutdown()
-    assert asked == ["/readyz", "/livez"]
+    assert paths == ["/readyz", "/livez"]
     assert ("503: The reason." in capsys.readouterr().err) == bool(code)
     assert probe.main([], here) == 1
     assert f"127.0.0.1:{here['PORT']}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""An outage is two lines in the log, whatever happens in between."""
+"""An outage has two lines in the log."""
 
 import pytest
 
@@ -20,7 +20,9 @@ def lines(caplog):
 
 
 def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(outage, now, caplog):
-    """With the reason, how long it was, and how many answers went without; a second outage has lines of its own."""
+    """With the reason, its length, and the number of answers without the dependency. A second outage has its own
+    lines.
+    """
     outage.worked()
     for _ in range(1_000):
         outage.failed("Connection refused")
@@ -40,8 +42,8 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_is_over(outage, no
     ]
 
 
-def test_what_works_and_fails_in_turns_is_one_outage(outage, now, caplog):
-    """Of many seconds; a call that began before the end may fail after it, too."""
+def test_alternating_failures_and_successes_are_one_outage(outage, now, caplog):
+    """A call that began before the end may fail after it."""
     for _ in range(100):
         outage.failed("gone")
         outage.worked()

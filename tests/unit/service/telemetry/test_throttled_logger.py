@@ -1,4 +1,4 @@
-"""A warning that each request may cause does not fill the log."""
+"""A warning that any request may cause does not fill the log."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from service.telemetry.throttled_logger import ThrottledLogger
 
 
 def test_it_logs_once_a_minute_with_the_number_of_warnings_between(caplog):
-    """The number tells how frequent the fault is."""
+    """The number shows how frequent the fault is."""
     now = [100.0]
     throttled = ThrottledLogger("The result is unusable: %s.", clock=lambda: now[0])
     for _ in range(1_001):

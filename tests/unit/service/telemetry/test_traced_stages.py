@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from opentelemetry import propagate
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import StatusCode
 
 from recsys.fresh_items.put_items import NOTHING_PUT
 from service.recommend.pipeline import Pipeline
@@ -39,12 +39,12 @@ class Inside:
         self.headers = []
         self._rank = rank or world.rank
         backends = replace(world.backends(), rank=self._ranked)
-        desk = SimpleNamespace(generation=lambda alias: world.served, current=NOTHING_PUT, note=lambda _: None)
+        parts = SimpleNamespace(generation=lambda alias: world.served, current=NOTHING_PUT, note=lambda _: None)
         trending, rules = SimpleNamespace(rows=lambda *_: {}), SimpleNamespace(of=lambda _: NO_RULES)
         traced = partial(TracedStage, tracer=traces.tracer, remote=True)
         pipeline = Pipeline(world.store, backends, Settings(), traced)
         dependencies = Dependencies(
-            pipeline, desk, None, desk, SimilarItems(pipeline, backends), None, trending, desk, rules
+            pipeline, parts, None, parts, SimilarItems(pipeline, backends), None, trending, parts, rules
         )
         self.traces = traces
         self.recommender = TracedRecommender(dependencies, world.store, Settings(max_in_flight=1))
@@ -56,16 +56,16 @@ class Inside:
         await asyncio.sleep(0)  # as over a socket: other requests come meanwhile
         return await self._rank(rows)
 
-    async def ask(self, user=4, headers=SAMPLED, **more):
+    async def recommend(self, user=4, headers=SAMPLED, **more):
         request = RecommendRequest(user_id=None if "user_ids" in more else user, mode="realtime", **more)
         with self.traces.request(f"request {user}", headers):
             return await self.recommender.recommend(request, time.monotonic() + 5)
 
-    def run(self, *asks):
+    def run(self, *requests):
         """The answers, the spans of requests by name, and those of stages by name, in the order of their ends."""
 
         async def scene():
-            return await asyncio.gather(*asks)
+            return await asyncio.gather(*requests)
 
         answers = asyncio.run(scene())
         spans = self.traces.taken()
@@ -85,29 +85,11 @@ def traceparent(span):
     return f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01"
 
 
-def test_each_stage_of_a_lone_request_is_a_span_below_it(world, traces):
-    """A call names the stage's span; the request's span has how the answer was made."""
-    inside = Inside(world, traces)
-    ((query,),), requests, stages = inside.run(inside.ask())
-    request = requests["request 4"]
-    assert dict(request.attributes) == {
-        "tandem.generation": query.generation.id,
-        "tandem.mode": "realtime",
-        "tandem.degraded": (),
-    }
-    kinds = {"hydrate": SpanKind.INTERNAL, "retrieve": SpanKind.CLIENT, "rank": SpanKind.CLIENT}
-    for name, (span,) in stages.items():
-        assert (span.parent.span_id, span.kind) == (request.context.span_id, kinds[name])
-        assert span.attributes["tandem.batch.queries"] == 1
-        assert not span.links
-    assert inside.headers == [traceparent(stages["rank"][0])]
-
-
 def test_a_stage_of_a_merged_batch_is_one_span_with_links(world, traces):
-    """Its parent is the first sampled request; the others have a link to it, and it to them; unsampled ones none."""
+    """The parent is the first sampled request. The other sampled requests and the span have links to each other."""
     inside = Inside(world, traces)
-    asks = [inside.ask(user) for user in (4, 5, 6)] + [inside.ask(7, UNSAMPLED)]
-    _, requests, stages = inside.run(*asks)  # the first is alone, the others wait for it
+    waiting = [inside.recommend(user) for user in (4, 5, 6)] + [inside.recommend(7, UNSAMPLED)]
+    _, requests, stages = inside.run(*waiting)  # the first is alone, the others wait for it
     assert set(requests) == {"request 4", "request 5", "request 6"}
     for alone, merged in stages.values():
         assert alone.parent.span_id == requests["request 4"].context.span_id
@@ -119,24 +101,16 @@ def test_a_stage_of_a_merged_batch_is_one_span_with_links(world, traces):
 
 
 def test_a_batch_without_a_sampled_request_is_in_no_trace(world, traces):
-    """Though the end of a sampled request starts the batch."""
+    """Also when the end of a sampled request starts the batch."""
     inside = Inside(world, traces)
-    _, _, stages = inside.run(inside.ask(4), inside.ask(5, UNSAMPLED), inside.ask(6, UNSAMPLED))
+    _, _, stages = inside.run(inside.recommend(4), inside.recommend(5, UNSAMPLED), inside.recommend(6, UNSAMPLED))
     assert inside.headers == [traceparent(stages["rank"][0]), None]
 
 
-def test_a_request_for_several_users_has_one_span_a_batch(world, traces):
-    """The queries of a batch share the request's span, so there are no links."""
-    inside = Inside(world, traces)
-    _, _, stages = inside.run(inside.ask(user_ids=[4, 5, 6]))
-    assert [span.attributes["tandem.batch.queries"] for span in stages["retrieve"]] == [1, 2]
-    assert not any(span.links for spans in stages.values() for span in spans)
-
-
 def test_a_stage_that_fails_is_an_error_and_its_request_is_not(world, traces):
-    """The request was answered, degraded."""
+    """The request was answered without the stage."""
     inside = Inside(world, traces, rank=broken)
-    _, requests, stages = inside.run(inside.ask())
+    _, requests, stages = inside.run(inside.recommend())
     (rank,), request = stages["rank"], requests["request 4"]
     assert (rank.status.status_code, rank.attributes["error.type"]) == (StatusCode.ERROR, "RuntimeError")
     assert not rank.events

@@ -39,7 +39,7 @@ workers[1].kill()
 """
 
 
-def test_a_dead_worker_is_counted_once_and_its_gauges_go(tmp_path):
+def test_a_dead_worker_is_counted_once_and_its_gauges_are_removed(tmp_path):
     """Of two gateways the one with the later generation is killed: one death, and the gauges are of the other."""
     variables = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, env=variables, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""One backend call for one query, outside the pipeline's batches."""
+"""A call of a backend for one query, outside the batches of the pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recsys.errors import StageError
-from service.backends.backends import Call
+from service.backends.calls import Call
 from service.recommend.pipeline import RESERVE, Pipeline
 from service.recommend.query import Degraded, Query
 from service.recommend.records import answered

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from recsys.process.exit_sentence import exit_with_sentence
 from service import wiring, workers
 from service.backends import wire
 from service.backends.rows import Rows
@@ -25,7 +26,7 @@ NEVER_SHED_MS = 60_000
 """BentoML answers 503 to a call that waits longer than `max_latency_ms`. The gateway's deadlines end a wait earlier."""
 
 DRAIN = Drain(seconds=settings().drain_seconds, backend=True)
-"""Of this process, which runs one of the two services."""
+"""The drain of this process, which runs one of the two services."""
 
 
 BATCHED: dict[str, Any] = {
@@ -58,7 +59,7 @@ class BackendService:
     @staticmethod
     def prepare_workers() -> None:
         """Once, in the parent of all workers; also of the gateway's workers, if they run on this host."""
-        with workers.sentences():
+        with exit_with_sentence():  # BentoML would print a traceback
             workers.prepare(environment(), settings())
 
     def _serve(self, role: str, model: Any, holder: GenerationHolder[Any]) -> None:

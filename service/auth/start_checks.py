@@ -1,4 +1,4 @@
-"""Keys as the settings ask for them, and what is checked of hosts and ports before a door opens."""
+"""The checks of keys, hosts and ports before a door opens, and the key check of a worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 
 from recsys.environment import Environment
 from recsys.errors import SettingsError
-from service.auth.guard import KeyGuard
+from service.auth.key_check import KeyCheck
 from service.auth.key_file import KeyFile
 from service.auth.rate_limits import RateLimits
 from service.settings import Settings, place
@@ -27,10 +27,10 @@ _NO_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL}
 """Errors of the system for a host that is no address of this machine."""
 
 _holders: list[socket.socket] = []
-"""Sockets of the workers' parent that hold the ports of gRPC and of the operators; they do not listen."""
+"""Sockets of the workers' parent that hold the gRPC port and the admin port; they do not listen."""
 
 UNGUARDED = "none"
-"""The value of TANDEM_KEYS where a proxy or a mesh guards the ports."""
+"""The value of TANDEM_KEYS if a proxy or a mesh guards the ports."""
 
 
 def keys_required(settings: Settings) -> bool:
@@ -176,12 +176,12 @@ def prepare(settings: Settings, environment: Environment) -> None:
             raise SettingsError(f"{_limits(folder)} can't be written ({error.strerror}).") from error
 
 
-def key_guard(settings: Settings, environment: Environment) -> KeyGuard | None:
+def key_check(settings: Settings, environment: Environment) -> KeyCheck | None:
     """The key check of a worker; None where no request needs a key."""
     if not keys_required(settings):
         return None
     folder = environment.folder("cache")
-    return KeyGuard(KeyFile(Path(settings.keys), last=_last(folder)), RateLimits(_limits(folder)))
+    return KeyCheck(KeyFile(Path(settings.keys), last=_last(folder)), RateLimits(_limits(folder)))
 
 
 def _command_line() -> dict[str, Any]:

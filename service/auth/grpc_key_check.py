@@ -9,24 +9,24 @@ from typing import Any
 import grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 
-from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
-from service.auth.keyring import Scope
+from service.auth.key_check import KeyCheck, Refusal, presented_key
 from service.grpc import verdict
 from service.grpc.convert import SERVICE
 from service.schema.errors import INTERNAL, error_body
+from service.schema.verb_table import VERBS, Scope
 
 logger = logging.getLogger("tandem")
 
-_SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": scope for verb, scope in SCOPES.items()}
+_SCOPES = {f"/{SERVICE.full_name}/{verb.rpc}": verb.scope for verb in VERBS}
 _HEALTH, _REFLECTION = f"/{HEALTH}/", "/grpc.reflection."
 
 
-class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
+class GrpcKeyCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no hints
     """Admits calls by the key in their metadata. Health needs no key; reflection needs the scope admin."""
 
-    def __init__(self, guard: KeyGuard, admin_address: str) -> None:
+    def __init__(self, key_check: KeyCheck, admin_address: str) -> None:
         """admin_address: the address of the admin port, in words."""
-        self._guard = guard
+        self._key_check = key_check
         self._admin_address = admin_address
 
     async def intercept_service(
@@ -48,10 +48,10 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has n
             return
         scope = Scope.ADMIN if method.startswith(_REFLECTION) else _SCOPES.get(method)
         headers = ((name.encode(), _bytes(value)) for name, value in details.invocation_metadata)
-        entry = self._guard.admit(presented_key(headers), scope)
+        entry = self._key_check.admit(presented_key(headers), scope)
         if scope is Scope.ADMIN and method in _SCOPES:
             sentence = f"{method.rpartition('/')[2]} is not served over gRPC; over HTTP it is on {self._admin_address}."
-            raise self._guard.count_refusal(Refusal(sentence, "forbidden"), entry)
+            raise self._key_check.count_refusal(Refusal(sentence, "forbidden"), entry)
 
 
 def _bytes(value: str | bytes) -> bytes:

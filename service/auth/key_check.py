@@ -1,4 +1,4 @@
-"""The check of a request's key, the same at both doors: authentication, scope and rate."""
+"""The check of the API key of a request, the same at both doors: authentication, scope and rate."""
 
 from __future__ import annotations
 
@@ -6,30 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any
 
 from recsys.errors import QueryError
 from service.auth.key_file import KeyFile
-from service.auth.keyring import KeyRecord, Scope
+from service.auth.keyring import KeyRecord
 from service.auth.rate_limits import RateLimits
-from service.schema import verbs
-from service.schema.verbs import Verb
+from service.schema.verb_table import Scope
 from service.telemetry import metrics
-
-SCOPES: dict[Verb[Any], Scope] = {
-    verbs.RECOMMEND: Scope.READ,
-    verbs.SIMILAR: Scope.READ,
-    verbs.EXPLAIN: Scope.READ,
-    verbs.EVENTS: Scope.WRITE,
-    verbs.ITEMS: Scope.ADMIN,
-    verbs.ITEM: Scope.ADMIN,
-    verbs.FORGET_ITEM: Scope.ADMIN,
-    verbs.USER: Scope.ADMIN,
-    verbs.FORGET: Scope.ADMIN,
-    verbs.MERGE: Scope.WRITE,
-    verbs.STATUS: Scope.ADMIN,
-}
-"""The scope that a key needs for each verb. A verb that is missing here needs the scope admin."""
 
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 
@@ -72,7 +55,7 @@ def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return found
 
 
-class KeyGuard:
+class KeyCheck:
     """Admits requests by the keys in force."""
 
     def __init__(self, keys: KeyFile, limits: RateLimits, clock: Callable[[], float] = time.time) -> None:

@@ -7,35 +7,37 @@ from collections.abc import Collection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.auth import keyring
-from service.auth.guard import SCOPES, KeyGuard, Refusal, presented_key
+from service.auth.key_check import KeyCheck, Refusal, presented_key
 from service.http.error_responses import error_response, nothing_at
 from service.http.paths import is_merge
-from service.schema.verbs import MERGE
+from service.schema import verb_table
+from service.schema.verb_table import MERGE, VERBS
 
-PUBLIC = {verb.path: scope for verb, scope in SCOPES.items() if scope is not keyring.Scope.ADMIN and verb is not MERGE}
+_ADMIN = verb_table.Scope.ADMIN
+
+PUBLIC = {verb.path: verb.scope for verb in VERBS if verb.scope is not _ADMIN and verb is not MERGE}
 """The scope of each path of the public port but those of merges. Every other path is on the admin port alone."""
 
 
-def _public(scope: Scope) -> keyring.Scope | None:
+def _public(scope: Scope) -> verb_table.Scope | None:
     """The scope that a request needs on the public port; None for a path that the public port does not have."""
     if scope["method"] == MERGE.method and is_merge(scope["path"]):
-        return SCOPES[MERGE]
+        return MERGE.scope
     return PUBLIC.get(scope["path"])
 
 
-class HttpGuard:
+class HttpKeyCheck:
     """An ASGI middleware that passes on only the requests that their key allows."""
 
     def __init__(
-        self, app: ASGIApp, guard: KeyGuard, keyless: Collection[str], admin: bool, admin_address: str = ""
+        self, app: ASGIApp, key_check: KeyCheck, keyless: Collection[str], admin: bool, admin_address: str = ""
     ) -> None:
         """keyless: paths that need no key. admin: whether this is the admin port, which has every path.
 
         admin_address: the address of the admin port, in words.
         """
         self._app = app
-        self._guard = guard
+        self._key_check = key_check
         self._keyless = frozenset(keyless)
         self._admin = admin
         self._admin_address = admin_address
@@ -49,12 +51,12 @@ class HttpGuard:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        wanted = _public(scope) or (keyring.Scope.ADMIN if self._admin else None)
+        wanted = _public(scope) or (_ADMIN if self._admin else None)
         try:
-            entry = self._guard.admit(presented_key(scope["headers"]), wanted)
+            entry = self._key_check.admit(presented_key(scope["headers"]), wanted)
         except Refusal as refusal:
             return error_response(refusal, refusal.retry_after)
         if wanted is not None:
             return None
-        elsewhere = f"Paths for operators are on {self._admin_address}." if keyring.Scope.ADMIN in entry.scopes else ""
+        elsewhere = f"Paths for operators are on {self._admin_address}." if _ADMIN in entry.scopes else ""
         return error_response(nothing_at(scope["path"], elsewhere))
