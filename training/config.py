@@ -1,4 +1,4 @@
-"""Settings of a training run: one frozen value and its presets. How a dataset or a command changes them: `options`."""
+"""The training configuration: frozen values and their presets. `options.py` lets a dataset or a command change them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 STRICT = ConfigDict(extra="forbid")
-"""Of each class: a misspelt field is an error."""
+"""For each class: a misspelt field is an error."""
 
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
@@ -22,19 +22,19 @@ Rate = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 def available_cores() -> int:
-    """Cores this process may run on: torch counts those of the whole machine."""
+    """The cores that this process may use; torch counts the cores of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
 class TowerConfig:
-    """How the towers train.
+    """Training of the towers.
 
-    dim: of an embedding. hidden: width of the user tower's hidden layer. length: newest events of a crop. batch: crops
-    a step. negatives: from the batch, and as many uniform ones.
-    id_dropout: share of items whose id is hidden in a step, so that content alone learns to place an item.
-    context_dropout: share of the events whose context is hidden, and of each context column of the other events. A
-    query without a context, as of precomputed lists, is then known from training.
+    dim: dimensions of an embedding. hidden: width of the user tower's hidden layer. length: events of a crop. batch:
+    crops of a step. negatives: items of the batch, and as many uniform items.
+    id_dropout: share of items whose id is hidden in a step, so that the content alone can place an item.
+    context_dropout: share of the events whose context is hidden, and of each context column of the other events, so
+    that a query without a context, as for precomputed lists, is part of the training.
     epochs: at most; training stops `patience` epochs after the best epoch. On MovieLens 1M (leave one out, 4,000
     queries, an average over 1,000 steps) recall@10 of the tower is .261, .291, .303, .309, .313 after 2, 6, 12, 18 and
     24 epochs; on MovieTweetings (rolling, one standard error .005) .134 after 2, .136 after 4, .132 after 8.
@@ -56,13 +56,13 @@ class TowerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RankerConfig:
-    """How the ranker trains.
+    """Training of the ranker.
 
-    queries: of the label window, at most. candidates: of a query, a sample with its answers.
-    minimum: examples below which no ranker is trained. doubtful: examples below which a ranker is taken only if it
-    finds more answers of held-out queries than a simple order of the candidates. On MovieTweetings recall@10, three
-    draws each, was .14-.16 with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with
-    830. More steps made rankers of so few examples noisier, not better.
+    queries: of the label window, at most. candidates: of a query, a sample that includes the targets.
+    minimum: examples below which no ranker is trained. doubtful: examples below which a ranker is used only if it finds
+    more targets of held-out queries than a simple order of the candidates. On MovieTweetings recall@10, three samples
+    each, was .14-.16 with 100 to 210 examples where recent popularity has .171, .16-.18 with 420, .19-.20 with 830.
+    More steps made rankers of so few examples noisier, not better.
     """
 
     __pydantic_config__ = STRICT
@@ -78,11 +78,11 @@ class RankerConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """One training run.
+    """A training run.
 
-    label_share, test_share: the newest shares of the log, labels before test. test_queries: test events ranked, at
-    most. precomputed: candidates kept of each user. threads: of torch, in all. device: where the networks train; auto
-    is cuda where PyTorch finds a GPU, else cpu.
+    label_share, test_share: the newest shares of the log, labels before test. test_queries: events of the test, at
+    most. precomputed: candidates of each user in the generation. threads: of torch. device: where the networks train;
+    auto is cuda if PyTorch finds a GPU, else cpu.
     """
 
     __pydantic_config__ = STRICT
@@ -98,18 +98,18 @@ class TrainingConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        """ValueError where nothing would be left to train on."""
+        """ValueError if no event is left to train on."""
         if self.label_share + self.test_share >= 1:
             raise ValueError("label_share and test_share are below 1 together, so that events are left to train on")
 
 
 def small() -> TrainingConfig:
-    """Minutes on two cores: the demo's, and a first look at a dataset."""
+    """Minutes on two cores, for the demo and for a first run of a dataset."""
     return TrainingConfig(tower=TowerConfig(batch=64, epochs=5, patience=2))
 
 
 def full() -> TrainingConfig:
-    """As long as it helps: within a quarter of an hour for a million interactions on two cores."""
+    """As many epochs as help: a quarter of an hour for a million interactions on two cores."""
     return TrainingConfig(tower=TowerConfig(epochs=24, patience=4))
 
 

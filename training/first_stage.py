@@ -50,7 +50,7 @@ def fit_first_stage(
     checkpoints: Checkpoints | None = None,
 ) -> FirstStage:
     """Train on every standing event of `log`; a validation chooses the number of epochs."""
-    log = log.standing()
+    log = log.without_revoked()
     purpose = validation.key if validation else "all epochs"
     checkpoint = checkpoints.of(log, config.tower, config.seed, purpose) if checkpoints else None
     device = find_device(config.device)

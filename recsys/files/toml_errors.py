@@ -60,7 +60,7 @@ def first_mistake(error: ValidationError, known: Sequence[str], removed: Mapping
         return f"The section [{name}] is missing."
     if kind == "value_error":
         return f"{name}: {message}." if name else f"{message}."
-    shown = _shown(first["input"])
+    shown = shown_value(first["input"])
     if kind == "wanted" or kind in _TABLE:
         takes = message if kind == "wanted" else "a table of fields"
         return f"{name} is {takes}" + (f", not {shown}." if shown else ".")
@@ -87,7 +87,7 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {min(same_entry, key=lambda each: each.rpartition('.')[0] != table)}?"
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
     """A value as a sentence repeats it; empty if the value is long."""
     try:
         shown = str(value).lower() if isinstance(value, bool) else repr(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from pydantic import (
 from pydantic import model_validator as validates
 
 from recsys.errors import RulesError
+from recsys.files.toml_errors import parse_toml, shown_value
 from recsys.filters.conditions import TAGS, Condition, Range
 from recsys.model.event_types import SeenRule
 
@@ -116,13 +116,11 @@ class Rules(_Table):
 def parse(text: str, name: str = "rules.toml") -> Rules:
     """Parse the text of a file; RulesError names the first wrong field and the fix."""
     try:
-        return Rules.model_validate(tomllib.loads(text))
+        return Rules.model_validate(parse_toml(text.encode()))
     except ValidationError as error:
         raise RulesError(f"{name}: {_sentence(error)}") from error
-    except RecursionError as error:
-        raise RulesError(f"{name} is not valid TOML: it is nested too deep.") from error
-    except ValueError as error:  # by tomllib, and by int() for a number of thousands of digits
-        raise RulesError(f"{name} is not valid TOML: {error}.") from error
+    except ValueError as error:
+        raise RulesError(f"{name} {error}") from error
 
 
 def _sentence(error: ValidationError) -> str:
@@ -139,7 +137,7 @@ def _sentence(error: ValidationError) -> str:
     wanted = next((WANTED[part] for part in place[1:] if part in WANTED), WANTED[place[0]])
     if first["type"] == "missing":
         return f"{field} is missing; {wanted}."
-    return f"{field} is {_as_toml(first['input'])}; {wanted}."
+    return f"{field} is {shown_value(first['input']) or 'something else'}; {wanted}."
 
 
 def _place(loc: Sequence[int | str]) -> list[str]:
@@ -147,14 +145,6 @@ def _place(loc: Sequence[int | str]) -> list[str]:
     *before, last = loc
     added = last == "[key]" or (isinstance(last, str) and not _OF_TWO_TYPES.isdisjoint(before))
     return [str(part) or '""' for part in (before if added else loc) if part not in TAGS]
-
-
-def _as_toml(value: object) -> str:
-    try:
-        shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    except ValueError:  # a hexadecimal number of thousands of digits has no decimal text
-        return "something else"
-    return shown if len(shown) < 80 else "something else"
 
 
 _OF_TWO_TYPES = {"exclude_seen", "item", "items"}

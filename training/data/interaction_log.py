@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from recsys.model import time_features
-from recsys.model.event_types import SeenRule, not_revoked, weights_of
+from recsys.model.event_types import SeenRule, not_revoked
 from recsys.model.history import first_occurrences
 from recsys.types import CLOCK, CONTEXTS, F32, F64, HISTORY_LENGTH, I32, I64, U8, Bool, Histories
-from training.data.catalogue import Catalogue, ContextColumns
+from training.data.catalogue import Catalogue
 from training.data.dataset import Dataset
-from training.data.reading.table_reader import CONTEXT
+from training.data.log_columns import context_rows, event_weights, ids_of_one_type, mean_of_one, rows_by_frequency
 
 DAY = 86_400.0
 
@@ -70,7 +70,7 @@ class Log:
         )
 
     @cached_property
-    def stands(self) -> Bool:
+    def not_revoked(self) -> Bool:
         """Which events are positive and not revoked by a later negative event of their user and item: [E] bool."""
         negative = self.catalogue.spec.negative_types
         if negative is None:
@@ -81,12 +81,12 @@ class Log:
         newest = np.append(revoking[::-1][last], -1)
         at = np.searchsorted(revoked, pairs).clip(max=max(len(revoked) - 1, 0))
         hit = revoked[at] == pairs if len(revoked) else np.zeros(len(self), bool)
-        stands: Bool = ~(hit & (np.arange(len(self)) <= newest[at]))
-        return stands
+        kept: Bool = ~(hit & (np.arange(len(self)) <= newest[at]))
+        return kept
 
-    def standing(self) -> Log:
+    def without_revoked(self) -> Log:
         """The log without negative events and without the events that they revoke."""
-        return self if self.stands.all() else self[self.stands]
+        return self if self.not_revoked.all() else self[self.not_revoked]
 
     @cached_property
     def first_touch(self) -> I64:
@@ -131,8 +131,8 @@ class Log:
         return order, offsets
 
     @cached_property
-    def _place(self) -> I64:
-        """The place of each event in the order of `by_user`."""
+    def _position(self) -> I64:
+        """The position of each event in the order of `by_user`."""
         order, _ = self.by_user
         place = np.empty(len(self), np.int64)
         place[order] = np.arange(len(self))
@@ -141,10 +141,10 @@ class Log:
     def histories(self, events: I64, length: int = HISTORY_LENGTH) -> Histories:
         """The history of each event's user before the event, with the event's context."""
         _, offsets = self.by_user
-        past = self.windows(self._place[events], offsets[self.users[events]], length, self.times[events])
-        return self._still_standing(replace(past, context=self.context_of(events)))
+        past = self.last_histories(self._position[events], offsets[self.users[events]], length, self.times[events])
+        return self._without_revoked(replace(past, context=self.context_of(events)))
 
-    def _still_standing(self, past: Histories) -> Histories:
+    def _without_revoked(self, past: Histories) -> Histories:
         negative = self.catalogue.spec.negative_types
         return past if negative is None else past.only(not_revoked(past.items, past.types, negative))
 
@@ -158,18 +158,18 @@ class Log:
     def seen_before(self, events: I64) -> tuple[I64, I64]:
         """The items that `exclude_seen` hides from each event's user at the event: (places in `events`, item rows)."""
         _, offsets = self.by_user
-        return self._spans(offsets[self.users[events]], self._place[events], self.times[events])
+        return self._hidden_items(offsets[self.users[events]], self._position[events], self.times[events])
 
     def seen_by(self, users: I64) -> tuple[I64, I64]:
         """The items that `exclude_seen` hides from each user at the log's end: (places in `users`, item rows)."""
         _, offsets = self.by_user
-        return self._spans(offsets[users], offsets[users + 1], np.full(len(users), self.end))
+        return self._hidden_items(offsets[users], offsets[users + 1], np.full(len(users), self.end))
 
     def final_histories(self, users: I64, length: int = HISTORY_LENGTH) -> Histories:
         """The whole history of each of `users`, at the log's end and without a context."""
         _, offsets = self.by_user
-        past = self.windows(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
-        return self._still_standing(past)
+        past = self.last_histories(offsets[users + 1], offsets[users], length, np.full(len(users), self.end))
+        return self._without_revoked(past)
 
     @cached_property
     def hidden_until(self) -> F64:
@@ -177,7 +177,7 @@ class Log:
         spec = self.catalogue.spec
         return self.exclude_seen.until(self.types, self.times, self.exclude_seen.mask(spec.event_types, spec.events))
 
-    def _spans(self, starts: I64, ends: I64, moments: F64) -> tuple[I64, I64]:
+    def _hidden_items(self, starts: I64, ends: I64, moments: F64) -> tuple[I64, I64]:
         """The items of spans in the order of `by_user` that are hidden at the span's moment: (spans, item rows)."""
         order, _ = self.by_user
         count = ends - starts
@@ -187,10 +187,10 @@ class Log:
         hidden = self.hidden_until[events] > moments[owner]
         return owner[hidden], self.items[events[hidden]].astype(np.int64)
 
-    def windows(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
+    def last_histories(self, ends: I64, starts: I64, length: int, now: F64 | None = None) -> Histories:
         """Histories of the last `length` events of spans in the order of `by_user`; now: default the newest's time."""
         order, _ = self.by_user
-        events, real = self.run(ends, starts, length)
+        events, real = self.last_events(ends, starts, length)
         if now is None:
             now = self.times[order[ends - 1]]
         histories = Histories.empty(now, length)
@@ -200,7 +200,7 @@ class Log:
             histories.types[real] = self.types[events][real]
         return histories
 
-    def run(self, ends: I64, starts: I64, length: int) -> tuple[I64, Bool]:
+    def last_events(self, ends: I64, starts: I64, length: int) -> tuple[I64, Bool]:
         """The last `length` events of spans in the order of `by_user`: positions, and which are real, [B, length]."""
         order, _ = self.by_user
         at = ends[:, None] + np.arange(-length, 0)
@@ -217,19 +217,19 @@ def encode(dataset: Dataset) -> Log:
         dataset = replace(dataset, interactions=frame)
     users, user_ids = pd.factorize(frame["user_id"])
     acted, acted_ids = pd.factorize(frame["item_id"])
-    known, named = _same_type(dataset.items["item_id"], pd.Series(acted_ids))
+    known, named = ids_of_one_type(dataset.items["item_id"], pd.Series(acted_ids))
     ids = known.append(named.difference(known, sort=False))
-    types, event_types = _by_frequency(frame["event_type"])
+    types, event_types = rows_by_frequency(frame["event_type"])
     # The mapping may name refunds before the log has one: /events then accepts them.
     event_types = tuple(dict.fromkeys((*event_types, *dataset.events.negative)))[:255]
-    contexts, columns = _contexts(dataset)
+    contexts, columns = context_rows(dataset)
     log = Log(
         users=users.astype(np.int32),
         items=ids.get_indexer(named).astype(np.int32)[acted],
         times=frame["timestamp"].to_numpy(np.float64),
         types=types,
         contexts=contexts,
-        weights=_weights(frame, types, event_types, dataset),
+        weights=event_weights(frame, types, event_types, dataset),
         user_ids=np.asarray(user_ids, object),
         catalogue=Catalogue.of(dataset, np.asarray(ids, object), event_types, columns),
         exclude_seen=dataset.exclude_seen,
@@ -245,53 +245,4 @@ def _each_event_once(log: Log) -> Log:
     if once.all():
         return log
     weights = np.bincount(first, log.weights, len(log))[once]
-    return replace(log[once], weights=_mean_of_one(weights))
-
-
-def _mean_of_one(weights: F32 | F64) -> F32:
-    """Weights whose mean is 1 over those above 0."""
-    positive = weights[weights > 0]
-    return (weights / max(float(positive.mean()) if len(positive) else 1.0, 1e-9)).astype(np.float32)
-
-
-def _weights(frame: pd.DataFrame, types: U8, event_types: tuple[str, ...], dataset: Dataset) -> F32:
-    """The weight of each event's type, times the event's value over the mean value of the type; 1 on average.
-
-    The factor is between 0.1 and 10, so that one large order does not dominate, and 1 for an event without a value.
-    """
-    weights = weights_of(event_types, dataset.events)[types]
-    for name in dataset.weighed_by_value:
-        if name in event_types:
-            mine = types == event_types.index(name)
-            values = pd.to_numeric(frame["value"], errors="coerce").to_numpy(np.float64)[mine]
-            mean = np.nanmean(values[values > 0]) if (values > 0).any() else 1.0
-            weights[mine] *= np.nan_to_num(values / mean, nan=1.0).clip(0.1, 10.0)
-    return _mean_of_one(weights)
-
-
-def _by_frequency(column: pd.Series, first: int = 0) -> tuple[U8, tuple[str, ...]]:
-    """The row of each value, and the 255 most frequent values in the order of their rows, which begin at `first`.
-
-    Row 0 is any other value, or a missing one.
-    """
-    codes, names = pd.factorize(column)
-    order = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(names)), kind="stable")[:255]
-    rows = np.zeros(len(names) + 1, np.uint8)  # the last: missing
-    rows[order] = np.arange(first, first + len(order))
-    return rows[codes], tuple(str(name) for name in np.asarray(names, object)[order])
-
-
-def _contexts(dataset: Dataset) -> tuple[U8, ContextColumns]:
-    """The rows of each event's context, [E, C], and the columns with their values."""
-    found = {c: _by_frequency(dataset.interactions[f"{CONTEXT}{c}"], 1) for c in dataset.context_columns}
-    contexts = np.zeros((len(dataset.interactions), len(found)), np.uint8)
-    for place, (rows, _) in enumerate(found.values()):
-        contexts[:, place] = rows
-    return contexts, tuple((column, values) for column, (_, values) in found.items())
-
-
-def _same_type(known: pd.Series, acted: pd.Series) -> tuple[pd.Index, pd.Index]:
-    """Both tables' item ids, as integers if both are integers, as strings otherwise: 7 and "7" are one item."""
-    if len(known) and pd.api.types.is_integer_dtype(known) != pd.api.types.is_integer_dtype(acted):
-        known, acted = known.astype("str"), acted.astype("str")
-    return pd.Index(known.astype("object")), pd.Index(acted.astype("object"))
+    return replace(log[once], weights=mean_of_one(weights))

@@ -109,7 +109,7 @@ def with_tables_of(parts: Split, stage: FirstStage, live_end: float) -> FirstSta
     known = parts.model_events | (parts.log.times <= live_end)
     if (known == parts.model_events).all():
         return stage
-    log = parts.log[known].standing()
+    log = parts.log[known].without_revoked()
     return FirstStage.over(stage.towers, build_tables(log, stage.towers), log.exclude_seen)
 
 

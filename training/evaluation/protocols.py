@@ -87,8 +87,8 @@ def cut_in_time(log: Log, config: TrainingConfig, protocol: str, moments: Moment
             "says when each interaction happened."
         )
     stands = known.copy()
-    stands[known] = log[known].stands  # an event that the test window revokes is still a label
-    labels, test = np.flatnonzero(stands & ~learned), np.flatnonzero(~known & log.stands)
+    stands[known] = log[known].not_revoked  # an event that the test window revokes is still a label
+    labels, test = np.flatnonzero(stands & ~learned), np.flatnonzero(~known & log.not_revoked)
     if protocol == "horizon":
         labels, test = _later_items(log, labels, learned), _later_items(log, test, known)
         test = _sample_users(log, test, config.test_queries)

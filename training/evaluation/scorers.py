@@ -37,7 +37,7 @@ def baselines(
     log: Log, threads: int, seed: int, progress: StepProgress = NO_STEP
 ) -> tuple[dict[str, Score], list[str]]:
     """The baselines, fitted on the standing events of `log`, and a sentence for each baseline that is left out."""
-    log = log.standing()
+    log = log.without_revoked()
     fits: dict[str, Callable[[], Score]] = {
         "popularity": lambda: same_for_all(popularity(log)),
         "recency_popularity": lambda: same_for_all(recency_popularity(log)),

@@ -150,7 +150,7 @@ def split(
             "so that the newest tenth can test what the rest taught."
         )
     if protocol == "loo":
-        log = log.standing()
+        log = log.without_revoked()
         cut = leave_one_out(log, config.test_queries)
     else:
         cut = cut_in_time(log, config, protocol, moments or Moments())

@@ -19,60 +19,38 @@ from training.gate.dataset_profile import AVAILABLE, DataProfile, LiveGeneration
 DAY = 86_400.0
 EARLIEST = 631_152_000.0
 """1990-01-01. No shop has earlier events, and a time that was read in the wrong unit is in 1970."""
-
 FEW = 3
 """Rows that are never refused: any log has a few errors."""
-
 TELLING = 10
 """Expected rows or items of a kind above which zero is no accident: the probability of zero is e**-10."""
-
 NOT_ZERO = 5e-7
 """Half of the last digit of a rounded share. A smaller share is zero."""
 
+# The following are shares; "live" is the live generation's figure.
 LEAST, MOST = 0.5, 3.0
-"""Rows, users and items as shares of the live generation's. Half a log is a broken export; three times as many rows are
-a log that was joined twice, or another source. A day adds some percent."""
-
+"""Of live rows, users and items. Half a log is a broken export, three times the rows a log that was joined twice."""
 SPAN = 1.5
-"""Days from the oldest to the newest event, as a share of the live generation's days and of the time since. Dates with
-day and month exchanged spread 90 days over 325."""
-
-GAP_DAYS, GAP_TIMES = 3.0, 3.0
-"""Days without an event that are always allowed, for a long weekend. Else three times the live generation's longest
-gap, or half of a first log's span."""
-
-AHEAD = 1e-5
-"""Share of events that may be ahead of the clock by less than a day. Only clocks that differ make such events."""
-
-FUTURE = 1e-3
-"""Share of rows that may be further ahead."""
-
+"""Of the live days from the oldest to the newest event, and of the days since. Exchanged days and months add days."""
+GAP_TIMES, GAP_DAYS = 3.0, 3.0
+"""Of the longest live gap between events. Gaps of a long weekend, in days, are always allowed."""
+AHEAD, FUTURE = 1e-5, 1e-3
+"""Of the events, ahead of the clock by less than a day, and by more. Only clocks that differ make such events."""
 ASIDE = 0.05
-"""Share of times, or of a column's values, that may be unreadable."""
-
+"""Of times, or of a column's values, that may be unreadable."""
 HOURS = 0.05
-"""Share of the events that may move to other hours of the day, besides noise."""
-
+"""Of the events that may move to other hours of the day, besides noise."""
 APPEARED = 0.01
-"""Share of the events that a new event type may have at once."""
-
+"""Of the events that a new event type may have at once."""
 KEPT = {"items": 0.5, "users": 0.2}
-"""Share of the live generation's items and users that the log must still have. Users come and go."""
-
+"""Of the live ids that the log must still have: some users and items leave."""
 DESCRIBED = 0.8
-"""Share of a first log's events whose item must be in the items table. Some items of 90 days are discontinued; half a
-catalogue describes about half of the events."""
-
+"""Of a first log's events whose item must be in the items table: half a catalogue describes half of the events."""
 IN_STOCK = 0.5
-"""Share of the items of a first log's newest events that must be available. In data/shop it is above 90 %, and below
-10 % with yes and no exchanged."""
-
+"""Of the items of a first log's newest events that must be available: below 10 % where yes and no are exchanged."""
 FILLED = 0.8
-"""Share of the live generation's filled values that a column of the items must keep."""
-
+"""Of the live filled values that a column of the items must keep."""
 RESTOCKED = 0.5
-"""Share of the live generation's unavailable items that must stay unavailable. A column of stock that is read wrongly
-makes all items available."""
+"""Of the live unavailable items that must stay unavailable: a column of stock that is read wrongly frees all items."""
 
 
 def data_checks(data: DataProfile, live: LiveGeneration | None) -> list[Check]:

@@ -1,1 +1,1 @@
-"""Reports as self-contained HTML pages: `page` and `charts` for any run, `run` for a training run."""
+"""Reports as self-contained HTML pages: `page` and `charts` for any report, `run_page` for a training run."""

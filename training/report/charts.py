@@ -20,7 +20,7 @@ WIDE, NARROW = (7.4, 2.9), (4.2, 2.2)
 """Inches: of a chart as wide as the page, and of one of two side by side."""
 
 _STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text, so a chart takes 10 kB and not 40
+    "svg.fonttype": "none",  # text stays text: a chart takes 10 kB in place of 40
     "svg.hashsalt": "tandem",  # the same figures give the same bytes
     "text.parse_math": False,  # a dollar sign is a dollar sign
     "figure.constrained_layout.use": True,
@@ -49,8 +49,8 @@ class Chart:
 def chart(
     title: str, draw: Callable[[Axes], object], size: tuple[float, float] = WIDE, legend: bool = True, **axes: Any
 ) -> Chart:
-    """Let `draw` fill a pair of axes. axes: properties of the axes, such as xlabel and yscale."""
-    from cycler import cycler  # Matplotlib takes a second to import, which a load generator saves until its end
+    """The chart that `draw` makes on a pair of axes. axes: properties of the axes, such as xlabel and yscale."""
+    from cycler import cycler  # Matplotlib takes a second to import; a load generator imports it at its end
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator

@@ -43,7 +43,7 @@ def metric_chart(evaluation: Evaluation, metric: str, prefix: str, segment: str)
 
 
 def histogram(ours: Scores, live: Scores | None) -> Chart:
-    """The share of queries by how sure the ranker is."""
+    """The share of queries by the ranker's confidence."""
     edges = [bar / len(ours.histogram) for bar in range(len(ours.histogram) + 1)]
 
     def draw(axes: Axes) -> None:

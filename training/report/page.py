@@ -49,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a sentence, and parts side by side where the window is wide enough."""
+    """A heading, a sentence, and parts side by side if the window is wide enough."""
 
     title: str
     note: str
@@ -58,9 +58,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run found.
+    """The results of a run as a page.
 
-    good: whether the run passed, None where nothing was judged. reasons: why the run failed. headline: the most
+    good: whether the run passed, None if nothing was judged. reasons: why the run failed. headline: the most
     important figures as (name, figure, remark). details: (title, text) that is folded.
     """
 
@@ -85,7 +85,7 @@ class Report:
 
 
 def write(report: Report, path: Path) -> Path:
-    """Write the page to `path`, or leave what is there if that fails. Return the path."""
+    """Write the page to `path`; an existing file stays if the write fails. Return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft:
         draft.write_text(report.html(), encoding="utf-8")

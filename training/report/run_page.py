@@ -60,7 +60,7 @@ def _more(ours: float, theirs: float) -> str:
 
 
 def _figures(run: RunReport) -> Iterator[Section | Table]:
-    """Metrics of each model by segment, and how sure the ranker is."""
+    """Metrics of each model by segment, and the confidence of the ranker."""
     if (evaluation := run.evaluation) is None:
         return
     sentence = (

@@ -55,9 +55,9 @@ class Crops:
         for batch in rng.permutation(self.batches):
             chosen = by_length[batch * self._batch : (batch + 1) * self._batch]
             span = ends[chosen], (ends - taken)[chosen], int(taken[chosen].max()) + 1
-            events, real = self._log.run(*span)
+            events, real = self._log.last_events(*span)
             grades = np.where(real, self._log.grades[events], np.float32(0))
-            crop = Crop(self._log.windows(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
+            crop = Crop(self._log.last_histories(*span), self._log.context_of(events), grades, skipped[chosen] == 0)
             if crop.predicted.any():
                 yield crop
 

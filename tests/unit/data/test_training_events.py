@@ -95,14 +95,14 @@ def test_a_refund_revokes_earlier_events_and_no_later_ones():
     """Histories, popularity and training targets lose the purchase from the refund on; a view after it counts."""
     log = log_of(REFUNDED)
     assert len(log) == 7  # scrolls are ignored
-    assert log.stands.tolist() == [True, False, True, False, True, True, True]
+    assert log.not_revoked.tolist() == [True, False, True, False, True, True, True]
     before, after = log.histories(np.array([3, 5])).items
     assert items_of(log, before) == ["a", "b", "a"]
     assert items_of(log, after) == ["a", "a", "c"]
-    weight = dict(zip(items_of(log, np.arange(3)), popularity(log.standing()), strict=True))
+    weight = dict(zip(items_of(log, np.arange(3)), popularity(log.without_revoked()), strict=True))
     assert weight["a"] == pytest.approx(9 * weight["c"])
     assert weight["b"] == pytest.approx(2 * weight["c"])
-    with_purchase = log[:3].standing()
+    with_purchase = log[:3].without_revoked()
     assert len(with_purchase) == 3  # before the refund the purchase stood
 
 

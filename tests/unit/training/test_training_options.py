@@ -1,4 +1,4 @@
-"""The training configuration: presets, a dataset's [training] and the command line, and where the networks train."""
+"""The training configuration: presets, a dataset's [training], and the options of the command line."""
 
 from operator import attrgetter
 
@@ -6,37 +6,17 @@ import pytest
 import torch
 
 from recsys.errors import SettingsError
-from tests.flows.ring import ring
+from tests.flows.ring import ring, write
 from training.__main__ import main
 from training.config import full
 from training.options import FIELDS, parsed, training_config
 
-MAPPING = """
-[interactions]
-file = "log.csv"
-user_id = "user_id"
-item_id = "item_id"
-timestamp = "timestamp"
-"""
-
-TRAINING = """
-[training]
-test_share = 0.2
-tower = { dim = 16, hidden = 32, batch = 16, epochs = 2, negatives = 64 }
-[training.ranker]
-epochs = 1
-minimum = 50
-doubtful = 0
-"""
-
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """A folder with a small dataset whose dataset.toml has a [training]; the state of runs is in it too."""
+    """A folder with a small dataset; the state of runs is in it too."""
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path / "home"))
-    ring(users=60).to_csv(tmp_path / "log.csv", index=False)
-    (tmp_path / "dataset.toml").write_text(MAPPING + TRAINING, encoding="utf-8")
-    return tmp_path
+    return write(tmp_path, ring(users=60))
 
 
 def test_every_field_can_be_set_and_overrides_replace_the_section():
@@ -88,16 +68,3 @@ def test_a_wrong_option_ends_the_command_with_one_sentence(shop, capsys, option,
     assert main(["evaluate", "--data", str(shop), *option]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(sentence)
-
-
-def test_a_run_is_written_for_tensorboard(shop):
-    """Loss and validation of each training, the configuration of [training] and --set, and the metrics."""
-    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    assert main(["evaluate", "--data", str(shop), "--set", "seed=4", "--set", "threads=1"]) == 0
-    [run] = (shop / "home" / "tensorboard").iterdir()
-    events = event_accumulator.EventAccumulator(str(run)).Reload()
-    tags = set(events.Tags()["scalars"])
-    assert {"towers before the labels/loss", "towers before the labels/validation", "ranker on the labels/loss"} <= tags
-    assert {"recall@10", "ndcg@10"} <= tags
-    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
-    assert all(name in data for name in (b"tower.epochs", b"ranker.minimum", b"seed"))
