@@ -136,40 +136,40 @@ def test_the_shop_as_it_is_passes(good, live):
 
 def test_day_first_dates(shop, good):
     """Refused without a stated format, with a row that has two meanings and a row that has one; read with it."""
-    told = shop.change(LOG, "when", when(DAY_FIRST)).refusal()
-    has(told, "column 'when' of", LOG, "row ", "'04/03/2025 ", "row ", "'13/03/2025 ", f'format = "{DAY_FIRST}"')
-    has(told, "2025-03-04", "2025-04-03", 'fits "%d/%m/%Y', "alone")
+    line = shop.change(LOG, "when", when(DAY_FIRST)).refusal()
+    has(line, "column 'when' of", LOG, "row ", "'04/03/2025 ", "row ", "'13/03/2025 ", f'format = "{DAY_FIRST}"')
+    has(line, "2025-03-04", "2025-04-03", 'fits "%d/%m/%Y', "alone")
     same(shop.state("interactions", f'timestamp_format = "{DAY_FIRST}"').read(), good)
 
 
 def test_day_first_dates_that_read_both_ways(shop):
     """A log of few days gives no hint: both formats are named, neither is taken."""
     table = shop.table(LOG)
-    told = shop.write(LOG, table[table["when"] < "2025-03-12"]).change(LOG, "when", when(DAY_FIRST)).refusal()
-    has(told, "'when'", "'04/03/2025 ", "and so is row ", f'timestamp_format = "{DAY_FIRST}"', '"%m/%d/%Y')
+    line = shop.write(LOG, table[table["when"] < "2025-03-12"]).change(LOG, "when", when(DAY_FIRST)).refusal()
+    has(line, "'when'", "'04/03/2025 ", "and so is row ", f'timestamp_format = "{DAY_FIRST}"', '"%m/%d/%Y')
 
 
 def test_two_formats(shop):
     """A column of which half is written otherwise is refused, with two rows of each format."""
-    told = shop.change(LOG, "when", when(DAY_FIRST), slice(4_000, None)).refusal()
-    has(told, "'when'", "2 formats", "ISO 8601", "row 0 '2025-03-03T", "another format", "row 4000 '", "at = ")
+    line = shop.change(LOG, "when", when(DAY_FIRST), slice(4_000, None)).refusal()
+    has(line, "'when'", "2 formats", "ISO 8601", "row 0 '2025-03-03T", "another format", "row 4000 '", "at = ")
 
 
 def test_seconds_and_milliseconds(shop, good):
     """Refused together, with two rows of each; either alone is read."""
     shop.change(LOG, "when", when(None))
     same(shop.read(), good)
-    told = shop.change(LOG, "when", lambda cell: cell + "000" * cell.isdigit(), slice(4_000, None)).refusal()
-    has(told, "'when'", "seconds since 1970", "row 0 '174", "row 1 '174", "milliseconds", "row 4000 '", 'at = "unix')
+    line = shop.change(LOG, "when", lambda cell: cell + "000" * cell.isdigit(), slice(4_000, None)).refusal()
+    has(line, "'when'", "seconds since 1970", "row 0 '174", "row 1 '174", "milliseconds", "row 4000 '", 'at = "unix')
     same(shop.change(LOG, "when", lambda cell: cell + "000" * cell.isdigit(), slice(4_000)).read(), good)
 
 
 @pytest.mark.parametrize("hours", [2, -5])
 def test_another_time_zone(shop, live, hours):
     """Times some hours too early or too late are refused beside a live generation, by the hours of the day."""
-    (told,) = shop.change(LOG, "when", later(hours)).judged(live)
-    has(told, "hours of the day (UTC)", f"if all times were {-hours:+d} hours", "timezone in [interactions]")
-    has(told, "'when' of", "row ", " and row ")
+    (line,) = shop.change(LOG, "when", later(hours)).judged(live)
+    has(line, "hours of the day (UTC)", f"if all times were {-hours:+d} hours", "timezone in [interactions]")
+    has(line, "'when' of", "row ", " and row ")
 
 
 def test_another_time_zone_on_a_first_run(shop):
@@ -180,8 +180,8 @@ def test_another_time_zone_on_a_first_run(shop):
     shop.change(LOG, "when", lambda cell: later(moved / 3_600)(cell).removesuffix("Z")).write(
         LOG, (table := shop.table(LOG))[~table["when"].str.startswith("21")]
     )
-    (told,) = shop.judged()
-    has(told, "events ahead of this machine's clock", "timezone in [interactions]", "'when' of", "row ", " and row ")
+    (line,) = shop.judged()
+    has(line, "events ahead of this machine's clock", "timezone in [interactions]", "'when' of", "row ", " and row ")
     assert shop.state("interactions", 'timezone = "Etc/GMT-2"').judged() == []
 
 
@@ -189,16 +189,16 @@ def test_words_for_stock(shop, good):
     """Known words are read, unknown ones are refused by name, and the mapping may give them a meaning."""
     shop.change(ITEMS, "in_stock", {"yes": "In Stock", "no": "out_of_stock"}.get)
     same(shop.read(), good)
-    told = shop.change(ITEMS, "in_stock", {"In Stock": "lieferbar", "out_of_stock": "ausverkauft"}.get).refusal()
-    has(told, "column 'in_stock' of", ITEMS, "row 0 'lieferbar' and row 5 'ausverkauft'", "available_values = {")
-    has(told, '"lieferbar" = true or false', '"ausverkauft" = true or false')
+    line = shop.change(ITEMS, "in_stock", {"In Stock": "lieferbar", "out_of_stock": "ausverkauft"}.get).refusal()
+    has(line, "column 'in_stock' of", ITEMS, "row 0 'lieferbar' and row 5 'ausverkauft'", "available_values = {")
+    has(line, '"lieferbar" = true or false', '"ausverkauft" = true or false')
     same(shop.state("items", "available_values = { Lieferbar = true, ausverkauft = false }").read(), good)
 
 
 def test_stock_that_came_back_at_once(shop, live):
     """A column of stock with yes in every row is refused beside a live generation."""
-    (told,) = shop.change(ITEMS, "in_stock", lambda _: "yes").judged(live)
-    has(told, "items that are available: 100.0% of 300", "would pass", "column 'in_stock' of", "row 0", "row 1")
+    (line,) = shop.change(ITEMS, "in_stock", lambda _: "yes").judged(live)
+    has(line, "items that are available: 100.0% of 300", "would pass", "column 'in_stock' of", "row 0", "row 1")
 
 
 @pytest.mark.parametrize("words", ["", "available_values = { vergriffen = true, lieferbar = false }"])
@@ -208,23 +208,23 @@ def test_stock_the_wrong_way_round(shop, live, words):
     shop.change(ITEMS, "in_stock", meant.get)
     if words:
         shop.state("items", words)
-    (told,) = shop.judged()
-    has(told, "newest tenth of the events that are available:", "50.0% would pass", "available_values in [items]")
-    has(told, "column 'in_stock' of", f"row 0 '{meant['yes']}' and row 5 '{meant['no']}'")
+    (line,) = shop.judged()
+    has(line, "newest tenth of the events that are available:", "50.0% would pass", "available_values in [items]")
+    has(line, "column 'in_stock' of", f"row 0 '{meant['yes']}' and row 5 '{meant['no']}'")
     assert any("items that are available:" in line and f"'{meant['no']}'" in line for line in shop.judged(live))
 
 
 def test_a_catalogue_without_stock(shop):
     """Nothing available is refused with the share that would pass."""
-    told = " ".join(shop.change(ITEMS, "in_stock", lambda _: "no").judged())
-    has(told, "items that are available: 0.0% of 300; more than 0.0% would pass", "row 0 'no' and row 1 'no'")
+    line = " ".join(shop.change(ITEMS, "in_stock", lambda _: "no").judged())
+    has(line, "items that are available: 0.0% of 300; more than 0.0% would pass", "row 0 'no' and row 1 'no'")
 
 
 def test_decimal_commas(shop, good):
     """Refused with the setting; with it they are numbers."""
     given = shop.table(ITEMS)["price"]
-    told = shop.change(ITEMS, "price", lambda cell: cell.replace(".", ",")).refusal()
-    has(told, "column 'price'", "row 1 '", ",", "row 2 '", 'decimal = "," in [items]')
+    line = shop.change(ITEMS, "price", lambda cell: cell.replace(".", ",")).refusal()
+    has(line, "column 'price'", "row 1 '", ",", "row 2 '", 'decimal = "," in [items]')
     dataset = shop.state("items", 'decimal = ","').read()
     assert dataset.items["price"].drop(index=7).equals(good.items["price"].drop(index=7))
     assert (given[7], dataset.items["price"][7], dataset.notes.bad_values) == ("12,50", 12.5, {})
@@ -235,8 +235,8 @@ def test_every_row_twice(shop, good):
     table = shop.table(LOG)
     dataset = shop.write(LOG, pd.concat([table, table])).read()
     same(dataset, good)
-    (told,) = (line for line in dataset.notes.lines(len(dataset.interactions)) if line.startswith("Duplicate"))
-    has(told, "8,216 of 16,392 rows", 'duplicates = "keep"', "row ", " and row ")
+    (line,) = (line for line in dataset.notes.lines(len(dataset.interactions)) if line.startswith("Duplicate"))
+    has(line, "8,216 of 16,392 rows", 'duplicates = "keep"', "row ", " and row ")
     assert len(shop.state("interactions", 'duplicates = "keep"').read().interactions) == 16_392
 
 
@@ -254,15 +254,15 @@ def test_refunds(shop, live):
     """Refused until the mapping has a meaning for refunds; then refused as a type that the live generation lacks."""
     shop.change(LOG, "event", lambda cell: "refund" if cell == "purchase" else cell, slice(4_000))
     has(shop.refusal(), "'event'", "'refund'", "rows 3 and 14", "[events]", "Add 'refund' to", "negative")
-    (told,) = shop.state("events", 'negative = ["refund"]').judged(live)
+    (line,) = shop.state("events", 'negative = ["refund"]').judged(live)
     has(shop.without_events().refusal(), "'event'", "'refund'", "rows 3 and 14", 'negative = ["refund"]')
-    has(told, "events of type refund:", "live g1 has 0.00%", "event_type in [interactions]", "'event' of", "row ")
+    has(line, "events of type refund:", "live g1 has 0.00%", "event_type in [interactions]", "'event' of", "row ")
 
 
 def test_prices_as_text(shop):
     """Refused with two rows and what to write."""
-    told = shop.change(ITEMS, "price", lambda cell: cell and f"{cell} EUR").refusal()
-    has(told, "column 'price' (numeric in [items])", "row 1 '", "EUR", "row 2 '", "12.50", "categorical")
+    line = shop.change(ITEMS, "price", lambda cell: cell and f"{cell} EUR").refusal()
+    has(line, "column 'price' (numeric in [items])", "row 1 '", "EUR", "row 2 '", "12.50", "categorical")
 
 
 def test_ids_that_lost_their_zeros(shop, live):
@@ -271,23 +271,30 @@ def test_ids_that_lost_their_zeros(shop, live):
     def bare(cell):
         return cell[-5:].lstrip("0")
 
-    told = shop.change(ITEMS, "sku", lambda cell: cell and cell[-5:]).change(LOG, "sku", bare).refusal()
-    has(told, "column 'sku' of", LOG, "'sku' of", ITEMS, "row ", " and row ", "'00", "zeros", "as text")
-    told = " ".join(shop.change(ITEMS, "sku", bare).judged(live))
-    has(told, "items of live g1 that are in this data: 0%", "'sku' of", "row ", " and row ")
+    line = shop.change(ITEMS, "sku", lambda cell: cell and cell[-5:]).change(LOG, "sku", bare).refusal()
+    has(line, "column 'sku' of", LOG, "'sku' of", ITEMS, "row ", " and row ", "'00", "zeros", "as text")
+    line = " ".join(shop.change(ITEMS, "sku", bare).judged(live))
+    has(line, "items of live g1 that are in this data: 0%", "'sku' of", "row ", " and row ")
 
 
 def test_ids_of_another_kind(shop):
     """A table in which no event finds its item is refused."""
-    told = shop.change(ITEMS, "sku", lambda cell: cell and f"P{cell}").refusal()
-    has(told, "column 'sku' of", LOG, "0.0% of the events", "row ", "column 'sku' of", ITEMS, "row 0 'PSKU-")
+    line = shop.change(ITEMS, "sku", lambda cell: cell and f"P{cell}").refusal()
+    has(line, "column 'sku' of", LOG, "0.0% of the events", "row ", "column 'sku' of", ITEMS, "row 0 'PSKU-")
 
 
 def test_half_a_catalogue(shop, live):
     """Refused by the share of the events that it describes, in a first and in a later run."""
     table = shop.table(ITEMS)
-    (told,) = shop.write(ITEMS, table[::2]).judged()
-    has(told, "events whose item is in the items table ([items]):", "80.0% would pass", "'sku' of", "row ", " and row ")
+    (line,) = shop.write(ITEMS, table[::2]).judged()
+    has(
+        line,
+        "events whose item is in the items table ([items]):",
+        "80.0% would pass",
+        "'sku' of",
+        "row ",
+        " and row ",
+    )
     assert any("live g1 has 100.0%" in line and "events whose item" in line for line in shop.judged(live))
 
 

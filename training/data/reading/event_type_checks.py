@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -33,22 +34,22 @@ ORDERS = (
 """Words in the name of a type that most often is the target of a shop."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogTypes:
     """The event types of a log. column: as the file names it. types: of each row, by its number in the file."""
 
     column: str | None
     types: pd.Series
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """The events of each type, the most frequent first."""
         return {str(name): int(count) for name, count in self.types.value_counts().items() if count}
 
     def listed(self, names: Iterable[str] | None = None) -> str:
         """The first types with the number of their events."""
-        counts = self.counts
-        return ", ".join(f"'{name}' ({counts[name]:,})" for name in list(counts if names is None else names)[:SHOWN])
+        names = self.counts if names is None else names
+        return ", ".join(f"'{name}' ({self.counts[name]:,})" for name in list(names)[:SHOWN])
 
     def rows(self, name: str) -> str:
         """Up to two rows that hold a type, as they are numbered in the file."""
@@ -57,10 +58,9 @@ class LogTypes:
 
     def require(self, names: Sequence[str], entry: str, mapping: Mapping) -> None:
         """DatasetError if no event has a type that an entry names."""
-        counts = self.counts
-        missing = [name for name in names if name not in counts]
+        missing = [name for name in names if name not in self.counts]
         if missing:
-            there = ", ".join(f"'{name}' ({counts[name]:,}) in {self.rows(name)}" for name in [*counts][:SHOWN])
+            there = ", ".join(f"'{name}' ({n:,}) in {self.rows(name)}" for name, n in [*self.counts.items()][:SHOWN])
             raise DatasetError(
                 f"{mapping.path}: {entry} names '{missing[0]}', and no row of column '{self.column}' has it. It has "
                 f"{there}."

@@ -72,8 +72,8 @@ def test_the_best_baseline_has_to_be_beaten_by_more_than_chance(metric):
     for ours, fails in ((0.15 + noise + 1e-4, False), (0.15 + noise - 1e-4, True)):
         rival = row(0.1, 0.05) | {metric: 0.15}
         checks = check_model(evaluation(row(0.2, 0.1) | {metric: ours}, ease_decay=rival), DATA, None)
-        told = lines(checks, *([f"{metric}, all queries, best baseline"] if fails else []))
-    assert told == [
+        sentences = lines(checks, *([f"{metric}, all queries, best baseline"] if fails else []))
+    assert sentences == [
         f"{metric}, all queries: 0.1640, and the best baseline, ease_decay, has 0.1500; more than 0.1641 would pass, "
         "1 standard error of the difference above."
     ]
@@ -136,18 +136,18 @@ def test_the_live_one_may_be_missed_by_the_tolerance_and_noise():
 
 
 @pytest.mark.parametrize(
-    ("comparison", "told"),
+    ("comparison", "words"),
     [
         (Comparison("g1", row(0.3, 0.2, queries=199), row(0.1, 0.05, queries=199)), "scored on 199 queries of this"),
         (Comparison("g1", reason="live can't be loaded (no part)"), "since live can't be loaded (no part);"),
     ],
 )
-def test_live_figures_of_other_queries_are_named_as_such(comparison, told):
+def test_live_figures_of_other_queries_are_named_as_such(comparison, words):
     """If the live generation can't be scored on enough queries of this test, its own test's figures are used."""
     checks = check_model(evaluation(row(0.12, 0.1), comparison=comparison), DATA, live())
     (line,) = lines(checks, "recall@10, all queries, live")
     assert "live g1 has 0.2000 on the queries of its own test, since" in line
-    assert told in line
+    assert words in line
 
 
 def test_figures_of_another_protocol_dataset_or_format_are_not_compared():
@@ -172,8 +172,8 @@ def test_sizes_may_move_between_half_and_three_times(what):
     before = getattr(DATA, what)
     for share, fails in ((0.1, True), (0.49, True), (0.5, False), (3.0, False), (3.1, True)):
         ours = int(before * share)
-        told = lines(check_data(replace(DATA, **{what: ours}), live()), *([what] if fails else []))
-        assert not fails or told[0].startswith(f"{what}: {ours:,}, and live g1 has {before:,};")
+        sentences = lines(check_data(replace(DATA, **{what: ours}), live()), *([what] if fails else []))
+        assert not fails or sentences[0].startswith(f"{what}: {ours:,}, and live g1 has {before:,};")
 
 
 def test_an_empty_column_is_refused_first_and_later():
@@ -183,8 +183,8 @@ def test_an_empty_column_is_refused_first_and_later():
     )
     for share, fails in ((0.0, True), (0.65, True), (0.69, False), (1.0, False)):
         ours = replace(DATA, filled={"genre": share, "available": 1.0})
-        told = lines(check_data(ours, live()), *(["column genre"] if fails else []))
-        assert not fails or "live g1 has 90.0%" in told[0]
+        sentences = lines(check_data(ours, live()), *(["column genre"] if fails else []))
+        assert not fails or "live g1 has 90.0%" in sentences[0]
     gone = replace(DATA, filled={"available": 1.0})
     lines(check_data(gone, live()), "column genre")
     assert failed(check_data(replace(DATA, filled={"sold": 0.0, **DATA.filled}), live(filled={"sold": 0.0}))) == []
