@@ -60,7 +60,7 @@ def test_a_server_that_fills_up_all_the_same(world: World, monkeypatch: pytest.M
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 60_000, 100)
-    monkeypatch.setattr(world.store, "space", lambda: None)
+    monkeypatch.setattr(world.store, "memory_use", lambda: None)
     world.limit("noeviction", 4 << 20)
     with pytest.raises(StoreFull, match=r"is full\. Raise its maxmemory, or delete generations"):
         Publisher(world.store, world.home).publish(folder)
@@ -75,7 +75,7 @@ def test_a_server_that_evicts_gets_no_half(world: World, monkeypatch: pytest.Mon
     world.make("g1", 100, 10)
     world.publish("g1")
     folder = world.make("g2", 60_000, 100)
-    monkeypatch.setattr(world.store, "space", lambda: None)
+    monkeypatch.setattr(world.store, "memory_use", lambda: None)
     world.limit("allkeys-lru", 4 << 20)
     with pytest.raises((GenerationError, StoreFull), match=r"lacks chunk|not whole|is full|paused for longer"):
         Publisher(world.store, world.home).publish(folder)
