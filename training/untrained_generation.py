@@ -11,7 +11,7 @@ import torch
 
 from recsys.generation.manifest import USER_IDS, USER_RECORDS, GenerationFolder, Manifest, describe
 from recsys.generation.packed_strings import StringTable
-from recsys.generation.verification import VerificationNote
+from recsys.generation.verification_note import VerificationNote
 from recsys.model.towers import Towers
 from training.config import small
 from training.data.interaction_log import Log

@@ -15,7 +15,7 @@ from recsys.errors import GenerationError
 from recsys.files.atomic_write import atomic_write
 from recsys.generation.manifest import MANIFEST, NAME, GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
-from recsys.generation.verification import VerificationNote
+from recsys.generation.verification_note import VerificationNote
 from recsys.store.ports import GenerationStore
 
 logger = logging.getLogger("tandem")

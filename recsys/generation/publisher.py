@@ -20,7 +20,7 @@ from recsys.errors import GenerationError, StalePublisher, StoreError, StoreFull
 from recsys.generation.manifest import GenerationFolder, Manifest
 from recsys.generation.received_parts import ReceivedParts, unwritable
 from recsys.generation.upload import Progress, Upload, no_progress
-from recsys.generation.verification import VerificationNote
+from recsys.generation.verification_note import VerificationNote
 from recsys.store.needed_memory import check_memory, predict
 from recsys.store.ports import LEASE, Claim, GenerationStore, StoredSizes
 

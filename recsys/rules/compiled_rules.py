@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys.filters.compiled_conditions import ConditionError, Match, TokenMatch, match, matches
 from recsys.model.feature_spec import FeatureSpec
-from recsys.rules.document import Boost, Bury, Rules
+from recsys.rules.rules_schema import Boost, Bury, Rules
 from recsys.types import I32, Id
 
 UNLIMITED = 2**31

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys.rules.document import Diversity
+from recsys.rules.rules_schema import Diversity
 from recsys.types import F32, Bool
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from recsys.rules.catalogue import Catalogue
-from recsys.rules.document import Pin
+from recsys.rules.rules_schema import Pin
 
 
 def pinned_rows(pins: Sequence[Pin], k: int, catalogue: Catalogue, context: Mapping[str, str]) -> dict[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 from recsys.rules.caps import Caps
 from recsys.rules.catalogue import Catalogue
 from recsys.rules.catalogue_scan import CatalogueScan
-from recsys.rules.document import Quota
+from recsys.rules.rules_schema import Quota
 from recsys.types import I32, Bool
 
 

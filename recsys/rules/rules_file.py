@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recsys.errors import RulesError
 from recsys.files.watched_file import FileState, WatchedFile, file_state
-from recsys.rules.document import Rules, parse
+from recsys.rules.rules_schema import Rules, parse
 
 
 class RulesFile(WatchedFile[Rules]):

@@ -12,7 +12,7 @@ from recsys.errors import GenerationError
 from recsys.generation.cache import GenerationCache
 from recsys.generation.manifest import MANIFEST, GenerationFolder
 from recsys.generation.publisher import Publisher
-from recsys.generation.verification import VerificationNote
+from recsys.generation.verification_note import VerificationNote
 from recsys.store import MemoryStore
 from tests.sample_data import tiny
 from training.untrained_generation import random_generation

@@ -9,7 +9,7 @@ from recsys.errors import RulesError
 from recsys.filters.compiled_conditions import NumberMatch, TokenMatch
 from recsys.model.feature_spec import FeatureSpec
 from recsys.rules import Rules, RulesFile, compile_rules, parse, unknown_items
-from recsys.rules.document import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
+from recsys.rules.rules_schema import WANTED, Boost, Bury, Cap, Diversity, Pin, Quota
 
 SPEC = FeatureSpec(
     tokens=("", "genre=Drama", "genre=Comedy", "studio=A", "year#0"),
