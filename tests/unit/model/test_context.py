@@ -96,22 +96,10 @@ def test_a_log_holds_the_context_of_its_events(shop):
     assert told == frame["device"].tolist()
 
 
-@pytest.mark.parametrize(
-    ("context", "words"),
-    [
-        ('"device"', ["list", '["device", "country"]']),
-        ("[1]", ["list"]),
-        ('["a", "b", "c", "d", "e"]', ["at most 4"]),
-        ('["devise"]', ["'devise'", "device", "Set context"]),
-        ('["device", "device"]', ["'device'", "already is its context"]),
-        ('["item_id"]', ["'item_id'", "already is its item_id"]),
-    ],
-)
-def test_a_context_that_can_not_be_is_named(shop, context, words):
-    """A value that is no list, too long, absent or used for another column is an error with the fix."""
-    with pytest.raises(DatasetError) as error:
-        read(shop(context))
-    assert all(word in str(error.value) for word in words)
+def test_an_unknown_context_column_is_an_error(shop):
+    """The error names the column, the columns of the file and the fix."""
+    with pytest.raises(DatasetError, match=r"'devise'.+device.+Set context"):
+        read(shop('["devise"]'))
 
 
 def test_the_query_before_an_event_has_its_context():
