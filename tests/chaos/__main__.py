@@ -1,6 +1,7 @@
-"""`make chaos`: every fault, done to a deployment under load; the table, and `loadtests/results/chaos.json`.
+"""`make chaos`: inject every fault into a deployment under load, print the table and write the results.
 
-Minutes. Everything it starts and every file it writes is its own and goes with it; the exit code says whether all held.
+The run takes minutes. The results are in `loadtests/results/chaos.json`. All processes and files of the run are removed
+at its end. The exit code is 0 if every fault passed.
 """
 
 from __future__ import annotations
@@ -13,99 +14,78 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
-from tests.chaos import drained, faults, slow, workers
-from tests.chaos.outcome import Outcome
-from tests.chaos.served import Pair, Served, may_mount
+from tests.chaos.faults import disk_faults, drain, generation_faults, slow_stages, store_faults, worker_faults
+from tests.chaos.small_disk import may_mount
+from tests.judged_load.outcome import Outcome, print_outcomes, printed
+from tests.judged_load.served_pair import GenerationPair, ServedPair
+from tests.servers.deployment import SERVICES
 
 RESULTS = Path("loadtests/results")
 
 
 def main() -> int:
-    """Do every fault; 0 if all held, else 1."""
+    """Run the command line; 0 if all faults passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--redis", type=Path, help="a redis-server to use; default: the embedded Valkey")
     only = parser.add_mutually_exclusive_group()
-    only.add_argument("--workers", action="store_true", help="kill workers, and nothing else")
-    only.add_argument("--drain", type=int, metavar="TIMES", help="stop under load so often, and nothing else")
-    asked, outcomes = parser.parse_args(), []
-    name_of, chosen = "chaos", every
-    if asked.workers:
-        name_of, chosen = "workers", killed
-    elif asked.drain:
-        name_of, chosen = "drain", partial(stopped, times=asked.drain)
-    with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as name:
-        for outcome in chosen(Path(name), asked.redis):
-            outcomes.append(outcome)
-            said = [line for line in (outcome.note, *outcome.wrong) if line]
-            print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.fault}", *said, sep="\n     ", flush=True)
+    only.add_argument("--workers", action="store_true", help="only kill workers")
+    only.add_argument("--drain", type=int, metavar="TIMES", help="only stop under load, so many times")
+    options = parser.parse_args()
+    if options.workers:
+        name, faults = "workers", killed_workers
+    elif options.drain:
+        name, faults = "drain", partial(drained, times=options.drain)
+    else:
+        name, faults = "chaos", all_faults
+    with tempfile.TemporaryDirectory(prefix="tandem-chaos-") as folder:
+        pair = GenerationPair.make(Path(folder) / "pair")
+        outcomes = [*printed(faults(Path(folder), pair, options.redis))]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    told = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
-    (RESULTS / f"{name_of}.json").write_text(told, encoding="utf-8")
-    Console().print(table(outcomes))
+    results = json.dumps([outcome.to_json() for outcome in outcomes], indent=2)
+    (RESULTS / f"{name}.json").write_text(results, encoding="utf-8")
+    print_outcomes("faults, under 40 requests a second", outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def killed(folder: Path, binary: Path | None) -> Iterator[Outcome]:
-    """Workers of each service."""
-    with Served(folder / "killed", Pair.make(folder / "killed-pair"), binary) as world:
-        for service in workers.SERVICES:
-            yield workers.worker_killed(world, service)
-        yield workers.both_killed(world)
-    with Served(folder / "one", Pair.make(folder / "one-pair"), binary, **workers.TWO_GATEWAYS) as world:
-        for service in workers.SERVICES:
-            yield workers.one_killed(world, service)
+def killed_workers(folder: Path, pair: GenerationPair, binary: Path | None) -> Iterator[Outcome]:
+    """Kill workers of each service."""
+    with ServedPair(folder / "killed", pair, binary) as world:
+        for service in SERVICES:
+            yield worker_faults.worker_killed(world, service)
+        yield worker_faults.both_killed(world)
+    with ServedPair(folder / "one", pair, binary, **worker_faults.TWO_GATEWAYS) as world:
+        for service in SERVICES:
+            yield worker_faults.one_killed(world, service)
 
 
-def stopped(folder: Path, binary: Path | None, times: int = 20) -> Iterator[Outcome]:
-    """SIGTERM under load, with two gateway workers."""
-    settings = drained.LOGGED | workers.TWO_GATEWAYS
-    with Served(folder / "stopped", Pair.make(folder / "stopped-pair"), binary, **settings) as world:
-        yield from drained.drained(world, times)
+def drained(folder: Path, pair: GenerationPair, binary: Path | None, times: int = 20) -> Iterator[Outcome]:
+    """Send SIGTERM under load, with two gateway workers."""
+    settings = drain.ALL_IMPRESSIONS | worker_faults.TWO_GATEWAYS
+    with ServedPair(folder / "stopped", pair, binary, **settings) as world:
+        yield from drain.drained(world, times)
 
 
-def every(folder: Path, binary: Path | None) -> Iterator[Outcome]:
-    """All faults, one after the other."""
-    pair = Pair.make(folder / "pair")
-    with Served(folder / "served", pair, binary) as world:
-        yield faults.swaps(world, slower=2.0)
-        yield from faults.damaged_parts(world)
-        yield from faults.spoiled_chunks(world)
-        yield from faults.senseless_generations(world)
-        yield faults.store_full(world)
-        yield faults.store_hangs(world)
-        yield faults.store_gone(world)
-        yield faults.store_loads(world)
-        yield faults.store_emptied(world)
-        yield faults.store_evicts(world)
-    yield from killed(folder, binary)
-    yield from stopped(folder, binary)
-    yield from slow.all_slow(pair, folder / "slow", binary, slack=slow.SLACK)
+def all_faults(folder: Path, pair: GenerationPair, binary: Path | None) -> Iterator[Outcome]:
+    """Inject all faults, one after the other."""
+    with ServedPair(folder / "served", pair, binary) as world:
+        yield generation_faults.swaps(world, slower=2.0)
+        yield from generation_faults.damaged_parts(world)
+        yield from generation_faults.spoiled_chunks(world)
+        yield from generation_faults.senseless_generations(world)
+        yield store_faults.store_full(world)
+        yield store_faults.store_hangs(world)
+        yield store_faults.store_gone(world)
+        yield store_faults.store_loads(world)
+        yield store_faults.store_emptied(world)
+        yield store_faults.store_evicts(world)
+    yield from killed_workers(folder, pair, binary)
+    yield from drained(folder, pair, binary)
+    yield from slow_stages.all_slow(pair, folder / "slow", binary)
     if may_mount(folder / "probe"):
-        yield faults.cache_full(pair, folder / "full")
-        yield faults.cache_read_only(pair, folder / "read-only")
+        yield disk_faults.cache_full(pair, folder / "full")
+        yield disk_faults.cache_read_only(pair, folder / "read-only")
     else:
-        print("skipped: full and read-only disks, which take root and the right to mount a file system")
-
-
-def table(outcomes: list[Outcome]) -> Table:
-    """For a person at a terminal."""
-    table = Table(title="faults, under 40 requests a second", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for name in ("fault", "requests", "failed", "mixed", "degraded", "whole\nagain, s", "pass"):
-        table.add_column(name, justify="left" if name == "fault" else "right")
-    for each in outcomes:
-        counts = (
-            each.requests,
-            each.failed,
-            each.mixed,
-            each.degraded,
-            "-" if each.recovery_s is None else each.recovery_s,
-        )
-        table.add_row(each.fault, *map(str, counts), "yes" if each.passed else "[red]no")
-    return table
+        print("skipped: full and read-only disks; they need root and the right to mount a file system")
 
 
 if __name__ == "__main__":

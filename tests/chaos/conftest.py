@@ -1,4 +1,4 @@
-"""A world for every test that breaks one."""
+"""Fixtures of the fault tests."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.served import Pair
-from tests.chaos.world import World
+from tests.chaos.faults.drain import ALL_IMPRESSIONS
+from tests.chaos.publishing_world import PublishingWorld
+from tests.judged_load.served_pair import GenerationPair, ServedPair
 
 
 @pytest.fixture
-def world(own_valkey_url: str, tmp_path: Path) -> Iterator[World]:
-    """An empty world."""
-    world = World(own_valkey_url, tmp_path)
+def world(own_valkey_url: str, tmp_path: Path) -> Iterator[PublishingWorld]:
+    """An empty store and folder for publishers."""
+    world = PublishingWorld(own_valkey_url, tmp_path)
     world.empty()
     yield world
     world.unlimited()
@@ -22,6 +23,14 @@ def world(own_valkey_url: str, tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Two generations of one world, to be served."""
-    return Pair.make(tmp_path_factory.mktemp("pair"))
+def pair(tmp_path_factory: pytest.TempPathFactory) -> GenerationPair:
+    """Two generations of the tiny dataset."""
+    return GenerationPair.make(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="session")
+def served(pair: GenerationPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPair]:
+    """A deployment that serves the first generation of the pair; its deadline allows for other work on the cores."""
+    settings = ALL_IMPRESSIONS | {"TANDEM_DRAIN_SECONDS": "0.5", "TANDEM_DEADLINE_MS": "4000"}
+    with ServedPair(tmp_path_factory.mktemp("served"), pair, **settings) as world:
+        yield world

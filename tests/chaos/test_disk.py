@@ -6,14 +6,14 @@ from flows.operate.model_store import ModelStore
 from recsys.environment import Environment
 from recsys.errors import SettingsError, StoreError
 from recsys.generation.manifest import GenerationFolder
-from tests.chaos import served
-from tests.chaos.served import altered, fill, remount, small_disk
+from tests.chaos.small_disk import fill, may_mount, remount, small_disk
+from tests.sample_data.altered_generation import altered
 
 
 @pytest.fixture(autouse=True)
 def mounts(tmp_path):
     """Only root may mount a file system."""
-    if not served.may_mount(tmp_path / "probe"):
+    if not may_mount(tmp_path / "probe"):
         pytest.skip("needs root and the right to mount a file system")
 
 
@@ -48,7 +48,7 @@ def test_a_read_only_model_store_is_a_sentence(pair, tmp_path):
 def test_of_the_model_store_only_what_is_kept_or_pinned_stays(pair, tmp_path):
     """As many versions as generations are kept."""
     store = ModelStore(Environment(tmp_path / "home", None))
-    for generation in (pair.first, pair.second, altered(pair.second, tmp_path / "g3", lambda path: None)):
+    for generation in (pair.first, pair.second, altered(pair.second, tmp_path / "g3")):
         store.save(generation)
         store.save(generation)
     store.prune({"g3"})

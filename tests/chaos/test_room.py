@@ -10,10 +10,10 @@ from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from recsys.store.needed_memory import mebibytes, predict
 from recsys.store.ports import LIVE
-from tests.chaos.world import World
+from tests.chaos.publishing_world import PublishingWorld
 
 
-def test_the_prediction_is_what_it_takes(world: World) -> None:
+def test_the_prediction_is_what_it_takes(world: PublishingWorld) -> None:
     """What is predicted from the manifest is within 15 % of what the server's own count of its memory grows by."""
     folder = world.make("g1", items=20_000, users=10_000, record=1_200)
     world.make("g0", 100, 10)
@@ -26,7 +26,7 @@ def test_the_prediction_is_what_it_takes(world: World) -> None:
     assert predict(folder.manifest) == pytest.approx(taken, rel=0.15)
 
 
-def test_over_the_budget_nothing_is_written(world: World) -> None:
+def test_over_the_budget_nothing_is_written(world: PublishingWorld) -> None:
     """With both figures and what to do; what others take counts, what this one has there already does not."""
     world.make("g1", 20_000, 100)
     world.publish("g1")
@@ -43,7 +43,7 @@ def test_over_the_budget_nothing_is_written(world: World) -> None:
         wide.publish(folder)
 
 
-def test_over_maxmemory_nothing_is_written(world: World) -> None:
+def test_over_maxmemory_nothing_is_written(world: PublishingWorld) -> None:
     """What the server has left is asked before the first write."""
     world.make("g1", 100, 10)
     world.publish("g1")
@@ -55,7 +55,7 @@ def test_over_maxmemory_nothing_is_written(world: World) -> None:
     assert set(world.client.keys("*")) == before
 
 
-def test_a_server_that_fills_up_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_fills_up_all_the_same(world: PublishingWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it won't tell what it has and then takes no more, what was written goes at once and live is untouched."""
     world.make("g1", 100, 10)
     world.publish("g1")
@@ -70,7 +70,7 @@ def test_a_server_that_fills_up_all_the_same(world: World, monkeypatch: pytest.M
     assert world.alias(LIVE) == "g1"
 
 
-def test_a_server_that_evicts_gets_no_half(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_evicts_gets_no_half(world: PublishingWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where chunks are thrown out while others are written, the publish is refused and nothing new can go live."""
     world.make("g1", 100, 10)
     world.publish("g1")
@@ -84,7 +84,7 @@ def test_a_server_that_evicts_gets_no_half(world: World, monkeypatch: pytest.Mon
         world.store.promote("g2")
 
 
-def test_a_chunk_evicted_later_is_refused_by_the_loader(world: World) -> None:
+def test_a_chunk_evicted_later_is_refused_by_the_loader(world: PublishingWorld) -> None:
     """A generation that lost a chunk after it was published is not loaded; published again it is whole again."""
     folder = world.make("g1", 5_000, 10)
     world.publish("g1")

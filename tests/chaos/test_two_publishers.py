@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recsys.store.ports import LIVE, PREVIOUS
-from tests.chaos.world import World
+from tests.chaos.publishing_world import PublishingWorld
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from recsys.errors import TandemError
 from recsys.generation.manifest import GenerationFolder
-from tests.chaos.world import World
+from tests.chaos.publishing_world import PublishingWorld
 
 url, home, generation, stop_at, lease = sys.argv[1:]
 
@@ -36,7 +36,7 @@ def smoke(folder):
     if stop_at == "smoke":
         say("smoke")
 
-world = World(url, Path(home))
+world = PublishingWorld(url, Path(home))
 if stop_at == "promote":
     from recsys.store import RedisGenerationStore
     promote = RedisGenerationStore.promote
@@ -55,7 +55,7 @@ except TandemError as error:
 class Other:
     """A publisher in a process of its own, which stops at a place and goes on when it is told."""
 
-    def __init__(self, world: World, generation: str, stop_at: str, lease: float = LEASE) -> None:
+    def __init__(self, world: PublishingWorld, generation: str, stop_at: str, lease: float = LEASE) -> None:
         command = [sys.executable, "-c", PUBLISH, world.url, str(world.home), generation, stop_at, str(lease)]
         self._process = subprocess.Popen(
             command,
@@ -92,7 +92,7 @@ class Other:
 
 
 @pytest.fixture
-def two(world: World) -> World:
+def two(world: PublishingWorld) -> PublishingWorld:
     """A live generation and two to publish."""
     for generation in ("g1", "g2", "g3"):
         world.make(generation, items=100, users=20)
@@ -100,7 +100,7 @@ def two(world: World) -> World:
     return world
 
 
-def test_the_second_stops_with_a_sentence(two: World) -> None:
+def test_the_second_stops_with_a_sentence(two: PublishingWorld) -> None:
     """While one publishes another is told who it is, and changes nothing; then the first gets to its end."""
     first = Other(two, "g2", "smoke", 30)
     assert first.line() == "smoke"
@@ -116,7 +116,7 @@ def test_the_second_stops_with_a_sentence(two: World) -> None:
     second.kill()
 
 
-def test_one_that_slept_past_its_claim_can_no_more_finish(two: World) -> None:
+def test_one_that_slept_past_its_claim_can_no_more_finish(two: PublishingWorld) -> None:
     """Stopped in the middle, overtaken, woken: its manifest is refused, and run again it does not go live by itself."""
     sleeper = Other(two, "g2", "smoke")
     assert sleeper.line() == "smoke"
@@ -132,7 +132,7 @@ def test_one_that_slept_past_its_claim_can_no_more_finish(two: World) -> None:
     assert two.alias(LIVE) == "g2"
 
 
-def test_one_that_slept_before_its_promote_does_not_overtake(two: World) -> None:
+def test_one_that_slept_before_its_promote_does_not_overtake(two: PublishingWorld) -> None:
     """With its manifest written and a later one live meanwhile, its promote is refused by the order of fences."""
     sleeper = Other(two, "g2", "promote")
     assert sleeper.line() == "promote"
@@ -146,7 +146,7 @@ def test_one_that_slept_before_its_promote_does_not_overtake(two: World) -> None
     assert two.store.promote("g2").was == "g3"
 
 
-def test_the_claim_of_a_killed_one_is_free_at_once(two: World) -> None:
+def test_the_claim_of_a_killed_one_is_free_at_once(two: PublishingWorld) -> None:
     """After kill -9 nobody waits for the lease, since the process is known to be gone; a zombie is gone, too."""
     first = Other(two, "g2", "smoke", 3_600)
     assert first.line() == "smoke"

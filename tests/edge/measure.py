@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.chaos.load import Answer
 from tests.edge.attack import Tally
 from tests.edge.memory import Memory
 from tests.edge.smuggling import KEY
 from tests.edge.world import Clients, World
+from tests.judged_load.http_load import Answer
 
 SECONDS, MEGABYTES = 12.0, 20.0
 """Within which every connection of an attack is closed or refused, and what the deployment may grow by."""
@@ -56,7 +56,7 @@ class Outcome:
             failed = [answer for answer in answers if answer.failed]
             self.failed += len(failed)
             if failed:
-                self.wrong.append(f"{len(failed)} requests of others failed: {failed[0].status} {failed[0].said}")
+                self.wrong.append(f"{len(failed)} requests of others failed: {failed[0].status} {failed[0].error}")
 
     def medians(self, door: str) -> tuple[float, float]:
         """The median of the 95th percentiles before and during the attack."""

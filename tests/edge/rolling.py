@@ -53,7 +53,7 @@ def rolling_stops(world: World, times: int, rate: float = RATE) -> Stops:
         time.sleep(SETTLED)
     doors = clients.answers
     failed = {
-        door: Counter(f"{answer.status} {answer.said}".strip() for answer in answers if answer.failed)
+        door: Counter(f"{answer.status} {answer.error}".strip() for answer in answers if answer.failed)
         for door, answers in doors.items()
     }
     wrong += [f"{door}: {each.total()} requests failed" for door, each in failed.items() if each]

@@ -10,9 +10,9 @@ from types import TracebackType
 from recsys.store import RedisGenerationStore
 from service.auth import key, key_editor
 from service.auth.keyring import KeyRecord
-from tests.chaos.load import Answer, Load
-from tests.chaos.rpc_load import RpcLoad
-from tests.chaos.served import USERS
+from tests.judged_load.grpc_load import GrpcLoad
+from tests.judged_load.http_load import Answer, HttpLoad
+from tests.judged_load.served_pair import USERS
 from tests.sample_data import tiny
 from tests.servers.deployment import Deployment, free_port
 from tests.servers.haproxy import Proxy
@@ -23,8 +23,8 @@ class Clients:
     """Others' requests at both doors of the proxy, so many a second at each, while it is entered."""
 
     def __init__(self, proxy: Proxy, rate: float, headers: dict[str, str]) -> None:
-        self._http = Load(proxy.url, USERS, rate, headers)
-        self._grpc = RpcLoad(proxy.grpc, USERS, rate, headers)
+        self._http = HttpLoad(proxy.url, USERS, rate, headers)
+        self._grpc = GrpcLoad(proxy.grpc, USERS, rate, headers)
 
     def __enter__(self) -> Clients:
         self._http.__enter__()

@@ -13,8 +13,8 @@ from recsys.lists.user_list import UserList
 from recsys.store import RedisFlowStore, RedisGenerationStore, RedisUserStore
 from recsys.store.redis.item_store import RedisItemWriter
 from recsys.types import Event
-from tests.chaos.served import altered
 from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
 from tests.servers.flow_environment import ROOT, flow_environment
 
 

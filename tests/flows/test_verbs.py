@@ -15,8 +15,8 @@ import pytest
 
 from recsys.generation.manifest import GenerationFolder
 from recsys.store import RedisGenerationStore
-from tests.chaos.served import altered
 from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
 from tests.servers.flow_environment import ROOT, flow_environment
 
 

@@ -20,10 +20,9 @@ from recsys.generation.manifest import GenerationFolder, is_user_part
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import EmbeddedValkey
 from tandem_client import Client
-from tests.chaos.expected import Expected
-from tests.chaos.workers import workers
+from tests.judged_load.expected_slates import ExpectedSlates
 from tests.sample_data import tiny
-from tests.servers.deployment import ROOT, Deployment
+from tests.servers.deployment import ROOT, Deployment, workers
 from tests.servers.store_server import StoreServer
 
 BENTOML = Path(sys.executable).with_name("bentoml")
@@ -168,7 +167,7 @@ def test_make_build_pins_what_is_live_and_leaves_the_checkout_as_it_was(built, c
     with serving(bento, tmp_path, store.url, home) as running:
         answer = slate(running, ["store"])
         assert answer["generation"] == generation
-        assert Expected(tiny_world[0]).agrees(answer, time.time())
+        assert ExpectedSlates(tiny_world[0]).agrees(answer, time.time())
         with Client(f"grpc://{running.grpc}") as client:
             assert client.recommend(4).generation == generation
         store.start()

@@ -1,1 +1,1 @@
-"""A deployment on several hosts, and networks that fail."""
+"""A deployment on several hosts, under faults of the network."""

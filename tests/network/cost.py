@@ -1,4 +1,4 @@
-"""What a hop costs over a network: the same load on one host, over unix sockets, and on three, over TCP, in one run."""
+"""The cost of the calls between the services: the same load on one host, over unix sockets, and on three, over TCP."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from loadtests.processes.cpu import cpu_seconds
-from tests.chaos.served import Pair
-from tests.network.deployment import Spread
+from tests.judged_load.served_pair import GenerationPair
+from tests.network.deployment import SpreadDeployment
 from tests.network.hosts import Hosts
 
 WARM_SECONDS = 3.0
@@ -20,7 +20,7 @@ WARM_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How services that are called so answer: milliseconds from when a request was due, CPU of all processes."""
+    """Times from the moment that a request was due, and CPU of all processes a request. failed: or degraded."""
 
     hop: str
     requests: int
@@ -30,21 +30,21 @@ class Cost:
     cpu_ms: float
 
     def to_json(self) -> dict[str, Any]:
-        """As `loadtests/results/network.json` has it."""
+        """An entry of `loadtests/results/network.json`."""
         return asdict(self)
 
 
-def costs(folder: Path, pair: Pair, hosts: Hosts, rate: float, seconds: float) -> Iterator[Cost]:
-    """Of unix sockets, of TCP between hosts, and of that with a millisecond more to a callee, where this kernel can."""
-    with Spread(folder / "one", pair, hosts, spread=False) as world:
+def costs(folder: Path, pair: GenerationPair, hosts: Hosts, rate: float, seconds: float) -> Iterator[Cost]:
+    """Measure unix sockets, TCP between hosts, and TCP with a delay of 1 ms where the kernel has `netem`."""
+    with SpreadDeployment(folder / "one", pair, hosts, spread=False) as world:
         yield _cost("unix sockets, one host", world, rate, seconds)
-    with Spread(folder / "three", pair, hosts) as world:
+    with SpreadDeployment(folder / "three", pair, hosts) as world:
         yield _cost("TCP, three hosts", world, rate, seconds)
         if all(hosts.delay(name, 1.0) for name in ("retrieval", "ranking")):
             yield _cost("TCP, three hosts 1 ms apart", world, rate, seconds)
 
 
-def _cost(hop: str, world: Spread, rate: float, seconds: float) -> Cost:
+def _cost(hop: str, world: SpreadDeployment, rate: float, seconds: float) -> Cost:
     with world.load(rate):
         time.sleep(WARM_SECONDS)
     before = sum(map(cpu_seconds, world.pids))

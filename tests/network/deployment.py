@@ -1,6 +1,6 @@
-"""A deployment spread over hosts: Redis, retrieval, ranking and the gateway have one each, and so has the load.
+"""A deployment over hosts: one each for Redis, retrieval, ranking, the gateway and the load.
 
-Each comes to Redis as the user that `deploy/redis` makes for its role.
+Each role connects to Redis as the user that `deploy/redis` makes for it.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,9 +19,9 @@ import httpx
 from recsys.generation.publisher import Publisher
 from recsys.store import RedisGenerationStore
 from recsys.store.embedded_valkey import valkey_binary
-from tests.chaos.expected import Expected
-from tests.chaos.load import Load
-from tests.chaos.served import USERS, Pair
+from tests.judged_load.expected_slates import ExpectedSlates
+from tests.judged_load.http_load import HttpLoad
+from tests.judged_load.served_pair import USERS, GenerationPair
 from tests.network.hosts import Hosts
 from tests.servers.deployment import ROOT
 
@@ -31,8 +31,11 @@ MAKE_USERS = ROOT / "deploy" / "redis" / "make-users.sh"
 ROLES = ("retrieval", "ranking", "gateway")
 CLIENT = "client"
 READY_SECONDS = 180
+
 BEAT_SECONDS = 0.02
-HERE = {
+"""Interval of the measurement of a load's own lag."""
+
+SETTINGS = {
     "TANDEM_KEYS": "none",
     "GRPC_PORT": "0",
     "PORT": "3000",
@@ -40,8 +43,8 @@ HERE = {
 }
 
 
-class HostLoad(Load):
-    """Requests that a host sends. lag: by how much it was late itself, at worst, which no answer can be blamed for."""
+class HostLoad(HttpLoad):
+    """Requests of the host CLIENT. lag: seconds by which the load itself was late, at most."""
 
     def __init__(self, hosts: Hosts, url: str, rate: float) -> None:
         super().__init__(url, USERS, rate)
@@ -61,16 +64,16 @@ class HostLoad(Load):
             self.lag = max(self.lag, time.monotonic() - start - BEAT_SECONDS)
 
 
-class Spread:
-    """The deployment; `pair.first` is live. spread: False lets all three services be on the gateway's host."""
+class SpreadDeployment:
+    """Serves `pair.first` while it is entered. spread: False puts all services on the gateway's host."""
 
-    def __init__(self, folder: Path, pair: Pair, hosts: Hosts, spread: bool = True) -> None:
+    def __init__(self, folder: Path, pair: GenerationPair, hosts: Hosts, spread: bool = True) -> None:
         self._folder, self.pair, self.hosts, self._spread = folder, pair, hosts, spread
         self.roles = ROLES if spread else ("gateway",)
         self.url = f"http://{hosts.address('gateway')}:3000"
         self._secrets = folder / "secrets"
 
-    def __enter__(self) -> Spread:
+    def __enter__(self) -> SpreadDeployment:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             self._start()
@@ -85,17 +88,17 @@ class Spread:
                 self.hosts.stop(name)
 
     @property
-    def expected(self) -> dict[str, Expected]:
-        """What the generations answer, by id."""
+    def expected(self) -> dict[str, ExpectedSlates]:
+        """The slates of both generations by id."""
         return self.pair.expected
 
     @property
     def pids(self) -> list[int]:
-        """Of the services."""
+        """The processes of the services."""
         return [self.hosts.pid(name) for name in self.roles]
 
     def load(self, rate: float = 40.0) -> HostLoad:
-        """Requests from the host that has nothing else to do."""
+        """A load from the host CLIENT."""
         self._load = HostLoad(self.hosts, self.url, rate)
         return self._load
 
@@ -105,47 +108,33 @@ class Spread:
         return self._load.lag
 
     def on(self, host: str, work: Callable[[], T]) -> T:
-        """Do something on a host, in a thread."""
-        found: list[T] = []
-        broke: list[BaseException] = []
+        """Run `work` on a host, in a thread, and return its result."""
 
-        def there() -> None:
-            try:
-                self.hosts.enter(host)
-                found.append(work())
-            except BaseException as error:
-                broke.append(error)
+        def on_host() -> T:
+            self.hosts.enter(host)
+            return work()
 
-        thread = threading.Thread(target=there)
-        thread.start()
-        thread.join()
-        if broke:
-            raise broke[0]
-        return found[0]
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(on_host).result()
 
     def with_store(self, work: Callable[[RedisGenerationStore], Any]) -> Any:
-        """Do something with the generations in the store."""
+        """Run `work` with the generations in the store."""
 
-        def there() -> Any:
+        def connected() -> Any:
             store = RedisGenerationStore((self._secrets / "flows" / "url").read_text().strip())
             try:
                 return work(store)
             finally:
                 store.close()
 
-        return self.on("redis", there)
+        return self.on("redis", connected)
 
     def put(self, generation: Any) -> None:
-        """Put a generation into the store, and nothing more."""
+        """Write a generation to the store without promoting it."""
         self.with_store(lambda store: Publisher(store, self._folder / "trials").publish(generation))
 
-    def status(self) -> dict[str, Any]:
-        """What the gateway says."""
-        told: dict[str, Any] = self.on(CLIENT, lambda: httpx.get(f"{self.url}/status", timeout=10).json())
-        return told
-
     def log(self, name: str) -> str:
-        """What a host's processes said."""
+        """The output of a host's processes."""
         return (self._folder / f"{name}.log").read_text(errors="replace")
 
     def _start(self) -> None:
@@ -163,11 +152,11 @@ class Spread:
                 name,
                 [sys.executable, "-m", "service", "serve", *(("--role", name) if self._spread else ())],
                 self._folder / f"{name}.log",
-                **HERE,
+                **SETTINGS,
                 **(away if name == "gateway" and self._spread else {}),
                 REDIS_URL_FILE=str(self._secrets / ("gateway" if name == "gateway" else "model") / "url"),
                 TANDEM_HOST=address(name),
-                TANDEM_HOME=str(self._folder / name),  # hosts share no disk
+                TANDEM_HOME=str(self._folder / name),  # hosts have no common disk
                 TANDEM_RULES=str(self._rules()),
             )
         for name in self.roles:

@@ -1,4 +1,4 @@
-"""What a network can do to a deployment on several hosts, one function a fault, judged by what came back."""
+"""Faults of the network between the hosts of a deployment: each is injected under load and judged by the answers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import time
 from collections.abc import Callable
 
 from loadtests.slo import Slo
-from tests.chaos.faults import is_whole
-from tests.chaos.load import Answer
-from tests.chaos.outcome import Outcome, judge
-from tests.network.deployment import HostLoad, Spread
+from tests.judged_load.http_load import Answer
+from tests.judged_load.outcome import NO_EFFECT, Limits, Outcome, judge
+from tests.network.deployment import HostLoad, SpreadDeployment
 
 STAGE = {"redis": "store", "retrieval": "retrieval", "ranking": "ranking"}
-"""What an answer says that had to do without a host."""
+"""The stage that is degraded without each host."""
 
 CUT_SECONDS = 6.0
-HEALED_SECONDS = 5.0
-"""From the link's return to the first whole answer, at most."""
+RECOVERY_SECONDS = 5.0
+"""From the return of the link to the first whole answer, at most."""
+
+PROMOTION_SECONDS = 40.0
+"""From the return of the link to the first whole answer of a generation that was promoted meanwhile, at most."""
 
 LATE_SECONDS = 0.5
-"""Beyond the deadline, at most: the load shares the cores with what it asks."""
+"""Limit beyond the deadline: the load shares the cores with the deployment."""
 
-CHANCE = 0.02
-"""Of answers that may do without something else, where a core was somebody else's for a moment."""
+STRAY_SHARE = 0.02
+"""Limit of the share of answers that lack another stage, because another process had the core."""
 
 LAG_SECONDS = 0.3
-"""A load that was late by more sent a burst afterwards, at which some are told to come back: it measured nothing."""
+"""A load that was later than this sent a burst afterwards, of which some requests were rejected: repeat the fault."""
 
 TRIES = 3
 
 
-def measured(world: Spread, fault: Callable[..., Outcome], *details: str) -> Outcome:
-    """A fault's outcome; done again where it did not hold under a load that was late itself."""
+def measured(world: SpreadDeployment, fault: Callable[..., Outcome], *details: str) -> Outcome:
+    """Inject a fault; repeat it if it failed under a load that was late itself."""
     for _ in range(TRIES):
         outcome = fault(world, *details)
         if outcome.passed or world.lag <= LAG_SECONDS:
@@ -39,15 +41,15 @@ def measured(world: Spread, fault: Callable[..., Outcome], *details: str) -> Out
     return outcome
 
 
-def whole(world: Spread, seconds: float = 3.0) -> Outcome:
-    """One request path over all hosts, with nothing cut."""
+def nothing_cut(world: SpreadDeployment, seconds: float = 3.0) -> Outcome:
+    """Send requests through all hosts."""
     with world.load() as load:
         time.sleep(seconds)
-    return judge("nothing: all hosts are there", load.answers, world.expected, None, whole=True, note=_slowest(load))
+    return judge("nothing: all hosts are there", load.answers, world.expected, NO_EFFECT, note=_slowest(load))
 
 
-def cut(world: Spread, host: str, how: str = "cut", seconds: float = CUT_SECONDS) -> Outcome:
-    """A host is away for a while; `how` is the method of `Hosts` that makes it so."""
+def cut(world: SpreadDeployment, host: str, how: str = "cut", seconds: float = CUT_SECONDS) -> Outcome:
+    """Cut a host off while requests are sent. how: "cut" loses its packets, "unplug" takes its link down."""
     with world.load() as load:
         time.sleep(1.0)
         since = time.time()
@@ -55,62 +57,51 @@ def cut(world: Spread, host: str, how: str = "cut", seconds: float = CUT_SECONDS
         time.sleep(seconds)
         until = time.time()
         world.hosts.heal(host)
-        recovery = load.wait(is_whole, 30)
+        recovery = load.wait(lambda answer: answer.whole, 30)
         time.sleep(1.0)
-    words = {"cut": f"{host} cut off for {seconds:.0f} s, its packets lost", "unplug": f"{host} unplugged, link down"}
-    during = [answer for answer in load.answers if since + 1.0 < answer.due < until - 1.0]  # later ones may be healed
-    wrong = _amiss(during, load, {STAGE[host]})
-    return judge(
-        words[how],
-        load.answers,
-        world.expected,
-        recovery,
-        within=HEALED_SECONDS,
-        note=_slowest(load),
-        wrong=wrong,
-    )
+    names = {"cut": f"{host} cut off for {seconds:.0f} s, its packets lost", "unplug": f"{host} unplugged, link down"}
+    during = [answer for answer in load.answers if since + 1.0 < answer.due < until - 1.0]  # later ones may be whole
+    limits, wrong = Limits(recovery_s=RECOVERY_SECONDS), _broken(during, load, {STAGE[host]})
+    note = _slowest(load)
+    return judge(names[how], load.answers, world.expected, limits, recovery=recovery, note=note, wrong=wrong)
 
 
-def promoted_while_cut(world: Spread, host: str = "ranking", seconds: float = CUT_SECONDS) -> Outcome:
-    """A generation goes live while a host can't have it: nobody moves before all can, then all do."""
+def promoted_while_cut(world: SpreadDeployment, host: str = "ranking", seconds: float = CUT_SECONDS) -> Outcome:
+    """Promote a generation while a host is cut off: no host serves it before all hosts can."""
     first, second = world.pair.first.manifest.id, world.pair.second.manifest.id
     world.put(world.pair.second)
     with world.load() as load:
         world.hosts.cut(host)
         world.with_store(lambda store: store.promote(second))
         time.sleep(seconds)
-        early = {answer.body["generation"] for answer in load.answers if answer.status == 200 and answer.body} - {first}
+        early = {answer.generation for answer in load.answers} - {first, None}
         world.hosts.heal(host)
-        recovery = load.wait(_whole_of(second), 40)
+        recovery = load.wait(lambda answer: answer.whole and answer.generation == second, PROMOTION_SECONDS)
         time.sleep(1.0)
         world.with_store(lambda store: store.rollback())
-        back = load.wait(_whole_of(first), 40)
-    wrong = _amiss([], load, {STAGE[host]})
+        back = load.wait(lambda answer: answer.whole and answer.generation == first, PROMOTION_SECONDS)
+    wrong = _broken([], load, {STAGE[host]})
     if early:
-        wrong.append(f"answers came from {early} while {host} was away")
+        wrong.append(f"answers came from {early} while {host} was cut off")
     if back is None:
-        wrong.append("a rollback did not arrive")
+        wrong.append("the rollback had no effect")
     name = f"another generation goes live while {host} is cut off"
-    note = f"{_slowest(load)}; rolled back after {back or 0:.1f} s"
-    return judge(name, load.answers, world.expected, recovery, within=40, note=note, wrong=wrong)
+    limits, note = Limits(recovery_s=PROMOTION_SECONDS), f"{_slowest(load)}; rolled back after {back or 0:.1f} s"
+    return judge(name, load.answers, world.expected, limits, recovery=recovery, note=note, wrong=wrong)
 
 
-def _whole_of(generation: str) -> Callable[[Answer], bool]:
-    return lambda answer: is_whole(answer) and answer.body is not None and answer.body["generation"] == generation
-
-
-def _amiss(during: list[Answer], load: HostLoad, allowed: set[str]) -> list[str]:
-    """What the answers should not have been, in words."""
+def _broken(during: list[Answer], load: HostLoad, allowed: set[str]) -> list[str]:
+    """Sentences on late answers, and on answers that lack other stages than the allowed ones."""
     answers, wrong, latest = load.answers, [], Slo.read().deadline_ms / 1000 + LATE_SECONDS + load.lag
     late = [answer for answer in answers if answer.seconds > latest]
     if late:
         wrong.append(f"{len(late)} answers were late, the slowest took {max(each.seconds for each in late):.2f} s")
-    silent = [answer for answer in during if set(answer.degraded) != allowed]
-    if len(silent) > CHANCE * len(during):
-        wrong.append(f"{len(silent)} of {len(during)} answers said {silent[0].degraded} and not {sorted(allowed)}")
-    others = [answer for answer in answers if set(answer.degraded) - allowed]
-    if len(others) > CHANCE * len(answers):
-        wrong.append(f"{len(others)} answers did without something else, the first without {others[0].degraded}")
+    other = [answer for answer in during if set(answer.degraded) != allowed]
+    if len(other) > STRAY_SHARE * len(during):
+        wrong.append(f"{len(other)} of {len(during)} answers lack {other[0].degraded} and not {sorted(allowed)}")
+    more = [answer for answer in answers if set(answer.degraded) - allowed]
+    if len(more) > STRAY_SHARE * len(answers):
+        wrong.append(f"{len(more)} answers lack other stages, the first {more[0].degraded}")
     return wrong
 
 

@@ -1,7 +1,7 @@
-"""Hosts of our own: network namespaces behind one bridge, which can be cut off from each other and from nothing else.
+"""Hosts, which are network namespaces behind one bridge, and the faults of the links between them.
 
-The bridge stands in a namespace too, so that nothing shows in the machine's own network. Names carry the pid of who
-made them: what a killed one left behind the next takes away.
+The bridge is in a namespace of its own, so that the machine's own network does not change. The names of namespaces
+contain the pid of their process: the next run removes those of a process that was killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CLONE_NEWNET = 0x40000000
 
 
 def missing() -> str | None:
-    """What is not here that this needs; None where all is."""
+    """The reason why no hosts can be made; None if they can."""
     if os.geteuid() != 0:
         return "only root may make network namespaces"
     if not shutil.which("ip"):
@@ -31,11 +31,11 @@ def missing() -> str | None:
         with Hosts(["probe"]):
             return None
     except OSError as error:
-        return f"this machine lets nobody make network namespaces ({error})"
+        return f"network namespaces can't be made here ({error})"
 
 
 class Hosts:
-    """So many hosts by name; a context manager that ends what runs on them, and takes them away."""
+    """Hosts by name; a context manager that ends their processes and removes them."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = {name: f"{PREFIX}{os.getpid()}-{name}" for name in names}
@@ -60,24 +60,24 @@ class Hosts:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
 
     def address(self, name: str) -> str:
-        """Of a host, for the other ones."""
+        """The IP address of a host."""
         return self._address[name]
 
     def start(self, name: str, command: Sequence[str], log: Path, **variables: str) -> subprocess.Popen[bytes]:
-        """Run something on a host: one thing at a time, of which `stop` ends the last first."""
+        """Run a command on a host, one at a time."""
         with log.open("ab") as output:
             self._running[name] = subprocess.Popen(
                 ["ip", "netns", "exec", self._names[name], *command],
                 env={**os.environ, **variables},
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is ours alone: they are ended in order
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends the hosts in order
                 preexec_fn=parent_death.preexec(),
             )
         return self._running[name]
 
     def stop(self, name: str) -> None:
-        """End what runs on a host."""
+        """End the command of a host."""
         process = self._running.pop(name)
         if process.poll() is None:
             process.terminate()
@@ -88,33 +88,33 @@ class Hosts:
                 process.wait(5)
 
     def runs(self, name: str) -> bool:
-        """Whether something was started on a host that nobody stopped."""
+        """Whether a command was started on a host and not stopped."""
         return name in self._running
 
     def pid(self, name: str) -> int:
-        """Of what runs on a host."""
+        """The process of the command of a host."""
         return self._running[name].pid
 
     def enter(self, name: str) -> None:
-        """Let the calling thread be on a host, for the rest of its life; other threads stay where they are."""
+        """Move the calling thread to a host for the rest of its life; other threads are not moved."""
         with Path(f"/run/netns/{self._names[name]}").open() as namespace:
             if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "setns")
 
     def cut(self, name: str) -> None:
-        """Lose every packet to and from a host; nobody is told, and no link goes down."""
+        """Lose every packet to and from a host. No link goes down."""
         self._in_switch("link", "set", f"to-{name}", "nomaster")
 
     def unplug(self, name: str) -> None:
-        """Pull the cable out: the host sees its link go down, the others see nothing."""
+        """Take the link of a host down. The other hosts see no change of their links."""
         self._in_switch("link", "set", f"to-{name}", "down")
 
     def heal(self, name: str) -> None:
-        """Let packets through again."""
+        """Connect a host again."""
         self._in_switch("link", "set", f"to-{name}", "master", "bridge0", "up")
 
     def delay(self, name: str, milliseconds: float) -> bool:
-        """Let packets to a host take so much longer; False where this kernel has no means."""
+        """Delay packets to a host; False if the kernel lacks `netem`."""
         how = ["replace", "dev", f"to-{name}", "root", "netem", "delay", f"{milliseconds}ms"]
         done = subprocess.run(
             ["ip", "netns", "exec", self._switch, "tc", "qdisc", *how], capture_output=True, check=False
@@ -139,7 +139,7 @@ class Hosts:
 
 
 def _sweep() -> None:
-    """Take away what somebody who was killed left."""
+    """Remove the namespaces of processes that were killed."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
     for line in listed.splitlines():
         name = line.split()[0]

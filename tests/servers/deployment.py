@@ -1,4 +1,4 @@
-"""The deployment as its users start it, in processes of its own, for tests over real sockets."""
+"""`python -m service serve` in processes of its own, and the processes below it, for tests over real sockets."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 
 from loadtests.processes.free_ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("Retrieval", "Ranking", "Gateway")
+
 READY_SECONDS = 120
+
 IN_A_ROW = 12
+"""Answers of /readyz with 200, so that each of several gateway workers has given one."""
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A port that no process listens on."""
     return free_ports(1)[0]
 
 
 def descendants(pid: int) -> set[int]:
-    """Every process below `pid`."""
+    """All processes below `pid`."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,15 +46,21 @@ def descendants(pid: int) -> set[int]:
 
 
 def command(pid: int) -> bytes:
-    """The command line of a process, empty where it is gone."""
+    """The command line of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # now, or between open and read
         return b""
 
 
+def workers(deployment: Deployment, service: str) -> set[int]:
+    """The worker processes of one service of a deployment, by BentoML's name of the service."""
+    name = f"--service-name\0{service}\0".encode()
+    return {pid for pid in descendants(deployment.process.pid) if name in command(pid)}
+
+
 def alive(pids: set[int]) -> set[int]:
-    """Those still running; a zombie is not."""
+    """The processes that run; a zombie does not."""
     running = set()
     for pid in pids:
         try:
@@ -64,7 +73,7 @@ def alive(pids: set[int]) -> set[int]:
 
 
 def wait_until_gone(pids: set[int], seconds: float = 15) -> set[int]:
-    """What is left of `pids` after at most so long."""
+    """The processes that still run after at most so many seconds."""
     end = time.monotonic() + seconds
     while (left := alive(pids)) and time.monotonic() < end:
         time.sleep(0.1)
@@ -92,28 +101,28 @@ class Deployment:
     def start(self) -> None:
         """Start without waiting."""
         self.rules.parent.mkdir(parents=True, exist_ok=True)
-        self.rules.touch()  # who names a file of rules has one
+        self.rules.touch()  # TANDEM_RULES has to name a file
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 self._command, cwd=self._cwd, env=self._env, stdout=output, stderr=subprocess.STDOUT
             )
 
     def wait_until_ready(self) -> None:
-        """Return when /readyz says yes, so often in a row that each of several gateway workers has said it."""
-        end, yes = time.monotonic() + READY_SECONDS, 0
+        """Wait until /readyz has returned 200 IN_A_ROW times in a row."""
+        end, ready = time.monotonic() + READY_SECONDS, 0
         while time.monotonic() < end:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                yes = yes + 1 if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200 else 0
+                ready = ready + 1 if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200 else 0
             except httpx.HTTPError:
-                yes = 0
-            if yes == IN_A_ROW:
+                ready = 0
+            if ready == IN_A_ROW:
                 return
-            time.sleep(0 if yes else 0.2)
+            time.sleep(0 if ready else 0.2)
         raise AssertionError(f"not ready:\n{self.log.read_text()}")
 
     def stop(self) -> int:
-        """End it in order; its exit code."""
+        """Send SIGTERM and wait; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
@@ -123,12 +132,10 @@ class Deployment:
         try:
             self.wait_until_ready()
         except BaseException:
-            self.process.kill()  # its workers end with it
+            self.process.kill()  # the workers end with their parent
             self.process.wait()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()

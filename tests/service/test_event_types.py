@@ -17,8 +17,8 @@ from recsys.lists.user_record import UserRecord
 from recsys.store import RedisGenerationStore, RedisUserStore
 from service.schema import verb_table
 from tandem_client import Client
-from tests.chaos.served import altered
 from tests.sample_data import tiny
+from tests.sample_data.altered_generation import altered
 from tests.servers.both_doors import BothDoors
 from tests.servers.deployment import Deployment
 from tests.servers.deployment_with_flows import DeploymentWithFlows

@@ -14,9 +14,17 @@ import pytest
 from recsys.environment import Environment
 from recsys.store.embedded_valkey import EmbeddedValkey
 from recsys.store.redis.generation_store import RedisGenerationStore
-from tests.chaos.workers import SERVICES, workers
 from tests.sample_data import tiny
-from tests.servers.deployment import ROOT, Deployment, command, descendants, free_port, wait_until_gone
+from tests.servers.deployment import (
+    ROOT,
+    SERVICES,
+    Deployment,
+    command,
+    descendants,
+    free_port,
+    wait_until_gone,
+    workers,
+)
 from tests.service.putting import comedy, poll, put, recommend
 
 PROCESSES = 5

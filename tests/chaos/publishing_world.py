@@ -32,7 +32,7 @@ def reads(folder: GenerationFolder) -> None:
     folder.verify()
 
 
-class World:
+class PublishingWorld:
     """Generations in a store at `url` and in folders under `home`."""
 
     def __init__(self, url: str, home: Path) -> None:

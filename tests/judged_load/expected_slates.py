@@ -1,4 +1,4 @@
-"""What a generation has to answer, recomputed from its folder: models and tables, no service, no store, no label."""
+"""The slates that a generation gives, computed from its folder: models and tables, without a service and a store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from recsys.retrieval.retriever import Retriever
 from recsys.types import CLOCK, PAD, Histories
 
 CLOSE = 2e-3
-"""Scores are told with four decimals."""
+"""Largest difference of two equal scores: answers have four decimals."""
 
 
-class Expected:
-    """The slates of one generation for users who did nothing since it was made."""
+class ExpectedSlates:
+    """The slates of one generation, for users without an event since the training."""
 
     def __init__(self, folder: GenerationFolder) -> None:
         self._retriever, self._ranker = Retriever.load(folder), Ranker.load(folder)
@@ -29,10 +29,10 @@ class Expected:
         self._known: dict[tuple[Any, ...], list[tuple[str, float, float]]] = {}
 
     def agrees(self, answer: dict[str, Any], now: float) -> bool:
-        """Whether items, scores and tower scores are this generation's own, as of a moment or just before."""
-        told = [(str(item["item_id"]), item["score"], item["tower_score"]) for item in answer["items"]]
+        """Whether items, scores and tower scores are those of this generation, at a moment or 5 s before."""
+        found = [(str(item["item_id"]), item["score"], item["tower_score"]) for item in answer["items"]]
         known = "store" not in answer["degraded"]
-        return any(_alike(told, self._slate(answer["user_id"], len(told), now - back, known)) for back in (0, 5))
+        return any(_alike(found, self._slate(answer["user_id"], len(found), now - back, known)) for back in (0, 5))
 
     def _slate(self, user: int | str, k: int, now: float, known: bool) -> list[tuple[str, float, float]]:
         record = self._records.get(str(user), UserRecord.empty()) if known else UserRecord.empty()
@@ -54,8 +54,8 @@ class Expected:
         return [(self._tables.ids[int(items[at])], float(scores[at]), float(found.tower[0, at])) for at in best]
 
 
-def _alike(told: list[tuple[str, float, float]], expected: list[tuple[str, float, float]]) -> bool:
-    return len(told) == len(expected) and all(
+def _alike(found: list[tuple[str, float, float]], expected: list[tuple[str, float, float]]) -> bool:
+    return len(found) == len(expected) and all(
         ours[0] == theirs[0] and all(abs(a - b) < CLOSE for a, b in zip(ours[1:], theirs[1:], strict=True))
-        for ours, theirs in zip(told, expected, strict=True)
+        for ours, theirs in zip(found, expected, strict=True)
     )

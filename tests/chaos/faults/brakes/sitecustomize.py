@@ -1,6 +1,6 @@
-"""Stands on the PYTHONPATH of a deployment that is to be slowed: each model takes the seconds longer that a file says.
+"""Slows the models of a deployment that has this folder on its PYTHONPATH.
 
-TANDEM_BRAKES names the folder of the files `retrieval` and `ranking`; without one nothing is slower.
+TANDEM_BRAKES names a folder. Its files `retrieval` and `ranking` hold the seconds by which each call is delayed.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ FOLDER = Path(os.environ.get("TANDEM_BRAKES", "/nonexistent"))
 
 
 class Brakes(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports `service.backends.models` as ever, and wraps what it holds."""
+    """Imports `service.backends.models`, and wraps the calls of both models."""
 
     def find_spec(self, name, path, target=None):
         if name != "service.backends.models":

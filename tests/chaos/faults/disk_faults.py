@@ -1,0 +1,56 @@
+"""Faults of the disk of the cache while a generation goes live; they need the right to mount a file system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from tests.chaos.small_disk import fill, remount, small_disk
+from tests.judged_load.outcome import NO_EFFECT, Outcome, judge
+from tests.judged_load.served_pair import GenerationPair, ServedPair
+
+T = TypeVar("T")
+
+
+def cache_full(pair: GenerationPair, folder: Path) -> Outcome:
+    """The disk is full."""
+    return _disk_fault(pair, folder, "cache full", "No space left", fill, lambda _, ballast: ballast.unlink())
+
+
+def cache_read_only(pair: GenerationPair, folder: Path) -> Outcome:
+    """The disk is read-only."""
+    return _disk_fault(
+        *(pair, folder, "cache read-only", "Read-only"),
+        lambda cache: remount(cache, "ro"),
+        lambda cache, _: remount(cache, "rw"),
+    )
+
+
+def _disk_fault(
+    pair: GenerationPair,
+    folder: Path,
+    name: str,
+    reason: str,
+    begin: Callable[[Path], T],
+    end: Callable[[Path, T], object],
+) -> Outcome:
+    """The next generation is refused with the folder and the reason, and served once the disk can be written."""
+    second, wrong = pair.second.manifest.id, []
+    with small_disk(folder / "home" / "cache", 32) as cache, ServedPair(folder, pair) as world:
+        world.put(pair.second)
+        with world.load() as load:
+            fault = begin(cache)
+            world.store.promote(second)
+            world.wait_for(lambda status: second in status["refused"])
+            note = world.status()["refused"].get(second, "no process refused it")
+            if reason not in note or str(cache) not in note:
+                wrong.append(note)
+            if world.status()["generation"] != pair.first.manifest.id:
+                wrong.append("the old generation is not served")
+            end(cache, fault)
+            took = world.wait_for(lambda status: status["generation"] == second, 60)
+            if took is None:
+                wrong.append("the next generation was not served when the disk could be written")
+    note = note.replace(str(cache), "CACHE")
+    return judge(name, load.answers, pair.expected, NO_EFFECT, recovery=took, note=note, wrong=wrong)

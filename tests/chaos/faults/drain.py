@@ -1,0 +1,109 @@
+"""SIGTERM under load: no request that a worker accepted is lost.
+
+A request is accepted once its bytes were sent on a connection that a worker accepted. Two kinds of requests are not
+accepted: those whose connection is refused, and those that arrive after the drain. In the last second the process
+manager holds the listening socket after the workers closed theirs: the kernel accepts a connection and resets it.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.judged_load.grpc_load import GrpcLoad
+from tests.judged_load.http_load import Answer, HttpLoad
+from tests.judged_load.outcome import NO_EFFECT, Outcome, judge
+from tests.judged_load.served_pair import USERS, ServedPair
+from tests.servers.deployment import Deployment
+
+EXIT_SECONDS = 30.0
+"""From SIGTERM to the end of the process, at most."""
+
+ALL_IMPRESSIONS = {"TANDEM_IMPRESSIONS_PER_SECOND": "1000"}
+"""Setting of the deployment: every slate is logged, so that the slates can be counted."""
+
+NOT_SENT = ("ClientConnector", "ConnectionTimeout", "UNAVAILABLE: failed to connect", "CANCELLED: CANCELLED")
+"""Errors of requests that no worker accepted. gRPC cancels a call that arrives after its GOAWAY without reading it."""
+
+RESET = ("ClientOSError: [Errno 104]", "ClientOSError: [Errno None] Can not write", "ServerDisconnectedError")
+"""Errors of a connection that the kernel accepted and no worker did."""
+
+
+@dataclass
+class Drains:
+    """Several drains. seconds: from SIGTERM to the end of the process."""
+
+    http: list[Answer] = field(default_factory=list)
+    grpc: list[Answer] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, world: ServedPair, moment: float, drain_seconds: float, rate: float = 20.0) -> None:
+        """Stop the deployment after `moment` seconds of load at both doors.
+
+        drain_seconds: its TANDEM_DRAIN_SECONDS; with 0 nobody can see that it is not ready. rate: of each door.
+        """
+        before, deployment = _logged(world), world.deployment
+        with HttpLoad(deployment.url, USERS, rate) as http, GrpcLoad(deployment.grpc, USERS, rate) as rpc:
+            time.sleep(moment)
+            begun, unready = time.time(), False
+            deployment.process.send_signal(signal.SIGTERM)
+            while deployment.process.poll() is None and time.time() < begun + 2 * EXIT_SECONDS:
+                unready = unready or _unready(deployment)
+                time.sleep(0.02)
+            self.seconds.append(time.time() - begun)
+            code = deployment.process.wait(1)
+        closed = begun + drain_seconds
+        self.http += [each for each in http.answers if each.due < closed or not each.error.startswith(RESET)]
+        self.grpc += rpc.answers
+        slates = sum(each.whole for each in (*http.answers, *rpc.answers))
+        if code:
+            self.wrong.append(f"the process ended with {code}")
+        if drain_seconds and not unready:
+            self.wrong.append("/readyz did not return 503")
+        if not rpc.health or rpc.health[-1][1]:
+            self.wrong.append("the health service of gRPC did not send NOT_SERVING")
+        if (logged := _logged(world) - before) != slates:
+            self.wrong.append(f"{slates} slates were returned, {logged} were logged")
+
+    def outcomes(self, world: ServedPair) -> list[Outcome]:
+        """One outcome for each door."""
+        return [self._outcome(world, "HTTP", self.http, self.wrong), self._outcome(world, "gRPC", self.grpc, [])]
+
+    def _outcome(self, world: ServedPair, door: str, answers: Sequence[Answer], wrong: list[str]) -> Outcome:
+        accepted = [each for each in answers if not each.error.startswith(NOT_SENT)]
+        late = [f"the end took {max(self.seconds):.1f} s, the limit is {EXIT_SECONDS:.0f} s"]
+        wrong = wrong + (late if max(self.seconds) > EXIT_SECONDS else [])
+        note = f"ended after {min(self.seconds):.1f} to {max(self.seconds):.1f} s; "
+        note += f"{len(answers) - len(accepted)} requests were not accepted"
+        name = f"drained {len(self.seconds)} times, {door}"
+        return judge(name, accepted, world.expected, NO_EFFECT, note=note, wrong=wrong)
+
+
+def drained(world: ServedPair, times: int = 20) -> list[Outcome]:
+    """Load, SIGTERM and a new start, so many times at different moments. world: with ALL_IMPRESSIONS."""
+    drains = Drains()
+    for number in range(times):
+        drain_seconds = 0.5 * (number % 2)
+        if number:
+            world.deployment = world.deploy(TANDEM_DRAIN_SECONDS=str(drain_seconds))
+            world.deployment.start()
+            world.deployment.wait_until_ready()
+        drains.add(world, 1.5 + 0.037 * number, drain_seconds)
+    return drains.outcomes(world)
+
+
+def _unready(deployment: Deployment) -> bool:
+    try:
+        return httpx.get(f"{deployment.url}/readyz", timeout=0.5).status_code == 503
+    except httpx.HTTPError:
+        return False
+
+
+def _logged(world: ServedPair) -> int:
+    with world.server.client() as client:
+        return int(client.xlen("impressions"))
